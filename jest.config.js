@@ -1,0 +1,26 @@
+// The unit suite runs twice from one source: against cdktf and against its successor cdktn.
+const common = {
+  testEnvironment: 'node',
+  // jsii leaves .js beside .ts; without this order jest would load those, perhaps stale.
+  moduleFileExtensions: ['ts', 'js', 'json', 'node'],
+  transform: { '^.+\\.ts$': ['ts-jest', { tsconfig: 'tsconfig.json', diagnostics: true }] },
+  setupFilesAfterEnv: ['<rootDir>/test/setup.ts'],
+  testPathIgnorePatterns: ['/node_modules/', 'cdktf.out'],
+  modulePathIgnorePatterns: ['/dist/', 'cdktf.out'],
+};
+const unit = ['<rootDir>/test/*.test.ts', '<rootDir>/test/model/**/*.test.ts'];
+
+module.exports = {
+  projects: [
+    { ...common, displayName: 'unit', testMatch: unit },
+    {
+      ...common,
+      displayName: 'cdktn',
+      testMatch: unit,
+      moduleNameMapper: { '^cdktf$': 'cdktn', '^cdktf/(.*)$': 'cdktn/$1' },
+      transform: { '^.+\\.ts$': ['ts-jest', { tsconfig: 'tsconfig.cdktn.json', diagnostics: true }] },
+    },
+    { ...common, displayName: 'agent', testMatch: ['<rootDir>/test/agent/**/*.test.ts'], setupFilesAfterEnv: [] },
+    { ...common, displayName: 'lab', testMatch: ['<rootDir>/test/lab/**/*.test.ts'], setupFilesAfterEnv: [] },
+  ],
+};
