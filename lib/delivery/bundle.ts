@@ -1,0 +1,139 @@
+import { Fn, Lazy } from 'cdktf';
+import { BUNDLE_MARK, agentProgram, dispatcherText, upHookText } from '../agent/program';
+import type { FamilyOrAuto } from '../model/family';
+import type { Host, UpHook } from '../model/host';
+import { allRoutes } from '../model/host';
+import { routeMetric, routeWords } from '../model/route';
+import type { Word } from '../model/rule';
+import { ruleWords } from '../model/rule';
+import type { Value } from '../model/value';
+import type { HostFile, Rendered } from '../persistence/persistence';
+import { textLines } from '../persistence/persistence';
+import { literal } from './escape';
+
+const FORMAT = 1;
+const DISPATCHER = '/usr/local/sbin/source-routing';
+
+/** One up hook as the host sees it: a file that may serve several tables. */
+export interface HookFile {
+  readonly daemon: UpHook['daemon'];
+  readonly path: string;
+  readonly tableIds: readonly number[];
+}
+
+/** The whole bundle as one string for a `file` provisioner: program, mark, data. */
+export function bundleContent(host: Host, rendered: Rendered): string {
+  return literal(`${agentProgram()}${BUNDLE_MARK}\n`) + new BundleData(host, rendered).text();
+}
+
+/** The bundle's text, made when the whole app is known. */
+export function lazyBundleContent(host: () => Host, render: (host: Host) => Rendered): string {
+  return Lazy.stringValue({
+    produce: () => {
+      const model = host();
+      return bundleContent(model, render(model));
+    },
+  });
+}
+
+export function hookFiles(hooks: readonly UpHook[]): HookFile[] {
+  const files = new Map<string, HookFile>();
+  for (const hook of hooks) {
+    const tableIds = files.get(hook.file)?.tableIds ?? [];
+    files.set(hook.file, { daemon: hook.daemon, path: hook.file, tableIds: [...new Set([...tableIds, hook.tableId])] });
+  }
+  return [...files.values()];
+}
+
+/** The data part, in the format of lib/agent/README.md. */
+class BundleData {
+  private readonly values = new Map<string, { id: number; line: string }>();
+
+  public constructor(
+    private readonly host: Host,
+    private readonly rendered: Rendered,
+  ) {}
+
+  public text(): string {
+    // The lines come first: they say which values there are.
+    const body = this.body();
+    const lines = [
+      `bundle ${FORMAT}`,
+      `owner ${this.host.owner}`,
+      ...[...this.values.values()].map((v) => v.line),
+      ...body,
+    ];
+    return [...lines, `end ${lines.length}`, ''].join('\n');
+  }
+
+  private body(): string[] {
+    const { host, rendered } = this;
+    const hooks = hookFiles(host.hooks);
+    const files: HostFile[] = [
+      { path: DISPATCHER, mode: '0755', lines: textLines(dispatcherText()), shared: true },
+      ...this.tableNames(),
+      ...rendered.files,
+      ...hooks.map((hook): HostFile => ({
+        path: hook.path,
+        mode: '0755',
+        lines: textLines(upHookText([...hook.tableIds])),
+      })),
+    ];
+    return [
+      ...rendered.requirements.map((r) => (r.kind === 'systemd' ? 'requires systemd' : `requires directory ${r.path}`)),
+      ...host.tables.map((table) => `table ${table.id} ${table.name ?? '-'}`),
+      ...host.rules.map((rule) => this.line(['rule', rule.family, rule.priority], ruleWords(rule), rule.family)),
+      ...allRoutes(host).map((route) =>
+        this.line(
+          ['route', route.family, route.tableId],
+          [route.destination, String(routeMetric(route)), ...routeWords(route)],
+          route.family,
+        ),
+      ),
+      ...files.flatMap((file) => this.file(file)),
+      ...hooks.map((hook) => `hook ${hook.daemon} ${hook.path} ${hook.tableIds.join(' ')}`),
+      ...rendered.units.map((unit) => `unit ${unit}`),
+    ];
+  }
+
+  private tableNames(): HostFile[] {
+    const lines = this.host.tables.filter((table) => table.name).map((table) => [`${table.id} ${table.name}`]);
+    const path = `/etc/iproute2/rt_tables.d/source-routing-${this.host.owner}.conf`;
+    return lines.length === 0 ? [] : [{ path, mode: '0644', lines }];
+  }
+
+  private file(file: HostFile): string[] {
+    const head = `file ${file.mode} ${file.path} ${file.lines.length}${file.shared ? ' shared' : ''}`;
+    return [literal(head), ...file.lines.map((words) => `|${this.words(words, 'auto')}`)];
+  }
+
+  private line(head: ReadonlyArray<string | number>, words: readonly Word[], family: FamilyOrAuto): string {
+    return [...head, this.words(words, family)].join(' ');
+  }
+
+  private words(words: readonly Word[], family: FamilyOrAuto): string {
+    return words
+      .map((word) => {
+        if (typeof word === 'string') {
+          return literal(word);
+        }
+        return word.deferredFor === undefined ? word.text : `@${this.deferred(word, word.deferredFor, family)}@`;
+      })
+      .join(' ');
+  }
+
+  /** `jsonencode` keeps the value on one line, in quotes; the agent takes nothing else out of them. */
+  private deferred(value: Value, label: string, family: FamilyOrAuto): number {
+    const wanted = value.kind === 'device' || family === 'auto' ? '-' : String(family);
+    const key = [value.kind, wanted, label, value.text].join(' ');
+    const known = this.values.get(key);
+    if (known) {
+      return known.id;
+    }
+    const id = this.values.size + 1;
+    const safeLabel = label.replace(/[^A-Za-z0-9_.:/-]/g, '_');
+    const line = `value ${id} ${value.kind} ${wanted} ${safeLabel} ${Fn.jsonencode(value.text)}`;
+    this.values.set(key, { id, line });
+    return id;
+  }
+}

@@ -1,0 +1,59 @@
+import { NullProvider } from '@cdktf/provider-null/lib/provider';
+import { Resource as NullResource } from '@cdktf/provider-null/lib/resource';
+import type { SSHProvisionerConnection, TerraformMetaArguments, TerraformResource } from 'cdktf';
+import { Lazy, TerraformProvider, TerraformStack } from 'cdktf';
+import type { Construct } from 'constructs';
+import { TerraformData } from './terraform-data';
+
+export type EngineType = 'terraform_data' | 'null_resource';
+
+/** What both resource types can do, in their own attributes. */
+export interface EngineConfig extends TerraformMetaArguments {
+  readonly connection?: SSHProvisionerConnection;
+  /** A change replaces the resource. */
+  readonly identity: () => Record<string, string>;
+  /** Kept in state for the destroy-time provisioners; a change does not replace where that can be had. */
+  readonly stored?: Record<string, string>;
+}
+
+/** Creates the resource that carries provisioners. */
+export function engineResource(
+  scope: Construct,
+  id: string,
+  type: EngineType,
+  config: EngineConfig,
+): TerraformResource {
+  const { identity, stored, ...meta } = config;
+  if (type === 'terraform_data') {
+    return new TerraformData(scope, id, {
+      ...meta,
+      ...(stored && { input: stored }),
+      triggersReplace: Lazy.anyValue({ produce: identity }),
+    });
+  }
+  // null_resource has no other place to keep values than its triggers.
+  const triggers = Lazy.anyValue({ produce: () => ({ ...stored, ...identity() }) });
+  return new NullResource(scope, id, { ...meta, triggers: triggers as unknown as Record<string, string> });
+}
+
+/** A value of `stored`, as the destroy-time provisioners may name it. */
+export function storedValue(type: EngineType, key: string): string {
+  return `self.${type === 'terraform_data' ? 'input' : 'triggers'}.${key}`;
+}
+
+/**
+ * `null_resource` needs its provider. Called late, so that the user's own provider is seen
+ * wherever in the program it is declared.
+ */
+export function ensureProvider(scope: Construct, type: EngineType): void {
+  if (type !== 'null_resource') {
+    return;
+  }
+  const stack = TerraformStack.of(scope);
+  const present = stack.node
+    .findAll()
+    .some((node) => TerraformProvider.isTerraformProvider(node) && node.terraformResourceType === 'null');
+  if (!present) {
+    new NullProvider(stack, 'source-routing-null-provider');
+  }
+}

@@ -1,0 +1,34 @@
+import type { IConstruct } from 'constructs';
+
+const VALIDATION_ERROR = Symbol.for('cdktf-source-routing/ValidationError');
+
+/**
+ * Helpers to tell the errors of this library from others.
+ */
+export class Errors {
+  /**
+   * Whether a caught value is an error that this library threw because an argument was wrong.
+   *
+   * @param error - what was caught
+   */
+  public static isValidationError(error: unknown): boolean {
+    return typeof error === 'object' && error !== null && VALIDATION_ERROR in error;
+  }
+
+  private constructor() {}
+}
+
+/**
+ * A wrong argument: names the construct, the value and the mend.
+ *
+ * jsii cannot export a class that extends `Error`; callers use `Errors.isValidationError`.
+ *
+ * @internal
+ */
+export class ValidationError extends Error {
+  public constructor(scope: IConstruct, message: string) {
+    super(`[${scope.node.path}] ${message}`);
+    this.name = 'ValidationError';
+    Object.defineProperty(this, VALIDATION_ERROR, { value: true });
+  }
+}

@@ -1,0 +1,17 @@
+export * from './engine';
+export { Errors } from './errors';
+export * from './ip-family';
+export * from './ip-protocol';
+export * from './linux-host';
+export * from './local-traffic';
+export * from './network-interface';
+export * from './number-range';
+export * from './persistence';
+export * from './policy-rule';
+export * from './route';
+export * from './rule-action';
+export * from './source-routing-table';
+export * from './ssh-connection';
+export * from './vpn-daemon';
+export * from './vpn-egress';
+export * from './vpn-up-hook';

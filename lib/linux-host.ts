@@ -1,0 +1,263 @@
+import type { ITerraformDependable, TerraformResource } from 'cdktf';
+import { Annotations, Aspects, TerraformStack, Token } from 'cdktf';
+import { Construct } from 'constructs';
+import { Arguments } from './arguments';
+import { Deployment } from './delivery/deployment';
+import { ensureProvider } from './delivery/engine';
+import { Engine } from './engine';
+import { errors, warnings } from './model/checks';
+import type { Host, Interface, Problem, Table, UpHook } from './model/host';
+import type { Route } from './model/route';
+import type { Rule } from './model/rule';
+import { parseInterfaceAddress } from './model/value';
+import type { NetworkInterface } from './network-interface';
+import { Persistence } from './persistence';
+import { checkSshConnection, managementOf } from './ssh-checks';
+import type { SshConnection } from './ssh-connection';
+
+/**
+ * Properties of a `LinuxHost`.
+ */
+export interface LinuxHostProps {
+  /** How Terraform reaches the machine. */
+  readonly ssh: SshConnection;
+
+  /**
+   * Marks on the machine what belongs to this declaration; two stacks that manage one machine have
+   * two owners. Lower-case letters, digits and `-`, at most 31, a letter first. A change removes
+   * everything of the old owner and puts it back, so set it before you rename a construct or stack.
+   *
+   * @default - made of the ids of the stack and of the construct
+   */
+  readonly owner?: string;
+
+  /**
+   * How rules and routes come back when the machine boots.
+   *
+   * @default Persistence.service()
+   */
+  readonly persistence?: Persistence;
+
+  /**
+   * What interfaces the machine has. The more is declared, the more is checked at synth time; all
+   * of it is checked again on the machine.
+   *
+   * @default - not known
+   */
+  readonly interfaces?: NetworkInterface[];
+
+  /**
+   * The type of the Terraform resources.
+   *
+   * @default Engine.TERRAFORM_DATA
+   */
+  readonly engine?: Engine;
+
+  /**
+   * What must be there before the machine is touched, and stay until it is cleaned up: a firewall
+   * rule, a package installation, an address association.
+   *
+   * @default - nothing but what the properties refer to
+   */
+  readonly dependsOn?: ITerraformDependable[];
+}
+
+const LINUX_HOST = Symbol.for('cdktf-source-routing/LinuxHost');
+
+/**
+ * One Linux machine, and one deployment on it: two Terraform resources, `anchor` and `apply`, that
+ * carry everything that the other constructs declare for this host.
+ *
+ * - `anchor` says who and where. When it is destroyed, the machine is put back to what it was.
+ * - `apply` is what is declared now. A plan that replaces it shows exactly the rules and routes that
+ *   change; the machine is never without rules in between.
+ *
+ * Neither may be created before the old one is destroyed: do not set `create_before_destroy` on a
+ * resource that depends on this host, since Terraform passes it on and then skips the clean-up.
+ */
+export class LinuxHost extends Construct {
+  /**
+   * Whether a value is a `LinuxHost`, also one of another copy of this library.
+   *
+   * @param x - any value
+   */
+  public static isLinuxHost(x: unknown): x is LinuxHost {
+    return typeof x === 'object' && x !== null && LINUX_HOST in x;
+  }
+
+  /** Marks on the machine what belongs to this declaration. */
+  public readonly owner: string;
+
+  private readonly ssh: SshConnection;
+  private readonly interfaces: readonly Interface[];
+  private readonly addressTokens = new Map<string, string[]>();
+  private readonly tables: Table[] = [];
+  private readonly rules: Rule[] = [];
+  private readonly routes: Route[] = [];
+  private readonly hooks: UpHook[] = [];
+  private readonly persistence: Persistence;
+  private readonly deployment: Deployment;
+  private problems?: { readonly errors: Problem[]; readonly warnings: Problem[] };
+
+  /**
+   * @param scope - where in the tree
+   * @param id - unique in its scope
+   * @param props - what machine, and how to reach it
+   * @throws ValidationError if the owner, an interface or the connection is wrong
+   */
+  public constructor(scope: Construct, id: string, props: LinuxHostProps) {
+    super(scope, id);
+    Object.defineProperty(this, LINUX_HOST, { value: true });
+    const args = new Arguments(this);
+    this.owner = args.text(
+      props.owner ?? defaultOwner(this),
+      'owner',
+      /^[a-z][a-z0-9-]{0,30}$/,
+      'lower-case letters, digits and "-" (at most 31, a letter first)',
+    );
+    checkSshConnection(this, props.ssh);
+    this.ssh = props.ssh;
+    this.interfaces = (props.interfaces ?? []).map((declared) => this.parseInterface(args, declared));
+    this.persistence = props.persistence ?? Persistence.service();
+    const engine = props.engine ?? Engine.TERRAFORM_DATA;
+    this.deployment = new Deployment(this, {
+      engine,
+      owner: this.owner,
+      ssh: props.ssh,
+      persistence: this.persistence._renderer,
+      host: () => this.model(),
+      dependsOn: props.dependsOn,
+    });
+    this._validate(this);
+    Aspects.of(this).add({
+      visit: (node) => {
+        if (node === this) {
+          ensureProvider(this, engine);
+          this.warn();
+        }
+      },
+    });
+  }
+
+  /**
+   * Address of the resource that stands for "this host is configured": makes
+   * `dependsOn: [host]` work on any resource.
+   */
+  public get fqn(): string {
+    return this.deployment.apply.fqn;
+  }
+
+  /** The resource that carries identity and clean-up. */
+  public get anchor(): TerraformResource {
+    return this.deployment.anchor;
+  }
+
+  /** The resource that carries what is declared now. */
+  public get apply(): TerraformResource {
+    return this.deployment.apply;
+  }
+
+  /** @internal */
+  public _addTable(table: Table): void {
+    this.tables.push(table);
+    this.problems = undefined;
+  }
+
+  /** @internal */
+  public _addRule(rule: Rule): void {
+    this.rules.push(rule);
+    this.problems = undefined;
+  }
+
+  /** @internal */
+  public _addRoute(route: Route): void {
+    this.routes.push(route);
+    this.problems = undefined;
+  }
+
+  /** @internal */
+  public _addHook(hook: UpHook): void {
+    this.hooks.push(hook);
+    this.problems = undefined;
+  }
+
+  /** The declared interface of that name. @internal */
+  public _interface(name: string): Interface | undefined {
+    return this.interfaces.find((declared) => declared.name === name);
+  }
+
+  /** The addresses of an interface that are known at apply only. @internal */
+  public _addressTokens(name: string): readonly string[] {
+    return this.addressTokens.get(name) ?? [];
+  }
+
+  /** Has a construct report, at synth time, what is wrong with it among its neighbours. @internal */
+  public _validate(construct: Construct): void {
+    construct.node.addValidation({
+      validate: () =>
+        this.findProblems()
+          .errors.filter((problem) => problem.path === construct.node.path)
+          .map((problem) => problem.message),
+    });
+  }
+
+  private model(): Host {
+    const { tables, rules, routes, hooks, interfaces } = this;
+    return {
+      path: this.node.path,
+      owner: this.owner,
+      management: managementOf(this.ssh),
+      interfaces,
+      tables,
+      rules,
+      routes,
+      hooks,
+    };
+  }
+
+  /** Once per change of the model, however many constructs ask. */
+  private findProblems(): { readonly errors: Problem[]; readonly warnings: Problem[] } {
+    if (this.problems === undefined) {
+      const host = this.model();
+      this.problems = {
+        errors: [...errors(host), ...this.persistence._renderer.problems(host)],
+        warnings: warnings(host),
+      };
+    }
+    return this.problems;
+  }
+
+  private warn(): void {
+    const byPath = new Map(this.node.root.node.findAll().map((node) => [node.node.path, node]));
+    for (const { path, message } of this.findProblems().warnings) {
+      const construct = byPath.get(path) ?? this;
+      const annotations = construct.node.metadata.map((entry) => entry.data as unknown);
+      // An aspect may be visited more than once.
+      if (!annotations.includes(message)) {
+        Annotations.of(construct).addWarning(message);
+      }
+    }
+  }
+
+  private parseInterface(args: Arguments, declared: NetworkInterface): Interface {
+    const name = args.attempt(() => args.value('device', declared.name, 'interfaces.name')).text;
+    const addresses = declared.addresses ?? [];
+    const tokens = addresses.filter((address) => Token.isUnresolved(address));
+    this.addressTokens.set(name, tokens);
+    return {
+      name,
+      incomplete: tokens.length > 0 || declared.addresses === undefined,
+      addresses: addresses
+        .filter((address) => !Token.isUnresolved(address))
+        .map((address) => args.attempt(() => parseInterfaceAddress(address, `interfaces "${name}" address`))),
+    };
+  }
+}
+
+function defaultOwner(host: LinuxHost): string {
+  const ids = [TerraformStack.of(host).node.id, host.node.id].join('-');
+  return ids
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^[^a-z]+|-$/g, '');
+}

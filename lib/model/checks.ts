@@ -1,0 +1,325 @@
+import { foreignBand } from './bands';
+import { familyName, otherFamily, overlaps } from './family';
+import type { Host, Interface, Problem, Table } from './host';
+import { MAIN_TABLE_ID, familiesOf } from './host';
+import type { Hop, Route } from './route';
+import { routeMetric } from './route';
+import type { Rule } from './rule';
+import { matchesEverything } from './rule';
+import type { Value } from './value';
+import { isInside, isKnown, isLinkLocal } from './value';
+
+/** What is wrong across the constructs of one host: nothing of it is deployed. */
+export function errors(host: Host): Problem[] {
+  return [
+    ...duplicateTables(host),
+    ...duplicatePriorities(host),
+    ...duplicateRoutes(host),
+    ...tablesWithoutRule(host),
+    ...tablesWithoutRoute(host),
+    ...danglingGotos(host),
+    ...unreachableNextHops(host),
+    ...foreignSources(host),
+    ...sharedHooks(host),
+  ];
+}
+
+/** What is legal but likely to hurt. */
+export function warnings(host: Host): Problem[] {
+  return [
+    ...oneFamilyOnly(host),
+    ...capturedManagement(host),
+    ...foreignBands(host),
+    ...firewallMarks(host),
+    ...unpinnedHostKey(host),
+  ];
+}
+
+function duplicateTables(host: Host): Problem[] {
+  const problems: Problem[] = [];
+  const ids = new Map<number, Table>();
+  const names = new Map<string, Table>();
+  for (const table of host.tables) {
+    const sameId = ids.get(table.id);
+    const sameName = table.name === undefined ? undefined : names.get(table.name);
+    if (sameId) {
+      problems.push({
+        path: table.path,
+        message: `tableId ${table.id} is already used by "${sameId.path}" on this host. Use one construct for both, or another id.`,
+      });
+    }
+    if (sameName) {
+      problems.push({
+        path: table.path,
+        message: `tableName "${table.name}" is already used by "${sameName.path}" on this host. Give each table its own name.`,
+      });
+    }
+    ids.set(table.id, sameId ?? table);
+    if (table.name !== undefined) {
+      names.set(table.name, sameName ?? table);
+    }
+  }
+  return problems;
+}
+
+function duplicatePriorities(host: Host): Problem[] {
+  const problems: Problem[] = [];
+  const seen = new Map<number, Rule[]>();
+  for (const rule of host.rules) {
+    const others = seen.get(rule.priority) ?? [];
+    const other = others.find((candidate) => overlaps(candidate.family, rule.family));
+    if (other) {
+      const family = rule.family === 'auto' ? other.family : rule.family;
+      const name = family === 'auto' ? '' : `${familyName(family)} `;
+      problems.push({
+        path: rule.path,
+        message:
+          `priority ${rule.priority} is already used by the ${name}rule "${other.path}". ` +
+          `The order of two rules at one priority is not defined: give each its own.`,
+      });
+    }
+    seen.set(rule.priority, [...others, rule]);
+  }
+  return problems;
+}
+
+function duplicateRoutes(host: Host): Problem[] {
+  const problems: Problem[] = [];
+  const seen = new Map<string, Route>();
+  for (const route of host.routes) {
+    const key = [route.family, route.tableId, route.destination.text, routeMetric(route)].join(' ');
+    const other = seen.get(key);
+    if (other && route.family !== 'auto') {
+      problems.push({
+        path: route.path,
+        message:
+          `destination "${route.destination.text}" with metric ${routeMetric(route)} is already routed by "${other.path}" ` +
+          `(${familyName(route.family)}, table ${route.tableId}). Give the second another metric, or use nextHops for several gateways.`,
+      });
+    }
+    seen.set(key, other ?? route);
+  }
+  return problems;
+}
+
+function tablesWithoutRule(host: Host): Problem[] {
+  return host.tables
+    .filter((table) => familiesOf(table.id, host.rules).size === 0)
+    .map((table) => ({
+      path: table.path,
+      message: `no rule looks up table ${table.id}, so its routes are never used. Add a PolicyRule with this table.`,
+    }));
+}
+
+function tablesWithoutRoute(host: Host): Problem[] {
+  return host.tables
+    .filter((table) => !host.routes.some((route) => route.tableId === table.id))
+    .map((table) => ({
+      path: table.path,
+      message:
+        `table ${table.id} has no route. Add one with addRoute(); ` +
+        `to reject packets, use a PolicyRule with action RuleAction.unreachable() instead.`,
+    }));
+}
+
+function danglingGotos(host: Host): Problem[] {
+  return host.rules.flatMap((rule) => {
+    const { action } = rule;
+    if (action.kind !== 'goto') {
+      return [];
+    }
+    const found = host.rules.some((other) => other.priority === action.priority && overlaps(other.family, rule.family));
+    return found
+      ? []
+      : [
+          {
+            path: rule.path,
+            message: `goes to priority ${action.priority}, where this host has no rule of its family. Declare that rule, or name the priority of one.`,
+          },
+        ];
+  });
+}
+
+function unreachableNextHops(host: Host): Problem[] {
+  return host.routes.flatMap((route) => route.hops.flatMap((hop) => nextHopProblem(host, route, hop)));
+}
+
+function nextHopProblem(host: Host, route: Route, hop: Hop): Problem[] {
+  const { via, device } = hop;
+  const known =
+    device && isKnown(device) ? host.interfaces.find((candidate) => candidate.name === device.text) : undefined;
+  if (device && isKnown(device) && !known && host.interfaces.length > 0) {
+    const names = host.interfaces.map((candidate) => candidate.name).join(', ');
+    return [
+      {
+        path: route.path,
+        message: `device "${device.text}" is not among the interfaces declared for this host (${names}). Correct the name, or add it to the host's interfaces.`,
+      },
+    ];
+  }
+  if (!via || !isKnown(via) || hop.onLink) {
+    return [];
+  }
+  if (isLinkLocal(via.text)) {
+    return device ? [] : [{ path: route.path, message: `via "${via.text}" is link-local: name its device too.` }];
+  }
+  const candidates = known ? [known] : device ? [] : host.interfaces;
+  const addresses = candidates.flatMap((candidate) => candidate.addresses).filter((a) => a.family === via.family);
+  if (candidates.length === 0 || candidates.some((candidate) => candidate.incomplete)) {
+    return [];
+  }
+  if (addresses.some((address) => isInside(via.text, address.text))) {
+    return [];
+  }
+  const where = known ? `"${known.name}"` : 'any interface of this host';
+  const have = addresses.map((address) => address.text).join(', ') || `no ${familyName(via.family ?? 4)} address`;
+  return [
+    {
+      path: route.path,
+      message:
+        `via "${via.text}" is not on-link on ${where} (${have}), so the kernel would refuse the route. ` +
+        `Correct the address, declare the missing one in the host's interfaces, or set onLink: true.`,
+    },
+  ];
+}
+
+function foreignSources(host: Host): Problem[] {
+  if (host.interfaces.length === 0 || host.interfaces.some((candidate) => candidate.incomplete)) {
+    return [];
+  }
+  const own = host.interfaces.flatMap((candidate) => candidate.addresses.map((address) => address.address));
+  return host.routes
+    .filter(
+      (route) => route.preferredSource && isKnown(route.preferredSource) && !own.includes(route.preferredSource.text),
+    )
+    .map((route) => ({
+      path: route.path,
+      message:
+        `preferredSource "${route.preferredSource?.text}" is not an address of this host (${own.join(', ')}). ` +
+        `Use one of them, or declare it in the host's interfaces.`,
+    }));
+}
+
+function sharedHooks(host: Host): Problem[] {
+  const problems: Problem[] = [];
+  host.hooks.forEach((hook, index) => {
+    const other = host.hooks.slice(0, index).find((candidate) => candidate.file === hook.file);
+    if (other && other.daemon !== hook.daemon) {
+      problems.push({
+        path: hook.path,
+        message: `"${hook.file}" is already the up hook that "${other.path}" installs for another daemon. Give this one another path.`,
+      });
+    } else if (other && other.tableId === hook.tableId) {
+      problems.push({
+        path: hook.path,
+        message: `"${hook.file}" already serves table ${hook.tableId} through "${other.path}". Remove one of the two.`,
+      });
+    }
+  });
+  return problems;
+}
+
+function oneFamilyOnly(host: Host): Problem[] {
+  return host.tables.flatMap((table) => {
+    const families = [...familiesOf(table.id, host.rules)];
+    const [only] = families;
+    if (families.length !== 1 || only === undefined) {
+      return [];
+    }
+    const other = otherFamily(only);
+    const rule = host.rules.find((r) => r.action.kind === 'lookup' && r.action.tableId === table.id);
+    const tunnel = rule?.source && tunnelOf(rule.source, host.interfaces);
+    if (tunnel && !tunnel.incomplete && !tunnel.addresses.some((address) => address.family === other)) {
+      return [];
+    }
+    return [
+      {
+        path: table.path,
+        message:
+          `only ${familyName(only)} rules look up table ${table.id}: if the clients have ${familyName(other)} too, it leaves through the ` +
+          `main default route. Add the ${familyName(other)} rule and route, or a PolicyRule with RuleAction.unreachable() for that pool.`,
+      },
+    ];
+  });
+}
+
+/** The interface whose network a pool of clients is, or contains. */
+function tunnelOf(source: Value, interfaces: readonly Interface[]): Interface | undefined {
+  return isKnown(source)
+    ? interfaces.find((candidate) => candidate.addresses.some((address) => isInside(address.address, source.text)))
+    : undefined;
+}
+
+function capturedManagement(host: Host): Problem[] {
+  const management = host.management.host;
+  return host.rules.flatMap((rule) => {
+    if (
+      rule.invert ||
+      rule.inputInterface ||
+      (rule.action.kind === 'lookup' && rule.action.tableId === MAIN_TABLE_ID)
+    ) {
+      return [];
+    }
+    const captures = rule.source
+      ? management !== undefined && isKnown(rule.source) && isInside(management, rule.source.text)
+      : matchesEverything(rule);
+    return captures
+      ? [
+          {
+            path: rule.path,
+            message:
+              `matches the replies of this host's own SSH server${management ? ` (${management})` : ''}: they would take the way of this rule. ` +
+              `Narrow its source, or put a rule for that address with the main table in front of it.`,
+          },
+        ]
+      : [];
+  });
+}
+
+function foreignBands(host: Host): Problem[] {
+  return host.rules.flatMap((rule) => {
+    const band = foreignBand(rule.priority);
+    return band
+      ? [
+          {
+            path: rule.path,
+            message: `priority ${rule.priority} is where ${band.owner} put theirs (${band.first} to ${band.last}). Use another, for example 10000 to 19999.`,
+          },
+        ]
+      : [];
+  });
+}
+
+function firewallMarks(host: Host): Problem[] {
+  return host.rules
+    .filter((rule) => rule.firewallMark !== undefined)
+    .map((rule) => ({
+      path: rule.path,
+      message:
+        `matches firewallMark: with rp_filter=1 on the egress interface replies are dropped unless the host has ` +
+        `net.ipv4.conf.all.src_valid_mark=1. A rule by source or inputInterface needs neither.`,
+    }));
+}
+
+function unpinnedHostKey(host: Host): Problem[] {
+  const { hostKeyPinned, hostKey } = host.management;
+  if (!hostKeyPinned) {
+    return [
+      {
+        path: host.path,
+        message:
+          'ssh.hostKey is not set, so Terraform trusts any machine that answers. ' +
+          'Set it to the output of: ssh-keyscan -t ecdsa HOST | cut -d " " -f 2-',
+      },
+    ];
+  }
+  if (hostKey !== undefined && !/^(ecdsa-|@cert-authority )/.test(hostKey)) {
+    return [
+      {
+        path: host.path,
+        message: `ssh.hostKey is of type "${hostKey.split(' ')[0]}": Terraform asks for an ECDSA key first and fails if the machine has one. Pin its ECDSA key.`,
+      },
+    ];
+  }
+  return [];
+}

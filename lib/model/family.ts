@@ -1,0 +1,19 @@
+/** An address family as iproute2's `-4` and `-6` name it. */
+export type Family = 4 | 6;
+
+/** `auto`: only the host can tell, from a value that is known at apply. */
+export type FamilyOrAuto = Family | 'auto';
+
+export const BOTH_FAMILIES: readonly Family[] = [4, 6];
+
+export function familyName(family: Family): string {
+  return family === 4 ? 'IPv4' : 'IPv6';
+}
+
+export function otherFamily(family: Family): Family {
+  return family === 4 ? 6 : 4;
+}
+
+export function overlaps(a: FamilyOrAuto, b: FamilyOrAuto): boolean {
+  return a === b || a === 'auto' || b === 'auto';
+}

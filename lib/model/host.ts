@@ -1,0 +1,84 @@
+import type { Family } from './family';
+import { BOTH_FAMILIES } from './family';
+import type { Route } from './route';
+import { failClosedRoute } from './route';
+import type { Rule } from './rule';
+import type { InterfaceAddress } from './value';
+
+export const MAIN_TABLE_ID = 254;
+
+/** The tables that belong to the kernel: unspec, default, main and local. */
+export const RESERVED_TABLE_IDS: readonly number[] = [0, 253, MAIN_TABLE_ID, 255];
+export const RESERVED_TABLE_NAMES: readonly string[] = ['unspec', 'default', 'main', 'local'];
+
+export interface Table {
+  readonly path: string;
+  readonly id: number;
+  readonly name?: string;
+  readonly failClosed: boolean;
+}
+
+/** What a machine is said to have; fewer addresses than it really has only means fewer checks. */
+export interface Interface {
+  readonly name: string;
+  readonly addresses: readonly InterfaceAddress[];
+  /** Some address is known at apply only, so nothing may be concluded from its absence here. */
+  readonly incomplete: boolean;
+}
+
+export interface UpHook {
+  readonly path: string;
+  readonly daemon: 'openvpn' | 'wireguard';
+  readonly file: string;
+  readonly tableId: number;
+}
+
+/** Where SSH reaches the machine, as far as it is known. */
+export interface Management {
+  readonly host?: string;
+  readonly hostKeyPinned: boolean;
+  readonly hostKey?: string;
+}
+
+/** One machine's whole configuration. */
+export interface Host {
+  readonly path: string;
+  readonly owner: string;
+  readonly interfaces: readonly Interface[];
+  readonly management: Management;
+  readonly tables: readonly Table[];
+  readonly rules: readonly Rule[];
+  readonly routes: readonly Route[];
+  readonly hooks: readonly UpHook[];
+}
+
+/** Something wrong (or risky) that one construct is told about. */
+export interface Problem {
+  readonly path: string;
+  readonly message: string;
+}
+
+/** The families in which some rule sends packets to a table. */
+export function familiesOf(tableId: number, rules: readonly Rule[]): Set<Family> {
+  const families = new Set<Family>();
+  for (const rule of rules) {
+    if (rule.action.kind === 'lookup' && rule.action.tableId === tableId) {
+      if (rule.family !== 6) families.add(4);
+      if (rule.family !== 4) families.add(6);
+    }
+  }
+  return families;
+}
+
+/** The declared routes, and the unreachable defaults of the tables that fail closed. */
+export function allRoutes(host: Host): Route[] {
+  const failClosed = host.tables
+    .filter((table) => table.failClosed)
+    .flatMap((table) => {
+      const families = familiesOf(table.id, host.rules);
+      return BOTH_FAMILIES.filter((family) => families.has(family)).map((family) =>
+        failClosedRoute(table.path, family, table.id),
+      );
+    });
+  return [...host.routes, ...failClosed];
+}

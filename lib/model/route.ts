@@ -1,0 +1,81 @@
+import type { Family, FamilyOrAuto } from './family';
+import type { Word } from './rule';
+import { option } from './rule';
+import type { Value } from './value';
+import { DEFAULT_DESTINATION } from './value';
+
+/** A route that forwards nothing. */
+export type RejectType = 'blackhole' | 'unreachable' | 'prohibit' | 'throw';
+
+export interface Hop {
+  readonly via?: Value;
+  readonly device?: Value;
+  readonly weight?: number;
+  readonly onLink?: boolean;
+}
+
+/** One route of one family in one table, as the kernel has it. */
+export interface Route {
+  /** Path of the construct that declared it. */
+  readonly path: string;
+  readonly family: FamilyOrAuto;
+  readonly tableId: number;
+  readonly destination: Value;
+  readonly metric?: number;
+  readonly type?: RejectType;
+  /** One hop is written as plain `via` and `dev`, several as weighted next hops. */
+  readonly hops: readonly Hop[];
+  readonly preferredSource?: Value;
+  readonly scope?: number;
+  readonly mtu?: number;
+  readonly advmss?: number;
+}
+
+/** What the kernel gives an IPv6 route that names no metric. */
+const DEFAULT_METRIC_IPV6 = 1024;
+
+/** Above every metric that a person or a routing daemon would choose, so that real routes win. */
+export const FAIL_CLOSED_METRIC = 4278198272;
+
+export function routeMetric(route: Route): number {
+  return route.metric ?? (route.family === 6 ? DEFAULT_METRIC_IPV6 : 0);
+}
+
+/** The route without family, table, destination and metric, in the order of lib/agent/README.md. */
+export function routeWords(route: Route): Word[] {
+  const [only] = route.hops.length === 1 ? route.hops : [];
+  return [
+    ...option('type', route.type),
+    ...option('via', only?.via),
+    ...option('dev', only?.device),
+    ...option('src', route.preferredSource),
+    ...option('scope', route.scope),
+    ...option('mtu', route.mtu),
+    ...option('advmss', route.advmss),
+    ...(only?.onLink ? ['onlink'] : []),
+    ...(only ? [] : route.hops.flatMap(hopWords)),
+  ];
+}
+
+/** The route that keeps packets from falling through to the next rule when the real ones are gone. */
+export function failClosedRoute(path: string, family: Family, tableId: number): Route {
+  return {
+    path,
+    family,
+    tableId,
+    destination: DEFAULT_DESTINATION,
+    metric: FAIL_CLOSED_METRIC,
+    type: 'unreachable',
+    hops: [],
+  };
+}
+
+function hopWords(hop: Hop): Word[] {
+  return [
+    'nexthop',
+    ...option('via', hop.via),
+    ...option('dev', hop.device),
+    ...option('weight', hop.weight),
+    ...(hop.onLink ? ['onlink'] : []),
+  ];
+}

@@ -1,0 +1,157 @@
+import { Address4, Address6 } from 'ip-address';
+import type { Family, FamilyOrAuto } from './family';
+import { familyName } from './family';
+
+/** What a value that goes into a rule or route must be. */
+export type ValueKind = 'prefix' | 'address' | 'device';
+
+/**
+ * A prefix, address or device name: known and in the form that the kernel prints, or deferred
+ * (only Terraform will know it) with `text` holding the token.
+ */
+export interface Value {
+  readonly kind: ValueKind;
+  readonly text: string;
+  readonly family?: Family;
+  /** Set when deferred: who to name when the host finds the value wrong, as `path:property`. */
+  readonly deferredFor?: string;
+}
+
+/** A known address with the length of its prefix, as in `192.168.1.100/24`. */
+export interface InterfaceAddress {
+  readonly text: string;
+  readonly address: string;
+  readonly family: Family;
+}
+
+/** Thrown by the parsers; the construct puts its path in front. */
+export class InvalidValue extends Error {}
+
+/** `default` as a destination, and the text for "any" in either family. */
+export const DEFAULT_DESTINATION: Value = { kind: 'prefix', text: 'default' };
+
+const DEVICE = /^[A-Za-z0-9_.:@-]{1,15}$/;
+
+export function parsePrefix(text: string, property: string): Value {
+  const parsed = parse(text, property);
+  const bits = parsed.family === 4 ? 32 : 128;
+  if (parsed.address.parsedSubnet === '') {
+    throw new InvalidValue(
+      `${property} "${text}" has no prefix length. Did you mean "${parsed.address.correctForm()}/${bits}"?`,
+    );
+  }
+  const network = parsed.address.startAddress().correctForm();
+  const prefix = `${network}/${parsed.address.subnetMask}`;
+  if (network !== parsed.address.correctForm()) {
+    throw new InvalidValue(`${property} "${text}" has host bits set. Did you mean "${prefix}"?`);
+  }
+  // iproute2 prints a prefix of full length without it.
+  const full = parsed.address.subnetMask === bits;
+  return { kind: 'prefix', text: full ? network : prefix, family: parsed.family };
+}
+
+export function parseAddress(text: string, property: string): Value {
+  const parsed = parse(text, property);
+  if (parsed.address.parsedSubnet !== '') {
+    throw new InvalidValue(
+      `${property} "${text}" has a prefix length; one address is wanted. Did you mean "${parsed.address.correctForm()}"?`,
+    );
+  }
+  return { kind: 'address', text: parsed.address.correctForm(), family: parsed.family };
+}
+
+export function parseInterfaceAddress(text: string, property: string): InterfaceAddress {
+  const parsed = parse(text, property);
+  const bits = parsed.family === 4 ? 32 : 128;
+  const address = parsed.address.correctForm();
+  if (parsed.address.parsedSubnet === '') {
+    throw new InvalidValue(
+      `${property} "${text}" has no prefix length. Write it as the machine has it, for example "${address}/${bits === 32 ? 24 : 64}".`,
+    );
+  }
+  return { text: `${address}/${parsed.address.subnetMask}`, address, family: parsed.family };
+}
+
+export function parseDevice(text: string, property: string): Value {
+  if (!DEVICE.test(text) || text === '.' || text === '..') {
+    throw new InvalidValue(
+      `${property} "${text}" is not an interface name: 1 to 15 letters, digits and _ . : @ -, as "ip link" shows it.`,
+    );
+  }
+  return { kind: 'device', text };
+}
+
+export function isKnown(value: Value): boolean {
+  return value.deferredFor === undefined;
+}
+
+/** Whether the network `inner` (a prefix or an address) lies in `outer`; false across families. */
+export function isInside(inner: string, outer: string): boolean {
+  if (inner.includes(':') !== outer.includes(':')) {
+    return false;
+  }
+  return inner.includes(':')
+    ? new Address6(inner).isInSubnet(new Address6(outer))
+    : new Address4(inner).isInSubnet(new Address4(outer));
+}
+
+export function isLinkLocal(address: string): boolean {
+  return isInside(address, 'fe80::/10');
+}
+
+/** The family that the known values agree on; `auto` when only deferred ones could tell. */
+export function commonFamily(values: ReadonlyArray<[string, Value | undefined]>): FamilyOrAuto | undefined {
+  let found: { family: Family; property: string; text: string } | undefined;
+  let deferred = false;
+  for (const [property, value] of values) {
+    if (value === undefined || value.kind === 'device') {
+      continue;
+    }
+    if (value.family === undefined) {
+      deferred ||= value.deferredFor !== undefined;
+    } else if (found === undefined) {
+      found = { family: value.family, property, text: value.text };
+    } else if (found.family !== value.family) {
+      throw new InvalidValue(
+        `${property} "${value.text}" is ${familyName(value.family)} but ${found.property} "${found.text}" is ` +
+          `${familyName(found.family)}. Give both in one family, and declare another for the other family.`,
+      );
+    }
+  }
+  return found?.family ?? (deferred ? 'auto' : undefined);
+}
+
+function parse(text: string, property: string): { family: Family; address: Address4 | Address6 } {
+  const family: Family = text.includes(':') ? 6 : 4;
+  let address: Address4 | Address6;
+  try {
+    address = family === 4 ? new Address4(text) : new Address6(text);
+  } catch (error) {
+    throw new InvalidValue(
+      `${property} "${text}" is not an IP address or prefix (${reason(error)}). ` +
+        `Write it like "10.10.10.0/24" or "fd00:4242:4242:4242::/64".`,
+    );
+  }
+  if (address instanceof Address6) {
+    if (address.zone !== '') {
+      throw new InvalidValue(
+        `${property} "${text}" has a zone. Drop "${address.zone}" and name the interface in its own property.`,
+      );
+    }
+    if (isIpv4InIpv6(address)) {
+      throw new InvalidValue(`${property} "${text}" is an IPv4 address inside IPv6; write the IPv4 address itself.`);
+    }
+  }
+  return { family, address };
+}
+
+/** `::ffff:a.b.c.d` and `::a.b.c.d`: never routed as such, and printed in more than one way. */
+function isIpv4InIpv6(address: Address6): boolean {
+  const value = address.bigInt();
+  const upper = value >> 32n;
+  return (upper === 0n && value > 0xffffn) || upper === 0xffffn;
+}
+
+function reason(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).replace(/\.$/, '');
+}

@@ -1,0 +1,361 @@
+import { Construct } from 'constructs';
+import { Arguments } from './arguments';
+import { IpFamily } from './ip-family';
+import type { IpProtocol } from './ip-protocol';
+import type { LinuxHost } from './linux-host';
+import type { FamilyOrAuto } from './model/family';
+import { familyName } from './model/family';
+import type { Action, Range, Rule } from './model/rule';
+import { MAX_PRIORITY, MIN_PRIORITY } from './model/rule';
+import { commonFamily } from './model/value';
+import type { NumberRange } from './number-range';
+import type { RuleAction } from './rule-action';
+import type { SourceRoutingTable } from './source-routing-table';
+
+/**
+ * Properties of a `PolicyRule`. All selectors that are set must match.
+ */
+export interface PolicyRuleProps {
+  /**
+   * Where the rule stands among the host's rules: the kernel takes them from the lowest number to
+   * the highest, 1 to 32765. It is required because the kernel's own numbering lets the rule that is
+   * added later win.
+   */
+  readonly priority: number;
+
+  /**
+   * The table in which matching packets are looked up.
+   *
+   * @default - none: `action` says what happens
+   */
+  readonly table?: SourceRoutingTable;
+
+  /**
+   * What happens to matching packets, instead of a lookup in `table`.
+   *
+   * @default - they are looked up in `table`
+   */
+  readonly action?: RuleAction;
+
+  /**
+   * The machine that has the rule.
+   *
+   * @default - that of `table`
+   */
+  readonly host?: LinuxHost;
+
+  /**
+   * Prefix that the packet comes from, in CIDR notation (`from` of ip-rule).
+   *
+   * @default - any
+   */
+  readonly source?: string;
+
+  /**
+   * Prefix that the packet goes to, in CIDR notation (`to` of ip-rule).
+   *
+   * @default - any
+   */
+  readonly destination?: string;
+
+  /**
+   * Interface that the packet came in by (`iif` of ip-rule); `lo` for the machine's own packets. It
+   * need not exist yet.
+   *
+   * @default - any
+   */
+  readonly inputInterface?: string;
+
+  /**
+   * Interface that the sending socket is bound to (`oif` of ip-rule).
+   *
+   * @default - any
+   */
+  readonly outputInterface?: string;
+
+  /**
+   * Mark that the firewall put on the packet, 0 to 4294967295.
+   *
+   * @default - any
+   */
+  readonly firewallMark?: number;
+
+  /**
+   * Which bits of the mark count.
+   *
+   * @default - all
+   */
+  readonly firewallMask?: number;
+
+  /**
+   * Type-of-service byte of the packet without its two ECN bits: a multiple of 4, up to 28 for IPv4
+   * and 252 for IPv6.
+   *
+   * @default - any
+   */
+  readonly tos?: number;
+
+  /**
+   * IP protocol of the packet.
+   *
+   * @default - any
+   */
+  readonly ipProtocol?: IpProtocol;
+
+  /**
+   * Source ports, 1 to 65535; needs `ipProtocol`.
+   *
+   * @default - any
+   */
+  readonly sourcePorts?: NumberRange;
+
+  /**
+   * Destination ports, 1 to 65535; needs `ipProtocol`.
+   *
+   * @default - any
+   */
+  readonly destinationPorts?: NumberRange;
+
+  /**
+   * User ids of the machine's own senders.
+   *
+   * @default - any
+   */
+  readonly uidRange?: NumberRange;
+
+  /**
+   * Matches the packets that the selectors do not match.
+   *
+   * @default false
+   */
+  readonly invert?: boolean;
+
+  /**
+   * Takes no route from the table whose prefix is of this length or shorter; 0 leaves out the
+   * default route.
+   *
+   * @default - takes all
+   */
+  readonly suppressPrefixLength?: number;
+
+  /**
+   * Takes no route from the table whose interface is in this group.
+   *
+   * @default - takes all
+   */
+  readonly suppressInterfaceGroup?: number;
+
+  /**
+   * The families that the rule is for.
+   *
+   * @default - that of `source` and `destination`; if neither is set, both
+   */
+  readonly families?: IpFamily[];
+}
+
+const POLICY_RULE = Symbol.for('cdktf-source-routing/PolicyRule');
+const UINT32_MAX = 4294967295;
+
+/**
+ * A rule that decides which table a packet is looked up in.
+ *
+ * @see https://man7.org/linux/man-pages/man8/ip-rule.8.html
+ */
+export class PolicyRule extends Construct {
+  /**
+   * Whether a value is a `PolicyRule`, also one of another copy of this library.
+   *
+   * @param x - any value
+   */
+  public static isPolicyRule(x: unknown): x is PolicyRule {
+    return typeof x === 'object' && x !== null && POLICY_RULE in x;
+  }
+
+  /** The machine that has the rule. */
+  public readonly host: LinuxHost;
+
+  /** Where the rule stands among the host's rules. */
+  public readonly priority: number;
+
+  /**
+   * @param scope - where in the tree
+   * @param id - unique in its scope
+   * @param props - priority, selectors and table or action
+   * @throws ValidationError if an argument is wrong or two contradict each other
+   */
+  public constructor(scope: Construct, id: string, props: PolicyRuleProps) {
+    super(scope, id);
+    Object.defineProperty(this, POLICY_RULE, { value: true });
+    const args = new Arguments(this);
+    this.host = hostOf(args, props);
+    this.priority = args.integer(
+      props.priority,
+      'priority',
+      MIN_PRIORITY,
+      MAX_PRIORITY,
+      "The kernel's own rules stand at 0, 32766 and 32767.",
+    );
+    for (const rule of parseRules(this, args, props, this.priority)) {
+      this.host._addRule(rule);
+    }
+    this.host._validate(this);
+  }
+
+  /** Address of the host's `apply` resource: makes `dependsOn: [rule]` work on any resource. */
+  public get fqn(): string {
+    return this.host.fqn;
+  }
+}
+
+function hostOf(args: Arguments, props: PolicyRuleProps): LinuxHost {
+  const host = props.host ?? props.table?.host;
+  if (props.table && props.action) {
+    throw args.error('table and action are both set. Leave out action to look up the table, or leave out table.');
+  }
+  if (!props.table && !props.action) {
+    throw args.error('has neither table nor action. Set table, or an action such as RuleAction.unreachable().');
+  }
+  if (!host) {
+    throw args.error('host is not set and there is no table to take it from. Set host.');
+  }
+  if (props.table && props.table.host !== host) {
+    throw args.error(`host "${host.node.path}" is not the host of table "${props.table.node.path}". Leave out host.`);
+  }
+  return host;
+}
+
+function parseRules(scope: Construct, args: Arguments, props: PolicyRuleProps, priority: number): Rule[] {
+  const action = parseAction(args, props, priority);
+  const source = args.optional('prefix', props.source, 'source');
+  const destination = args.optional('prefix', props.destination, 'destination');
+  const own = args.attempt(() =>
+    commonFamily([
+      ['source', source],
+      ['destination', destination],
+    ]),
+  );
+  const families = familiesOf(args, props, own);
+  checkPorts(args, props);
+  if (props.firewallMask !== undefined && props.firewallMark === undefined) {
+    throw args.error(`firewallMask ${props.firewallMask} is set without firewallMark. Set the mark too.`);
+  }
+  if (action.kind !== 'lookup') {
+    rejectSuppressors(args, props);
+  }
+  return families.map((family): Rule => ({
+    path: scope.node.path,
+    family,
+    priority,
+    action,
+    invert: props.invert,
+    source,
+    destination,
+    tos: parseTos(args, props.tos, family),
+    firewallMark: args.optionalInteger(props.firewallMark, 'firewallMark', 0, UINT32_MAX),
+    firewallMask: args.optionalInteger(props.firewallMask, 'firewallMask', 0, UINT32_MAX),
+    inputInterface: args.optional('device', props.inputInterface, 'inputInterface'),
+    outputInterface: args.optional('device', props.outputInterface, 'outputInterface'),
+    uidRange: parseRange(args, props.uidRange, 'uidRange', 0, UINT32_MAX - 1),
+    ipProtocol: args.optionalInteger(props.ipProtocol?.number, 'ipProtocol', 1, 255),
+    sourcePorts: parseRange(args, props.sourcePorts, 'sourcePorts', 1, 65535),
+    destinationPorts: parseRange(args, props.destinationPorts, 'destinationPorts', 1, 65535),
+    suppressPrefixLength: args.optionalInteger(
+      props.suppressPrefixLength,
+      'suppressPrefixLength',
+      0,
+      family === 4 ? 32 : 128,
+    ),
+    suppressInterfaceGroup: args.optionalInteger(props.suppressInterfaceGroup, 'suppressInterfaceGroup', 0, 2147483647),
+  }));
+}
+
+function parseAction(args: Arguments, props: PolicyRuleProps, priority: number): Action {
+  if (props.table) {
+    return { kind: 'lookup', tableId: props.table.tableId };
+  }
+  const action = props.action?._action ?? { kind: 'unreachable' };
+  if (action.kind === 'goto') {
+    args.integer(action.priority, 'action goTo', 1, 32767);
+    if (action.priority <= priority) {
+      throw args.error(
+        `action goes to priority ${action.priority}, which is not behind its own ${priority}. The kernel only goes forward.`,
+      );
+    }
+  }
+  return action;
+}
+
+function familiesOf(args: Arguments, props: PolicyRuleProps, own: FamilyOrAuto | undefined): FamilyOrAuto[] {
+  const wanted = props.families && [...new Set(props.families)].map((family) => (family === IpFamily.IPV4 ? 4 : 6));
+  if (wanted?.length === 0) {
+    throw args.error('families is empty. Give IpFamily.IPV4 or IpFamily.IPV6, or leave it out.');
+  }
+  if (own === undefined) {
+    return wanted ?? [4, 6];
+  }
+  if (wanted === undefined) {
+    return [own];
+  }
+  if (wanted.length > 1) {
+    throw args.error('families has both, but source or destination is of one. Declare one rule for each family.');
+  }
+  const [family] = wanted as [4 | 6];
+  if (own !== 'auto' && own !== family) {
+    throw args.error(
+      `families is ${familyName(family)} but "${props.source ?? props.destination}" is ${familyName(own)}. Leave out families.`,
+    );
+  }
+  return wanted;
+}
+
+function parseTos(args: Arguments, tos: number | undefined, family: FamilyOrAuto): number | undefined {
+  // IPv4 routing looks at the bits of RFC 1349 only.
+  const last = family === 6 ? 0xfc : 0x1c;
+  const value = args.optionalInteger(tos, 'tos', 0, last);
+  if (value !== undefined && value % 4 !== 0) {
+    throw args.error(`tos ${value} has ECN bits set. Did you mean ${value - (value % 4)}?`);
+  }
+  // Zero is how the kernel says "any".
+  return value === 0 ? undefined : value;
+}
+
+function parseRange(
+  args: Arguments,
+  range: NumberRange | undefined,
+  property: string,
+  first: number,
+  last: number,
+): Range | undefined {
+  if (range === undefined) {
+    return undefined;
+  }
+  args.integer(range.first, property, first, last);
+  args.integer(range.last, property, first, last);
+  if (range.first > range.last) {
+    throw args.error(
+      `${property} ${range.first}-${range.last} runs backwards. Did you mean ${range.last}-${range.first}?`,
+    );
+  }
+  return { first: range.first, last: range.last };
+}
+
+function checkPorts(args: Arguments, props: PolicyRuleProps): void {
+  const property = props.sourcePorts ? 'sourcePorts' : props.destinationPorts ? 'destinationPorts' : undefined;
+  if (property && ![6, 17, 132].includes(props.ipProtocol?.number ?? 0)) {
+    throw args.error(`${property} needs ipProtocol to be IpProtocol.TCP, UDP or SCTP: no other has ports.`);
+  }
+}
+
+function rejectSuppressors(args: Arguments, props: PolicyRuleProps): void {
+  const property =
+    props.suppressPrefixLength !== undefined
+      ? 'suppressPrefixLength'
+      : props.suppressInterfaceGroup !== undefined
+        ? 'suppressInterfaceGroup'
+        : undefined;
+  if (property) {
+    throw args.error(
+      `${property} is set, but there is no lookup whose routes it could leave out. Set table instead of action.`,
+    );
+  }
+}

@@ -1,0 +1,313 @@
+import { Token } from 'cdktf';
+import { Construct } from 'constructs';
+import { Arguments } from './arguments';
+import type { LinuxHost } from './linux-host';
+import type { Family, FamilyOrAuto } from './model/family';
+import { familyName } from './model/family';
+import type { Hop, RejectType, Route as RouteModel } from './model/route';
+import type { Value } from './model/value';
+import { DEFAULT_DESTINATION, InvalidValue, commonFamily } from './model/value';
+import { IpFamily } from './ip-family';
+import type { SourceRoutingTable } from './source-routing-table';
+
+/**
+ * What the kernel does with a packet that a route matches.
+ *
+ * @see https://man7.org/linux/man-pages/man8/ip-route.8.html
+ */
+export enum RouteType {
+  /** Sends it on. */
+  UNICAST = 'unicast',
+  /** Drops it without a word. */
+  BLACKHOLE = 'blackhole',
+  /** Drops it and answers "host unreachable". */
+  UNREACHABLE = 'unreachable',
+  /** Drops it and answers "communication administratively prohibited". */
+  PROHIBIT = 'prohibit',
+  /** Ends the lookup in this table; the next rule goes on. */
+  THROW = 'throw',
+}
+
+/**
+ * How far away the destination of an IPv4 route is.
+ */
+export enum RouteScope {
+  /** Behind a next hop. */
+  GLOBAL = 'global',
+  /** On the network of the interface. */
+  LINK = 'link',
+  /** The machine itself. */
+  HOST = 'host',
+}
+
+/**
+ * One of several ways to a destination; packets are spread over them by weight.
+ */
+export interface NextHop {
+  /**
+   * Address of the next router.
+   *
+   * @default - none: the destination is on the network of `device`
+   */
+  readonly via?: string;
+
+  /**
+   * Interface that leads to it.
+   *
+   * @default - the one on whose network `via` is
+   */
+  readonly device?: string;
+
+  /**
+   * Share of the packets, 1 to 256, relative to the other next hops.
+   *
+   * @default 1
+   */
+  readonly weight?: number;
+
+  /**
+   * Take `via` for a neighbour although it is in no network of the interface.
+   *
+   * @default false
+   */
+  readonly onLink?: boolean;
+}
+
+/**
+ * A route without the table that it is in.
+ */
+export interface RouteOptions {
+  /** Prefix in CIDR notation, or `default`. */
+  readonly destination: string;
+
+  /**
+   * Address of the next router.
+   *
+   * @default - none: the destination is on the network of `device`
+   */
+  readonly via?: string;
+
+  /**
+   * Interface that leads to it.
+   *
+   * @default - the one on whose network `via` is
+   */
+  readonly device?: string;
+
+  /**
+   * Several ways at once, instead of `via` and `device`.
+   *
+   * @default - one way
+   */
+  readonly nextHops?: NextHop[];
+
+  /**
+   * Among routes to the same destination the lowest metric wins.
+   *
+   * @default - the kernel's: 0 for IPv4, 1024 for IPv6
+   */
+  readonly metric?: number;
+
+  /**
+   * Take `via` for a neighbour although it is in no network of the interface.
+   *
+   * @default false
+   */
+  readonly onLink?: boolean;
+
+  /**
+   * Source address of packets that the machine itself sends this way.
+   *
+   * @default - the kernel's choice
+   */
+  readonly preferredSource?: string;
+
+  /**
+   * How far away the destination is (IPv4 only).
+   *
+   * @default - the kernel's: global with `via`, else link
+   */
+  readonly scope?: RouteScope;
+
+  /**
+   * Largest packet on this way, in bytes.
+   *
+   * @default - that of the interface
+   */
+  readonly mtu?: number;
+
+  /**
+   * Maximum segment size that TCP advertises on this way, in bytes.
+   *
+   * @default - made of the MTU
+   */
+  readonly advmss?: number;
+
+  /**
+   * What happens to the packets.
+   *
+   * @default RouteType.UNICAST
+   */
+  readonly type?: RouteType;
+
+  /**
+   * Family of a `default` route that has no `via` to tell it by.
+   *
+   * @default - that of the addresses
+   */
+  readonly family?: IpFamily;
+}
+
+/**
+ * Properties of a `Route`.
+ */
+export interface RouteProps extends RouteOptions {
+  /** The table that the route is in. */
+  readonly table: SourceRoutingTable;
+}
+
+const ROUTE = Symbol.for('cdktf-source-routing/Route');
+const SCOPES: Record<RouteScope, number> = { [RouteScope.GLOBAL]: 0, [RouteScope.LINK]: 253, [RouteScope.HOST]: 254 };
+
+/**
+ * A route in one table. Usually made by `table.addRoute()`.
+ */
+export class Route extends Construct {
+  /**
+   * Whether a value is a `Route`, also one of another copy of this library.
+   *
+   * @param x - any value
+   */
+  public static isRoute(x: unknown): x is Route {
+    return typeof x === 'object' && x !== null && ROUTE in x;
+  }
+
+  private readonly host: LinuxHost;
+
+  /**
+   * @param scope - where in the tree
+   * @param id - unique in its scope
+   * @param props - table, destination and way
+   * @throws ValidationError if an argument is wrong or two contradict each other
+   */
+  public constructor(scope: Construct, id: string, props: RouteProps) {
+    super(scope, id);
+    Object.defineProperty(this, ROUTE, { value: true });
+    this.host = props.table.host;
+    this.host._addRoute(parseRoute(this, props));
+    this.host._validate(this);
+  }
+
+  /** Address of the host's `apply` resource: makes `dependsOn: [route]` work on any resource. */
+  public get fqn(): string {
+    return this.host.fqn;
+  }
+}
+
+function parseRoute(scope: Construct, props: RouteProps): RouteModel {
+  const args = new Arguments(scope);
+  const destination = parseDestination(args, props.destination);
+  const preferredSource = args.optional('address', props.preferredSource, 'preferredSource');
+  const reject = props.type === undefined || props.type === RouteType.UNICAST ? undefined : (props.type as RejectType);
+  const hops = parseHops(args, props, reject);
+  const family = args.attempt(() => familyOf(props, destination, preferredSource, hops));
+  if (props.scope !== undefined && family === 6) {
+    throw args.error(`scope "${props.scope}" is set on an IPv6 route. IPv6 routes have no scope: leave it out.`);
+  }
+  return {
+    path: scope.node.path,
+    family,
+    tableId: props.table.tableId,
+    destination,
+    hops,
+    metric: args.optionalInteger(props.metric, 'metric', family === 6 ? 1 : 0, 4294967295),
+    ...(reject && { type: reject }),
+    ...(preferredSource && { preferredSource }),
+    ...(props.scope !== undefined && { scope: SCOPES[props.scope] }),
+    mtu: args.optionalInteger(props.mtu, 'mtu', family === 6 ? 1280 : 68, 65535),
+    advmss: args.optionalInteger(props.advmss, 'advmss', 28, 65495),
+  };
+}
+
+function parseDestination(args: Arguments, destination: string): Value {
+  const isDefault = destination === 'default' || destination === '0.0.0.0/0' || destination === '::/0';
+  if (!isDefault) {
+    return args.value('prefix', destination, 'destination');
+  }
+  // The kernel prints both families' default route by that name.
+  const family: Family | undefined = destination === 'default' ? undefined : destination === '::/0' ? 6 : 4;
+  return { ...DEFAULT_DESTINATION, family };
+}
+
+function parseHops(args: Arguments, props: RouteProps, reject: RejectType | undefined): Hop[] {
+  const { via, device, onLink, nextHops } = props;
+  const single = via !== undefined || device !== undefined;
+  if (reject) {
+    if (single || nextHops !== undefined) {
+      const property = via !== undefined ? 'via' : device !== undefined ? 'device' : 'nextHops';
+      throw args.error(
+        `${property} is set on a route of type "${reject}", which goes nowhere. Leave it out, or drop the type.`,
+      );
+    }
+    return [];
+  }
+  if (nextHops !== undefined) {
+    if (single) {
+      throw args.error('nextHops is set together with via or device. Put that way among the nextHops.');
+    }
+    if (nextHops.length === 0) {
+      throw args.error('nextHops is empty. Give at least one, or via or device.');
+    }
+    return nextHops.map((hop, index) => parseHop(args, hop, `nextHops[${index}].`));
+  }
+  if (!single) {
+    throw args.error(
+      'has neither via nor device. Name the next router or the interface, or set a type such as RouteType.UNREACHABLE.',
+    );
+  }
+  return [parseHop(args, { via, device, onLink }, '')];
+}
+
+function parseHop(args: Arguments, hop: NextHop, prefix: string): Hop {
+  if (hop.via === undefined && hop.device === undefined) {
+    throw args.error(`${prefix.slice(0, -1)} has neither via nor device. Name the next router or the interface.`);
+  }
+  if (hop.onLink && (hop.via === undefined || hop.device === undefined)) {
+    throw args.error(`${prefix}onLink needs both via and device: the kernel cannot find the interface by itself.`);
+  }
+  return {
+    via: args.optional('address', hop.via, `${prefix}via`),
+    device: args.optional('device', hop.device, `${prefix}device`),
+    weight: args.optionalInteger(hop.weight, `${prefix}weight`, 1, 256),
+    onLink: hop.onLink,
+  };
+}
+
+function familyOf(
+  props: RouteProps,
+  destination: Value,
+  preferredSource: Value | undefined,
+  hops: readonly Hop[],
+): FamilyOrAuto {
+  const found = commonFamily([
+    ['destination', destination],
+    ...hops.map((hop): [string, Value | undefined] => ['via', hop.via]),
+    ['preferredSource', preferredSource],
+  ]);
+  const wanted: Family | undefined = props.family && (props.family === IpFamily.IPV4 ? 4 : 6);
+  if (wanted === undefined) {
+    if (found === undefined) {
+      throw new InvalidValue(
+        'destination "default" does not tell the family. Set family, or use "0.0.0.0/0" or "::/0".',
+      );
+    }
+    return found;
+  }
+  if (found !== undefined && found !== 'auto' && found !== wanted) {
+    const value = Token.isUnresolved(props.destination) ? 'the addresses' : `"${props.destination}"`;
+    throw new InvalidValue(
+      `family is ${familyName(wanted)} but ${value} is ${familyName(found)}. Correct one of them.`,
+    );
+  }
+  return wanted;
+}

@@ -1,0 +1,79 @@
+import { Annotations, Token } from 'cdktf';
+import type { Construct } from 'constructs';
+import { Arguments } from './arguments';
+import type { Management } from './model/host';
+import { parseAddress } from './model/value';
+import type { SshConnection } from './ssh-connection';
+
+const HOST = /^[A-Za-z0-9._:%-]+$/;
+const USER = /^[A-Za-z0-9_][A-Za-z0-9_.@-]*\$?$/;
+const HOST_KEY = /^(@cert-authority )?(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/]+=*( [^\n]*)?$/;
+
+/** Says what is wrong with a connection, as far as it is known. @internal */
+export function checkSshConnection(scope: Construct, ssh: SshConnection): void {
+  const args = new Arguments(scope);
+  const check = (value: string | undefined, property: string, pattern: RegExp, form: string): void => {
+    if (value !== undefined && !Token.isUnresolved(value)) {
+      args.text(value, property, pattern, form);
+    }
+  };
+  check(ssh.host, 'ssh.host', HOST, 'a host name or an IP address');
+  check(ssh.user, 'ssh.user', USER, 'a user name');
+  checkPort(args, ssh.port, 'ssh.port');
+  checkHostKey(args, ssh.hostKey, 'ssh.hostKey', 'HOST');
+  args.optionalInteger(ssh.timeoutSeconds, 'ssh.timeoutSeconds', 1, 3600);
+  if (ssh.privateKey !== undefined && !Token.isUnresolved(ssh.privateKey)) {
+    throw args.error(
+      'ssh.privateKey is written in the program, so it would stand in cdk.tf.json for all to read. ' +
+        'Use privateKeyFile, or a TerraformVariable that is ephemeral or sensitive.',
+    );
+  }
+  if (ssh.privateKey !== undefined && ssh.privateKeyFile === undefined && ssh.agent === undefined) {
+    Annotations.of(scope).addWarning(
+      'ssh.privateKey is not kept in the state, so the clean-up at destroy logs in with the SSH agent. ' +
+        'Set privateKeyFile for another way, or agent: true to say that this is meant.',
+    );
+  }
+  const { bastion } = ssh;
+  if (bastion) {
+    check(bastion.host, 'ssh.bastion.host', HOST, 'a host name or an IP address');
+    check(bastion.user, 'ssh.bastion.user', USER, 'a user name');
+    checkPort(args, bastion.port, 'ssh.bastion.port');
+    checkHostKey(args, bastion.hostKey, 'ssh.bastion.hostKey', 'BASTION');
+    if (ssh.hostKey !== undefined) {
+      Annotations.of(scope).addWarning(
+        'ssh.hostKey is set together with a bastion: Terraform before 1.16 checks the bastion against it too and ' +
+          'cannot connect, unless a certificate authority has signed both keys.',
+      );
+    }
+  }
+}
+
+/** What the checks of the model need to know of the connection. @internal */
+export function managementOf(ssh: SshConnection): Management {
+  const hostKey = ssh.hostKey === undefined || Token.isUnresolved(ssh.hostKey) ? undefined : ssh.hostKey;
+  return { host: knownAddress(ssh.host), hostKeyPinned: ssh.hostKey !== undefined, hostKey };
+}
+
+function knownAddress(host: string): string | undefined {
+  try {
+    return Token.isUnresolved(host) ? undefined : parseAddress(host, 'ssh.host').text;
+  } catch {
+    return undefined;
+  }
+}
+
+function checkPort(args: Arguments, port: number | undefined, property: string): void {
+  if (port !== undefined && !Token.isUnresolved(port)) {
+    args.integer(port, property, 1, 65535);
+  }
+}
+
+function checkHostKey(args: Arguments, key: string | undefined, property: string, host: string): void {
+  if (key !== undefined && !Token.isUnresolved(key) && !HOST_KEY.test(key)) {
+    throw args.error(
+      `${property} ${JSON.stringify(key)} is not a public key such as "ecdsa-sha2-nistp256 AAAA...". ` +
+        `Take the output of: ssh-keyscan -t ecdsa ${host} | cut -d " " -f 2-`,
+    );
+  }
+}

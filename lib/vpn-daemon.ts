@@ -1,0 +1,43 @@
+/**
+ * Options of a VPN daemon's up hook.
+ */
+export interface VpnDaemonOptions {
+  /**
+   * Path of the up hook on the host.
+   *
+   * @default - `/etc/openvpn/up` for OpenVPN, `/etc/wireguard/up` for WireGuard
+   */
+  readonly upHook?: string;
+}
+
+/**
+ * A VPN daemon that can run a hook when its tunnel comes up.
+ */
+export class VpnDaemon {
+  /**
+   * OpenVPN, any number of processes. Each configuration needs `script-security 2` and
+   * `up /etc/openvpn/up`; eduVPN's vpn-server-node 2.2.2 and later writes the latter by itself once
+   * the file is there.
+   *
+   * @param options - where the hook is
+   */
+  public static openVpn(options: VpnDaemonOptions = {}): VpnDaemon {
+    return new VpnDaemon('openvpn', options.upHook ?? '/etc/openvpn/up');
+  }
+
+  /**
+   * WireGuard through wg-quick. Each configuration needs `PostUp = /etc/wireguard/up %i`.
+   *
+   * @param options - where the hook is
+   */
+  public static wireGuard(options: VpnDaemonOptions = {}): VpnDaemon {
+    return new VpnDaemon('wireguard', options.upHook ?? '/etc/wireguard/up');
+  }
+
+  private constructor(
+    /** @internal */
+    public readonly _kind: 'openvpn' | 'wireguard',
+    /** Path of the up hook on the host. */
+    public readonly upHook: string,
+  ) {}
+}

@@ -1,0 +1,295 @@
+import { Fn, Token } from 'cdktf';
+import { Construct } from 'constructs';
+import { Arguments } from './arguments';
+import type { LinuxHost } from './linux-host';
+import { LocalTraffic } from './local-traffic';
+import type { Family, FamilyOrAuto } from './model/family';
+import { familyName, overlaps } from './model/family';
+import { MAX_PRIORITY } from './model/rule';
+import type { Value } from './model/value';
+import { PolicyRule } from './policy-rule';
+import { Route } from './route';
+import { RuleAction } from './rule-action';
+import { SourceRoutingTable } from './source-routing-table';
+import { VpnUpHook } from './vpn-up-hook';
+
+/**
+ * A static route that the NAT router needs, so that answers find their way back to the clients.
+ */
+export interface ReturnRoute {
+  /** The clients' pool, in CIDR notation. */
+  readonly destination: string;
+
+  /** The VPN server's address on the network between the two. */
+  readonly via: string;
+}
+
+/**
+ * Properties of a `VpnEgress`.
+ */
+export interface VpnEgressProps {
+  /** The VPN server. */
+  readonly host: LinuxHost;
+
+  /** The server's interface that leads to the NAT router. */
+  readonly device: string;
+
+  /** Number of the table that the clients' packets are looked up in. */
+  readonly tableId: number;
+
+  /**
+   * A name for the table, for people.
+   *
+   * @default - no name
+   */
+  readonly tableName?: string;
+
+  /** The pools that clients have their addresses from, in CIDR notation, of both families. */
+  readonly clients: string[];
+
+  /** The NAT router's addresses on `device`: one for each family that the clients have. */
+  readonly gateways: string[];
+
+  /**
+   * Priority of the rule for the first pool of each family; the next pools follow. The rules for
+   * local traffic stand right in front.
+   *
+   * @default 10010
+   */
+  readonly priority?: number;
+
+  /**
+   * What becomes of packets between clients, and between them and the server.
+   *
+   * @default LocalTraffic.mainTable()
+   */
+  readonly localTraffic?: LocalTraffic;
+
+  /**
+   * Rejects the clients' packets when the way to the NAT router is gone, instead of letting them
+   * leave through the server's default gateway.
+   *
+   * @default true
+   */
+  readonly failClosed?: boolean;
+
+  /**
+   * The NAT router, if it is managed too: gets the return routes in its main table.
+   *
+   * @default - return routes are handed out by `returnRoutes` only
+   */
+  readonly natRouter?: LinuxHost;
+}
+
+interface Pool {
+  readonly text: string;
+  readonly value: Value;
+}
+
+const VPN_EGRESS = Symbol.for('cdktf-source-routing/VpnEgress');
+const DEFAULT_PRIORITY = 10010;
+
+/**
+ * A VPN server's clients leave through a NAT router: a table with the way to it, a rule for each
+ * pool, what local traffic needs, and the way back.
+ */
+export class VpnEgress extends Construct {
+  /**
+   * Whether a value is a `VpnEgress`, also one of another copy of this library.
+   *
+   * @param x - any value
+   */
+  public static isVpnEgress(x: unknown): x is VpnEgress {
+    return typeof x === 'object' && x !== null && VPN_EGRESS in x;
+  }
+
+  /** The table that the clients' packets are looked up in. */
+  public readonly table: SourceRoutingTable;
+
+  private readonly host: LinuxHost;
+  private readonly device: string;
+  private readonly pools: readonly Pool[];
+  private readonly args: Arguments;
+
+  /**
+   * @param scope - where in the tree
+   * @param id - unique in its scope
+   * @param props - server, clients and gateways
+   * @throws ValidationError if an argument is wrong or two contradict each other
+   */
+  public constructor(scope: Construct, id: string, props: VpnEgressProps) {
+    super(scope, id);
+    Object.defineProperty(this, VPN_EGRESS, { value: true });
+    this.args = new Arguments(this);
+    this.host = props.host;
+    this.device = props.device;
+    this.pools = props.clients.map((text, index) => ({
+      text,
+      value: this.args.value('prefix', text, `clients[${index}]`),
+    }));
+    const gateways = props.gateways.map((text, index) => this.args.value('address', text, `gateways[${index}]`));
+    this.checkFamilies(gateways);
+
+    this.table = new SourceRoutingTable(this, 'table', {
+      host: props.host,
+      tableId: props.tableId,
+      tableName: props.tableName,
+      failClosed: props.failClosed,
+    });
+    props.gateways.forEach((via, index) => {
+      this.table.addRoute(`gateway-${index + 1}`, { destination: 'default', via, device: props.device });
+    });
+    const priority = this.args.integer(props.priority ?? DEFAULT_PRIORITY, 'priority', 1, MAX_PRIORITY);
+    this.pools.forEach((pool, index) => {
+      new PolicyRule(this, `clients-${index + 1}`, {
+        table: this.table,
+        source: pool.text,
+        priority: priority + this.before(index),
+      });
+    });
+    this.addLocalTraffic(props.localTraffic ?? LocalTraffic.mainTable(), priority);
+    if (props.natRouter) {
+      const table = SourceRoutingTable.main(props.natRouter);
+      this.returnRoutes.forEach((route, index) => new Route(this, `return-${index + 1}`, { table, ...route }));
+    }
+  }
+
+  /** Address of the host's `apply` resource: makes `dependsOn: [egress]` work on any resource. */
+  public get fqn(): string {
+    return this.host.fqn;
+  }
+
+  /**
+   * The static routes that the NAT router needs, for a router that another construct configures
+   * (a cloud's route table, for example). They need the server's addresses on `device`, as declared
+   * in the host's `interfaces`.
+   *
+   * @throws ValidationError if such an address is not declared
+   */
+  public get returnRoutes(): ReturnRoute[] {
+    return this.pools.map((pool, index) => ({
+      destination: pool.text,
+      via: this.ownAddress(pool.value.family, index),
+    }));
+  }
+
+  private ownAddress(family: Family | undefined, index: number): string {
+    const declared = this.host._interface(this.device)?.addresses ?? [];
+    const tokens = this.host._addressTokens(this.device);
+    const known = declared.find((address) => address.family === family);
+    if (known) {
+      return known.address;
+    }
+    if (tokens.length === 1 && tokens[0] !== undefined && (family !== undefined || declared.length === 0)) {
+      return Token.asString(Fn.element(Fn.split('/', tokens[0]), 0));
+    }
+    const which = family === undefined ? '' : `${familyName(family)} `;
+    throw this.args.error(
+      `clients[${index}] "${Token.isUnresolved(this.pools[index]?.text) ? 'a token' : this.pools[index]?.text}" needs a return route via ` +
+        `this server's ${which}address on "${this.device}", which is not declared. Add it to the addresses of "${this.device}" in the host's interfaces.`,
+    );
+  }
+
+  /** How many pools of the same family stand in front: rules of one family need different priorities. */
+  private before(index: number): number {
+    const family = familyOf(this.pools[index]);
+    return this.pools.slice(0, index).filter((pool) => overlaps(familyOf(pool), family)).length;
+  }
+
+  private addLocalTraffic(local: LocalTraffic, priority: number): void {
+    switch (local._kind) {
+      case 'main-table':
+        this.pools.forEach((pool, index) => {
+          new PolicyRule(this, `local-${index + 1}`, {
+            table: SourceRoutingTable.main(this.host),
+            destination: pool.text,
+            priority: this.inFront(priority, this.before(index) + 1),
+          });
+        });
+        break;
+      case 'suppress-default':
+        this.pools.forEach((pool, index) => {
+          new PolicyRule(this, `local-${index + 1}`, {
+            table: SourceRoutingTable.main(this.host),
+            source: pool.text,
+            suppressPrefixLength: 0,
+            priority: this.inFront(priority, this.before(index) + 1),
+          });
+        });
+        break;
+      case 'up-hook':
+        new VpnUpHook(this, 'up-hook', { table: this.table, daemon: local._daemon });
+        break;
+      case 'isolated':
+        this.addIsolation(priority);
+        break;
+    }
+  }
+
+  private addIsolation(priority: number): void {
+    const unknown = this.pools.findIndex((pool) => pool.value.family === undefined);
+    if (unknown >= 0 && this.pools.length > 1) {
+      throw this.args.error(
+        `clients[${unknown}] is known at apply only, and LocalTraffic.isolated() with several pools must know its family. ` +
+          'Give it literally, or declare a VpnEgress for each pool.',
+      );
+    }
+    const pairs = this.pools.flatMap((from, i) =>
+      this.pools.map((to, j) => ({ from, to, id: `isolated-${i + 1}-${j + 1}` })),
+    );
+    pairs
+      .filter(({ from, to }) => familyOf(from) === familyOf(to))
+      .forEach(({ from, to, id }, index) => {
+        new PolicyRule(this, id, {
+          host: this.host,
+          action: RuleAction.prohibit(),
+          source: from.text,
+          destination: to.text,
+          priority: this.inFront(priority, index + 1),
+        });
+      });
+  }
+
+  private inFront(priority: number, distance: number): number {
+    if (priority - distance < 1) {
+      throw this.args.error(
+        `priority ${priority} leaves no room for the rules of local traffic in front of it. Use at least ${priority + distance}.`,
+      );
+    }
+    return priority - distance;
+  }
+
+  private checkFamilies(gateways: readonly Value[]): void {
+    if (this.pools.length === 0) {
+      throw this.args.error('clients is empty. Give the pools of the VPN server, such as "10.10.10.0/24".');
+    }
+    const families = gateways.map((gateway) => gateway.family);
+    families.forEach((family, index) => {
+      const first = families.indexOf(family);
+      if (family !== undefined && first !== index) {
+        throw this.args.error(
+          `gateways[${index}] "${gateways[index]?.text}" is the second ${familyName(family)} gateway. ` +
+            'Give one for each family; for several, use SourceRoutingTable.addRoute() with nextHops.',
+        );
+      }
+      if (family !== undefined && !this.pools.some((pool) => overlaps(familyOf(pool), family))) {
+        throw this.args.error(
+          `gateways[${index}] "${gateways[index]?.text}" is ${familyName(family)}, but no pool of clients is. ` +
+            `Add the clients' ${familyName(family)} pool, or leave out the gateway.`,
+        );
+      }
+    });
+    this.pools.forEach((pool, index) => {
+      const { family } = pool.value;
+      if (family !== undefined && !families.some((candidate) => candidate === undefined || candidate === family)) {
+        throw this.args.error(
+          `clients[${index}] "${pool.text}" is ${familyName(family)}, but no gateway is. Add the NAT router's ${familyName(family)} address to gateways.`,
+        );
+      }
+    });
+  }
+}
+
+function familyOf(pool: Pool | undefined): FamilyOrAuto {
+  return pool?.value.family ?? 'auto';
+}

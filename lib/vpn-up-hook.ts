@@ -1,0 +1,75 @@
+import { Construct } from 'constructs';
+import { Arguments } from './arguments';
+import type { LinuxHost } from './linux-host';
+import type { SourceRoutingTable } from './source-routing-table';
+import { VpnDaemon } from './vpn-daemon';
+
+/**
+ * Properties of a `VpnUpHook`.
+ */
+export interface VpnUpHookProps {
+  /** The table that is to know the tunnels' networks. */
+  readonly table: SourceRoutingTable;
+
+  /**
+   * The daemon that runs the hook.
+   *
+   * @default VpnDaemon.openVpn()
+   */
+  readonly daemon?: VpnDaemon;
+}
+
+const VPN_UP_HOOK = Symbol.for('cdktf-source-routing/VpnUpHook');
+
+/**
+ * A script that the VPN daemon runs when a tunnel comes up, any number of times and for any number
+ * of processes. It puts the tunnel's networks, IPv4 and IPv6, into the table, so that clients reach
+ * each other and the server's own address. When the tunnel goes, the kernel removes them by itself.
+ *
+ * When it is deployed, it is run at once for the tunnels that are up. Several hooks at one path make
+ * one script that serves all their tables. A file at that path which is not ours is never
+ * overwritten: the apply fails and says so.
+ *
+ * @see https://openvpn.net/community-resources/reference-manual-for-openvpn-2-6/ (--up)
+ */
+export class VpnUpHook extends Construct {
+  /**
+   * Whether a value is a `VpnUpHook`, also one of another copy of this library.
+   *
+   * @param x - any value
+   */
+  public static isVpnUpHook(x: unknown): x is VpnUpHook {
+    return typeof x === 'object' && x !== null && VPN_UP_HOOK in x;
+  }
+
+  /** Path of the script on the host. */
+  public readonly file: string;
+
+  private readonly host: LinuxHost;
+
+  /**
+   * @param scope - where in the tree
+   * @param id - unique in its scope
+   * @param props - table and daemon
+   * @throws ValidationError if the path is not allowed
+   */
+  public constructor(scope: Construct, id: string, props: VpnUpHookProps) {
+    super(scope, id);
+    Object.defineProperty(this, VPN_UP_HOOK, { value: true });
+    const daemon = props.daemon ?? VpnDaemon.openVpn();
+    this.file = new Arguments(this).text(
+      daemon.upHook,
+      'upHook',
+      /^(\/[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)+$/,
+      'an absolute path of letters, digits and . _ @ + -',
+    );
+    this.host = props.table.host;
+    this.host._addHook({ path: this.node.path, daemon: daemon._kind, file: this.file, tableId: props.table.tableId });
+    this.host._validate(this);
+  }
+
+  /** Address of the host's `apply` resource: makes `dependsOn: [hook]` work on any resource. */
+  public get fqn(): string {
+    return this.host.fqn;
+  }
+}
