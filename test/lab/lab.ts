@@ -1,0 +1,225 @@
+import { startInternetServer, sourceSeen } from './internet';
+import { Machine } from './machine';
+import type { NetworkManagerName } from './network-manager';
+import { connect, createSwitch, inNamespace } from './namespace';
+import { enter, findContainer, killContainer, mountRoot, startContainer } from './nspawn';
+import {
+  configureOpenVpn,
+  openVpnClientCommand,
+  type ServerProcess,
+  serverProcesses,
+  tunnelServerAddresses,
+} from './openvpn';
+import { poll, run, type RunOptions, type RunResult } from './process';
+import { ensureRequirements } from './requirements';
+import { rootImage } from './root-image';
+import { RunDirectory } from './run-directory';
+import { SshKeys } from './ssh';
+import {
+  type ClientName,
+  clientNames,
+  type Family,
+  homeTunnel,
+  type MachineName,
+  machineNames,
+  type NodeName,
+  nodes,
+  openVpnClients,
+  plainNames,
+  type TunnelName,
+} from './topology';
+import { configureWireGuard, wireGuardClientCommand } from './wireguard';
+
+export interface LabOptions {
+  /** Whether the NAT router has the how-to's static routes back to the clients. @default true */
+  readonly returnRoutes?: boolean;
+  /** What brings up the VPN server's interfaces. @default 'networkd' */
+  readonly networkManager?: NetworkManagerName;
+  /** Whether the VPN server honours /etc/sysconfig/network-scripts at boot. @default false */
+  readonly networkScripts?: boolean;
+}
+
+export interface UpOptions extends LabOptions {
+  readonly progress?: (line: string) => void;
+  /** Name of the run; without it a random one, so that labs can be up side by side. */
+  readonly id?: string;
+}
+
+/** The how-to's picture, booted. See topology.ts for who is where. */
+export class Lab {
+  /**
+   * Boot everything and wait until all clients' tunnels are up. When this process ends, however
+   * it ends, the lab goes down; `keep` changes that.
+   */
+  static async up(options: UpOptions = {}): Promise<Lab> {
+    const { progress = () => undefined, id, ...labOptions } = options;
+    const obstacle = await ensureRequirements(undefined, progress);
+    if (obstacle) throw new Error(`the lab cannot run here: ${obstacle}`);
+    const image = await rootImage(progress);
+    const directory = await RunDirectory.create(labOptions, id);
+    const lab = new Lab(directory, directory.guard());
+    try {
+      await lab.start(image, labOptions, progress);
+      return lab;
+    } catch (error) {
+      await lab.down();
+      throw error;
+    }
+  }
+
+  /** A lab that another process made. */
+  static open(id: string): Lab {
+    return new Lab(RunDirectory.open(id), () => undefined);
+  }
+
+  readonly vpn: Machine;
+  readonly nat: Machine;
+  readonly keys: SshKeys;
+  /** Which OpenVPN server process each of the clients talks to. */
+  private readonly processOf = new Map<ClientName, ServerProcess>();
+
+  private constructor(
+    private readonly directory: RunDirectory,
+    private readonly callOffGuard: () => void,
+  ) {
+    this.keys = new SshKeys(directory);
+    this.vpn = new Machine('vpn', directory, this.keys);
+    this.nat = new Machine('nat', directory, this.keys);
+  }
+
+  get id(): string {
+    return this.directory.id;
+  }
+
+  get options(): LabOptions {
+    return this.directory.options as LabOptions;
+  }
+
+  machine(name: MachineName): Machine {
+    return name === 'vpn' ? this.vpn : this.nat;
+  }
+
+  /** Name of a node's network namespace. */
+  namespace(node: NodeName | 'switch'): string {
+    return this.directory.name(node);
+  }
+
+  /** End all processes of the lab and remove all that it made. */
+  async down(): Promise<void> {
+    await RunDirectory.remove(this.id);
+    this.callOffGuard();
+  }
+
+  /** Leave the lab up when this process ends. */
+  keep(): void {
+    this.directory.keep();
+    this.callOffGuard();
+  }
+
+  private async start(image: string, options: LabOptions, progress: (line: string) => void): Promise<void> {
+    progress('laying the cables');
+    const network = async (): Promise<void> => {
+      await createSwitch(this.directory);
+      await Promise.all([...plainNames, ...clientNames].map((node) => connect(this.directory, node, true)));
+      await startInternetServer(this.directory);
+    };
+    const disks = async (): Promise<void> => {
+      await this.keys.generate();
+      const [vpn] = await Promise.all([
+        this.vpn.install(image, options.networkManager ?? 'networkd', false),
+        this.nat.install(image, 'networkd', options.returnRoutes ?? true),
+      ]);
+      const clients = await Promise.all(clientNames.map((name) => mountRoot(this.directory, name, image)));
+      const roots = {
+        vpn,
+        ...(Object.fromEntries(clientNames.map((name, index) => [name, clients[index]])) as Record<ClientName, string>),
+      };
+      await configureOpenVpn(this.directory, roots);
+      configureWireGuard(roots);
+    };
+    await Promise.all([network(), disks()]);
+    progress('booting the machines');
+    await Promise.all([
+      ...machineNames.map((name) => this.machine(name).boot()),
+      ...clientNames.map((name) => this.startClient(name)),
+    ]);
+    if (options.networkScripts) await this.vpn.enableNetworkScripts();
+    progress('waiting for the tunnels');
+    await this.waitForVpn();
+  }
+
+  private async startClient(name: ClientName, serverProcess: ServerProcess = 'server'): Promise<void> {
+    const openVpn = openVpnClients.includes(name);
+    if (openVpn) this.processOf.set(name, serverProcess);
+    await startContainer(this.directory, name, [
+      '--as-pid2',
+      ...(openVpn ? openVpnClientCommand(serverProcess) : wireGuardClientCommand),
+    ]);
+  }
+
+  /** Stop a client's VPN and start it again; an OpenVPN client may be sent to the other server process. */
+  async restartClient(name: ClientName, serverProcess?: ServerProcess): Promise<void> {
+    await killContainer(findContainer(this.directory, name));
+    await this.startClient(name, serverProcess);
+  }
+
+  /** Until each client (or each of these) gets an answer from inside its tunnel, in both families. */
+  async waitForVpn(clients: readonly ClientName[] = clientNames, timeoutMs = 30_000): Promise<void> {
+    const reached = clients.map(async (name) => {
+      for (const target of tunnelServerAddresses(this.tunnelOf(name))) {
+        // It sends until the first answer; but as long as there is no route it gives up at once.
+        const argv = ['ping', '-q', '-n', '-i', '0.1', '-c', '1', '-w', '1', target];
+        await poll(`an answer to ${name} from ${target} through the tunnel`, timeoutMs, async () =>
+          (await this.exec(name, argv, { allowFailure: true })).code === 0 ? true : undefined,
+        );
+      }
+    });
+    await Promise.all(reached);
+  }
+
+  private tunnelOf(name: ClientName): TunnelName {
+    return openVpnClients.includes(name) ? serverProcesses[this.processOf.get(name) ?? 'server'] : homeTunnel(name);
+  }
+
+  /** Run a command in a node's network namespace, with the box's own file system and programs. */
+  exec(node: NodeName | 'switch', argv: readonly string[], options?: RunOptions): Promise<RunResult> {
+    return inNamespace(this.directory, node, argv, options);
+  }
+
+  /** Run a command where the administrator sits: terraform, cdktf, ssh. A failure is returned, not thrown. */
+  admin(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    return this.exec('admin', argv, { allowFailure: true, ...options });
+  }
+
+  /** Run a command inside a machine's or client's own file system. */
+  inside(node: MachineName | ClientName, argv: readonly string[], options?: RunOptions): Promise<RunResult> {
+    return run(enter(findContainer(this.directory, node), argv), { ...options, cwd: '/' });
+  }
+
+  /**
+   * The source address that the internet host sees of a connection from this node: upstream's or
+   * nat's. Throws NoConnection, with the reason, when there is none.
+   */
+  sourceSeenFrom(
+    node: NodeName,
+    family: Family,
+    options?: { readonly timeoutMs?: number; readonly source?: string },
+  ): Promise<string> {
+    return sourceSeen(this.directory, node, family, options);
+  }
+
+  /** Whether an address answers a node's ping. */
+  async ping(node: NodeName, target: string, source?: string): Promise<boolean> {
+    const from = source ? ['-I', source] : [];
+    const argv = ['ping', '-q', '-n', '-c', '1', '-W', '2', ...from, target];
+    return (await this.exec(node, argv, { allowFailure: true })).code === 0;
+  }
+
+  /** What there is, for the person at the keyboard. */
+  describe(): string {
+    const rows = Object.entries(nodes).flatMap(([node, { interfaces }]) =>
+      interfaces.map(({ name, ipv4, ipv6 }) => `  ${node.padEnd(9)} ${name}  ${ipv4.padEnd(18)} ${ipv6}`),
+    );
+    return rows.join('\n');
+  }
+}

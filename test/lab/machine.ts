@@ -1,0 +1,230 @@
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { configureNetwork, type NetworkManagerName } from './network-manager';
+import { connect, disconnect, masqueradeRules, setCarrier } from './namespace';
+import {
+  type Container,
+  enter,
+  findContainer,
+  killContainer,
+  logFile,
+  mountRoot,
+  startContainer,
+  stopped,
+} from './nspawn';
+import { greeting } from './internet';
+import { poll, run, type RunOptions, type RunResult } from './process';
+import type { RunDirectory } from './run-directory';
+import { diffSnapshots, parseSnapshot, type Snapshot, snapshotScript } from './snapshot';
+import type { SshKeys } from './ssh';
+import { address, type Family, type MachineName, nodes } from './topology';
+
+export interface ExecOptions extends RunOptions {
+  /** User inside the machine; root unless told. */
+  readonly user?: string;
+}
+
+/** Booting and shutting down may take this long on a slow and busy box. */
+const bootTimeoutMs = 60_000;
+
+/** A booted machine: its own init, sshd, network manager; files that survive a reboot. */
+export class Machine {
+  private container?: Container;
+
+  constructor(
+    readonly name: MachineName,
+    private readonly directory: RunDirectory,
+    private readonly keys: SshKeys,
+  ) {}
+
+  /** Name of its network namespace, for `ip netns exec`. A new one after each boot. */
+  get namespace(): string {
+    return this.directory.name(this.name);
+  }
+
+  /** Address of one of its interfaces; without arguments the one that the administrator uses. */
+  address(interfaceName = 'eth0', family: Family = 'ipv4'): string {
+    return address(this.name, interfaceName, family);
+  }
+
+  /** Make its disk. What is written below the returned directory is there at the first boot. */
+  async install(image: string, manager: NetworkManagerName, returnRoutes: boolean): Promise<string> {
+    const root = await mountRoot(this.directory, this.name, image);
+    const write = (path: string, text: string, mode = 0o644): void => {
+      mkdirSync(`${root}${path}`.replace(/\/[^/]*$/, ''), { recursive: true });
+      writeFileSync(`${root}${path}`, text);
+      chmodSync(`${root}${path}`, mode);
+    };
+    write('/etc/hostname', `${this.name}\n`);
+    write('/etc/hosts', `127.0.0.1 localhost\n127.0.1.1 ${this.name}\n::1 localhost ip6-localhost\n`);
+    // With none, systemd takes the boot for the first one and enables everything that is installed.
+    write('/etc/machine-id', `${Buffer.from(`lab-machine-${this.name}`.padEnd(16)).toString('hex').slice(0, 32)}\n`);
+    write('/etc/sysctl.d/50-lab.conf', sysctls(this.name));
+    this.keys.install(this.name, root);
+    const units = [...configureNetwork(root, this.name, manager, returnRoutes), 'ssh.service'];
+    const { masquerade } = nodes[this.name];
+    if (masquerade) {
+      write('/etc/nftables.conf', masqueradeRules(masquerade));
+      units.push('nftables.service');
+    }
+    if (this.name === 'vpn') units.push('openvpn-server@server.service', 'wg-quick@wg0.service');
+    await run(['chroot', root, 'systemctl', '--quiet', 'enable', ...units]);
+    return root;
+  }
+
+  /** Switch it on and wait until it has booted and its sshd can be reached from the LAN. */
+  async boot(): Promise<void> {
+    await connect(this.directory, this.name, false);
+    this.container = await startContainer(this.directory, this.name, ['--boot']);
+    await poll(`booting ${this.name}`, bootTimeoutMs, async () => {
+      // Before the bus is there it fails at once; then it waits for the end of the boot.
+      const { stdout } = await this.exec(['systemctl', 'is-system-running', '--wait'], {
+        allowFailure: true,
+        timeoutMs: bootTimeoutMs,
+      });
+      if (stdout.trim() === 'degraded') {
+        const failed = await this.exec('systemctl --failed --no-legend --plain; journalctl -b -n 50 --no-pager');
+        throw new Error(`${this.name} booted with failed units:\n${failed.stdout}`);
+      }
+      return stdout.trim() === 'running' ? true : undefined;
+    });
+    await this.waitForSsh();
+  }
+
+  /** `systemctl reboot`, until it is back. */
+  async reboot(): Promise<void> {
+    const container = this.running();
+    // The machine may be gone before the command has ended.
+    await this.exec(['systemctl', 'reboot'], { allowFailure: true });
+    await stopped(container, bootTimeoutMs);
+    await this.bootAgain();
+  }
+
+  /** Everything in it dies at once; then it is switched on again. */
+  async powerCut(): Promise<void> {
+    await killContainer(this.running());
+    await this.bootAgain();
+  }
+
+  private async bootAgain(): Promise<void> {
+    // A namespace keeps addresses, rules and routes: one that lives on would fake persistence.
+    await disconnect(this.directory, this.name);
+    await this.boot();
+  }
+
+  /** Until sshd greets somebody on the LAN. */
+  async waitForSsh(): Promise<void> {
+    await poll(`reaching the sshd of ${this.name}`, 20_000, async () => {
+      const text = await greeting(this.directory, 'admin', this.address(), 22).catch(() => '');
+      return text.startsWith('SSH-') ? true : undefined;
+    });
+  }
+
+  /** Run a command or a piece of shell inside the machine, without the network in between. */
+  exec(command: string | readonly string[], options: ExecOptions = {}): Promise<RunResult> {
+    const argv = typeof command === 'string' ? ['/bin/sh', '-c', command] : command;
+    return run(enter(this.running(), argv, options.user), { timeoutMs: 60_000, ...options, cwd: '/' });
+  }
+
+  /** Arguments of a command inside the machine, for whoever starts it himself (a terminal). */
+  enterArguments(argv: readonly string[], user?: string): string[] {
+    return enter(this.running(), argv, user);
+  }
+
+  /** Run a piece of shell over SSH, from the administrator's place, in a login session of the user. */
+  ssh(command: string, options: ExecOptions = {}): Promise<RunResult> {
+    const argv = [...this.keys.command(options.user ?? 'root', this.address()), command];
+    return run(['ip', 'netns', 'exec', this.directory.name('admin'), ...argv], { timeoutMs: 60_000, ...options });
+  }
+
+  async readFile(path: string): Promise<string> {
+    return (await this.exec(['cat', path])).stdout;
+  }
+
+  async writeFile(path: string, text: string, mode = '0644'): Promise<void> {
+    await this.exec(['install', '-D', '-m', mode, '/dev/stdin', path], { input: text });
+  }
+
+  /** Pull the cable of an interface out of the switch. */
+  async unplug(interfaceName: string): Promise<void> {
+    await setCarrier(this.directory, this.name, interfaceName, false);
+  }
+
+  async plug(interfaceName: string): Promise<void> {
+    await setCarrier(this.directory, this.name, interfaceName, true);
+  }
+
+  async snapshotState(): Promise<Snapshot> {
+    return parseSnapshot((await this.exec(snapshotScript)).stdout);
+  }
+
+  /** What has changed since an earlier snapshot, one readable line each; empty when nothing has. */
+  async changedSince(before: Snapshot): Promise<string[]> {
+    return diffSnapshots(before, await this.snapshotState());
+  }
+
+  /**
+   * Make the machine honour /etc/sysconfig/network-scripts at boot, as the how-to's distribution
+   * does: every line of route-*, route6-*, rule-* and rule6-* is given to `ip`.
+   */
+  async enableNetworkScripts(): Promise<void> {
+    await this.exec(['mkdir', '-p', '/etc/sysconfig/network-scripts']);
+    await this.writeFile('/usr/local/libexec/lab-network-scripts', networkScriptsProgram, '0755');
+    await this.writeFile('/etc/systemd/system/lab-network-scripts.service', networkScriptsUnit);
+    await this.exec('systemctl daemon-reload && systemctl --quiet enable lab-network-scripts.service');
+  }
+
+  /** The journal of this boot, for a test that failed. */
+  async journal(): Promise<string> {
+    return (await this.exec(['journalctl', '--boot', '--no-pager'])).stdout;
+  }
+
+  /** What systemd said on the console, in all boots. */
+  console(): string {
+    return readFileSync(logFile(this.directory, this.name), 'utf8');
+  }
+
+  private running(): Container {
+    this.container ??= findContainer(this.directory, this.name);
+    return this.container;
+  }
+}
+
+/** rp_filter is strict, as on the how-to's distribution: what works so works everywhere. */
+const sysctls = (name: MachineName): string => `net.ipv4.ip_forward = 1
+net.ipv6.conf.all.forwarding = 1
+net.ipv4.conf.all.rp_filter = ${name === 'vpn' ? 1 : 0}
+`;
+
+/** As ifup-routes: comments and empty lines are skipped, a line that fails does not stop the next. */
+const networkScriptsProgram = `#!/bin/sh
+cd /etc/sysconfig/network-scripts || exit 0
+feed() {
+  for file in $2-*; do
+    [ -f "$file" ] || continue
+    sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$file" | while read -r line; do
+      # The line is made of arguments: it has to be split.
+      # shellcheck disable=SC2086
+      ip $1 $3 add $line
+    done
+  done
+}
+feed -4 route route
+feed -6 route6 route
+feed -4 rule rule
+feed -6 rule6 rule
+exit 0
+`;
+
+const networkScriptsUnit = `[Unit]
+Description=Routes and rules of /etc/sysconfig/network-scripts
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/local/libexec/lab-network-scripts
+
+[Install]
+WantedBy=multi-user.target
+`;

@@ -1,0 +1,145 @@
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { run, withLock } from './process';
+import { boxRelease } from './requirements';
+
+/** What a machine has installed. Without libpam-systemd, polkitd (and so NetworkManager) cannot be configured. */
+const packages = [
+  'systemd',
+  'systemd-sysv',
+  'libpam-systemd',
+  'dbus',
+  'udev',
+  'iproute2',
+  'openssh-server',
+  'sudo',
+  'netplan.io',
+  'network-manager',
+  'ifupdown',
+  'openvpn',
+  'wireguard-tools',
+  'wireguard-go',
+  'nftables',
+  'procps',
+  'iputils-ping',
+  'busybox',
+];
+
+/**
+ * Run inside the new root. Only what every machine has in common; what differs from machine to
+ * machine is written when the machine is made, so that it can change without a new image.
+ */
+const setup = `set -eu
+# Every network manager is installed and none is on: a machine turns on the one that it is to have.
+systemctl disable --quiet NetworkManager NetworkManager-dispatcher NetworkManager-wait-online networking openvpn \\
+  systemd-networkd systemd-networkd-wait-online nftables
+# A machine of the lab has no registry to ask and no disk to care for.
+systemctl disable --quiet apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap \\
+  fstrim.timer systemd-pstore
+useradd --create-home --shell /bin/bash debian
+useradd --create-home --shell /bin/bash --groups sudo nosudo
+echo nosudo:nosudo | chpasswd
+echo 'debian ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/debian
+chmod 0440 /etc/sudoers.d/debian
+# These make a machine that machine; each gets its own.
+rm -f /etc/ssh/ssh_host_* /etc/machine-id /var/lib/dbus/machine-id /etc/hostname /etc/resolv.conf
+# No resolver: a name that cannot be looked up fails at once.
+: >/etc/resolv.conf
+rm -rf /var/cache/apt/archives/*.deb /var/lib/apt/lists/* /var/log/*.log
+`;
+
+/** An image that nobody started a lab from for so long is removed when another one is built. */
+const keepMs = 60 * 60 * 1000;
+
+const cacheDir = (): string => process.env.CDKTF_SOURCE_ROUTING_LAB_CACHE ?? '/var/cache/cdktf-source-routing-lab';
+
+/**
+ * Directory of the machines' root file system, built when there is none for this list of packages
+ * and this setup. It is read only by agreement: machines put an overlay on it.
+ */
+export async function rootImage(progress: (line: string) => void = () => undefined): Promise<string> {
+  const release = boxRelease();
+  if (!release) throw new Error('the machines are made from the packages of Debian or Ubuntu, the box is neither');
+  const hash = createHash('sha256')
+    .update(JSON.stringify([release, process.arch, packages, setup]))
+    .digest('hex')
+    .slice(0, 16);
+  const image = join(cacheDir(), hash);
+  const root = join(image, 'root');
+  const touch = (): string => {
+    utimesSync(image, new Date(), new Date());
+    return root;
+  };
+  if (existsSync(root)) return touch();
+  mkdirSync(cacheDir(), { recursive: true });
+  return withLock(join(cacheDir(), 'lock'), async () => {
+    if (existsSync(root)) return touch();
+    removeOld(hash);
+    const building = mkdtempSync(join(cacheDir(), 'building-'));
+    try {
+      progress(`building the machines' root image, once (${release.id} ${release.codename}, a few minutes)`);
+      await build(join(building, 'root'), release);
+      renameSync(building, image);
+    } catch (error) {
+      rmSync(building, { recursive: true, force: true });
+      throw error;
+    }
+    return root;
+  });
+}
+
+async function build(root: string, release: { id: string; codename: string }): Promise<void> {
+  const downloads = join(cacheDir(), 'packages');
+  mkdirSync(downloads, { recursive: true });
+  const components = release.id === 'ubuntu' ? ['--components=main,universe'] : [];
+  await run([
+    'debootstrap',
+    '--variant=minbase',
+    `--cache-dir=${downloads}`,
+    `--include=${packages.join(',')}`,
+    ...components,
+    release.codename,
+    root,
+    await boxMirror(release),
+  ]);
+  await run(['chroot', root, '/bin/sh', '-c', setup], { env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' } });
+}
+
+/** The archive that the box's own apt uses: it is reachable, trusted and near. */
+async function boxMirror(release: { id: string; codename: string }): Promise<string> {
+  const fields = '$(ORIGIN)|$(RELEASE)|$(COMPONENT)|$(REPO_URI)';
+  const list = async (): Promise<string[]> => {
+    const targets = await run(['apt-get', 'indextargets', '--format', fields, 'Created-By: Packages']);
+    const rows = targets.stdout.split('\n').map((line) => line.split('|'));
+    const matching = rows.filter((row) => row[1] === release.codename && row[2] === 'main' && row[3]);
+    // The origin is known once apt has fetched the archive's index; other archives use the same names.
+    const official = matching.filter((row) => row[0].toLowerCase() === release.id);
+    return (official.length > 0 ? official : matching).map((row) => row[3]);
+  };
+  const mirror = (await list())[0];
+  if (!mirror) throw new Error(`the box's apt configuration names no archive for ${release.codename} main`);
+  return mirror;
+}
+
+/** Remove images that are neither used by a running lab nor were lately, and what a killed builder left. */
+function removeOld(current: string): void {
+  const mounts = readFileSync('/proc/self/mounts', 'utf8');
+  for (const name of readdirSync(cacheDir())) {
+    const path = join(cacheDir(), name);
+    // We hold the lock: nobody else is building.
+    const abandoned = name.startsWith('building-');
+    const old = /^[0-9a-f]{16}$/.test(name) && name !== current && Date.now() - statSync(path).mtimeMs > keepMs;
+    if (abandoned || (old && !mounts.includes(`lowerdir=${path}/`))) rmSync(path, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,58 @@
+/** What a machine is configured as and does: what must be the same after a change was undone. */
+export interface Snapshot {
+  /** One entry for each thing: "rule ipv4 0: from all lookup local", "file /etc/hosts". */
+  readonly entries: Readonly<Record<string, string>>;
+}
+
+/**
+ * Printed one thing a line, "kind<TAB>key<TAB>value".
+ *
+ * Files that change by themselves are left out, and only those: what systemd keeps for itself
+ * (random seed, timer stamps, catalog), what apt and dpkg keep of packages, which no test
+ * installs, and NetworkManager's leases and time stamps.
+ */
+export const snapshotScript = `set -eu
+export LC_ALL=C
+tab=$(printf '\\t')
+for family in 4 6; do
+  ip -$family rule show | sed "s/^/rule$tab ipv$family /; s/$/$tab/"
+  # Counters and life times tick; the numbers of net devices made anew differ.
+  ip -$family route show table all | sed -e 's/ expires [0-9]*sec//; s/ *$//' -e "s/^/route$tab ipv$family /; s/$/$tab/"
+done
+find /etc /usr/local /var/lib \\
+  \\( -path /var/lib/systemd -o -path /var/lib/private -o -path /var/lib/apt -o -path /var/lib/dpkg \\
+     -o -path /var/lib/NetworkManager \\) -prune -o -printf "file$tab%p$tab%M %u:%g %l\\n" -type f -fprint0 /run/lab-snapshot
+xargs -0 sha256sum </run/lab-snapshot | sed "s/^\\([0-9a-f]*\\)  /sha256$tab\\1$tab/"
+rm -f /run/lab-snapshot
+systemctl list-unit-files --no-legend --no-pager --plain | while read -r unit state rest; do
+  printf 'unit\\t%s\\t%s\\n' "$unit" "$state"
+done
+`;
+
+export function parseSnapshot(text: string): Snapshot {
+  const entries: Record<string, string> = {};
+  for (const line of text.split('\n').filter((each) => each !== '')) {
+    const [kind, first, second] = line.split('\t');
+    if (kind === 'sha256') {
+      entries[`file ${second}`] += ` ${first}`;
+    } else {
+      // The same route may be there more than once (one for each device): count them.
+      let key = `${kind} ${first.trim()}`;
+      for (let copy = 2; key in entries; copy += 1) key = `${kind} ${first.trim()} (${copy})`;
+      entries[key] = second.trim();
+    }
+  }
+  return { entries };
+}
+
+/** What is different, one readable line each: "+" came, "-" went, "~" changed. */
+export function diffSnapshots(before: Snapshot, after: Snapshot): string[] {
+  const keys = [...new Set([...Object.keys(before.entries), ...Object.keys(after.entries)])].sort();
+  return keys.flatMap((key) => {
+    const [old, now] = [before.entries[key], after.entries[key]];
+    if (old === now) return [];
+    if (old === undefined) return [`+ ${key} ${now}`.trimEnd()];
+    if (now === undefined) return [`- ${key} ${old}`.trimEnd()];
+    return [`~ ${key}: ${old} -> ${now}`];
+  });
+}
