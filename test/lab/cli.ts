@@ -44,7 +44,7 @@ async function main([command, ...rest]: string[]): Promise<number> {
       await RunDirectory.remove(rest[0] ?? defaultId);
       return 0;
     case 'image': {
-      const obstacle = await ensureRequirements(undefined, progress);
+      const obstacle = ensureRequirements(undefined, progress);
       if (obstacle) throw new Error(`cannot build it here: ${obstacle}`);
       console.log(await rootImage(progress));
       return 0;

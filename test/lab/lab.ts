@@ -53,7 +53,7 @@ export class Lab {
    */
   static async up(options: UpOptions = {}): Promise<Lab> {
     const { progress = () => undefined, id, ...labOptions } = options;
-    const obstacle = await ensureRequirements(undefined, progress);
+    const obstacle = ensureRequirements(undefined, progress);
     if (obstacle) throw new Error(`the lab cannot run here: ${obstacle}`);
     const image = await rootImage(progress);
     const directory = await RunDirectory.create(labOptions, id);
@@ -165,16 +165,20 @@ export class Lab {
 
   /** Until each client (or each of these) gets an answer from inside its tunnel, in both families. */
   async waitForVpn(clients: readonly ClientName[] = clientNames, timeoutMs = 30_000): Promise<void> {
-    const reached = clients.map(async (name) => {
-      for (const target of tunnelServerAddresses(this.tunnelOf(name))) {
-        // It sends until the first answer; but as long as there is no route it gives up at once.
-        const argv = ['ping', '-q', '-n', '-i', '0.1', '-c', '1', '-w', '1', target];
-        await poll(`an answer to ${name} from ${target} through the tunnel`, timeoutMs, async () =>
-          (await this.exec(name, argv, { allowFailure: true })).code === 0 ? true : undefined,
-        );
-      }
-    });
-    await Promise.all(reached);
+    await Promise.all(
+      clients.flatMap((name) =>
+        tunnelServerAddresses(this.tunnelOf(name)).map((target) => this.waitForAnswer(name, target, timeoutMs)),
+      ),
+    );
+  }
+
+  /** Until an address answers a node's ping. */
+  async waitForAnswer(node: NodeName, target: string, timeoutMs = 30_000): Promise<void> {
+    // Sends until the first answer; but as long as there is no route it gives up at once.
+    const argv = ['ping', '-q', '-n', '-i', '0.1', '-c', '1', '-w', '1', target];
+    await poll(`an answer to ${node} from ${target}`, timeoutMs, async () =>
+      (await this.exec(node, argv, { allowFailure: true })).code === 0 ? true : undefined,
+    );
   }
 
   private tunnelOf(name: ClientName): TunnelName {

@@ -68,6 +68,8 @@ export class Machine {
     }
     if (this.name === 'vpn') units.push('openvpn-server@server.service', 'wg-quick@wg0.service');
     await run(['chroot', root, 'systemctl', '--quiet', 'enable', ...units]);
+    // The boot has not ended before the network is up, on every machine.
+    await run(['chroot', root, 'systemctl', '--quiet', 'add-wants', 'multi-user.target', 'network-online.target']);
     return root;
   }
 
@@ -141,7 +143,8 @@ export class Machine {
   }
 
   async writeFile(path: string, text: string, mode = '0644'): Promise<void> {
-    await this.exec(['install', '-D', '-m', mode, '/dev/stdin', path], { input: text });
+    const script = 'mkdir -p "$(dirname "$1")" && cat >"$1" && chmod "$2" "$1"';
+    await this.exec(['sh', '-c', script, 'sh', path, mode], { input: text });
   }
 
   /** Pull the cable of an interface out of the switch. */

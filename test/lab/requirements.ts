@@ -1,5 +1,6 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { commandExists, run } from './process';
+import { commandExists } from './process';
 
 /** A command and the package of Debian and Ubuntu that brings it. */
 interface Requirement {
@@ -37,55 +38,49 @@ export const agentTestRequirements: readonly Requirement[] = [
 /**
  * Make the box able to run what needs these commands. Returns undefined when it is, else one line
  * that says why it is not. Installs what is missing; touches nothing when nothing is missing.
+ *
+ * Synchronous, because a test runner must know which tests there are before it runs any.
  */
-export async function ensureRequirements(
+export function ensureRequirements(
   requirements: readonly Requirement[] = labRequirements,
   progress: (line: string) => void = () => undefined,
-): Promise<string | undefined> {
+): string | undefined {
   if (process.platform !== 'linux') return `needs Linux, this is ${process.platform}`;
   if (process.getuid?.() !== 0) return 'needs root (network namespaces, overlay mounts, booted machines)';
-  const missing = requirements.filter((requirement) => !commandExists(requirement.command));
-  if (missing.length > 0) {
-    const packages = [...new Set(missing.map((requirement) => requirement.packageName))];
-    if (!commandExists('apt-get')) {
-      return `needs ${missing.map((requirement) => requirement.command).join(', ')}, and there is no apt-get to install them`;
+  const missing = (): Requirement[] => requirements.filter(({ command }) => !commandExists(command));
+  const before = missing();
+  if (before.length > 0) {
+    const commands = before.map(({ command }) => command).join(', ');
+    if (!boxRelease()) return `needs ${commands}; only on Debian and Ubuntu are they installed by themselves`;
+    const packages = [...new Set(before.map(({ packageName }) => packageName))];
+    progress(`installing ${packages.join(' ')}`);
+    const failure = aptInstall(packages);
+    const after = missing();
+    if (after.length > 0) {
+      return `needs ${after.map(({ command }) => command).join(', ')}; could not be installed: ${failure}`;
     }
-    try {
-      progress(`installing ${packages.join(' ')}`);
-      await aptInstall(packages);
-    } catch (error) {
-      return `could not install ${packages.join(' ')}: ${(error as Error).message.split('\n').slice(-1)[0]}`;
-    }
-    const still = missing.filter((requirement) => !commandExists(requirement.command));
-    if (still.length > 0) return `needs ${still.map((requirement) => requirement.command).join(', ')}`;
   }
-  return requirements === labRequirements ? await labObstacle() : undefined;
+  return requirements === labRequirements ? labObstacle() : undefined;
 }
 
-async function aptInstall(packages: readonly string[]): Promise<void> {
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  // Another apt on the box (unattended upgrades) is waited for instead of failing.
-  const apt = ['apt-get', '-qq', '-o', 'DPkg::Lock::Timeout=300'];
-  await run([...apt, 'update'], { env });
-  await run([...apt, 'install', '-y', '--no-install-recommends', ...packages], { env });
+/** Returns the last thing that apt said when it failed. */
+function aptInstall(packages: readonly string[]): string {
+  const script = `apt-get -qq update && apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@"`;
+  // One of us at a time: test files run side by side.
+  const { stderr } = spawnSync('flock', ['/run/lock', 'sh', '-c', script, 'sh', ...packages], {
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    encoding: 'utf8',
+  });
+  return (stderr ?? '').trim().split('\n').slice(-1)[0] || 'apt-get says nothing';
 }
 
 /** What no package can mend. */
-async function labObstacle(): Promise<string | undefined> {
+function labObstacle(): string | undefined {
   if (!boxRelease()) return 'needs Debian or Ubuntu: the machines are made from the packages of the box';
   if (!existsSync('/dev/net/tun')) return 'needs /dev/net/tun (modprobe tun; in a container: pass the device in)';
-  const probe = await run(
-    [
-      'unshare',
-      '--mount',
-      '--net',
-      'sh',
-      '-c',
-      'mount -t tmpfs tmpfs /mnt && ip link add type veth && nft list tables',
-    ],
-    { allowFailure: true },
-  );
-  if (probe.code !== 0) return `may not make namespaces, mounts or veths here: ${probe.stderr.trim().split('\n')[0]}`;
+  const script = 'mount -t tmpfs tmpfs /mnt && ip link add type veth && ip link add type bridge && nft list tables';
+  const { status, stderr } = spawnSync('unshare', ['--mount', '--net', 'sh', '-c', script], { encoding: 'utf8' });
+  if (status !== 0) return `may not make mounts, namespaces or network devices here: ${stderr.trim().split('\n')[0]}`;
   return undefined;
 }
 
