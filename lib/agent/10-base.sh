@@ -1,0 +1,85 @@
+#!/bin/sh
+# cdktf-source-routing agent: declares Linux source routing on this machine.
+# Assembled from lib/agent; README.md there is its contract.
+
+set -u
+umask 077
+unset IFS CDPATH
+LC_ALL=C
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin
+export LC_ALL PATH
+
+# A lost connection must neither stop a run half way nor make it fail.
+trap '' HUP PIPE
+
+STATE=/var/lib/source-routing
+LOCK=/run/source-routing.lock
+LOCK_WAIT=60        # seconds that a run waits for another one
+SETTLE_LIMIT=600    # seconds after which `assert --settle` gives up
+SHOWN=20            # changes named one by one; a machine may have thousands of rules
+
+# The terminal may be gone: a failed write is no failure of the run.
+say() {
+  printf 'source-routing: %s\n' "$*" 2>/dev/null || :
+}
+
+# Says why and ends the run. The last line printed is all that Terraform shows.
+die() {
+  code=$1
+  shift
+  say "$*"
+  exit "$code"
+}
+
+# Prints a file of ready-made lines, the first SHOWN of them.
+show() {
+  [ -s "$1" ] || return 0
+  shown=0
+  hidden=0
+  while IFS= read -r line; do
+    if [ "$shown" -lt "$SHOWN" ]; then
+      shown=$((shown + 1))
+      say "$line"
+    else
+      hidden=$((hidden + 1))
+    fi
+  done <"$1"
+  [ "$hidden" -eq 0 ] || say "... and $hidden more"
+}
+
+# A problem is collected, so that one run names them all; `problem` keeps the last.
+PROBLEMS=0
+problem=
+complain() {
+  [ "$PROBLEMS" -eq 0 ] || say "$problem"
+  PROBLEMS=$((PROBLEMS + 1))
+  problem=$*
+}
+
+# Ends the run if there were problems: one problem is itself the last line.
+refuse_if_problems() {
+  [ "$PROBLEMS" -eq 0 ] && return 0
+  if [ "$PROBLEMS" -eq 1 ]; then
+    die "$1" "refused, nothing was changed: $problem"
+  fi
+  say "$problem"
+  die "$1" "refused, nothing was changed: $PROBLEMS problems, named above; mend them and apply again"
+}
+
+exists() {
+  [ -e "$1" ] || [ -L "$1" ]
+}
+
+# First line of a file, empty if there is none.
+first_line() {
+  first=
+  [ ! -f "$1" ] || IFS= read -r first <"$1" || :
+}
+
+# Writes standard input to $2 with mode $1. Readers see the old file or the new one.
+put_file() {
+  cat >"$2.source-routing-new" && chmod "$1" "$2.source-routing-new" &&
+    mv -f "$2.source-routing-new" "$2" && return 0
+  rm -f "$2.source-routing-new"
+  return 1
+}

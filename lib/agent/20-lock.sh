@@ -1,0 +1,66 @@
+# One lock for all owners. The directory is also the scratch space of its holder: it goes
+# away with the lock, and with a reboot.
+
+locked=
+
+# When a process began: tells a living holder from another process with the same number.
+started_at() {
+  started=
+  read -r stat 2>/dev/null <"/proc/$1/stat" || return 0
+  # The name in brackets may hold blanks; 20 words after it comes the start time.
+  # shellcheck disable=SC2086  # splitting is the point
+  set -- ${stat##*) }
+  started=${20-}
+}
+
+# Who holds the lock: sets holder (pid, start, owner); fails if that process is gone.
+lock_holder_lives() {
+  holder=
+  [ ! -f "$LOCK/holder" ] || read -r holder 2>/dev/null <"$LOCK/holder" || :
+  [ -n "$holder" ] || return 1
+  started_at "${holder%% *}"
+  case $holder in
+    "${holder%% *} $started "*) [ -n "$started" ] ;;
+    *) return 1 ;;
+  esac
+}
+
+# Takes away the lock of a process that is gone. Only one run may do that at a time, or the
+# second would take away the lock that the first has just made.
+break_stale_lock() {
+  mkdir "$LOCK.break" 2>/dev/null || return 0
+  if ! lock_holder_lives; then
+    say "removing the lock of a run that was killed (${holder:-unknown})"
+    rm -rf "$LOCK"
+  fi
+  rmdir "$LOCK.break"
+}
+
+take_lock() {
+  waited=0
+  until mkdir "$LOCK" 2>/dev/null; do
+    if [ ! -w "${LOCK%/*}" ]; then
+      die 69 "refused, nothing was changed: cannot write ${LOCK%/*}: it is missing or read-only"
+    fi
+    # A lock without a name may be just made, not stale: look twice before breaking it.
+    if lock_holder_lives; then
+      [ "$waited" -ne 0 ] || say "waiting for another run (pid, start, owner: $holder)"
+    elif [ "$waited" -ne 0 ] || [ -n "$holder" ]; then
+      break_stale_lock
+    fi
+    if [ "$waited" -ge "$LOCK_WAIT" ]; then
+      die 75 "busy, nothing was changed: another run holds $LOCK (pid, start, owner: ${holder:-unknown}). Wait for it and try again; if there is no such run, remove $LOCK and $LOCK.break"
+    fi
+    [ -d "$LOCK" ] || continue
+    waited=$((waited + 1))
+    sleep 1
+  done
+  locked=1
+  started_at $$
+  printf '%s %s %s\n' "$$" "$started" "$owner" >"$LOCK/holder"
+}
+
+drop_lock() {
+  [ -z "$locked" ] || rm -rf "$LOCK"
+  locked=
+}

@@ -1,0 +1,65 @@
+# What this owner has, and may have, on the machine.
+#
+# A generation is a directory: state, manifest, files/. `current` names the one in force;
+# `pending` names, one a line, those of which something may be on the machine besides:
+# it is written before the first change and removed after the last.
+
+home=          # directory of this owner
+current=       # directory of the generation in force, empty if there is none
+pending=       # directories of pending ones, one blank between them
+
+read_generations() {
+  home=$STATE/$owner
+  current=
+  pending=
+  first_line "$home/current"
+  if [ -n "$first" ] && [ -f "$home/$first/state" ]; then
+    current=$home/$first
+  fi
+  [ -f "$home/pending" ] || return 0
+  while IFS= read -r line; do
+    if [ -n "$line" ] && [ -f "$home/$line/state" ] && [ "$home/$line" != "$current" ]; then
+      pending="$pending${pending:+ }$home/$line"
+    fi
+  done <"$home/pending"
+}
+
+# Words of owners and generation ids are file names: nothing in them may surprise.
+is_name() {
+  case $1 in
+    '' | .* | -* | *[!A-Za-z0-9._-]*) return 1 ;;
+  esac
+  [ "${#1}" -le 100 ]
+}
+
+# Reads the bundle into directory $2: agent, state, manifest, requires, files/.
+read_bundle() {
+  mkdir -p "$2/files" || die 70 "cannot write $2, nothing was changed: is the disk full or read-only?"
+  if ! awk -v out="$2" -v owner="$owner" -v mark="$BUNDLE_MARK" "$AWK_ADDRESS$AWK_BUNDLE" "$1" \
+    >"$LOCK/problems" 2>"$LOCK/error"; then
+    first_line "$LOCK/error"
+    die 70 "cannot read the bundle $1, nothing was changed: ${first:-awk failed}. Is there space left in ${LOCK%/*} and $STATE?"
+  fi
+  while IFS= read -r line; do
+    complain "$line"
+  done <"$LOCK/problems"
+  refuse_if_problems 65
+}
+
+# The state files of generations $*: sets states, each with a blank in front.
+states_of() {
+  states=
+  for directory in "$@"; do
+    states="$states $directory/state"
+  done
+}
+
+# The families of which state files $* speak: sets families.
+families_of() {
+  families=
+  for file in "$@"; do
+    first_line "$file"
+    case $first in *' 4'*) case $families in *4*) ;; *) families="4 $families" ;; esac ;; esac
+    case $first in *' 6'*) case $families in *6*) ;; *) families="$families 6" ;; esac ;; esac
+  done
+}

@@ -1,0 +1,174 @@
+# Files and directories, and the log from which a change is undone.
+#
+# The log is written before each step: "absent PATH", "kept N PATH" (a copy is in the
+# scratch space), "dir PATH", "enabled UNIT", "disabled UNIT".
+
+changed_files=     # paths that this run wrote, one blank around each
+kept=0
+
+# The directories that the files of generation $1 need and that are ours to take away again:
+# those missing now, and those that an earlier generation, or another owner, made.
+note_directories() {
+  known=' '
+  for manifest in "$STATE"/*/*/manifest; do
+    [ -f "$manifest" ] || continue
+    while read -r word path rest; do
+      [ "$word" = dir ] || continue
+      case $manifest in
+        "$home"/*) known_directory "$path" ;;
+        *) ! is_needed "$path" "$1" || known_directory "$path" ;;
+      esac
+    done <"$manifest"
+  done
+  while read -r word mode number path rest; do
+    [ "$word" = file ] || continue
+    missing=
+    directory=${path%/*}
+    while [ -n "$directory" ] && ! exists "$directory"; do
+      missing="$directory $missing"
+      directory=${directory%/*}
+    done
+    for directory in $missing; do
+      known_directory "$directory"
+    done
+  done <"$1/manifest"
+  for directory in $known; do
+    printf 'dir %s\n' "$directory"
+  done >>"$1/manifest"
+}
+
+known_directory() {
+  case $known in
+    *" $1 "*) ;;
+    *) known="$known$1 " ;;
+  esac
+}
+
+# Does a file of generation $2 lie in directory $1?
+is_needed() {
+  while read -r word mode number file rest; do
+    [ "$word" = file ] || continue
+    case $file in "$1"/*) return 0 ;; esac
+  done <"$2/manifest"
+  return 1
+}
+
+has_mode() {
+  [ -n "$(find "$1" -prune -perm "$2" 2>/dev/null)" ]
+}
+
+log_undo() {
+  printf '%s\n' "$*" >>"$LOCK/undo"
+}
+
+# Notes what path $1 holds now.
+keep() {
+  if exists "$1"; then
+    kept=$((kept + 1))
+    cp -pP "$1" "$LOCK/kept$kept" || return 1
+    log_undo "kept $kept $1"
+  else
+    log_undo "absent $1"
+  fi
+}
+
+# Puts file $2 at path $3 with mode $1, unless it is there.
+install_file() {
+  if cmp -s "$2" "$3" && has_mode "$3" "$1"; then
+    return 0
+  fi
+  keep "$3" || return 1
+  put_file "$1" "$3" <"$2" || return 1
+  changed_files="$changed_files $3 "
+}
+
+make_directory() {
+  log_undo "dir $1" && mkdir "$1" && chmod 0755 "$1"
+}
+
+# The files of generation $1, and the agent.
+install_files() {
+  while read -r word path rest; do
+    [ "$word" = dir ] || continue
+    [ -d "$path" ] || make_directory "$path" || { problem="cannot make directory $path"; return 1; }
+  done <"$1/manifest"
+  while read -r word mode number path rest; do
+    [ "$word" = file ] || continue
+    install_file "$mode" "$1/files/$number" "$path" || {
+      problem="cannot write $path (disk full, or read-only?)"
+      return 1
+    }
+  done <"$1/manifest"
+  install_file 0700 "$1/agent" "$home/agent" || {
+    problem="cannot write $home/agent (disk full, or read-only?)"
+    return 1
+  }
+}
+
+# Does another owner have the shared file $1, too?
+shared_elsewhere() {
+  for manifest in "$STATE"/*/*/manifest; do
+    case $manifest in "$home"/*) continue ;; esac
+    [ -f "$manifest" ] || continue
+    ! grep -q "^file [0-7]* [0-9]* $1 shared\$" "$manifest" || return 0
+  done
+  return 1
+}
+
+in_manifest() {
+  grep -q "^file [0-7]* [0-9]* $1\( shared\)\{0,1\}\$" "$2/manifest"
+}
+
+# Takes away the files of generations $2... that generation $1 (may be empty) does not have.
+remove_stale_files() {
+  new=$1
+  shift
+  for each in "$@"; do
+    while read -r word mode number path rest; do
+      [ "$word" = file ] || continue
+      exists "$path" || continue
+      [ -z "$new" ] || ! in_manifest "$path" "$new" || continue
+      [ -z "$rest" ] || ! shared_elsewhere "$path" || continue
+      if [ ! -L "$path" ] && ! cmp -s "$each/files/$number" "$path" && [ $# -eq 1 ] && [ -z "$rest" ]; then
+        say "note: $path was edited by hand since it was put there; it is removed"
+      fi
+      keep "$path" || { problem="cannot keep a copy of $path"; return 1; }
+      rm -f "$path" || { problem="cannot remove $path"; return 1; }
+      changed_files="$changed_files $path "
+    done <"$each/manifest"
+  done
+}
+
+# Takes away the directories of generations $2... that are empty and not needed by $1.
+remove_stale_directories() {
+  new=$1
+  shift
+  stale=
+  for each in "$@"; do
+    while read -r word path rest; do
+      [ "$word" = dir ] || continue
+      [ -z "$new" ] || ! is_needed "$path" "$new" || continue
+      stale="$path $stale"
+    done <"$each/manifest"
+  done
+  # Inner ones were noted after outer ones, so they come first here.
+  for path in $stale; do
+    [ ! -d "$path" ] || rmdir "$path" 2>/dev/null || :
+  done
+}
+
+# The files of generation $1 that are not as they were put there: lines into $2.
+differing_files() {
+  : >"$2"
+  while read -r word mode number path rest; do
+    [ "$word" = file ] || continue
+    if ! exists "$path"; then
+      printf '+ file %s (missing)\n' "$path" >>"$2"
+    elif ! cmp -s "$1/files/$number" "$path"; then
+      # Owners may bring different versions of the shared file; the last one stays.
+      { [ -n "$rest" ] && shared_elsewhere "$path"; } || printf '+ file %s (differs from %s)\n' "$path" "$1/files/$number" >>"$2"
+    elif ! has_mode "$path" "$mode"; then
+      printf '+ file %s (its mode is not %s)\n' "$path" "$mode" >>"$2"
+    fi
+  done <"$1/manifest"
+}

@@ -1,0 +1,82 @@
+# systemd units and up hooks.
+
+# Has a path that systemd reads been written or removed?
+units_changed() {
+  case $changed_files in
+    */systemd/*) return 0 ;;
+  esac
+  return 1
+}
+
+reload_units() {
+  systemctl daemon-reload 2>"$LOCK/error" && return 0
+  first_line "$LOCK/error"
+  problem="systemctl daemon-reload failed: ${first:-no reason given}"
+  return 1
+}
+
+has_unit() {
+  grep -q "^unit $1\$" "$2/manifest"
+}
+
+# Takes away the units of generations $2... that generation $1 (may be empty) does not have.
+# Their files must still be there.
+stop_stale_units() {
+  new=$1
+  shift
+  for each in "$@"; do
+    while read -r word unit rest; do
+      [ "$word" = unit ] || continue
+      [ -z "$new" ] || ! has_unit "$unit" "$new" || continue
+      log_undo "disabled $unit"
+      # It may never have been enabled, or be gone by hand: that is what is wanted.
+      systemctl disable --now "$unit" >/dev/null 2>&1 || :
+    done <"$each/manifest"
+  done
+}
+
+# Enables and starts the units of generation $1. Starting does not wait: the unit asserts the
+# state in force, for which it needs the lock that this run still holds.
+start_units() {
+  while read -r word unit rest; do
+    [ "$word" = unit ] || continue
+    if ! systemctl is-enabled "$unit" >/dev/null 2>&1; then
+      log_undo "enabled $unit"
+      systemctl enable "$unit" >/dev/null 2>"$LOCK/error" || { unit_failed enable "$unit"; return 1; }
+    fi
+    case $changed_files in
+      *"/$unit "*) systemctl restart --no-block "$unit" 2>"$LOCK/error" || { unit_failed restart "$unit"; return 1; } ;;
+      *)
+        systemctl is-active "$unit" >/dev/null 2>&1 ||
+          systemctl start --no-block "$unit" 2>"$LOCK/error" || { unit_failed start "$unit"; return 1; }
+        ;;
+    esac
+  done <"$1/manifest"
+}
+
+unit_failed() {
+  first_line "$LOCK/error"
+  problem="systemctl $1 $2 failed: ${first:-no reason given}; see: systemctl status $2"
+}
+
+# Runs the hooks of generation $1 for the tunnels that are up: their daemons called the hook
+# before it was there. A hook that fails is worth a note, no more: the tunnel works without.
+run_hooks() {
+  while read -r word _ path tables; do
+    [ "$word" = hook ] || continue
+    awk -v tables="$tables" "$AWK_ADDRESS$AWK_KERNEL$AWK_HOOKS" part=want "$1/state" \
+      part=kernel4 "$LOCK/kernel4" part=kernel6 "$LOCK/kernel6" >"$LOCK/tunnels" 2>"$LOCK/error" || {
+      first_line "$LOCK/error"
+      say "note: cannot find the tunnels for $path: ${first:-awk failed}"
+      continue
+    }
+    while IFS= read -r device; do
+      if dev=$device /bin/sh "$path" "$device" >/dev/null 2>"$LOCK/error" </dev/null && [ ! -s "$LOCK/error" ]; then
+        say "ran $path for $device"
+      else
+        first_line "$LOCK/error"
+        say "note: $path failed for $device: ${first:-no reason given}"
+      fi
+    done <"$LOCK/tunnels"
+  done <"$1/manifest"
+}

@@ -1,0 +1,97 @@
+# status, verify, diff: look, and change nothing.
+
+# Compares kernel and files with the generation in force: lines into $LOCK/differences.
+compare() {
+  check_root
+  LOCK_WAIT=10
+  take_lock
+  read_generations
+  if [ -z "$current$pending" ]; then
+    die 1 "nothing of $owner is in force on this machine; the owners here: $(owners)"
+  fi
+  wanted=/dev/null
+  [ -z "$current" ] || wanted=$current/state
+  # shellcheck disable=SC2086  # a list of words
+  states_of $current $pending
+  # shellcheck disable=SC2086  # a list of words
+  plan_now "$wanted" $states || die 1 "$problem"
+  : >"$LOCK/files"
+  [ -z "$current" ] || differing_files "$current" "$LOCK/files"
+  cat "$LOCK/report" "$LOCK/files" >"$LOCK/differences"
+}
+
+owners() {
+  list=
+  for directory in "$STATE"/*/; do
+    [ ! -d "$directory" ] || { directory=${directory%/}; list="$list${list:+, }${directory##*/}"; }
+  done
+  printf '%s' "${list:-none}"
+}
+
+# What to do about differences.
+advice() {
+  if [ -n "$pending" ]; then
+    printf 'a run was killed: apply again, or: source-routing remove %s' "$owner"
+  elif [ -s "$LOCK/files" ]; then
+    printf 'apply again'
+  else
+    printf 'source-routing assert %s' "$owner"
+  fi
+}
+
+conclude() {
+  name=${current##*/}
+  if [ ! -s "$LOCK/differences" ] && [ -z "$pending" ]; then
+    say "done: kernel and files agree with generation $name of $owner"
+    return 0
+  fi
+  count=0
+  while IFS= read -r line; do
+    count=$((count + 1))
+  done <"$LOCK/differences"
+  die 1 "$count differences from generation ${name:-(none in force)} of $owner (+ missing, - in the way). To mend: $(advice)"
+}
+
+verify() {
+  compare
+  show "$LOCK/differences"
+  conclude
+}
+
+# All differences, however many.
+show_all() {
+  SHOWN=1000000
+  verify
+}
+
+status() {
+  compare
+  say "owner $owner: generation ${current##*/} in force${pending:+, and a run that was killed}"
+  [ -z "$current" ] || status_of "$current"
+  show "$LOCK/differences"
+  code=0
+  (conclude) || code=$?
+  return 0
+}
+
+status_of() {
+  while read -r word family key rest; do
+    case $word in
+      # Of a table, the two words are its id and its name.
+      table) say "table $family ($key)" ;;
+      rule) say "IPv$family rule $key: $rest" ;;
+      route)
+        destination=${rest%% *}
+        rest=${rest#"$destination "}
+        say "IPv$family route in table $key: $destination metric ${rest%% *}${rest#"${rest%% *}"}"
+        ;;
+    esac
+  done <"$1/state"
+  while read -r word what path rest; do
+    case $word in
+      file) say "file ${rest%% *}" ;;
+      hook) say "up hook $path ($what)" ;;
+      unit) say "unit $what: $(systemctl is-active "$what" 2>/dev/null || :)" ;;
+    esac
+  done <"$1/manifest"
+}

@@ -1,0 +1,106 @@
+# The command line.
+
+owner=
+generation=
+settle=
+bundle=
+
+usage() {
+  die 64 "$1. Usage: agent apply --owner OWNER --generation ID BUNDLE | remove --owner OWNER | assert --owner OWNER [--settle SECONDS] | status|verify|diff --owner OWNER"
+}
+
+# Runs at the end of every run, whatever its end is.
+# shellcheck disable=SC2317  # called by trap
+finish() {
+  if [ -n "$dropped_stage" ]; then
+    rm -rf "$stage"
+    # Only if they are empty: a first apply that failed leaves nothing.
+    rmdir "$home" "$STATE" 2>/dev/null || :
+  fi
+  drop_lock
+  [ -z "$bundle" ] || rm -f "$bundle"
+}
+
+# shellcheck disable=SC2317  # called by trap
+stopped() {
+  trap '' INT TERM
+  [ -z "$changed" ] || undo "stopped by signal $1"
+  die 70 "stopped by signal $1; nothing was changed"
+}
+
+# A bundle is deleted when it was used: make sure that it is one.
+is_bundle() {
+  second=
+  [ -f "$1" ] || return 1
+  { read -r first && read -r second; } 2>/dev/null <"$1" || return 1
+  case $second in
+    '# cdktf-source-routing agent'*) return 0 ;;
+  esac
+  return 1
+}
+
+main() {
+  exec </dev/null
+  [ $# -gt 0 ] || usage 'a command is missing'
+  command=$1
+  shift
+  case $command in
+    apply | remove | assert | status | verify | diff) ;;
+    *) usage "there is no command $command" ;;
+  esac
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --owner | --generation | --settle)
+        [ $# -gt 1 ] || usage "$1 needs a value"
+        case $1 in
+          --owner) owner=$2 ;;
+          --generation) generation=$2 ;;
+          --settle) settle=$2 ;;
+        esac
+        shift 2
+        ;;
+      --) shift ;;
+      -*) usage "there is no option $1" ;;
+      *)
+        [ -z "$bundle" ] || usage "unexpected $1"
+        case $1 in
+          /*) bundle=$1 ;;
+          *) bundle=$PWD/$1 ;;
+        esac
+        shift
+        ;;
+    esac
+  done
+  if [ "$command" = apply ]; then
+    given=$bundle
+    bundle=
+    is_bundle "$given" || die 65 "${given:-no bundle} is not a bundle of this agent; nothing was changed. Upload it again"
+    bundle=$given
+  elif [ -n "$bundle" ]; then
+    given=$bundle
+    bundle=
+    usage "unexpected $given"
+  fi
+  trap finish EXIT
+  trap 'stopped INT' INT
+  trap 'stopped TERM' TERM
+  is_name "$owner" || usage "--owner must be a name of letters, digits and . _ -, not \"$owner\""
+  case $settle in
+    *[!0-9]*) usage "--settle must be a number of seconds, not \"$settle\"" ;;
+  esac
+  if [ "$command" = apply ]; then
+    is_name "$generation" || usage "--generation must be a name of letters, digits and . _ -, not \"$generation\""
+    case $generation in
+      agent | current | pending) usage "--generation must not be $generation" ;;
+    esac
+  fi
+  cd / || die 70 'cannot change to /; nothing was changed'
+  case $command in
+    apply) apply ;;
+    remove) remove ;;
+    assert) assert ;;
+    status) status ;;
+    verify) verify ;;
+    diff) show_all ;;
+  esac
+}

@@ -1,0 +1,152 @@
+# Addresses and prefixes: text to hexadecimal digits and back, in the form that the kernel
+# and iproute2 print. Digits as text, because awk has no integers of 128 bits.
+
+function hex_to_number(digits,    i, n) {
+  n = 0
+  for (i = 1; i <= length(digits); i++) n = n * 16 + index("0123456789abcdef", substr(digits, i, 1)) - 1
+  return n
+}
+
+# 8 digits, or "" if it is no IPv4 address.
+function v4_to_hex(text,    part, i, out) {
+  if (split(text, part, ".") != 4) return ""
+  out = ""
+  for (i = 1; i <= 4; i++) {
+    # A leading zero means octal to some programs: not an address.
+    if (part[i] !~ /^(0|[1-9][0-9]*)$/ || length(part[i]) > 3 || part[i] + 0 > 255) return ""
+    out = out sprintf("%02x", part[i] + 0)
+  }
+  return out
+}
+
+function v4_to_text(hex) {
+  return hex_to_number(substr(hex, 1, 2)) "." hex_to_number(substr(hex, 3, 2)) "." \
+    hex_to_number(substr(hex, 5, 2)) "." hex_to_number(substr(hex, 7, 2))
+}
+
+# Groups of an IPv6 address without "::" to digits; "" if one is bad.
+function groups_to_hex(text,    part, n, i, out) {
+  if (text == "") return ""
+  n = split(text, part, ":")
+  out = ""
+  for (i = 1; i <= n; i++) {
+    if (part[i] !~ /^[0-9a-f]+$/ || length(part[i]) > 4) return "bad"
+    out = out substr("0000" part[i], length(part[i]) + 1)
+  }
+  return out
+}
+
+# 32 digits, or "" if it is no IPv6 address.
+function v6_to_hex(text,    at, tail, head, zeros) {
+  text = tolower(text)
+  if (text !~ /^[0-9a-f:.]+$/ || index(text, ":") == 0) return ""
+  if (index(text, ".") > 0) {
+    match(text, /:[^:]*$/)
+    tail = v4_to_hex(substr(text, RSTART + 1))
+    if (tail == "") return ""
+    text = substr(text, 1, RSTART) substr(tail, 1, 4) ":" substr(tail, 5)
+  }
+  at = index(text, "::")
+  if (at == 0) {
+    head = groups_to_hex(text)
+    return length(head) == 32 ? head : ""
+  }
+  if (index(substr(text, at + 1), "::") > 0) return ""
+  head = groups_to_hex(substr(text, 1, at - 1))
+  tail = groups_to_hex(substr(text, at + 2))
+  if (head == "bad" || tail == "bad" || length(head tail) > 28) return ""
+  zeros = "00000000000000000000000000000000"
+  return head substr(zeros, 1, 32 - length(head tail)) tail
+}
+
+# As inet_ntop prints it: the longest run of zero groups, the first of equal ones, becomes "::".
+function v6_to_text(hex,    i, group, run, best, length_of_best, out) {
+  run = best = length_of_best = 0
+  for (i = 1; i <= 8; i++) {
+    group[i] = substr(hex, i * 4 - 3, 4)
+    sub(/^0+/, "", group[i])
+    if (group[i] == "") {
+      group[i] = "0"
+      run++
+      if (run > length_of_best) { length_of_best = run; best = i - run + 1 }
+    } else run = 0
+  }
+  if (substr(hex, 1, 24) == "00000000000000000000ffff") return "::ffff:" v4_to_text(substr(hex, 25))
+  out = ""
+  for (i = 1; i <= 8; i++) {
+    if (length_of_best > 1 && i == best) {
+      out = out "::"
+      i += length_of_best - 1
+    } else out = out (out == "" || out ~ /:$/ ? "" : ":") group[i]
+  }
+  return out
+}
+
+function to_hex(text) {
+  return index(text, ":") ? v6_to_hex(text) : v4_to_hex(text)
+}
+
+function to_text(hex) {
+  return length(hex) == 32 ? v6_to_text(hex) : v4_to_text(hex)
+}
+
+# The first `bits` bits, the rest zero.
+function masked(hex, bits,    whole, rest, digit, zeros) {
+  whole = int(bits / 4)
+  rest = bits - whole * 4
+  zeros = "00000000000000000000000000000000"
+  if (whole == length(hex)) return hex
+  digit = hex_to_number(substr(hex, whole + 1, 1))
+  digit = digit - digit % (2 ^ (4 - rest))
+  return substr(hex, 1, whole) sprintf("%x", digit) substr(zeros, 1, length(hex) - whole - 1)
+}
+
+# Checks an address; the canonical text, or "" with the reason in `wrong`.
+function checked_address(text,    hex, slash) {
+  hex = to_hex(text)
+  if (hex != "") return to_text(hex)
+  slash = index(text, "/")
+  wrong = "is not an IP address"
+  if (slash > 0 && to_hex(substr(text, 1, slash - 1)) != "")
+    wrong = "is a prefix, not an address. Did you mean \"" to_text(to_hex(substr(text, 1, slash - 1))) "\"?"
+  return ""
+}
+
+# Checks a prefix; the canonical text (always with a length), or "" with the reason in `wrong`.
+function checked_prefix(text,    slash, hex, bits, most) {
+  slash = index(text, "/")
+  hex = to_hex(slash ? substr(text, 1, slash - 1) : text)
+  if (hex == "") { wrong = "is not an IP prefix such as 10.10.10.0/24"; return "" }
+  most = length(hex) * 4
+  bits = slash ? substr(text, slash + 1) : most
+  if (bits !~ /^(0|[1-9][0-9]*)$/ || length(bits) > 3 || bits + 0 > most) {
+    wrong = "has no length between /0 and /" most
+    return ""
+  }
+  if (masked(hex, bits) != hex) {
+    wrong = "has host bits set. Did you mean \"" to_text(masked(hex, bits)) "/" bits "\"?"
+    return ""
+  }
+  return to_text(hex) "/" bits
+}
+
+# Is one prefix (canonical, or an address) inside another?
+function inside(inner, outer,    i, o) {
+  i = index(inner, "/") ? substr(inner, index(inner, "/") + 1) : ""
+  o = index(outer, "/") ? substr(outer, index(outer, "/") + 1) : ""
+  sub(/\/.*/, "", inner)
+  sub(/\/.*/, "", outer)
+  inner = to_hex(inner)
+  outer = to_hex(outer)
+  if (inner == "" || length(inner) != length(outer)) return 0
+  if (i == "") i = length(inner) * 4
+  if (o == "") o = length(outer) * 4
+  return i + 0 >= o + 0 && masked(inner, o) == masked(outer, o)
+}
+
+# The shape of a prefix in rules and routes: no length on a single address.
+function short_prefix(text) {
+  if (index(text, ":")) sub(/\/128$/, "", text)
+  else sub(/\/32$/, "", text)
+  return text
+}

@@ -1,0 +1,299 @@
+# Reads a bundle: checks every line, puts the values in, and writes what the agent keeps:
+# agent (the program itself), state, manifest, requires, files/N. Prints problems, one a line.
+#
+# Variables: out (directory), owner (whom the run is for), mark (the line before the data).
+
+function bad(text) { print text; problems++ }
+
+function damaged(text) {
+  bad("the bundle is damaged at data line " lines ": " text " (\"" substr($0, 1, 120) "\"). Upload it again; if that does not help, the library and this agent do not fit together")
+  stop = 1
+  exit
+}
+
+function word_is(word, pattern) { return word ~ pattern }
+function is_number(word, most) { return word ~ /^(0|[1-9][0-9]*)$/ && length(word) <= 10 && word + 0 <= most }
+function is_device(word) { return word ~ /^[A-Za-z0-9_.:@+-]+$/ && length(word) <= 15 && word != "." && word != ".." }
+function is_range(word, most,    end) {
+  if (split(word, end, "-") == 1) return is_number(word, most)
+  return split(word, end, "-") == 2 && is_number(end[1], most) && is_number(end[2], most) && end[1] + 0 <= end[2] + 0
+}
+# The kernel prints hexadecimal numbers small and without leading zeros.
+function hexadecimal(word, digits) {
+  word = tolower(word)
+  if (word !~ /^0x[0-9a-f]+$/) damaged("\"" word "\" is no hexadecimal number")
+  sub(/^0x0*/, "", word)
+  if (length(word) > digits) damaged("\"" word "\" is too large")
+  return "0x" (word == "" ? "0" : word)
+}
+
+# value N KIND FAMILY LABEL JSON
+function read_value(    n, kind, family, label, json, text, got) {
+  n = $2; kind = $3; family = $4; label = $5
+  if (NF < 6 || !is_number(n, 1000000) || (n in VALUE)) damaged("no such value")
+  json = substr($0, length(n) + length(kind) + length(family) + length(label) + 11)
+  VALUE[n] = ""
+  if (json !~ /^".*"$/ || length(json) < 2) {
+    bad(label " is " substr(json, 1, 200) ", which is not a text. Give one " kind)
+    return
+  }
+  text = substr(json, 2, length(json) - 2)
+  wrong = ""
+  got = ""
+  if (kind == "device") {
+    if (is_device(text)) got = text
+    else wrong = "is not the name of a network device (letters, digits and _ . : @ + -, at most 15)"
+  } else if (kind == "address") got = checked_address(text)
+  else if (kind == "prefix") got = checked_prefix(text)
+  else damaged("unknown kind of value")
+  if (got == "") {
+    bad(label " is " substr(json, 1, 200) ", which " wrong)
+    return
+  }
+  if (kind != "device" && family != "-" && (index(got, ":") ? 6 : 4) != family + 0) {
+    bad(label " is " json ", which is IPv" (index(got, ":") ? 6 : 4) " where IPv" family " is needed")
+    return
+  }
+  VALUE[n] = got
+}
+
+# Puts the values where @N@ stands. Never twice: a value is not looked at again.
+function filled(text, lenient,    out, n) {
+  out = ""
+  while (match(text, /@[0-9]+@/)) {
+    n = substr(text, RSTART + 1, RLENGTH - 2)
+    if (n in VALUE) {
+      out = out substr(text, 1, RSTART - 1) VALUE[n]
+      text = substr(text, RSTART + RLENGTH)
+    } else {
+      if (!lenient) damaged("there is no value " n)
+      out = out substr(text, 1, RSTART)
+      text = substr(text, RSTART + 1)
+    }
+  }
+  return out text
+}
+
+function next_word() { at++; return at <= count ? W[at] : "" }
+function take(key) {
+  if (W[at + 1] != key) return 0
+  at++
+  got_word = next_word()
+  if (got_word == "") damaged("a word is missing after \"" key "\"")
+  return 1
+}
+function address(    text) {
+  text = checked_address(got_word)
+  if (text == "") damaged("\"" got_word "\" " wrong)
+  same_family(text)
+  return text
+}
+function prefix(    text) {
+  text = checked_prefix(got_word)
+  if (text == "") damaged("\"" got_word "\" " wrong)
+  same_family(text)
+  return text ~ /\/0$/ ? "default" : short_prefix(text)
+}
+function same_family(text) {
+  if ((index(text, ":") ? 6 : 4) != family) damaged("\"" text "\" is not IPv" family)
+}
+function number(most) {
+  if (!is_number(got_word, most)) damaged("\"" got_word "\" is not a number from 0 to " most)
+  return got_word
+}
+function range(most) {
+  if (!is_range(got_word, most)) damaged("\"" got_word "\" is not a range up to " most)
+  if (got_word ~ /-/) { split(got_word, ends, "-"); if (ends[1] == ends[2]) return ends[1] }
+  return got_word
+}
+function device() {
+  if (!is_device(got_word)) damaged("\"" got_word "\" is not the name of a network device")
+  return got_word
+}
+function nothing_left() {
+  if (at < count) damaged("unexpected word \"" W[at + 1] "\"")
+}
+
+# Splits a rule or route line into W[1..count] with the values in it, and finds its family.
+function words_of(line,    i) {
+  line = filled(line, 0)
+  count = split(line, W, " ")
+  W[count + 1] = ""
+  family = W[2]
+  if (family == "auto") family = index(line, ":") ? 6 : 4
+  if (family != 4 && family != 6) damaged("no such family")
+  family += 0
+}
+
+function read_rule(    out, word, priority) {
+  words_of($0)
+  at = 2
+  got_word = next_word()
+  priority = number(4294967295)
+  out = ""
+  if (W[at + 1] == "not") { at++; out = " not" }
+  if (take("from")) { word = prefix(); if (word != "default") out = out " from " word }
+  if (take("to")) { word = prefix(); if (word != "default") out = out " to " word }
+  if (take("tos")) out = out " tos " hexadecimal(got_word, 2)
+  if (take("fwmark")) out = out " fwmark " mark_of(got_word)
+  if (take("iif")) out = out " iif " device()
+  if (take("oif")) out = out " oif " device()
+  if (take("uidrange")) { if (got_word !~ /-/ || !is_range(got_word, 4294967295)) damaged("bad uidrange"); out = out " uidrange " got_word }
+  if (take("ipproto")) out = out " ipproto " number(255)
+  if (take("sport")) out = out " sport " range(65535)
+  if (take("dport")) out = out " dport " range(65535)
+  if (take("lookup")) out = out " lookup " number(4294967295)
+  else if (take("goto")) out = out " goto " number(4294967295)
+  else {
+    word = next_word()
+    if (word != "blackhole" && word != "unreachable" && word != "prohibit") damaged("no action")
+    out = out " " word
+  }
+  if (take("suppress_prefixlength")) out = out " suppress_prefixlength " number(128)
+  if (take("suppress_ifgroup")) out = out " suppress_ifgroup " number(4294967295)
+  nothing_left()
+  if ((family " " priority) in SEEN_RULE) bad("two IPv" family " rules have priority " priority ": give each its own")
+  SEEN_RULE[family " " priority] = 1
+  state("rule " family " " priority out)
+}
+
+function mark_of(word,    part, n, mask) {
+  n = split(word, part, "/")
+  if (n > 2) damaged("bad mark")
+  if (n == 1) return hexadecimal(part[1], 8)
+  mask = hexadecimal(part[2], 8)
+  return hexadecimal(part[1], 8) (mask == "0xffffffff" ? "" : "/" mask)
+}
+
+function read_route(    out, table, destination, metric) {
+  words_of($0)
+  at = 2
+  got_word = next_word(); table = number(4294967295)
+  if (!(table in TABLES) && !shared(table)) damaged("table " table " is not declared")
+  got_word = next_word(); destination = got_word == "default" ? "default" : prefix()
+  got_word = next_word(); metric = number(4294967295)
+  out = ""
+  if (take("type")) {
+    if (got_word !~ /^(blackhole|unreachable|prohibit|throw)$/) damaged("no such type")
+    out = out " type " got_word
+  }
+  if (take("via")) out = out " via " address()
+  if (take("dev")) out = out " dev " device()
+  if (take("src")) out = out " src " address()
+  if (take("scope")) out = out " scope " number(255)
+  if (take("mtu")) out = out " mtu " number(4294967295)
+  if (take("advmss")) out = out " advmss " number(4294967295)
+  if (W[at + 1] == "onlink") { at++; out = out " onlink" }
+  while (W[at + 1] == "nexthop") {
+    at++
+    if (!take("via")) damaged("a next hop has no address")
+    out = out " nexthop via " address()
+    if (take("dev")) out = out " dev " device()
+    if (take("weight")) out = out " weight " number(256)
+    if (W[at + 1] == "onlink") { at++; out = out " onlink" }
+  }
+  nothing_left()
+  if ((family " " table " " destination " " metric) in SEEN_ROUTE)
+    bad("table " table " has two IPv" family " routes to " destination " with metric " metric ": give each its own metric")
+  SEEN_ROUTE[family " " table " " destination " " metric] = 1
+  state("route " family " " table " " destination " " metric out)
+}
+
+function shared(table) { return table >= 253 && table <= 255 }
+
+function state(line) {
+  STATE[++states] = line
+  if (line ~ /^r[a-z]+ 4 /) has4 = 1
+  if (line ~ /^r[a-z]+ 6 /) has6 = 1
+}
+
+function is_path(text) { return text ~ /^\/[A-Za-z0-9._@\/+-]+$/ && text !~ /\/\// && text !~ /\/\.\.?(\/|$)/ && text !~ /\/$/ }
+
+function read_file_line() {
+  if ((NF != 4 && !(NF == 5 && $5 == "shared")) || $2 !~ /^0[0-7][0-7][0-7]$/ || !is_path($3) || !is_number($4, 1000000))
+    damaged("no such file")
+  if ($3 in PATHS) damaged("the file is there twice")
+  PATHS[$3] = 1
+  files++
+  print "file " $2 " " files " " $3 (NF == 5 ? " shared" : "") > (out "/manifest")
+  if (files > 1) close(file)
+  file = out "/files/" files
+  printf "" > file
+  content = $4 + 0
+}
+
+function read_hook(    i) {
+  if (NF < 4 || $2 !~ /^[a-z]+$/ || !($3 in PATHS)) damaged("no such hook")
+  for (i = 4; i <= NF; i++) {
+    if (!($i in TABLES)) damaged("table " $i " is not declared")
+    state("hooked " $i)
+  }
+  print > (out "/manifest")
+}
+
+BEGIN {
+  lines = files = content = states = has4 = has6 = problems = ended = 0
+  in_data = stop = 0
+  printf "" > (out "/manifest")
+  printf "" > (out "/requires")
+}
+
+!in_data && $0 == mark { in_data = 1; next }
+!in_data { print > (out "/agent"); next }
+
+{ lines++ }
+ended { damaged("data after the end") }
+
+content > 0 {
+  if (substr($0, 1, 1) != "|") damaged("a line of a file is missing")
+  print filled(substr($0, 2), 1) > file
+  content--
+  next
+}
+lines == 1 {
+  if ($0 != "bundle 1") damaged("this agent reads version 1 of the format")
+  next
+}
+$1 == "owner" {
+  if (NF != 2 || $2 != owner) damaged("it belongs to another owner than " owner)
+  owned = 1
+  next
+}
+$1 == "value" { read_value(); next }
+# With a bad value the rest cannot be judged: only the other values are still looked at.
+problems { next }
+$1 == "requires" {
+  if (!($2 == "systemd" && NF == 2) && !($2 == "directory" && NF == 3 && is_path($3))) damaged("unknown requirement")
+  print > (out "/requires")
+  next
+}
+$1 == "table" {
+  if (NF != 3 || !is_number($2, 4294967295) || $3 !~ /^(-|[A-Za-z0-9_][A-Za-z0-9_.-]*)$/ || ($2 in TABLES)) damaged("no such table")
+  TABLES[$2] = 1
+  state($0)
+  next
+}
+$1 == "rule" { read_rule(); next }
+$1 == "route" { read_route(); next }
+$1 == "file" { read_file_line(); next }
+$1 == "hook" { read_hook(); next }
+$1 == "unit" {
+  if (NF != 2 || $2 !~ /^[A-Za-z0-9_.@-]+\.[a-z]+$/) damaged("no such unit")
+  print > (out "/manifest")
+  next
+}
+$1 == "end" {
+  if (NF != 2 || $2 != lines - 1) damaged("it has " lines - 1 " lines, not the number that it says")
+  ended = 1
+  next
+}
+{ damaged("unknown word \"" $1 "\"") }
+
+END {
+  if (stop || problems) exit
+  if (!in_data) bad("the bundle is damaged: it holds no data. Upload it again")
+  else if (!ended) bad("the bundle is damaged: it breaks off after data line " lines ". Upload it again")
+  else if (!owned) bad("the bundle is damaged: it names no owner. Upload it again")
+  print "families" (has4 ? " 4" : "") (has6 ? " 6" : "") > (out "/state")
+  for (i = 1; i <= states; i++) print STATE[i] > (out "/state")
+}

@@ -1,0 +1,78 @@
+#!/bin/sh
+# source-routing: looks after the Linux source routing on this machine.
+# Managed by cdktf-source-routing; shared by all who declare source routing here.
+
+set -u
+STATE=/var/lib/source-routing
+
+say() {
+  printf 'source-routing: %s\n' "$*"
+}
+
+usage() {
+  say "usage: source-routing COMMAND [OWNER]
+  status   what is in force, and does the kernel agree
+  verify   succeeds only if kernel and files agree
+  diff     what is missing (+) and what is in the way (-)
+  assert   repair the kernel's rules and routes
+  remove   put everything back, leave nothing"
+  exit "$1"
+}
+
+case ${1-} in
+  status | verify | diff | assert | remove) ;;
+  '' | help | -h | --help) usage 0 ;;
+  *)
+    say "there is no command $1"
+    usage 64
+    ;;
+esac
+if [ $# -gt 2 ]; then
+  usage 64
+fi
+
+if [ "$(id -u)" != 0 ]; then
+  say "root is needed: sudo source-routing $*"
+  exit 69
+fi
+
+owners=
+count=0
+for directory in "$STATE"/*/; do
+  [ -f "${directory}agent" ] || continue
+  owner=${directory%/}
+  owners="$owners${owners:+ }${owner##*/}"
+  count=$((count + 1))
+done
+
+run() {
+  /bin/sh "$STATE/$2/agent" "$1" --owner "$2"
+}
+
+if [ -n "${2-}" ]; then
+  if [ ! -f "$STATE/$2/agent" ]; then
+    say "there is no owner $2 on this machine; the owners here: ${owners:-none}"
+    exit 64
+  fi
+  run "$1" "$2"
+  exit
+fi
+case $count in
+  0)
+    say 'nothing is declared on this machine'
+    exit 0
+    ;;
+  1)
+    run "$1" "$owners"
+    exit
+    ;;
+esac
+if [ "$1" = status ]; then
+  worst=0
+  for owner in $owners; do
+    run status "$owner" || worst=$?
+  done
+  exit "$worst"
+fi
+say "several owners are on this machine ($owners): source-routing $1 OWNER"
+exit 64

@@ -1,0 +1,201 @@
+# What iproute2 prints, and the state files, in one form that can be compared.
+#
+# Numbers and names are both accepted, whatever the version of iproute2 and the names that
+# an administrator has given; what the kernel reports about its own doing is left out.
+
+BEGIN {
+  split("6 blackhole 7 unreachable 8 prohibit", pair, " ")
+  for (i = 1; i <= 5; i += 2) ACTION[pair[i]] = ACTION[pair[i + 1]] = pair[i + 1]
+  split("1 unicast 2 local 3 broadcast 4 anycast 5 multicast 6 blackhole 7 unreachable 8 prohibit 9 throw 10 nat", pair, " ")
+  for (i = 1; i <= 19; i += 2) TYPE[pair[i]] = TYPE[pair[i + 1]] = pair[i + 1]
+  split("local 255 main 254 default 253", pair, " ")
+  for (i = 1; i <= 5; i += 2) TABLE[pair[i]] = pair[i + 1]
+  split("global 0 universe 0 site 200 link 253 host 254 nowhere 255", pair, " ")
+  for (i = 1; i <= 11; i += 2) SCOPE[pair[i]] = pair[i + 1]
+  split("redirect 1 kernel 2 boot 3 static 4 ra 9 dhcp 16", pair, " ")
+  for (i = 1; i <= 11; i += 2) PROTOCOL[pair[i]] = pair[i + 1]
+  split("icmp 1 igmp 2 ipencap 4 tcp 6 udp 17 dccp 33 ipv6 41 gre 47 esp 50 ah 51 ipv6-icmp 58 vrrp 112 l2tp 115 sctp 132 udplite 136", pair, " ")
+  for (i = 1; i <= 29; i += 2) IP_PROTOCOL[pair[i]] = pair[i + 1]
+  OURS = 77        # routing protocol of rules and routes that the agent makes
+  BY_HOOK = 78     # of routes that an up hook makes, and of rules for the moment of a change
+  ROUTES = 0
+}
+
+function named(names, word) { return (word in names) ? names[word] : word }
+
+# Tables that everybody shares: there, only what is exactly ours is ours.
+function shared_table(id) { return id == 0 || id >= 253 && id <= 255 }
+
+function kernel_prefix(text,    slash, length_of) {
+  if (text == "all" || text == "any" || text == "default") return "default"
+  if (text ~ /\/0$/) return "default"
+  # Only this form is printed differently by different C libraries.
+  if (index(text, ":") && index(text, ".")) {
+    slash = index(text, "/")
+    length_of = slash ? substr(text, slash) : ""
+    text = v6_to_text(v6_to_hex(slash ? substr(text, 1, slash - 1) : text)) length_of
+  }
+  return text ~ /\/(32|128)$/ ? short_prefix(text) : text
+}
+
+# A line of `ip rule show`: sets rule_priority, rule_spec and rule_protocol.
+function read_kernel_rule(line,    n, i, w, t, v) {
+  n = split(line, w, " ")
+  rule_priority = substr(w[1], 1, length(w[1]) - 1)
+  rule_spec = ""
+  rule_protocol = 0
+  for (i = 2; i <= n; i++) {
+    t = w[i]
+    if (t == "from" || t == "to") {
+      v = kernel_prefix(w[++i])
+      if (v != "default") rule_spec = rule_spec " " t " " v
+    } else if (t == "lookup" || t == "table") rule_spec = rule_spec " lookup " named(TABLE, w[++i])
+    else if (t == "proto" || t == "protocol") rule_protocol = named(PROTOCOL, w[++i])
+    else if (t == "iif" || t == "oif" || t == "goto" || t == "uidrange" || t == "sport" || t == "dport")
+      rule_spec = rule_spec " " t " " w[++i]
+    else if (t ~ /^\[/) continue
+    else if (t == "ipproto") {
+      v = w[++i]
+      sub(/^ipproto-/, "", v)
+      rule_spec = rule_spec " ipproto " named(IP_PROTOCOL, v)
+    } else if (t == "fwmark") {
+      v = tolower(w[++i])
+      sub(/\/0xffffffff$/, "", v)
+      rule_spec = rule_spec " fwmark " v
+    } else rule_spec = rule_spec " " named(ACTION, t)
+  }
+  rule_spec = substr(rule_spec, 2)
+}
+
+# Attributes of a route, words i to n of w, into route `id`.
+function read_attributes(id, w, i, n,    t, hop) {
+  hop = 0
+  for (; i <= n; i++) {
+    t = w[i]
+    if (t == "nexthop") {
+      hop = ++HOPS[id]
+      HOP_VIA[id, hop] = HOP_DEV[id, hop] = HOP_ONLINK[id, hop] = ""
+      HOP_WEIGHT[id, hop] = 1
+    } else if (t == "via") {
+      t = w[++i]
+      if (t == "inet6" || t == "inet") t = t " " w[++i]
+      else t = kernel_prefix(t)
+      if (hop) HOP_VIA[id, hop] = t
+      else VIA[id] = t
+    } else if (t == "dev") {
+      i++
+      if (hop) HOP_DEV[id, hop] = w[i]
+      else DEV[id] = w[i]
+    } else if (t == "onlink") {
+      if (hop) HOP_ONLINK[id, hop] = "onlink"
+      else ONLINK[id] = "onlink"
+    } else if (t == "weight") {
+      i++
+      if (hop) HOP_WEIGHT[id, hop] = w[i]
+    } else if (t == "type") KIND[id] = w[++i]
+    else if (t == "table") ROUTE_TABLE[id] = named(TABLE, w[++i])
+    else if (t == "proto") BY[id] = named(PROTOCOL, w[++i])
+    else if (t == "metric") METRIC[id] = w[++i]
+    else if (t == "src") SRC[id] = kernel_prefix(w[++i])
+    else if (t == "scope") WITHIN[id] = named(SCOPE, w[++i])
+    else if (t == "mtu" || t == "advmss") {
+      if (w[i + 1] == "lock") SIZE[id, t] = "lock " w[i += 2]
+      else SIZE[id, t] = w[++i]
+    } else if (t == "tos" || t == "dsfield" || t == "from") DESTINATION[id] = DESTINATION[id] " " t " " w[++i]
+    else if (t == "encap" || t == "nhid") EXTRA[id] = EXTRA[id] " " t " " w[++i]
+    # Anything else is what the kernel says about the route, not what someone wanted.
+  }
+  # The kernel prints a single next hop as a plain gateway.
+  if (HOPS[id] == 1) {
+    VIA[id] = HOP_VIA[id, 1]; DEV[id] = HOP_DEV[id, 1]; ONLINK[id] = HOP_ONLINK[id, 1]
+    HOPS[id] = 0
+  }
+  # The device of an unreachable route is chosen by the kernel.
+  if (KIND[id] != "unicast") DEV[id] = VIA[id] = ""
+}
+
+function new_route(family,    id) {
+  id = ++ROUTES
+  FAMILY[id] = family
+  KIND[id] = "unicast"; BY[id] = 3; METRIC[id] = 0; ROUTE_TABLE[id] = 254
+  VIA[id] = DEV[id] = SRC[id] = WITHIN[id] = ONLINK[id] = EXTRA[id] = ""
+  SIZE[id, "mtu"] = SIZE[id, "advmss"] = ""
+  HOPS[id] = 0
+  return id
+}
+
+# A line of `ip route show`: the id under which the arrays hold it.
+function read_kernel_route(line, family,    n, w, id, i) {
+  id = new_route(family)
+  gsub(/\\/, " ", line)
+  n = split(line, w, " ")
+  i = 1
+  if (w[1] in TYPE) { KIND[id] = TYPE[w[1]]; i = 2 }
+  DESTINATION[id] = kernel_prefix(w[i])
+  read_attributes(id, w, i + 1, n)
+  return id
+}
+
+# The same from a line of a state file: route FAMILY TABLE DESTINATION METRIC ATTRIBUTES
+function read_state_route(line,    n, w, id) {
+  n = split(line, w, " ")
+  id = new_route(w[2])
+  BY[id] = OURS
+  ROUTE_TABLE[id] = w[3]; DESTINATION[id] = w[4]; METRIC[id] = w[5]
+  read_attributes(id, w, 6, n)
+  return id
+}
+
+function route_key(id) {
+  return FAMILY[id] " " ROUTE_TABLE[id] " " DESTINATION[id] " " METRIC[id]
+}
+
+# Attributes of a route in the words of a state file, which are also those of `ip route`.
+function attributes(id,    out, h) {
+  out = KIND[id] == "unicast" ? "" : " type " KIND[id]
+  if (VIA[id] != "") out = out " via " VIA[id]
+  if (DEV[id] != "") out = out " dev " DEV[id]
+  if (SRC[id] != "") out = out " src " SRC[id]
+  if (WITHIN[id] != "" && FAMILY[id] == 4) out = out " scope " WITHIN[id]
+  if (SIZE[id, "mtu"] != "") out = out " mtu " SIZE[id, "mtu"]
+  if (SIZE[id, "advmss"] != "") out = out " advmss " SIZE[id, "advmss"]
+  if (ONLINK[id] != "") out = out " onlink"
+  for (h = 1; h <= HOPS[id]; h++) {
+    out = out " nexthop via " HOP_VIA[id, h]
+    if (HOP_DEV[id, h] != "") out = out " dev " HOP_DEV[id, h]
+    out = out " weight " HOP_WEIGHT[id, h]
+    if (HOP_ONLINK[id, h] != "") out = out " onlink"
+  }
+  return out
+}
+
+# Does what the kernel has agree with what is wanted? It must have every wanted attribute and
+# no significant other one; where nothing was said, the kernel may choose device and scope.
+function agrees(want, has,    h, k, used, found) {
+  if (KIND[want] != KIND[has] || BY[want] != BY[has] || VIA[want] != VIA[has]) return 0
+  if (DEV[want] != "" && DEV[want] != DEV[has]) return 0
+  if (SRC[want] != SRC[has] || ONLINK[want] != ONLINK[has] || EXTRA[has] != "") return 0
+  if (SIZE[want, "mtu"] != SIZE[has, "mtu"] || SIZE[want, "advmss"] != SIZE[has, "advmss"]) return 0
+  if (FAMILY[want] == 4 && WITHIN[want] != "" && WITHIN[want] + 0 != WITHIN[has] + 0) return 0
+  if (HOPS[want] != HOPS[has]) return 0
+  for (h = 1; h <= HOPS[want]; h++) {
+    found = 0
+    for (k = 1; k <= HOPS[has] && !found; k++) {
+      if ((k in used) || HOP_VIA[want, h] != HOP_VIA[has, k]) continue
+      if (HOP_DEV[want, h] != "" && HOP_DEV[want, h] != HOP_DEV[has, k]) continue
+      if (HOP_WEIGHT[want, h] + 0 != HOP_WEIGHT[has, k] + 0 || HOP_ONLINK[want, h] != HOP_ONLINK[has, k]) continue
+      used[k] = found = 1
+    }
+    if (!found) return 0
+  }
+  return 1
+}
+
+function rule_text(family, priority, spec) {
+  return "IPv" family " rule " priority ": " (spec ~ /^(from|to|not|iif|oif) / ? "" : "from all ") spec
+}
+
+function route_text(family, table, destination, metric, attributes) {
+  return "IPv" family " route in table " table ": " destination \
+    (metric + 0 ? " metric " metric : "") (attributes == "" ? "" : " ") attributes
+}

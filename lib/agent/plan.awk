@@ -1,0 +1,285 @@
+# What must be done so that the kernel has what is wanted: the one answer behind apply,
+# assert, verify, diff, undo (wanted is what was there before) and remove (wanted is nothing).
+#
+# Files, each after an assignment to `part`: `want` and `own` (state files: what shall be, what
+# this owner has or may have made before), `kernel4` and `kernel6` (what `ip -N -o` prints).
+# Variables: out (directory), without6 (this kernel has no IPv6), snapshot (write what is ours
+# now to this file, and plan nothing).
+#
+# Writes the lines for `ip -batch`: add4, add6 (run first) and drop4, drop6; `report` for
+# people; `later`, routes whose device is not there yet. Prints how many: added, dropped, later,
+# and essential: all but routes through a device, which may have to wait for the network.
+
+function ensure_link(name) { return name == "" || (name in UP) }
+
+# Is every device there that a route names? A route whose device is missing has to wait.
+function devices_ready(id,    h) {
+  if (!ensure_link(DEV[id])) return 0
+  for (h = 1; h <= HOPS[id]; h++) if (!ensure_link(HOP_DEV[id, h])) return 0
+  return 1
+}
+
+function word_after(spec, key,    at, rest) {
+  at = index(" " spec, " " key " ")
+  if (!at) return ""
+  rest = substr(spec, at + length(key) + 1)
+  sub(/ .*/, "", rest)
+  return rest
+}
+
+function without_words(spec) {
+  spec = " " spec " "
+  sub(/^ not /, " ", spec)
+  sub(/ from [^ ]+ /, " ", spec)
+  sub(/ to [^ ]+ /, " ", spec)
+  sub(/ tos [^ ]+ /, " ", spec)
+  sub(/ goto [^ ]+ /, " goto ", spec)
+  return spec
+}
+
+# Would the kernel refuse to add rule `new` beside rule `old` at the same priority, taking them
+# for one? It does not look at `not` and goto targets, and takes what is not given as equal.
+function kernel_confuses(new, old,    v) {
+  if (without_words(new) != without_words(old)) return 0
+  v = word_after(new, "from"); if (v != "" && v != word_after(old, "from")) return 0
+  v = word_after(new, "to"); if (v != "" && v != word_after(old, "to")) return 0
+  v = word_after(new, "tos"); if (v != "" && v != word_after(old, "tos")) return 0
+  return 1
+}
+
+function rule_line(verb, priority, spec, protocol) {
+  return "rule " verb " pref " priority " " spec " proto " protocol
+}
+
+# type T comes first for ip, and its words for a route are ours otherwise.
+function route_line(verb, family, table, destination, metric, attributes, protocol,    kind) {
+  kind = ""
+  if (attributes ~ /^type /) {
+    kind = attributes
+    sub(/^type /, "", kind)
+    sub(/ .*/, "", kind)
+    sub(/^type [^ ]+ ?/, "", attributes)
+    kind = kind " "
+  }
+  return "route " verb " " kind destination " table " table " metric " metric " proto " protocol \
+    (attributes == "" ? "" : " ") attributes
+}
+
+# Insertion sort of list[1..n] by WEIGHT, ascending: what comes here is all but sorted.
+function sort_by_weight(list, n,    i, j, v) {
+  for (i = 2; i <= n; i++) {
+    v = list[i]
+    for (j = i - 1; j >= 1 && WEIGHT[list[j]] > WEIGHT[v]; j--) list[j + 1] = list[j]
+    list[j + 1] = v
+  }
+}
+
+function add(family, line) { print line > (out "/add" family); added++; essential++ }
+function drop(family, line) { print line > (out "/drop" family); dropped++; essential++ }
+function report(line) { print line > (out "/report") }
+
+BEGIN { added = dropped = later = essential = 0; wanted_rules = wanted_routes = kernel_rules = 0; split("", UP) }
+
+part == "want" || part == "own" {
+  if ($1 == "table") {
+    if (part == "want") WANT_TABLE[$2] = 1
+    else OWN_TABLE[$2] = 1
+    OUR_TABLE[$2] = 1
+    next
+  }
+  if ($1 == "hooked") {
+    if (part == "want") HOOKED[$2] = 1
+    next
+  }
+  if (without6 && $2 == 6) next
+  if ($1 == "rule") {
+    spec = substr($0, length($2) + length($3) + 8)
+    if (part == "own") { OWN_RULE[$2, $3, spec] = 1; next }
+    key = $2 SUBSEP $3
+    WANT_RULE[key] = spec
+    RULES[++wanted_rules] = key
+    WEIGHT[key] = $3 + 0
+    next
+  }
+  if ($1 == "route") {
+    key = $2 " " $3 " " $4 " " $5
+    if ($3 == 254) NEED_MAIN = 1
+    if (part == "own") { OWN_ROUTE[key] = 1; next }
+    WANT_ROUTE[key] = $0
+    WANTED[++wanted_routes] = key
+    next
+  }
+  next
+}
+
+# `rule show` prints "100:" and a tab, `link show` "2: eth0: <", a route neither.
+/^[0-9]+:\t/ {
+  family = substr(part, 7)
+  read_kernel_rule($0)
+  kernel_rules++
+  K_FAMILY[kernel_rules] = family
+  K_PRIORITY[kernel_rules] = rule_priority
+  K_SPEC[kernel_rules] = rule_spec
+  K_BY[kernel_rules] = rule_protocol
+  HAS_RULE[family, rule_priority, rule_spec, rule_protocol] = 1
+  next
+}
+
+/^[0-9]+: [^ ]+: </ {
+  name = substr($2, 1, length($2) - 1)
+  sub(/@.*/, "", name)
+  if ($3 ~ /[<,]UP[,>]/) UP[name] = 1
+  next
+}
+
+# The main table may hold a whole Internet of routes: only where one of ours is there, too.
+!NEED_MAIN && !index($0, " table ") { next }
+
+{
+  id = read_kernel_route($0, substr(part, 7))
+  if (!(ROUTE_TABLE[id] in OUR_TABLE) && !shared_table(ROUTE_TABLE[id])) next
+  key = route_key(id)
+  if (!(key in FIRST)) FIRST[key] = id
+  KERNEL_ROUTE[id] = key
+}
+
+END {
+  if (snapshot != "") { write_snapshot(); exit }
+  plan_rules()
+  plan_routes()
+  for (i = 1; i <= wanted_routes; i++) put_route(WANTED[i])
+  sort_by_weight(RULES, wanted_rules)
+  for (i = 1; i <= wanted_rules; i++) put_rule(RULES[i])
+  for (i = stale_rules; i >= 1; i--) drop_rule(STALE[i])
+  for (i = 1; i <= stale_routes; i++) drop_route(STALE_ROUTE[i])
+  print added, dropped, later, essential
+}
+
+# Which rules of the kernel are ours and not wanted; ascending, as the kernel has them.
+function plan_rules(    i, k) {
+  stale_rules = 0
+  for (i = 1; i <= kernel_rules; i++) {
+    k = K_FAMILY[i] SUBSEP K_PRIORITY[i]
+    if (K_BY[i] == OURS) {
+      if ((k in WANT_RULE) && WANT_RULE[k] == K_SPEC[i]) continue
+      if (!((k SUBSEP K_SPEC[i]) in OWN_RULE)) continue
+    } else if (K_BY[i] == BY_HOOK) {
+      # Left by a run that was killed in the middle of changing a rule.
+      if (!((k SUBSEP K_SPEC[i]) in OWN_RULE) && !((k in WANT_RULE) && WANT_RULE[k] == K_SPEC[i])) continue
+    } else continue
+    STALE[++stale_rules] = i
+    if (K_BY[i] == OURS) AT[k] = AT[k] " " i
+  }
+  # The kernel has them in this order within a family; two families were read one by one.
+}
+
+function put_rule(k,    p, family, priority, spec, n, s, i) {
+  split(k, p, SUBSEP)
+  family = p[1]; priority = p[2]; spec = WANT_RULE[k]
+  if ((k SUBSEP spec SUBSEP OURS) in HAS_RULE) return
+  report("+ " rule_text(family, priority, spec))
+  n = split(AT[k], s, " ")
+  for (i = 1; i <= n; i++) if (kernel_confuses(spec, K_SPEC[s[i]])) {
+    # Hold the place with a copy under another protocol until the old rule is gone.
+    if (!((k SUBSEP spec SUBSEP BY_HOOK) in HAS_RULE)) add(family, rule_line("add", priority, spec, BY_HOOK))
+    SWAP[k] = s[n]
+    return
+  }
+  add(family, rule_line("add", priority, spec, OURS))
+}
+
+function drop_rule(i,    k, copy) {
+  k = K_FAMILY[i] SUBSEP K_PRIORITY[i]
+  if (K_BY[i] == BY_HOOK) {
+    # As a copy that holds the place it goes with the swap below.
+    if ((k in SWAP) && WANT_RULE[k] == K_SPEC[i]) return
+    drop(K_FAMILY[i], rule_line("del", K_PRIORITY[i], K_SPEC[i], BY_HOOK))
+    return
+  }
+  report("- " rule_text(K_FAMILY[i], K_PRIORITY[i], K_SPEC[i]))
+  drop(K_FAMILY[i], rule_line("del", K_PRIORITY[i], K_SPEC[i], OURS))
+  n = split(AT[k], copy, " ")
+  if ((k in SWAP) && copy[1] == i) {
+    drop(K_FAMILY[i], rule_line("add", K_PRIORITY[i], WANT_RULE[k], OURS))
+    drop(K_FAMILY[i], rule_line("del", K_PRIORITY[i], WANT_RULE[k], BY_HOOK))
+  }
+}
+
+# Which routes of the kernel are ours and not wanted, and the order of the wanted ones:
+# without a gateway first (a gateway may need them), then by falling metric, so that what
+# holds traffic back is there before what lets it through.
+function plan_routes(    i, id, key, table, w) {
+  for (i = 1; i <= wanted_routes; i++) {
+    key = WANTED[i]
+    split(WANT_ROUTE[key], w, " ")
+    WEIGHT[key] = -w[5] + (WANT_ROUTE[key] ~ / via / ? 10000000000 : 0)
+  }
+  sort_by_weight(WANTED, wanted_routes)
+  stale_routes = 0
+  for (id = 1; id <= ROUTES; id++) {
+    if (!(id in KERNEL_ROUTE)) continue
+    key = KERNEL_ROUTE[id]
+    table = ROUTE_TABLE[id]
+    if (key in WANT_ROUTE) continue
+    if (BY[id] == OURS && ((key in OWN_ROUTE) || given_up(table))) STALE_ROUTE[++stale_routes] = id
+    else if (BY[id] == BY_HOOK && (table in OUR_TABLE) && !shared_table(table) && !(table in HOOKED))
+      STALE_ROUTE[++stale_routes] = id
+  }
+}
+
+function given_up(table) {
+  return (table in OWN_TABLE) && !(table in WANT_TABLE) && !shared_table(table)
+}
+
+function put_route(key,    line, w, text, id, verb, by) {
+  line = WANT_ROUTE[key]
+  split(line, w, " ")
+  text = substr(line, length(w[2]) + length(w[3]) + length(w[4]) + length(w[5]) + 11)
+  id = read_state_route(line)
+  verb = "add"
+  if (key in FIRST) {
+    if (agrees(id, FIRST[key])) return
+    # In a table of our own the place is ours, whoever has changed it since. Elsewhere `add`
+    # fails, rather than replace what is not ours.
+    by = BY[FIRST[key]]
+    if (by == OURS || by == BY_HOOK || !shared_table(w[3])) verb = "replace"
+    report("- " route_text(w[2], w[3], w[4], w[5], substr(attributes(FIRST[key]), 2)) \
+      (by == OURS ? "" : " proto " by))
+  }
+  report("+ " route_text(w[2], w[3], w[4], w[5], text))
+  if (waits && !devices_ready(id)) {
+    later++
+    print route_text(w[2], w[3], w[4], w[5], text) > (out "/later")
+    return
+  }
+  sub(/ ?proto [0-9]+$/, "", text)
+  add(w[2], route_line(verb, w[2], w[3], w[4], w[5], text, BY[id]))
+  if (KIND[id] == "unicast") essential--
+}
+
+function drop_route(id,    text) {
+  text = KIND[id] == "unicast" ? "" : "type " KIND[id]
+  report("- " route_text(FAMILY[id], ROUTE_TABLE[id], DESTINATION[id], METRIC[id], substr(attributes(id), 2)))
+  drop(FAMILY[id], route_line("del", FAMILY[id], ROUTE_TABLE[id], DESTINATION[id], METRIC[id], text, BY[id]))
+}
+
+# What the kernel has of ours, as a state file: wanted again if the change fails.
+function write_snapshot(    i, k, id, key, t) {
+  print "families 4 6" > snapshot
+  for (t in OWN_TABLE) print "table " t > snapshot
+  for (i = 1; i <= kernel_rules; i++) {
+    k = K_FAMILY[i] SUBSEP K_PRIORITY[i]
+    if (K_BY[i] != OURS) continue
+    if (((k SUBSEP K_SPEC[i]) in OWN_RULE) || (k in WANT_RULE) && WANT_RULE[k] == K_SPEC[i])
+      print "rule " K_FAMILY[i] " " K_PRIORITY[i] " " K_SPEC[i] > snapshot
+  }
+  for (id = 1; id <= ROUTES; id++) {
+    if (!(id in KERNEL_ROUTE)) continue
+    key = KERNEL_ROUTE[id]
+    if (FIRST[key] != id) continue
+    if ((key in OWN_ROUTE) || (key in WANT_ROUTE) ||
+        (BY[id] == OURS || BY[id] == BY_HOOK) && (ROUTE_TABLE[id] in OWN_TABLE) && !shared_table(ROUTE_TABLE[id]))
+      print "route " key attributes(id) " proto " BY[id] > snapshot
+  }
+  close(snapshot)
+}

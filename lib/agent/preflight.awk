@@ -1,0 +1,158 @@
+# Looks for what stands in the way of a change. Reads what plan.awk reads, and besides:
+# `other` (states of the other owners, with `whose`), `names` (rt_tables files, with `where`).
+# Variables: without6, ours (the rt_tables files that are ours, one blank around each).
+#
+# Prints "E text" for what forbids the change, "W text" for what is worth knowing.
+
+function problem(text) { print "E " text }
+function remark(text) { if (!(text in SAID)) print "W " text; SAID[text] = 1 }
+
+# What `ip rule del` and `ip route del` take.
+function how_to_delete_rule(i) {
+  return "ip -" K_FAMILY[i] " rule del pref " K_PRIORITY[i] " " K_SPEC[i] (K_BY[i] ? " proto " K_BY[i] : "")
+}
+
+part == "want" || part == "own" {
+  if ($1 == "table") {
+    if (part == "want") { WANT_TABLE[$2] = $3; if ($3 != "-") WANT_NAME[$3] = $2 }
+    else OWN_TABLE[$2] = 1
+  } else if ($1 == "rule") {
+    spec = substr($0, length($2) + length($3) + 8)
+    if (part == "own") OWN_RULE[$2, $3, spec] = 1
+    else { WANT_RULE[$2, $3] = spec; any_rule[$2] = 1; if (spec ~ /fwmark/) marks = 1 }
+  } else if ($1 == "route") {
+    key = $2 " " $3 " " $4 " " $5
+    if (part == "own") OWN_ROUTE[key] = 1
+    else { WANT_ROUTE[key] = $0; WANTED[++wanted] = key }
+  }
+  next
+}
+
+part == "other" {
+  if ($1 == "table" && !shared_table($2)) {
+    if ($2 in WANT_TABLE) problem("table " $2 " belongs to owner " whose " on this machine: choose another id")
+    else if ($3 in WANT_NAME) problem("the table name " $3 " belongs to owner " whose " on this machine: choose another name")
+  } else if ($1 == "rule" && (($2, $3) in WANT_RULE))
+    problem("priority " $3 " (IPv" $2 ") belongs to owner " whose " on this machine: choose another priority")
+  else if ($1 == "route" && ($2 " " $3 " " $4 " " $5) in WANT_ROUTE)
+    problem("the IPv" $2 " route to " $4 " with metric " $5 " in table " $3 " belongs to owner " whose " on this machine: choose another metric")
+  next
+}
+
+part == "names" {
+  sub(/#.*/, "")
+  if (NF < 2) next
+  id = $1
+  if (id ~ /^0x/) id = hex_to_number(tolower(substr(id, 3)))
+  if ((id in WANT_TABLE) && WANT_TABLE[id] != "-" && WANT_TABLE[id] != $2)
+    problem("table id " id " is already named " $2 " in " where ": choose another id, or remove that line")
+  if (($2 in WANT_NAME) && WANT_NAME[$2] != id)
+    problem("the table name " $2 " is already used for table " id " in " where ": choose another name, or remove that line")
+  next
+}
+
+/^[0-9]+:\t/ {
+  read_kernel_rule($0)
+  n = ++kernel_rules
+  K_FAMILY[n] = substr(part, 7); K_PRIORITY[n] = rule_priority; K_SPEC[n] = rule_spec; K_BY[n] = rule_protocol
+  K_LINE[n] = $0
+  next
+}
+
+/^[0-9]+: [^ ]+: </ {
+  name = substr($2, 1, length($2) - 1)
+  sub(/@.*/, "", name)
+  DEVICE[name] = $3 ~ /[<,]UP[,>]/ ? "up" : "down"
+  next
+}
+
+{
+  id = read_kernel_route($0, substr(part, 7))
+  key = route_key(id)
+  if (key in WANT_ROUTE) { THERE[id] = key; LINE[id] = $0 }
+  next
+}
+
+END {
+  for (i = 1; i <= kernel_rules; i++) foreign_rule(i)
+  for (id = 1; id <= ROUTES; id++) if (id in THERE) foreign_route(id)
+  for (i = 1; i <= wanted; i++) devices_of(WANTED[i])
+  for (k in WANT_RULE) if (k ~ /^6/ && without6) needs6 = 1
+  if (needs6) problem("IPv6 rules or routes are wanted, but this kernel has no IPv6 (/proc/net/if_inet6 is missing): enable IPv6, or declare IPv4 only")
+  sysctls()
+}
+
+function foreign_rule(i,    k) {
+  k = K_FAMILY[i] SUBSEP K_PRIORITY[i]
+  if (!(k in WANT_RULE)) return
+  if (K_BY[i] == OURS && (WANT_RULE[k] == K_SPEC[i] || ((k SUBSEP K_SPEC[i]) in OWN_RULE))) return
+  if (K_BY[i] == BY_HOOK && (WANT_RULE[k] == K_SPEC[i] || ((k SUBSEP K_SPEC[i]) in OWN_RULE))) return
+  sub(/\t/, " ", K_LINE[i])
+  sub(/ +$/, "", K_LINE[i])
+  problem("someone else has an IPv" K_FAMILY[i] " rule at priority " K_PRIORITY[i] ": \"" K_LINE[i] "\" (" \
+    (K_BY[i] ? "proto " K_BY[i] : "no proto, so made by hand or by a script") \
+    "). Choose another priority, or remove it: " how_to_delete_rule(i))
+}
+
+function foreign_route(id,    key) {
+  key = THERE[id]
+  if (BY[id] == OURS) return
+  # In a table of our own, a place that we had stays ours, whoever has changed it since.
+  if ((key in OWN_ROUTE) && !shared_table(ROUTE_TABLE[id])) return
+  problem("someone else has a route where ours goes, IPv" FAMILY[id] " table " ROUTE_TABLE[id] ": \"" trimmed(LINE[id]) \
+    "\". Choose another metric or table, or remove it: ip -" FAMILY[id] " route del " \
+    (KIND[id] == "unicast" ? "" : KIND[id] " ") DESTINATION[id] " table " ROUTE_TABLE[id] " metric " METRIC[id])
+}
+
+function trimmed(text) { sub(/ +$/, "", text); return text }
+
+function devices_of(key,    id, h) {
+  id = read_state_route(WANT_ROUTE[key])
+  if (FAMILY[id] == 6 && without6) { if (KIND[id] == "unicast") needs6 = 1; return }
+  device_of(id, DEV[id], ONLINK[id])
+  for (h = 1; h <= HOPS[id]; h++) device_of(id, HOP_DEV[id, h], HOP_ONLINK[id, h])
+}
+
+function device_of(id, name, onlink) {
+  if (name == "") return
+  EGRESS[name] = 1
+  if (name in COMPLAINED) return
+  if (!(name in DEVICE)) {
+    COMPLAINED[name] = 1
+    problem("device " name " does not exist (" where_used(id) "). See \"ip link\" for the devices of this machine")
+  } else if (DEVICE[name] == "down" && onlink == "") {
+    COMPLAINED[name] = 1
+    problem("device " name " is down (" where_used(id) "): ip link set " name " up")
+  }
+}
+
+function where_used(id) {
+  return "needed by the IPv" FAMILY[id] " route to " DESTINATION[id] " in table " ROUTE_TABLE[id]
+}
+
+function setting(path,    value) {
+  value = ""
+  if ((getline value < ("/proc/sys/net/" path)) <= 0) value = ""
+  close("/proc/sys/net/" path)
+  return value
+}
+
+function sysctls(    name) {
+  if ((4 in any_rule) && setting("ipv4/ip_forward") == "0")
+    remark("net.ipv4.ip_forward is 0: this machine forwards no IPv4 traffic of clients")
+  if ((6 in any_rule) && !without6 && setting("ipv6/conf/all/forwarding") == "0")
+    remark("net.ipv6.conf.all.forwarding is 0: this machine forwards no IPv6 traffic of clients")
+  for (name in EGRESS) {
+    if (!(name in DEVICE)) continue
+    if (setting("ipv4/conf/" name "/ignore_routes_with_linkdown") == "1" || setting("ipv4/conf/all/ignore_routes_with_linkdown") == "1")
+      remark("ignore_routes_with_linkdown is 1 for " name ": without a carrier its routes are skipped, and only the fail-closed route holds the traffic back")
+    if (marks && setting("ipv4/conf/all/src_valid_mark") == "0" && setting("ipv4/conf/" name "/src_valid_mark") == "0" && strict(name))
+      remark("rules use fwmark, but rp_filter is 1 and src_valid_mark is 0 for " name ": replies will be dropped. Set net.ipv4.conf.all.src_valid_mark=1")
+  }
+}
+
+function strict(name,    all, one) {
+  all = setting("ipv4/conf/all/rp_filter") + 0
+  one = setting("ipv4/conf/" name "/rp_filter") + 0
+  return (all > one ? all : one) == 1
+}

@@ -1,0 +1,60 @@
+import { readFileSync } from 'fs';
+import { join } from 'path';
+
+/** The line of a bundle after which the data begins. */
+export const BUNDLE_MARK = '#--- bundle';
+
+/** The parts of the program, in this order. */
+const SHELL_PARTS = [
+  '10-base.sh',
+  '20-lock.sh',
+  '30-generations.sh',
+  '40-kernel.sh',
+  '50-preflight.sh',
+  '60-files.sh',
+  '70-units.sh',
+  '80-apply.sh',
+  '85-remove.sh',
+  '86-assert.sh',
+  '87-inspect.sh',
+  '99-main.sh',
+];
+
+/** Each becomes a shell variable of the program: `plan.awk` is `$AWK_PLAN`. */
+const AWK_PARTS = ['address', 'kernel', 'plan', 'bundle', 'preflight', 'hooks'];
+
+/** The program that runs on the machine, the same for every one. Ends with a newline. */
+export function agentProgram(): string {
+  const [base, ...parts] = SHELL_PARTS.map(part);
+  const data = [`BUNDLE_MARK=${quoted(BUNDLE_MARK)}\n`].concat(
+    AWK_PARTS.map((name) => `# shellcheck disable=SC2016  # awk, not shell\nAWK_${name.toUpperCase()}=${quoted(part(`${name}.awk`))}\n`),
+  );
+  // `exit` on the same line: the shell must not read on into the data of a bundle.
+  return [base, ...data, ...parts].join('\n') + '\nmain "$@"; exit\n';
+}
+
+/** `/usr/local/sbin/source-routing`, the command for the person on the machine. */
+export function dispatcherText(): string {
+  return part('dispatcher.sh');
+}
+
+/** The up hook of a VPN daemon, which fills these tables. */
+export function upHookText(tableIds: number[]): string {
+  for (const id of tableIds) {
+    if (!Number.isInteger(id) || id < 1 || id > 4294967295) {
+      throw new Error(`table id ${id} is not a number from 1 to 4294967295`);
+    }
+  }
+  return part('up-hook.sh').replace('@TABLES@', tableIds.join(' '));
+}
+
+function part(name: string): string {
+  return readFileSync(join(__dirname, name), 'utf8');
+}
+
+function quoted(text: string): string {
+  if (text.includes("'")) {
+    throw new Error(`a single quote would end the shell variable: ${text.slice(0, 200)}`);
+  }
+  return `'${text}'`;
+}

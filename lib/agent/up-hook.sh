@@ -1,0 +1,44 @@
+#!/bin/sh
+# Managed by cdktf-source-routing: changes made here are lost with the next apply.
+#
+# Run by a VPN daemon when a tunnel is up (OpenVPN: --up; WireGuard: PostUp = FILE %i).
+# Copies the routes of the tunnel from the main table into the tables below, so that clients
+# reach each other and this machine although their traffic is looked up there. They go away
+# with the tunnel, so there is no down hook.
+
+tables='@TABLES@'
+
+# A hook that fails would keep the tunnel from coming up: complain, and succeed.
+complain() {
+  printf 'source-routing: %s: %s\n' "$0" "$*" >&2
+}
+
+copy_routes() {
+  ip "-$1" -o route show table main dev "$device" | while read -r prefix word gateway rest; do
+    case $prefix in
+      default | 169.254.* | 22[4-9].* | 23[0-9].* | fe80:* | ff*) continue ;;
+      *[!0-9a-f.:/]*) continue ;; # a type, such as unreachable
+    esac
+    [ "$word" = via ] || gateway=
+    for table in $tables; do
+      # shellcheck disable=SC2086  # the gateway is two words, or none
+      ip "-$1" route replace "$prefix" ${gateway:+via "$gateway"} dev "$device" table "$table" proto 78 ||
+        complain "cannot copy the route to $prefix into table $table"
+    done
+  done
+}
+
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin
+LC_ALL=C
+export PATH LC_ALL
+# OpenVPN gives the device as dev, wg-quick as the first argument.
+device=${dev:-${1-}}
+case $device in
+  '' | -* | *[!A-Za-z0-9_.:@+-]*)
+    complain "no device, or not the name of one: \"$device\""
+    exit 0
+    ;;
+esac
+copy_routes 4
+copy_routes 6
+exit 0
