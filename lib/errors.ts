@@ -9,10 +9,10 @@ export class Errors {
   /**
    * Whether a caught value is an error that this library threw because an argument was wrong.
    *
-   * @param error - what was caught
+   * @param caught - what was caught
    */
-  public static isValidationError(error: unknown): boolean {
-    return typeof error === 'object' && error !== null && VALIDATION_ERROR in error;
+  public static isValidationError(caught: unknown): boolean {
+    return typeof caught === 'object' && caught !== null && VALIDATION_ERROR in caught;
   }
 
   private constructor() {}

@@ -148,7 +148,7 @@ export interface RouteOptions {
    *
    * @default RouteType.UNICAST
    */
-  readonly type?: RouteType;
+  readonly routeType?: RouteType;
 
   /**
    * Family of a `default` route that has no `via` to tell it by.
@@ -208,7 +208,10 @@ function parseRoute(scope: Construct, props: RouteProps): RouteModel {
   const args = new Arguments(scope);
   const destination = parseDestination(args, props.destination);
   const preferredSource = args.optional('address', props.preferredSource, 'preferredSource');
-  const reject = props.type === undefined || props.type === RouteType.UNICAST ? undefined : (props.type as RejectType);
+  const reject =
+    props.routeType === undefined || props.routeType === RouteType.UNICAST
+      ? undefined
+      : (props.routeType as RejectType);
   const hops = parseHops(args, props, reject);
   const family = args.attempt(() => familyOf(props, destination, preferredSource, hops));
   if (props.scope !== undefined && family === 6) {
@@ -246,7 +249,7 @@ function parseHops(args: Arguments, props: RouteProps, reject: RejectType | unde
     if (single || nextHops !== undefined) {
       const property = via !== undefined ? 'via' : device !== undefined ? 'device' : 'nextHops';
       throw args.error(
-        `${property} is set on a route of type "${reject}", which goes nowhere. Leave it out, or drop the type.`,
+        `${property} is set on a route of type "${reject}", which goes nowhere. Leave it out, or drop routeType.`,
       );
     }
     return [];
@@ -262,7 +265,7 @@ function parseHops(args: Arguments, props: RouteProps, reject: RejectType | unde
   }
   if (!single) {
     throw args.error(
-      'has neither via nor device. Name the next router or the interface, or set a type such as RouteType.UNREACHABLE.',
+      'has neither via nor device. Name the next router or the interface, or set routeType to one such as RouteType.UNREACHABLE.',
     );
   }
   return [parseHop(args, { via, device, onLink }, '')];

@@ -234,12 +234,12 @@ export class VpnEgress extends Construct {
           'Give it literally, or declare a VpnEgress for each pool.',
       );
     }
-    const pairs = this.pools.flatMap((from, i) =>
-      this.pools.map((to, j) => ({ from, to, id: `isolated-${i + 1}-${j + 1}` })),
-    );
-    pairs
-      .filter(({ from, to }) => familyOf(from) === familyOf(to))
-      .forEach(({ from, to, id }, index) => {
+    for (const family of new Set(this.pools.map(familyOf))) {
+      const members = [...this.pools.entries()].filter(([, pool]) => familyOf(pool) === family);
+      const pairs = members.flatMap(([i, from]) =>
+        members.map(([j, to]) => ({ id: `isolated-${i + 1}-${j + 1}`, from, to })),
+      );
+      pairs.forEach(({ id, from, to }, index) => {
         new PolicyRule(this, id, {
           host: this.host,
           action: RuleAction.prohibit(),
@@ -248,6 +248,7 @@ export class VpnEgress extends Construct {
           priority: this.inFront(priority, index + 1),
         });
       });
+    }
   }
 
   private inFront(priority: number, distance: number): number {

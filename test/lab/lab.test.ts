@@ -116,13 +116,20 @@ describeLab('the lab', {}, (lab) => {
       await vpn.exec('systemctl start openvpn-server@second');
       expect(await vpn.readFile('/run/up-hook-tun1')).toMatch(/^ifconfig_local=10\.10\.11\.1$/m);
       await lab().restartClient('ovpn2', 'second');
-      await lab().waitForVpn(['ovpn2']);
+      await lab().waitForVpn(['ovpn1', 'ovpn2']);
       expect(await lab().ping('ovpn1', tunnelAddress('ovpn2', 'ipv4', 'openvpnSecond'))).toBe(true);
       await expectUpstreamFor(['ovpn2']);
-      await lab().restartClient('ovpn2', 'server');
-      await vpn.exec('systemctl stop openvpn-server@second; rm /etc/openvpn/up');
-      await vpn.exec('systemctl restart openvpn-server@server');
+    });
+
+    test('is no option of a server that started without it', async () => {
+      const { vpn } = lab();
+      await vpn.exec('rm -f /etc/openvpn/up && systemctl restart openvpn-server@server');
       expect(await vpn.readFile('/run/openvpn-server/up-server.conf')).not.toMatch(/^up /m);
+    });
+
+    afterAll(async () => {
+      await lab().vpn.exec('systemctl stop openvpn-server@second; rm -f /etc/openvpn/up');
+      await lab().restartClient('ovpn2', 'server');
       await lab().waitForVpn();
     });
   });

@@ -1,0 +1,300 @@
+import { TerraformVariable } from 'cdktf';
+import type { TerraformStack } from 'cdktf';
+import type { LinuxHost } from '../lib';
+import { Persistence, PolicyRule, Route, RuleAction, SourceRoutingTable, VpnDaemon, VpnUpHook } from '../lib';
+import { INTERFACES, SSH, newHost, newStack, newTable, synthWarnings, validationErrors } from './fixtures';
+
+/** A host whose one table is complete, and what a test adds to it. */
+function declare(
+  add: (stack: TerraformStack, host: LinuxHost, table: SourceRoutingTable) => void,
+  props = {},
+): TerraformStack {
+  const stack = newStack();
+  const host = newHost(stack, props);
+  const table = newTable(host);
+  new PolicyRule(stack, 'clients4', { table, source: '10.10.10.0/24', priority: 10010 });
+  add(stack, host, table);
+  return stack;
+}
+
+test('nothing is wrong with the how-to', () => {
+  const stack = declare((scope, _host, table) => {
+    table.addRoute('v6', { destination: 'default', via: 'fd00:1010:1010:1010::1', device: 'eth1' });
+    new PolicyRule(scope, 'clients6', { table, source: 'fd00:4242:4242:4242::/64', priority: 10010 });
+  });
+  expect(validationErrors(stack)).toEqual([]);
+  expect(synthWarnings(stack)).toEqual([]);
+});
+
+describe('errors', () => {
+  test.each<[string, (stack: TerraformStack, host: LinuxHost, table: SourceRoutingTable) => void, string[]]>([
+    [
+      'two rules of one family at one priority',
+      (stack, _, table) => new PolicyRule(stack, 'more', { table, source: '10.10.11.0/24', priority: 10010 }),
+      [
+        '[stack/more] priority 10010 is already used by the IPv4 rule "stack/clients4". The order of two rules at one priority is not defined: give each its own.',
+      ],
+    ],
+    [
+      'table id twice',
+      (_stack, host) => void newTable(host, 'other'),
+      [
+        '[stack/other] tableId 200 is already used by "stack/vpn" on this host. Use one construct for both, or another id.',
+        expect.stringContaining(
+          '[stack/other/v4] destination "default" with metric 0 is already routed by "stack/vpn/v4"',
+        ) as string,
+      ],
+    ],
+    [
+      'table that no rule looks up',
+      (_stack, host) => void newTable(host, 'other', 201),
+      ['[stack/other] no rule looks up table 201, so its routes are never used. Add a PolicyRule with this table.'],
+    ],
+    [
+      'table without route',
+      (stack, host) => {
+        const table = new SourceRoutingTable(stack, 'other', { host, tableId: 201 });
+        new PolicyRule(stack, 'more', { table, source: '10.10.11.0/24', priority: 10011 });
+      },
+      [
+        '[stack/other] table 201 has no route. Add one with addRoute(); to reject packets, use a PolicyRule with action RuleAction.unreachable() instead.',
+      ],
+    ],
+    [
+      'next hop not on-link',
+      (_stack, _host, table) =>
+        table.addRoute('lan', { destination: '10.0.0.0/8', via: '192.168.2.1', device: 'eth1' }),
+      [
+        '[stack/vpn/lan] via "192.168.2.1" is not on-link on "eth1" (192.168.1.100/24), so the kernel would refuse the route. Correct the address, declare the missing one in the host\'s interfaces, or set onLink: true.',
+      ],
+    ],
+    [
+      'next hop on-link nowhere',
+      (_stack, _host, table) => table.addRoute('lan', { destination: '10.0.0.0/8', via: '192.168.2.1' }),
+      [
+        '[stack/vpn/lan] via "192.168.2.1" is not on-link on any interface of this host (192.168.178.2/24, 192.168.1.100/24, 10.10.10.1/24), so the kernel would refuse the route. Correct the address, declare the missing one in the host\'s interfaces, or set onLink: true.',
+      ],
+    ],
+    [
+      'no address of that family',
+      (_stack, _host, table) => table.addRoute('v6', { destination: 'default', via: 'fd00:178::1', device: 'eth0' }),
+      [
+        '[stack/vpn/v6] via "fd00:178::1" is not on-link on "eth0" (no IPv6 address), so the kernel would refuse the route. Correct the address, declare the missing one in the host\'s interfaces, or set onLink: true.',
+      ],
+    ],
+    [
+      'link-local next hop without device',
+      (_stack, _host, table) => table.addRoute('v6', { destination: 'default', via: 'fe80::1' }),
+      ['[stack/vpn/v6] via "fe80::1" is link-local: name its device too.'],
+    ],
+    [
+      'unknown device',
+      (_stack, _host, table) => table.addRoute('lan', { destination: '10.0.0.0/8', device: 'eth9' }),
+      [
+        '[stack/vpn/lan] device "eth9" is not among the interfaces declared for this host (eth0, eth1, tun0). Correct the name, or add it to the host\'s interfaces.',
+      ],
+    ],
+    [
+      'foreign source',
+      (_stack, _host, table) =>
+        table.addRoute('lan', { destination: '10.0.0.0/8', device: 'eth1', preferredSource: '192.168.1.7' }),
+      [
+        '[stack/vpn/lan] preferredSource "192.168.1.7" is not an address of this host (192.168.178.2, 192.168.1.100, fd00:1010:1010:1010::100, 10.10.10.1, fd00:4242:4242:4242::1). Use one of them, or declare it in the host\'s interfaces.',
+      ],
+    ],
+    [
+      'the same route twice',
+      (stack, host) => {
+        const table = SourceRoutingTable.main(host);
+        new Route(stack, 'one', { table, destination: '10.0.0.0/8', via: '192.168.1.1' });
+        new Route(stack, 'two', { table, destination: '10.0.0.0/8', via: '192.168.1.2' });
+      },
+      [
+        '[stack/two] destination "10.0.0.0/8" with metric 0 is already routed by "stack/one" (IPv4, table 254). Give the second another metric, or use nextHops for several gateways.',
+      ],
+    ],
+    [
+      'goto without target',
+      (stack, host) =>
+        new PolicyRule(stack, 'jump', { host, source: '10.0.0.0/8', priority: 10001, action: RuleAction.goTo(10002) }),
+      [
+        '[stack/jump] goes to priority 10002, where this host has no rule of its family. Declare that rule, or name the priority of one.',
+      ],
+    ],
+    [
+      'the same hook twice',
+      (stack, _host, table) => {
+        new VpnUpHook(stack, 'one', { table });
+        new VpnUpHook(stack, 'two', { table });
+      },
+      ['[stack/two] "/etc/openvpn/up" already serves table 200 through "stack/one". Remove one of the two.'],
+    ],
+    [
+      'one path for two daemons',
+      (stack, _host, table) => {
+        new VpnUpHook(stack, 'one', { table });
+        new VpnUpHook(stack, 'two', { table, daemon: VpnDaemon.wireGuard({ upHook: '/etc/openvpn/up' }) });
+      },
+      [
+        '[stack/two] "/etc/openvpn/up" is already the up hook that "stack/one" installs for another daemon. Give this one another path.',
+      ],
+    ],
+  ])('%s', (_, add, messages) => {
+    expect(validationErrors(declare(add))).toEqual(messages);
+  });
+
+  test('all at once', () => {
+    const stack = declare((scope, host, table) => {
+      new PolicyRule(scope, 'more', { table, source: '10.10.11.0/24', priority: 10010 });
+      newTable(host, 'other', 201);
+      table.addRoute('lan', { destination: '10.0.0.0/8', device: 'eth9' });
+    });
+    expect(validationErrors(stack).map((message) => message.split(' ')[0])).toEqual([
+      '[stack/vpn/lan]',
+      '[stack/more]',
+      '[stack/other]',
+    ]);
+  });
+
+  test('table name twice', () => {
+    const stack = declare((scope, host) => {
+      for (const [id, tableId] of [
+        ['one', 201],
+        ['two', 202],
+      ] as const) {
+        const table = new SourceRoutingTable(scope, id, { host, tableId, tableName: 'exit' });
+        table.addRoute('v4', { destination: 'default', via: '192.168.1.1' });
+        new PolicyRule(scope, `rule-${id}`, { table, source: '10.0.0.0/8', priority: tableId });
+      }
+    });
+    expect(validationErrors(stack)).toEqual([
+      '[stack/two] tableName "exit" is already used by "stack/one" on this host. Give each table its own name.',
+    ]);
+  });
+
+  test('onLink allows a next hop outside, and so do addresses that are known at apply only', () => {
+    const outside = { destination: '10.0.0.0/8', via: '192.168.2.1', device: 'eth1' };
+    expect(
+      validationErrors(declare((_stack, _host, table) => table.addRoute('lan', { ...outside, onLink: true }))),
+    ).toEqual([]);
+    const stack = newStack();
+    const address = new TerraformVariable(stack, 'address', {}).stringValue;
+    const host = newHost(stack, { interfaces: [{ name: 'eth1', addresses: [address] }] });
+    const table = newTable(host);
+    table.addRoute('lan', outside);
+    new PolicyRule(stack, 'clients4', { table, source: '10.10.10.0/24', priority: 10010 });
+    expect(validationErrors(stack)).toEqual([]);
+  });
+
+  test('two hosts do not see each other', () => {
+    const stack = declare((scope) => {
+      const table = newTable(newHost(scope, {}, 'vpn2'), 'table2');
+      new PolicyRule(scope, 'clients2', { table, source: '10.10.10.0/24', priority: 10010 });
+    });
+    expect(validationErrors(stack)).toEqual([]);
+  });
+
+  test('networkScripts() says what it cannot express', () => {
+    const stack = newStack();
+    const pool = new TerraformVariable(stack, 'pool', {}).stringValue;
+    const host = newHost(stack, { persistence: Persistence.networkScripts() });
+    const table = newTable(host);
+    table.addRoute('lan', { destination: '10.0.0.0/8', via: '192.168.178.9', device: 'eth0' });
+    new PolicyRule(stack, 'deferred', { table, source: pool, priority: 10010 });
+    new PolicyRule(stack, 'blackhole', {
+      host,
+      source: '10.66.0.0/16',
+      priority: 10011,
+      action: RuleAction.blackhole(),
+    });
+    const message =
+      'cannot tell which interface brings up the rule at priority 10011. Give Persistence.networkScripts() the device, or use Persistence.service().';
+    expect(validationErrors(stack)).toEqual([
+      '[stack/deferred] Persistence.networkScripts() keeps IPv4 and IPv6 in different files and cannot tell the family of a value that is known at apply only. Set families on the rule, or use Persistence.service().',
+      expect.stringContaining('[stack/deferred] Persistence.networkScripts() cannot tell which interface'),
+      `[stack/blackhole] Persistence.networkScripts() ${message}`,
+    ]);
+  });
+});
+
+describe('warnings', () => {
+  test.each<[string, (stack: TerraformStack, host: LinuxHost, table: SourceRoutingTable) => void, object, string[]]>([
+    [
+      'IPv4 without IPv6',
+      () => undefined,
+      {},
+      [
+        '[stack/vpn] only IPv4 rules look up table 200: if the clients have IPv6 too, it leaves through the main default route. Add the IPv6 rule and route, or a PolicyRule with RuleAction.unreachable() for that pool.',
+      ],
+    ],
+    [
+      'IPv4 without IPv6 where the tunnel has none',
+      () => undefined,
+      { interfaces: [...INTERFACES.slice(0, 2), { name: 'tun0', addresses: ['10.10.10.1/24'] }] },
+      [],
+    ],
+    [
+      'no host key',
+      () => undefined,
+      {
+        ssh: { ...SSH, hostKey: undefined },
+        interfaces: [...INTERFACES.slice(0, 2), { name: 'tun0', addresses: ['10.10.10.1/24'] }],
+      },
+      [
+        '[stack/vpn1] ssh.hostKey is not set, so Terraform trusts any machine that answers. Set it to the output of: ssh-keyscan -t ecdsa HOST | cut -d " " -f 2-',
+      ],
+    ],
+  ])('%s', (_, add, props, messages) => {
+    expect(synthWarnings(declare(add, props))).toEqual(messages);
+  });
+
+  const both = (stack: TerraformStack, table: SourceRoutingTable): void => {
+    table.addRoute('v6', { destination: 'default', via: 'fd00:1010:1010:1010::1', device: 'eth1' });
+    new PolicyRule(stack, 'clients6', { table, source: 'fd00:4242:4242:4242::/64', priority: 10010 });
+  };
+
+  test.each<[string, (stack: TerraformStack, host: LinuxHost, table: SourceRoutingTable) => void, string]>([
+    [
+      'a priority where another program puts its own',
+      (stack, host) =>
+        new PolicyRule(stack, 'drop', { host, source: '10.66.0.0/16', priority: 5210, action: RuleAction.blackhole() }),
+      '[stack/drop] priority 5210 is where Tailscale put theirs (5210 to 5270). Use another, for example 10000 to 19999.',
+    ],
+    [
+      'a rule that takes the replies of SSH',
+      (stack, _host, table) => new PolicyRule(stack, 'lan', { table, source: '192.168.178.0/24', priority: 10020 }),
+      `[stack/lan] matches the replies of this host's own SSH server (192.168.178.2): they would take the way of this rule. Narrow its source, or put a rule for that address with the main table in front of it.`,
+    ],
+    [
+      'firewallMark',
+      (stack, _host, table) =>
+        new PolicyRule(stack, 'mark', { table, source: '10.10.11.0/24', firewallMark: 1, priority: 10020 }),
+      '[stack/mark] matches firewallMark: with rp_filter=1 on the egress interface replies are dropped unless the host has net.ipv4.conf.all.src_valid_mark=1. A rule by source or inputInterface needs neither.',
+    ],
+  ])('%s', (_, add, message) => {
+    const stack = declare((scope, host, table) => {
+      both(scope, table);
+      add(scope, host, table);
+    });
+    expect(synthWarnings(stack)).toEqual([message]);
+  });
+
+  test('a rule without selectors takes the replies of SSH', () => {
+    const stack = declare((scope, _host, table) => {
+      both(scope, table);
+      new PolicyRule(scope, 'all', { table, priority: 10020 });
+    });
+    expect(synthWarnings(stack)).toEqual([
+      expect.stringContaining("[stack/all] matches the replies of this host's own SSH server (192.168.178.2)"),
+    ]);
+  });
+
+  test('an Ed25519 host key', () => {
+    const stack = declare((scope, _host, table) => both(scope, table), {
+      ssh: { ...SSH, hostKey: 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA' },
+    });
+    expect(synthWarnings(stack)).toEqual([
+      '[stack/vpn1] ssh.hostKey is of type "ssh-ed25519": Terraform asks for an ECDSA key first and fails if the machine has one. Pin its ECDSA key.',
+    ]);
+  });
+});

@@ -1,0 +1,101 @@
+import { TerraformOutput, TerraformStack, Testing } from 'cdktf';
+import type { LinuxHostProps } from '../lib';
+import { LinuxHost, SourceRoutingTable } from '../lib';
+
+/** A key of the right form; no machine has it. */
+export const HOST_KEY = 'ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBA==';
+
+export const SSH = { host: '192.168.178.2', privateKeyFile: '~/.ssh/id', hostKey: HOST_KEY };
+
+/** The how-to's VPN server. */
+export const INTERFACES = [
+  { name: 'eth0', addresses: ['192.168.178.2/24'] },
+  { name: 'eth1', addresses: ['192.168.1.100/24', 'fd00:1010:1010:1010::100/64'] },
+  { name: 'tun0', addresses: ['10.10.10.1/24', 'fd00:4242:4242:4242::1/64'] },
+];
+
+export const POOLS = ['10.10.10.0/24', 'fd00:4242:4242:4242::/64'];
+export const GATEWAYS = ['192.168.1.1', 'fd00:1010:1010:1010::1'];
+
+export function newStack(): TerraformStack {
+  return new TerraformStack(Testing.app(), 'stack');
+}
+
+export function newHost(stack: TerraformStack, props: Partial<LinuxHostProps> = {}, id = 'vpn1'): LinuxHost {
+  return new LinuxHost(stack, id, { ssh: SSH, interfaces: INTERFACES, ...props });
+}
+
+/** A table with the how-to's IPv4 route. */
+export function newTable(host: LinuxHost, id = 'vpn', tableId = 200): SourceRoutingTable {
+  const table = new SourceRoutingTable(host.node.scope ?? host, id, { host, tableId });
+  table.addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });
+  return table;
+}
+
+interface Resource {
+  readonly triggers_replace: Record<string, string>;
+  readonly input?: Record<string, string>;
+  readonly connection?: Record<string, unknown>;
+  readonly depends_on?: string[];
+  readonly provisioner: ReadonlyArray<Record<string, Record<string, unknown>>>;
+}
+
+export interface Synthesized {
+  readonly resource: Record<string, Record<string, Resource>>;
+  readonly provider?: Record<string, unknown[]>;
+  readonly output?: Record<string, { readonly value: unknown }>;
+}
+
+export function synthesize(stack: TerraformStack): Synthesized {
+  return JSON.parse(Testing.synth(stack)) as Synthesized;
+}
+
+/** The resource of a host, by the name that its address begins with. */
+export function resourceOf(stack: TerraformStack, kind: 'anchor' | 'apply', type = 'terraform_data'): Resource {
+  const resources = synthesize(stack).resource[type] ?? {};
+  const found = Object.entries(resources).filter(([name]) => name.includes(`_${kind}_`));
+  const [entry] = found;
+  if (found.length !== 1 || !entry) {
+    throw new Error(`${found.length} resources of kind ${kind} among ${Object.keys(resources).join(', ')}`);
+  }
+  return entry[1];
+}
+
+/** The data part of the bundle, line by line. */
+export function bundleOf(stack: TerraformStack, type = 'terraform_data'): string[] {
+  const content = resourceOf(stack, 'apply', type).provisioner[0]?.file?.content as string;
+  return content.slice(content.indexOf('\n#--- bundle\n')).split('\n').slice(2);
+}
+
+/** What synth says is wrong, each as `[path] message`; nothing where all is well. */
+export function validationErrors(stack: TerraformStack): string[] {
+  try {
+    Testing.synth(stack, true);
+    return [];
+  } catch (error) {
+    return String((error as Error).message)
+      .split('\n')
+      .map((line) => line.trim())
+      .filter((line) => line.startsWith('['));
+  }
+}
+
+/** The warnings in the tree, each as `[path] message`. */
+export function synthWarnings(stack: TerraformStack): string[] {
+  Testing.synth(stack);
+  return stack.node
+    .findAll()
+    .flatMap((node) =>
+      node.node.metadata
+        .filter(
+          (entry) => entry.type.endsWith('/warn') || entry.type.endsWith(':warning') || entry.type.includes('warn'),
+        )
+        .map((entry) => `[${node.node.path}] ${String(entry.data)}`),
+    );
+}
+
+/** A value with its tokens as Terraform will read them. */
+export function resolve(stack: TerraformStack, value: unknown): unknown {
+  new TerraformOutput(stack, 'resolved', { value });
+  return synthesize(stack).output?.resolved?.value;
+}

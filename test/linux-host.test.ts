@@ -1,0 +1,413 @@
+import { execFileSync } from 'node:child_process';
+import { NullProvider } from '@cdktf/provider-null/lib/provider';
+import { TerraformVariable } from 'cdktf';
+import { Construct } from 'constructs';
+import type { LinuxHostProps, SshConnection } from '../lib';
+import { Engine, LinuxHost, Persistence, PolicyRule, SourceRoutingTable, VpnEgress, VpnUpHook } from '../lib';
+import { TerraformData } from '../lib/delivery/terraform-data';
+import {
+  GATEWAYS,
+  HOST_KEY,
+  POOLS,
+  SSH,
+  bundleOf,
+  newHost,
+  newStack,
+  newTable,
+  resolve,
+  resourceOf,
+  synthWarnings,
+  synthesize,
+  validationErrors,
+} from './fixtures';
+
+const CONNECTION = {
+  type: 'ssh',
+  agent: 'false',
+  timeout: '60s',
+  script_path: './.source-routing-stack-vpn1.%RAND%.sh',
+};
+
+describe('addresses of the two resources', () => {
+  test('are part of the public contract', () => {
+    const stack = newStack();
+    newHost(stack);
+    new LinuxHost(new Construct(stack, 'region'), 'vpn1', { ssh: SSH });
+    expect(Object.keys(synthesize(stack).resource.terraform_data ?? {}).sort()).toEqual([
+      'region_vpn1_anchor_F93AB9E9',
+      'region_vpn1_apply_C19D812F',
+      'vpn1_anchor_6BC782AD',
+      'vpn1_apply_DFDC6F98',
+    ]);
+  });
+
+  test('dependsOn takes any of our constructs', () => {
+    const stack = newStack();
+    const host = newHost(stack);
+    const egress = new VpnEgress(stack, 'egress', {
+      host,
+      device: 'eth1',
+      tableId: 200,
+      clients: POOLS,
+      gateways: GATEWAYS,
+    });
+    const route = egress.table.addRoute('lan', { destination: '10.0.0.0/8', device: 'eth1' });
+    const rule = new PolicyRule(stack, 'rule', { table: egress.table, source: '10.9.0.0/16', priority: 11000 });
+    const hook = new VpnUpHook(stack, 'hook', { table: egress.table });
+    const constructs = [host, egress, egress.table, route, rule, hook];
+    constructs.forEach((construct, index) => new TerraformData(stack, `after-${index}`, { dependsOn: [construct] }));
+    const data = synthesize(stack).resource.terraform_data ?? {};
+    const address = resolve(stack, host.fqn) as string;
+    constructs.forEach((_, index) => {
+      expect(data[`after-${index}`]?.depends_on).toEqual([address.replace(/^\$\{|\}$/g, '')]);
+    });
+  });
+
+  test('dependsOn of the host makes the anchor wait', () => {
+    const stack = newStack();
+    const firewall = new TerraformData(stack, 'firewall', {});
+    newHost(stack, { dependsOn: [firewall] });
+    expect(resourceOf(stack, 'anchor').depends_on).toEqual(['terraform_data.firewall']);
+  });
+});
+
+describe('anchor', () => {
+  test('is replaced by a new identity only, and cleans up with nothing but its own values', () => {
+    const stack = newStack();
+    newHost(stack);
+    const anchor = resourceOf(stack, 'anchor');
+    expect(anchor.triggers_replace).toEqual({ host: '192.168.178.2', port: '22', owner: 'stack-vpn1' });
+    expect(anchor.input).toEqual({
+      host: '192.168.178.2',
+      port: '22',
+      user: 'root',
+      key_file: '~/.ssh/id',
+      host_key: HOST_KEY,
+      owner: 'stack-vpn1',
+    });
+    expect(anchor.connection).toBeUndefined();
+    expect(anchor.provisioner).toHaveLength(1);
+    const cleanUp = anchor.provisioner[0]?.['remote-exec'];
+    expect(cleanUp).toMatchObject({
+      when: 'destroy',
+      connection: {
+        ...CONNECTION,
+        host: '${self.input.host}',
+        port: '${self.input.port}',
+        user: '${self.input.user}',
+        private_key: '${file(pathexpand(self.input.key_file))}',
+        host_key: '${self.input.host_key}',
+      },
+    });
+  });
+});
+
+describe('apply', () => {
+  test('uploads one bundle and runs one script', () => {
+    const stack = newStack();
+    newHost(stack);
+    const apply = resourceOf(stack, 'apply');
+    expect(apply.provisioner.map((provisioner) => Object.keys(provisioner))).toEqual([['file'], ['remote-exec']]);
+    expect(apply.provisioner[0]?.file?.destination).toBe('./.source-routing-stack-vpn1.${self.id}.bundle');
+    expect(apply.provisioner[1]?.['remote-exec']?.inline).toEqual([
+      expect.stringMatching(/^#!\/bin\/sh\nowner='stack-vpn1'\ngeneration='\$\{self\.id\}'\n/),
+    ]);
+    expect(apply.connection).toEqual({
+      ...CONNECTION,
+      host: '192.168.178.2',
+      user: 'root',
+      private_key: '${fileexists(pathexpand("~/.ssh/id")) ? file(pathexpand("~/.ssh/id")) : null}',
+      host_key: HOST_KEY,
+    });
+  });
+
+  test('is keyed by table, route, rule and hook', () => {
+    const stack = newStack();
+    const host = newHost(stack, { persistence: Persistence.networkScripts() });
+    const table = new SourceRoutingTable(stack, 'vpn', { host, tableId: 200, tableName: 'vpn' });
+    table.addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });
+    new PolicyRule(stack, 'clients4', { table, source: '10.10.10.0/24', priority: 10010 });
+    new VpnUpHook(stack, 'hook', { table });
+    expect(resourceOf(stack, 'apply').triggers_replace).toEqual({
+      'anchor': expect.stringMatching(/^\$\{terraform_data\.vpn1_anchor_.*\.id\}$/) as string,
+      'agent': expect.stringMatching(/^sha256:[0-9a-f]{16}$/) as string,
+      'persistence': 'network-scripts',
+      'table 200': 'vpn',
+      'rule ipv4 10010': 'from 10.10.10.0/24 lookup 200',
+      'route ipv4 200 default': 'via 192.168.1.1 dev eth1',
+      'route ipv4 200 default metric 4278198272': 'type unreachable',
+      'hook /etc/openvpn/up': 'openvpn, table 200',
+    });
+  });
+
+  test('never has create_before_destroy', () => {
+    const stack = newStack();
+    newHost(stack);
+    expect(JSON.stringify(synthesize(stack))).not.toContain('create_before_destroy');
+  });
+});
+
+describe('connection', () => {
+  function connections(ssh: SshConnection): { create: object; destroy: object; input: object } {
+    const stack = newStack();
+    newHost(stack, { ssh });
+    const anchor = resourceOf(stack, 'anchor');
+    return {
+      create: resourceOf(stack, 'apply').connection ?? {},
+      destroy: anchor.provisioner[0]?.['remote-exec']?.connection as object,
+      input: anchor.input ?? {},
+    };
+  }
+
+  test('agent', () => {
+    const { create, destroy, input } = connections({
+      host: 'vpn.example.org',
+      hostKey: HOST_KEY,
+      user: 'debian',
+      port: 2222,
+      timeoutSeconds: 90,
+    });
+    expect(create).toMatchObject({ agent: 'true', user: 'debian', port: 2222, timeout: '90s' });
+    expect(create).not.toHaveProperty('private_key');
+    expect(destroy).toMatchObject({ agent: 'true', timeout: '90s' });
+    expect(destroy).not.toHaveProperty('private_key');
+    expect(input).toEqual({
+      host: 'vpn.example.org',
+      port: '2222',
+      user: 'debian',
+      host_key: HOST_KEY,
+      owner: 'stack-vpn1',
+    });
+  });
+
+  test('key and certificate files', () => {
+    const { create, destroy } = connections({ host: 'h', privateKeyFile: '/k', certificateFile: '/c' });
+    expect(create).toMatchObject({ certificate: '${fileexists(pathexpand("/c")) ? file(pathexpand("/c")) : null}' });
+    expect(destroy).toMatchObject({ certificate: '${file(pathexpand(self.input.certificate_file))}' });
+  });
+
+  test('a path cannot break out of its expression', () => {
+    const { create, input } = connections({ host: 'h', privateKeyFile: '/a"b${x}\\' });
+    expect(create).toMatchObject({ private_key: expect.stringContaining('pathexpand("/a\\"b$${x}\\\\")') as string });
+    expect(input).toMatchObject({ key_file: '/a"b$${x}\\' });
+  });
+
+  test('a private key is a token, never kept, and not used at destroy', () => {
+    const stack = newStack();
+    const key = new TerraformVariable(stack, 'key', { sensitive: true }).stringValue;
+    newHost(stack, { ssh: { host: 'h', privateKey: key, hostKey: HOST_KEY } });
+    expect(resourceOf(stack, 'apply').connection).toMatchObject({ private_key: '${var.key}', agent: 'false' });
+    const anchor = resourceOf(stack, 'anchor');
+    expect(JSON.stringify(anchor)).not.toContain('var.key');
+    expect(anchor.provisioner[0]?.['remote-exec']?.connection).toMatchObject({ agent: 'true' });
+    expect(synthWarnings(stack)).toEqual([
+      '[stack/vpn1] ssh.privateKey is not kept in the state, so the clean-up at destroy logs in with the SSH agent. Set privateKeyFile for another way, or agent: true to say that this is meant.',
+    ]);
+  });
+
+  test('bastion', () => {
+    const { create, destroy } = connections({
+      host: 'h',
+      privateKeyFile: '/k',
+      bastion: { host: 'b', port: 2222, user: 'jump', privateKeyFile: '/bk', hostKey: HOST_KEY },
+    });
+    expect(create).toMatchObject({
+      bastion_host: 'b',
+      bastion_port: 2222,
+      bastion_user: 'jump',
+      bastion_host_key: HOST_KEY,
+      bastion_private_key: '${fileexists(pathexpand("/bk")) ? file(pathexpand("/bk")) : null}',
+    });
+    expect(destroy).toMatchObject({
+      bastion_host: '${self.input.bastion_host}',
+      bastion_port: '${self.input.bastion_port}',
+      bastion_user: '${self.input.bastion_user}',
+      bastion_host_key: '${self.input.bastion_host_key}',
+      bastion_private_key: '${file(pathexpand(self.input.bastion_key_file))}',
+    });
+  });
+
+  test('a host that is known at apply only', () => {
+    const stack = newStack();
+    const host = new TerraformVariable(stack, 'host', {}).stringValue;
+    newHost(stack, { ssh: { ...SSH, host } });
+    expect(resourceOf(stack, 'anchor').triggers_replace).toMatchObject({ host: '${var.host}' });
+    expect(resourceOf(stack, 'apply').connection).toMatchObject({ host: '${var.host}' });
+  });
+
+  const literalKey = '-----BEGIN OPENSSH PRIVATE KEY-----';
+  test.each<[string, Partial<SshConnection>, string]>([
+    ['host', { host: 'h; reboot' }, 'ssh.host "h; reboot" is not a host name or an IP address.'],
+    ['user', { user: '${x}' }, 'ssh.user "${x}" is not a user name.'],
+    ['port', { port: 0 }, 'ssh.port 0 is not an integer from 1 to 65535.'],
+    ['timeout', { timeoutSeconds: 0 }, 'ssh.timeoutSeconds 0 is not an integer from 1 to 3600.'],
+    [
+      'private key in the program',
+      { privateKey: literalKey },
+      'ssh.privateKey is written in the program, so it would stand in cdk.tf.json for all to read. Use privateKeyFile, or a TerraformVariable that is ephemeral or sensitive.',
+    ],
+    [
+      'fingerprint as host key',
+      { hostKey: 'SHA256:abc' },
+      'ssh.hostKey "SHA256:abc" is not a public key such as "ecdsa-sha2-nistp256 AAAA...". Take the output of: ssh-keyscan -t ecdsa HOST | cut -d " " -f 2-',
+    ],
+    [
+      'host key with another line',
+      { hostKey: `${HOST_KEY}\n@cert-authority * ssh-rsa AAAA` },
+      `ssh.hostKey ${JSON.stringify(`${HOST_KEY}\n@cert-authority * ssh-rsa AAAA`)} is not a public key such as "ecdsa-sha2-nistp256 AAAA...". Take the output of: ssh-keyscan -t ecdsa HOST | cut -d " " -f 2-`,
+    ],
+    ['bastion', { bastion: { host: 'a b' } }, 'ssh.bastion.host "a b" is not a host name or an IP address.'],
+  ])('%s is refused', (_, ssh, message) => {
+    const stack = newStack();
+    expect(() => newHost(stack, { ssh: { ...SSH, ...ssh } })).toThrow(new Error(`[stack/vpn1] ${message}`));
+  });
+});
+
+describe('arguments', () => {
+  test.each<[string, Partial<LinuxHostProps>, string]>([
+    [
+      'owner',
+      { owner: 'VPN 1' },
+      'owner "VPN 1" is not lower-case letters, digits and "-" (at most 31, a letter first).',
+    ],
+    [
+      'interface name',
+      { interfaces: [{ name: 'eth 0' }] },
+      'interfaces.name "eth 0" is not an interface name: 1 to 15 letters, digits and _ . : @ -, as "ip link" shows it.',
+    ],
+    [
+      'interface address',
+      { interfaces: [{ name: 'eth0', addresses: ['192.168.1.1'] }] },
+      'interfaces "eth0" address "192.168.1.1" has no prefix length. Write it as the machine has it, for example "192.168.1.1/24".',
+    ],
+  ])('%s', (_, props, message) => {
+    const stack = newStack();
+    expect(() => newHost(stack, props)).toThrow(new Error(`[stack/vpn1] ${message}`));
+  });
+
+  test('the default owner is made of the ids of stack and construct', () => {
+    const stack = newStack();
+    expect(newHost(stack, {}, 'VPN server/1').owner).toBe('stack-vpn-server-1');
+  });
+
+  test('a default owner that is too long asks for one', () => {
+    const stack = newStack();
+    expect(() => newHost(stack, {}, 'a-host-with-a-rather-long-name-of-its-own')).toThrow(
+      '[stack/a-host-with-a-rather-long-name-of-its-own] owner "stack-a-host-with-a-rather-long-name-of-its-own" is not lower-case letters',
+    );
+  });
+});
+
+describe('bundle', () => {
+  test('ends with the number of its lines', () => {
+    const stack = newStack();
+    newTable(newHost(stack));
+    const lines = bundleOf(stack);
+    expect(lines[0]).toBe('bundle 1');
+    expect(lines[1]).toBe('owner stack-vpn1');
+    expect(lines.at(-1)).toBe('');
+    expect(lines.at(-2)).toBe(`end ${lines.length - 2}`);
+  });
+
+  test('has the table names, and the unit that the service enables', () => {
+    const stack = newStack();
+    new SourceRoutingTable(stack, 'vpn', { host: newHost(stack), tableId: 200, tableName: 'vpn' });
+    const lines = bundleOf(stack);
+    const names = lines.indexOf('file 0644 /etc/iproute2/rt_tables.d/source-routing-stack-vpn1.conf 1');
+    expect(lines[names + 1]).toBe('|200 vpn');
+    expect(lines).toContain('requires systemd');
+    expect(lines).toContain('unit source-routing-stack-vpn1.service');
+  });
+
+  test('networkScripts() writes the how-to four files', () => {
+    const stack = newStack();
+    const host = newHost(stack, { persistence: Persistence.networkScripts() });
+    new VpnEgress(stack, 'egress', { host, device: 'eth1', tableId: 200, clients: POOLS, gateways: GATEWAYS });
+    const lines = bundleOf(stack);
+    const file = (path: string): string[] => {
+      const head = lines.findIndex((line) => line.startsWith(`file 0644 ${path} `));
+      return lines.slice(head + 1, head + 1 + Number(lines[head]?.split(' ')[3])).map((line) => line.slice(1));
+    };
+    const directory = '/etc/sysconfig/network-scripts';
+    expect(lines).toContain(`requires directory ${directory}`);
+    expect(file(`${directory}/rule-eth1`)).toEqual([
+      'from 10.10.10.0/24 lookup 200 priority 10010 protocol 77',
+      'to 10.10.10.0/24 lookup 254 priority 10009 protocol 77',
+    ]);
+    expect(file(`${directory}/rule6-eth1`)).toEqual([
+      'from fd00:4242:4242:4242::/64 lookup 200 priority 10010 protocol 77',
+      'to fd00:4242:4242:4242::/64 lookup 254 priority 10009 protocol 77',
+    ]);
+    expect(file(`${directory}/route-eth1`)).toEqual([
+      'default via 192.168.1.1 dev eth1 table 200 proto 77',
+      'unreachable default table 200 metric 4278198272 proto 77',
+    ]);
+    expect(file(`${directory}/route6-eth1`)).toEqual([
+      'default via fd00:1010:1010:1010::1 dev eth1 table 200 metric 1024 proto 77',
+      'unreachable default table 200 metric 4278198272 proto 77',
+    ]);
+  });
+
+  test('what is delivered and run passes shellcheck', () => {
+    const stack = newStack();
+    newHost(stack);
+    const scripts = [
+      resourceOf(stack, 'apply').provisioner[1]?.['remote-exec']?.inline as string[],
+      resourceOf(stack, 'anchor').provisioner[0]?.['remote-exec']?.inline as string[],
+    ];
+    for (const [script] of scripts) {
+      const text = (script ?? '').replace(/\$\$\{/g, '${').replace('${self.id}', 'e0b1');
+      execFileSync('shellcheck', ['-s', 'sh', '-o', 'all', '-e', 'SC2250,SC2310,SC2312', '-'], {
+        input: text,
+        stdio: ['pipe', 'inherit', 'inherit'],
+      });
+    }
+  });
+});
+
+describe('null engine', () => {
+  function nullStack(): ReturnType<typeof newStack> {
+    const stack = newStack();
+    newTable(newHost(stack, { engine: Engine.NULL_RESOURCE }));
+    return stack;
+  }
+
+  test('keeps everything in triggers', () => {
+    const stack = nullStack();
+    const anchor = resourceOf(stack, 'anchor', 'null_resource') as unknown as { triggers: object };
+    expect(anchor.triggers).toEqual({
+      host: '192.168.178.2',
+      port: '22',
+      user: 'root',
+      key_file: '~/.ssh/id',
+      host_key: HOST_KEY,
+      owner: 'stack-vpn1',
+    });
+    expect(resourceOf(stack, 'anchor', 'null_resource').provisioner[0]?.['remote-exec']).toMatchObject({
+      when: 'destroy',
+      connection: { host: '${self.triggers.host}', private_key: '${file(pathexpand(self.triggers.key_file))}' },
+    });
+    const apply = resourceOf(stack, 'apply', 'null_resource') as unknown as { triggers: Record<string, string> };
+    expect(apply.triggers.anchor).toMatch(/^\$\{null_resource\.vpn1_anchor_.*\.id\}$/);
+    expect(apply.triggers['route ipv4 200 default']).toBe('via 192.168.1.1 dev eth1');
+  });
+
+  test('adds the provider once', () => {
+    const stack = nullStack();
+    newHost(stack, { engine: Engine.NULL_RESOURCE }, 'vpn2');
+    expect(synthesize(stack).provider).toEqual({ null: [{}] });
+  });
+
+  test('takes the provider that is there, wherever it is declared', () => {
+    const stack = nullStack();
+    new NullProvider(stack, 'mine', { alias: 'mine' });
+    expect(synthesize(stack).provider).toEqual({ null: [{ alias: 'mine' }] });
+  });
+
+  test('the default engine needs no provider', () => {
+    const stack = newStack();
+    new PolicyRule(stack, 'rule', { table: newTable(newHost(stack)), source: '10.10.10.0/24', priority: 10010 });
+    expect(synthesize(stack).provider).toBeUndefined();
+    expect(validationErrors(stack)).toEqual([]);
+  });
+});

@@ -1,0 +1,116 @@
+import fc from 'fast-check';
+import { isInside, parseAddress, parseDevice, parseInterfaceAddress, parsePrefix } from '../../lib/model/value';
+
+const groups = fc.array(fc.integer({ min: 0, max: 0xffff }), { minLength: 8, maxLength: 8 });
+const sparse = fc.array(fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 0xffff })), { minLength: 8, maxLength: 8 });
+
+describe('prefixes', () => {
+  test.each([
+    ['10.10.10.0/24', '10.10.10.0/24'],
+    ['0.0.0.0/0', '0.0.0.0/0'],
+    ['192.0.2.1/32', '192.0.2.1'],
+    ['FD00:4242:4242:4242:0:0:0:0/64', 'fd00:4242:4242:4242::/64'],
+    ['2001:db8::1/128', '2001:db8::1'],
+    ['::/0', '::/0'],
+  ])('%s is %s to the kernel', (given, kernel) => {
+    expect(parsePrefix(given, 'source').text).toBe(kernel);
+  });
+
+  test.each([
+    ['10.10.10.5/24', 'source "10.10.10.5/24" has host bits set. Did you mean "10.10.10.0/24"?'],
+    ['fd00::1/64', 'source "fd00::1/64" has host bits set. Did you mean "fd00::/64"?'],
+    ['10.10.10.0', 'source "10.10.10.0" has no prefix length. Did you mean "10.10.10.0/32"?'],
+    ['fd00::', 'source "fd00::" has no prefix length. Did you mean "fd00::/128"?'],
+    [
+      '::ffff:10.0.0.0/104',
+      'source "::ffff:10.0.0.0/104" is an IPv4 address inside IPv6; write the IPv4 address itself.',
+    ],
+    ['fe80::%eth0/64', 'source "fe80::%eth0/64" has a zone. Drop "%eth0" and name the interface in its own property.'],
+  ])('%s is refused', (given, message) => {
+    expect(() => parsePrefix(given, 'source')).toThrow(message);
+  });
+
+  test.each([
+    '10.10.10.0/33',
+    '10.10.10/24',
+    '010.0.0.0/8',
+    'fd00::/129',
+    'vpn',
+    '',
+    '10.0.0.0/8 lookup 254',
+    '$(reboot)/8',
+  ])('%j is no prefix', (given) => {
+    expect(() => parsePrefix(given, 'source')).toThrow(
+      /^source ".*" is not an IP address or prefix \(.*\)\. Write it like "10\.10\.10\.0\/24" or "fd00:4242:4242:4242::\/64"\.$/,
+    );
+  });
+
+  test('no text that passes holds anything but an address', () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        let passed: string;
+        try {
+          passed = parsePrefix(text, 'source').text;
+        } catch {
+          return;
+        }
+        expect(passed).toMatch(/^[0-9a-f.:/]+$/);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
+
+describe('addresses', () => {
+  // WHATWG URLs print IPv6 as RFC 5952 says, and so does the kernel.
+  test.each([
+    ['any', groups],
+    ['with runs of zeroes', sparse],
+  ])('IPv6 addresses %s are printed as RFC 5952 says', (_, generator) => {
+    fc.assert(
+      fc.property(generator, (numbers) => {
+        const text = numbers.map((n) => n.toString(16).padStart(4, '0').toUpperCase()).join(':');
+        const expected = new URL(`http://[${text}]`).hostname.slice(1, -1);
+        fc.pre(numbers.slice(0, 5).some((n) => n !== 0));
+        expect(parseAddress(text, 'via').text).toBe(expected);
+      }),
+    );
+  });
+
+  test('a prefix length is refused', () => {
+    expect(() => parseAddress('192.168.1.1/24', 'via')).toThrow(
+      'via "192.168.1.1/24" has a prefix length; one address is wanted. Did you mean "192.168.1.1"?',
+    );
+  });
+
+  test('an interface address keeps its host bits', () => {
+    expect(parseInterfaceAddress('192.168.1.100/24', 'address')).toEqual({
+      text: '192.168.1.100/24',
+      address: '192.168.1.100',
+      family: 4,
+    });
+    expect(() => parseInterfaceAddress('192.168.1.100', 'address')).toThrow(
+      'address "192.168.1.100" has no prefix length. Write it as the machine has it, for example "192.168.1.100/24".',
+    );
+  });
+
+  test('inside', () => {
+    expect(isInside('192.168.1.1', '192.168.1.100/24')).toBe(true);
+    expect(isInside('192.168.2.1', '192.168.1.100/24')).toBe(false);
+    expect(isInside('10.0.0.0/8', '10.0.0.0/16')).toBe(false);
+    expect(isInside('fd00::1', '192.168.1.0/24')).toBe(false);
+  });
+});
+
+describe('interface names', () => {
+  test.each(['eth0', 'wg-vpn', 'br0.100', 'eth0:1', 'a23456789012345'])('%s passes', (name) => {
+    expect(parseDevice(name, 'device').text).toBe(name);
+  });
+
+  test.each(['', 'a234567890123456', 'eth 0', 'eth0;reboot', '$(reboot)', 'eth0\n', '../x', '..', 'é'])(
+    '%j is refused',
+    (name) => {
+      expect(() => parseDevice(name, 'device')).toThrow(/^device ".*" is not an interface name/s);
+    },
+  );
+});

@@ -1,0 +1,234 @@
+import { TerraformVariable } from 'cdktf';
+import type { PolicyRuleProps } from '../lib';
+import { Errors, IpFamily, IpProtocol, NumberRange, PolicyRule, RuleAction, SourceRoutingTable } from '../lib';
+import { bundleOf, newHost, newStack, newTable, resourceOf } from './fixtures';
+
+function rulesOf(props: Omit<PolicyRuleProps, 'table' | 'priority'> & { priority?: number }): string[] {
+  const stack = newStack();
+  const host = newHost(stack);
+  new PolicyRule(stack, 'rule', {
+    ...(props.action ? { host } : { table: newTable(host) }),
+    priority: 10010,
+    ...props,
+  });
+  return bundleOf(stack).filter((line) => line.startsWith('rule '));
+}
+
+describe('selectors and actions', () => {
+  test.each<[string, Omit<PolicyRuleProps, 'table' | 'priority'>, string[]]>([
+    ['source', { source: '10.10.10.0/24' }, ['rule 4 10010 from 10.10.10.0/24 lookup 200']],
+    ['destination', { destination: 'FD00:4242::/64' }, ['rule 6 10010 to fd00:4242::/64 lookup 200']],
+    [
+      'no prefix: both families',
+      { inputInterface: 'tun0' },
+      ['rule 4 10010 iif tun0 lookup 200', 'rule 6 10010 iif tun0 lookup 200'],
+    ],
+    ['families', { inputInterface: 'tun0', families: [IpFamily.IPV6] }, ['rule 6 10010 iif tun0 lookup 200']],
+    ['outputInterface', { outputInterface: 'eth1', families: [IpFamily.IPV4] }, ['rule 4 10010 oif eth1 lookup 200']],
+    ['firewallMark', { firewallMark: 1, families: [IpFamily.IPV4] }, ['rule 4 10010 fwmark 0x1 lookup 200']],
+    [
+      'firewallMask',
+      { firewallMark: 0x100, firewallMask: 0xff00, families: [IpFamily.IPV4] },
+      ['rule 4 10010 fwmark 0x100/0xff00 lookup 200'],
+    ],
+    ['tos', { tos: 16, families: [IpFamily.IPV4] }, ['rule 4 10010 tos 0x10 lookup 200']],
+    [
+      'ports',
+      {
+        ipProtocol: IpProtocol.UDP,
+        sourcePorts: NumberRange.of(1194),
+        destinationPorts: NumberRange.between(1, 1023),
+        families: [IpFamily.IPV4],
+      },
+      ['rule 4 10010 ipproto 17 sport 1194 dport 1-1023 lookup 200'],
+    ],
+    [
+      'uidRange',
+      { uidRange: NumberRange.of(1000), families: [IpFamily.IPV4] },
+      ['rule 4 10010 uidrange 1000-1000 lookup 200'],
+    ],
+    ['invert', { source: '10.10.10.0/24', invert: true }, ['rule 4 10010 not from 10.10.10.0/24 lookup 200']],
+    [
+      'suppressors',
+      { source: '10.10.10.0/24', suppressPrefixLength: 0, suppressInterfaceGroup: 3 },
+      ['rule 4 10010 from 10.10.10.0/24 lookup 200 suppress_prefixlength 0 suppress_ifgroup 3'],
+    ],
+    ['blackhole', { source: '10.0.0.0/8', action: RuleAction.blackhole() }, ['rule 4 10010 from 10.0.0.0/8 blackhole']],
+    [
+      'unreachable',
+      { source: '10.0.0.0/8', action: RuleAction.unreachable() },
+      ['rule 4 10010 from 10.0.0.0/8 unreachable'],
+    ],
+    ['prohibit', { source: '10.0.0.0/8', action: RuleAction.prohibit() }, ['rule 4 10010 from 10.0.0.0/8 prohibit']],
+    ['goto', { source: '10.0.0.0/8', action: RuleAction.goTo(10020) }, ['rule 4 10010 from 10.0.0.0/8 goto 10020']],
+  ])('%s', (_, props, lines) => {
+    expect(rulesOf(props)).toEqual(lines);
+  });
+
+  test('a source that is known at apply only is handed over as data, its family found on the host', () => {
+    const stack = newStack();
+    const pool = new TerraformVariable(stack, 'pool', { type: 'string' });
+    new PolicyRule(stack, 'clients', { table: newTable(newHost(stack)), source: pool.stringValue, priority: 10010 });
+    const lines = bundleOf(stack);
+    expect(lines).toContain('value 1 prefix - stack/clients:source ${jsonencode(var.pool)}');
+    expect(lines).toContain('rule auto 10010 from @1@ lookup 200');
+    expect(resourceOf(stack, 'apply').triggers_replace['rule 10010']).toBe('from ${var.pool} lookup 200');
+  });
+
+  test('families says of what family such a value must be', () => {
+    const stack = newStack();
+    const pool = new TerraformVariable(stack, 'pool', { type: 'string' });
+    new PolicyRule(stack, 'clients', {
+      table: newTable(newHost(stack)),
+      source: pool.stringValue,
+      priority: 10010,
+      families: [IpFamily.IPV6],
+    });
+    const lines = bundleOf(stack);
+    expect(lines).toContain('value 1 prefix 6 stack/clients:source ${jsonencode(var.pool)}');
+    expect(lines).toContain('rule 6 10010 from @1@ lookup 200');
+  });
+});
+
+describe('arguments', () => {
+  test.each<[string, Partial<PolicyRuleProps>, string]>([
+    [
+      'host bits',
+      { source: '10.10.10.5/24' },
+      'source "10.10.10.5/24" has host bits set. Did you mean "10.10.10.0/24"?',
+    ],
+    [
+      'families mixed',
+      { source: '10.10.10.0/24', destination: 'fd00::/64' },
+      'destination "fd00::/64" is IPv6 but source "10.10.10.0/24" is IPv4. Give both in one family, and declare another for the other family.',
+    ],
+    [
+      'wrong family',
+      { source: '10.10.10.0/24', families: [IpFamily.IPV6] },
+      'families is IPv6 but "10.10.10.0/24" is IPv4. Leave out families.',
+    ],
+    [
+      'both families',
+      { source: '10.10.10.0/24', families: [IpFamily.IPV6, IpFamily.IPV4] },
+      'families has both, but source or destination is of one. Declare one rule for each family.',
+    ],
+    ['no families', { families: [] }, 'families is empty. Give IpFamily.IPV4 or IpFamily.IPV6, or leave it out.'],
+    [
+      'priority 0',
+      { priority: 0 },
+      `priority 0 is not an integer from 1 to 32765. The kernel's own rules stand at 0, 32766 and 32767.`,
+    ],
+    [
+      'priority 32766',
+      { priority: 32766 },
+      `priority 32766 is not an integer from 1 to 32765. The kernel's own rules stand at 0, 32766 and 32767.`,
+    ],
+    [
+      'priority 1.5',
+      { priority: 1.5 },
+      `priority 1.5 is not an integer from 1 to 32765. The kernel's own rules stand at 0, 32766 and 32767.`,
+    ],
+    ['mask without mark', { firewallMask: 255 }, 'firewallMask 255 is set without firewallMark. Set the mark too.'],
+    ['mark too large', { firewallMark: 2 ** 32 }, 'firewallMark 4294967296 is not an integer from 0 to 4294967295.'],
+    ['ECN bits', { tos: 17, families: [IpFamily.IPV6] }, 'tos 17 has ECN bits set. Did you mean 16?'],
+    ['tos too large for IPv4', { tos: 32, source: '10.0.0.0/8' }, 'tos 32 is not an integer from 0 to 28.'],
+    [
+      'ports without protocol',
+      { destinationPorts: NumberRange.of(443) },
+      'destinationPorts needs ipProtocol to be IpProtocol.TCP, UDP or SCTP: no other has ports.',
+    ],
+    [
+      'ports backwards',
+      { ipProtocol: IpProtocol.TCP, sourcePorts: NumberRange.between(10, 5) },
+      'sourcePorts 10-5 runs backwards. Did you mean 5-10?',
+    ],
+    [
+      'port 0',
+      { ipProtocol: IpProtocol.TCP, sourcePorts: NumberRange.of(0) },
+      'sourcePorts 0 is not an integer from 1 to 65535.',
+    ],
+    ['protocol 0', { ipProtocol: IpProtocol.of(0) }, 'ipProtocol 0 is not an integer from 1 to 255.'],
+    [
+      'suppressPrefixLength',
+      { source: '10.0.0.0/8', suppressPrefixLength: 33 },
+      'suppressPrefixLength 33 is not an integer from 0 to 32.',
+    ],
+    [
+      'interface name',
+      { inputInterface: 'tun0; reboot' },
+      'inputInterface "tun0; reboot" is not an interface name: 1 to 15 letters, digits and _ . : @ -, as "ip link" shows it.',
+    ],
+  ])('%s', (_, props, message) => {
+    const stack = newStack();
+    const table = newTable(newHost(stack));
+    const declare = (): PolicyRule => new PolicyRule(stack, 'clients4', { table, priority: 10010, ...props });
+    expect(declare).toThrow(new Error(`[stack/clients4] ${message}`));
+  });
+
+  test.each<[string, (stack: ReturnType<typeof newStack>) => Partial<PolicyRuleProps>, string]>([
+    [
+      'neither table nor action',
+      () => ({}),
+      'has neither table nor action. Set table, or an action such as RuleAction.unreachable().',
+    ],
+    [
+      'both table and action',
+      (stack) => ({ table: newTable(newHost(stack)), action: RuleAction.blackhole() }),
+      'table and action are both set. Leave out action to look up the table, or leave out table.',
+    ],
+    [
+      'no host',
+      () => ({ action: RuleAction.blackhole() }),
+      'host is not set and there is no table to take it from. Set host.',
+    ],
+    [
+      'another host',
+      (stack) => ({ table: newTable(newHost(stack)), host: newHost(stack, {}, 'vpn2') }),
+      'host "stack/vpn2" is not the host of table "stack/vpn". Leave out host.',
+    ],
+    [
+      'suppressor without lookup',
+      (stack) => ({ host: newHost(stack), action: RuleAction.blackhole(), suppressPrefixLength: 0 }),
+      'suppressPrefixLength is set, but there is no lookup whose routes it could leave out. Set table instead of action.',
+    ],
+    [
+      'goto backwards',
+      (stack) => ({ host: newHost(stack), action: RuleAction.goTo(10010) }),
+      'action goes to priority 10010, which is not behind its own 10010. The kernel only goes forward.',
+    ],
+    [
+      'priority known at apply only',
+      (stack) => ({ table: newTable(newHost(stack)), priority: new TerraformVariable(stack, 'p', {}).numberValue }),
+      'priority is known at apply only; it must be known at synth time. Give a number.',
+    ],
+  ])('%s', (_, props, message) => {
+    const stack = newStack();
+    const given = props(stack);
+    expect(() => new PolicyRule(stack, 'rule', { priority: 10010, ...given })).toThrow(
+      new Error(`[stack/rule] ${message}`),
+    );
+  });
+
+  test('what is thrown can be told from other errors', () => {
+    const stack = newStack();
+    const table = newTable(newHost(stack));
+    expect.assertions(2);
+    try {
+      new PolicyRule(stack, 'rule', { table, priority: -1 });
+    } catch (error) {
+      expect(Errors.isValidationError(error)).toBe(true);
+    }
+    expect(Errors.isValidationError(new Error())).toBe(false);
+  });
+});
+
+test('a rule can look up the main table', () => {
+  const stack = newStack();
+  const host = newHost(stack);
+  new PolicyRule(stack, 'local', {
+    table: SourceRoutingTable.main(host),
+    destination: '10.10.10.0/24',
+    priority: 10009,
+  });
+  expect(bundleOf(stack)).toContain('rule 4 10009 to 10.10.10.0/24 lookup 254');
+});

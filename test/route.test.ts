@@ -1,0 +1,231 @@
+import { TerraformVariable } from 'cdktf';
+import type { RouteOptions } from '../lib';
+import { IpFamily, PolicyRule, Route, RouteScope, RouteType, SourceRoutingTable } from '../lib';
+import { bundleOf, newHost, newStack, resourceOf } from './fixtures';
+
+function routesOf(options: RouteOptions): string[] {
+  const stack = newStack();
+  const table = new SourceRoutingTable(stack, 'vpn', { host: newHost(stack), tableId: 200, failClosed: false });
+  table.addRoute('route', options);
+  return bundleOf(stack).filter((line) => line.startsWith('route '));
+}
+
+describe('attributes', () => {
+  test.each<[string, RouteOptions, string]>([
+    [
+      'via and device',
+      { destination: 'default', via: '192.168.1.1', device: 'eth1' },
+      'route 4 200 default 0 via 192.168.1.1 dev eth1',
+    ],
+    [
+      'IPv6 metric made plain',
+      { destination: 'default', via: 'fd00:1010:1010:1010::1' },
+      'route 6 200 default 1024 via fd00:1010:1010:1010::1',
+    ],
+    ['0.0.0.0/0', { destination: '0.0.0.0/0', device: 'eth1' }, 'route 4 200 default 0 dev eth1'],
+    ['::/0', { destination: '::/0', device: 'eth1' }, 'route 6 200 default 1024 dev eth1'],
+    ['family', { destination: 'default', device: 'eth1', family: IpFamily.IPV6 }, 'route 6 200 default 1024 dev eth1'],
+    [
+      'everything',
+      {
+        destination: '10.0.0.0/8',
+        via: '192.168.1.1',
+        device: 'eth1',
+        metric: 50,
+        onLink: true,
+        preferredSource: '192.168.1.100',
+        scope: RouteScope.GLOBAL,
+        mtu: 1400,
+        advmss: 1360,
+      },
+      'route 4 200 10.0.0.0/8 50 via 192.168.1.1 dev eth1 src 192.168.1.100 scope 0 mtu 1400 advmss 1360 onlink',
+    ],
+    [
+      'link scope',
+      { destination: '10.0.0.0/8', device: 'eth1', scope: RouteScope.LINK },
+      'route 4 200 10.0.0.0/8 0 dev eth1 scope 253',
+    ],
+    [
+      'blackhole',
+      { destination: '10.0.0.0/8', routeType: RouteType.BLACKHOLE },
+      'route 4 200 10.0.0.0/8 0 type blackhole',
+    ],
+    ['throw', { destination: 'fd00::/8', routeType: RouteType.THROW }, 'route 6 200 fd00::/8 1024 type throw'],
+    [
+      'next hops',
+      {
+        destination: 'default',
+        nextHops: [
+          { via: '192.168.1.1', device: 'eth1', weight: 2 },
+          { via: '192.168.1.2', device: 'eth1', onLink: true },
+        ],
+      },
+      'route 4 200 default 0 nexthop via 192.168.1.1 dev eth1 weight 2 nexthop via 192.168.1.2 dev eth1 onlink',
+    ],
+    [
+      'one next hop',
+      { destination: 'default', nextHops: [{ via: '192.168.1.1' }] },
+      'route 4 200 default 0 via 192.168.1.1',
+    ],
+  ])('%s', (_, options, line) => {
+    expect(routesOf(options)).toEqual([line]);
+  });
+
+  test('addresses that are known at apply only are handed over as data', () => {
+    const stack = newStack();
+    const gateway = new TerraformVariable(stack, 'gateway', {});
+    const table = new SourceRoutingTable(stack, 'vpn', { host: newHost(stack), tableId: 200 });
+    table.addRoute('gw', { destination: 'default', via: gateway.stringValue, device: 'eth1' });
+    const lines = bundleOf(stack);
+    expect(lines).toContain('value 1 address - stack/vpn/gw:via ${jsonencode(var.gateway)}');
+    expect(lines).toContain('route auto 200 default 0 via @1@ dev eth1');
+    expect(resourceOf(stack, 'apply').triggers_replace['route stack/vpn/gw']).toBe('via ${var.gateway} dev eth1');
+  });
+});
+
+describe('fail-closed', () => {
+  function lines(failClosed?: boolean): string[] {
+    const stack = newStack();
+    const table = new SourceRoutingTable(stack, 'vpn', { host: newHost(stack), tableId: 200, failClosed });
+    table.addRoute('v4', { destination: 'default', via: '192.168.1.1' });
+    new PolicyRule(stack, 'clients', { table, source: '10.10.10.0/24', priority: 10010 });
+    return bundleOf(stack).filter((line) => line.startsWith('route '));
+  }
+
+  test('is the default, for the families that come to the table', () => {
+    expect(lines()).toEqual([
+      'route 4 200 default 0 via 192.168.1.1',
+      'route 4 200 default 4278198272 type unreachable',
+    ]);
+  });
+
+  test('can be turned off', () => {
+    expect(lines(false)).toEqual(['route 4 200 default 0 via 192.168.1.1']);
+  });
+});
+
+describe('arguments', () => {
+  test.each<[string, RouteOptions, string]>([
+    [
+      'neither via nor device',
+      { destination: '10.0.0.0/8' },
+      'has neither via nor device. Name the next router or the interface, or set routeType to one such as RouteType.UNREACHABLE.',
+    ],
+    [
+      'host bits',
+      { destination: '10.0.0.1/8', device: 'eth1' },
+      'destination "10.0.0.1/8" has host bits set. Did you mean "10.0.0.0/8"?',
+    ],
+    [
+      'no family',
+      { destination: 'default', device: 'eth1' },
+      'destination "default" does not tell the family. Set family, or use "0.0.0.0/0" or "::/0".',
+    ],
+    [
+      'families mixed',
+      { destination: '10.0.0.0/8', via: 'fd00::1' },
+      'via "fd00::1" is IPv6 but destination "10.0.0.0/8" is IPv4. Give both in one family, and declare another for the other family.',
+    ],
+    [
+      'wrong family',
+      { destination: '10.0.0.0/8', device: 'eth1', family: IpFamily.IPV6 },
+      'family is IPv6 but "10.0.0.0/8" is IPv4. Correct one of them.',
+    ],
+    [
+      'via with a prefix length',
+      { destination: 'default', via: '192.168.1.1/24' },
+      'via "192.168.1.1/24" has a prefix length; one address is wanted. Did you mean "192.168.1.1"?',
+    ],
+    [
+      'a way to nowhere',
+      { destination: 'default', via: '192.168.1.1', routeType: RouteType.UNREACHABLE },
+      'via is set on a route of type "unreachable", which goes nowhere. Leave it out, or drop routeType.',
+    ],
+    [
+      'via and nextHops',
+      { destination: 'default', via: '192.168.1.1', nextHops: [] },
+      'nextHops is set together with via or device. Put that way among the nextHops.',
+    ],
+    [
+      'no next hop',
+      { destination: 'default', nextHops: [] },
+      'nextHops is empty. Give at least one, or via or device.',
+    ],
+    [
+      'an empty next hop',
+      { destination: 'default', nextHops: [{}] },
+      'nextHops[0] has neither via nor device. Name the next router or the interface.',
+    ],
+    [
+      'weight',
+      { destination: 'default', nextHops: [{ via: '192.168.1.1', weight: 257 }] },
+      'nextHops[0].weight 257 is not an integer from 1 to 256.',
+    ],
+    [
+      'onLink',
+      { destination: 'default', via: '192.168.1.1', onLink: true },
+      'onLink needs both via and device: the kernel cannot find the interface by itself.',
+    ],
+    [
+      'scope in IPv6',
+      { destination: 'fd00::/8', device: 'eth1', scope: RouteScope.LINK },
+      'scope "link" is set on an IPv6 route. IPv6 routes have no scope: leave it out.',
+    ],
+    [
+      'metric',
+      { destination: '10.0.0.0/8', device: 'eth1', metric: -1 },
+      'metric -1 is not an integer from 0 to 4294967295.',
+    ],
+    [
+      'metric 0 in IPv6',
+      { destination: 'fd00::/8', device: 'eth1', metric: 0 },
+      'metric 0 is not an integer from 1 to 4294967295.',
+    ],
+    ['mtu', { destination: 'fd00::/8', device: 'eth1', mtu: 1000 }, 'mtu 1000 is not an integer from 1280 to 65535.'],
+  ])('%s', (_, options, message) => {
+    const stack = newStack();
+    const table = new SourceRoutingTable(stack, 'vpn', { host: newHost(stack), tableId: 200 });
+    expect(() => table.addRoute('route', options)).toThrow(new Error(`[stack/vpn/route] ${message}`));
+  });
+});
+
+describe('tables', () => {
+  test.each([
+    [
+      0,
+      'tableId 0 belongs to the kernel (0 unspec, 253 default, 254 main, 255 local). Use another, for example 200; for the main table use SourceRoutingTable.main(host).',
+    ],
+    [
+      254,
+      'tableId 254 belongs to the kernel (0 unspec, 253 default, 254 main, 255 local). Use another, for example 200; for the main table use SourceRoutingTable.main(host).',
+    ],
+    [-1, 'tableId -1 is not an integer from 0 to 4294967295.'],
+    [2 ** 32, 'tableId 4294967296 is not an integer from 0 to 4294967295.'],
+  ])('tableId %d is refused', (tableId, message) => {
+    const stack = newStack();
+    const host = newHost(stack);
+    expect(() => new SourceRoutingTable(stack, 'vpn', { host, tableId })).toThrow(new Error(`[stack/vpn] ${message}`));
+  });
+
+  test.each([
+    ['main', `tableName "main" is the name of one of the kernel's own tables. Use another, for example "vpn".`],
+    ['200', 'tableName "200" is not letters, digits, "_" and "-" (at most 31, a letter first).'],
+    ['vpn $(reboot)', 'tableName "vpn $(reboot)" is not letters, digits, "_" and "-" (at most 31, a letter first).'],
+  ])('tableName %s is refused', (tableName, message) => {
+    const stack = newStack();
+    const host = newHost(stack);
+    expect(() => new SourceRoutingTable(stack, 'vpn', { host, tableId: 200, tableName })).toThrow(
+      new Error(`[stack/vpn] ${message}`),
+    );
+  });
+
+  test('the main table is one construct a host, and nothing is said of it but its routes', () => {
+    const stack = newStack();
+    const host = newHost(stack);
+    const main = SourceRoutingTable.main(host);
+    expect(SourceRoutingTable.main(host)).toBe(main);
+    new Route(stack, 'return', { table: main, destination: '10.10.10.0/24', via: '192.168.1.5' });
+    expect(bundleOf(stack)).toContain('route 4 254 10.10.10.0/24 0 via 192.168.1.5');
+    expect(bundleOf(stack).filter((line) => line.startsWith('table '))).toEqual([]);
+  });
+});
