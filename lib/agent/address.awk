@@ -97,7 +97,8 @@ function masked(hex, bits,    whole, rest, digit, zeros) {
   zeros = "00000000000000000000000000000000"
   if (whole == length(hex)) return hex
   digit = hex_to_number(substr(hex, whole + 1, 1))
-  digit = digit - digit % (2 ^ (4 - rest))
+  # No "^": BusyBox can be built without it.
+  digit = digit - digit % (rest == 0 ? 16 : rest == 1 ? 8 : rest == 2 ? 4 : 2)
   return substr(hex, 1, whole) sprintf("%x", digit) substr(zeros, 1, length(hex) - whole - 1)
 }
 

@@ -172,6 +172,8 @@ function read_route(    out, table, destination, metric) {
   if (!(table in TABLES) && !shared(table)) damaged("table " table " is not declared")
   got_word = next_word(); destination = got_word == "default" ? "default" : prefix()
   got_word = next_word(); metric = number(4294967295)
+  # The kernel takes 0 for its default there, and prints that.
+  if (family == 6 && metric == 0) metric = 1024
   out = ""
   if (take("type")) {
     if (got_word !~ /^(blackhole|unreachable|prohibit|throw)$/) damaged("no such type")

@@ -195,7 +195,7 @@ function rule_text(family, priority, spec) {
   return "IPv" family " rule " priority ": " (spec ~ /^(from|to|not|iif|oif) / ? "" : "from all ") spec
 }
 
-function route_text(family, table, destination, metric, attributes) {
+function route_text(family, table, destination, metric, words) {
   return "IPv" family " route in table " table ": " destination \
-    (metric + 0 ? " metric " metric : "") (attributes == "" ? "" : " ") attributes
+    (metric + 0 ? " metric " metric : "") (words == "" ? "" : " ") words
 }

@@ -10,12 +10,12 @@
 # people; `later`, routes whose device is not there yet. Prints how many: added, dropped, later,
 # and essential: all but routes through a device, which may have to wait for the network.
 
-function ensure_link(name) { return name == "" || (name in UP) }
+function is_up(name) { return name == "" || (name in UP) }
 
 # Is every device there that a route names? A route whose device is missing has to wait.
 function devices_ready(id,    h) {
-  if (!ensure_link(DEV[id])) return 0
-  for (h = 1; h <= HOPS[id]; h++) if (!ensure_link(HOP_DEV[id, h])) return 0
+  if (!is_up(DEV[id])) return 0
+  for (h = 1; h <= HOPS[id]; h++) if (!is_up(HOP_DEV[id, h])) return 0
   return 1
 }
 
@@ -51,18 +51,15 @@ function rule_line(verb, priority, spec, protocol) {
   return "rule " verb " pref " priority " " spec " proto " protocol
 }
 
-# type T comes first for ip, and its words for a route are ours otherwise.
-function route_line(verb, family, table, destination, metric, attributes, protocol,    kind) {
+# As in a state file, but for the type, which comes first here.
+function route_line(verb, table, destination, metric, words, protocol,    kind) {
   kind = ""
-  if (attributes ~ /^type /) {
-    kind = attributes
-    sub(/^type /, "", kind)
-    sub(/ .*/, "", kind)
-    sub(/^type [^ ]+ ?/, "", attributes)
-    kind = kind " "
+  if (words ~ /^type /) {
+    kind = word_after(words, "type") " "
+    sub(/^type [^ ]+ ?/, "", words)
   }
   return "route " verb " " kind destination " table " table " metric " metric " proto " protocol \
-    (attributes == "" ? "" : " ") attributes
+    (words == "" ? "" : " ") words
 }
 
 # Insertion sort of list[1..n] by WEIGHT, ascending: what comes here is all but sorted.
@@ -188,7 +185,7 @@ function put_rule(k,    p, family, priority, spec, n, s, i) {
   add(family, rule_line("add", priority, spec, OURS))
 }
 
-function drop_rule(i,    k, copy) {
+function drop_rule(i,    k, n, copy) {
   k = K_FAMILY[i] SUBSEP K_PRIORITY[i]
   if (K_BY[i] == BY_HOOK) {
     # As a copy that holds the place it goes with the swap below.
@@ -253,14 +250,14 @@ function put_route(key,    line, w, text, id, verb, by) {
     return
   }
   sub(/ ?proto [0-9]+$/, "", text)
-  add(w[2], route_line(verb, w[2], w[3], w[4], w[5], text, BY[id]))
+  add(w[2], route_line(verb, w[3], w[4], w[5], text, BY[id]))
   if (KIND[id] == "unicast") essential--
 }
 
 function drop_route(id,    text) {
   text = KIND[id] == "unicast" ? "" : "type " KIND[id]
   report("- " route_text(FAMILY[id], ROUTE_TABLE[id], DESTINATION[id], METRIC[id], substr(attributes(id), 2)))
-  drop(FAMILY[id], route_line("del", FAMILY[id], ROUTE_TABLE[id], DESTINATION[id], METRIC[id], text, BY[id]))
+  drop(FAMILY[id], route_line("del", ROUTE_TABLE[id], DESTINATION[id], METRIC[id], text, BY[id]))
 }
 
 # What the kernel has of ours, as a state file: wanted again if the change fails.

@@ -27,7 +27,10 @@ const AWK_PARTS = ['address', 'kernel', 'plan', 'bundle', 'preflight', 'hooks'];
 export function agentProgram(): string {
   const [base, ...parts] = SHELL_PARTS.map(part);
   const data = [`BUNDLE_MARK=${quoted(BUNDLE_MARK)}\n`].concat(
-    AWK_PARTS.map((name) => `# shellcheck disable=SC2016  # awk, not shell\nAWK_${name.toUpperCase()}=${quoted(part(`${name}.awk`))}\n`),
+    AWK_PARTS.map(
+      (name) =>
+        `# shellcheck disable=SC2016  # awk, not shell\nAWK_${name.toUpperCase()}=${quoted(part(`${name}.awk`))}\n`,
+    ),
   );
   // `exit` on the same line: the shell must not read on into the data of a bundle.
   return [base, ...data, ...parts].join('\n') + '\nmain "$@"; exit\n';
