@@ -177,7 +177,10 @@ describeLab('the lab', {}, (lab) => {
     expect(await lab().ping('vpn', address('nat', 'eth1', 'ipv4'))).toBe(false);
     await vpn.plug('eth1');
     expect(await link()).not.toMatch(/NO-CARRIER/);
-    for (const family of families) await lab().waitForAnswer('vpn', address('nat', 'eth1', family));
+    // With the address of eth1, which comes back a moment after the carrier.
+    for (const family of families) {
+      await lab().waitForAnswer('vpn', address('nat', 'eth1', family), 10_000, vpn.address('eth1', family));
+    }
   });
 
   describe('a machine that goes down and up', () => {

@@ -172,10 +172,11 @@ export class Lab {
     );
   }
 
-  /** Until an address answers a node's ping. */
-  async waitForAnswer(node: NodeName, target: string, timeoutMs = 30_000): Promise<void> {
-    // Sends until the first answer; but as long as there is no route it gives up at once.
-    const argv = ['ping', '-q', '-n', '-i', '0.1', '-c', '1', '-w', '1', target];
+  /** Until an address answers a node's ping, sent from `source` if that matters. */
+  async waitForAnswer(node: NodeName, target: string, timeoutMs = 30_000, source?: string): Promise<void> {
+    // Sends until the first answer; but as long as there is no route or no source it gives up at once.
+    const from = source ? ['-I', source] : [];
+    const argv = ['ping', '-q', '-n', '-i', '0.1', '-c', '1', '-w', '1', ...from, target];
     await poll(`an answer to ${node} from ${target}`, timeoutMs, async () =>
       (await this.exec(node, argv, { allowFailure: true })).code === 0 ? true : undefined,
     );
