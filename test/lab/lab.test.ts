@@ -29,6 +29,18 @@ describeLab('the lab', {}, (lab) => {
     }
   });
 
+  test('a packet counter sees whose packets arrive at which router, also those without an answer', async () => {
+    const [upstream, nat] = await Promise.all([lab().countPackets('upstream'), lab().countPackets('nat')]);
+    const none = { ipv4: 0, ipv6: 0 };
+    expect(await upstream.read()).toEqual({ openvpn: none, openvpnSecond: none, wireguard: none });
+    await lab().ping('ovpn1', internetAddress('ipv4'));
+    await lab().ping('wg2', '2001:db8:ffff::dead');
+    const { openvpn, wireguard } = await upstream.read();
+    expect(openvpn).toEqual({ ipv4: 1, ipv6: 0 });
+    expect(wireguard).toEqual({ ipv4: 0, ipv6: 1 });
+    expect(await nat.total()).toBe(0);
+  });
+
   test('what has no way out says so', async () => {
     await lab().vpn.exec('ip route add unreachable 203.0.113.100/32');
     await expect(lab().sourceSeenFrom('vpn', 'ipv4')).rejects.toMatchObject({ reason: 'EHOSTUNREACH' });
@@ -149,13 +161,15 @@ describeLab('the lab', {}, (lab) => {
         ip rule add priority 77 from 10.10.10.0/24 lookup 200
         ip -6 route add unreachable default metric 4278198272 table 200
         echo 200 vpn >/etc/lab-new; chmod 0600 /etc/hosts; echo more >>/etc/issue
-        systemctl --quiet enable nftables`);
+        systemctl --quiet enable nftables
+        systemd-run --quiet --on-active=1h --unit=lab-forgotten true`);
       const changes = await vpn.changedSince(before);
       await vpn.exec(`
         ip rule del priority 77
         ip -6 route del unreachable default metric 4278198272 table 200
         rm /etc/lab-new; chmod 0644 /etc/hosts; sed -i '$d' /etc/issue
-        systemctl --quiet disable nftables`);
+        systemctl --quiet disable nftables
+        systemctl stop lab-forgotten.timer`);
       expect(changes).toEqual([
         expect.stringMatching(/^~ file \/etc\/hosts: -rw-r--r-- root:root .* -> -rw------- root:root /),
         expect.stringMatching(/^~ file \/etc\/issue: /),
@@ -163,6 +177,8 @@ describeLab('the lab', {}, (lab) => {
         expect.stringMatching(/^\+ file \/etc\/systemd\/system\/.*nftables.service lrwxrwxrwx/),
         expect.stringMatching(/^\+ route ipv6 unreachable default dev lo table 200 metric 4278198272/),
         '+ rule ipv4 77: from 10.10.10.0/24 lookup 200',
+        '+ unit lab-forgotten.service transient',
+        '+ unit lab-forgotten.timer transient',
         '~ unit nftables.service: disabled -> enabled',
       ]);
       expect(await vpn.changedSince(before)).toEqual([]);

@@ -10,6 +10,7 @@ import {
   serverProcesses,
   tunnelServerAddresses,
 } from './openvpn';
+import { PacketCounter } from './packet-counter';
 import { poll, run, type RunOptions, type RunResult } from './process';
 import { ensureRequirements } from './requirements';
 import { rootImage } from './root-image';
@@ -218,6 +219,11 @@ export class Lab {
     const from = source ? ['-I', source] : [];
     const argv = ['ping', '-q', '-n', '-c', '1', '-W', '2', ...from, target];
     return (await this.exec(node, argv, { allowFailure: true })).code === 0;
+  }
+
+  /** Count from now on what arrives at a router from the VPN's clients. */
+  countPackets(router: 'upstream' | 'nat'): Promise<PacketCounter> {
+    return new PacketCounter(this.directory, router).start();
   }
 
   /** What there is, for the person at the keyboard. */

@@ -140,7 +140,7 @@ export class RunDirectory {
     const guard = spawn(
       'sh',
       ['-c', 'read -r line && [ "$line" = done ] || exec "$@"', 'sh', tsx, join(__dirname, 'cli.ts'), 'down', this.id],
-      { detached: true, stdio: ['pipe', 'ignore', 'ignore'] },
+      { detached: true, stdio: ['pipe', 'ignore', 'inherit'] },
     );
     guard.stdin.on('error', () => undefined);
     guard.unref();

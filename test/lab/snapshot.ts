@@ -24,7 +24,8 @@ find /etc /usr/local /var/lib \\
      -o -path /var/lib/NetworkManager \\) -prune -o -printf "file$tab%p$tab%M %u:%g %l\\n" -type f -fprint0 /run/lab-snapshot
 xargs -0 sha256sum </run/lab-snapshot | sed "s/^\\([0-9a-f]*\\)  /sha256$tab\\1$tab/"
 rm -f /run/lab-snapshot
-systemctl list-unit-files --no-legend --no-pager --plain | while read -r unit state rest; do
+# Login sessions come and go; any other transient unit (a forgotten timer, say) is of interest.
+systemctl list-unit-files --no-legend --no-pager --plain | grep -v '^session-.*\\.scope ' | while read -r unit state rest; do
   printf 'unit\\t%s\\t%s\\n' "$unit" "$state"
 done
 `;
