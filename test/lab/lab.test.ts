@@ -204,6 +204,7 @@ describeLab('the lab', {}, (lab) => {
 
     test.each(['reboot', 'powerCut'] as const)('%s: keeps its files, loses its rules, serves again', async (how) => {
       const { vpn } = lab();
+      await vpn.exec('rm -f /etc/lab-survives');
       const before = await vpn.snapshotState();
       const boot = await vpn.readFile('/proc/sys/kernel/random/boot_id');
       await vpn.exec(volatile);
@@ -211,7 +212,6 @@ describeLab('the lab', {}, (lab) => {
       expect(await vpn.readFile('/proc/sys/kernel/random/boot_id')).not.toBe(boot);
       await lab().waitForVpn();
       expect(await vpn.changedSince(before)).toEqual([expect.stringMatching(/^\+ file \/etc\/lab-survives/)]);
-      await vpn.exec('rm /etc/lab-survives');
       await expectUpstreamFor(clientNames);
       expect((await vpn.ssh('id -u')).stdout.trim()).toBe('0');
     });
