@@ -104,6 +104,8 @@ async function build(root: string, release: { id: string; codename: string }): P
   mkdirSync(downloads, { recursive: true });
   const components = release.id === 'ubuntu' ? ['--components=main,universe'] : [];
   await run([
+    // Whatever ends us ends it too, and its mounts go with it: nobody has to clean up after it.
+    ...['setpriv', '--pdeathsig', 'KILL', 'unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'],
     'debootstrap',
     '--variant=minbase',
     `--cache-dir=${downloads}`,
