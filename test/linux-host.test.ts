@@ -92,6 +92,7 @@ describe('anchor', () => {
       when: 'destroy',
       connection: {
         ...CONNECTION,
+        script_path: './.source-routing-${self.input.owner}.%RAND%.sh',
         host: '${self.input.host}',
         port: '${self.input.port}',
         user: '${self.input.user}',

@@ -37,10 +37,12 @@ export class Deployment {
   public constructor(scope: Construct, props: DeploymentProps) {
     const { engine, owner, ssh, persistence, host } = props;
     const connection = storedConnection(ssh);
+    const storedExpression = (key: string): string => storedValue(engine, key);
     const cleanUp = {
       type: 'remote-exec',
-      inline: [script('clean-up.sh', { owner })],
-      connection: destroyConnection(owner, ssh, (key) => storedValue(engine, key)),
+      // The script is the new configuration's, the machine and its owner are the old one's.
+      inline: [script('clean-up.sh', { owner: expression(storedExpression('owner')) })],
+      connection: destroyConnection(ssh, storedExpression),
       // Not among cdktf's typed properties, but rendered like them.
       when: 'destroy',
     } as RemoteExecProvisioner;

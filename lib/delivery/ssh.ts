@@ -54,18 +54,14 @@ export function storedConnection(ssh: SshConnection): { host: string; port: stri
 }
 
 /** The connection of the clean-up, out of what `storedConnection` kept. */
-export function destroyConnection(
-  owner: string,
-  ssh: SshConnection,
-  stored: (key: string) => string,
-): SSHProvisionerConnection {
+export function destroyConnection(ssh: SshConnection, stored: (key: string) => string): SSHProvisionerConnection {
   const keep = (condition: unknown, key: string): string | undefined =>
     condition === undefined ? undefined : expression(stored(key));
   const file = (condition: unknown, key: string): string | undefined =>
     condition === undefined ? undefined : expression(`file(pathexpand(${stored(key)}))`);
   const { bastion } = ssh;
   return compact({
-    ...common(owner, { ...ssh, privateKey: undefined }),
+    ...common(expression(stored('owner')), { ...ssh, privateKey: undefined }),
     host: expression(stored('host')),
     user: expression(stored('user')),
     port: expression(stored('port')) as unknown as number,
@@ -90,7 +86,7 @@ function common(
     agent: String(agent),
     // Without a unit Terraform takes its default of five minutes, and says nothing.
     timeout: `${ssh.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS}s`,
-    scriptPath: literal(scriptPath(owner)),
+    scriptPath: scriptPath(owner),
   };
 }
 

@@ -1,0 +1,113 @@
+import type { TerraformStack } from 'cdktf';
+import { LinuxHost, PolicyRule, SourceRoutingTable } from '../../lib';
+import { describeLab } from '../lab/describe-lab';
+import { INTERFACES } from './egress';
+import { Terraform, sshOf } from './terraform';
+
+const POOL4 = '10.10.10.0/24';
+const POOL6 = 'fd00:4242:4242:4242::/64';
+
+describeLab('a change', {}, (lab) => {
+  let terraform: Terraform;
+  beforeAll(() => {
+    terraform = new Terraform(lab());
+  });
+  afterAll(() => terraform.close());
+
+  /** Sixty rules, of which one may be another. */
+  const declare = (changedSource = '10.30.0.0/16', extraRules = 60): void =>
+    terraform.declare((stack: TerraformStack) => {
+      const host = new LinuxHost(stack, 'vpn', { ssh: sshOf(lab()), owner: 'vpn', interfaces: INTERFACES });
+      const table = new SourceRoutingTable(stack, 'table', { host, tableId: 200 });
+      table.addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });
+      table.addRoute('v6', { destination: 'default', via: 'fd00:1010:1010:1010::1', device: 'eth1' });
+      new PolicyRule(stack, 'clients4', { table, source: POOL4, priority: 10010 });
+      new PolicyRule(stack, 'clients6', { table, source: POOL6, priority: 10010 });
+      for (let i = 0; i < extraRules; i += 1) {
+        const source =
+          i === 30
+            ? changedSource
+            : `10.${i >= 250 ? 200 + Math.floor(i / 250) : i}.${i >= 250 ? i % 250 : 0}.0/${i >= 250 ? 24 : 16}`;
+        new PolicyRule(stack, `rule-${i}`, { table, source, priority: 11000 + i });
+      }
+    });
+
+  test('of one rule: the plan shows that rule and little else', async () => {
+    declare();
+    await terraform.apply();
+    declare('10.30.0.0/17');
+    const plan = await terraform.plan();
+    expect(plan).toContain('Plan: 1 to add, 0 to change, 1 to destroy.');
+    const lines = plan.split('\n');
+    const start = lines.findIndex((line) => /^\s+# terraform_data\.vpn_apply_\S+ must be replaced$/.test(line));
+    const end = lines.findIndex((line, index) => index > start && line === '    }');
+    const block = lines.slice(start, end + 1);
+    expect(block.length).toBeGreaterThan(3);
+    expect(block.length).toBeLessThanOrEqual(15);
+    expect(block.join('\n')).toMatch(
+      /~ "rule ipv4 11030" += "from 10\.30\.0\.0\/16 lookup 200" -> "from 10\.30\.0\.0\/17 lookup 200"/,
+    );
+  });
+
+  test('of one rule: only that rule changes, and there is no moment without rules', async () => {
+    // One process that asks the kernel without pause, in the machine, and one that notes all changes.
+    await lab().vpn.exec(
+      [
+        'rm -f /run/monitor /run/missing /run/polls /run/stop',
+        'setsid -f sh -c "exec ip monitor rule route >/run/monitor" </dev/null >/dev/null 2>&1',
+        `setsid -f sh -c 'n=0; while [ ! -e /run/stop ]; do n=$((n + 1))
+           ip -4 rule show priority 10010 | grep -q "from ${POOL4} lookup 200" || echo 4 >>/run/missing
+           ip -6 rule show priority 10010 | grep -q "from ${POOL6} lookup 200" || echo 6 >>/run/missing
+           ip -4 rule show priority 11030 | grep -q lookup || echo 11030 >>/run/missing
+           ip -4 route show table 200 | grep -q "default via 192.168.1.1" || echo route >>/run/missing
+         done; echo $n >/run/polls' </dev/null >/dev/null 2>&1`,
+        'for i in $(seq 50); do pgrep -x ip >/dev/null && break; sleep 0.1; done',
+      ].join('\n'),
+    );
+    await terraform.apply();
+    const { stdout } = await lab().vpn.exec(
+      'touch /run/stop; pkill -x -f "ip monitor rule route"; for i in $(seq 50); do [ -s /run/polls ] && break; sleep 0.1; done; cat /run/polls; cat /run/missing 2>/dev/null; echo --; cat /run/monitor',
+    );
+    const [polled, changes] = stdout.split('--\n');
+    expect(polled?.trim()).toMatch(/^\d+$/);
+    expect(Number(polled)).toBeGreaterThan(50);
+    expect(
+      changes
+        ?.trim()
+        .split('\n')
+        .map((line) => line.trim())
+        .sort(),
+    ).toEqual([
+      '11030:\tfrom 10.30.0.0/17 lookup 200 proto 77',
+      'Deleted 11030:\tfrom 10.30.0.0/16 lookup 200 proto 77',
+    ]);
+  });
+
+  test('opens as many connections for 1,000 rules as for one', async () => {
+    const accepted = async (): Promise<number> =>
+      Number((await lab().vpn.exec('journalctl -b -u ssh --no-pager -o cat | grep -c "^Accepted " || true')).stdout);
+    declare('10.30.0.0/18');
+    const start = await accepted();
+    await terraform.apply();
+    const forOne = (await accepted()) - start;
+    declare('10.30.0.0/18', 1000);
+    await terraform.apply();
+    const forThousand = (await accepted()) - start - forOne;
+    expect(forThousand).toBe(forOne);
+    expect(forOne).toBeLessThanOrEqual(3);
+    const { stdout } = await lab().vpn.exec('ip -4 rule show table 200 | wc -l');
+    expect(Number(stdout)).toBe(1001);
+  });
+
+  test('of the owner, the old one is removed and the new one put there', async () => {
+    terraform.declare((stack) => {
+      const host = new LinuxHost(stack, 'vpn', { ssh: sshOf(lab()), owner: 'other', interfaces: INTERFACES });
+      const table = new SourceRoutingTable(stack, 'table', { host, tableId: 200 });
+      table.addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });
+      new PolicyRule(stack, 'clients4', { table, source: POOL4, priority: 10010 });
+    });
+    await terraform.apply();
+    const { stdout } = await lab().vpn.exec('ls /var/lib/source-routing; ip -4 rule show table 200 | wc -l');
+    expect(stdout.trim().split('\n')).toEqual(['other', '1']);
+  });
+});

@@ -1,0 +1,124 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import type { TerraformStack } from 'cdktf';
+import { TerraformVariable } from 'cdktf';
+import type { SshConnection } from '../../lib';
+import { describeLab } from '../lab/describe-lab';
+import type { Snapshot } from '../lab/snapshot';
+import { declareEgress } from './egress';
+import { Terraform, expectSuccess, sshOf } from './terraform';
+
+describeLab('a connection', {}, (lab) => {
+  let terraform: Terraform;
+  let before: Snapshot;
+
+  beforeEach(async () => {
+    before = await lab().vpn.snapshotState();
+  });
+  afterEach(() => terraform.close());
+
+  /** Applies, looks at the machine, and destroys again: each way must be good for both. */
+  async function roundTrip(
+    ssh: (stack: TerraformStack) => Partial<SshConnection>,
+    { env = {}, args = [] as string[], check = (): void => undefined } = {},
+  ): Promise<void> {
+    terraform = new Terraform(lab(), env);
+    terraform.declare((stack) => void declareEgress(stack, lab(), {}, { ssh: { ...sshOf(lab()), ...ssh(stack) } }));
+    await terraform.apply(args);
+    await lab().vpn.exec('source-routing verify');
+    check();
+    await terraform.destroy(args);
+    expect(await lab().vpn.changedSince(before)).toEqual([]);
+  }
+
+  /** Runs something with an SSH agent that holds the administrator's key. */
+  async function withAgent(use: (env: NodeJS.ProcessEnv) => Promise<void>): Promise<void> {
+    const { stdout } = await lab().admin(['ssh-agent', '-s']);
+    const socket = /SSH_AUTH_SOCK=([^;]+)/.exec(stdout)?.[1];
+    const pid = /SSH_AGENT_PID=(\d+)/.exec(stdout)?.[1];
+    const env = { SSH_AUTH_SOCK: socket };
+    try {
+      expectSuccess(
+        await lab().admin(['ssh-add', '-q', lab().keys.privateKeyFile], { env: { ...process.env, ...env } }),
+      );
+      await use(env);
+    } finally {
+      process.kill(Number(pid));
+    }
+  }
+
+  test('as another user than root, through sudo', () => roundTrip(() => ({ user: 'debian' })));
+
+  test('with the agent', () => withAgent((env) => roundTrip(() => ({ privateKeyFile: undefined }), { env })));
+
+  test('with a certificate', () =>
+    roundTrip(() => ({ privateKeyFile: lab().keys.certifiedKeyFile, certificateFile: lab().keys.certificateFile })));
+
+  test('through a bastion', () =>
+    roundTrip(() => ({ hostKey: undefined, bastion: { host: lab().nat.address(), user: 'debian' } })));
+
+  test.each(['sensitive', 'ephemeral'])(
+    'with a private key from a variable that is %s: the state does not have it',
+    (kind) =>
+      withAgent(async (env) => {
+        const key = readFileSync(lab().keys.privateKeyFile, 'utf8');
+        const secret = key.split('\n')[1] ?? '';
+        const declareKey = (stack: TerraformStack): string => {
+          const variable = new TerraformVariable(stack, 'key', { type: 'string', sensitive: true });
+          if (kind === 'ephemeral') {
+            variable.addOverride('ephemeral', true);
+          }
+          return variable.stringValue;
+        };
+        await roundTrip((stack) => ({ privateKeyFile: undefined, privateKey: declareKey(stack) }), {
+          env: { ...env, TF_VAR_key: key },
+          check: () => {
+            expect(secret.length).toBeGreaterThan(20);
+            expect(readFileSync(terraform.path('terraform.tfstate'), 'utf8')).not.toContain(secret);
+          },
+        });
+      }),
+  );
+
+  test('with a key file: neither the state nor a saved plan has it', async () => {
+    const key = readFileSync(lab().keys.privateKeyFile, 'utf8');
+    const secret = key.split('\n')[1] ?? '';
+    terraform = new Terraform(lab());
+    terraform.declare((stack) => void declareEgress(stack, lab()));
+    await terraform.plan(['-out=saved']);
+    expectSuccess(
+      await lab().admin([
+        'sh',
+        '-c',
+        'cd "$1" && mkdir plan && cd plan && unzip -q ../saved',
+        'sh',
+        terraform.path('.'),
+      ]),
+    );
+    for (const file of ['plan/tfplan', 'plan/tfstate', 'plan/tfconfig/m-/main.tf.json']) {
+      expect(readFileSync(terraform.path(file), 'latin1')).not.toContain(secret);
+    }
+    expectSuccess(await terraform.run('apply', ['saved']));
+    expect(readFileSync(terraform.path('terraform.tfstate'), 'utf8')).not.toContain(secret);
+    await terraform.destroy();
+  });
+
+  test('a plan needs no key, as in a pull request', async () => {
+    terraform = new Terraform(lab());
+    const privateKeyFile = terraform.path('missing');
+    terraform.declare((stack) => void declareEgress(stack, lab(), {}, { ssh: { ...sshOf(lab()), privateKeyFile } }));
+    expect(await terraform.plan()).toContain('Plan: 2 to add');
+    writeFileSync(privateKeyFile, '');
+  });
+
+  test('to a machine with another host key is refused', async () => {
+    terraform = new Terraform(lab());
+    const hostKey = lab().keys.hostKey('nat', 'ecdsa');
+    terraform.declare(
+      (stack) => void declareEgress(stack, lab(), {}, { ssh: { ...sshOf(lab()), hostKey, timeoutSeconds: 3 } }),
+    );
+    const { code, stderr } = await terraform.run('apply', ['-auto-approve']);
+    expect(code).toBe(1);
+    expect(stderr.replace(/\s+/g, ' ')).toContain('key mismatch');
+    expect(await lab().vpn.changedSince(before)).toEqual([]);
+  });
+});

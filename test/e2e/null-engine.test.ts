@@ -1,0 +1,68 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Engine, PolicyRule } from '../../lib';
+import { describeLab } from '../lab/describe-lab';
+import type { Snapshot } from '../lab/snapshot';
+import { ALL_THROUGH_NAT, declareEgress, sources } from './egress';
+import { Terraform, saidBy } from './terraform';
+
+describeLab('the null engine', {}, (lab) => {
+  let terraform: Terraform;
+  let provider: ChildProcess;
+  let directory: string;
+  let before: Snapshot;
+
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'null-'));
+    provider = spawn(process.execPath, [join(__dirname, 'null-provider.mjs'), join(directory, 's')], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const [reattach] = (await once(provider.stdout as NodeJS.EventEmitter, 'data')) as [Buffer];
+    terraform = new Terraform(lab(), { TF_REATTACH_PROVIDERS: reattach.toString() });
+    before = await lab().vpn.snapshotState();
+  });
+  afterAll(() => {
+    terraform.close();
+    provider.kill();
+    rmSync(directory, { recursive: true });
+  });
+
+  const declare = (extra?: number): void =>
+    terraform.declare((stack) => {
+      const { table } = declareEgress(stack, lab(), {}, { engine: Engine.NULL_RESOURCE });
+      if (extra !== undefined) {
+        new PolicyRule(stack, 'extra', { table, source: '10.77.0.0/16', priority: extra });
+      }
+    });
+
+  test('init, plan and apply', async () => {
+    declare();
+    expect(await terraform.plan()).toContain('Plan: 2 to add, 0 to change, 0 to destroy.');
+    await terraform.apply();
+    expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
+  });
+
+  test('again without a change', async () => {
+    declare();
+    expect(await terraform.plan(['-detailed-exitcode'])).toContain('No changes.');
+  });
+
+  test('replace: the plan shows the one rule', async () => {
+    declare(12000);
+    const plan = await terraform.plan();
+    expect(plan).toContain('Plan: 1 to add, 0 to change, 1 to destroy.');
+    expect(plan).toMatch(/\+ "rule ipv4 12000" += "from 10\.77\.0\.0\/16 lookup 200"/);
+    await terraform.apply();
+    expect((await lab().vpn.exec('ip rule show priority 12000')).stdout).toContain('from 10.77.0.0/16 lookup vpn');
+  });
+
+  test('destroy: the machine is as it was', async () => {
+    const output = await terraform.destroy();
+    expect(saidBy('anchor', output).length).toBeGreaterThan(0);
+    expect(await lab().vpn.changedSince(before)).toEqual([]);
+  });
+});

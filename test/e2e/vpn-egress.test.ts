@@ -1,0 +1,91 @@
+import { LinuxHost, LocalTraffic, Persistence } from '../../lib';
+import { describeLab } from '../lab/describe-lab';
+import type { Snapshot } from '../lab/snapshot';
+import { ALL_THROUGH_NAT, ALL_THROUGH_UPSTREAM, all, declareEgress, neighbours, sources } from './egress';
+import { Terraform, saidBy, sshOf } from './terraform';
+
+describeLab('VpnEgress', { returnRoutes: false, networkScripts: true }, (lab) => {
+  let terraform: Terraform;
+  let before: { vpn: Snapshot; nat: Snapshot };
+
+  beforeAll(async () => {
+    terraform = new Terraform(lab());
+    before = { vpn: await lab().vpn.snapshotState(), nat: await lab().nat.snapshotState() };
+  });
+  afterAll(() => terraform.close());
+
+  const declare = (localTraffic: LocalTraffic, persistence = Persistence.service()): void =>
+    terraform.declare((stack) => {
+      const natRouter = new LinuxHost(stack, 'nat', { ssh: sshOf(lab(), 'nat'), owner: 'nat' });
+      declareEgress(stack, lab(), { localTraffic, natRouter }, { persistence });
+    });
+
+  test('before: everybody leaves through the upstream router', async () => {
+    expect(await sources(lab())).toEqual(ALL_THROUGH_UPSTREAM);
+  });
+
+  test('clients leave through the NAT router, the server does not; neighbours are reached (mainTable)', async () => {
+    declare(LocalTraffic.mainTable());
+    const output = await terraform.apply();
+    expect(saidBy('apply', output)).toContainEqual(
+      expect.stringMatching(/^source-routing: done: generation \S+ of vpn is in force \(8 rules, 4 routes\)$/),
+    );
+    expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
+    const reached = await neighbours(lab());
+    expect(reached).toEqual(all(reached, true));
+  });
+
+  test('after a reboot of both machines all of it is there again (service)', async () => {
+    await Promise.all([lab().vpn.reboot(), lab().nat.reboot()]);
+    await lab().waitForVpn();
+    expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
+    const reached = await neighbours(lab());
+    expect(reached).toEqual(all(reached, true));
+  });
+
+  test('suppressDefault: neighbours are reached', async () => {
+    declare(LocalTraffic.suppressDefault());
+    await terraform.apply();
+    expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
+    const reached = await neighbours(lab());
+    expect(reached).toEqual(all(reached, true));
+  });
+
+  test('isolated: neighbours are not reached', async () => {
+    declare(LocalTraffic.isolated());
+    await terraform.apply();
+    expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
+    const reached = await neighbours(lab());
+    expect(reached).toEqual(all(reached, false));
+  });
+
+  test('upHook: neighbours are reached at once, also after the daemon has been restarted', async () => {
+    declare(LocalTraffic.upHook());
+    await terraform.apply();
+    expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
+    const reached = await neighbours(lab());
+    expect(reached).toEqual(all(reached, true));
+    await lab().vpn.exec(['systemctl', 'restart', 'openvpn-server@server']);
+    await lab().waitForVpn(['ovpn1', 'ovpn2']);
+    const reachedAgain = await neighbours(lab());
+    expect(reachedAgain).toEqual(all(reachedAgain, true));
+  });
+
+  test('networkScripts: all of it is there again after a reboot', async () => {
+    declare(LocalTraffic.mainTable(), Persistence.networkScripts());
+    await terraform.apply();
+    expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
+    await lab().vpn.reboot();
+    await lab().waitForVpn();
+    expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
+    const reached = await neighbours(lab());
+    expect(reached).toEqual(all(reached, true));
+  });
+
+  test('destroy: both machines are as they were', async () => {
+    await terraform.destroy();
+    expect(await lab().vpn.changedSince(before.vpn)).toEqual([]);
+    expect(await lab().nat.changedSince(before.nat)).toEqual([]);
+    expect(await sources(lab())).toEqual(ALL_THROUGH_UPSTREAM);
+  });
+});
