@@ -1,0 +1,265 @@
+import { execFileSync, spawn, spawnSync } from 'child_process';
+import type { ChildProcess } from 'child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'fs';
+import { tmpdir } from 'os';
+import { join } from 'path';
+import { BUNDLE_MARK, agentProgram, dispatcherText } from '../../lib/agent/program';
+
+/** A shell with the utilities that come with it. */
+export interface Flavour {
+  readonly name: string;
+  readonly shell: string;
+  readonly awk: string;
+  /** Utilities that are BusyBox's, as on Alpine. */
+  readonly busybox?: boolean;
+}
+
+export const FLAVOURS: readonly Flavour[] = [
+  { name: 'dash, mawk', shell: 'dash', awk: 'mawk' },
+  { name: 'busybox', shell: 'busybox ash', awk: 'busybox awk', busybox: true },
+  { name: 'bash, gawk', shell: 'bash --posix', awk: 'gawk' },
+];
+export const [DASH] = FLAVOURS as readonly [Flavour, ...Flavour[]];
+export const AWKS = ['mawk', 'busybox awk', 'gawk', 'original-awk'];
+
+const TOOLS = ['ip', 'unshare', 'nsenter', 'dash', 'bash', 'busybox', 'mawk', 'gawk', 'original-awk', 'shellcheck'];
+const BUSYBOX_TOOLS = 'cat chmod cmp cp find grep head id mkdir mv rm rmdir sed sleep sync wc'.split(' ');
+
+/** What this box lacks for the suite, empty if nothing. */
+export function missing(): string {
+  const tools = TOOLS.filter((tool) => spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0);
+  const lacks = [
+    ...(process.getuid?.() === 0 ? [] : ['root']),
+    ...(tools.length === 0 ? [] : [`the tools ${tools.join(', ')}`]),
+  ];
+  if (lacks.length === 0 && spawnSync('unshare', ['--net', '--mount', 'true']).status !== 0) {
+    lacks.push('the right to make namespaces');
+  }
+  return lacks.length === 0 ? '' : `the agent's suite needs ${lacks.join(' and ')}`;
+}
+
+/** `describe`, unless this box cannot run it: then a failure under CI, else a visible skip. */
+export function describeOnMachine(name: string, body: () => void): void {
+  const lacks = missing();
+  if (lacks === '') {
+    describe(name, body);
+  } else if (process.env.CI === 'true') {
+    describe(name, () => {
+      test('can run here', () => {
+        throw new Error(lacks);
+      });
+    });
+  } else {
+    describe.skip(`${name} (SKIPPED: ${lacks})`, body);
+  }
+}
+
+export interface Outcome {
+  readonly code: number;
+  readonly out: string;
+  /** The last line printed: all that Terraform shows. */
+  readonly last: string;
+}
+
+/** The bundle of these data lines, `end` line included. */
+export function bundle(data: readonly string[], program: string): string {
+  return `${program}${BUNDLE_MARK}\n${data.join('\n')}\nend ${data.length}\n`;
+}
+
+/** The program, except that it looks for its tools in the test's directory first, and does not wait long. */
+export function testProgram(): string {
+  return agentProgram()
+    .replace(/^PATH=(.*)$/m, 'PATH=/mnt/bin:$1')
+    .replace(/^LOCK_WAIT=60/m, 'LOCK_WAIT=2');
+}
+
+/** A throw-away machine: namespaces of its own, an uplink eth0, an egress eth1, its own /etc and the like. */
+export class Machine {
+  private readonly holder: ChildProcess;
+  private readonly directory: string;
+  public readonly owner = 'vpn1';
+
+  public constructor(public readonly flavour: Flavour = DASH) {
+    this.directory = mkdtempSync(join(tmpdir(), 'agent-test-'));
+    const ready = join(this.directory, 'ready');
+    const script = join(this.directory, 'setup.sh');
+    writeFileSync(script, setup(flavour, ready));
+    this.holder = spawn('unshare', ['--net', '--mount', 'sh', script], { stdio: ['ignore', 'inherit', 'inherit'] });
+    // Busy waiting is right here: it takes some milliseconds, and everything else waits for it.
+    const until = Date.now() + 10_000;
+    while (spawnSync('test', ['-e', ready]).status !== 0) {
+      if (Date.now() > until) {
+        throw new Error('the namespaces did not come up');
+      }
+    }
+    this.write('/mnt/source-routing', dispatcherText());
+  }
+
+  public close(): void {
+    this.holder.kill('SIGKILL');
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** A command that runs inside, as arguments for spawn. */
+  public inside(...command: string[]): [string, string[]] {
+    return ['nsenter', ['-t', String(this.holder.pid), '-n', '-m', ...command]];
+  }
+
+  public sh(script: string): Outcome {
+    const [command, args] = this.inside('sh', '-c', `exec 2>&1\n${script}`);
+    const done = spawnSync(command, args, { encoding: 'utf8' });
+    const out = done.stdout;
+    return { code: done.status ?? -1, out, last: out.trimEnd().split('\n').at(-1) ?? '' };
+  }
+
+  /** As sh, but it must succeed; its output. */
+  public must(script: string): string {
+    const done = this.sh(script);
+    if (done.code !== 0) {
+      throw new Error(`${script}: exit ${done.code}\n${done.out}`);
+    }
+    return done.out;
+  }
+
+  public write(path: string, text: string): void {
+    const [command, args] = this.inside('sh', '-c', 'cat >"$1" && chmod 755 "$1"', 'sh', path);
+    execFileSync(command, args, { input: text });
+  }
+
+  /** Applies a bundle of these data lines (without `bundle`, `owner` and `end`). */
+  public apply(data: readonly string[], { owner = this.owner, generation = 'g1', text = '' } = {}): Outcome {
+    this.write('/mnt/bundle', text || bundle(['bundle 1', `owner ${owner}`, ...data], testProgram()));
+    return this.sh(`${this.flavour.shell} /mnt/bundle apply --owner ${owner} --generation ${generation} /mnt/bundle`);
+  }
+
+  /** Another command of the installed agent. */
+  public agent(command: string, owner = this.owner): Outcome {
+    const [verb, ...rest] = command.split(' ');
+    return this.sh(
+      `${this.flavour.shell} /var/lib/source-routing/${owner}/agent ${verb} --owner ${owner} ${rest.join(' ')}`,
+    );
+  }
+
+  public verify(owner = this.owner): Outcome {
+    return this.agent('verify', owner);
+  }
+
+  /** Rules of a family beyond the kernel's own, as `ip -N` prints them. */
+  public rules(family: 4 | 6 = 4): string[] {
+    return lines(this.must(`ip -N -${family} rule show`)).filter((line) => !/^(0|32766|32767):/.test(line));
+  }
+
+  /** Routes of a table, empty if there is none. */
+  public routes(table: number | string, family: 4 | 6 = 4): string[] {
+    return lines(this.sh(`ip -N -o -${family} route show table ${table} 2>/dev/null`).out);
+  }
+
+  /** Everything that the agent could leave behind: kernel and files, byte for byte. */
+  public picture(): string {
+    return this.must(`
+      for f in 4 6; do ip -N -$f rule show; ip -N -o -$f route show table all; done
+      find /etc /usr/local /var/lib /run ! -type d -printf '%p %m %s %T@ %l\n' | sort
+      find /etc /usr/local /var/lib /run -type d -printf '%p %m\n' | sort`);
+  }
+
+  /** What `ip monitor` sees of rules and routes while the action runs. */
+  public monitored(action: () => void): string[] {
+    const [command, args] = this.inside('sh', '-c', 'ip -N -o monitor rule route >/mnt/monitor 2>/dev/null </dev/null & echo $! >/mnt/monitor.pid; sleep 0.15');
+    execFileSync(command, args);
+    action();
+    // A last change of our own shows that everything before it has been seen.
+    this.must(`ip rule add pref 31999 lookup 999; ip rule del pref 31999
+      for i in 1 2 3 4 5 6 7 8 9 10; do ! grep -q Deleted.*31999 /mnt/monitor || break; sleep 0.1; done
+      kill $(cat /mnt/monitor.pid)`);
+    return lines(this.must('cat /mnt/monitor')).filter((line) => !line.includes('31999'));
+  }
+
+  /**
+   * Stands in for `ip` at the n-th line that a run writes into the kernel, once: the lines
+   * before it are carried out, then it does what `instead` says.
+   */
+  public atLine(n: number, instead: 'fail' | 'skip' | 'kill' | 'term'): void {
+    this.write(
+      '/mnt/bin/ip',
+      `#!/bin/sh
+for file; do :; done
+case $file in /run/source-routing.lock/*) ;; *) exec /usr/sbin/ip "$@" ;; esac
+seen=$(cat /mnt/seen 2>/dev/null || echo 0)
+lines=$(wc -l <"$file")
+if [ $((seen + lines)) -lt ${n} ]; then echo $((seen + lines)) >/mnt/seen; exec /usr/sbin/ip "$@"; fi
+rm -f /mnt/bin/ip /mnt/seen
+line=$((${n} - seen))
+echo "$file:$line $(sed -n "$line"p "$file")" >/mnt/fired
+head -n $((line - 1)) "$file" | /usr/sbin/ip "$1" -batch -
+case ${instead} in
+  fail) printf 'RTNETLINK answers: Injected failure\\nCommand failed %s:%s\\n' "$file" "$line" >&2; exit 2 ;;
+  skip) sed 1,"$line"d "$file" | /usr/sbin/ip "$1" -batch - ;;
+  kill) kill -9 "$PPID"; sleep 0.1 ;;
+  term) sed 1,$((line - 1))d "$file" | /usr/sbin/ip "$1" -batch -; kill -TERM "$PPID" ;;
+esac
+`,
+    );
+    this.sh('rm -f /mnt/fired /mnt/seen');
+  }
+
+  /** Did what atLine prepared happen? Undoes it if not. */
+  public fired(): boolean {
+    this.sh('rm -f /mnt/bin/ip /mnt/seen');
+    return this.sh('test -e /mnt/fired').code === 0;
+  }
+
+  /** A systemctl that notes what it is asked for, and fails for the verbs given. */
+  public fakeSystemd(failing: readonly string[] = []): void {
+    this.must('mkdir -p /run/systemd/system; : >/mnt/systemctl.log');
+    this.write(
+      '/mnt/bin/systemctl',
+      `#!/bin/sh
+echo "$*" >>/mnt/systemctl.log
+case $1 in
+  ${failing.length ? failing.join('|') : 'none'}) echo "Failed to $1: injected" >&2; exit 1 ;;
+  enable) touch "/mnt/enabled.$2" ;;
+  start|restart) touch "/mnt/active.$3" ;;
+  disable) rm -f "/mnt/enabled.$3" "/mnt/active.$3" ;;
+  is-enabled) test -e "/mnt/enabled.$2" ;;
+  is-active) test -e "/mnt/active.$2" ;;
+esac
+`,
+    );
+  }
+
+  public systemctlLog(): string[] {
+    return lines(this.must('cat /mnt/systemctl.log; : >/mnt/systemctl.log')).filter((line) => !line.startsWith('is-'));
+  }
+}
+
+export function lines(text: string): string[] {
+  return text
+    .split('\n')
+    .map((line) => line.replace(/\s+$/, ''))
+    .filter((line) => line !== '');
+}
+
+function setup(flavour: Flavour, ready: string): string {
+  const links = flavour.busybox ? BUSYBOX_TOOLS.map((tool) => `ln -s "$(command -v busybox)" /mnt/bin/${tool}`) : [];
+  return `set -eu
+mount --make-rprivate /
+mount -t tmpfs tmpfs /mnt
+mkdir /mnt/bin /mnt/etc
+cp -a /etc/alternatives /etc/iproute2 /etc/ld.so.cache /mnt/etc
+mount --bind /mnt/etc /etc
+for d in /usr/local /var/lib /run; do mount -t tmpfs -o mode=755 tmpfs $d; done
+printf '#!/bin/sh\\nexec ${flavour.awk} "$@"\\n' >/mnt/bin/awk
+chmod 755 /mnt/bin/awk
+${links.join('\n')}
+ip link set lo up
+for n in 0 1; do ip link add eth$n type bridge; ip link set eth$n up; done
+ip addr add 192.168.178.2/24 dev eth0
+ip addr add 192.168.1.100/24 dev eth1
+ip -6 addr add fd00:1010::100/64 dev eth1 nodad
+ip route add default via 192.168.178.1
+echo 1 >/proc/sys/net/ipv4/ip_forward
+echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+: >${ready}
+exec sleep 900
+`;
+}
