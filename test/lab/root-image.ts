@@ -41,12 +41,20 @@ const packages = [
  * machine is written when the machine is made, so that it can change without a new image.
  */
 const setup = `set -eu
+disable() {
+  for unit; do
+    # Releases differ in what they bring along.
+    if systemctl --quiet is-enabled "$unit" 2>/dev/null; then systemctl --quiet disable "$unit"; fi
+  done
+}
 # Every network manager is installed and none is on: a machine turns on the one that it is to have.
-systemctl disable --quiet NetworkManager NetworkManager-dispatcher NetworkManager-wait-online networking openvpn \\
-  systemd-networkd systemd-networkd-wait-online nftables
+disable NetworkManager.service NetworkManager-dispatcher.service NetworkManager-wait-online.service \\
+  networking.service systemd-networkd.service systemd-networkd-wait-online.service
+# Likewise the VPN and the packet filter; and sshd is a service of its own everywhere.
+disable openvpn.service nftables.service ssh.socket
 # A machine of the lab has no registry to ask and no disk to care for.
-systemctl disable --quiet apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap \\
-  fstrim.timer systemd-pstore
+disable apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \\
+  fstrim.timer systemd-pstore.service
 useradd --create-home --shell /bin/bash debian
 useradd --create-home --shell /bin/bash --groups sudo nosudo
 echo nosudo:nosudo | chpasswd
