@@ -21,6 +21,12 @@ module.exports = {
       transform: { '^.+\\.ts$': ['ts-jest', { tsconfig: 'tsconfig.cdktn.json', diagnostics: true }] },
     },
     { ...common, displayName: 'agent', testMatch: ['<rootDir>/test/agent/**/*.test.ts'], setupFilesAfterEnv: [] },
-    { ...common, displayName: 'lab', testMatch: ['<rootDir>/test/lab/**/*.test.ts', '<rootDir>/test/e2e/**/*.test.ts'], setupFilesAfterEnv: [] },
+    { ...common, displayName: 'package', testMatch: ['<rootDir>/test/package/**/*.test.ts'], setupFilesAfterEnv: [] },
+    {
+      ...common,
+      displayName: 'lab',
+      testMatch: ['<rootDir>/test/lab/**/*.test.ts', '<rootDir>/test/e2e/**/*.test.ts'],
+      setupFilesAfterEnv: [],
+    },
   ],
 };

@@ -3,9 +3,16 @@
 # shellcheck disable=SC2154 # owner is set in front of this text
 # shellcheck source=as-root.sh
 
-state="/var/lib/source-routing/$owner"
-if [ -d "$state" ]; then
-  as_root sh "$state/agent" remove --owner "$owner"
+base=/var/lib/source-routing
+if [ -d "$base" ]; then
+  # Only root can see what is in there.
+  # shellcheck disable=SC2016 # for the inner shell
+  as_root sh -c '
+    if [ -f "$1/$2/agent" ]; then
+      exec sh "$1/$2/agent" remove --owner "$2"
+    fi
+    echo "source-routing: $2: nothing to remove"
+  ' sh "$base" "$owner"
 else
   echo "source-routing: $owner: nothing to remove"
 fi

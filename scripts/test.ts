@@ -1,0 +1,62 @@
+/**
+ * `npm test`: everything. Installs what the tests call where it may (root on Debian or Ubuntu),
+ * and says in one line what is skipped where it may not; with CI=true nothing may be skipped.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { agentTestRequirements, ensureRequirements, labRequirements } from '../test/lab/requirements';
+
+const ROOT = resolve(__dirname, '..');
+
+interface Totals {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly numPendingTests: number;
+  readonly numRuntimeErrorTestSuites: number;
+  readonly success: boolean;
+}
+
+/** Suites that share nothing may run side by side; those with a lab or a stopwatch in it may not. */
+const RUNS: ReadonlyArray<readonly string[]> = [
+  ['--selectProjects', 'unit', 'cdktn', 'agent', 'package', '--maxWorkers=2'],
+  ['--selectProjects', 'lab', '--runInBand'],
+];
+
+function runJest(args: readonly string[], report: string): Totals {
+  const jest = join(ROOT, 'node_modules/.bin/jest');
+  const { status } = spawnSync(jest, ['--ci', '--json', `--outputFile=${report}`, ...args], {
+    cwd: ROOT,
+    // The report goes to the file; what people read goes to standard error.
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  const totals = JSON.parse(readFileSync(report, 'utf8')) as Totals;
+  return { ...totals, success: totals.success && status === 0 };
+}
+
+function main(): number {
+  const progress = (line: string): void => console.log(line);
+  for (const requirements of [agentTestRequirements, labRequirements]) {
+    const obstacle = ensureRequirements(requirements, progress);
+    if (obstacle) {
+      console.log(`not everything can be tested here: ${obstacle}`);
+    }
+  }
+  const directory = mkdtempSync(join(tmpdir(), 'source-routing-test-'));
+  try {
+    const totals = RUNS.map((args, index) => runJest(args, join(directory, `${index}.json`)));
+    const sum = (count: (of: Totals) => number): number => totals.reduce((total, each) => total + count(each), 0);
+    // A suite that does not even start has no failed test, but it has failed.
+    const failed = sum((each) => each.numFailedTests + each.numRuntimeErrorTestSuites);
+    const skipped = sum((each) => each.numPendingTests);
+    console.log(
+      `${sum((each) => each.numPassedTests)} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`,
+    );
+    return totals.every((each) => each.success) && failed === 0 ? 0 : 1;
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+process.exitCode = main();
