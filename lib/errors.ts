@@ -26,6 +26,11 @@ export class Errors {
  * @internal
  */
 export class ValidationError extends Error {
+  /**
+   *
+   * @param scope
+   * @param message
+   */
   public constructor(scope: IConstruct, message: string) {
     super(`[${scope.node.path}] ${message}`);
     this.name = 'ValidationError';

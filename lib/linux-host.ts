@@ -1,7 +1,7 @@
 import type { ITerraformDependable, TerraformResource } from 'cdktf';
 import { Annotations, Aspects, TerraformStack, Token } from 'cdktf';
 import { Construct } from 'constructs';
-import { Arguments } from './arguments';
+import { Arguments } from './private/arguments';
 import { Deployment } from './delivery/deployment';
 import { ensureProvider } from './delivery/engine';
 import { Engine } from './engine';
@@ -12,7 +12,7 @@ import type { Rule } from './model/rule';
 import { parseInterfaceAddress } from './model/value';
 import type { NetworkInterface } from './network-interface';
 import { Persistence } from './persistence';
-import { checkSshConnection, managementOf } from './ssh-checks';
+import { checkSshConnection, managementOf } from './private/ssh-checks';
 import type { SshConnection } from './ssh-connection';
 
 /**
@@ -181,17 +181,29 @@ export class LinuxHost extends Construct {
     this.problems = undefined;
   }
 
-  /** The declared interface of that name. @internal */
+  /**
+   * The declared interface of that name.
+   *
+   * @internal
+   */
   public _interface(name: string): Interface | undefined {
     return this.interfaces.find((declared) => declared.name === name);
   }
 
-  /** The addresses of an interface that are known at apply only. @internal */
+  /**
+   * The addresses of an interface that are known at apply only.
+   *
+   * @internal
+   */
   public _addressTokens(name: string): readonly string[] {
     return this.addressTokens.get(name) ?? [];
   }
 
-  /** Has a construct report, at synth time, what is wrong with it among its neighbours. @internal */
+  /**
+   * Has a construct report, at synth time, what is wrong with it among its neighbours.
+   *
+   * @internal
+   */
   public _validate(construct: Construct): void {
     construct.node.addValidation({
       validate: () =>

@@ -1,5 +1,5 @@
 import { Construct } from 'constructs';
-import { Arguments } from './arguments';
+import { Arguments } from './private/arguments';
 import { IpFamily } from './ip-family';
 import type { IpProtocol } from './ip-protocol';
 import type { LinuxHost } from './linux-host';

@@ -1,6 +1,6 @@
 import { Token } from 'cdktf';
 import { Construct } from 'constructs';
-import { Arguments } from './arguments';
+import { Arguments } from './private/arguments';
 import type { LinuxHost } from './linux-host';
 import type { Family, FamilyOrAuto } from './model/family';
 import { familyName } from './model/family';

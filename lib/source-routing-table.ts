@@ -1,6 +1,6 @@
 import { Construct } from 'constructs';
-import { Arguments } from './arguments';
-import { LinuxHost } from './linux-host';
+import { Arguments } from './private/arguments';
+import type { LinuxHost } from './linux-host';
 import { MAIN_TABLE_ID, RESERVED_TABLE_IDS, RESERVED_TABLE_NAMES } from './model/host';
 import type { RouteOptions } from './route';
 import { Route } from './route';

@@ -1,6 +1,6 @@
 import { Fn, Token } from 'cdktf';
 import { Construct } from 'constructs';
-import { Arguments } from './arguments';
+import { Arguments } from './private/arguments';
 import type { LinuxHost } from './linux-host';
 import { LocalTraffic } from './local-traffic';
 import type { Family, FamilyOrAuto } from './model/family';
@@ -190,7 +190,10 @@ export class VpnEgress extends Construct {
     );
   }
 
-  /** How many pools of the same family stand in front: rules of one family need different priorities. */
+  /**
+   * How many pools of the same family stand in front: rules of one family need different priorities.
+   * @param index
+   */
   private before(index: number): number {
     const family = familyOf(this.pools[index]);
     return this.pools.slice(0, index).filter((pool) => overlaps(familyOf(pool), family)).length;

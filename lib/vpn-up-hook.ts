@@ -1,5 +1,5 @@
 import { Construct } from 'constructs';
-import { Arguments } from './arguments';
+import { Arguments } from './private/arguments';
 import type { LinuxHost } from './linux-host';
 import type { SourceRoutingTable } from './source-routing-table';
 import { VpnDaemon } from './vpn-daemon';

@@ -1,8 +1,8 @@
 import { Token } from 'cdktf';
 import type { Construct } from 'constructs';
-import { ValidationError } from './errors';
-import type { Value } from './model/value';
-import { InvalidValue, parseAddress, parseDevice, parsePrefix } from './model/value';
+import { ValidationError } from '../errors';
+import type { Value } from '../model/value';
+import { InvalidValue, parseAddress, parseDevice, parsePrefix } from '../model/value';
 
 const PARSERS = { prefix: parsePrefix, address: parseAddress, device: parseDevice };
 

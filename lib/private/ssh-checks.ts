@@ -1,15 +1,19 @@
 import { Annotations, Token } from 'cdktf';
 import type { Construct } from 'constructs';
 import { Arguments } from './arguments';
-import type { Management } from './model/host';
-import { parseAddress } from './model/value';
-import type { SshConnection } from './ssh-connection';
+import type { Management } from '../model/host';
+import { parseAddress } from '../model/value';
+import type { SshConnection } from '../ssh-connection';
 
 const HOST = /^[A-Za-z0-9._:%-]+$/;
 const USER = /^[A-Za-z0-9_][A-Za-z0-9_.@-]*\$?$/;
 const HOST_KEY = /^(@cert-authority )?(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/]+=*( [^\n]*)?$/;
 
-/** Says what is wrong with a connection, as far as it is known. @internal */
+/**
+ * Says what is wrong with a connection, as far as it is known.
+ *
+ * @internal
+ */
 export function checkSshConnection(scope: Construct, ssh: SshConnection): void {
   const args = new Arguments(scope);
   const check = (value: string | undefined, property: string, pattern: RegExp, form: string): void => {
@@ -49,7 +53,11 @@ export function checkSshConnection(scope: Construct, ssh: SshConnection): void {
   }
 }
 
-/** What the checks of the model need to know of the connection. @internal */
+/**
+ * What the checks of the model need to know of the connection.
+ *
+ * @internal
+ */
 export function managementOf(ssh: SshConnection): Management {
   const hostKey = ssh.hostKey === undefined || Token.isUnresolved(ssh.hostKey) ? undefined : ssh.hostKey;
   return { host: knownAddress(ssh.host), hostKeyPinned: ssh.hostKey !== undefined, hostKey };
