@@ -28,7 +28,7 @@ lock_holder_lives() {
 # Takes away the lock of a process that is gone. Only one run may do that at a time, or the
 # second would take away the lock that the first has just made.
 break_stale_lock() {
-  mkdir "$LOCK.break" 2>/dev/null || return 0
+  mkdir "$LOCK.break" 2>/dev/null || return 1
   if ! lock_holder_lives; then
     say "removing the lock of a run that was killed (${holder:-unknown})"
     rm -rf "$LOCK"
@@ -38,20 +38,24 @@ break_stale_lock() {
 
 take_lock() {
   waited=0
+  refused=0
   until mkdir "$LOCK" 2>/dev/null; do
-    if [ ! -w "${LOCK%/*}" ]; then
-      die 69 "refused, nothing was changed: cannot write ${LOCK%/*}: it is missing or read-only"
+    # Not there and yet not to be made: once, it may have gone in between; not many times.
+    if [ ! -d "$LOCK" ]; then
+      refused=$((refused + 1))
+      [ "$refused" -lt 20 ] || die 69 "refused, nothing was changed: cannot make the directory $LOCK: is ${LOCK%/*} missing or read-only?"
+      continue
     fi
+    refused=0
     # A lock without a name may be just made, not stale: look twice before breaking it.
     if lock_holder_lives; then
       [ "$waited" -ne 0 ] || say "waiting for another run (pid, start, owner: $holder)"
     elif [ "$waited" -ne 0 ] || [ -n "$holder" ]; then
-      break_stale_lock
+      break_stale_lock && continue
     fi
     if [ "$waited" -ge "$LOCK_WAIT" ]; then
       die 75 "busy, nothing was changed: another run holds $LOCK (pid, start, owner: ${holder:-unknown}). Wait for it and try again; if there is no such run, remove $LOCK and $LOCK.break"
     fi
-    [ -d "$LOCK" ] || continue
     waited=$((waited + 1))
     sleep 1
   done

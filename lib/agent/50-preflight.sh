@@ -24,7 +24,7 @@ check_root() {
 }
 
 check_requires() {
-  while read -r what path; do
+  while read -r _ what path; do
     case $what in
       systemd)
         if [ ! -d /run/systemd/system ] || ! command -v systemctl >/dev/null 2>&1; then
@@ -57,13 +57,18 @@ check_file() {
     complain "$directory is not a directory, so $3 cannot be written: move it away"
     return
   fi
-  [ -w "$directory" ] || complain "$directory cannot be written (read-only file system?), so $3 cannot be put there"
-  exists "$3" || return 0
   if [ -d "$3" ]; then
     complain "$3 is a directory: move it away"
     return
   fi
   cmp -s "$1/files/$2" "$3" && return 0
+  # Not `-w`: to some shells root may write everywhere, even into a read-only file system.
+  if mkdir "$directory/.source-routing-probe" 2>/dev/null; then
+    rmdir "$directory/.source-routing-probe"
+  else
+    complain "$directory cannot be written (read-only file system?), so $3 cannot be put there"
+  fi
+  exists "$3" || return 0
   # Different contents: are they ours?
   found=
   # shellcheck disable=SC2086  # a list of words

@@ -1,14 +1,16 @@
 # systemd units and up hooks.
 
-# Has a path that systemd reads been written or removed?
+# Has a path that systemd reads been written or removed since it last read them?
+reloaded=
 units_changed() {
-  case $changed_files in
+  case ${changed_files#"$reloaded"} in
     */systemd/*) return 0 ;;
   esac
   return 1
 }
 
 reload_units() {
+  reloaded=$changed_files
   systemctl daemon-reload 2>"$LOCK/error" && return 0
   first_line "$LOCK/error"
   problem="systemctl daemon-reload failed: ${first:-no reason given}"

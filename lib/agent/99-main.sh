@@ -18,7 +18,8 @@ finish() {
     rmdir "$home" "$STATE" 2>/dev/null || :
   fi
   drop_lock
-  [ -z "$bundle" ] || rm -f "$bundle"
+  # Nothing may be printed after the last line.
+  [ -z "$bundle" ] || rm -f "$bundle" 2>/dev/null || :
 }
 
 # shellcheck disable=SC2317  # called by trap
@@ -40,6 +41,9 @@ is_bundle() {
 }
 
 main() {
+  # A missing standard output would let the next file that is opened take its place.
+  { true 3>&1; } 2>/dev/null || exec >/dev/null
+  true 3>&2 || exec 2>/dev/null
   exec </dev/null
   [ $# -gt 0 ] || usage 'a command is missing'
   command=$1

@@ -16,6 +16,9 @@ BEGIN {
   for (i = 1; i <= 11; i += 2) PROTOCOL[pair[i]] = pair[i + 1]
   split("icmp 1 igmp 2 ipencap 4 tcp 6 udp 17 dccp 33 ipv6 41 gre 47 esp 50 ah 51 ipv6-icmp 58 vrrp 112 l2tp 115 sctp 132 udplite 136", pair, " ")
   for (i = 1; i <= 29; i += 2) IP_PROTOCOL[pair[i]] = pair[i + 1]
+  # Words of a rule whose value is taken as it is.
+  split("iif oif goto uidrange sport dport suppress_prefixlength suppress_ifgroup realms tun_id dscp flowlabel", pair, " ")
+  for (i = 1; i <= 12; i++) WITH_VALUE[pair[i]] = 1
   OURS = 77        # routing protocol of rules and routes that the agent makes
   BY_HOOK = 78     # of routes that an up hook makes, and of rules for the moment of a change
   ROUTES = 0
@@ -51,13 +54,16 @@ function read_kernel_rule(line,    n, i, w, t, v) {
       if (v != "default") rule_spec = rule_spec " " t " " v
     } else if (t == "lookup" || t == "table") rule_spec = rule_spec " lookup " named(TABLE, w[++i])
     else if (t == "proto" || t == "protocol") rule_protocol = named(PROTOCOL, w[++i])
-    else if (t == "iif" || t == "oif" || t == "goto" || t == "uidrange" || t == "sport" || t == "dport")
-      rule_spec = rule_spec " " t " " w[++i]
+    else if (t in WITH_VALUE) rule_spec = rule_spec " " t " " w[++i]
     else if (t ~ /^\[/) continue
     else if (t == "ipproto") {
       v = w[++i]
       sub(/^ipproto-/, "", v)
       rule_spec = rule_spec " ipproto " named(IP_PROTOCOL, v)
+    } else if (t == "tos" || t == "dsfield") {
+      v = tolower(w[++i])
+      sub(/^0x0+/, "0x", v)
+      rule_spec = rule_spec " tos " (v == "0x" ? "0x0" : v)
     } else if (t == "fwmark") {
       v = tolower(w[++i])
       sub(/\/0xffffffff$/, "", v)

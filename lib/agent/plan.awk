@@ -166,6 +166,7 @@ function plan_rules(    i, k) {
     } else continue
     STALE[++stale_rules] = i
     if (K_BY[i] == OURS) AT[k] = AT[k] " " i
+    else LEFT_OVER[k] = LEFT_OVER[k] " " i
   }
   # The kernel has them in this order within a family; two families were read one by one.
 }
@@ -177,16 +178,27 @@ function put_rule(k,    p, family, priority, spec, n, s, i) {
   report("+ " rule_text(family, priority, spec))
   n = split(AT[k], s, " ")
   for (i = 1; i <= n; i++) if (kernel_confuses(spec, K_SPEC[s[i]])) {
-    # Hold the place with a copy under another protocol until the old rule is gone.
+    # Hold the place with a copy under another protocol until the old rule is gone. One that
+    # a killed run has left would be in its way.
+    clear_left_over(k, family, priority, spec)
     if (!((k SUBSEP spec SUBSEP BY_HOOK) in HAS_RULE)) add(family, rule_line("add", priority, spec, BY_HOOK))
-    SWAP[k] = s[n]
+    SWAP[k] = 1
     return
   }
   add(family, rule_line("add", priority, spec, OURS))
 }
 
+function clear_left_over(k, family, priority, spec,    n, s, i) {
+  n = split(LEFT_OVER[k], s, " ")
+  for (i = 1; i <= n; i++) if (K_SPEC[s[i]] != spec) {
+    add(family, rule_line("del", priority, K_SPEC[s[i]], BY_HOOK))
+    CLEARED[s[i]] = 1
+  }
+}
+
 function drop_rule(i,    k, n, copy) {
   k = K_FAMILY[i] SUBSEP K_PRIORITY[i]
+  if (i in CLEARED) return
   if (K_BY[i] == BY_HOOK) {
     # As a copy that holds the place it goes with the swap below.
     if ((k in SWAP) && WANT_RULE[k] == K_SPEC[i]) return

@@ -14,12 +14,10 @@ export interface Flavour {
   readonly busybox?: boolean;
 }
 
-export const FLAVOURS: readonly Flavour[] = [
-  { name: 'dash, mawk', shell: 'dash', awk: 'mawk' },
-  { name: 'busybox', shell: 'busybox ash', awk: 'busybox awk', busybox: true },
-  { name: 'bash, gawk', shell: 'bash --posix', awk: 'gawk' },
-];
-export const [DASH] = FLAVOURS as readonly [Flavour, ...Flavour[]];
+export const DASH: Flavour = { name: 'dash and mawk', shell: 'dash', awk: 'mawk' };
+export const BASH: Flavour = { name: 'bash and gawk', shell: 'bash --posix', awk: 'gawk' };
+/** As on Alpine. */
+export const BUSYBOX: Flavour = { name: 'BusyBox', shell: 'busybox ash', awk: 'busybox awk', busybox: true };
 export const AWKS = ['mawk', 'busybox awk', 'gawk', 'original-awk'];
 
 const TOOLS = ['ip', 'unshare', 'nsenter', 'dash', 'bash', 'busybox', 'mawk', 'gawk', 'original-awk', 'shellcheck'];
@@ -122,7 +120,7 @@ export class Machine {
   }
 
   public write(path: string, text: string): void {
-    const [command, args] = this.inside('sh', '-c', 'cat >"$1" && chmod 755 "$1"', 'sh', path);
+    const [command, args] = this.inside('sh', '-c', 'rm -f "$1" && cat >"$1" && chmod 755 "$1"', 'sh', path);
     execFileSync(command, args, { input: text });
   }
 
@@ -158,13 +156,18 @@ export class Machine {
   public picture(): string {
     return this.must(`
       for f in 4 6; do ip -N -$f rule show; ip -N -o -$f route show table all; done
-      find /etc /usr/local /var/lib /run ! -type d -printf '%p %m %s %T@ %l\n' | sort
+      find /etc /usr/local /var/lib /run ! -type d -printf '%p %m %Ts %l\n' | sort
+      find /etc /usr/local /var/lib /run -type f -exec md5sum {} + | sort
       find /etc /usr/local /var/lib /run -type d -printf '%p %m\n' | sort`);
   }
 
   /** What `ip monitor` sees of rules and routes while the action runs. */
   public monitored(action: () => void): string[] {
-    const [command, args] = this.inside('sh', '-c', 'ip -N -o monitor rule route >/mnt/monitor 2>/dev/null </dev/null & echo $! >/mnt/monitor.pid; sleep 0.15');
+    const [command, args] = this.inside(
+      'sh',
+      '-c',
+      'ip -N -o monitor rule route >/mnt/monitor 2>/dev/null </dev/null & echo $! >/mnt/monitor.pid; sleep 0.15',
+    );
     execFileSync(command, args);
     action();
     // A last change of our own shows that everything before it has been seen.
@@ -200,6 +203,19 @@ esac
 `,
     );
     this.sh('rm -f /mnt/fired /mnt/seen');
+  }
+
+  /** Kills the run when it moves a file of that name into its place, once. */
+  public killAtMove(name: string): void {
+    this.write(
+      '/mnt/bin/mv',
+      `#!/bin/sh
+case "$*" in
+  */${name}) rm /mnt/bin/mv; read -r pid rest </run/source-routing.lock/holder; kill -9 "$pid"; exit 1 ;;
+esac
+exec /bin/mv "$@"
+`,
+    );
   }
 
   /** Did what atLine prepared happen? Undoes it if not. */
@@ -245,13 +261,14 @@ function setup(flavour: Flavour, ready: string): string {
 mount --make-rprivate /
 mount -t tmpfs tmpfs /mnt
 mkdir /mnt/bin /mnt/etc
-cp -a /etc/alternatives /etc/iproute2 /etc/ld.so.cache /mnt/etc
+cp -a /etc/iproute2 /etc/ld.so.cache /mnt/etc
 mount --bind /mnt/etc /etc
 for d in /usr/local /var/lib /run; do mount -t tmpfs -o mode=755 tmpfs $d; done
 printf '#!/bin/sh\\nexec ${flavour.awk} "$@"\\n' >/mnt/bin/awk
 chmod 755 /mnt/bin/awk
 ${links.join('\n')}
 ip link set lo up
+echo 1 >/proc/sys/net/ipv6/conf/default/addr_gen_mode
 for n in 0 1; do ip link add eth$n type bridge; ip link set eth$n up; done
 ip addr add 192.168.178.2/24 dev eth0
 ip addr add 192.168.1.100/24 dev eth1
@@ -260,6 +277,8 @@ ip route add default via 192.168.178.1
 echo 1 >/proc/sys/net/ipv4/ip_forward
 echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
 : >${ready}
+# Whatever a test does, the files of this box are safe.
+mount -o remount,bind,ro /
 exec sleep 900
 `;
 }

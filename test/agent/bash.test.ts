@@ -1,0 +1,4 @@
+import { BASH } from './machine';
+import { agentSuite } from './suite';
+
+agentSuite(BASH);

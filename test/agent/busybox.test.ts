@@ -1,0 +1,4 @@
+import { BUSYBOX } from './machine';
+import { agentSuite } from './suite';
+
+agentSuite(BUSYBOX);

@@ -1,0 +1,4 @@
+import { DASH } from './machine';
+import { agentSuite } from './suite';
+
+agentSuite(DASH);

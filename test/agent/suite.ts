@@ -1,0 +1,919 @@
+import { Machine, bundle, describeOnMachine, lines, testProgram } from './machine';
+import type { Flavour, Outcome } from './machine';
+
+/** The how-to, as the library declares it. */
+const HOW_TO = [
+  'table 200 vpn',
+  'rule 4 10009 to 10.10.10.0/24 lookup 254',
+  'rule 4 10010 from 10.10.10.0/24 lookup 200',
+  'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254',
+  'rule 6 10010 from fd00:4242:4242:4242::/64 lookup 200',
+  'route 4 200 default 0 via 192.168.1.1 dev eth1',
+  'route 4 200 default 4278198272 type unreachable',
+  'route 6 200 default 1024 via fd00:1010::1 dev eth1',
+  'route 6 200 default 4278198272 type unreachable',
+  'file 0644 /etc/iproute2/rt_tables.d/source-routing-vpn1.conf 1',
+  '|200 vpn',
+];
+
+const HAND_MADE = 'ip rule add from 10.10.10.0/24 lookup 200 pref 10010';
+
+/** What a user relies on. One file per flavour calls it, so that they run side by side. */
+export function agentSuite(flavour: Flavour): void {
+  describeOnMachine(`the agent under ${flavour.name}`, () => {
+    let machine: Machine;
+    beforeEach(() => {
+      machine = new Machine(flavour);
+    });
+    afterEach(() => {
+      machine.close();
+    });
+
+    test('makes the machine as the how-to wants it, and says so', () => {
+      const done = machine.apply(HOW_TO);
+      expect(done.last).toBe('source-routing: done: generation g1 of vpn1 is in force (4 rules, 4 routes)');
+      succeeds(done);
+      expect(machine.rules(4)).toEqual([
+        '10009:\tfrom all to 10.10.10.0/24 lookup 254 proto 77',
+        '10010:\tfrom 10.10.10.0/24 lookup 200 proto 77',
+      ]);
+      expect(machine.rules(6)).toEqual([
+        '10009:\tfrom all to fd00:4242:4242:4242::/64 lookup 254 proto 77',
+        '10010:\tfrom fd00:4242:4242:4242::/64 lookup 200 proto 77',
+      ]);
+      expect(machine.routes('vpn', 4)).toEqual([
+        'default via 192.168.1.1 dev eth1 proto 77',
+        '7 default proto 77 metric 4278198272',
+      ]);
+      expect(machine.routes('vpn', 6)).toEqual([
+        'default via fd00:1010::1 dev eth1 proto 77 metric 1024 pref medium',
+        '7 default dev lo proto 77 metric 4278198272 pref medium',
+      ]);
+      expect(machine.must('ip route get 1.1.1.1 from 10.10.10.2 iif eth0 2>&1 || :')).toContain('via 192.168.1.1');
+      succeeds(machine.verify());
+      expect(lines(machine.must('cd /var/lib/source-routing && find . -printf "%p %m\n" | sort'))).toEqual([
+        '. 700',
+        './vpn1 700',
+        './vpn1/agent 700',
+        './vpn1/current 600',
+        './vpn1/g1 700',
+        './vpn1/g1/files 700',
+        './vpn1/g1/files/1 600',
+        './vpn1/g1/manifest 600',
+        './vpn1/g1/state 600',
+      ]);
+      expect(machine.must('stat -c %a /etc/iproute2/rt_tables.d/source-routing-vpn1.conf')).toBe('644\n');
+      // The bundle and the lock are gone.
+      expect(machine.sh('ls /mnt/bundle /run/source-routing.lock').code).not.toBe(0);
+    });
+
+    test('touches nothing the second time', () => {
+      machine.apply(HOW_TO);
+      const seen = machine.monitored(() => {
+        const again = machine.apply(HOW_TO, { generation: 'g2' });
+        expect(again.last).toBe(
+          'source-routing: done: nothing to do, generation g2 of vpn1 is in force (4 rules, 4 routes)',
+        );
+      });
+      expect(seen).toEqual([]);
+      expect(machine.must('cat /var/lib/source-routing/vpn1/current')).toBe('g2\n');
+      expect(machine.sh('ls /var/lib/source-routing/vpn1').out).toBe('agent\ncurrent\ng2\n');
+    });
+
+    // What the library says, and what `ip rule` prints for it.
+    const selectors: Array<[string, string]> = [
+      ['not from 10.1.0.0/24 lookup 200', 'not from 10.1.0.0/24 lookup 200'],
+      ['from 10.1.0.1/32 lookup 200', 'from 10.1.0.1 lookup 200'],
+      ['from 0.0.0.0/0 lookup 200', 'from all lookup 200'],
+      ['to 10.2.0.0/16 lookup 254', 'from all to 10.2.0.0/16 lookup 254'],
+      ['tos 0x10 lookup 200', 'from all tos 0x10 lookup 200'],
+      ['fwmark 0x1 lookup 200', 'from all fwmark 0x1 lookup 200'],
+      ['fwmark 0xCA6C/0xffffffff lookup 200', 'from all fwmark 0xca6c lookup 200'],
+      ['fwmark 0x0001/0x00ff lookup 200', 'from all fwmark 0x1/0xff lookup 200'],
+      ['iif wg9 lookup 200', 'from all iif wg9 [detached] lookup 200'],
+      ['iif eth0 oif eth1 lookup 200', 'from all iif eth0 oif eth1 lookup 200'],
+      ['uidrange 1000-2000 lookup 200', 'from all uidrange 1000-2000 lookup 200'],
+      ['ipproto 6 sport 80 dport 90-100 lookup 200', 'from all ipproto ipproto-6 sport 80 dport 90-100 lookup 200'],
+      ['ipproto 17 dport 53-53 lookup 200', 'from all ipproto ipproto-17 dport 53 lookup 200'],
+      ['from 10.1.0.0/24 goto 30000', 'from 10.1.0.0/24 goto 30000 [unresolved]'],
+      ['from 10.3.0.0/24 blackhole', 'from 10.3.0.0/24 6'],
+      ['from 10.4.0.0/24 unreachable', 'from 10.4.0.0/24 7'],
+      ['from 10.5.0.0/24 prohibit', 'from 10.5.0.0/24 8'],
+      ['lookup 254 suppress_prefixlength 0', 'from all lookup 254 suppress_prefixlength 0'],
+      ['lookup 254 suppress_ifgroup 3', 'from all lookup 254 suppress_ifgroup 3'],
+      ['lookup 4000000000', 'from all lookup 4000000000'],
+      [
+        'not from 10.6.0.0/24 to 10.7.0.0/24 tos 0x8 fwmark 0x2/0xf iif eth0 uidrange 0-5 ipproto 17 sport 1-2 dport 3 lookup 200 suppress_prefixlength 8',
+        'not from 10.6.0.0/24 to 10.7.0.0/24 tos 0x08 fwmark 0x2/0xf iif eth0 uidrange 0-5 ipproto ipproto-17 sport 1-2 dport 3 lookup 200 suppress_prefixlength 8',
+      ],
+    ];
+    const v6 = (text: string): string =>
+      text
+        .replace(/10\.(\d)\.0\.(\d)/g, 'fd00:$1::$2')
+        .replace('0.0.0.0/0', '::/0')
+        .replace(/\/(24|16)\b/g, '/64')
+        .replace('/32', '/128');
+
+    test('every selector and action comes back from the kernel as it was declared', () => {
+      const data = ['table 200 vpn', 'table 4000000000 -'];
+      selectors.forEach(([declared], i) => {
+        data.push(`rule 4 ${1000 + i} ${declared}`, `rule 6 ${1000 + i} ${v6(declared)}`);
+      });
+      const done = machine.apply(data);
+      succeeds(done);
+      const printed = (text: string): string => text.replace('tos 0x08', '(tos 0x08|tos 0x8)');
+      for (const family of [4, 6] as const) {
+        const has = machine.rules(family);
+        expect(has).toHaveLength(selectors.length);
+        selectors.forEach(([, expected], i) => {
+          const text = printed(family === 4 ? expected : v6(expected).replace(/::0\//g, '::/')).replace(
+            /[[\]]/g,
+            '\\$&',
+          );
+          expect(has[i]).toMatch(new RegExp(`^${1000 + i}:\t${text} proto 77$`));
+        });
+      }
+      expect(machine.verify().out).toContain('agree');
+      const seen = machine.monitored(() => {
+        expect(machine.apply(data, { generation: 'g2' }).out).toContain('nothing to do');
+      });
+      expect(seen).toEqual([]);
+      succeeds(machine.agent('remove'));
+      expect([...machine.rules(4), ...machine.rules(6)]).toEqual([]);
+    });
+
+    test('every attribute of a route comes back from the kernel as it was declared', () => {
+      const routes: Array<[string, string]> = [
+        ['4 200 10.1.0.0/16 0 via 192.168.1.1 dev eth1', '10.1.0.0/16 via 192.168.1.1 dev eth1 proto 77'],
+        ['4 200 10.2.0.0/16 0 via 192.168.1.1', '10.2.0.0/16 via 192.168.1.1 dev eth1 proto 77'],
+        ['4 200 10.3.0.0/16 50 dev eth1', '10.3.0.0/16 dev eth1 proto 77 scope 253 metric 50'],
+        ['4 200 10.4.0.1/32 0 dev eth1 scope 253', '10.4.0.1 dev eth1 proto 77 scope 253'],
+        ['4 200 10.5.0.0/16 0 via 172.16.9.9 dev eth1 onlink', '10.5.0.0/16 via 172.16.9.9 dev eth1 proto 77 onlink'],
+        [
+          '4 200 10.6.0.0/16 0 via 192.168.1.1 dev eth1 src 192.168.1.100 mtu 1400 advmss 1300',
+          '10.6.0.0/16 via 192.168.1.1 dev eth1 proto 77 src 192.168.1.100 mtu 1400 advmss 1300',
+        ],
+        ['4 200 10.7.0.0/16 0 type blackhole', '6 10.7.0.0/16 proto 77'],
+        ['4 200 10.8.0.0/16 0 type prohibit', '8 10.8.0.0/16 proto 77'],
+        ['4 200 10.9.0.0/16 0 type throw', '9 10.9.0.0/16 proto 77'],
+        ['4 200 0.0.0.0/0 4278198272 type unreachable', '7 default proto 77 metric 4278198272'],
+        [
+          '4 200 10.11.0.0/16 0 nexthop via 192.168.1.1 dev eth1 weight 2 nexthop via 192.168.178.1 weight 3',
+          '10.11.0.0/16 proto 77 \\\tnexthop via 192.168.1.1 dev eth1 weight 2 \\\tnexthop via 192.168.178.1 dev eth0 weight 3',
+        ],
+        [
+          '4 200 10.12.0.0/16 0 nexthop via 192.168.1.7 dev eth1 weight 5',
+          '10.12.0.0/16 via 192.168.1.7 dev eth1 proto 77',
+        ],
+        [
+          '6 200 fd01::/64 1024 via fd00:1010::1 dev eth1',
+          'fd01::/64 via fd00:1010::1 dev eth1 proto 77 metric 1024 pref medium',
+        ],
+        ['6 200 fd02::/64 0 via fd00:1010::1', 'fd02::/64 via fd00:1010::1 dev eth1 proto 77 metric 1024 pref medium'],
+        ['6 200 FD03:0:0::1/128 50 dev eth1', 'fd03::1 dev eth1 proto 77 metric 50 pref medium'],
+        [
+          '6 200 fd04::/64 1024 via fe80::1 dev eth1 src fd00:1010::100 mtu 1400 advmss 1300 onlink',
+          'fd04::/64 via fe80::1 dev eth1 proto 77 src fd00:1010::100 metric 1024 onlink mtu 1400 advmss 1300 pref medium',
+        ],
+        ['6 200 ::/0 4278198272 type unreachable', '7 default dev lo proto 77 metric 4278198272 pref medium'],
+        ['6 200 fd05::/64 1024 type blackhole', '6 fd05::/64 dev lo proto 77 metric 1024 pref medium'],
+        ['6 200 fd06::/64 1024 type throw', '9 fd06::/64 dev lo proto 77 metric 1024 pref medium'],
+        [
+          '6 200 fd07::/64 1024 nexthop via fd00:1010::2 dev eth1 weight 2 nexthop via fd00:1010::3 dev eth1 weight 3',
+          'fd07::/64 proto 77 metric 1024 pref medium\\\tnexthop via fd00:1010::2 dev eth1 weight 2 \\\tnexthop via fd00:1010::3 dev eth1 weight 3',
+        ],
+        ['4 254 10.10.10.0/24 0 via 192.168.178.9 dev eth0', '10.10.10.0/24 via 192.168.178.9 dev eth0 proto 77'],
+      ];
+      const data = ['table 200 vpn', ...routes.map(([declared]) => `route ${declared}`)];
+      succeeds(machine.apply(data));
+      const has = [...machine.routes(200, 4), ...machine.routes(200, 6), ...machine.routes(254, 4)];
+      for (const [, expected] of routes) {
+        expect(has).toContain(expected);
+      }
+      expect(machine.verify().out).toContain('agree');
+      const seen = machine.monitored(() => {
+        expect(machine.apply(data, { generation: 'g2' }).out).toContain('nothing to do');
+      });
+      expect(seen).toEqual([]);
+      succeeds(machine.agent('remove'));
+      expect([...machine.routes(200, 4), ...machine.routes(200, 6)]).toEqual([]);
+      expect(machine.routes(254, 4).join()).not.toContain('proto 77');
+    });
+
+    test('changes only what differs', () => {
+      machine.apply(HOW_TO);
+      const changed = HOW_TO.map((line) =>
+        line.replace('rule 4 10010 from 10.10.10.0/24', 'rule 4 10010 from 10.10.0.0/16'),
+      );
+      const seen = machine.monitored(() => {
+        succeeds(machine.apply(changed, { generation: 'g2' }));
+      });
+      expect(seen).toEqual([
+        expect.stringContaining('10010:\tfrom 10.10.0.0/16'),
+        expect.stringMatching(/^Deleted 10010:\tfrom 10\.10\.10\.0\/24/),
+      ]);
+      const gateway = changed.map((line) => line.replace('default 0 via 192.168.1.1', 'default 0 via 192.168.1.2'));
+      const seenNext = machine.monitored(() => {
+        succeeds(machine.apply(gateway, { generation: 'g3' }));
+      });
+      expect(seenNext).toEqual([expect.stringContaining('default via 192.168.1.2')]);
+    });
+
+    // The kernel takes some different rules for one: these changes need a detour.
+    test.each([
+      ['from 10.10.10.0/24 lookup 200', 'not from 10.10.10.0/24 lookup 200'],
+      ['not from 10.10.10.0/24 lookup 200', 'from 10.10.10.0/24 lookup 200'],
+      ['from 10.10.10.0/24 lookup 200', 'lookup 200'],
+      ['from 10.10.10.0/24 to 10.1.0.0/16 lookup 200', 'to 10.1.0.0/16 lookup 200'],
+      ['lookup 200', 'from 10.10.10.0/24 lookup 200'],
+      ['from 10.10.10.0/24 goto 20000', 'from 10.10.10.0/24 goto 20001'],
+      ['from 10.10.10.0/24 lookup 200', 'from 10.10.10.0/24 blackhole'],
+      ['lookup 200 suppress_prefixlength 0', 'lookup 200'],
+    ])('is never without a rule when "%s" becomes "%s"', (before, after) => {
+      machine.apply(['table 200 -', `rule 4 500 ${before}`]);
+      const seen = machine.monitored(() => {
+        const done = machine.apply(['table 200 -', `rule 4 500 ${after}`], { generation: 'g2' });
+        succeeds(done);
+      });
+      let rules = 1;
+      for (const event of seen) {
+        rules += event.startsWith('Deleted') ? -1 : 1;
+        expect(rules).toBeGreaterThan(0);
+      }
+      expect(rules).toBe(1);
+      succeeds(machine.verify());
+    });
+
+    test('adds before it takes away, closed before open, in the order of priority', () => {
+      const seen = machine.monitored(() => {
+        machine.apply(HOW_TO);
+      });
+      const at = (text: string): number => seen.findIndex((line) => line.includes(text));
+      expect(seen.every((line) => !line.startsWith('Deleted'))).toBe(true);
+      expect(at('7 default table 200')).toBe(0);
+      expect(at('default via 192.168.1.1')).toBeLessThan(at('10009:\tfrom all to 10.10'));
+      expect(at('10009:\tfrom all to 10.10')).toBeLessThan(at('10010:\tfrom 10.10'));
+      const away = machine.monitored(() => {
+        machine.agent('remove');
+      });
+      const gone = (text: string): number => away.findIndex((line) => line.includes(text));
+      expect(gone('10010:\tfrom 10.10')).toBeLessThan(gone('10009:\tfrom all to 10.10'));
+      expect(gone('10009:\tfrom all to 10.10')).toBeLessThan(gone('default via 192.168.1.1'));
+      expect(gone('default via 192.168.1.1')).toBeLessThan(gone('7 default table 200'));
+    });
+
+    describe('refuses, and leaves everything as it is,', () => {
+      const refusals: Array<[string, string, string[], RegExp]> = [
+        [
+          'a foreign rule at our priority',
+          HAND_MADE,
+          HOW_TO,
+          /someone else has an IPv4 rule at priority 10010: "10010: from 10\.10\.10\.0\/24 lookup 200" \(no proto.*ip -4 rule del pref 10010 from 10\.10\.10\.0\/24 lookup 200$/,
+        ],
+        [
+          'a rule of a network manager',
+          `${HAND_MADE} proto static`,
+          HOW_TO,
+          /\(proto 4\).*rule del pref 10010 from 10\.10\.10\.0\/24 lookup 200 proto 4$/,
+        ],
+        [
+          'another rule under our protocol',
+          'ip rule add from 10.9.0.0/16 lookup 200 pref 10010 proto 77',
+          HOW_TO,
+          /IPv4 rule at priority 10010/,
+        ],
+        [
+          'a foreign route in our place',
+          'ip route add default via 192.168.1.7 table 200',
+          HOW_TO,
+          /a route where ours goes, IPv4 table 200: "default via 192\.168\.1\.7.*ip -4 route del default table 200 metric 0$/,
+        ],
+        [
+          'a foreign IPv6 route in our place',
+          'ip -6 route add default via fd00:1010::7 table 200',
+          HOW_TO,
+          /a route where ours goes, IPv6 table 200/,
+        ],
+        [
+          'a device that is not there',
+          'ip link del eth1',
+          HOW_TO,
+          /device eth1 does not exist \(needed by the IPv4 route to default in table 200\)/,
+        ],
+        ['a device that is down', 'ip link set eth1 down', HOW_TO, /device eth1 is down.*ip link set eth1 up/],
+        [
+          'a table id that has another name',
+          'echo "200 other" >>/etc/iproute2/rt_tables',
+          HOW_TO,
+          /table id 200 is already named other in \/etc\/iproute2\/rt_tables/,
+        ],
+        [
+          'a hexadecimal table id',
+          'echo "0xc8 other" >/etc/iproute2/rt_tables.d/x.conf',
+          HOW_TO,
+          /already named other in \/etc\/iproute2\/rt_tables\.d\/x\.conf/,
+        ],
+        [
+          'a table name of another id',
+          'echo "201 vpn # x" >>/etc/iproute2/rt_tables',
+          HOW_TO,
+          /the table name vpn is already used for table 201/,
+        ],
+        [
+          'a file that is not ours',
+          'echo "1 a" >/etc/iproute2/rt_tables.d/source-routing-vpn1.conf',
+          HOW_TO,
+          /rt_tables\.d\/source-routing-vpn1\.conf exists and was not put there/,
+        ],
+        [
+          'a hook that is not ours',
+          'mkdir -p /etc/openvpn; echo x >/etc/openvpn/up',
+          [...HOW_TO, 'file 0755 /etc/openvpn/up 1', '|#!/bin/sh', 'hook openvpn /etc/openvpn/up 200'],
+          /\/etc\/openvpn\/up is already the up hook of someone else/,
+        ],
+        [
+          'a directory in the place of a file',
+          'mkdir /etc/x',
+          [...HOW_TO, 'file 0644 /etc/x 0'],
+          /\/etc\/x is a directory/,
+        ],
+        [
+          'a file in the place of a directory',
+          'echo >/etc/x',
+          [...HOW_TO, 'file 0644 /etc/x/y 0'],
+          /\/etc\/x is not a directory/,
+        ],
+        [
+          'a read-only directory',
+          'mount -o remount,ro /usr/local',
+          [...HOW_TO, 'file 0755 /usr/local/x 0'],
+          /\/usr\/local cannot be written/,
+        ],
+        ['no systemd', '', [...HOW_TO, 'requires systemd'], /systemd does not run this machine/],
+        [
+          'a missing directory',
+          '',
+          [...HOW_TO, 'requires directory /etc/sysconfig/network-scripts'],
+          /directory \/etc\/sysconfig\/network-scripts does not exist/,
+        ],
+        [
+          'the ip of BusyBox',
+          'printf "#!/bin/sh\nexec busybox ip \\"\\$@\\"\n" >/mnt/bin/ip; chmod 755 /mnt/bin/ip',
+          HOW_TO,
+          /not that of iproute2/,
+        ],
+        [
+          'an iproute2 that is too old',
+          'printf "#!/bin/sh\n[ \\"\\$1\\" != -N ] || exit 255\nexec /usr/sbin/ip \\"\\$@\\"\n" >/mnt/bin/ip; chmod 755 /mnt/bin/ip',
+          HOW_TO,
+          /too old.*5\.2/,
+        ],
+      ];
+      test.each(refusals)('%s', (_, prepare, data, expected) => {
+        machine.must(prepare || ':');
+        const before = machine.picture();
+        const done = machine.apply(data);
+        expect(done.last).toMatch(/^source-routing: refused, nothing was changed: /);
+        expect(done.last).toMatch(expected);
+        expect(done.code).toBe(69);
+        expect(machine.picture()).toBe(before);
+        expect(machine.sh('ls /mnt/bundle').code).not.toBe(0);
+      });
+
+      test('and what it prints as the mend works', () => {
+        machine.must('ip rule add not from 10.10.10.0/24 fwmark 1 iif eth0 lookup 200 pref 10010');
+        const mend = /remove it: (.*)$/.exec(machine.apply(HOW_TO).last)?.[1];
+        machine.must(String(mend));
+        succeeds(machine.apply(HOW_TO));
+      });
+
+      test('and names all problems at once', () => {
+        machine.must(`${HAND_MADE}; ip link set eth1 down; echo "200 other" >>/etc/iproute2/rt_tables`);
+        const done = machine.apply(HOW_TO);
+        expect(done.out).toContain('priority 10010');
+        expect(done.out).toContain('device eth1 is down');
+        expect(done.out).toContain('already named other');
+        expect(done.last).toBe(
+          'source-routing: refused, nothing was changed: 3 problems, named above; mend them and apply again',
+        );
+      });
+    });
+
+    test('warns of what makes the packets go astray', () => {
+      machine.must(`cd /proc/sys/net/ipv4; echo 0 >ip_forward; echo 1 >conf/eth1/rp_filter; echo 0 >conf/all/src_valid_mark
+        echo 1 >conf/eth1/ignore_routes_with_linkdown; echo 0 >../ipv6/conf/all/forwarding`);
+      const done = machine.apply([...HOW_TO, 'rule 4 10011 fwmark 0x1 lookup 200']);
+      succeeds(done);
+      expect(done.out).toMatch(/note: net\.ipv4\.ip_forward is 0/);
+      expect(done.out).toMatch(/note: net\.ipv6\.conf\.all\.forwarding is 0/);
+      expect(done.out).toMatch(/note: rules use fwmark, but rp_filter is 1 and src_valid_mark is 0 for eth1/);
+      expect(done.out).toMatch(/note: ignore_routes_with_linkdown is 1 for eth1/);
+    });
+
+    describe('puts everything back', () => {
+      const NEXT = [
+        'table 201 other',
+        'table 200 vpn',
+        'rule 4 10009 to 10.10.10.0/24 lookup 254',
+        'rule 4 10010 not from 10.10.10.0/24 lookup 200',
+        'rule 4 10020 from 10.20.0.0/16 lookup 201',
+        'rule 6 10010 from fd00:4242::/64 lookup 200',
+        'route 4 200 default 0 via 192.168.1.2 dev eth1 mtu 1400',
+        'route 4 201 default 0 via 192.168.178.1 dev eth0',
+        'route 6 200 default 4278198272 type unreachable',
+        'file 0644 /etc/iproute2/rt_tables.d/source-routing-vpn1.conf 2',
+        '|200 vpn',
+        '|201 other',
+        'file 0755 /usr/local/new/sub/x 1',
+        '|x',
+      ];
+
+      test.each(['fail', 'skip', 'term'] as const)('when the kernel refuses any one line (%s)', (instead) => {
+        machine.apply([...HOW_TO, 'file 0600 /etc/old/x 1', '|old']);
+        // Drift: what is put back is what was there, not what should have been.
+        machine.must('ip rule del pref 10009; ip route replace default via 192.168.1.3 table 200 proto static');
+        const before = machine.picture();
+        let n = 0;
+        for (;;) {
+          machine.atLine(++n, instead);
+          const done = machine.apply(NEXT, { generation: `g${n + 1}` });
+          if (!machine.fired()) {
+            succeeds(done);
+            break;
+          }
+          expect(done.last).toMatch(/FAILED, and everything was put back as it was: /);
+          expect(done.last).toMatch(
+            {
+              fail: /the kernel refused IPv[46] "r.*": Injected failure/,
+              skip: /did not keep|the kernel refused/,
+              term: /stopped by signal TERM/,
+            }[instead],
+          );
+          expect(done.code).toBe(70);
+          expect(machine.picture()).toBe(before);
+        }
+        expect(n).toBeGreaterThan(12);
+        succeeds(machine.verify());
+      });
+
+      test('when the very first apply fails', () => {
+        const before = machine.picture();
+        machine.atLine(5, 'fail');
+        expect(machine.apply(HOW_TO).code).toBe(70);
+        expect(machine.fired()).toBe(true);
+        expect(machine.picture()).toBe(before);
+      });
+
+      test('when the gateway is not on the network of its device', () => {
+        const before = machine.picture();
+        const done = machine.apply(HOW_TO.map((line) => line.replace('192.168.1.1', '192.168.9.1')));
+        expect(done.last).toMatch(
+          /"route add default table 200 metric 0 proto 77 via 192\.168\.9\.1 dev eth1": Nexthop has invalid gateway \(is the gateway inside a subnet/,
+        );
+        expect(done.code).toBe(70);
+        expect(machine.picture()).toBe(before);
+      });
+
+      test.each(['enable', 'daemon-reload', 'restart'])('when systemctl %s fails', (verb) => {
+        const unit = ['requires systemd', 'file 0644 /etc/systemd/system/x.service 1', '|[Unit]', 'unit x.service'];
+        machine.fakeSystemd([verb]);
+        machine.must('mkdir -p /etc/systemd/system');
+        const before = machine.picture();
+        const done = machine.apply([...HOW_TO, ...unit]);
+        expect(done.last).toMatch(new RegExp(`systemctl ${verb}.* failed: Failed to ${verb}: injected`));
+        // The daemon-reload of the way back fails, too, where it is broken for good.
+        expect(done.code).toBe(verb === 'daemon-reload' ? 71 : 70);
+        expect(machine.sh('ls /mnt/enabled.*').code).not.toBe(0);
+        if (verb !== 'daemon-reload') {
+          expect(machine.picture()).toBe(before);
+        }
+        machine.fakeSystemd();
+        succeeds(machine.apply([...HOW_TO, ...unit], { generation: 'g2' }));
+      });
+
+      test('when a file cannot be written', () => {
+        machine.apply(HOW_TO);
+        const before = machine.picture();
+        machine.write('/mnt/bin/mv', '#!/bin/sh\ncase "$*" in */sub/x) exit 1 ;; esac\nexec /bin/mv "$@"\n');
+        const done = machine.apply(NEXT, { generation: 'g2' });
+        expect(done.last).toMatch(/put back as it was: cannot write \/usr\/local\/new\/sub\/x/);
+        expect(machine.picture()).toBe(before);
+      });
+
+      test('when the last step fails', () => {
+        machine.apply(HOW_TO);
+        const before = machine.picture();
+        machine.write('/mnt/bin/mv', '#!/bin/sh\ncase "$*" in */current) exit 1 ;; esac\nexec /bin/mv "$@"\n');
+        expect(machine.apply(NEXT, { generation: 'g2' }).last).toMatch(/put back as it was: cannot write .*current/);
+        expect(machine.picture()).toBe(before);
+      });
+
+      test('and names what it could not put back', () => {
+        machine.apply(HOW_TO);
+        machine.write(
+          '/mnt/bin/mv',
+          '#!/bin/sh\ncase "$*" in */current) ip link del eth1; exit 1 ;; esac\nexec /bin/mv "$@"\n',
+        );
+        const done = machine.apply(NEXT, { generation: 'g2' });
+        expect(done.last).toMatch(
+          /FAILED, and not everything could be put back \(kernel: \+ IPv6 route in table 200: default metric 1024 via fd00:1010::1 dev eth1.*source-routing diff vpn1/,
+        );
+        expect(done.code).toBe(71);
+        machine.must(
+          'rm /mnt/bin/mv; ip link add eth1 type bridge; ip link set eth1 up; ip addr add 192.168.1.100/24 dev eth1; ip -6 addr add fd00:1010::100/64 dev eth1 nodad',
+        );
+        succeeds(machine.apply(HOW_TO, { generation: 'g3' }));
+        succeeds(machine.agent('remove'));
+      });
+
+      test('after kill -9 at any line, the next apply knows everything', () => {
+        const pristine = machine.picture();
+        for (let n = 1; ; n++) {
+          machine.apply(HOW_TO);
+          machine.atLine(n, 'kill');
+          const killed = machine.apply(NEXT, { generation: 'g2' });
+          if (!machine.fired()) {
+            succeeds(killed);
+            expect(n).toBeGreaterThan(12);
+            break;
+          }
+          expect(killed.code).toBe(137);
+          expect(machine.verify().last).toMatch(/a run was killed: apply again/);
+          // Three ways on: the same again, back to the old, or away with it all.
+          const [data, generation] = n % 2 ? [NEXT, 'g2'] : [HOW_TO, 'g3'];
+          if (n % 3) {
+            succeeds(machine.apply(data, { generation }));
+            succeeds(machine.verify());
+          }
+          succeeds(machine.agent('remove'));
+          expect(machine.picture()).toBe(pristine);
+        }
+      });
+
+      test.each(['pending', 'current', 'agent', 'x'])('after kill -9 while %s is written, too', (file) => {
+        const pristine = machine.picture();
+        // The agent is only written when it is not there already.
+        for (const first of file === 'agent' ? [true] : [true, false]) {
+          if (!first) {
+            machine.apply(HOW_TO);
+          }
+          machine.killAtMove(file);
+          expect(machine.apply(NEXT, { generation: 'g2' }).code).toBe(137);
+          succeeds(machine.apply(NEXT, { generation: 'g2' }));
+          succeeds(machine.verify());
+          succeeds(machine.agent('remove'));
+          expect(machine.picture()).toBe(pristine);
+        }
+      });
+
+      test('after kill -9 of the first apply, remove leaves nothing', () => {
+        const pristine = machine.picture();
+        machine.atLine(7, 'kill');
+        expect(machine.apply(NEXT).code).toBe(137);
+        expect(machine.rules()).not.toEqual([]);
+        succeeds(machine.agent('remove'));
+        expect(machine.picture()).toBe(pristine);
+      });
+    });
+
+    test('remove puts everything back, and can be repeated', () => {
+      machine.fakeSystemd();
+      machine.must('mkdir -p /etc/systemd/system; rm -rf /etc/iproute2/rt_tables.d /usr/local/*');
+      const pristine = machine.picture();
+      machine.apply([
+        ...HOW_TO,
+        'file 0755 /usr/local/sbin/source-routing 1 shared',
+        '|#!/bin/sh',
+        'file 0644 /etc/systemd/system/x.service 1',
+        '|[Unit]',
+        'unit x.service',
+      ]);
+      machine.systemctlLog();
+      machine.must('cp /var/lib/source-routing/vpn1/agent /mnt/agent');
+      // What others have beside ours stays.
+      machine.must('ip rule add pref 9000 from 10.9.0.0/16 lookup 201');
+      const done = machine.agent('remove');
+      expect(done.last).toBe('source-routing: done: everything of vpn1 was removed');
+      expect(machine.systemctlLog()).toEqual(['disable --now x.service', 'daemon-reload']);
+      expect(machine.rules()).toEqual(['9000:\tfrom 10.9.0.0/16 lookup 201']);
+      machine.must('ip rule del pref 9000');
+      expect(machine.picture()).toBe(pristine);
+      const again = machine.sh(`${flavour.shell} /mnt/agent remove --owner vpn1`);
+      expect(again).toMatchObject({ code: 0, last: 'source-routing: done: there is nothing of vpn1 on this machine' });
+      expect(machine.picture()).toBe(pristine);
+    });
+
+    test('two owners share a machine and not a thing of each other', () => {
+      const shared = ['file 0755 /usr/local/sbin/source-routing 1 shared', '|#!/bin/sh'];
+      const other = (text: string[]): string[] =>
+        text.map((line) =>
+          line
+            .replace(/\b200\b/g, '210')
+            .replace(/\bvpn\b/g, 'office')
+            .replace('-vpn1.', '-b.')
+            .replace(/rule (\d) 100/, 'rule $1 200'),
+        );
+      const pristine = machine.picture();
+      succeeds(machine.apply([...HOW_TO, ...shared]));
+      const alone = machine.picture();
+
+      for (const [data, expected] of [
+        [HOW_TO, /priority 10010 \(IPv4\) belongs to owner vpn1/],
+        [['table 200 -'], /table 200 belongs to owner vpn1 on this machine: choose another id/],
+        [['table 201 vpn'], /the table name vpn belongs to owner vpn1|the table name vpn is already used/],
+        [['table 201 -', 'rule 4 10010 from 10.0.0.0/8 lookup 201'], /priority 10010 \(IPv4\) belongs to owner vpn1/],
+      ] as const) {
+        const refused = machine.apply([...data], { owner: 'b' });
+        expect(refused.code).toBe(69);
+        expect(refused.out).toMatch(expected);
+      }
+      expect(machine.picture()).toBe(alone);
+
+      succeeds(machine.apply([...other(HOW_TO), ...shared], { owner: 'b' }));
+      succeeds(machine.verify('vpn1'));
+      succeeds(machine.verify('b'));
+      succeeds(machine.agent('remove', 'vpn1'));
+      succeeds(machine.verify('b'));
+      succeeds(machine.sh('ls /usr/local/sbin/source-routing'));
+      succeeds(machine.agent('remove', 'b'));
+      expect(machine.picture()).toBe(pristine);
+    });
+
+    test('values are data, and put into the form of the kernel', () => {
+      const done = machine.apply([
+        'value 1 prefix 4 stack/vpn/clients4:source "10.10.10.0/24"',
+        'value 2 prefix - stack/vpn/clients6:source "FD00:4242:0:0::/64"',
+        'value 3 address 6 stack/vpn/route:via "fd00:1010:0000:0000:0000:0000:0000:0001"',
+        'value 4 device - stack/vpn/route:device "eth1"',
+        'value 5 prefix - stack/vpn/all:source "::/0"',
+        'table 200 vpn',
+        'rule 4 10010 from @1@ lookup 200',
+        'rule auto 10011 from @2@ lookup 200',
+        'rule auto 10012 from @5@ lookup 200',
+        'route auto 200 default 0 via @3@ dev @4@',
+        'file 0644 /etc/values 2',
+        '|a @1@ b @2@ @4@',
+        '|me@1.example @99@ $(reboot) `x`',
+      ]);
+      succeeds(done);
+      expect(machine.rules(4)).toEqual(['10010:\tfrom 10.10.10.0/24 lookup 200 proto 77']);
+      expect(machine.rules(6)).toEqual([
+        '10011:\tfrom fd00:4242::/64 lookup 200 proto 77',
+        '10012:\tfrom all lookup 200 proto 77',
+      ]);
+      expect(machine.routes(200, 6)).toEqual(['default via fd00:1010::1 dev eth1 proto 77 metric 1024 pref medium']);
+      expect(machine.must('cat /etc/values')).toBe(
+        'a 10.10.10.0/24 b fd00:4242::/64 eth1\nme@1.example @99@ $(reboot) `x`\n',
+      );
+    });
+
+    test('refuses a value that is not what it must be', () => {
+      const before = machine.picture();
+      const hostile = [
+        '$(reboot)',
+        '`reboot`',
+        '${x}',
+        '; rm -rf /',
+        '| sh',
+        "'",
+        '"',
+        '\\',
+        'a b',
+        '10.0.0.0/8 lookup 1',
+        '@1@',
+        '@2@',
+        '10.0.0.0/8\nroute',
+        '\n',
+        '\u0000',
+        '',
+        ' ',
+        '10.0.0.0/8 ',
+        '-4',
+        '%s%n',
+        '*',
+        '../../etc/passwd',
+        'é',
+        '10.0.0.0/8;',
+        '&',
+        '<',
+        '>',
+        '#',
+        '//',
+      ];
+      const values = hostile.flatMap((value, i) => [
+        `value ${3 * i + 10} prefix - stack/a:${i}p ${JSON.stringify(value)}`,
+        `value ${3 * i + 11} address - stack/a:${i}a ${JSON.stringify(value)}`,
+        ...(/^[-A-Za-z0-9@]+$/.test(value)
+          ? []
+          : [`value ${3 * i + 12} device - stack/a:${i}d ${JSON.stringify(value)}`]),
+      ]);
+      const done = machine.apply([...values, 'table 200 -', 'rule auto 10010 from @10@ lookup 200']);
+      expect(done.code).toBe(65);
+      for (const line of values) {
+        const [, , , , label, ...json] = line.split(' ');
+        expect(done.out).toContain(`${label} is ${json.join(' ')}, which `);
+      }
+      expect(done.last).toContain(`refused, nothing was changed: ${values.length} problems`);
+      expect(machine.picture()).toBe(before);
+    });
+
+    test.each([
+      ['prefix 4', '"10.10.10.5/24"', 'has host bits set. Did you mean "10.10.10.0/24"?'],
+      ['prefix 6', '"FD00:4242::1/60"', 'has host bits set. Did you mean "fd00:4242::/60"?'],
+      ['prefix -', '"10.10.10.0/33"', 'has no length between /0 and /32'],
+      ['prefix -', '"010.1.0.0/16"', 'is not an IP prefix'],
+      ['prefix 4', '"fd00::/64"', 'is IPv6 where IPv4 is needed'],
+      ['address -', '"10.0.0.1/24"', 'is a prefix, not an address. Did you mean "10.0.0.1"?'],
+      ['address -', '"fe80::1%eth0"', 'is not an IP address'],
+      ['device -', '"averyveryverylongname"', 'is not the name of a network device'],
+      ['address -', 'null', 'is not a text'],
+      ['address -', '["10.0.0.1"]', 'is not a text'],
+    ])('says what is wrong with %s %s', (kind, json, expected) => {
+      const done = machine.apply([`value 1 ${kind} stack/vpn/x:y ${json}`, 'table 200 -']);
+      expect(done.last).toContain(`nothing was changed: stack/vpn/x:y is ${json}, which ${expected}`);
+      expect(done.code).toBe(65);
+    });
+
+    test('refuses a bundle that was cut off or changed, whatever the place', () => {
+      const before = machine.picture();
+      const all = ['bundle 1', 'owner vpn1', ...HOW_TO];
+      const whole = lines(bundleText(all));
+      const start = whole.indexOf('#--- bundle');
+      for (let n = start; n < whole.length; n++) {
+        const done = machine.apply([], { text: `${whole.slice(0, n).join('\n')}\n` });
+        expect(done.last).toMatch(/refused, nothing was changed: the bundle is damaged/);
+        expect(done.code).toBe(65);
+      }
+      for (const wrong of [
+        [...all.slice(0, -2)].concat('nonsense'),
+        all.map((line) => line.replace('owner vpn1', 'owner b')),
+        all.map((line) => line.replace('bundle 1', 'bundle 2')),
+        [...all, 'rule 4 5 from 10.0.0.0/24 lookup 200 extra'],
+        [...all, 'rule 4 5 from 10.0.0.0/24;reboot lookup 200'],
+        [...all, 'route 4 300 default 0 dev eth1'],
+        [...all, 'file 0644 /etc/../x 0'],
+        [...all, 'file 4755 /etc/x 0'],
+        [...all, 'rule 4 10010 from 10.99.0.0/24 lookup 200'],
+      ]) {
+        expect(machine.apply([], { text: bundleText(wrong) }).code).toBe(65);
+      }
+      expect(machine.picture()).toBe(before);
+    });
+
+    test('waits for the lock, says who holds it, and breaks that of a dead run', () => {
+      const before = machine.picture();
+      machine.must(
+        'mkdir /run/source-routing.lock; read -r s </proc/1/stat; set -- ${s##*) }; echo "1 ${20} other" >/run/source-routing.lock/holder',
+      );
+      const busy = machine.apply(HOW_TO);
+      expect(busy.code).toBe(75);
+      expect(busy.last).toMatch(/busy, nothing was changed: another run holds .*: 1 \d+ other/);
+      machine.must('rm -r /run/source-routing.lock');
+      expect(machine.picture()).toBe(before);
+      // The number lives, the process is another one.
+      machine.must(
+        'mkdir /run/source-routing.lock; echo "1 99 vpn1" >/run/source-routing.lock/holder; echo x >/run/source-routing.lock/undo',
+      );
+      succeeds(machine.apply(HOW_TO));
+      machine.must('mkdir /run/source-routing.lock');
+      succeeds(machine.verify());
+    });
+
+    test('does not need its terminal', () => {
+      machine.write('/mnt/bundle', bundleText(['bundle 1', 'owner vpn1', ...HOW_TO]));
+      const command = `${flavour.shell} /mnt/bundle apply --owner vpn1 --generation g1 /mnt/bundle`;
+      succeeds(machine.sh(`cp /mnt/bundle /mnt/b2; ${command} >/dev/full 2>&1`));
+      succeeds(machine.verify());
+      succeeds(machine.agent('remove'));
+      succeeds(machine.sh(`cp /mnt/b2 /mnt/bundle; ${command} >&- 2>&-`));
+      succeeds(machine.verify());
+    });
+
+    describe('assert', () => {
+      test('repairs what was taken away, and only that', () => {
+        machine.apply(HOW_TO);
+        machine.must(
+          'ip rule del pref 10010; ip -6 route flush table 200; ip route replace default via 192.168.1.9 table 200',
+        );
+        expect(machine.verify().code).toBe(1);
+        const diff = machine.agent('diff');
+        expect(diff.code).toBe(1);
+        expect(diff.out).toContain('+ IPv4 rule 10010: from 10.10.10.0/24 lookup 200');
+        expect(diff.out).toContain('- IPv4 route in table 200: default via 192.168.1.9 dev eth1 proto 3');
+        expect(diff.last).toMatch(/5 differences .*source-routing assert vpn1/);
+        const done = machine.agent('assert');
+        expect(done.last).toBe('source-routing: done: the kernel agrees with generation g1 of vpn1 (4 repaired)');
+        succeeds(machine.verify());
+        expect(machine.monitored(() => machine.agent('assert'))).toEqual([]);
+      });
+
+      test('is closed at once at boot, and opens when the device is there', () => {
+        machine.apply(HOW_TO);
+        machine.must(
+          'ip rule flush proto 77; ip -6 rule flush proto 77; ip route flush table 200; ip -6 route flush table 200; ip link del eth1',
+        );
+        const early = machine.agent('assert');
+        succeeds(early);
+        expect(early.last).toMatch(/the rules of vpn1 are in force; 2 routes have to wait/);
+        expect(machine.rules(4)).toHaveLength(2);
+        expect(machine.rules(6)).toHaveLength(2);
+        expect(machine.routes(200, 4)).toEqual(['7 default proto 77 metric 4278198272']);
+        expect(machine.routes(200, 6)).toEqual(['7 default dev lo proto 77 metric 4278198272 pref medium']);
+        // Up, but without an address: still too early.
+        machine.must('ip link add eth1 type bridge; ip link set eth1 up');
+        expect(machine.agent('assert')).toMatchObject({
+          code: 0,
+          last: expect.stringContaining('2 routes have to wait'),
+        });
+        const late =
+          machine.sh(`(sleep 1.5; ip addr add 192.168.1.100/24 dev eth1; ip -6 addr add fd00:1010::100/64 dev eth1 nodad
+          sleep 2; ip rule flush proto 77) & ${flavour.shell} /var/lib/source-routing/vpn1/agent assert --owner vpn1 --settle 3`);
+        succeeds(late);
+        succeeds(machine.verify());
+      });
+
+      test('does nothing where nothing is in force', () => {
+        machine.apply(HOW_TO);
+        machine.must('cp /var/lib/source-routing/vpn1/agent /mnt/agent');
+        machine.agent('remove');
+        succeeds(machine.sh(`${flavour.shell} /mnt/agent assert --owner vpn1`));
+        expect(machine.sh(`${flavour.shell} /mnt/agent verify --owner vpn1`)).toMatchObject({ code: 1 });
+      });
+    });
+
+    test('units: reloaded only when their files change, started last, stopped when they go', () => {
+      machine.fakeSystemd();
+      machine.must('mkdir -p /etc/systemd/system');
+      const unit = (text: string, name = 'x'): string[] => [
+        `file 0644 /etc/systemd/system/${name}.service 1`,
+        `|${text}`,
+        `unit ${name}.service`,
+      ];
+      succeeds(machine.apply([...HOW_TO, ...unit('a')]));
+      expect(machine.systemctlLog()).toEqual(['daemon-reload', 'enable x.service', 'restart --no-block x.service']);
+      expect(machine.apply([...HOW_TO, ...unit('a')], { generation: 'g2' }).last).toContain('nothing to do');
+      expect(machine.systemctlLog()).toEqual([]);
+      succeeds(machine.apply([...HOW_TO, ...unit('b')], { generation: 'g3' }));
+      expect(machine.systemctlLog()).toEqual(['daemon-reload', 'restart --no-block x.service']);
+      succeeds(machine.apply([...HOW_TO, ...unit('b', 'y')], { generation: 'g4' }));
+      expect(machine.systemctlLog()).toEqual([
+        'daemon-reload',
+        'enable y.service',
+        'restart --no-block y.service',
+        'disable --now x.service',
+        'daemon-reload',
+      ]);
+      expect(machine.sh('ls /etc/systemd/system').out).toBe('y.service\n');
+    });
+
+    test('files: replaced with a note if edited by hand, taken away with their directories', () => {
+      machine.apply([...HOW_TO, 'file 0640 /etc/a/b/c 1', '|one']);
+      expect(machine.must('stat -c %a /etc/a /etc/a/b /etc/a/b/c')).toBe('755\n755\n640\n');
+      machine.must('echo edited >/etc/a/b/c');
+      expect(machine.agent('diff').out).toContain('file /etc/a/b/c (differs from');
+      const done = machine.apply([...HOW_TO, 'file 0640 /etc/a/b/c 1', '|two'], { generation: 'g2' });
+      expect(done.out).toContain('note: /etc/a/b/c was edited by hand');
+      expect(machine.must('cat /etc/a/b/c')).toBe('two\n');
+      machine.must('chmod 600 /etc/a/b/c');
+      expect(machine.agent('diff').out).toContain('file /etc/a/b/c (its mode is not 0640)');
+      succeeds(machine.apply(HOW_TO, { generation: 'g3' }));
+      expect(machine.sh('ls -d /etc/a').code).not.toBe(0);
+    });
+
+    test('the same generation again, with other values, is a change like any other', () => {
+      machine.apply(HOW_TO);
+      for (const gateway of ['192.168.1.2', '192.168.1.3', '192.168.1.1']) {
+        succeeds(machine.apply(HOW_TO.map((line) => line.replace('192.168.1.1', gateway))));
+        expect(machine.routes(200)[0]).toContain(gateway);
+        succeeds(machine.verify());
+      }
+    });
+
+    test('without IPv6 in the kernel, the fail-closed route is dropped and the rest refused', () => {
+      const no6 = (data: string[]): string =>
+        bundleText(['bundle 1', 'owner vpn1', ...data]).replace(
+          '[ -e /proc/net/if_inet6 ]',
+          '[ -e /mnt/no-such-file ]',
+        );
+      machine.write('/mnt/bin/ip', '#!/bin/sh\ncase "$*" in *-6*) exit 2 ;; esac\nexec /usr/sbin/ip "$@"\n');
+      const refused = machine.apply([], { text: no6(HOW_TO) });
+      expect(refused.code).toBe(69);
+      expect(refused.last).toMatch(/this kernel has no IPv6/);
+      const only4 = HOW_TO.filter((line) => !/^(rule 6|route 6 .* via)/.test(line));
+      succeeds(machine.apply([], { text: no6(only4) }));
+      succeeds(machine.verify());
+    });
+  });
+}
+
+/** With what was printed, if it does not. */
+function succeeds(outcome: Outcome): void {
+  if (outcome.code !== 0) {
+    throw new Error(`exit ${outcome.code}\n${outcome.out}`);
+  }
+}
+
+/** A bundle of exactly these data lines, with the copy of the program that tests use. */
+function bundleText(data: readonly string[]): string {
+  return bundle(data, testProgram());
+}
