@@ -6,7 +6,12 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { agentTestRequirements, ensureRequirements, labRequirements } from '../test/lab/requirements';
+import {
+  agentTestRequirements,
+  deploymentTestRequirements,
+  ensureRequirements,
+  labRequirements,
+} from '../test/lab/requirements';
 
 const ROOT = resolve(__dirname, '..');
 
@@ -37,11 +42,11 @@ function runJest(args: readonly string[], report: string): Totals {
 
 function main(): number {
   const progress = (line: string): void => console.log(line);
-  for (const requirements of [agentTestRequirements, labRequirements]) {
-    const obstacle = ensureRequirements(requirements, progress);
-    if (obstacle) {
-      console.log(`not everything can be tested here: ${obstacle}`);
-    }
+  const obstacle =
+    ensureRequirements([...agentTestRequirements, ...labRequirements, ...deploymentTestRequirements], progress) ??
+    ensureRequirements(undefined, progress);
+  if (obstacle) {
+    console.log(`not everything can be tested here: ${obstacle}`);
   }
   const directory = mkdtempSync(join(tmpdir(), 'source-routing-test-'));
   try {

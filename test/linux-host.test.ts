@@ -357,7 +357,7 @@ describe('bundle', () => {
       resourceOf(stack, 'anchor').provisioner[0]?.['remote-exec']?.inline as string[],
     ];
     for (const [script] of scripts) {
-      const text = (script ?? '').replace(/\$\$\{/g, '${').replace('${self.id}', 'e0b1');
+      const text = (script ?? '').replace(/\$\$\{/g, '${').replace(/\$\{self\.[a-z_.]+\}/g, 'e0b1');
       execFileSync('shellcheck', ['-s', 'sh', '-o', 'all', '-e', 'SC2250,SC2310,SC2312', '-'], {
         input: text,
         stdio: ['pipe', 'inherit', 'inherit'],

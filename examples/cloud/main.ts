@@ -33,7 +33,12 @@ class Cloud extends TerraformStack {
 
     const server = new LinuxHost(this, 'vpn', {
       owner: 'cloud',
-      ssh: { host: instance.accessIpV4, user: 'debian', privateKeyFile: '~/.ssh/id_ed25519', hostKey: given('host_key') },
+      ssh: {
+        host: instance.accessIpV4,
+        user: 'debian',
+        privateKeyFile: '~/.ssh/id_ed25519',
+        hostKey: given('host_key'),
+      },
       interfaces: [{ name: 'eth1', addresses: ['192.168.1.100/24'] }],
     });
     const egress = new VpnEgress(this, 'egress', {
@@ -46,7 +51,11 @@ class Cloud extends TerraformStack {
 
     const routerId = given('router_id');
     egress.returnRoutes.forEach(({ destination, via }, index) => {
-      new NetworkingRouterRouteV2(this, `return-${index + 1}`, { routerId, destinationCidr: destination, nextHop: via });
+      new NetworkingRouterRouteV2(this, `return-${index + 1}`, {
+        routerId,
+        destinationCidr: destination,
+        nextHop: via,
+      });
     });
   }
 }

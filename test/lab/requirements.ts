@@ -35,6 +35,9 @@ export const agentTestRequirements: readonly Requirement[] = [
   { command: 'shellcheck', packageName: 'shellcheck' },
 ];
 
+/** What the tests of deployments call besides the lab. */
+export const deploymentTestRequirements: readonly Requirement[] = [{ command: 'unzip', packageName: 'unzip' }];
+
 /**
  * Make the box able to run what needs these commands. Returns undefined when it is, else one line
  * that says why it is not. Installs what is missing; touches nothing when nothing is missing.

@@ -1,0 +1,163 @@
+import { Testing } from 'cdktf';
+import type { TerraformStack } from 'cdktf';
+import fc from 'fast-check';
+import type { SshConnection } from '../lib';
+import { Errors, LinuxHost, PolicyRule, SourceRoutingTable, VpnDaemon, VpnEgress, VpnUpHook } from '../lib';
+import { GATEWAYS, POOLS, SSH, newHost, newStack, newTable } from './fixtures';
+
+const MARK = 'OWNED';
+
+/** Text that tries to get out of a shell word, a template, a line or a quoted string. */
+const hostile = fc
+  .array(
+    fc.oneof(
+      fc.constantFrom(
+        `\${${MARK}}`,
+        `%{if ${MARK}}`,
+        `$(${MARK})`,
+        `\`${MARK}\``,
+        `;${MARK}`,
+        `"${MARK}`,
+        `'${MARK}`,
+        `\n${MARK}`,
+        ` ${MARK}`,
+        `@1@`,
+        '\\',
+        '/',
+        '..',
+        '~',
+      ),
+      fc.string({ maxLength: 3 }),
+    ),
+    { minLength: 1, maxLength: 5 },
+  )
+  .map((parts) => parts.join(''));
+
+const ssh = (property: keyof SshConnection) => (stack: TerraformStack, text: string) =>
+  void newHost(stack, { ssh: { ...SSH, [property]: text } });
+const bastion = (property: string) => (stack: TerraformStack, text: string) =>
+  void newHost(stack, { ssh: { ...SSH, bastion: { host: 'b', [property]: text } } });
+
+/** Every string that a user can give, and where. */
+const STRINGS: Record<string, (stack: TerraformStack, text: string) => void> = {
+  'ssh.host': ssh('host'),
+  'ssh.user': ssh('user'),
+  'ssh.hostKey': ssh('hostKey'),
+  'ssh.privateKey': ssh('privateKey'),
+  'ssh.privateKeyFile': ssh('privateKeyFile'),
+  'ssh.certificateFile': ssh('certificateFile'),
+  'ssh.bastion.host': bastion('host'),
+  'ssh.bastion.user': bastion('user'),
+  'ssh.bastion.hostKey': bastion('hostKey'),
+  'ssh.bastion.privateKeyFile': bastion('privateKeyFile'),
+  'owner': (stack, owner) => void newHost(stack, { owner }),
+  'interface name': (stack, name) => void newHost(stack, { interfaces: [{ name }] }),
+  'interface address': (stack, address) =>
+    void newHost(stack, { interfaces: [{ name: 'eth1', addresses: [address] }] }),
+  'tableName': (stack, tableName) =>
+    void new SourceRoutingTable(stack, 'vpn', { host: newHost(stack), tableId: 200, tableName }),
+  'route destination': (stack, destination) =>
+    void newTable(newHost(stack)).addRoute('r', { destination, device: 'eth1' }),
+  'route via': (stack, via) => void newTable(newHost(stack)).addRoute('r', { destination: 'default', via }),
+  'route device': (stack, device) => void newTable(newHost(stack)).addRoute('r', { destination: '10.0.0.0/8', device }),
+  'route preferredSource': (stack, preferredSource) =>
+    void newTable(newHost(stack)).addRoute('r', { destination: '10.0.0.0/8', device: 'eth1', preferredSource }),
+  'next hop via': (stack, via) =>
+    void newTable(newHost(stack)).addRoute('r', { destination: '10.0.0.0/8', nextHops: [{ via }] }),
+  'rule source': (stack, source) =>
+    void new PolicyRule(stack, 'r', { table: newTable(newHost(stack)), source, priority: 10010 }),
+  'rule destination': (stack, destination) =>
+    void new PolicyRule(stack, 'r', { table: newTable(newHost(stack)), destination, priority: 10010 }),
+  'rule inputInterface': (stack, inputInterface) =>
+    void new PolicyRule(stack, 'r', { table: newTable(newHost(stack)), inputInterface, priority: 10010 }),
+  'rule outputInterface': (stack, outputInterface) =>
+    void new PolicyRule(stack, 'r', { table: newTable(newHost(stack)), outputInterface, priority: 10010 }),
+  'upHook': (stack, upHook) =>
+    void new VpnUpHook(stack, 'h', { table: newTable(newHost(stack)), daemon: VpnDaemon.openVpn({ upHook }) }),
+  'egress device': (stack, device) =>
+    void new VpnEgress(stack, 'e', { host: newHost(stack), device, tableId: 200, clients: POOLS, gateways: GATEWAYS }),
+  'egress client': (stack, client) =>
+    void new VpnEgress(stack, 'e', {
+      host: newHost(stack),
+      device: 'eth1',
+      tableId: 200,
+      clients: [client],
+      gateways: ['192.168.1.1'],
+    }),
+  'egress gateway': (stack, gateway) =>
+    void new VpnEgress(stack, 'e', {
+      host: newHost(stack),
+      device: 'eth1',
+      tableId: 200,
+      clients: ['10.0.0.0/8'],
+      gateways: [gateway],
+    }),
+  'host id': (stack, id) => {
+    const host = new LinuxHost(stack, id, { ssh: SSH, owner: 'vpn' });
+    newTable(host, `table ${id.replace(/\//g, '-')}`).addRoute(id.replace(/\//g, '-'), {
+      destination: '10.0.0.0/8',
+      via: '192.168.1.1',
+    });
+  },
+};
+
+/** Every string of the configuration, with where it stands. */
+function strings(node: unknown, path: string): Array<[string, string]> {
+  if (typeof node === 'string') {
+    return [[path, node]];
+  }
+  return typeof node === 'object' && node !== null
+    ? Object.entries(node).flatMap(([key, value]) => [
+        [`${path} key`, key] as [string, string],
+        ...strings(value, `${path}.${key}`),
+      ])
+    : [];
+}
+
+/** Takes away what Terraform reads as text, and references to our own resources; what is left would be run. */
+function templates(text: string): string[] {
+  return text.replace(/\$\$\{|%%\{|\$\{terraform_data\.[\w-]+\.id\}/g, '').match(/[$%]\{[^}]*/g) ?? [];
+}
+
+describe('a hostile string is refused or used as plain data', () => {
+  test.each(Object.keys(STRINGS))(
+    '%s',
+    (name) => {
+      let used = 0;
+      fc.assert(
+        fc.property(hostile, (text) => {
+          const stack = newStack();
+          let json: string;
+          try {
+            STRINGS[name]?.(stack, text);
+            json = Testing.synth(stack);
+          } catch (error) {
+            // Ids are cdktf's to refuse, and a path that does not exist is nobody's.
+            expect(name === 'host id' || Errors.isValidationError(error)).toBe(true);
+            return;
+          }
+          used += 1;
+          const parsed = JSON.parse(json) as { resource: object };
+          for (const [path, value] of strings(parsed.resource, 'resource')) {
+            for (const template of templates(value)) {
+              // In an expression our text stands in quotes, with its own escaped.
+              expect({ path, template: template.replace(/"(\\.|[^"\\])*("|$)/g, '""') }).not.toEqual(
+                expect.objectContaining({ template: expect.stringContaining(MARK) }),
+              );
+            }
+            if (path.endsWith('.content') || path.includes('.inline')) {
+              const label = new RegExp(`^value .*${MARK}`, 'm');
+              expect(value.replace(label, '')).not.toContain(MARK);
+            }
+          }
+        }),
+        { numRuns: 60 },
+      );
+      // Those that are free text must not be refused all the time, or this test would show nothing.
+      if (/File$/.test(name)) {
+        expect(used).toBeGreaterThan(30);
+      }
+    },
+    30_000,
+  );
+});
