@@ -1,4 +1,4 @@
-import { Testing } from 'cdktf';
+import { TerraformVariable, Testing } from 'cdktf';
 import type { TerraformStack } from 'cdktf';
 import fc from 'fast-check';
 import type { SshConnection } from '../lib';
@@ -94,10 +94,10 @@ const STRINGS: Record<string, (stack: TerraformStack, text: string) => void> = {
     }),
   'host id': (stack, id) => {
     const host = new LinuxHost(stack, id, { ssh: SSH, owner: 'vpn' });
-    newTable(host, `table ${id.replace(/\//g, '-')}`).addRoute(id.replace(/\//g, '-'), {
-      destination: '10.0.0.0/8',
-      via: '192.168.1.1',
-    });
+    const table = new SourceRoutingTable(host, id, { host, tableId: 200 });
+    // Its family is known at apply only, so the plan names it by its path.
+    const via = new TerraformVariable(stack, 'gateway', {}).stringValue;
+    table.addRoute(id, { destination: 'default', via, device: 'eth1' });
   },
 };
 
