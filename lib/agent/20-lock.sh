@@ -43,7 +43,7 @@ take_lock() {
     # Not there and yet not to be made: once, it may have gone in between; not many times.
     if [ ! -d "$LOCK" ]; then
       refused=$((refused + 1))
-      [ "$refused" -lt 20 ] || die 69 "refused, nothing was changed: cannot make the directory $LOCK: is ${LOCK%/*} missing or read-only?"
+      [ "$refused" -lt 20 ] || die 69 "refused, nothing was changed: cannot make the directory $LOCK: is ${LOCK%/*} missing or read-only, or are you not root?"
       continue
     fi
     refused=0

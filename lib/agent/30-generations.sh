@@ -35,7 +35,7 @@ is_name() {
 # Reads the bundle into directory $2: agent, state, manifest, requires, files/.
 read_bundle() {
   mkdir -p "$2/files" || die 70 "cannot write $2, nothing was changed: is the disk full or read-only?"
-  if ! awk -v out="$2" -v owner="$owner" -v mark="$BUNDLE_MARK" "$AWK_ADDRESS$AWK_BUNDLE" "$1" \
+  if ! awk -v out="$2" -v owner="$owner" -v mark="$BUNDLE_MARK" "$AWK_ADDRESS$AWK_KERNEL$AWK_BUNDLE" "$1" \
     >"$LOCK/problems" 2>"$LOCK/error"; then
     first_line "$LOCK/error"
     die 70 "cannot read the bundle $1, nothing was changed: ${first:-awk failed}. Is there space left in ${LOCK%/*} and $STATE?"

@@ -6,68 +6,70 @@
 without6=
 [ -e /proc/net/if_inet6 ] || without6=1
 
-# What the kernel has, for families $*: files kernel4 and kernel6. The output needs no
-# delimiters: "100:<tab>" is a rule, "2: eth0: <" a device, anything else a route.
+# Writes to $LOCK/kernel what the kernel has of families $*: "100:<tab>" begins a rule,
+# "2: eth0: <" a device, anything else is a route. (A file, not a pipe: ip writes line by line,
+# and would wake its reader for each.)
 read_kernel() {
-  : >"$LOCK/kernel4"
-  : >"$LOCK/kernel6"
-  reader=
-  case $without6$* in
-    1*) ;;
-    *6*)
-      read_family 6 &
-      reader=$!
-      ;;
-  esac
-  read_family 4 || { problem_of_reading 4; return 1; }
-  [ -z "$reader" ] || wait "$reader" || { problem_of_reading 6; return 1; }
-}
-
-read_family() {
-  ip -N -o "-$1" -batch - >"$LOCK/kernel$1" 2>"$LOCK/error$1" <<'END'
+  for family in "$@"; do
+    [ "$family" = 4 ] || [ -z "$without6" ] || continue
+    printf 'family %s\n' "$family"
+    ip -N -o "-$family" -batch - 2>"$LOCK/error$family" <<'END' || printf 'failed %s\n' "$family"
 rule show
 route show table all
 link show
 END
+  done >"$LOCK/kernel"
 }
 
-problem_of_reading() {
-  first_line "$LOCK/error$1"
-  problem="cannot read the IPv$1 rules and routes of the kernel: ${first:-ip failed}"
+# look WANTED [OWN...]: reads the kernel and plans what to do so that it has what state file
+# WANTED says. awk starts, and reads what is wanted, while `ip` is at work: the pipe carries
+# nothing but its end, upon which awk reads what the kernel has.
+look() {
+  families_of "$@"
+  # shellcheck disable=SC2086  # a list of words
+  read_kernel $families | plan "$@"
+  read_plan
 }
 
-# plan WANTED [OWN...]: what to do so that the kernel has what state file WANTED says. Sets
-# added, dropped, later and essential (see plan.awk); leaves add4, add6, drop4, drop6, report, later in the scratch space.
-# waits=1: routes whose device is not ready are left for later.
-waits=
+# Plans, when standard input has come to its end, with what $LOCK/kernel says. Leaves add4, add6, drop4, drop6, report
+# and counts under $PLAN in the scratch space. Ends its shell: call it behind a pipe, or in
+# brackets.
+PLAN=$LOCK/plan.
+snapshot=      # a file for what the kernel has of ours now
+waits=         # set to leave routes for later whose device is not ready
 plan() {
-  for file in add4 add6 drop4 drop6 report later; do
-    : >"$LOCK/$file"
+  for file in add4 add6 drop4 drop6 report; do
+    : >"$PLAN$file"
   done
   want=$1
   shift
-  awk -v out="$LOCK" -v without6="$without6" -v waits="$waits" -v snapshot="" \
-    "$AWK_ADDRESS$AWK_KERNEL$AWK_PLAN" part=want "$want" part=own "$@" \
-    part=kernel4 "$LOCK/kernel4" part=kernel6 "$LOCK/kernel6" \
-    >"$LOCK/counts" 2>"$LOCK/error" && read -r added dropped later essential <"$LOCK/counts" && return 0
-  first_line "$LOCK/error"
-  problem="cannot compare the kernel with what is wanted: ${first:-awk failed}"
-  return 1
+  # The usual case, not to read it twice.
+  both=
+  if [ "$want" = "${1-}" ]; then
+    both=1
+    shift
+  fi
+  exec awk -v out="$PLAN" -v both="$both" -v without6="$without6" -v waits="$waits" -v most="$SHOWN" \
+    -v snapshot="$snapshot" "$AWK_KERNEL$AWK_PLAN" part=want "$want" part=own "$@" \
+    part=wait - part=kernel "$LOCK/kernel" >"${PLAN}counts" 2>"$LOCK/error"
 }
 
-# What the kernel has of ours, as a state file in the scratch space: what undo goes back to.
-take_snapshot() {
-  want=$1
-  shift
-  awk -v without6="$without6" -v snapshot="$LOCK/snapshot" "$AWK_ADDRESS$AWK_KERNEL$AWK_PLAN" \
-    part=want "$want" part=own "$@" part=kernel4 "$LOCK/kernel4" part=kernel6 "$LOCK/kernel6" 2>"$LOCK/error"
-}
-
-# Reads the kernel and plans.
-plan_now() {
-  families_of "$@"
-  # shellcheck disable=SC2086  # a list of words
-  read_kernel $families && plan "$@"
+# Sets added, dropped, later and essential (see plan.awk), or problem.
+read_plan() {
+  added=
+  read -r added dropped later essential <"${PLAN}counts" || :
+  case $added in
+    failed)
+      first_line "$LOCK/error$dropped"
+      problem="cannot read the IPv$dropped rules and routes of the kernel: ${first:-ip failed}"
+      return 1
+      ;;
+    '')
+      first_line "$LOCK/error"
+      problem="cannot compare the kernel with what is wanted: ${first:-awk failed}"
+      return 1
+      ;;
+  esac
 }
 
 # Does the kernel have all that was planned for?
@@ -75,15 +77,20 @@ nothing_planned() {
   [ "$added" -eq 0 ] && [ "$dropped" -eq 0 ]
 }
 
+first_difference() {
+  first_line "${PLAN}report"
+  printf '%s' "$first"
+}
+
 # Carries the plan out. All that is added comes before anything is taken away, so that an
 # error on the way has taken nothing away yet. $1 is -force to go on after an error.
 carry_out() {
   failed=
   for step in add4 add6 drop4 drop6; do
-    [ -s "$LOCK/$step" ] || continue
+    [ -s "$PLAN$step" ] || continue
     case $step in *4) family=4 ;; *) family=6 ;; esac
     # shellcheck disable=SC2086  # nothing, or an option
-    ip "-$family" ${1-} -batch "$LOCK/$step" >/dev/null 2>"$LOCK/error" && continue
+    ip "-$family" ${1-} -batch "$PLAN$step" >/dev/null 2>"$LOCK/error" && continue
     [ -n "$failed" ] || explain_error
     failed=1
     [ -n "${1-}" ] || return 1
@@ -107,7 +114,7 @@ explain_error() {
   what=
   case $number in
     '' | *[!0-9]*) ;;
-    *) what=$(sed -n "${number}p" "$LOCK/$step") ;;
+    *) what=$(sed -n "${number}p" "$PLAN$step") ;;
   esac
   mend='see "ip rule" and "ip route show table all" for what the machine has'
   case $reason in

@@ -122,7 +122,7 @@ check_kernel() {
     is_our_file "$names" || set -- "$@" "where=$names" "$names"
   done
   if ! awk -v without6="$without6" "$AWK_ADDRESS$AWK_KERNEL$AWK_PREFLIGHT" "$@" \
-    part=kernel4 "$LOCK/kernel4" part=kernel6 "$LOCK/kernel6" >"$LOCK/problems" 2>"$LOCK/error"; then
+    part=kernel "$LOCK/kernel" >"$LOCK/problems" 2>"$LOCK/error"; then
     first_line "$LOCK/error"
     complain "cannot look for conflicts: ${first:-awk failed}"
     return
@@ -146,7 +146,7 @@ is_our_file() {
   return 1
 }
 
-# All of it, for the generation in directory $1.
+# All of it, for the generation in directory $1. Leaves in $LOCK/kernel what the kernel has.
 preflight() {
   check_tools
   refuse_if_problems 69
@@ -161,7 +161,7 @@ preflight() {
   shift
   families_of "$@"
   # shellcheck disable=SC2086  # a list of words
-  read_kernel $families || die 69 "refused, nothing was changed: $problem"
+  read_kernel $families
   check_kernel "$stage"
   refuse_if_problems 69
 }

@@ -61,13 +61,20 @@ unit_failed() {
   problem="systemctl $1 $2 failed: ${first:-no reason given}; see: systemctl status $2"
 }
 
+has_hooks() {
+  grep -q '^hook ' "$1/manifest"
+}
+
 # Runs the hooks of generation $1 for the tunnels that are up: their daemons called the hook
 # before it was there. A hook that fails is worth a note, no more: the tunnel works without.
 run_hooks() {
+  families_of "$1/state"
+  # shellcheck disable=SC2086  # a list of words
+  read_kernel $families
   while read -r word _ path tables; do
     [ "$word" = hook ] || continue
     awk -v tables="$tables" "$AWK_ADDRESS$AWK_KERNEL$AWK_HOOKS" part=want "$1/state" \
-      part=kernel4 "$LOCK/kernel4" part=kernel6 "$LOCK/kernel6" >"$LOCK/tunnels" 2>"$LOCK/error" || {
+      part=kernel "$LOCK/kernel" >"$LOCK/tunnels" 2>"$LOCK/error" || {
       first_line "$LOCK/error"
       say "note: cannot find the tunnels for $path: ${first:-awk failed}"
       continue

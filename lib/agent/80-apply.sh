@@ -13,12 +13,16 @@ apply() {
   stage=$(free_directory "$generation")
   dropped_stage=1
   read_bundle "$bundle" "$stage"
+  first_line "$stage/summary"
+  size=$first
   preflight "$stage"
   note_directories "$stage"
   states_of "$@"
+  snapshot=$LOCK/snapshot
   # shellcheck disable=SC2086  # a list of words
-  { take_snapshot "$stage/state" $states && plan "$stage/state" $states; } ||
-    die 70 "nothing was changed: ${problem:-cannot look at the kernel}; is there space left in ${LOCK%/*}?"
+  (plan "$stage/state" $states) || :
+  snapshot=
+  read_plan || die 70 "nothing was changed: $problem; is there space left in ${LOCK%/*}?"
 
   write_pending "$@" "$stage" ||
     die 70 "nothing was changed: cannot write $home/pending; is the disk full or read-only?"
@@ -26,11 +30,11 @@ apply() {
   install_files "$stage" || undo "$problem"
   if ! nothing_planned; then
     carry_out || undo "$problem"
-    show "$LOCK/report"
+    show "${PLAN}report"
     changed_kernel=1
     # shellcheck disable=SC2086  # a list of words
-    plan_now "$stage/state" "$stage/state" $states || undo "$problem"
-    nothing_planned || undo "the kernel did not keep what was set: $(sed -n 1p "$LOCK/report")"
+    look "$stage/state" "$stage/state" $states || undo "$problem"
+    nothing_planned || undo "the kernel did not keep what was set: $(first_difference)"
   fi
   ! units_changed || reload_units || undo "$problem"
   start_units "$stage" || undo "$problem"
@@ -39,7 +43,7 @@ apply() {
   ! units_changed || reload_units || undo "$problem"
   commit || undo "cannot write $home/current"
   tidy_up "$@"
-  run_hooks "$stage"
+  ! has_hooks "$stage" || run_hooks "$stage"
   summary
 }
 
@@ -76,7 +80,7 @@ commit() {
 # Nothing here can fail in a way that matters: what is left over goes with the next run.
 tidy_up() {
   remove_stale_directories "$stage" "$@"
-  rm -f "$home/pending" "$stage/requires" "$stage/agent"
+  rm -f "$home/pending" "$stage/requires" "$stage/summary" "$stage/agent"
   for directory in "$home"/*/; do
     directory=${directory%/}
     [ "$directory" = "$stage" ] || rm -rf "$directory"
@@ -84,18 +88,10 @@ tidy_up() {
 }
 
 summary() {
-  rules=0
-  routes=0
-  while read -r word rest; do
-    case $word in
-      rule) rules=$((rules + 1)) ;;
-      route) routes=$((routes + 1)) ;;
-    esac
-  done <"$stage/state"
   if [ -z "$changed_kernel$changed_files" ]; then
-    say "done: nothing to do, generation $generation of $owner is in force ($rules rules, $routes routes)"
+    say "done: nothing to do, generation $generation of $owner is in force ($size)"
   else
-    say "done: generation $generation of $owner is in force ($rules rules, $routes routes)"
+    say "done: generation $generation of $owner is in force ($size)"
   fi
 }
 
@@ -160,16 +156,16 @@ undo_files() {
 # The same plan as ever: wanted is the snapshot, ours is all that may have come since.
 undo_kernel() {
   # shellcheck disable=SC2086  # a list of words
-  if plan_now "$LOCK/snapshot" "$stage/state" $states && { nothing_planned || carry_out; }; then
-    plan_now "$LOCK/snapshot" "$stage/state" $states && nothing_planned && return 0
+  if look "$LOCK/snapshot" "$stage/state" $states && { nothing_planned || carry_out; }; then
+    look "$LOCK/snapshot" "$stage/state" $states && nothing_planned && return 0
   fi
   # One thing cannot be put back: put back at least the others.
   # shellcheck disable=SC2086  # a list of words
-  if plan_now "$LOCK/snapshot" "$stage/state" $states; then
+  if look "$LOCK/snapshot" "$stage/state" $states; then
     carry_out -force || :
-    plan_now "$LOCK/snapshot" "$stage/state" $states && nothing_planned && return 0
-    show "$LOCK/report"
-    incomplete="$incomplete; kernel: $(sed -n 1p "$LOCK/report")"
+    look "$LOCK/snapshot" "$stage/state" $states && nothing_planned && return 0
+    show "${PLAN}report"
+    incomplete="$incomplete; kernel: $(first_difference)"
   else
     incomplete="$incomplete; kernel: $problem"
   fi

@@ -26,13 +26,13 @@ remove() {
 remove_from_kernel() {
   states_of "$@"
   # shellcheck disable=SC2086  # a list of words
-  plan_now /dev/null $states || return 1
+  look /dev/null $states || return 1
   nothing_planned && return 0
   carry_out || carry_out -force || :
-  show "$LOCK/report"
+  show "${PLAN}report"
   # shellcheck disable=SC2086  # a list of words
-  plan_now /dev/null $states || return 1
+  look /dev/null $states || return 1
   nothing_planned && return 0
-  problem="the kernel still has: $(sed -n 1p "$LOCK/report")"
+  problem="the kernel still has: $(first_difference)"
   return 1
 }

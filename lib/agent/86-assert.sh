@@ -7,7 +7,6 @@ passes=0
 repaired=0     # by all passes together
 
 assert() {
-  check_root
   waits=1
   take_lock
   assert_once
@@ -17,10 +16,10 @@ assert() {
   elif [ "$left" -eq 0 ]; then
     say "done: the kernel agrees with generation ${current##*/} of $owner ($repaired repaired)"
   elif [ -n "$settle" ] || [ "$essential" -ne 0 ]; then
-    show "$LOCK/report"
+    show "${PLAN}report"
     die 70 "FAILED, $left rules or routes are still missing: ${problem:-their device is not there, or is down}. Mend that, then: source-routing assert $owner"
   else
-    show "$LOCK/report"
+    show "${PLAN}report"
     say "done: the rules of $owner are in force; $left routes have to wait for their device"
   fi
 }
@@ -45,7 +44,9 @@ keep_asserting() {
 assert_once() {
   left=0
   essential=0
+  PLAN=$LOCK/plan.
   problem=
+  : >"$LOCK/refused"
   read_generations
   # shellcheck disable=SC2086  # a list of words
   states_of $current $pending
@@ -53,16 +54,23 @@ assert_once() {
   wanted=/dev/null
   [ -z "$current" ] || wanted=$current/state
   # shellcheck disable=SC2086  # a list of words
-  plan_now "$wanted" $states || die 70 "nothing was changed: $problem"
+  look "$wanted" $states || die 70 "nothing was changed: $problem"
   left=$later
   if nothing_planned; then
     return 0
   fi
   planned=$((added + dropped))
-  # Everything that can be set is set, whatever else cannot.
-  carry_out -force || :
+  # Everything that can be set is set, whatever else cannot. The next plan has files of its
+  # own: its awk starts while this one is being carried out.
   # shellcheck disable=SC2086  # a list of words
-  plan_now "$wanted" $states || die 70 "the kernel was changed, but not looked at again: $problem"
+  {
+    carry_out -force || printf '%s\n' "$problem" >"$LOCK/refused"
+    read_kernel $families
+  } | PLAN=$LOCK/check. plan "$wanted" $states
+  PLAN=$LOCK/check.
+  read_plan || die 70 "the kernel was changed, but not looked at again: $problem"
+  first_line "$LOCK/refused"
+  problem=$first
   left=$((added + dropped + later))
   repaired=$((repaired + planned - added - dropped))
 }

@@ -2,7 +2,6 @@
 
 # Compares kernel and files with the generation in force: lines into $LOCK/differences.
 compare() {
-  check_root
   LOCK_WAIT=10
   take_lock
   read_generations
@@ -14,10 +13,10 @@ compare() {
   # shellcheck disable=SC2086  # a list of words
   states_of $current $pending
   # shellcheck disable=SC2086  # a list of words
-  plan_now "$wanted" $states || die 1 "$problem"
+  look "$wanted" $states || die 1 "$problem"
   : >"$LOCK/files"
   [ -z "$current" ] || differing_files "$current" "$LOCK/files"
-  cat "$LOCK/report" "$LOCK/files" >"$LOCK/differences"
+  cat "${PLAN}report" "$LOCK/files" >"$LOCK/differences"
 }
 
 owners() {
@@ -60,7 +59,7 @@ verify() {
 
 # All differences, however many.
 show_all() {
-  SHOWN=1000000
+  SHOWN=1000000000
   verify
 }
 

@@ -144,10 +144,3 @@ function inside(inner, outer,    i, o) {
   if (o == "") o = length(outer) * 4
   return i + 0 >= o + 0 && masked(inner, o) == masked(outer, o)
 }
-
-# The shape of a prefix in rules and routes: no length on a single address.
-function short_prefix(text) {
-  if (index(text, ":")) sub(/\/128$/, "", text)
-  else sub(/\/32$/, "", text)
-  return text
-}

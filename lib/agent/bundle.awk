@@ -1,5 +1,5 @@
 # Reads a bundle: checks every line, puts the values in, and writes what the agent keeps:
-# agent (the program itself), state, manifest, requires, files/N. Prints problems, one a line.
+# agent (the program itself), state, manifest, requires, summary, files/N. Prints problems, one a line.
 #
 # Variables: out (directory), owner (whom the run is for), mark (the line before the data).
 
@@ -92,7 +92,7 @@ function prefix(    text) {
   text = checked_prefix(got_word)
   if (text == "") damaged("\"" got_word "\" " wrong)
   same_family(text)
-  return text ~ /\/0$/ ? "default" : short_prefix(text)
+  return short_prefix(text)
 }
 function same_family(text) {
   if ((index(text, ":") ? 6 : 4) != family) damaged("\"" text "\" is not IPv" family)
@@ -154,6 +154,7 @@ function read_rule(    out, word, priority) {
   nothing_left()
   if ((family " " priority) in SEEN_RULE) bad("two IPv" family " rules have priority " priority ": give each its own")
   SEEN_RULE[family " " priority] = 1
+  rules++
   state("rule " family " " priority out)
 }
 
@@ -198,6 +199,7 @@ function read_route(    out, table, destination, metric) {
   if ((family " " table " " destination " " metric) in SEEN_ROUTE)
     bad("table " table " has two IPv" family " routes to " destination " with metric " metric ": give each its own metric")
   SEEN_ROUTE[family " " table " " destination " " metric] = 1
+  routes++
   state("route " family " " table " " destination " " metric out)
 }
 
@@ -298,4 +300,5 @@ END {
   else if (!owned) bad("the bundle is damaged: it names no owner. Upload it again")
   print "families" (has4 ? " 4" : "") (has6 ? " 6" : "") > (out "/state")
   for (i = 1; i <= states; i++) print STATE[i] > (out "/state")
+  print rules + 0 (rules == 1 ? " rule, " : " rules, ") routes + 0 (routes == 1 ? " route" : " routes") > (out "/summary")
 }

@@ -11,10 +11,11 @@ part == "want" {
   next
 }
 
+/^family [46]$/ { family = $2; next }
 /^[0-9]+:/ { next }
 
 {
-  id = read_kernel_route($0, substr(part, 7))
+  id = read_kernel_route($0, family)
   if (BY[id] == BY_HOOK) DONE[FAMILY[id], ROUTE_TABLE[id], DESTINATION[id], DEV[id]] = 1
   if (ROUTE_TABLE[id] == 254 && DESTINATION[id] != "default" && DEV[id] != "" && in_pool(id)) POOL[id] = 1
 }

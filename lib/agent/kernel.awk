@@ -29,16 +29,14 @@ function named(names, word) { return (word in names) ? names[word] : word }
 # Tables that everybody shares: there, only what is exactly ours is ours.
 function shared_table(id) { return id == 0 || id >= 253 && id <= 255 }
 
-function kernel_prefix(text,    slash, length_of) {
-  if (text == "all" || text == "any" || text == "default") return "default"
-  if (text ~ /\/0$/) return "default"
-  # Only this form is printed differently by different C libraries.
-  if (index(text, ":") && index(text, ".")) {
-    slash = index(text, "/")
-    length_of = slash ? substr(text, slash) : ""
-    text = v6_to_text(v6_to_hex(slash ? substr(text, 1, slash - 1) : text)) length_of
-  }
-  return text ~ /\/(32|128)$/ ? short_prefix(text) : text
+# No length on a single address, a name for all of them.
+function short_prefix(text,    slash, bits) {
+  slash = index(text, "/")
+  if (!slash) return text == "all" || text == "any" ? "default" : text
+  bits = substr(text, slash + 1)
+  if (bits == "0") return "default"
+  if (bits == "128" || bits == "32" && !index(text, ":")) return substr(text, 1, slash - 1)
+  return text
 }
 
 # A line of `ip rule show`: sets rule_priority, rule_spec and rule_protocol.
@@ -50,7 +48,7 @@ function read_kernel_rule(line,    n, i, w, t, v) {
   for (i = 2; i <= n; i++) {
     t = w[i]
     if (t == "from" || t == "to") {
-      v = kernel_prefix(w[++i])
+      v = short_prefix(w[++i])
       if (v != "default") rule_spec = rule_spec " " t " " v
     } else if (t == "lookup" || t == "table") rule_spec = rule_spec " lookup " named(TABLE, w[++i])
     else if (t == "proto" || t == "protocol") rule_protocol = named(PROTOCOL, w[++i])
@@ -85,7 +83,7 @@ function read_attributes(id, w, i, n,    t, hop) {
     } else if (t == "via") {
       t = w[++i]
       if (t == "inet6" || t == "inet") t = t " " w[++i]
-      else t = kernel_prefix(t)
+      else t = short_prefix(t)
       if (hop) HOP_VIA[id, hop] = t
       else VIA[id] = t
     } else if (t == "dev") {
@@ -102,7 +100,7 @@ function read_attributes(id, w, i, n,    t, hop) {
     else if (t == "table") ROUTE_TABLE[id] = named(TABLE, w[++i])
     else if (t == "proto") BY[id] = named(PROTOCOL, w[++i])
     else if (t == "metric") METRIC[id] = w[++i]
-    else if (t == "src") SRC[id] = kernel_prefix(w[++i])
+    else if (t == "src") SRC[id] = short_prefix(w[++i])
     else if (t == "scope") WITHIN[id] = named(SCOPE, w[++i])
     else if (t == "mtu" || t == "advmss") {
       if (w[i + 1] == "lock") SIZE[id, t] = "lock " w[i += 2]
@@ -137,7 +135,7 @@ function read_kernel_route(line, family,    n, w, id, i) {
   n = split(line, w, " ")
   i = 1
   if (w[1] in TYPE) { KIND[id] = TYPE[w[1]]; i = 2 }
-  DESTINATION[id] = kernel_prefix(w[i])
+  DESTINATION[id] = short_prefix(w[i])
   read_attributes(id, w, i + 1, n)
   return id
 }

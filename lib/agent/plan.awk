@@ -2,13 +2,14 @@
 # assert, verify, diff, undo (wanted is what was there before) and remove (wanted is nothing).
 #
 # Files, each after an assignment to `part`: `want` and `own` (state files: what shall be, what
-# this owner has or may have made before), `kernel4` and `kernel6` (what `ip -N -o` prints).
-# Variables: out (directory), without6 (this kernel has no IPv6), snapshot (write what is ours
-# now to this file, and plan nothing).
+# this owner has or may have made before), `kernel` (what read_kernel prints).
+# Variables: out (in front of the names of what is written), both (what is wanted is owned,
+# too), without6 (this kernel has no IPv6), waits (leave routes for later whose device is not
+# ready), most (lines in the report), snapshot (file for what the kernel has of ours now).
 #
-# Writes the lines for `ip -batch`: add4, add6 (run first) and drop4, drop6; `report` for
-# people; `later`, routes whose device is not there yet. Prints how many: added, dropped, later,
-# and essential: all but routes through a device, which may have to wait for the network.
+# Writes the lines for `ip -batch`: add4, add6 (run first) and drop4, drop6; and `report` for
+# people. Prints how many: added, dropped, later, and essential: all but routes through a
+# device, which may have to wait for the network.
 
 function is_up(name) { return name == "" || (name in UP) }
 
@@ -71,54 +72,77 @@ function sort_by_weight(list, n,    i, j, v) {
   }
 }
 
-function add(family, line) { print line > (out "/add" family); added++; essential++ }
-function drop(family, line) { print line > (out "/drop" family); dropped++; essential++ }
-function report(line) { print line > (out "/report") }
+function add(family, line) { print line > (out "add" family); added++; essential++ }
+function drop(family, line) { print line > (out "drop" family); dropped++; essential++ }
+# Only what will be read is put into words.
+function reporting() { return ++reported <= most }
+function report(line) { print line > (out "report") }
 
-BEGIN { added = dropped = later = essential = 0; wanted_rules = wanted_routes = kernel_rules = 0; split("", UP) }
+BEGIN {
+  added = dropped = later = essential = reported = 0
+  wanted_rules = wanted_routes = kernel_rules = settled = unsorted = 0
+}
+
+# Rules are kept under "FAMILY PRIORITY": of each owner there is one at a priority.
+(part == "want" || part == "own") && $1 == "rule" {
+  if (without6 && $2 == 6) next
+  key = $2 " " $3
+  spec = substr($0, length(key) + 7)
+  if (part == "own") {
+    OWN_RULE[key, spec] = 1
+    OWN_PRIORITY[key] = 1
+    next
+  }
+  WANT_RULE[key] = spec
+  RULES[++wanted_rules] = key
+  if ($3 + 0 < last[$2]) unsorted = 1
+  last[$2] = $3 + 0
+  next
+}
 
 part == "want" || part == "own" {
   if ($1 == "table") {
     if (part == "want") WANT_TABLE[$2] = 1
-    else OWN_TABLE[$2] = 1
+    if (part == "own" || both) OWN_TABLE[$2] = 1
     OUR_TABLE[$2] = 1
-    next
-  }
-  if ($1 == "hooked") {
+  } else if ($1 == "hooked") {
     if (part == "want") HOOKED[$2] = 1
-    next
-  }
-  if (without6 && $2 == 6) next
-  if ($1 == "rule") {
-    spec = substr($0, length($2) + length($3) + 8)
-    if (part == "own") { OWN_RULE[$2, $3, spec] = 1; next }
-    key = $2 SUBSEP $3
-    WANT_RULE[key] = spec
-    RULES[++wanted_rules] = key
-    WEIGHT[key] = $3 + 0
-    next
-  }
-  if ($1 == "route") {
+  } else if ($1 == "route" && !(without6 && $2 == 6)) {
     key = $2 " " $3 " " $4 " " $5
     if ($3 == 254) NEED_MAIN = 1
-    if (part == "own") { OWN_ROUTE[key] = 1; next }
+    if (part == "own" || both) OWN_ROUTE[key] = 1
+    if (part == "own") next
     WANT_ROUTE[key] = $0
     WANTED[++wanted_routes] = key
-    next
   }
   next
 }
 
+part == "wait" { next }
+
 # `rule show` prints "100:" and a tab, `link show` "2: eth0: <", a route neither.
 /^[0-9]+:\t/ {
-  family = substr(part, 7)
+  at = index($0, ":")
+  key = family " " substr($0, 1, at - 1)
+  if (key in WANT_RULE) {
+    # Most lines are just what is wanted: no need to take them apart.
+    text = substr($0, at + 2)
+    if (text == WANT_RULE[key] " proto 77 " || text == WANT_RULE[key] " proto 77") {
+      HAS_RULE[key] = 1
+      SETTLED[++settled] = key
+      next
+    }
+  } else if (!(key in OWN_PRIORITY)) next
   read_kernel_rule($0)
+  if (rule_protocol != OURS && rule_protocol != BY_HOOK) next
+  wanted = (key in WANT_RULE) && WANT_RULE[key] == rule_spec
+  if (!wanted && !((key, rule_spec) in OWN_RULE)) next
   kernel_rules++
-  K_FAMILY[kernel_rules] = family
-  K_PRIORITY[kernel_rules] = rule_priority
+  K_KEY[kernel_rules] = key
   K_SPEC[kernel_rules] = rule_spec
   K_BY[kernel_rules] = rule_protocol
-  HAS_RULE[family, rule_priority, rule_spec, rule_protocol] = 1
+  if (wanted && rule_protocol == OURS) HAS_RULE[key] = 1
+  if (wanted && rule_protocol == BY_HOOK) HAS_COPY[key] = 1
   next
 }
 
@@ -129,11 +153,14 @@ part == "want" || part == "own" {
   next
 }
 
+/^family [46]$/ { family = $2; next }
+/^failed [46]$/ { unreadable = $2; exit }
+
 # The main table may hold a whole Internet of routes: only where one of ours is there, too.
 !NEED_MAIN && !index($0, " table ") { next }
 
 {
-  id = read_kernel_route($0, substr(part, 7))
+  id = read_kernel_route($0, family)
   if (!(ROUTE_TABLE[id] in OUR_TABLE) && !shared_table(ROUTE_TABLE[id])) next
   key = route_key(id)
   if (!(key in FIRST)) FIRST[key] = id
@@ -141,77 +168,75 @@ part == "want" || part == "own" {
 }
 
 END {
-  if (snapshot != "") { write_snapshot(); exit }
+  if (unreadable) { print "failed", unreadable; exit }
+  if (snapshot != "") write_snapshot()
   plan_rules()
   plan_routes()
   for (i = 1; i <= wanted_routes; i++) put_route(WANTED[i])
-  sort_by_weight(RULES, wanted_rules)
   for (i = 1; i <= wanted_rules; i++) put_rule(RULES[i])
   for (i = stale_rules; i >= 1; i--) drop_rule(STALE[i])
   for (i = 1; i <= stale_routes; i++) drop_route(STALE_ROUTE[i])
+  if (reported > most) print "... and " (reported - most) " more" > (out "report")
   print added, dropped, later, essential
 }
 
-# Which rules of the kernel are ours and not wanted; ascending, as the kernel has them.
+# Which rules of the kernel are ours and not wanted, in the order of the kernel: those under
+# our protocol, and copies that a killed run has left (see put_rule).
 function plan_rules(    i, k) {
   stale_rules = 0
   for (i = 1; i <= kernel_rules; i++) {
-    k = K_FAMILY[i] SUBSEP K_PRIORITY[i]
+    k = K_KEY[i]
     if (K_BY[i] == OURS) {
       if ((k in WANT_RULE) && WANT_RULE[k] == K_SPEC[i]) continue
-      if (!((k SUBSEP K_SPEC[i]) in OWN_RULE)) continue
-    } else if (K_BY[i] == BY_HOOK) {
-      # Left by a run that was killed in the middle of changing a rule.
-      if (!((k SUBSEP K_SPEC[i]) in OWN_RULE) && !((k in WANT_RULE) && WANT_RULE[k] == K_SPEC[i])) continue
-    } else continue
+      AT[k] = AT[k] " " i
+    } else COPIES[k] = COPIES[k] " " i
     STALE[++stale_rules] = i
-    if (K_BY[i] == OURS) AT[k] = AT[k] " " i
-    else LEFT_OVER[k] = LEFT_OVER[k] " " i
   }
-  # The kernel has them in this order within a family; two families were read one by one.
+  if (!unsorted) return
+  for (i = 1; i <= wanted_rules; i++) WEIGHT[RULES[i]] = substr(RULES[i], 3) + 0
+  sort_by_weight(RULES, wanted_rules)
 }
 
-function put_rule(k,    p, family, priority, spec, n, s, i) {
-  split(k, p, SUBSEP)
-  family = p[1]; priority = p[2]; spec = WANT_RULE[k]
-  if ((k SUBSEP spec SUBSEP OURS) in HAS_RULE) return
-  report("+ " rule_text(family, priority, spec))
-  n = split(AT[k], s, " ")
-  for (i = 1; i <= n; i++) if (kernel_confuses(spec, K_SPEC[s[i]])) {
+function put_rule(k,    family, priority, n, s, i) {
+  if (k in HAS_RULE) return
+  family = substr(k, 1, 1)
+  priority = substr(k, 3)
+  if (reporting()) report("+ " rule_text(family, priority, WANT_RULE[k]))
+  n = (k in AT) ? split(AT[k], s, " ") : 0
+  for (i = 1; i <= n; i++) if (kernel_confuses(WANT_RULE[k], K_SPEC[s[i]])) {
     # Hold the place with a copy under another protocol until the old rule is gone. One that
     # a killed run has left would be in its way.
-    clear_left_over(k, family, priority, spec)
-    if (!((k SUBSEP spec SUBSEP BY_HOOK) in HAS_RULE)) add(family, rule_line("add", priority, spec, BY_HOOK))
+    clear_copies(k)
+    if (!(k in HAS_COPY)) add(family, rule_line("add", priority, WANT_RULE[k], BY_HOOK))
     SWAP[k] = 1
     return
   }
-  add(family, rule_line("add", priority, spec, OURS))
+  add(family, rule_line("add", priority, WANT_RULE[k], OURS))
 }
 
-function clear_left_over(k, family, priority, spec,    n, s, i) {
-  n = split(LEFT_OVER[k], s, " ")
-  for (i = 1; i <= n; i++) if (K_SPEC[s[i]] != spec) {
-    add(family, rule_line("del", priority, K_SPEC[s[i]], BY_HOOK))
+function clear_copies(k,    n, s, i) {
+  n = split(COPIES[k], s, " ")
+  for (i = 1; i <= n; i++) if (K_SPEC[s[i]] != WANT_RULE[k]) {
+    add(substr(k, 1, 1), rule_line("del", substr(k, 3), K_SPEC[s[i]], BY_HOOK))
     CLEARED[s[i]] = 1
   }
 }
 
-function drop_rule(i,    k, n, copy) {
-  k = K_FAMILY[i] SUBSEP K_PRIORITY[i]
+function drop_rule(i,    k, family, priority, s) {
   if (i in CLEARED) return
-  if (K_BY[i] == BY_HOOK) {
-    # As a copy that holds the place it goes with the swap below.
-    if ((k in SWAP) && WANT_RULE[k] == K_SPEC[i]) return
-    drop(K_FAMILY[i], rule_line("del", K_PRIORITY[i], K_SPEC[i], BY_HOOK))
-    return
-  }
-  report("- " rule_text(K_FAMILY[i], K_PRIORITY[i], K_SPEC[i]))
-  drop(K_FAMILY[i], rule_line("del", K_PRIORITY[i], K_SPEC[i], OURS))
-  n = split(AT[k], copy, " ")
-  if ((k in SWAP) && copy[1] == i) {
-    drop(K_FAMILY[i], rule_line("add", K_PRIORITY[i], WANT_RULE[k], OURS))
-    drop(K_FAMILY[i], rule_line("del", K_PRIORITY[i], WANT_RULE[k], BY_HOOK))
-  }
+  k = K_KEY[i]
+  family = substr(k, 1, 1)
+  priority = substr(k, 3)
+  # A copy that holds the place goes with the swap below.
+  if (K_BY[i] == BY_HOOK && (k in SWAP) && WANT_RULE[k] == K_SPEC[i]) return
+  if (K_BY[i] == OURS && reporting()) report("- " rule_text(family, priority, K_SPEC[i]))
+  drop(family, rule_line("del", priority, K_SPEC[i], K_BY[i]))
+  if (K_BY[i] != OURS || !(k in SWAP)) return
+  # This runs backwards: the first of the old rules is the last to go.
+  split(AT[k], s, " ")
+  if (s[1] != i) return
+  drop(family, rule_line("add", priority, WANT_RULE[k], OURS))
+  drop(family, rule_line("del", priority, WANT_RULE[k], BY_HOOK))
 }
 
 # Which routes of the kernel are ours and not wanted, and the order of the wanted ones:
@@ -252,13 +277,12 @@ function put_route(key,    line, w, text, id, verb, by) {
     # fails, rather than replace what is not ours.
     by = BY[FIRST[key]]
     if (by == OURS || by == BY_HOOK || !shared_table(w[3])) verb = "replace"
-    report("- " route_text(w[2], w[3], w[4], w[5], substr(attributes(FIRST[key]), 2)) \
+    if (reporting()) report("- " route_text(w[2], w[3], w[4], w[5], substr(attributes(FIRST[key]), 2)) \
       (by == OURS ? "" : " proto " by))
   }
-  report("+ " route_text(w[2], w[3], w[4], w[5], text))
+  if (reporting()) report("+ " route_text(w[2], w[3], w[4], w[5], text))
   if (waits && !devices_ready(id)) {
     later++
-    print route_text(w[2], w[3], w[4], w[5], text) > (out "/later")
     return
   }
   sub(/ ?proto [0-9]+$/, "", text)
@@ -268,20 +292,17 @@ function put_route(key,    line, w, text, id, verb, by) {
 
 function drop_route(id,    text) {
   text = KIND[id] == "unicast" ? "" : "type " KIND[id]
-  report("- " route_text(FAMILY[id], ROUTE_TABLE[id], DESTINATION[id], METRIC[id], substr(attributes(id), 2)))
+  if (reporting()) report("- " route_text(FAMILY[id], ROUTE_TABLE[id], DESTINATION[id], METRIC[id], substr(attributes(id), 2)))
   drop(FAMILY[id], route_line("del", ROUTE_TABLE[id], DESTINATION[id], METRIC[id], text, BY[id]))
 }
 
 # What the kernel has of ours, as a state file: wanted again if the change fails.
-function write_snapshot(    i, k, id, key, t) {
+function write_snapshot(    i, id, key, t) {
   print "families 4 6" > snapshot
   for (t in OWN_TABLE) print "table " t > snapshot
-  for (i = 1; i <= kernel_rules; i++) {
-    k = K_FAMILY[i] SUBSEP K_PRIORITY[i]
-    if (K_BY[i] != OURS) continue
-    if (((k SUBSEP K_SPEC[i]) in OWN_RULE) || (k in WANT_RULE) && WANT_RULE[k] == K_SPEC[i])
-      print "rule " K_FAMILY[i] " " K_PRIORITY[i] " " K_SPEC[i] > snapshot
-  }
+  for (i = 1; i <= settled; i++) print "rule " SETTLED[i] " " WANT_RULE[SETTLED[i]] > snapshot
+  for (i = 1; i <= kernel_rules; i++)
+    if (K_BY[i] == OURS) print "rule " K_KEY[i] " " K_SPEC[i] > snapshot
   for (id = 1; id <= ROUTES; id++) {
     if (!(id in KERNEL_ROUTE)) continue
     key = KERNEL_ROUTE[id]

@@ -51,10 +51,12 @@ part == "names" {
   next
 }
 
+/^family [46]$/ { family = $2; next }
+
 /^[0-9]+:\t/ {
   read_kernel_rule($0)
   n = ++kernel_rules
-  K_FAMILY[n] = substr(part, 7); K_PRIORITY[n] = rule_priority; K_SPEC[n] = rule_spec; K_BY[n] = rule_protocol
+  K_FAMILY[n] = family; K_PRIORITY[n] = rule_priority; K_SPEC[n] = rule_spec; K_BY[n] = rule_protocol
   K_LINE[n] = $0
   next
 }
@@ -67,7 +69,7 @@ part == "names" {
 }
 
 {
-  id = read_kernel_route($0, substr(part, 7))
+  id = read_kernel_route($0, family)
   key = route_key(id)
   if (key in WANT_ROUTE) { THERE[id] = key; LINE[id] = $0 }
   next

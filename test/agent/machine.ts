@@ -12,9 +12,11 @@ export interface Flavour {
   readonly awk: string;
   /** Utilities that are BusyBox's, as on Alpine. */
   readonly busybox?: boolean;
+  /** Tries all ways of failing at every line, not only one. */
+  readonly thorough?: boolean;
 }
 
-export const DASH: Flavour = { name: 'dash and mawk', shell: 'dash', awk: 'mawk' };
+export const DASH: Flavour = { name: 'dash and mawk', shell: 'dash', awk: 'mawk', thorough: true };
 export const BASH: Flavour = { name: 'bash and gawk', shell: 'bash --posix', awk: 'gawk' };
 /** As on Alpine. */
 export const BUSYBOX: Flavour = { name: 'BusyBox', shell: 'busybox ash', awk: 'busybox awk', busybox: true };

@@ -428,7 +428,9 @@ export function agentSuite(flavour: Flavour): void {
         '|x',
       ];
 
-      test.each(['fail', 'skip', 'term'] as const)('when the kernel refuses any one line (%s)', (instead) => {
+      // One flavour is enough for all ways of failing.
+      const ways = flavour.thorough ? (['fail', 'skip', 'term'] as const) : (['fail'] as const);
+      test.each(ways)('when the kernel refuses any one line (%s)', (instead) => {
         machine.apply([...HOW_TO, 'file 0600 /etc/old/x 1', '|old']);
         // Drift: what is put back is what was there, not what should have been.
         machine.must('ip rule del pref 10009; ip route replace default via 192.168.1.3 table 200 proto static');
@@ -827,7 +829,7 @@ export function agentSuite(flavour: Flavour): void {
         });
         const late =
           machine.sh(`(sleep 1.5; ip addr add 192.168.1.100/24 dev eth1; ip -6 addr add fd00:1010::100/64 dev eth1 nodad
-          sleep 2; ip rule flush proto 77) & ${flavour.shell} /var/lib/source-routing/vpn1/agent assert --owner vpn1 --settle 3`);
+          sleep 1; ip rule flush proto 77) & ${flavour.shell} /var/lib/source-routing/vpn1/agent assert --owner vpn1 --settle 2`);
         succeeds(late);
         succeeds(machine.verify());
       });

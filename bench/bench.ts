@@ -1,0 +1,3 @@
+import { benchAgent } from './agent';
+
+benchAgent();
