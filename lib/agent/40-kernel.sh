@@ -36,7 +36,6 @@ look() {
 # brackets.
 PLAN=$LOCK/plan.
 snapshot=      # a file for what the kernel has of ours now
-waits=         # set to leave routes for later whose device is not ready
 plan() {
   for file in add4 add6 drop4 drop6 report; do
     : >"$PLAN$file"
@@ -49,15 +48,15 @@ plan() {
     both=1
     shift
   fi
-  exec awk -v out="$PLAN" -v both="$both" -v without6="$without6" -v waits="$waits" -v most="$SHOWN" \
+  exec awk -v out="$PLAN" -v both="$both" -v without6="$without6" -v most="$SHOWN" \
     -v snapshot="$snapshot" "$AWK_KERNEL$AWK_PLAN" part=want "$want" part=own "$@" \
     part=wait - part=kernel "$LOCK/kernel" >"${PLAN}counts" 2>"$LOCK/error"
 }
 
-# Sets added, dropped, later and essential (see plan.awk), or problem.
+# Sets added, dropped and essential (see plan.awk), or problem.
 read_plan() {
   added=
-  read -r added dropped later essential <"${PLAN}counts" || :
+  read -r added dropped essential <"${PLAN}counts" || :
   case $added in
     failed)
       first_line "$LOCK/error$dropped"

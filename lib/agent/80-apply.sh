@@ -71,6 +71,8 @@ write_pending() {
 # The one moment at which the new generation is in force. Its files must be on the disk by
 # then, or a power cut would leave a name for nothing.
 commit() {
+  # From here on it is quicker to end than to go back.
+  trap '' INT TERM
   [ -z "$changed_kernel$changed_files" ] || sync -f "$home" 2>/dev/null || :
   printf '%s\n' "${stage##*/}" | put_file 0600 "$home/current" || return 1
   changed=

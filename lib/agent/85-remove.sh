@@ -13,6 +13,8 @@ remove() {
   set -- $current $pending
   check_tools
   [ "$PROBLEMS" -eq 0 ] || die 69 "refused, nothing was changed: $problem"
+  # Half removed is worse than removed: from here on it is quicker to end.
+  trap '' INT TERM
   stop_stale_units '' "$@"
   remove_from_kernel "$@" || die 71 "FAILED, not everything was removed: $problem. Mend that and run it again"
   remove_stale_files '' "$@" || die 71 "FAILED, not everything was removed: $problem. Mend that and run it again"

@@ -7,7 +7,6 @@ passes=0
 repaired=0     # by all passes together
 
 assert() {
-  waits=1
   take_lock
   assert_once
   [ -z "$settle" ] || keep_asserting
@@ -17,7 +16,7 @@ assert() {
     say "done: the kernel agrees with generation ${current##*/} of $owner ($repaired repaired)"
   elif [ -n "$settle" ] || [ "$essential" -ne 0 ]; then
     show "${PLAN}report"
-    die 70 "FAILED, $left rules or routes are still missing: ${problem:-their device is not there, or is down}. Mend that, then: source-routing assert $owner"
+    die 70 "FAILED, $left rules or routes are still missing: $problem. Mend that, then: source-routing assert $owner"
   else
     show "${PLAN}report"
     say "done: the rules of $owner are in force; $left routes have to wait for their device"
@@ -55,12 +54,12 @@ assert_once() {
   [ -z "$current" ] || wanted=$current/state
   # shellcheck disable=SC2086  # a list of words
   look "$wanted" $states || die 70 "nothing was changed: $problem"
-  left=$later
   if nothing_planned; then
     return 0
   fi
   planned=$((added + dropped))
-  # Everything that can be set is set, whatever else cannot. The next plan has files of its
+  # Everything that can be set is set, whatever else cannot: the kernel itself says which
+  # device is not there yet, or has no address yet. The next plan has files of its
   # own: its awk starts while this one is being carried out.
   # shellcheck disable=SC2086  # a list of words
   {
@@ -71,6 +70,6 @@ assert_once() {
   read_plan || die 70 "the kernel was changed, but not looked at again: $problem"
   first_line "$LOCK/refused"
   problem=$first
-  left=$((added + dropped + later))
+  left=$((added + dropped))
   repaired=$((repaired + planned - added - dropped))
 }

@@ -26,7 +26,11 @@ finish() {
 stopped() {
   trap '' INT TERM
   [ -z "$changed" ] || undo "stopped by signal $1"
-  die 70 "stopped by signal $1; nothing was changed"
+  case $command in
+    # A stopped unit has not failed.
+    assert) die 0 "stopped by signal $1" ;;
+    *) die 70 "stopped by signal $1; nothing was changed" ;;
+  esac
 }
 
 # A bundle is deleted when it was used: make sure that it is one.

@@ -4,21 +4,12 @@
 # Files, each after an assignment to `part`: `want` and `own` (state files: what shall be, what
 # this owner has or may have made before), `kernel` (what read_kernel prints).
 # Variables: out (in front of the names of what is written), both (what is wanted is owned,
-# too), without6 (this kernel has no IPv6), waits (leave routes for later whose device is not
-# ready), most (lines in the report), snapshot (file for what the kernel has of ours now).
+# too), without6 (this kernel has no IPv6), most (lines in the report), snapshot (file for what
+# the kernel has of ours now).
 #
 # Writes the lines for `ip -batch`: add4, add6 (run first) and drop4, drop6; and `report` for
-# people. Prints how many: added, dropped, later, and essential: all but routes through a
-# device, which may have to wait for the network.
-
-function is_up(name) { return name == "" || (name in UP) }
-
-# Is every device there that a route names? A route whose device is missing has to wait.
-function devices_ready(id,    h) {
-  if (!is_up(DEV[id])) return 0
-  for (h = 1; h <= HOPS[id]; h++) if (!is_up(HOP_DEV[id, h])) return 0
-  return 1
-}
+# people. Prints how many: added, dropped, and essential: all but routes through a device,
+# which may have to wait for the network.
 
 function word_after(spec, key,    at, rest) {
   at = index(" " spec, " " key " ")
@@ -79,7 +70,7 @@ function reporting() { return ++reported <= most }
 function report(line) { print line > (out "report") }
 
 BEGIN {
-  added = dropped = later = essential = reported = 0
+  added = dropped = essential = reported = 0
   wanted_rules = wanted_routes = kernel_rules = settled = unsorted = 0
 }
 
@@ -146,12 +137,7 @@ part == "wait" { next }
   next
 }
 
-/^[0-9]+: [^ ]+: </ {
-  name = substr($2, 1, length($2) - 1)
-  sub(/@.*/, "", name)
-  if ($3 ~ /[<,]UP[,>]/) UP[name] = 1
-  next
-}
+/^[0-9]+: [^ ]+: </ { next }
 
 /^family [46]$/ { family = $2; next }
 /^failed [46]$/ { unreadable = $2; exit }
@@ -177,7 +163,7 @@ END {
   for (i = stale_rules; i >= 1; i--) drop_rule(STALE[i])
   for (i = 1; i <= stale_routes; i++) drop_route(STALE_ROUTE[i])
   if (reported > most) print "... and " (reported - most) " more" > (out "report")
-  print added, dropped, later, essential
+  print added, dropped, essential
 }
 
 # Which rules of the kernel are ours and not wanted, in the order of the kernel: those under
@@ -281,10 +267,6 @@ function put_route(key,    line, w, text, id, verb, by) {
       (by == OURS ? "" : " proto " by))
   }
   if (reporting()) report("+ " route_text(w[2], w[3], w[4], w[5], text))
-  if (waits && !devices_ready(id)) {
-    later++
-    return
-  }
   sub(/ ?proto [0-9]+$/, "", text)
   add(w[2], route_line(verb, w[3], w[4], w[5], text, BY[id]))
   if (KIND[id] == "unicast") essential--

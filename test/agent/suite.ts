@@ -746,6 +746,12 @@ export function agentSuite(flavour: Flavour): void {
         expect(done.last).toMatch(/refused, nothing was changed: the bundle is damaged/);
         expect(done.code).toBe(65);
       }
+      // A line is lost on the way, or there is one too many.
+      for (const line of HOW_TO) {
+        for (const text of ['', `${line}\n${line}\n`]) {
+          expect(machine.apply([], { text: whole.join('\n').replace(`\n${line}\n`, `\n${text}`) }).code).toBe(65);
+        }
+      }
       for (const wrong of [
         [...all.slice(0, -2)].concat('nonsense'),
         all.map((line) => line.replace('owner vpn1', 'owner b')),
@@ -832,6 +838,16 @@ export function agentSuite(flavour: Flavour): void {
           sleep 1; ip rule flush proto 77) & ${flavour.shell} /var/lib/source-routing/vpn1/agent assert --owner vpn1 --settle 2`);
         succeeds(late);
         succeeds(machine.verify());
+      });
+
+      test('ends in peace when its unit is stopped', () => {
+        machine.apply(HOW_TO);
+        const done =
+          machine.sh(`${flavour.shell} /var/lib/source-routing/vpn1/agent assert --owner vpn1 --settle 60 & run=$!
+          sleep 1.5; kill -TERM $run; wait $run`);
+        succeeds(done);
+        expect(done.last).toBe('source-routing: stopped by signal TERM');
+        expect(machine.sh('ls /run/source-routing.lock').code).not.toBe(0);
       });
 
       test('does nothing where nothing is in force', () => {
