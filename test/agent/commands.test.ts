@@ -24,7 +24,11 @@ const TUNNELS = `
     ip link add tun$n type bridge; ip link set tun$n up
     ip addr add 10.10.$n.1/24 dev tun$n; ip -6 addr add fd00:4242:$n::1/64 dev tun$n nodad
   done
-  ip route add 10.10.99.0/24 via 10.10.0.2 dev tun0`;
+  ip route add 10.10.99.0/24 via 10.10.0.2 dev tun0
+  # None of these is for the clients.
+  ip route add default via 10.10.0.2 dev tun0 metric 500; ip -6 route add default via fd00:4242:0::2 dev tun0
+  ip route add 224.0.0.0/4 dev tun0; ip route add 169.254.0.0/16 dev tun0; ip route add blackhole 10.10.88.0/24
+  ip -6 addr add fe80::1/64 dev tun0 nodad`;
 const COPIED = ['10.10.0.0/24 dev tun0 proto 78 scope 253', '10.10.1.0/24 dev tun1 proto 78 scope 253'];
 
 describeOnMachine('the commands', () => {

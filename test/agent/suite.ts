@@ -898,6 +898,21 @@ export function agentSuite(flavour: Flavour): void {
       expect(machine.sh('ls -d /etc/a').code).not.toBe(0);
     });
 
+    test('a table that is given up is left without anything of ours, one that is kept is left alone', () => {
+      const extra = 'ip route add 10.77.0.0/16 dev eth1 table 200';
+      machine.apply(HOW_TO);
+      machine.must(`${extra} proto 77; ${extra} metric 5 proto 78; ${extra} metric 9`);
+      succeeds(machine.apply(HOW_TO, { generation: 'g2' }));
+      // Tagged 78, and no hook serves the table.
+      expect(machine.routes(200).filter((line) => line.startsWith('10.77'))).toEqual([
+        '10.77.0.0/16 dev eth1 proto 77 scope 253',
+        '10.77.0.0/16 dev eth1 scope 253 metric 9',
+      ]);
+      const other = HOW_TO.map((line) => line.replace(/\b200\b/g, '201'));
+      succeeds(machine.apply(other, { generation: 'g3' }));
+      expect(machine.routes(200)).toEqual(['10.77.0.0/16 dev eth1 scope 253 metric 9']);
+    });
+
     test('the same generation again, with other values, is a change like any other', () => {
       machine.apply(HOW_TO);
       for (const gateway of ['192.168.1.2', '192.168.1.3', '192.168.1.1']) {
