@@ -6,6 +6,8 @@
 without6=
 [ -e /proc/net/if_inet6 ] || without6=1
 
+besides=       # what else is asked for
+
 # Writes to $LOCK/kernel what the kernel has of families $*: "100:<tab>" begins a rule,
 # "2: eth0: <" a device, anything else is a route. (A file, not a pipe: ip writes line by line,
 # and would wake its reader for each.)
@@ -13,10 +15,10 @@ read_kernel() {
   for family in "$@"; do
     [ "$family" = 4 ] || [ -z "$without6" ] || continue
     printf 'family %s\n' "$family"
-    ip -N -o "-$family" -batch - 2>"$LOCK/error$family" <<'END' || printf 'failed %s\n' "$family"
+    ip -N -o "-$family" -batch - 2>"$LOCK/error$family" <<END || printf 'failed %s\n' "$family"
 rule show
 route show table all
-link show
+$besides
 END
   done >"$LOCK/kernel"
 }

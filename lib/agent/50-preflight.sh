@@ -160,8 +160,10 @@ preflight() {
   stage=$1
   shift
   families_of "$@"
+  besides='link show'
   # shellcheck disable=SC2086  # a list of words
   read_kernel $families
+  besides=
   check_kernel "$stage"
   refuse_if_problems 69
 }
