@@ -109,15 +109,12 @@ export class LinuxHost extends Construct {
     super(scope, id);
     Object.defineProperty(this, LINUX_HOST, { value: true });
     const args = new Arguments(this);
-    this.owner = args.text(
-      props.owner ?? defaultOwner(this),
-      'owner',
-      /^[a-z][a-z0-9-]{0,30}$/,
-      'lower-case letters, digits and "-" (at most 31, a letter first)',
-    );
+    this.owner = parseOwner(this, args, props.owner);
     checkSshConnection(this, props.ssh);
     this.ssh = props.ssh;
-    this.interfaces = (props.interfaces ?? []).map((declared) => this.parseInterface(args, declared));
+    this.interfaces = args
+      .list(props.interfaces ?? [], 'interfaces')
+      .map((declared) => this.parseInterface(args, declared));
     this.persistence = props.persistence ?? Persistence.service();
     const engine = props.engine ?? Engine.TERRAFORM_DATA;
     this.deployment = new Deployment(this, {
@@ -129,6 +126,7 @@ export class LinuxHost extends Construct {
       dependsOn: props.dependsOn,
     });
     this._validate(this);
+    this.node.addValidation({ validate: () => this.sameOwners() });
     Aspects.of(this).add({
       visit: (node) => {
         if (node === this) {
@@ -213,6 +211,20 @@ export class LinuxHost extends Construct {
     });
   }
 
+  /** Two declarations of one machine under one owner would remove each other's rules in turn. */
+  private sameOwners(): string[] {
+    const { host, port = 22 } = this.ssh;
+    const hosts = this.node.root.node.findAll().filter((node) => LinuxHost.isLinuxHost(node));
+    const other = hosts
+      .slice(0, hosts.indexOf(this))
+      .find((each) => each.owner === this.owner && each.ssh.host === host && (each.ssh.port ?? 22) === port);
+    return other
+      ? [
+          `owner "${this.owner}" already declares this machine in "${other.node.path}". Use one LinuxHost for both, or give this one another owner.`,
+        ]
+      : [];
+  }
+
   private model(): Host {
     const { tables, rules, routes, hooks, interfaces } = this;
     return {
@@ -232,8 +244,8 @@ export class LinuxHost extends Construct {
     if (this.problems === undefined) {
       const host = this.model();
       this.problems = {
-        errors: [...errors(host), ...this.persistence._renderer.problems(host)],
-        warnings: warnings(host),
+        errors: distinct([...errors(host), ...this.persistence._renderer.problems(host)]),
+        warnings: distinct(warnings(host)),
       };
     }
     return this.problems;
@@ -252,8 +264,11 @@ export class LinuxHost extends Construct {
   }
 
   private parseInterface(args: Arguments, declared: NetworkInterface): Interface {
-    const name = args.attempt(() => args.value('device', declared.name, 'interfaces.name')).text;
-    const addresses = declared.addresses ?? [];
+    const name = args.device(declared.name, 'interfaces.name');
+    if (this.addressTokens.has(name)) {
+      throw args.error(`interfaces has "${name}" twice. Put all its addresses into one.`);
+    }
+    const addresses = args.list(declared.addresses ?? [], `interfaces "${name}" addresses`);
     const tokens = addresses.filter((address) => Token.isUnresolved(address));
     this.addressTokens.set(name, tokens);
     return {
@@ -266,10 +281,25 @@ export class LinuxHost extends Construct {
   }
 }
 
-function defaultOwner(host: LinuxHost): string {
-  const ids = [TerraformStack.of(host).node.id, host.node.id].join('-');
-  return ids
+const OWNER = /^[a-z][a-z0-9-]{0,30}$/;
+const OWNER_FORM = 'lower-case letters, digits and "-" (at most 31, a letter first)';
+
+function parseOwner(host: LinuxHost, args: Arguments, given: string | undefined): string {
+  if (given !== undefined) {
+    return args.text(given, 'owner', OWNER, OWNER_FORM);
+  }
+  const made = [TerraformStack.of(host).node.id, host.node.id]
+    .join('-')
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^[^a-z]+|-$/g, '');
+  if (!OWNER.test(made)) {
+    throw args.error(`owner "${made}", made of the ids of stack and construct, is not ${OWNER_FORM}. Set owner.`);
+  }
+  return made;
+}
+
+/** A rule of both families has each of its problems twice. */
+function distinct(problems: readonly Problem[]): Problem[] {
+  return [...new Map(problems.map((problem) => [`${problem.path} ${problem.message}`, problem])).values()];
 }

@@ -1,3 +1,5 @@
+import { Token } from 'cdktf';
+import { parseDevice } from './model/value';
 import { NetworkScriptsRenderer } from './persistence/network-scripts';
 import type { PersistenceRenderer } from './persistence/persistence';
 import { ServiceRenderer } from './persistence/service';
@@ -33,8 +35,17 @@ export class Persistence {
    * whose profile is an ifcfg file.
    *
    * @param options - which interface brings up what has none of its own
+   * @throws Error if the device is not an interface name
    */
   public static networkScripts(options: NetworkScriptsOptions = {}): Persistence {
+    if (options.device !== undefined) {
+      if (Token.isUnresolved(options.device)) {
+        throw new Error(
+          'Persistence.networkScripts() device is known at apply only; it is part of file names. Give it literally.',
+        );
+      }
+      parseDevice(options.device, 'Persistence.networkScripts() device');
+    }
     return new Persistence(new NetworkScriptsRenderer(options.device));
   }
 

@@ -74,7 +74,7 @@ export interface PolicyRuleProps {
   readonly outputInterface?: string;
 
   /**
-   * Mark that the firewall put on the packet, 0 to 4294967295.
+   * Mark that the firewall put on the packet, 1 to 4294967295.
    *
    * @default - any
    */
@@ -103,14 +103,14 @@ export interface PolicyRuleProps {
   readonly ipProtocol?: IpProtocol;
 
   /**
-   * Source ports, 1 to 65535; needs `ipProtocol`.
+   * Source ports, 1 to 65534; needs `ipProtocol`.
    *
    * @default - any
    */
   readonly sourcePorts?: NumberRange;
 
   /**
-   * Destination ports, 1 to 65535; needs `ipProtocol`.
+   * Destination ports, 1 to 65534; needs `ipProtocol`.
    *
    * @default - any
    */
@@ -155,6 +155,8 @@ export interface PolicyRuleProps {
 
 const POLICY_RULE = Symbol.for('cdktf-source-routing/PolicyRule');
 const UINT32_MAX = 4294967295;
+// The kernel keeps 65535 for "no port".
+const MAX_PORT = 65534;
 
 /**
  * A rule that decides which table a packet is looked up in.
@@ -251,14 +253,14 @@ function parseRules(scope: Construct, args: Arguments, props: PolicyRuleProps, p
     source,
     destination,
     tos: parseTos(args, props.tos, family),
-    firewallMark: args.optionalInteger(props.firewallMark, 'firewallMark', 0, UINT32_MAX),
-    firewallMask: args.optionalInteger(props.firewallMask, 'firewallMask', 0, UINT32_MAX),
+    firewallMark: args.optionalInteger(props.firewallMark, 'firewallMark', 1, UINT32_MAX),
+    firewallMask: args.optionalInteger(props.firewallMask, 'firewallMask', 1, UINT32_MAX),
     inputInterface: args.optional('device', props.inputInterface, 'inputInterface'),
     outputInterface: args.optional('device', props.outputInterface, 'outputInterface'),
     uidRange: parseRange(args, props.uidRange, 'uidRange', 0, UINT32_MAX - 1),
     ipProtocol: args.optionalInteger(props.ipProtocol?.number, 'ipProtocol', 1, 255),
-    sourcePorts: parseRange(args, props.sourcePorts, 'sourcePorts', 1, 65535),
-    destinationPorts: parseRange(args, props.destinationPorts, 'destinationPorts', 1, 65535),
+    sourcePorts: parseRange(args, props.sourcePorts, 'sourcePorts', 1, MAX_PORT),
+    destinationPorts: parseRange(args, props.destinationPorts, 'destinationPorts', 1, MAX_PORT),
     suppressPrefixLength: args.optionalInteger(
       props.suppressPrefixLength,
       'suppressPrefixLength',
@@ -273,7 +275,10 @@ function parseAction(args: Arguments, props: PolicyRuleProps, priority: number):
   if (props.table) {
     return { kind: 'lookup', tableId: props.table.tableId };
   }
-  const action = props.action?._action ?? { kind: 'unreachable' };
+  const action = props.action?._action;
+  if (action === undefined) {
+    throw args.error('has neither table nor action. Set table, or an action such as RuleAction.unreachable().');
+  }
   if (action.kind === 'goto') {
     args.integer(action.priority, 'action goTo', 1, 32767);
     if (action.priority <= priority) {
@@ -286,7 +291,9 @@ function parseAction(args: Arguments, props: PolicyRuleProps, priority: number):
 }
 
 function familiesOf(args: Arguments, props: PolicyRuleProps, own: FamilyOrAuto | undefined): FamilyOrAuto[] {
-  const wanted = props.families && [...new Set(props.families)].map((family) => (family === IpFamily.IPV4 ? 4 : 6));
+  const wanted =
+    props.families &&
+    [...new Set(args.list(props.families, 'families'))].map((family) => (family === IpFamily.IPV4 ? 4 : 6));
   if (wanted?.length === 0) {
     throw args.error('families is empty. Give IpFamily.IPV4 or IpFamily.IPV6, or leave it out.');
   }
@@ -311,7 +318,8 @@ function familiesOf(args: Arguments, props: PolicyRuleProps, own: FamilyOrAuto |
 function parseTos(args: Arguments, tos: number | undefined, family: FamilyOrAuto): number | undefined {
   // IPv4 routing looks at the bits of RFC 1349 only.
   const last = family === 6 ? 0xfc : 0x1c;
-  const value = args.optionalInteger(tos, 'tos', 0, last);
+  const hint = family === 6 ? '' : 'That is the limit of IPv4; for IPv6, set families to [IpFamily.IPV6].';
+  const value = tos === undefined ? undefined : args.integer(tos, 'tos', 0, last, hint);
   if (value !== undefined && value % 4 !== 0) {
     throw args.error(`tos ${value} has ECN bits set. Did you mean ${value - (value % 4)}?`);
   }

@@ -130,7 +130,7 @@ export interface RouteOptions {
   readonly scope?: RouteScope;
 
   /**
-   * Largest packet on this way, in bytes.
+   * Largest packet on this way, in bytes, at most 65520.
    *
    * @default - that of the interface
    */
@@ -217,6 +217,14 @@ function parseRoute(scope: Construct, props: RouteProps): RouteModel {
   if (props.scope !== undefined && family === 6) {
     throw args.error(`scope "${props.scope}" is set on an IPv6 route. IPv6 routes have no scope: leave it out.`);
   }
+  if (props.scope !== undefined && props.scope !== RouteScope.GLOBAL && hops.some((hop) => hop.via)) {
+    throw args.error(
+      `scope "${props.scope}" is set on a route with a next router, which is never that near. Leave it out.`,
+    );
+  }
+  if (family === 6 && hops.length > 1 && hops.some((hop) => !hop.via)) {
+    throw args.error('nextHops has one without via. IPv6 needs the next router of each: set via.');
+  }
   return {
     path: scope.node.path,
     family,
@@ -227,27 +235,26 @@ function parseRoute(scope: Construct, props: RouteProps): RouteModel {
     ...(reject && { type: reject }),
     ...(preferredSource && { preferredSource }),
     ...(props.scope !== undefined && { scope: SCOPES[props.scope] }),
-    mtu: args.optionalInteger(props.mtu, 'mtu', family === 6 ? 1280 : 68, 65535),
+    mtu: args.optionalInteger(props.mtu, 'mtu', family === 6 ? 1280 : 68, 65520),
     advmss: args.optionalInteger(props.advmss, 'advmss', 28, 65495),
   };
 }
 
 function parseDestination(args: Arguments, destination: string): Value {
-  const isDefault = destination === 'default' || destination === '0.0.0.0/0' || destination === '::/0';
-  if (!isDefault) {
-    return args.value('prefix', destination, 'destination');
+  if (destination === 'default') {
+    return DEFAULT_DESTINATION;
   }
+  const prefix = args.value('prefix', destination, 'destination');
   // The kernel prints both families' default route by that name.
-  const family: Family | undefined = destination === 'default' ? undefined : destination === '::/0' ? 6 : 4;
-  return { ...DEFAULT_DESTINATION, family };
+  return prefix.text.endsWith('/0') ? { ...DEFAULT_DESTINATION, family: prefix.family } : prefix;
 }
 
 function parseHops(args: Arguments, props: RouteProps, reject: RejectType | undefined): Hop[] {
   const { via, device, onLink, nextHops } = props;
   const single = via !== undefined || device !== undefined;
   if (reject) {
-    if (single || nextHops !== undefined) {
-      const property = via !== undefined ? 'via' : device !== undefined ? 'device' : 'nextHops';
+    const [property] = Object.entries({ via, device, nextHops, onLink }).find(([, value]) => value !== undefined) ?? [];
+    if (property !== undefined) {
       throw args.error(
         `${property} is set on a route of type "${reject}", which goes nowhere. Leave it out, or drop routeType.`,
       );
@@ -257,6 +264,9 @@ function parseHops(args: Arguments, props: RouteProps, reject: RejectType | unde
   if (nextHops !== undefined) {
     if (single) {
       throw args.error('nextHops is set together with via or device. Put that way among the nextHops.');
+    }
+    if (onLink !== undefined) {
+      throw args.error('nextHops is set together with onLink. Set onLink on the next hop that it is for.');
     }
     if (nextHops.length === 0) {
       throw args.error('nextHops is empty. Give at least one, or via or device.');

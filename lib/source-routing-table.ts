@@ -104,7 +104,7 @@ export class SourceRoutingTable extends Construct {
       );
       if (RESERVED_TABLE_NAMES.includes(this.tableName)) {
         throw args.error(
-          `tableName "${this.tableName}" is the name of one of the kernel's own tables. Use another, for example "vpn".`,
+          `tableName "${this.tableName}" means something else to "ip route". Use another, for example "vpn".`,
         );
       }
     }

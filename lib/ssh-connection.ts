@@ -98,8 +98,8 @@ export interface SshConnection {
 
   /**
    * Public host key of the machine, as in `ssh-keyscan -t ecdsa HOST | cut -d ' ' -f 2-`. Pin the
-   * ECDSA key where there is one, since Terraform asks for that first. A certificate authority is
-   * written as `@cert-authority ecdsa-sha2-nistp256 AAAA...`.
+   * ECDSA key where there is one, since Terraform asks for that first. Where a certificate authority
+   * signs host keys, give its public key.
    *
    * @default - not checked, with a warning
    */

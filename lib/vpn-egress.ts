@@ -123,11 +123,14 @@ export class VpnEgress extends Construct {
     this.args = new Arguments(this);
     this.host = props.host;
     this.device = props.device;
-    this.pools = props.clients.map((text, index) => ({
+    this.pools = this.args.list(props.clients, 'clients').map((text, index) => ({
       text,
       value: this.args.value('prefix', text, `clients[${index}]`),
     }));
-    const gateways = props.gateways.map((text, index) => this.args.value('address', text, `gateways[${index}]`));
+    const gateways = this.args
+      .list(props.gateways, 'gateways')
+      .map((text, index) => this.args.value('address', text, `gateways[${index}]`));
+    this.checkPools();
     this.checkFamilies(gateways);
 
     this.table = new SourceRoutingTable(this, 'table', {
@@ -139,7 +142,8 @@ export class VpnEgress extends Construct {
     props.gateways.forEach((via, index) => {
       this.table.addRoute(`gateway-${index + 1}`, { destination: 'default', via, device: props.device });
     });
-    const priority = this.args.integer(props.priority ?? DEFAULT_PRIORITY, 'priority', 1, MAX_PRIORITY);
+    const localTraffic = props.localTraffic ?? LocalTraffic.mainTable();
+    const priority = this.checkPriority(props.priority ?? DEFAULT_PRIORITY, localTraffic);
     this.pools.forEach((pool, index) => {
       new PolicyRule(this, `clients-${index + 1}`, {
         table: this.table,
@@ -147,7 +151,7 @@ export class VpnEgress extends Construct {
         priority: priority + this.before(index),
       });
     });
-    this.addLocalTraffic(props.localTraffic ?? LocalTraffic.mainTable(), priority);
+    this.addLocalTraffic(localTraffic, priority);
     if (props.natRouter) {
       const table = SourceRoutingTable.main(props.natRouter);
       this.returnRoutes.forEach((route, index) => new Route(this, `return-${index + 1}`, { table, ...route }));
@@ -175,25 +179,32 @@ export class VpnEgress extends Construct {
 
   private ownAddress(family: Family | undefined, index: number): string {
     const declared = this.host._interface(this.device)?.addresses ?? [];
+    const known = declared.filter((address) => family === undefined || address.family === family);
     const tokens = this.host._addressTokens(this.device);
-    const known = declared.find((address) => address.family === family);
-    if (known) {
-      return known.address;
+    const [address] = known;
+    // Of a token it is not known which family it has, so it must be the only one that it can be.
+    const [token] = tokens;
+    if (address && (family !== undefined || known.length + tokens.length === 1)) {
+      return address.address;
     }
-    if (tokens.length === 1 && tokens[0] !== undefined && (family !== undefined || declared.length === 0)) {
-      return Token.asString(Fn.element(Fn.split('/', tokens[0]), 0));
+    if (token !== undefined && known.length === 0 && tokens.length === 1) {
+      return Token.asString(Fn.element(Fn.split('/', token), 0));
+    }
+    const pool = this.pools[index]?.text;
+    if (known.length + tokens.length > 1) {
+      throw this.args.error(
+        `clients[${index}] needs a return route via this server's address on "${this.device}", which has several, and it is not known ` +
+          'of what family which is. Give the pool and the addresses literally.',
+      );
     }
     const which = family === undefined ? '' : `${familyName(family)} `;
     throw this.args.error(
-      `clients[${index}] "${Token.isUnresolved(this.pools[index]?.text) ? 'a token' : this.pools[index]?.text}" needs a return route via ` +
+      `clients[${index}] "${Token.isUnresolved(pool) ? 'a token' : pool}" needs a return route via ` +
         `this server's ${which}address on "${this.device}", which is not declared. Add it to the addresses of "${this.device}" in the host's interfaces.`,
     );
   }
 
-  /**
-   * How many pools of the same family stand in front: rules of one family need different priorities.
-   * @param index
-   */
+  // How many pools of the same family stand in front: rules of one family need different priorities.
   private before(index: number): number {
     const family = familyOf(this.pools[index]);
     return this.pools.slice(0, index).filter((pool) => overlaps(familyOf(pool), family)).length;
@@ -206,7 +217,7 @@ export class VpnEgress extends Construct {
           new PolicyRule(this, `local-${index + 1}`, {
             table: SourceRoutingTable.main(this.host),
             destination: pool.text,
-            priority: this.inFront(priority, this.before(index) + 1),
+            priority: priority - this.before(index) - 1,
           });
         });
         break;
@@ -216,7 +227,7 @@ export class VpnEgress extends Construct {
             table: SourceRoutingTable.main(this.host),
             source: pool.text,
             suppressPrefixLength: 0,
-            priority: this.inFront(priority, this.before(index) + 1),
+            priority: priority - this.before(index) - 1,
           });
         });
         break;
@@ -248,19 +259,33 @@ export class VpnEgress extends Construct {
           action: RuleAction.prohibit(),
           source: from.text,
           destination: to.text,
-          priority: this.inFront(priority, index + 1),
+          priority: priority - index - 1,
         });
       });
     }
   }
 
-  private inFront(priority: number, distance: number): number {
-    if (priority - distance < 1) {
-      throw this.args.error(
-        `priority ${priority} leaves no room for the rules of local traffic in front of it. Use at least ${priority + distance}.`,
-      );
+  /** The rules of all pools of one family, and those of local traffic in front of them, need room. */
+  private checkPriority(priority: number, local: LocalTraffic): number {
+    const pools = Math.max(...this.pools.map((_, index) => this.before(index) + 1));
+    const inFront = { 'main-table': pools, 'suppress-default': pools, 'up-hook': 0, 'isolated': pools ** 2 }[
+      local._kind
+    ];
+    return this.args.integer(
+      priority,
+      'priority',
+      1 + inFront,
+      MAX_PRIORITY - pools + 1,
+      `There are rules for up to ${pools} pools of a family from it on, and ${inFront} rules for local traffic in front of it.`,
+    );
+  }
+
+  private checkPools(): void {
+    const texts = this.pools.map((pool) => pool.value.text);
+    const twice = texts.findIndex((text, index) => texts.indexOf(text) < index);
+    if (twice >= 0) {
+      throw this.args.error(`clients[${twice}] "${this.pools[twice]?.text}" is there twice. Leave out one of the two.`);
     }
-    return priority - distance;
   }
 
   private checkFamilies(gateways: readonly Value[]): void {

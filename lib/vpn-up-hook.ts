@@ -1,4 +1,5 @@
 import { Construct } from 'constructs';
+import { MAIN_TABLE_ID } from './model/host';
 import { Arguments } from './private/arguments';
 import type { LinuxHost } from './linux-host';
 import type { SourceRoutingTable } from './source-routing-table';
@@ -57,12 +58,18 @@ export class VpnUpHook extends Construct {
     super(scope, id);
     Object.defineProperty(this, VPN_UP_HOOK, { value: true });
     const daemon = props.daemon ?? VpnDaemon.openVpn();
-    this.file = new Arguments(this).text(
+    const args = new Arguments(this);
+    this.file = args.text(
       daemon.upHook,
       'upHook',
       /^(\/[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)+$/,
       'an absolute path of letters, digits and . _ @ + -',
     );
+    if (props.table.tableId === MAIN_TABLE_ID) {
+      throw args.error(
+        'table is the main table, which knows the tunnels anyway. Give the table that packets of clients are looked up in.',
+      );
+    }
     this.host = props.table.host;
     this.host._addHook({ path: this.node.path, daemon: daemon._kind, file: this.file, tableId: props.table.tableId });
     this.host._validate(this);

@@ -210,7 +210,7 @@ describe('errors', () => {
     const message =
       'cannot tell which interface brings up the rule at priority 10011. Give Persistence.networkScripts() the device, or use Persistence.service().';
     expect(validationErrors(stack)).toEqual([
-      '[stack/deferred] Persistence.networkScripts() keeps IPv4 and IPv6 in different files and cannot tell the family of a value that is known at apply only. Set families on the rule, or use Persistence.service().',
+      '[stack/deferred] Persistence.networkScripts() keeps IPv4 and IPv6 in different files and cannot tell the family of a value that is known at apply only. Set families on the rule or family on the route, or use Persistence.service().',
       expect.stringContaining('[stack/deferred] Persistence.networkScripts() cannot tell which interface'),
       `[stack/blackhole] Persistence.networkScripts() ${message}`,
     ]);

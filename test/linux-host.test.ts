@@ -28,6 +28,25 @@ const CONNECTION = {
   script_path: './.source-routing-stack-vpn1.%RAND%.sh',
 };
 
+/** The clean-up's connection, the same in every configuration but for its timeout. */
+const DESTROY_CONNECTION = (from: string): object => ({
+  type: 'ssh',
+  timeout: '60s',
+  script_path: `./.source-routing-\${${from}.owner}.%RAND%.sh`,
+  host: `\${${from}.host}`,
+  user: `\${${from}.user}`,
+  port: `\${${from}.port}`,
+  agent: `\${${from}.agent}`,
+  private_key: `\${can(${from}.key_file) ? file(pathexpand(${from}.key_file)) : null}`,
+  certificate: `\${can(${from}.certificate_file) ? file(pathexpand(${from}.certificate_file)) : null}`,
+  host_key: `\${try(${from}.host_key, null)}`,
+  bastion_host: `\${try(${from}.bastion_host, null)}`,
+  bastion_port: `\${try(${from}.bastion_port, null)}`,
+  bastion_user: `\${try(${from}.bastion_user, null)}`,
+  bastion_private_key: `\${can(${from}.bastion_key_file) ? file(pathexpand(${from}.bastion_key_file)) : null}`,
+  bastion_host_key: `\${try(${from}.bastion_host_key, null)}`,
+});
+
 describe('addresses of the two resources', () => {
   test('are part of the public contract', () => {
     const stack = newStack();
@@ -81,6 +100,7 @@ describe('anchor', () => {
       host: '192.168.178.2',
       port: '22',
       user: 'root',
+      agent: 'false',
       key_file: '~/.ssh/id',
       host_key: HOST_KEY,
       owner: 'stack-vpn1',
@@ -88,18 +108,10 @@ describe('anchor', () => {
     expect(anchor.connection).toBeUndefined();
     expect(anchor.provisioner).toHaveLength(1);
     const cleanUp = anchor.provisioner[0]?.['remote-exec'];
-    expect(cleanUp).toMatchObject({
-      when: 'destroy',
-      connection: {
-        ...CONNECTION,
-        script_path: './.source-routing-${self.input.owner}.%RAND%.sh',
-        host: '${self.input.host}',
-        port: '${self.input.port}',
-        user: '${self.input.user}',
-        private_key: '${file(pathexpand(self.input.key_file))}',
-        host_key: '${self.input.host_key}',
-      },
-    });
+    // Every key, whether it was kept or not: the values are those of an older configuration.
+    expect(cleanUp?.connection).toEqual(DESTROY_CONNECTION('self.input'));
+    expect(cleanUp?.when).toBe('destroy');
+    expect(cleanUp?.inline).toEqual([expect.stringMatching(/^#!\/bin\/sh\nowner='\$\{self\.input\.owner\}'\n/)]);
   });
 });
 
@@ -133,6 +145,7 @@ describe('apply', () => {
       'anchor': expect.stringMatching(/^\$\{terraform_data\.vpn1_anchor_.*\.id\}$/) as string,
       'agent': expect.stringMatching(/^sha256:[0-9a-f]{16}$/) as string,
       'persistence': 'network-scripts',
+      'files': expect.stringMatching(/^sha256:[0-9a-f]{16}$/) as string,
       'table 200': 'vpn',
       'rule ipv4 10010': 'from 10.10.10.0/24 lookup 200',
       'route ipv4 200 default': 'via 192.168.1.1 dev eth1',
@@ -170,21 +183,22 @@ describe('connection', () => {
     });
     expect(create).toMatchObject({ agent: 'true', user: 'debian', port: 2222, timeout: '90s' });
     expect(create).not.toHaveProperty('private_key');
-    expect(destroy).toMatchObject({ agent: 'true', timeout: '90s' });
-    expect(destroy).not.toHaveProperty('private_key');
+    expect(destroy).toEqual({ ...DESTROY_CONNECTION('self.input'), timeout: '90s' });
     expect(input).toEqual({
       host: 'vpn.example.org',
       port: '2222',
       user: 'debian',
+      agent: 'true',
       host_key: HOST_KEY,
       owner: 'stack-vpn1',
     });
   });
 
   test('key and certificate files', () => {
-    const { create, destroy } = connections({ host: 'h', privateKeyFile: '/k', certificateFile: '/c' });
+    const { create, destroy, input } = connections({ host: 'h', privateKeyFile: '/k', certificateFile: '/c' });
     expect(create).toMatchObject({ certificate: '${fileexists(pathexpand("/c")) ? file(pathexpand("/c")) : null}' });
-    expect(destroy).toMatchObject({ certificate: '${file(pathexpand(self.input.certificate_file))}' });
+    expect(input).toMatchObject({ agent: 'false', key_file: '/k', certificate_file: '/c' });
+    expect(destroy).toEqual(DESTROY_CONNECTION('self.input'));
   });
 
   test('a path cannot break out of its expression', () => {
@@ -200,14 +214,14 @@ describe('connection', () => {
     expect(resourceOf(stack, 'apply').connection).toMatchObject({ private_key: '${var.key}', agent: 'false' });
     const anchor = resourceOf(stack, 'anchor');
     expect(JSON.stringify(anchor)).not.toContain('var.key');
-    expect(anchor.provisioner[0]?.['remote-exec']?.connection).toMatchObject({ agent: 'true' });
+    expect(anchor.input).toMatchObject({ agent: 'true' });
     expect(synthWarnings(stack)).toEqual([
       '[stack/vpn1] ssh.privateKey is not kept in the state, so the clean-up at destroy logs in with the SSH agent. Set privateKeyFile for another way, or agent: true to say that this is meant.',
     ]);
   });
 
   test('bastion', () => {
-    const { create, destroy } = connections({
+    const { create, destroy, input } = connections({
       host: 'h',
       privateKeyFile: '/k',
       bastion: { host: 'b', port: 2222, user: 'jump', privateKeyFile: '/bk', hostKey: HOST_KEY },
@@ -219,13 +233,14 @@ describe('connection', () => {
       bastion_host_key: HOST_KEY,
       bastion_private_key: '${fileexists(pathexpand("/bk")) ? file(pathexpand("/bk")) : null}',
     });
-    expect(destroy).toMatchObject({
-      bastion_host: '${self.input.bastion_host}',
-      bastion_port: '${self.input.bastion_port}',
-      bastion_user: '${self.input.bastion_user}',
-      bastion_host_key: '${self.input.bastion_host_key}',
-      bastion_private_key: '${file(pathexpand(self.input.bastion_key_file))}',
+    expect(input).toMatchObject({
+      bastion_host: 'b',
+      bastion_port: '2222',
+      bastion_user: 'jump',
+      bastion_key_file: '/bk',
+      bastion_host_key: HOST_KEY,
     });
+    expect(destroy).toEqual(DESTROY_CONNECTION('self.input'));
   });
 
   test('a host that is known at apply only', () => {
@@ -274,7 +289,7 @@ describe('arguments', () => {
     [
       'interface name',
       { interfaces: [{ name: 'eth 0' }] },
-      'interfaces.name "eth 0" is not an interface name: 1 to 15 letters, digits and _ . : @ -, as "ip link" shows it.',
+      'interfaces.name "eth 0" is not an interface name: 1 to 15 letters, digits and _ . -, as "ip link" shows it.',
     ],
     [
       'interface address',
@@ -294,7 +309,7 @@ describe('arguments', () => {
   test('a default owner that is too long asks for one', () => {
     const stack = newStack();
     expect(() => newHost(stack, {}, 'a-host-with-a-rather-long-name-of-its-own')).toThrow(
-      '[stack/a-host-with-a-rather-long-name-of-its-own] owner "stack-a-host-with-a-rather-long-name-of-its-own" is not lower-case letters',
+      '[stack/a-host-with-a-rather-long-name-of-its-own] owner "stack-a-host-with-a-rather-long-name-of-its-own", made of the ids of stack and construct, is not lower-case letters, digits and "-" (at most 31, a letter first). Set owner.',
     );
   });
 });
@@ -380,13 +395,14 @@ describe('null engine', () => {
       host: '192.168.178.2',
       port: '22',
       user: 'root',
+      agent: 'false',
       key_file: '~/.ssh/id',
       host_key: HOST_KEY,
       owner: 'stack-vpn1',
     });
     expect(resourceOf(stack, 'anchor', 'null_resource').provisioner[0]?.['remote-exec']).toMatchObject({
       when: 'destroy',
-      connection: { host: '${self.triggers.host}', private_key: '${file(pathexpand(self.triggers.key_file))}' },
+      connection: DESTROY_CONNECTION('self.triggers'),
     });
     const apply = resourceOf(stack, 'apply', 'null_resource') as unknown as { triggers: Record<string, string> };
     expect(apply.triggers.anchor).toMatch(/^\$\{null_resource\.vpn1_anchor_.*\.id\}$/);

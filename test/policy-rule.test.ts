@@ -129,9 +129,13 @@ describe('arguments', () => {
       `priority 1.5 is not an integer from 1 to 32765. The kernel's own rules stand at 0, 32766 and 32767.`,
     ],
     ['mask without mark', { firewallMask: 255 }, 'firewallMask 255 is set without firewallMark. Set the mark too.'],
-    ['mark too large', { firewallMark: 2 ** 32 }, 'firewallMark 4294967296 is not an integer from 0 to 4294967295.'],
+    ['mark too large', { firewallMark: 2 ** 32 }, 'firewallMark 4294967296 is not an integer from 1 to 4294967295.'],
     ['ECN bits', { tos: 17, families: [IpFamily.IPV6] }, 'tos 17 has ECN bits set. Did you mean 16?'],
-    ['tos too large for IPv4', { tos: 32, source: '10.0.0.0/8' }, 'tos 32 is not an integer from 0 to 28.'],
+    [
+      'tos too large for IPv4',
+      { tos: 32, source: '10.0.0.0/8' },
+      'tos 32 is not an integer from 0 to 28. That is the limit of IPv4; for IPv6, set families to [IpFamily.IPV6].',
+    ],
     [
       'ports without protocol',
       { destinationPorts: NumberRange.of(443) },
@@ -145,7 +149,7 @@ describe('arguments', () => {
     [
       'port 0',
       { ipProtocol: IpProtocol.TCP, sourcePorts: NumberRange.of(0) },
-      'sourcePorts 0 is not an integer from 1 to 65535.',
+      'sourcePorts 0 is not an integer from 1 to 65534.',
     ],
     ['protocol 0', { ipProtocol: IpProtocol.of(0) }, 'ipProtocol 0 is not an integer from 1 to 255.'],
     [
@@ -156,7 +160,7 @@ describe('arguments', () => {
     [
       'interface name',
       { inputInterface: 'tun0; reboot' },
-      'inputInterface "tun0; reboot" is not an interface name: 1 to 15 letters, digits and _ . : @ -, as "ip link" shows it.',
+      'inputInterface "tun0; reboot" is not an interface name: 1 to 15 letters, digits and _ . -, as "ip link" shows it.',
     ],
   ])('%s', (_, props, message) => {
     const stack = newStack();

@@ -181,7 +181,7 @@ describe('arguments', () => {
       { destination: 'fd00::/8', device: 'eth1', metric: 0 },
       'metric 0 is not an integer from 1 to 4294967295.',
     ],
-    ['mtu', { destination: 'fd00::/8', device: 'eth1', mtu: 1000 }, 'mtu 1000 is not an integer from 1280 to 65535.'],
+    ['mtu', { destination: 'fd00::/8', device: 'eth1', mtu: 1000 }, 'mtu 1000 is not an integer from 1280 to 65520.'],
   ])('%s', (_, options, message) => {
     const stack = newStack();
     const table = new SourceRoutingTable(stack, 'vpn', { host: newHost(stack), tableId: 200 });
@@ -208,7 +208,7 @@ describe('tables', () => {
   });
 
   test.each([
-    ['main', `tableName "main" is the name of one of the kernel's own tables. Use another, for example "vpn".`],
+    ['main', `tableName "main" means something else to "ip route". Use another, for example "vpn".`],
     ['200', 'tableName "200" is not letters, digits, "_" and "-" (at most 31, a letter first).'],
     ['vpn $(reboot)', 'tableName "vpn $(reboot)" is not letters, digits, "_" and "-" (at most 31, a letter first).'],
   ])('tableName %s is refused', (tableName, message) => {

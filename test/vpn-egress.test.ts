@@ -196,7 +196,7 @@ describe('arguments', () => {
     [
       'priority',
       { priority: 1 },
-      'priority 1 leaves no room for the rules of local traffic in front of it. Use at least 2.',
+      'priority 1 is not an integer from 2 to 32765. There are rules for up to 1 pools of a family from it on, and 1 rules for local traffic in front of it.',
     ],
   ])('%s', (_, props, message) => {
     const stack = newStack();

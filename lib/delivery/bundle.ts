@@ -9,7 +9,7 @@ import { ruleWords } from '../model/rule';
 import type { Value } from '../model/value';
 import type { HostFile, Rendered } from '../persistence/persistence';
 import { textLines } from '../persistence/persistence';
-import { literal } from './escape';
+import { isTemplate, literal } from './escape';
 
 const FORMAT = 1;
 const DISPATCHER = '/usr/local/sbin/source-routing';
@@ -22,16 +22,16 @@ export interface HookFile {
 }
 
 /** The whole bundle as one string for a `file` provisioner: program, mark, data. */
-export function bundleContent(host: Host, rendered: Rendered): string {
-  return literal(`${agentProgram()}${BUNDLE_MARK}\n`) + new BundleData(host, rendered).text();
+export function bundleContent(host: Host, rendered: Rendered, resolve: (token: string) => unknown): string {
+  return literal(`${agentProgram()}${BUNDLE_MARK}\n`) + new BundleData(host, rendered, resolve).text();
 }
 
 /** The bundle's text, made when the whole app is known. */
 export function lazyBundleContent(host: () => Host, render: (host: Host) => Rendered): string {
   return Lazy.stringValue({
-    produce: () => {
+    produce: (context) => {
       const model = host();
-      return bundleContent(model, render(model));
+      return bundleContent(model, render(model), (token) => context.resolve(token) as unknown);
     },
   });
 }
@@ -52,6 +52,7 @@ class BundleData {
   public constructor(
     private readonly host: Host,
     private readonly rendered: Rendered,
+    private readonly resolve: (token: string) => unknown,
   ) {}
 
   public text(): string {
@@ -132,8 +133,16 @@ class BundleData {
     }
     const id = this.values.size + 1;
     const safeLabel = label.replace(/[^A-Za-z0-9_.:/-]/g, '_');
-    const line = `value ${id} ${value.kind} ${wanted} ${safeLabel} ${Fn.jsonencode(value.text)}`;
+    const line = `value ${id} ${value.kind} ${wanted} ${safeLabel} ${this.json(value.text)}`;
     this.values.set(key, { id, line });
     return id;
+  }
+
+  private json(token: string): string {
+    const resolved = this.resolve(token);
+    // A token may stand for a text that is known by now; in an expression that would be bare words.
+    return typeof resolved === 'string' && !isTemplate(resolved)
+      ? literal(JSON.stringify(resolved))
+      : Fn.jsonencode(token);
   }
 }

@@ -55,10 +55,13 @@ export class Deployment {
 
     const generation = expression('self.id');
     this.apply = engineResource(scope, 'apply', engine, {
-      identity: () => ({
-        anchor: Token.asString(this.anchor.interpolationForAttribute('id')),
-        ...generationTriggers(host(), persistence.name),
-      }),
+      identity: () => {
+        const model = host();
+        return {
+          anchor: Token.asString(this.anchor.interpolationForAttribute('id')),
+          ...generationTriggers(model, persistence.name, persistence.render(model)),
+        };
+      },
       connection: createConnection(owner, ssh),
       provisioners: [
         {

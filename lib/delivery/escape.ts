@@ -8,6 +8,11 @@ export function literal(text: string): string {
   return text.replace(/\$\{/g, '$$${').replace(/%\{/g, '%%{');
 }
 
+/** Whether Terraform would find something to evaluate in a text. */
+export function isTemplate(text: string): boolean {
+  return /[$%]\{/.test(text);
+}
+
 /** A quoted string inside a Terraform expression. */
 export function quoted(text: string): string {
   const escaped = literal(text)

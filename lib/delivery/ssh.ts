@@ -1,7 +1,7 @@
 import type { SSHProvisionerConnection } from 'cdktf';
-import { Fn, Token } from 'cdktf';
+import { Fn, Lazy, Token } from 'cdktf';
 import type { SshConnection } from '../ssh-connection';
-import { expression, literal, quoted } from './escape';
+import { expression, isTemplate, literal, quoted } from './escape';
 
 const DEFAULT_USER = 'root';
 const DEFAULT_TIMEOUT_SECONDS = 60;
@@ -18,7 +18,10 @@ export function scriptPath(owner: string): string {
 export function createConnection(owner: string, ssh: SshConnection): SSHProvisionerConnection {
   const { bastion } = ssh;
   return compact({
-    ...common(owner, ssh),
+    type: 'ssh' as const,
+    timeout: timeout(ssh),
+    scriptPath: scriptPath(owner),
+    agent: String(usesAgent(ssh, ssh.privateKey)),
     host: text(ssh.host),
     user: text(ssh.user ?? DEFAULT_USER),
     port: ssh.port,
@@ -41,6 +44,7 @@ export function storedConnection(ssh: SshConnection): { host: string; port: stri
     port: String(ssh.port ?? 22),
     ...compact({
       user: text(ssh.user ?? DEFAULT_USER),
+      agent: String(usesAgent(ssh, undefined)),
       key_file: optionalText(ssh.privateKeyFile),
       certificate_file: optionalText(ssh.certificateFile),
       host_key: optionalText(ssh.hostKey),
@@ -53,41 +57,42 @@ export function storedConnection(ssh: SshConnection): { host: string; port: stri
   };
 }
 
-/** The connection of the clean-up, out of what `storedConnection` kept. */
+/**
+ * The connection of the clean-up, out of what `storedConnection` kept. It is written in the new
+ * configuration but read with the old values, so it must not depend on which properties the new
+ * one has: every key is asked for, and may be missing.
+ */
 export function destroyConnection(ssh: SshConnection, stored: (key: string) => string): SSHProvisionerConnection {
-  const keep = (condition: unknown, key: string): string | undefined =>
-    condition === undefined ? undefined : expression(stored(key));
-  const file = (condition: unknown, key: string): string | undefined =>
-    condition === undefined ? undefined : expression(`file(pathexpand(${stored(key)}))`);
-  const { bastion } = ssh;
-  return compact({
-    ...common(expression(stored('owner')), { ...ssh, privateKey: undefined }),
+  const kept = (key: string): string => expression(`try(${stored(key)}, null)`);
+  // A path that was kept must be readable: no silent fallback to another way in.
+  const file = (key: string): string => expression(`can(${stored(key)}) ? file(pathexpand(${stored(key)})) : null`);
+  return {
+    type: 'ssh',
+    timeout: timeout(ssh),
+    scriptPath: scriptPath(expression(stored('owner'))),
     host: expression(stored('host')),
     user: expression(stored('user')),
     port: expression(stored('port')) as unknown as number,
-    privateKey: file(ssh.privateKeyFile, 'key_file'),
-    certificate: file(ssh.certificateFile, 'certificate_file'),
-    hostKey: keep(ssh.hostKey, 'host_key'),
-    bastionHost: keep(bastion?.host, 'bastion_host'),
-    bastionPort: keep(bastion?.host, 'bastion_port') as unknown as number | undefined,
-    bastionUser: keep(bastion?.user, 'bastion_user'),
-    bastionPrivateKey: file(bastion?.privateKeyFile, 'bastion_key_file'),
-    bastionHostKey: keep(bastion?.hostKey, 'bastion_host_key'),
-  });
+    agent: expression(stored('agent')),
+    privateKey: file('key_file'),
+    certificate: file('certificate_file'),
+    hostKey: kept('host_key'),
+    bastionHost: kept('bastion_host'),
+    bastionPort: kept('bastion_port') as unknown as number,
+    bastionUser: kept('bastion_user'),
+    bastionPrivateKey: file('bastion_key_file'),
+    bastionHostKey: kept('bastion_host_key'),
+  };
 }
 
-function common(
-  owner: string,
-  ssh: SshConnection,
-): Pick<SSHProvisionerConnection, 'type' | 'timeout' | 'scriptPath' | 'agent'> {
-  const agent = ssh.agent ?? (ssh.privateKey === undefined && ssh.privateKeyFile === undefined);
-  return {
-    type: 'ssh',
-    agent: String(agent),
-    // Without a unit Terraform takes its default of five minutes, and says nothing.
-    timeout: `${ssh.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS}s`,
-    scriptPath: scriptPath(owner),
-  };
+/** At destroy there is no `privateKey`. */
+function usesAgent(ssh: SshConnection, privateKey: string | undefined): boolean {
+  return ssh.agent ?? (privateKey === undefined && ssh.privateKeyFile === undefined);
+}
+
+function timeout(ssh: SshConnection): string {
+  // Without a unit Terraform takes its default of five minutes, and says nothing.
+  return `${ssh.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS}s`;
 }
 
 /** The contents of a file, or nothing where it is missing: a plan must not need the key. */
@@ -95,12 +100,18 @@ function optionalFile(path: string | undefined): string | undefined {
   if (path === undefined) {
     return undefined;
   }
-  if (Token.isUnresolved(path)) {
-    const expanded = Fn.pathexpand(path);
-    return Token.asString(Fn.conditional(Fn.fileexists(expanded), Fn.file(expanded), Token.nullValue()));
-  }
-  const expanded = `pathexpand(${quoted(path)})`;
-  return expression(`fileexists(${expanded}) ? file(${expanded}) : null`);
+  // Only when it is resolved can a token that stands for plain text be told from a reference.
+  return Lazy.stringValue({
+    produce: (context) => {
+      const resolved = context.resolve(path) as unknown;
+      if (typeof resolved === 'string' && (!Token.isUnresolved(path) || !isTemplate(resolved))) {
+        const expanded = `pathexpand(${quoted(resolved)})`;
+        return expression(`fileexists(${expanded}) ? file(${expanded}) : null`);
+      }
+      const expanded = Fn.pathexpand(path);
+      return Token.asString(Fn.conditional(Fn.fileexists(expanded), Fn.file(expanded), Token.nullValue()));
+    },
+  });
 }
 
 function optionalText(value: string | undefined): string | undefined {

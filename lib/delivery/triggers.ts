@@ -1,12 +1,15 @@
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { agentProgram, dispatcherText, upHookText } from '../agent/program';
 import type { Host } from '../model/host';
 import { allRoutes } from '../model/host';
 import type { Route } from '../model/route';
-import { routeMetric, routeWords } from '../model/route';
+import { DEFAULT_METRIC_IPV6, routeMetric, routeWords } from '../model/route';
 import type { Rule, Word } from '../model/rule';
 import { ruleWords } from '../model/rule';
 import { isKnown } from '../model/value';
+import type { Rendered } from '../persistence/persistence';
 import { hookFiles } from './bundle';
 import { literal } from './escape';
 
@@ -14,10 +17,11 @@ import { literal } from './escape';
  * What a generation consists of, keyed so that a plan shows the rules and routes that change and
  * little else. Keys must be known at synth time.
  */
-export function generationTriggers(host: Host, persistence: string): Record<string, string> {
+export function generationTriggers(host: Host, persistence: string, rendered: Rendered): Record<string, string> {
   return Object.fromEntries([
     ['agent', agentDigest()],
     ['persistence', persistence],
+    ['files', filesDigest(rendered)],
     ...host.tables.map((table) => [`table ${table.id}`, table.name ?? '']),
     ...host.rules.map((rule) => [ruleKey(rule), plain(ruleWords(rule))]),
     ...allRoutes(host).map((route) => [routeKey(route), plain(routeWords(route))]),
@@ -36,7 +40,8 @@ function routeKey(route: Route): string {
   if (route.family === 'auto' || !isKnown(route.destination)) {
     return literal(`route ${route.path}`);
   }
-  const metric = route.metric === undefined ? '' : ` metric ${routeMetric(route)}`;
+  const isDefault = routeMetric(route) === (route.family === 6 ? DEFAULT_METRIC_IPV6 : 0);
+  const metric = isDefault ? '' : ` metric ${routeMetric(route)}`;
   return `route ipv${route.family} ${route.tableId} ${route.destination.text}${metric}`;
 }
 
@@ -46,9 +51,20 @@ function plain(words: readonly Word[]): string {
 
 /** Changes with a new version of what runs on the host, so that an upgrade reaches it. */
 function agentDigest(): string {
+  const scripts = ['as-root.sh', 'deliver.sh'].map((name) => readFileSync(join(__dirname, name), 'utf8'));
+  return digest([agentProgram(), dispatcherText(), upHookText([]), ...scripts]);
+}
+
+/** Changes when a file changes of which no other key speaks: where it is, and how it is written. */
+function filesDigest(rendered: Rendered): string {
+  const named = (word: Word): string =>
+    typeof word === 'string' ? word : word.deferredFor === undefined ? word.text : `@${word.deferredFor}@`;
+  const files = rendered.files.map((file) => [file.path, file.mode, file.lines.map((words) => words.map(named))]);
+  return digest([JSON.stringify([files, rendered.units, rendered.requirements])]);
+}
+
+function digest(texts: readonly string[]): string {
   const hash = createHash('sha256');
-  for (const text of [agentProgram(), dispatcherText(), upHookText([])]) {
-    hash.update(text);
-  }
+  texts.forEach((text) => hash.update(text));
   return `sha256:${hash.digest('hex').slice(0, 16)}`;
 }

@@ -5,7 +5,7 @@ import { MAIN_TABLE_ID, familiesOf } from './host';
 import type { Hop, Route } from './route';
 import { routeMetric } from './route';
 import type { Rule } from './rule';
-import { matchesEverything } from './rule';
+import { MAX_PRIORITY, matchesEverything } from './rule';
 import type { Value } from './value';
 import { isInside, isKnown, isLinkLocal } from './value';
 
@@ -113,7 +113,7 @@ function tablesWithoutRule(host: Host): Problem[] {
 
 function tablesWithoutRoute(host: Host): Problem[] {
   return host.tables
-    .filter((table) => !host.routes.some((route) => route.tableId === table.id))
+    .filter((table) => ![...host.routes, ...host.hooks].some(({ tableId }) => tableId === table.id))
     .map((table) => ({
       path: table.path,
       message:
@@ -126,6 +126,10 @@ function danglingGotos(host: Host): Problem[] {
   return host.rules.flatMap((rule) => {
     const { action } = rule;
     if (action.kind !== 'goto') {
+      return [];
+    }
+    // The kernel's own rules are always there.
+    if (action.priority > MAX_PRIORITY) {
       return [];
     }
     const found = host.rules.some((other) => other.priority === action.priority && overlaps(other.family, rule.family));
@@ -162,6 +166,15 @@ function nextHopProblem(host: Host, route: Route, hop: Hop): Problem[] {
   }
   if (isLinkLocal(via.text)) {
     return device ? [] : [{ path: route.path, message: `via "${via.text}" is link-local: name its device too.` }];
+  }
+  const own = host.interfaces.find(({ addresses }) => addresses.some(({ address }) => address === via.text));
+  if (own) {
+    return [
+      {
+        path: route.path,
+        message: `via "${via.text}" is this host's own address on "${own.name}". Give the address of the next router.`,
+      },
+    ];
   }
   const candidates = known ? [known] : device ? [] : host.interfaces;
   const addresses = candidates.flatMap((candidate) => candidate.addresses).filter((a) => a.family === via.family);
@@ -227,9 +240,12 @@ function oneFamilyOnly(host: Host): Problem[] {
       return [];
     }
     const other = otherFamily(only);
+    const rejected = host.rules.some(
+      (rule) => rule.family === other && rule.source && rule.action.kind !== 'lookup' && rule.action.kind !== 'goto',
+    );
     const rule = host.rules.find((r) => r.action.kind === 'lookup' && r.action.tableId === table.id);
     const tunnel = rule?.source && tunnelOf(rule.source, host.interfaces);
-    if (tunnel && !tunnel.incomplete && !tunnel.addresses.some((address) => address.family === other)) {
+    if (rejected || (tunnel && !tunnel.incomplete && !tunnel.addresses.some((address) => address.family === other))) {
       return [];
     }
     return [
@@ -251,29 +267,56 @@ function tunnelOf(source: Value, interfaces: readonly Interface[]): Interface | 
 }
 
 function capturedManagement(host: Host): Problem[] {
-  const management = host.management.host;
-  return host.rules.flatMap((rule) => {
-    if (
-      rule.invert ||
-      rule.inputInterface ||
-      (rule.action.kind === 'lookup' && rule.action.tableId === MAIN_TABLE_ID)
-    ) {
-      return [];
-    }
-    const captures = rule.source
-      ? management !== undefined && isKnown(rule.source) && isInside(management, rule.source.text)
-      : matchesEverything(rule);
-    return captures
-      ? [
-          {
-            path: rule.path,
-            message:
-              `matches the replies of this host's own SSH server${management ? ` (${management})` : ''}: they would take the way of this rule. ` +
-              `Narrow its source, or put a rule for that address with the main table in front of it.`,
-          },
-        ]
-      : [];
-  });
+  const address = host.management.host;
+  return host.rules
+    .filter((rule) => !leadsToMain(rule) && captures(rule, address) && !isSpared(rule, address, host.rules))
+    .map((rule) => ({
+      path: rule.path,
+      message:
+        `matches the replies of this host's own SSH server${address ? ` (${address})` : ''}: they would take the way of this rule. ` +
+        `Narrow its source, or put a rule for that address with the main table in front of it.`,
+    }));
+}
+
+function leadsToMain(rule: Rule): boolean {
+  return rule.action.kind === 'lookup' && rule.action.tableId === MAIN_TABLE_ID;
+}
+
+/** Whether a rule matches packets that the machine itself sends from its management address. */
+function captures(rule: Rule, address: string | undefined): boolean {
+  const comesFrom = (source: Value): boolean =>
+    isAny(source) || (address !== undefined && isKnown(source) && isInside(address, source.text));
+  if (rule.invert) {
+    // All but what it names: spared only if nothing but a source is named, and that has the address.
+    return !(rule.source && isSource(rule) && comesFrom(rule.source));
+  }
+  const onlyPlace = {
+    ...rule,
+    source: undefined,
+    destination: rule.destination && isAny(rule.destination) ? undefined : rule.destination,
+  };
+  return rule.source ? !rule.inputInterface && comesFrom(rule.source) : matchesEverything(onlyPlace);
+}
+
+function isSource(rule: Rule): boolean {
+  return matchesEverything({ ...rule, invert: undefined, source: undefined });
+}
+
+function isAny(prefix: Value): boolean {
+  return prefix.text.endsWith('/0');
+}
+
+/** Whether an earlier rule sends the management address to the main table. */
+function isSpared(rule: Rule, address: string | undefined, rules: readonly Rule[]): boolean {
+  return rules.some(
+    (other) =>
+      other.priority < rule.priority &&
+      leadsToMain(other) &&
+      other.source !== undefined &&
+      isSource(other) &&
+      other.suppressPrefixLength === undefined &&
+      captures({ ...other, action: rule.action }, address),
+  );
 }
 
 function foreignBands(host: Host): Problem[] {
@@ -292,7 +335,7 @@ function foreignBands(host: Host): Problem[] {
 
 function firewallMarks(host: Host): Problem[] {
   return host.rules
-    .filter((rule) => rule.firewallMark !== undefined)
+    .filter((rule) => rule.firewallMark !== undefined && rule.family !== 6)
     .map((rule) => ({
       path: rule.path,
       message:
@@ -302,7 +345,17 @@ function firewallMarks(host: Host): Problem[] {
 }
 
 function unpinnedHostKey(host: Host): Problem[] {
-  const { hostKeyPinned, hostKey } = host.management;
+  const { hostKeyPinned, hostKey, bastion } = host.management;
+  if (!hostKeyPinned && bastion) {
+    return [
+      {
+        path: host.path,
+        message:
+          'ssh.hostKey is not set, so Terraform trusts any machine that answers. With a bastion it can be set from Terraform 1.16 on, ' +
+          'or where a certificate authority has signed the keys of both machines.',
+      },
+    ];
+  }
   if (!hostKeyPinned) {
     return [
       {
@@ -313,7 +366,7 @@ function unpinnedHostKey(host: Host): Problem[] {
       },
     ];
   }
-  if (hostKey !== undefined && !/^(ecdsa-|@cert-authority )/.test(hostKey)) {
+  if (hostKey !== undefined && !hostKey.startsWith('ecdsa-')) {
     return [
       {
         path: host.path,

@@ -9,7 +9,8 @@ export const MAIN_TABLE_ID = 254;
 
 /** The tables that belong to the kernel: unspec, default, main and local. */
 export const RESERVED_TABLE_IDS: readonly number[] = [0, 253, MAIN_TABLE_ID, 255];
-export const RESERVED_TABLE_NAMES: readonly string[] = ['unspec', 'default', 'main', 'local'];
+/** Those names, and the words that `ip route show table` takes for something else. */
+export const RESERVED_TABLE_NAMES: readonly string[] = ['unspec', 'default', 'main', 'local', 'all', 'cache'];
 
 export interface Table {
   readonly path: string;
@@ -38,6 +39,7 @@ export interface Management {
   readonly host?: string;
   readonly hostKeyPinned: boolean;
   readonly hostKey?: string;
+  readonly bastion: boolean;
 }
 
 /** One machine's whole configuration. */

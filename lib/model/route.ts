@@ -32,7 +32,7 @@ export interface Route {
 }
 
 /** What the kernel gives an IPv6 route that names no metric. */
-const DEFAULT_METRIC_IPV6 = 1024;
+export const DEFAULT_METRIC_IPV6 = 1024;
 
 /** Above every metric that a person or a routing daemon would choose, so that real routes win. */
 export const FAIL_CLOSED_METRIC = 4278198272;

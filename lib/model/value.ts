@@ -30,7 +30,8 @@ export class InvalidValue extends Error {}
 /** `default` as a destination, and the text for "any" in either family. */
 export const DEFAULT_DESTINATION: Value = { kind: 'prefix', text: 'default' };
 
-const DEVICE = /^[A-Za-z0-9_.:@-]{1,15}$/;
+// The kernel takes more; ":" and "@" are how ip shows aliases and peers, which are no names.
+const DEVICE = /^[A-Za-z0-9_.-]{1,15}$/;
 
 export function parsePrefix(text: string, property: string): Value {
   const parsed = parse(text, property);
@@ -75,7 +76,7 @@ export function parseInterfaceAddress(text: string, property: string): Interface
 export function parseDevice(text: string, property: string): Value {
   if (!DEVICE.test(text) || text === '.' || text === '..') {
     throw new InvalidValue(
-      `${property} "${text}" is not an interface name: 1 to 15 letters, digits and _ . : @ -, as "ip link" shows it.`,
+      `${property} "${text}" is not an interface name: 1 to 15 letters, digits and _ . -, as "ip link" shows it.`,
     );
   }
   return { kind: 'device', text };

@@ -1,5 +1,4 @@
-import type { Family } from '../model/family';
-import { BOTH_FAMILIES } from '../model/family';
+import type { FamilyOrAuto } from '../model/family';
 import type { Host, Problem } from '../model/host';
 import { allRoutes } from '../model/host';
 import { ROUTING_PROTOCOL } from '../model/protocol';
@@ -26,22 +25,27 @@ export class NetworkScriptsRenderer implements PersistenceRenderer {
   }
 
   public render(host: Host): Rendered {
+    const devices = new Devices(host, this.device);
     const files = new Map<string, Word[][]>();
-    const add = (kind: string, family: Family, device: string, words: Word[]): void => {
+    const add = (kind: string, family: FamilyOrAuto, device: string | undefined, words: Word[]): void => {
+      if (family === 'auto' || device === undefined) {
+        // Said by `problems`: nothing is deployed.
+        return;
+      }
       const path = `${DIRECTORY}/${kind}${family === 6 ? '6' : ''}-${device}`;
-      files.set(path, [...(files.get(path) ?? []), words]);
+      const lines = files.get(path) ?? [];
+      lines.push(words);
+      files.set(path, lines);
     };
-    for (const family of BOTH_FAMILIES) {
-      for (const rule of host.rules.filter((candidate) => candidate.family === family)) {
-        add('rule', family, this.ruleDevice(rule, host) ?? '', [
-          ...ruleWords(rule),
-          ...option('priority', rule.priority),
-          ...option('protocol', ROUTING_PROTOCOL),
-        ]);
-      }
-      for (const route of allRoutes(host).filter((candidate) => candidate.family === family)) {
-        add('route', family, this.routeDevice(route, host) ?? '', routeLine(route));
-      }
+    for (const rule of host.rules) {
+      add('rule', rule.family, devices.ofRule(rule), [
+        ...ruleWords(rule),
+        ...option('priority', rule.priority),
+        ...option('protocol', ROUTING_PROTOCOL),
+      ]);
+    }
+    for (const route of allRoutes(host)) {
+      add('route', route.family, devices.ofRoute(route), routeLine(route));
     }
     return {
       files: [...files].map(([path, lines]): HostFile => ({ path, mode: '0644', lines })),
@@ -51,6 +55,7 @@ export class NetworkScriptsRenderer implements PersistenceRenderer {
   }
 
   public problems(host: Host): Problem[] {
+    const devices = new Devices(host, this.device);
     const fix = 'Give Persistence.networkScripts() the device, or use Persistence.service().';
     const unknownFamily = [...host.rules, ...host.routes]
       .filter((item) => item.family === 'auto')
@@ -58,40 +63,51 @@ export class NetworkScriptsRenderer implements PersistenceRenderer {
         path: item.path,
         message:
           'Persistence.networkScripts() keeps IPv4 and IPv6 in different files and cannot tell the family of a value that is known at apply only. ' +
-          'Set families on the rule, or use Persistence.service().',
+          'Set families on the rule or family on the route, or use Persistence.service().',
       }));
     const rules = host.rules
-      .filter((rule) => this.ruleDevice(rule, host) === undefined)
+      .filter((rule) => devices.ofRule(rule) === undefined)
       .map((rule) => ({
         path: rule.path,
         message: `Persistence.networkScripts() cannot tell which interface brings up the rule at priority ${rule.priority}. ${fix}`,
       }));
     const routes = host.routes
-      .filter((route) => this.routeDevice(route, host) === undefined)
+      .filter((route) => devices.ofRoute(route) === undefined)
       .map((route) => ({
         path: route.path,
         message: `Persistence.networkScripts() cannot tell which interface brings up the route to "${route.destination.text}". ${fix}`,
       }));
     return [...unknownFamily, ...rules, ...routes];
   }
+}
+
+/** Which interface brings up a rule or route. */
+class Devices {
+  private readonly own = new Map<Route, string | undefined>();
+  private readonly ofTable = new Map<number, string | undefined>();
+  private readonly fallback?: string;
+
+  public constructor(host: Host, fallback: string | undefined) {
+    const byTable = new Map<number, Set<string>>();
+    for (const route of host.routes) {
+      const device = deviceOf(route, host);
+      this.own.set(route, device);
+      byTable.set(
+        route.tableId,
+        new Set([...(byTable.get(route.tableId) ?? []), ...(device === undefined ? [] : [device])]),
+      );
+    }
+    byTable.forEach((devices, tableId) => this.ofTable.set(tableId, only(devices)));
+    this.fallback = fallback ?? only([...byTable.values()].flatMap((devices) => [...devices]));
+  }
 
   /** A rule comes up with the interface of the routes that it leads to. */
-  private ruleDevice(rule: Rule, host: Host): string | undefined {
-    const { action } = rule;
-    const own =
-      action.kind === 'lookup'
-        ? only(host.routes.filter((route) => route.tableId === action.tableId).map((route) => deviceOf(route, host)))
-        : undefined;
-    return own ?? this.fallback(host);
+  public ofRule({ action }: Rule): string | undefined {
+    return (action.kind === 'lookup' ? this.ofTable.get(action.tableId) : undefined) ?? this.fallback;
   }
 
-  private routeDevice(route: Route, host: Host): string | undefined {
-    const siblings = host.routes.filter((candidate) => candidate.tableId === route.tableId);
-    return deviceOf(route, host) ?? only(siblings.map((sibling) => deviceOf(sibling, host))) ?? this.fallback(host);
-  }
-
-  private fallback(host: Host): string | undefined {
-    return this.device ?? only(host.routes.map((route) => deviceOf(route, host)));
+  public ofRoute(route: Route): string | undefined {
+    return this.own.get(route) ?? this.ofTable.get(route.tableId) ?? this.fallback;
   }
 }
 
@@ -129,7 +145,7 @@ function deviceOf(route: Route, host: Host): string | undefined {
   return via && host.interfaces.find((i) => i.addresses.some((address) => isInside(via.text, address.text)))?.name;
 }
 
-function only(devices: ReadonlyArray<string | undefined>): string | undefined {
-  const distinct = [...new Set(devices.filter((device) => device !== undefined))];
+function only(devices: Iterable<string>): string | undefined {
+  const distinct = [...new Set(devices)];
   return distinct.length === 1 ? distinct[0] : undefined;
 }

@@ -17,6 +17,7 @@ export class Arguments {
   /** A prefix, address or device; a token becomes a deferred value. */
   public value(kind: Value['kind'], text: string, property: string): Value {
     if (Token.isUnresolved(text)) {
+      this.checkLiteralPart(text, property);
       return { kind, text, deferredFor: `${this.scope.node.path}:${property}` };
     }
     return this.attempt(() => PARSERS[kind](text, property));
@@ -24,6 +25,14 @@ export class Arguments {
 
   public optional(kind: Value['kind'], text: string | undefined, property: string): Value | undefined {
     return text === undefined ? undefined : this.value(kind, text, property);
+  }
+
+  /** An interface name that must be known at synth time. */
+  public device(name: string, property: string): string {
+    if (Token.isUnresolved(name)) {
+      throw this.error(`${property} is known at apply only; it must be known at synth time. Give it literally.`);
+    }
+    return this.attempt(() => parseDevice(name, property)).text;
   }
 
   /** An integer that must be known at synth time. */
@@ -50,6 +59,28 @@ export class Arguments {
       throw this.error(`${property} ${JSON.stringify(value)} is not ${form}.`);
     }
     return value;
+  }
+
+  /** The elements of a list that must be known, though each of them may be a token. */
+  public list<T>(values: readonly T[], property: string): readonly T[] {
+    if (Token.isUnresolved(values)) {
+      throw this.error(
+        `${property} is a list that is known at apply only; how many there are must be known at synth time. ` +
+          'Give its elements, for example with Fn.element(list, 0).',
+      );
+    }
+    return values;
+  }
+
+  /** What is written beside a token goes into a Terraform expression, where quotes and braces count. */
+  public checkLiteralPart(text: string, property: string): void {
+    const written = text.replace(/\$\{TfToken\[[^\]]*\]\}/g, '');
+    if (/["\\${}%\u0000-\u001f\u007f]/.test(written)) {
+      throw this.error(
+        `${property} has ${JSON.stringify(written)} beside a value that is known at apply only. ` +
+          'Leave out quotes, braces, "$", "%" and control characters there.',
+      );
+    }
   }
 
   public attempt<T>(parse: () => T): T {

@@ -7,7 +7,8 @@ import type { SshConnection } from '../ssh-connection';
 
 const HOST = /^[A-Za-z0-9._:%-]+$/;
 const USER = /^[A-Za-z0-9_][A-Za-z0-9_.@-]*\$?$/;
-const HOST_KEY = /^(@cert-authority )?(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/]+=*( [^\n]*)?$/;
+const PATH = /[^/]/;
+const HOST_KEY = /^(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/]+=*( [^\n]*)?$/;
 
 /**
  * Says what is wrong with a connection, as far as it is known.
@@ -17,12 +18,16 @@ const HOST_KEY = /^(@cert-authority )?(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/
 export function checkSshConnection(scope: Construct, ssh: SshConnection): void {
   const args = new Arguments(scope);
   const check = (value: string | undefined, property: string, pattern: RegExp, form: string): void => {
-    if (value !== undefined && !Token.isUnresolved(value)) {
+    if (value !== undefined && Token.isUnresolved(value)) {
+      args.checkLiteralPart(value, property);
+    } else if (value !== undefined) {
       args.text(value, property, pattern, form);
     }
   };
   check(ssh.host, 'ssh.host', HOST, 'a host name or an IP address');
   check(ssh.user, 'ssh.user', USER, 'a user name');
+  check(ssh.privateKeyFile, 'ssh.privateKeyFile', PATH, 'the path of a file');
+  check(ssh.certificateFile, 'ssh.certificateFile', PATH, 'the path of a file');
   checkPort(args, ssh.port, 'ssh.port');
   checkHostKey(args, ssh.hostKey, 'ssh.hostKey', 'HOST');
   args.optionalInteger(ssh.timeoutSeconds, 'ssh.timeoutSeconds', 1, 3600);
@@ -32,7 +37,11 @@ export function checkSshConnection(scope: Construct, ssh: SshConnection): void {
         'Use privateKeyFile, or a TerraformVariable that is ephemeral or sensitive.',
     );
   }
-  if (ssh.privateKey !== undefined && ssh.privateKeyFile === undefined && ssh.agent === undefined) {
+  if (ssh.privateKeyFile === undefined && ssh.agent === false) {
+    Annotations.of(scope).addWarning(
+      'ssh.agent is false and there is no privateKeyFile, so the clean-up at destroy has no way to log in. Set privateKeyFile, or leave out agent.',
+    );
+  } else if (ssh.privateKey !== undefined && ssh.privateKeyFile === undefined && ssh.agent === undefined) {
     Annotations.of(scope).addWarning(
       'ssh.privateKey is not kept in the state, so the clean-up at destroy logs in with the SSH agent. ' +
         'Set privateKeyFile for another way, or agent: true to say that this is meant.',
@@ -42,6 +51,7 @@ export function checkSshConnection(scope: Construct, ssh: SshConnection): void {
   if (bastion) {
     check(bastion.host, 'ssh.bastion.host', HOST, 'a host name or an IP address');
     check(bastion.user, 'ssh.bastion.user', USER, 'a user name');
+    check(bastion.privateKeyFile, 'ssh.bastion.privateKeyFile', PATH, 'the path of a file');
     checkPort(args, bastion.port, 'ssh.bastion.port');
     checkHostKey(args, bastion.hostKey, 'ssh.bastion.hostKey', 'BASTION');
     if (ssh.hostKey !== undefined) {
@@ -60,7 +70,12 @@ export function checkSshConnection(scope: Construct, ssh: SshConnection): void {
  */
 export function managementOf(ssh: SshConnection): Management {
   const hostKey = ssh.hostKey === undefined || Token.isUnresolved(ssh.hostKey) ? undefined : ssh.hostKey;
-  return { host: knownAddress(ssh.host), hostKeyPinned: ssh.hostKey !== undefined, hostKey };
+  return {
+    host: knownAddress(ssh.host),
+    hostKeyPinned: ssh.hostKey !== undefined,
+    hostKey,
+    bastion: ssh.bastion !== undefined,
+  };
 }
 
 function knownAddress(host: string): string | undefined {
