@@ -121,4 +121,15 @@ describeLab('a connection', {}, (lab) => {
     expect(stderr.replace(/\s+/g, ' ')).toContain('key mismatch');
     expect(await lab().vpn.changedSince(before)).toEqual([]);
   });
+
+  test('that gets another property later can still clean up', async () => {
+    terraform = new Terraform(lab());
+    const { hostKey, ...unpinned } = sshOf(lab());
+    terraform.declare((stack) => void declareEgress(stack, lab(), {}, { ssh: unpinned }));
+    await terraform.apply();
+    // Not applied before: the clean-up has what was kept at the first time.
+    terraform.declare((stack) => void declareEgress(stack, lab(), {}, { ssh: { ...unpinned, hostKey } }));
+    await terraform.destroy();
+    expect(await lab().vpn.changedSince(before)).toEqual([]);
+  });
 });

@@ -8,7 +8,7 @@ import { Engine, PolicyRule } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
 import type { Snapshot } from '../lab/snapshot';
 import { ALL_THROUGH_NAT, declareEgress, sources } from './egress';
-import { Terraform, saidBy } from './terraform';
+import { Terraform, saidBy, sshOf } from './terraform';
 
 describeLab('the null engine', {}, (lab) => {
   let terraform: Terraform;
@@ -31,9 +31,9 @@ describeLab('the null engine', {}, (lab) => {
     rmSync(directory, { recursive: true });
   });
 
-  const declare = (extra?: number): void =>
+  const declare = (extra?: number, ssh = sshOf(lab())): void =>
     terraform.declare((stack) => {
-      const { table } = declareEgress(stack, lab(), {}, { engine: Engine.NULL_RESOURCE });
+      const { table } = declareEgress(stack, lab(), {}, { engine: Engine.NULL_RESOURCE, ssh });
       if (extra !== undefined) {
         new PolicyRule(stack, 'extra', { table, source: '10.77.0.0/16', priority: extra });
       }
@@ -58,6 +58,15 @@ describeLab('the null engine', {}, (lab) => {
     expect(plan).toMatch(/\+ "rule ipv4 12000" += "from 10\.77\.0\.0\/16 lookup 200"/);
     await terraform.apply();
     expect((await lab().vpn.exec('ip rule show priority 12000')).stdout).toContain('from 10.77.0.0/16 lookup vpn');
+  });
+
+  test('another property of the connection replaces both resources', async () => {
+    declare(12000, { ...sshOf(lab()), hostKey: undefined });
+    expect(await terraform.plan()).toContain('Plan: 2 to add, 0 to change, 2 to destroy.');
+    await terraform.apply();
+    declare(12000);
+    await terraform.apply();
+    expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
   });
 
   test('destroy: the machine is as it was', async () => {
