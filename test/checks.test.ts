@@ -1,20 +1,23 @@
-import { TerraformVariable } from 'cdktf';
+import { Lazy, TerraformVariable } from 'cdktf';
 import type { TerraformStack } from 'cdktf';
-import type { LinuxHost } from '../lib';
-import { Persistence, PolicyRule, Route, RuleAction, SourceRoutingTable, VpnDaemon, VpnUpHook } from '../lib';
+import type { LinuxHost, LinuxHostProps, PolicyRuleProps } from '../lib';
+import { IpFamily, Persistence, PolicyRule, Route, RuleAction, SourceRoutingTable, VpnDaemon, VpnUpHook } from '../lib';
 import { INTERFACES, SSH, newHost, newStack, newTable, synthWarnings, validationErrors } from './fixtures';
 
+type Add = (stack: TerraformStack, host: LinuxHost, table: SourceRoutingTable) => void;
+
 /** A host whose one table is complete, and what a test adds to it. */
-function declare(
-  add: (stack: TerraformStack, host: LinuxHost, table: SourceRoutingTable) => void,
-  props = {},
-): TerraformStack {
+function declare(add: Add, props: Partial<LinuxHostProps> = {}): TerraformStack {
   const stack = newStack();
   const host = newHost(stack, props);
   const table = newTable(host);
   new PolicyRule(stack, 'clients4', { table, source: '10.10.10.0/24', priority: 10010 });
   add(stack, host, table);
   return stack;
+}
+
+function variable(stack: TerraformStack, name: string): string {
+  return new TerraformVariable(stack, name, {}).stringValue;
 }
 
 test('nothing is wrong with the how-to', () => {
@@ -27,7 +30,7 @@ test('nothing is wrong with the how-to', () => {
 });
 
 describe('errors', () => {
-  test.each<[string, (stack: TerraformStack, host: LinuxHost, table: SourceRoutingTable) => void, string[]]>([
+  test.each<[string, Add, string[]]>([
     [
       'two rules of one family at one priority',
       (stack, _, table) => new PolicyRule(stack, 'more', { table, source: '10.10.11.0/24', priority: 10010 }),
@@ -122,6 +125,67 @@ describe('errors', () => {
       ],
     ],
     [
+      'goto where the target is of the other family',
+      (stack, host) => {
+        const action = RuleAction.goTo(10002);
+        new PolicyRule(stack, 'jump', { host, source: '10.0.0.0/8', priority: 10001, action });
+        new PolicyRule(stack, 'target', {
+          host,
+          source: 'fd00::/8',
+          priority: 10002,
+          action: RuleAction.prohibit(),
+        });
+      },
+      [
+        '[stack/jump] goes to priority 10002, where this host has no rule of its family. Declare that rule, or name the priority of one.',
+      ],
+    ],
+    [
+      'goto without target in both families is said once',
+      (stack, host) =>
+        new PolicyRule(stack, 'jump', {
+          host,
+          inputInterface: 'tun0',
+          priority: 10001,
+          action: RuleAction.goTo(10002),
+        }),
+      [
+        '[stack/jump] goes to priority 10002, where this host has no rule of its family. Declare that rule, or name the priority of one.',
+      ],
+    ],
+    [
+      'a rule whose family is known at apply only beside one of IPv4',
+      (stack, host) =>
+        new PolicyRule(stack, 'more', {
+          host,
+          source: variable(stack, 'pool'),
+          priority: 10010,
+          action: RuleAction.prohibit(),
+        }),
+      [
+        '[stack/more] priority 10010 is already used by the IPv4 rule "stack/clients4". The order of two rules at one priority is not defined: give each its own.',
+      ],
+    ],
+    [
+      'two rules whose families are known at apply only',
+      (stack, host) => {
+        const action = RuleAction.prohibit();
+        new PolicyRule(stack, 'one', { host, source: variable(stack, 'pool1'), priority: 10020, action });
+        new PolicyRule(stack, 'two', { host, source: variable(stack, 'pool2'), priority: 10020, action });
+      },
+      [
+        '[stack/two] priority 10020 is already used by the rule "stack/one". The order of two rules at one priority is not defined: give each its own.',
+      ],
+    ],
+    [
+      "next hop that is this host's own address",
+      (_stack, _host, table) =>
+        table.addRoute('lan', { destination: '10.0.0.0/8', via: '192.168.1.100', device: 'eth1' }),
+      [
+        '[stack/vpn/lan] via "192.168.1.100" is this host\'s own address on "eth1". Give the address of the next router.',
+      ],
+    ],
+    [
       'the same hook twice',
       (stack, _host, table) => {
         new VpnUpHook(stack, 'one', { table });
@@ -141,6 +205,84 @@ describe('errors', () => {
     ],
   ])('%s', (_, add, messages) => {
     expect(validationErrors(declare(add))).toEqual(messages);
+  });
+
+  /** The interface through which the table goes is declared in a way that says less. */
+  const eth1 = (...addresses: string[]): Partial<LinuxHostProps> => ({ interfaces: [{ name: 'eth1', addresses }] });
+  const offLink = { destination: '10.0.0.0/8', via: '192.168.2.1' };
+  test.each<[string, Add, Partial<LinuxHostProps>]>([
+    [
+      "goto to the kernel's own rules",
+      (stack, host) => {
+        new PolicyRule(stack, 'one', { host, source: '10.1.0.0/16', priority: 10001, action: RuleAction.goTo(32766) });
+        new PolicyRule(stack, 'two', { host, source: '10.2.0.0/16', priority: 10002, action: RuleAction.goTo(32767) });
+      },
+      {},
+    ],
+    [
+      'rules of two families at one priority',
+      (stack, host) => {
+        const action = RuleAction.prohibit();
+        new PolicyRule(stack, 'drop', { host, source: 'fd00:66::/64', priority: 10010, action });
+      },
+      {},
+    ],
+    [
+      'two routes whose families are known at apply only',
+      (stack, _host, table) => {
+        table.addRoute('one', { destination: 'default', via: variable(stack, 'one'), device: 'eth1' });
+        table.addRoute('two', { destination: 'default', via: variable(stack, 'two'), device: 'eth1' });
+      },
+      {},
+    ],
+    [
+      'the same destination with another metric',
+      (_stack, _host, table) => table.addRoute('more', { destination: 'default', via: '192.168.1.2', metric: 1 }),
+      {},
+    ],
+    [
+      'device that is known at apply only',
+      (stack, _host, table) => table.addRoute('lan', { ...offLink, device: variable(stack, 'device') }),
+      {},
+    ],
+    [
+      'interface without addresses',
+      (_stack, _host, table) => table.addRoute('lan', { ...offLink, device: 'eth1' }),
+      { interfaces: [{ name: 'eth1' }] },
+    ],
+    [
+      'no interfaces',
+      (_stack, _host, table) => table.addRoute('lan', { ...offLink, device: 'eth9' }),
+      { interfaces: [] },
+    ],
+    [
+      'link-local next hop with its device',
+      (_stack, _host, table) => table.addRoute('v6', { destination: 'default', via: 'fe80::1', device: 'eth1' }),
+      {},
+    ],
+    [
+      'source that may be among those that are not declared',
+      (_stack, _host, table) =>
+        table.addRoute('lan', { destination: '10.0.0.0/8', device: 'eth1', preferredSource: '192.168.1.7' }),
+      { interfaces: [{ name: 'eth0' }, ...(eth1('192.168.1.100/24').interfaces ?? [])] },
+    ],
+    [
+      'table that an up hook alone fills',
+      (stack, host) => {
+        const table = new SourceRoutingTable(stack, 'tunnels', { host, tableId: 201 });
+        new VpnUpHook(stack, 'hook', { table });
+        new PolicyRule(stack, 'more', { table, source: '10.10.11.0/24', priority: 10011 });
+      },
+      {},
+    ],
+  ])('none: %s', (_, add, props) => {
+    expect(validationErrors(declare(add, props))).toEqual([]);
+  });
+
+  test('an interface that is said to have no address has none', () => {
+    expect(validationErrors(declare(() => undefined, eth1()))).toEqual([
+      '[stack/vpn/v4] via "192.168.1.1" is not on-link on "eth1" (no IPv4 address), so the kernel would refuse the route. Correct the address, declare the missing one in the host\'s interfaces, or set onLink: true.',
+    ]);
   });
 
   test('all at once', () => {
@@ -218,7 +360,8 @@ describe('errors', () => {
 });
 
 describe('warnings', () => {
-  test.each<[string, (stack: TerraformStack, host: LinuxHost, table: SourceRoutingTable) => void, object, string[]]>([
+  const someToken = Lazy.stringValue({ produce: () => 'fd00::1/64' });
+  test.each<[string, Add, object, string[]]>([
     [
       'IPv4 without IPv6',
       () => undefined,
@@ -232,6 +375,40 @@ describe('warnings', () => {
       () => undefined,
       { interfaces: [...INTERFACES.slice(0, 2), { name: 'tun0', addresses: ['10.10.10.1/24'] }] },
       [],
+    ],
+    [
+      'IPv4 without IPv6 where the tunnel may have more addresses',
+      () => undefined,
+      { interfaces: [...INTERFACES.slice(0, 2), { name: 'tun0', addresses: ['10.10.10.1/24', someToken] }] },
+      [
+        '[stack/vpn] only IPv4 rules look up table 200: if the clients have IPv6 too, it leaves through the main default route. Add the IPv6 rule and route, or a PolicyRule with RuleAction.unreachable() for that pool.',
+      ],
+    ],
+    [
+      'IPv4 without IPv6 that is rejected',
+      (stack, host) =>
+        new PolicyRule(stack, 'reject', {
+          host,
+          source: 'fd00:4242:4242:4242::/64',
+          priority: 10010,
+          action: RuleAction.unreachable(),
+        }),
+      {},
+      [],
+    ],
+    [
+      'IPv4 without IPv6, and a rule that rejects IPv4',
+      (stack, host) =>
+        new PolicyRule(stack, 'reject', {
+          host,
+          source: '10.66.0.0/16',
+          priority: 10011,
+          action: RuleAction.unreachable(),
+        }),
+      {},
+      [
+        '[stack/vpn] only IPv4 rules look up table 200: if the clients have IPv6 too, it leaves through the main default route. Add the IPv6 rule and route, or a PolicyRule with RuleAction.unreachable() for that pool.',
+      ],
     ],
     [
       'no host key',
@@ -253,12 +430,23 @@ describe('warnings', () => {
     new PolicyRule(stack, 'clients6', { table, source: 'fd00:4242:4242:4242::/64', priority: 10010 });
   };
 
-  test.each<[string, (stack: TerraformStack, host: LinuxHost, table: SourceRoutingTable) => void, string]>([
+  test.each<[string, Add, string]>([
     [
       'a priority where another program puts its own',
       (stack, host) =>
         new PolicyRule(stack, 'drop', { host, source: '10.66.0.0/16', priority: 5210, action: RuleAction.blackhole() }),
       '[stack/drop] priority 5210 is where Tailscale put theirs (5210 to 5270). Use another, for example 10000 to 19999.',
+    ],
+    [
+      'such a priority in both families is said once',
+      (stack, host) =>
+        new PolicyRule(stack, 'drop', {
+          host,
+          inputInterface: 'tun9',
+          priority: 220,
+          action: RuleAction.blackhole(),
+        }),
+      '[stack/drop] priority 220 is where strongSwan put theirs (220 to 220). Use another, for example 10000 to 19999.',
     ],
     [
       'a rule that takes the replies of SSH',
@@ -277,6 +465,81 @@ describe('warnings', () => {
       add(scope, host, table);
     });
     expect(synthWarnings(stack)).toEqual([message]);
+  });
+
+  describe('replies of SSH', () => {
+    const captured = (id: string): string =>
+      `[stack/${id}] matches the replies of this host's own SSH server (192.168.178.2): they would take the way of this rule. Narrow its source, or put a rule for that address with the main table in front of it.`;
+    const MANAGEMENT = { source: '192.168.178.0/24', priority: 10020 };
+    const one =
+      (id: string, props: Partial<PolicyRuleProps>): Add =>
+      (stack, _host, table) =>
+        void new PolicyRule(stack, id, { table, priority: 10020, ...props });
+    /** A rule for the management address with the main table, beside one that takes it. */
+    const spared =
+      (props: Partial<PolicyRuleProps>): Add =>
+      (stack, host, table) => {
+        new PolicyRule(stack, 'lan', { table, ...MANAGEMENT });
+        new PolicyRule(stack, 'main', {
+          table: SourceRoutingTable.main(host),
+          source: '192.168.178.2/32',
+          priority: 10019,
+          ...props,
+        });
+      };
+    const families = [IpFamily.IPV4];
+
+    test.each<[string, Add, string[]]>([
+      ['source', one('lan', MANAGEMENT), [captured('lan')]],
+      ['any source', one('lan', { source: '0.0.0.0/0' }), [captured('lan')]],
+      ['source, of what comes in', one('lan', { ...MANAGEMENT, inputInterface: 'eth0' }), []],
+      ['another source', one('lan', { source: '192.168.179.0/24' }), []],
+      ['any destination', one('lan', { destination: '0.0.0.0/0' }), [captured('lan')]],
+      ['a destination', one('lan', { destination: '10.0.0.0/8' }), []],
+      ['what comes in', one('lan', { inputInterface: 'eth0' }), []],
+      ['all but a pool', one('lan', { source: '10.10.0.0/16', invert: true }), [captured('lan')]],
+      ['all but everything', one('lan', { source: '0.0.0.0/0', invert: true }), []],
+      ['all but the network of the address', one('lan', { ...MANAGEMENT, invert: true }), []],
+      [
+        'all but what comes in from there',
+        one('lan', { ...MANAGEMENT, inputInterface: 'tun0', invert: true }),
+        [captured('lan')],
+      ],
+      ['all but what comes in', one('lan', { inputInterface: 'tun0', families, invert: true }), [captured('lan')]],
+      [
+        'rejected',
+        (stack, host) => {
+          new PolicyRule(stack, 'lan', { host, ...MANAGEMENT, action: RuleAction.prohibit() });
+        },
+        [captured('lan')],
+      ],
+      ['spared by an earlier rule', spared({}), []],
+      ['spared by an earlier rule for all but others', spared({ source: '10.0.0.0/8', invert: true }), []],
+      ['spared by a later rule', spared({ priority: 10021 }), [captured('lan')]],
+      ['spared for another address', spared({ source: '192.168.178.3/32' }), [captured('lan')]],
+      ['spared but for the default route', spared({ suppressPrefixLength: 0 }), [captured('lan')]],
+      ['spared when it goes to some place', spared({ destination: '10.0.0.0/8' }), [captured('lan')]],
+    ])('%s', (_, add, messages) => {
+      const stack = declare((scope, host, table) => {
+        both(scope, table);
+        add(scope, host, table);
+      });
+      expect(synthWarnings(stack)).toEqual(messages);
+    });
+
+    test('an address that is not known is taken by rules for any source only', () => {
+      const stack = declare(
+        (scope, _host, table) => {
+          both(scope, table);
+          new PolicyRule(scope, 'lan', { table, ...MANAGEMENT });
+          new PolicyRule(scope, 'any', { table, source: '0.0.0.0/0', priority: 10021 });
+        },
+        { ssh: { ...SSH, host: 'vpn.example.org' } },
+      );
+      expect(synthWarnings(stack)).toEqual([
+        "[stack/any] matches the replies of this host's own SSH server: they would take the way of this rule. Narrow its source, or put a rule for that address with the main table in front of it.",
+      ]);
+    });
   });
 
   test('a rule without selectors takes the replies of SSH', () => {

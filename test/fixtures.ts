@@ -61,10 +61,28 @@ export function resourceOf(stack: TerraformStack, kind: 'anchor' | 'apply', type
   return entry[1];
 }
 
+/** The whole bundle, as it stands in the configuration. */
+export function contentOf(stack: TerraformStack, type = 'terraform_data'): string {
+  return resourceOf(stack, 'apply', type).provisioner[0]?.file?.content as string;
+}
+
 /** The data part of the bundle, line by line. */
 export function bundleOf(stack: TerraformStack, type = 'terraform_data'): string[] {
-  const content = resourceOf(stack, 'apply', type).provisioner[0]?.file?.content as string;
+  const content = contentOf(stack, type);
   return content.slice(content.indexOf('\n#--- bundle\n')).split('\n').slice(2);
+}
+
+/** The files of the bundle by their paths, each line by line. */
+export function filesOf(stack: TerraformStack): Record<string, string[]> {
+  const lines = bundleOf(stack);
+  const files: Record<string, string[]> = {};
+  lines.forEach((line, index) => {
+    const [, path, length] = /^file \d{4} (\S+) (\d+)( shared)?$/.exec(line) ?? [];
+    if (path !== undefined) {
+      files[path] = lines.slice(index + 1, index + 1 + Number(length)).map((text) => text.slice(1));
+    }
+  });
+  return files;
 }
 
 /** What synth says is wrong, each as `[path] message`; nothing where all is well. */

@@ -2,7 +2,17 @@ import { TerraformVariable, Testing } from 'cdktf';
 import type { TerraformStack } from 'cdktf';
 import fc from 'fast-check';
 import type { SshConnection } from '../lib';
-import { Errors, LinuxHost, PolicyRule, SourceRoutingTable, VpnDaemon, VpnEgress, VpnUpHook } from '../lib';
+import {
+  Errors,
+  LinuxHost,
+  Persistence,
+  PolicyRule,
+  RuleAction,
+  SourceRoutingTable,
+  VpnDaemon,
+  VpnEgress,
+  VpnUpHook,
+} from '../lib';
 import { GATEWAYS, POOLS, SSH, newHost, newStack, newTable } from './fixtures';
 
 const MARK = 'OWNED';
@@ -92,6 +102,10 @@ const STRINGS: Record<string, (stack: TerraformStack, text: string) => void> = {
       clients: ['10.0.0.0/8'],
       gateways: [gateway],
     }),
+  'networkScripts device': (stack, device) => {
+    const host = newHost(stack, { persistence: Persistence.networkScripts({ device }) });
+    new PolicyRule(stack, 'r', { host, source: '10.0.0.0/8', priority: 10010, action: RuleAction.prohibit() });
+  },
   'host id': (stack, id) => {
     const host = new LinuxHost(stack, id, { ssh: SSH, owner: 'vpn' });
     const table = new SourceRoutingTable(host, id, { host, tableId: 200 });
@@ -132,8 +146,12 @@ describe('a hostile string is refused or used as plain data', () => {
             STRINGS[name]?.(stack, text);
             json = Testing.synth(stack);
           } catch (error) {
-            // Ids are cdktf's to refuse, and a path that does not exist is nobody's.
-            expect(name === 'host id' || Errors.isValidationError(error)).toBe(true);
+            // Ids are cdktf's to refuse, and a persistence is made before there is a construct to name.
+            expect(
+              name === 'host id' ||
+                (name === 'networkScripts device' && (error as Error).message.includes('networkScripts() device')) ||
+                Errors.isValidationError(error),
+            ).toBe(true);
             return;
           }
           used += 1;

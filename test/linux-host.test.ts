@@ -1,9 +1,18 @@
 import { execFileSync } from 'node:child_process';
 import { NullProvider } from '@cdktf/provider-null/lib/provider';
-import { TerraformVariable } from 'cdktf';
+import { TerraformStack, TerraformVariable } from 'cdktf';
 import { Construct } from 'constructs';
-import type { LinuxHostProps, SshConnection } from '../lib';
-import { Engine, LinuxHost, Persistence, PolicyRule, SourceRoutingTable, VpnEgress, VpnUpHook } from '../lib';
+import type { LinuxHostProps, NetworkInterface, SshConnection } from '../lib';
+import {
+  Engine,
+  LinuxHost,
+  Persistence,
+  PolicyRule,
+  SourceRoutingTable,
+  VpnDaemon,
+  VpnEgress,
+  VpnUpHook,
+} from '../lib';
 import { TerraformData } from '../lib/delivery/terraform-data';
 import {
   GATEWAYS,
@@ -296,9 +305,40 @@ describe('arguments', () => {
       { interfaces: [{ name: 'eth0', addresses: ['192.168.1.1'] }] },
       'interfaces "eth0" address "192.168.1.1" has no prefix length. Write it as the machine has it, for example "192.168.1.1/24".',
     ],
+    [
+      'interface twice',
+      { interfaces: [{ name: 'eth0' }, { name: 'eth1' }, { name: 'eth0', addresses: ['192.168.1.1/24'] }] },
+      'interfaces has "eth0" twice. Put all its addresses into one.',
+    ],
   ])('%s', (_, props, message) => {
     const stack = newStack();
     expect(() => newHost(stack, props)).toThrow(new Error(`[stack/vpn1] ${message}`));
+  });
+
+  const KNOWN_AT_APPLY = 'is known at apply only; it must be known at synth time. Give it literally.';
+  const LIST =
+    'is a list that is known at apply only; how many there are must be known at synth time. Give its elements, for example with Fn.element(list, 0).';
+  test.each<[string, (variable: TerraformVariable) => Partial<LinuxHostProps>, string]>([
+    ['owner', (variable) => ({ owner: variable.stringValue }), `owner ${KNOWN_AT_APPLY}`],
+    [
+      'name of an interface',
+      (variable) => ({ interfaces: [{ name: variable.stringValue }] }),
+      `interfaces.name ${KNOWN_AT_APPLY}`,
+    ],
+    [
+      'addresses of an interface',
+      (variable) => ({ interfaces: [{ name: 'eth1', addresses: variable.listValue }] }),
+      `interfaces "eth1" addresses ${LIST}`,
+    ],
+    [
+      'interfaces',
+      (variable) => ({ interfaces: variable.listValue as unknown as NetworkInterface[] }),
+      `interfaces ${LIST}`,
+    ],
+  ])('%s cannot be known at apply only', (_, props, message) => {
+    const stack = newStack();
+    const variable = new TerraformVariable(stack, 'variable', {});
+    expect(() => newHost(stack, props(variable))).toThrow(new Error(`[stack/vpn1] ${message}`));
   });
 
   test('the default owner is made of the ids of stack and construct', () => {
@@ -311,6 +351,71 @@ describe('arguments', () => {
     expect(() => newHost(stack, {}, 'a-host-with-a-rather-long-name-of-its-own')).toThrow(
       '[stack/a-host-with-a-rather-long-name-of-its-own] owner "stack-a-host-with-a-rather-long-name-of-its-own", made of the ids of stack and construct, is not lower-case letters, digits and "-" (at most 31, a letter first). Set owner.',
     );
+  });
+});
+
+describe('two hosts of one owner', () => {
+  const address = { ...SSH, host: '192.168.178.9' };
+  test.each<[string, Partial<LinuxHostProps>, boolean]>([
+    ['for one machine', { ssh: SSH }, true],
+    ['for one machine, its port given', { ssh: { ...SSH, port: 22 } }, true],
+    ['at another port', { ssh: { ...SSH, port: 2222 } }, false],
+    ['at another address', { ssh: address }, false],
+    ['with another owner', { owner: 'other' }, false],
+  ])('%s', (_, props, refused) => {
+    const stack = newStack();
+    newHost(stack, { owner: 'vpn' });
+    newHost(stack, { owner: 'vpn', ...props }, 'vpn2');
+    expect(validationErrors(stack)).toEqual(
+      refused
+        ? [
+            '[stack/vpn2] owner "vpn" already declares this machine in "stack/vpn1". Use one LinuxHost for both, or give this one another owner.',
+          ]
+        : [],
+    );
+  });
+
+  test('in two stacks', () => {
+    const stack = newStack();
+    newHost(stack, { owner: 'vpn' });
+    const other = new TerraformStack(stack.node.root, 'other');
+    newHost(other, { owner: 'vpn' });
+    expect(validationErrors(other)).toEqual([
+      '[other/vpn1] owner "vpn" already declares this machine in "stack/vpn1". Use one LinuxHost for both, or give this one another owner.',
+    ]);
+  });
+});
+
+describe('what is declared after a first synth is checked too', () => {
+  test.each<[string, (stack: TerraformStack, table: SourceRoutingTable) => void, string]>([
+    [
+      'table',
+      (stack, { host }) => new SourceRoutingTable(stack, 'late', { host, tableId: 200 }),
+      '[stack/late] tableId 200 is already used by',
+    ],
+    [
+      'rule',
+      (stack, table) => new PolicyRule(stack, 'late', { table, source: '10.9.0.0/16', priority: 10010 }),
+      '[stack/late] priority 10010 is already used by',
+    ],
+    [
+      'route',
+      (_stack, table) => table.addRoute('late', { destination: '10.0.0.0/8', device: 'eth9' }),
+      '[stack/vpn/late] device "eth9" is not among the interfaces',
+    ],
+    [
+      'hook',
+      (stack, table) => new VpnUpHook(stack, 'late', { table, daemon: VpnDaemon.openVpn() }),
+      '[stack/late] "/etc/openvpn/up" already serves table 200',
+    ],
+  ])('%s', (_, add, message) => {
+    const stack = newStack();
+    const table = newTable(newHost(stack));
+    new PolicyRule(stack, 'clients', { table, source: '10.10.10.0/24', priority: 10010 });
+    new VpnUpHook(stack, 'hook', { table });
+    expect(validationErrors(stack)).toEqual([]);
+    add(stack, table);
+    expect(validationErrors(stack)).toEqual([expect.stringContaining(message)]);
   });
 });
 
@@ -413,6 +518,8 @@ describe('null engine', () => {
     const stack = nullStack();
     newHost(stack, { engine: Engine.NULL_RESOURCE }, 'vpn2');
     expect(synthesize(stack).provider).toEqual({ null: [{}] });
+    // Its id is part of the public contract too.
+    expect(NullProvider.isTerraformProvider(stack.node.findChild('source-routing-null-provider'))).toBe(true);
   });
 
   test('takes the provider that is there, wherever it is declared', () => {

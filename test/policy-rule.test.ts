@@ -31,6 +31,14 @@ describe('selectors and actions', () => {
       { firewallMark: 0x100, firewallMask: 0xff00, families: [IpFamily.IPV4] },
       ['rule 4 10010 fwmark 0x100/0xff00 lookup 200'],
     ],
+    [
+      'firewallMask of all bits, which is none',
+      { firewallMark: 1, firewallMask: 0xffffffff, families: [IpFamily.IPV4] },
+      ['rule 4 10010 fwmark 0x1 lookup 200'],
+    ],
+    ['tos 0, which is any', { tos: 0, source: '10.10.10.0/24' }, ['rule 4 10010 from 10.10.10.0/24 lookup 200']],
+    ['highest tos of IPv4', { tos: 28, source: '10.0.0.0/8' }, ['rule 4 10010 from 10.0.0.0/8 tos 0x1c lookup 200']],
+    ['highest tos of IPv6', { tos: 252, source: 'fd00::/8' }, ['rule 6 10010 from fd00::/8 tos 0xfc lookup 200']],
     ['tos', { tos: 16, families: [IpFamily.IPV4] }, ['rule 4 10010 tos 0x10 lookup 200']],
     [
       'ports',
@@ -46,6 +54,21 @@ describe('selectors and actions', () => {
       'uidRange',
       { uidRange: NumberRange.of(1000), families: [IpFamily.IPV4] },
       ['rule 4 10010 uidrange 1000-1000 lookup 200'],
+    ],
+    [
+      'highest uidRange',
+      { uidRange: NumberRange.between(0, 4294967294), families: [IpFamily.IPV4] },
+      ['rule 4 10010 uidrange 0-4294967294 lookup 200'],
+    ],
+    [
+      'a family twice',
+      { inputInterface: 'tun0', families: [IpFamily.IPV6, IpFamily.IPV6] },
+      ['rule 6 10010 iif tun0 lookup 200'],
+    ],
+    [
+      'suppressPrefixLength in IPv6',
+      { source: 'fd00::/8', suppressPrefixLength: 128 },
+      ['rule 6 10010 from fd00::/8 lookup 200 suppress_prefixlength 128'],
     ],
     ['invert', { source: '10.10.10.0/24', invert: true }, ['rule 4 10010 not from 10.10.10.0/24 lookup 200']],
     [
@@ -130,6 +153,19 @@ describe('arguments', () => {
     ],
     ['mask without mark', { firewallMask: 255 }, 'firewallMask 255 is set without firewallMark. Set the mark too.'],
     ['mark too large', { firewallMark: 2 ** 32 }, 'firewallMark 4294967296 is not an integer from 1 to 4294967295.'],
+    ['mark 0', { firewallMark: 0 }, 'firewallMark 0 is not an integer from 1 to 4294967295.'],
+    ['mask 0', { firewallMark: 1, firewallMask: 0 }, 'firewallMask 0 is not an integer from 1 to 4294967295.'],
+    [
+      'uidRange too large',
+      { uidRange: NumberRange.of(4294967295) },
+      'uidRange 4294967295 is not an integer from 0 to 4294967294.',
+    ],
+    [
+      'port 65535',
+      { ipProtocol: IpProtocol.TCP, destinationPorts: NumberRange.of(65535) },
+      'destinationPorts 65535 is not an integer from 1 to 65534.',
+    ],
+    ['tos too large for IPv6', { tos: 256, families: [IpFamily.IPV6] }, 'tos 256 is not an integer from 0 to 252.'],
     ['ECN bits', { tos: 17, families: [IpFamily.IPV6] }, 'tos 17 has ECN bits set. Did you mean 16?'],
     [
       'tos too large for IPv4',
@@ -199,6 +235,27 @@ describe('arguments', () => {
       'goto backwards',
       (stack) => ({ host: newHost(stack), action: RuleAction.goTo(10010) }),
       'action goes to priority 10010, which is not behind its own 10010. The kernel only goes forward.',
+    ],
+    [
+      'goto behind the last',
+      (stack) => ({ host: newHost(stack), action: RuleAction.goTo(32768) }),
+      'action goTo 32768 is not an integer from 1 to 32767.',
+    ],
+    [
+      'families known at apply only',
+      (stack) => ({
+        table: newTable(newHost(stack)),
+        families: new TerraformVariable(stack, 'f', {}).listValue as unknown as IpFamily[],
+      }),
+      'families is a list that is known at apply only; how many there are must be known at synth time. Give its elements, for example with Fn.element(list, 0).',
+    ],
+    [
+      'a quote beside a value known at apply only',
+      (stack) => ({
+        table: newTable(newHost(stack)),
+        source: `${new TerraformVariable(stack, 's', {}).stringValue}"/24`,
+      }),
+      'source has "\\"/24" beside a value that is known at apply only. Leave out quotes, braces, "$", "%" and control characters there.',
     ],
     [
       'priority known at apply only',

@@ -1,6 +1,6 @@
 import { TerraformVariable } from 'cdktf';
 import type { RouteOptions } from '../lib';
-import { IpFamily, PolicyRule, Route, RouteScope, RouteType, SourceRoutingTable } from '../lib';
+import { IpFamily, PolicyRule, Route, RouteScope, RouteType, SourceRoutingTable, VpnUpHook } from '../lib';
 import { bundleOf, newHost, newStack, resourceOf } from './fixtures';
 
 function routesOf(options: RouteOptions): string[] {
@@ -24,6 +24,7 @@ describe('attributes', () => {
     ],
     ['0.0.0.0/0', { destination: '0.0.0.0/0', device: 'eth1' }, 'route 4 200 default 0 dev eth1'],
     ['::/0', { destination: '::/0', device: 'eth1' }, 'route 6 200 default 1024 dev eth1'],
+    ['::0/0', { destination: '::0/0', device: 'eth1' }, 'route 6 200 default 1024 dev eth1'],
     ['family', { destination: 'default', device: 'eth1', family: IpFamily.IPV6 }, 'route 6 200 default 1024 dev eth1'],
     [
       'everything',
@@ -44,6 +45,26 @@ describe('attributes', () => {
       'link scope',
       { destination: '10.0.0.0/8', device: 'eth1', scope: RouteScope.LINK },
       'route 4 200 10.0.0.0/8 0 dev eth1 scope 253',
+    ],
+    [
+      'host scope',
+      { destination: '10.0.0.0/8', device: 'eth1', scope: RouteScope.HOST },
+      'route 4 200 10.0.0.0/8 0 dev eth1 scope 254',
+    ],
+    [
+      'smallest advmss',
+      { destination: '10.0.0.0/8', device: 'eth1', advmss: 28 },
+      'route 4 200 10.0.0.0/8 0 dev eth1 advmss 28',
+    ],
+    [
+      'largest mtu and advmss',
+      { destination: '10.0.0.0/8', device: 'eth1', mtu: 65520, advmss: 65495 },
+      'route 4 200 10.0.0.0/8 0 dev eth1 mtu 65520 advmss 65495',
+    ],
+    [
+      'IPv4 next hops without via',
+      { destination: '10.0.0.0/8', nextHops: [{ device: 'eth0' }, { device: 'eth1' }] },
+      'route 4 200 10.0.0.0/8 0 nexthop dev eth0 nexthop dev eth1',
     ],
     [
       'blackhole',
@@ -181,6 +202,51 @@ describe('arguments', () => {
       { destination: 'fd00::/8', device: 'eth1', metric: 0 },
       'metric 0 is not an integer from 1 to 4294967295.',
     ],
+    [
+      'link scope with a next router',
+      { destination: '10.0.0.0/8', via: '192.168.1.1', scope: RouteScope.LINK },
+      'scope "link" is set on a route with a next router, which is never that near. Leave it out.',
+    ],
+    [
+      'host scope with next routers',
+      { destination: '10.0.0.0/8', nextHops: [{ via: '192.168.1.1' }], scope: RouteScope.HOST },
+      'scope "host" is set on a route with a next router, which is never that near. Leave it out.',
+    ],
+    [
+      'IPv6 next hop without via',
+      { destination: 'fd00::/8', nextHops: [{ via: 'fd00:1010:1010:1010::1' }, { device: 'eth1' }] },
+      'nextHops has one without via. IPv6 needs the next router of each: set via.',
+    ],
+    [
+      'onLink and nextHops',
+      { destination: 'default', onLink: true, nextHops: [{ via: '192.168.1.1', device: 'eth1' }] },
+      'nextHops is set together with onLink. Set onLink on the next hop that it is for.',
+    ],
+    [
+      'onLink to nowhere',
+      { destination: '10.0.0.0/8', onLink: true, routeType: RouteType.BLACKHOLE },
+      'onLink is set on a route of type "blackhole", which goes nowhere. Leave it out, or drop routeType.',
+    ],
+    [
+      'nextHops to nowhere',
+      { destination: '10.0.0.0/8', nextHops: [{ via: '192.168.1.1' }], routeType: RouteType.THROW },
+      'nextHops is set on a route of type "throw", which goes nowhere. Leave it out, or drop routeType.',
+    ],
+    [
+      'advmss too small',
+      { destination: '10.0.0.0/8', device: 'eth1', advmss: 27 },
+      'advmss 27 is not an integer from 28 to 65495.',
+    ],
+    [
+      'advmss too large',
+      { destination: '10.0.0.0/8', device: 'eth1', advmss: 65496 },
+      'advmss 65496 is not an integer from 28 to 65495.',
+    ],
+    [
+      'mtu too large',
+      { destination: '10.0.0.0/8', device: 'eth1', mtu: 65521 },
+      'mtu 65521 is not an integer from 68 to 65520.',
+    ],
     ['mtu', { destination: 'fd00::/8', device: 'eth1', mtu: 1000 }, 'mtu 1000 is not an integer from 1280 to 65520.'],
   ])('%s', (_, options, message) => {
     const stack = newStack();
@@ -208,6 +274,7 @@ describe('tables', () => {
   });
 
   test.each([
+    ['all', `tableName "all" means something else to "ip route". Use another, for example "vpn".`],
     ['main', `tableName "main" means something else to "ip route". Use another, for example "vpn".`],
     ['200', 'tableName "200" is not letters, digits, "_" and "-" (at most 31, a letter first).'],
     ['vpn $(reboot)', 'tableName "vpn $(reboot)" is not letters, digits, "_" and "-" (at most 31, a letter first).'],
@@ -216,6 +283,25 @@ describe('tables', () => {
     const host = newHost(stack);
     expect(() => new SourceRoutingTable(stack, 'vpn', { host, tableId: 200, tableName })).toThrow(
       new Error(`[stack/vpn] ${message}`),
+    );
+  });
+
+  test('tableName that is known at apply only is refused', () => {
+    const stack = newStack();
+    const tableName = new TerraformVariable(stack, 'name', {}).stringValue;
+    const host = newHost(stack);
+    expect(() => new SourceRoutingTable(stack, 'vpn', { host, tableId: 200, tableName })).toThrow(
+      new Error('[stack/vpn] tableName is known at apply only; it must be known at synth time. Give it literally.'),
+    );
+  });
+
+  test('an up hook for the main table is refused', () => {
+    const stack = newStack();
+    const table = SourceRoutingTable.main(newHost(stack));
+    expect(() => new VpnUpHook(stack, 'hook', { table })).toThrow(
+      new Error(
+        '[stack/hook] table is the main table, which knows the tunnels anyway. Give the table that packets of clients are looked up in.',
+      ),
     );
   });
 

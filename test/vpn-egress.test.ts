@@ -86,6 +86,85 @@ test('priority, tableName and failClosed are passed on', () => {
   expect(lines.filter((line) => line.includes('unreachable'))).toEqual([]);
 });
 
+describe('pools whose family is known at apply only', () => {
+  const bare = (props: (pool: string) => Partial<VpnEgressProps>): string[] => {
+    const stack = newStack();
+    const pool = new TerraformVariable(stack, 'pool', {}).stringValue;
+    new VpnEgress(stack, 'egress', { host: newHost(stack), ...BASE, ...props(pool) });
+    expect(validationErrors(stack)).toEqual([]);
+    return bundleOf(stack).filter((line) => line.startsWith('rule '));
+  };
+
+  test('share a priority with no other', () => {
+    expect(bare((pool) => ({ clients: [pool, '10.10.11.0/24'], gateways: ['192.168.1.1'] }))).toEqual([
+      'rule auto 10010 from @1@ lookup 200',
+      'rule 4 10011 from 10.10.11.0/24 lookup 200',
+      'rule auto 10009 to @2@ lookup 254',
+      'rule 4 10008 to 10.10.11.0/24 lookup 254',
+    ]);
+    expect(bare((pool) => ({ clients: ['10.10.11.0/24', ...POOLS.slice(1), pool] }))).toEqual([
+      'rule 4 10010 from 10.10.11.0/24 lookup 200',
+      'rule 6 10010 from fd00:4242:4242:4242::/64 lookup 200',
+      'rule auto 10012 from @1@ lookup 200',
+      'rule 4 10009 to 10.10.11.0/24 lookup 254',
+      'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254',
+      'rule auto 10007 to @2@ lookup 254',
+    ]);
+  });
+
+  test('can be isolated where there is one', () => {
+    const localTraffic = LocalTraffic.isolated();
+    expect(bare((pool) => ({ clients: [pool], gateways: ['192.168.1.1'], localTraffic }))).toEqual([
+      'rule auto 10010 from @1@ lookup 200',
+      'rule auto 10009 from @2@ to @3@ prohibit',
+    ]);
+    expect(() =>
+      bare((pool) => ({ clients: ['10.10.11.0/24', pool], gateways: ['192.168.1.1'], localTraffic })),
+    ).toThrow(
+      new Error(
+        '[stack/egress] clients[1] is known at apply only, and LocalTraffic.isolated() with several pools must know its family. Give it literally, or declare a VpnEgress for each pool.',
+      ),
+    );
+  });
+});
+
+test('isolated() keeps every pool from every pool of its family', () => {
+  const localTraffic = LocalTraffic.isolated();
+  const clients = ['10.10.10.0/24', 'fd00:4242:4242:4242::/64', '10.10.11.0/24'];
+  expect(linesOf({ clients, localTraffic }).filter((line) => line.endsWith(' prohibit'))).toEqual([
+    'rule 4 10009 from 10.10.10.0/24 to 10.10.10.0/24 prohibit',
+    'rule 4 10008 from 10.10.10.0/24 to 10.10.11.0/24 prohibit',
+    'rule 4 10007 from 10.10.11.0/24 to 10.10.10.0/24 prohibit',
+    'rule 4 10006 from 10.10.11.0/24 to 10.10.11.0/24 prohibit',
+    'rule 6 10009 from fd00:4242:4242:4242::/64 to fd00:4242:4242:4242::/64 prohibit',
+  ]);
+});
+
+describe('room for the rules', () => {
+  const clients = ['10.10.10.0/24', '10.10.11.0/24'];
+  const gateways = ['192.168.1.1'];
+  test.each<[string, LocalTraffic, number]>([
+    ['mainTable()', LocalTraffic.mainTable(), 2],
+    ['suppressDefault()', LocalTraffic.suppressDefault(), 2],
+    ['upHook()', LocalTraffic.upHook(), 0],
+    ['isolated()', LocalTraffic.isolated(), 4],
+  ])('of two pools with %s', (_, localTraffic, inFront) => {
+    const prioritiesOf = (priority: number): number[] =>
+      linesOf({ clients, gateways, localTraffic, priority })
+        .filter((line) => line.startsWith('rule '))
+        .map((line) => Number(line.split(' ')[2]));
+    expect(Math.min(...prioritiesOf(inFront + 1))).toBe(1);
+    expect(Math.max(...prioritiesOf(32764))).toBe(32765);
+    for (const priority of [inFront, 32765]) {
+      expect(() => prioritiesOf(priority)).toThrow(
+        new Error(
+          `[stack/egress] priority ${priority} is not an integer from ${inFront + 1} to 32764. There are rules for up to 2 pools of a family from it on, and ${inFront} rules for local traffic in front of it.`,
+        ),
+      );
+    }
+  });
+});
+
 describe('return routes', () => {
   test('can be read as values', () => {
     const stack = newStack();
@@ -144,6 +223,60 @@ describe('return routes', () => {
   });
 });
 
+describe('return routes via addresses that are known at apply only', () => {
+  const V4 = '192.168.1.100/24';
+  const V6 = 'fd00:1010:1010:1010::100/64';
+  const TOKEN = '${element(split("/", var.one), 0)}';
+  type Make = (variable: (name: string) => string) => { clients: string[]; addresses: string[] };
+  function viasOf(make: Make): unknown {
+    const stack = newStack();
+    const { clients, addresses } = make((name) => new TerraformVariable(stack, name, {}).stringValue);
+    const host = newHost(stack, { interfaces: [{ name: 'eth1', addresses }] });
+    const gateways = clients.some((pool) => pool.includes('::')) ? GATEWAYS : GATEWAYS.slice(0, 1);
+    const egress = new VpnEgress(stack, 'egress', { ...BASE, host, clients, gateways });
+    return resolve(
+      stack,
+      egress.returnRoutes.map((route) => route.via),
+    );
+  }
+
+  test.each<[string, Make, string[]]>([
+    [
+      'the other one',
+      (variable) => ({ clients: POOLS, addresses: [variable('one'), V6] }),
+      [TOKEN, 'fd00:1010:1010:1010::100'],
+    ],
+    ['not needed', (variable) => ({ clients: [POOLS[0] ?? ''], addresses: [variable('one'), V4] }), ['192.168.1.100']],
+    ['the pool alone', (variable) => ({ clients: [variable('pool')], addresses: [V4] }), ['192.168.1.100']],
+    ['both', (variable) => ({ clients: [variable('pool')], addresses: [variable('one')] }), [TOKEN]],
+  ])('%s', (_, make, vias) => {
+    expect(viasOf(make)).toEqual(vias);
+  });
+
+  const several =
+    '[stack/egress] clients[0] needs a return route via this server\'s address on "eth1", which has several, and it is not known of what family which is. Give the pool and the addresses literally.';
+  test.each<[string, Make, string]>([
+    ['a pool, and two known addresses', (variable) => ({ clients: [variable('pool')], addresses: [V4, V6] }), several],
+    [
+      'a pool, and one address more',
+      (variable) => ({ clients: [variable('pool')], addresses: [V4, variable('one')] }),
+      several,
+    ],
+    [
+      'two addresses',
+      (variable) => ({ clients: POOLS.slice(0, 1), addresses: [variable('one'), variable('two')] }),
+      several,
+    ],
+    [
+      'a pool, and no address',
+      (variable) => ({ clients: [variable('pool')], addresses: [] }),
+      '[stack/egress] clients[0] "a token" needs a return route via this server\'s address on "eth1", which is not declared. Add it to the addresses of "eth1" in the host\'s interfaces.',
+    ],
+  ])('%s: it cannot be told which', (_, make, message) => {
+    expect(() => viasOf(make)).toThrow(new Error(message));
+  });
+});
+
 test('everything may be known at apply only', () => {
   const stack = newStack();
   const variable = (name: string): string => new TerraformVariable(stack, name, {}).stringValue;
@@ -194,6 +327,11 @@ describe('arguments', () => {
       'gateways[2] "192.168.1.2" is the second IPv4 gateway. Give one for each family; for several, use SourceRoutingTable.addRoute() with nextHops.',
     ],
     [
+      'a pool twice',
+      { clients: [...POOLS, 'FD00:4242:4242:4242::/64'] },
+      'clients[2] "FD00:4242:4242:4242::/64" is there twice. Leave out one of the two.',
+    ],
+    [
       'priority',
       { priority: 1 },
       'priority 1 is not an integer from 2 to 32765. There are rules for up to 1 pools of a family from it on, and 1 rules for local traffic in front of it.',
@@ -203,6 +341,20 @@ describe('arguments', () => {
     const host = newHost(stack);
     expect(() => new VpnEgress(stack, 'egress', { host, ...BASE, ...props })).toThrow(
       new Error(`[stack/egress] ${message}`),
+    );
+  });
+
+  test.each<[string, (list: string[]) => Partial<VpnEgressProps>]>([
+    ['clients', (clients) => ({ clients })],
+    ['gateways', (gateways) => ({ gateways })],
+  ])('%s cannot be a list that is known at apply only', (property, props) => {
+    const stack = newStack();
+    const host = newHost(stack);
+    const list = new TerraformVariable(stack, 'list', {}).listValue;
+    expect(() => new VpnEgress(stack, 'egress', { host, ...BASE, ...props(list) })).toThrow(
+      new Error(
+        `[stack/egress] ${property} is a list that is known at apply only; how many there are must be known at synth time. Give its elements, for example with Fn.element(list, 0).`,
+      ),
     );
   });
 });

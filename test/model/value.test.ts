@@ -12,6 +12,9 @@ describe('prefixes', () => {
     ['FD00:4242:4242:4242:0:0:0:0/64', 'fd00:4242:4242:4242::/64'],
     ['2001:db8::1/128', '2001:db8::1'],
     ['::/0', '::/0'],
+    ['::1/128', '::1'],
+    ['::ffff/128', '::ffff'],
+    ['::1:0:0:0/96', '::1:0:0:0/96'],
   ])('%s is %s to the kernel', (given, kernel) => {
     expect(parsePrefix(given, 'source').text).toBe(kernel);
   });
@@ -25,6 +28,7 @@ describe('prefixes', () => {
       '::ffff:10.0.0.0/104',
       'source "::ffff:10.0.0.0/104" is an IPv4 address inside IPv6; write the IPv4 address itself.',
     ],
+    ['::10.0.0.0/104', 'source "::10.0.0.0/104" is an IPv4 address inside IPv6; write the IPv4 address itself.'],
     ['fe80::%eth0/64', 'source "fe80::%eth0/64" has a zone. Drop "%eth0" and name the interface in its own property.'],
   ])('%s is refused', (given, message) => {
     expect(() => parsePrefix(given, 'source')).toThrow(message);
@@ -80,6 +84,12 @@ describe('addresses', () => {
   test('a prefix length is refused', () => {
     expect(() => parseAddress('192.168.1.1/24', 'via')).toThrow(
       'via "192.168.1.1/24" has a prefix length; one address is wanted. Did you mean "192.168.1.1"?',
+    );
+  });
+
+  test.each(['::10.0.0.1', '::1:0', '::ffff:10.0.0.1', '::ffff:a00:1'])('%s is refused', (address) => {
+    expect(() => parseAddress(address, 'via')).toThrow(
+      `via "${address}" is an IPv4 address inside IPv6; write the IPv4 address itself.`,
     );
   });
 

@@ -1,0 +1,204 @@
+import type fsModule from 'node:fs';
+import { Lazy, TerraformVariable } from 'cdktf';
+import type { TerraformStack } from 'cdktf';
+import type { LinuxHostProps } from '../lib';
+import { IpFamily, Persistence, PolicyRule, RuleAction, SourceRoutingTable, VpnUpHook } from '../lib';
+import { agentProgram, dispatcherText, upHookText } from '../lib/agent/program';
+import type { Host } from '../lib/model/host';
+import { INTERFACES, bundleOf, contentOf, filesOf, newHost, newStack, newTable, resourceOf } from './fixtures';
+
+/** What Terraform makes of text in which every template is escaped. */
+function unescaped(text: string): string {
+  return text.replace(/([$%])\1\{/g, '$1{');
+}
+
+describe('bundle', () => {
+  function complete(): TerraformStack {
+    const stack = newStack();
+    const variable = (name: string): string => new TerraformVariable(stack, name, {}).stringValue;
+    const table = newTable(newHost(stack));
+    table.addRoute('gw', { destination: '10.0.0.0/8', via: variable('gateway'), device: variable('device') });
+    new PolicyRule(stack, 'clients', { table, source: variable('pool'), priority: 10010 });
+    new VpnUpHook(stack, 'hook', { table });
+    return stack;
+  }
+
+  test('nothing but the values is a template', () => {
+    const content = contentOf(complete());
+    const lines = content
+      .replace(/\$\$\{|%%\{/g, '')
+      .split('\n')
+      .filter((line) => /[$%]\{/.test(line));
+    expect(lines).toEqual([
+      'value 1 prefix - stack/clients:source ${jsonencode(var.pool)}',
+      'value 2 address 4 stack/vpn/gw:via ${jsonencode(var.gateway)}',
+      'value 3 device - stack/vpn/gw:device ${jsonencode(var.device)}',
+    ]);
+    // Or this test would show nothing.
+    expect(content.match(/\$\$\{/g)?.length).toBeGreaterThan(10);
+  });
+
+  test('has the program in front of the mark, and the files, as they are', () => {
+    const stack = complete();
+    const content = contentOf(stack);
+    const program = content.slice(0, content.indexOf('\n#--- bundle\n') + 1);
+    expect(unescaped(program)).toBe(agentProgram());
+    const text = (path: string): string => unescaped((filesOf(stack)[path] ?? []).join('\n') + '\n');
+    expect(text('/usr/local/sbin/source-routing')).toBe(dispatcherText());
+    expect(text('/etc/openvpn/up')).toBe(upHookText([200]));
+  });
+
+  test('a token that stands for plain text is that text, not an expression', () => {
+    const stack = newStack();
+    const source = Lazy.stringValue({ produce: () => '10.10.10.0/24' });
+    new PolicyRule(stack, 'clients', { table: newTable(newHost(stack)), source, priority: 10010 });
+    expect(bundleOf(stack)).toContain('value 1 prefix - stack/clients:source "10.10.10.0/24"');
+  });
+
+  test('hooks of two tables at one path are one file that serves both', () => {
+    const stack = newStack();
+    const host = newHost(stack);
+    new VpnUpHook(stack, 'one', { table: newTable(host) });
+    new VpnUpHook(stack, 'two', { table: newTable(host, 'other', 201) });
+    expect(bundleOf(stack).filter((line) => line.startsWith('hook '))).toEqual([
+      'hook openvpn /etc/openvpn/up 200 201',
+    ]);
+    const hooks = bundleOf(stack).filter((line) => line.startsWith('file 0755 /etc/openvpn/up '));
+    expect(hooks).toHaveLength(1);
+    expect(filesOf(stack)['/etc/openvpn/up']?.filter((line) => /200/.test(line))).toEqual(["tables='200 201'"]);
+    expect(resourceOf(stack, 'apply').triggers_replace['hook /etc/openvpn/up']).toBe('openvpn, table 200 201');
+  });
+});
+
+describe('up hook', () => {
+  test.each([0, -1, 1.5, 4294967296])('table id %d is refused', (id) => {
+    expect(() => upHookText([200, id])).toThrow(new Error(`table id ${id} is not a number from 1 to 4294967295`));
+  });
+
+  test('the highest table id passes', () => {
+    expect(upHookText([4294967295])).toContain('4294967295');
+  });
+});
+
+describe('triggers', () => {
+  type Add = (stack: TerraformStack, table: SourceRoutingTable) => void;
+  function triggersOf(props: Partial<LinuxHostProps>, add: Add): Record<string, string> {
+    const stack = newStack();
+    const host = newHost(stack, props);
+    add(stack, new SourceRoutingTable(stack, 'vpn', { host, tableId: 200 }));
+    return resourceOf(stack, 'apply').triggers_replace;
+  }
+
+  /** Which keys differ. */
+  function changed(before: Record<string, string>, after: Record<string, string>): string[] {
+    const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
+    return [...keys].filter((key) => before[key] !== after[key]);
+  }
+
+  test('files changes when a rule moves to the file of another interface', () => {
+    const add: Add = (stack, { host }) =>
+      new PolicyRule(stack, 'drop', { host, source: '10.66.0.0/16', priority: 10010, action: RuleAction.blackhole() });
+    const by = (device: string): Record<string, string> =>
+      triggersOf({ persistence: Persistence.networkScripts({ device }) }, add);
+    expect(changed(by('eth0'), by('eth1'))).toEqual(['files']);
+    expect(changed(by('eth0'), by('eth0'))).toEqual([]);
+  });
+
+  test('files changes when the interface of a route that names only its next hop is renamed', () => {
+    const by = (name: string): Record<string, string> =>
+      triggersOf(
+        {
+          persistence: Persistence.networkScripts(),
+          interfaces: INTERFACES.map((declared) => (declared.name === 'eth1' ? { ...declared, name } : declared)),
+        },
+        (_stack, table) => table.addRoute('v4', { destination: 'default', via: '192.168.1.1' }),
+      );
+    expect(changed(by('eth1'), by('ens4'))).toEqual(['files']);
+  });
+
+  test('files changes with the units that a persistence needs', () => {
+    const by = (persistence: Persistence): Record<string, string> => triggersOf({ persistence }, () => undefined);
+    expect(changed(by(Persistence.service()), by(Persistence.networkScripts()))).toEqual(['files', 'persistence']);
+  });
+
+  test('files stays when only a value changes that is known at apply', () => {
+    const by = (name: string): Record<string, string> =>
+      triggersOf({ persistence: Persistence.networkScripts({ device: 'eth1' }) }, (stack, table) => {
+        const source = new TerraformVariable(stack, name, {}).stringValue;
+        new PolicyRule(stack, 'clients', { table, source, priority: 10010, families: [IpFamily.IPV4] });
+      });
+    expect(changed(by('pool'), by('pool'))).toEqual([]);
+    expect(changed(by('pool'), by('clients-pool'))).toEqual(['rule ipv4 10010']);
+  });
+
+  test.each<[string, string, number]>([
+    ['IPv6', 'fd00:1010:1010:1010::1', 1024],
+    ['IPv4', '192.168.1.1', 0],
+  ])("the kernel's own metric of %s is the same as none", (_, via, metric) => {
+    const by = (given: number | undefined): Record<string, string> =>
+      triggersOf({ persistence: Persistence.networkScripts() }, (_stack, table) =>
+        table.addRoute('gw', { destination: 'default', via, device: 'eth1', metric: given }),
+      );
+    expect(changed(by(undefined), by(metric))).toEqual([]);
+    expect(changed(by(undefined), by(metric + 1))).toHaveLength(3);
+  });
+
+  describe('agent', () => {
+    const HOST: Host = {
+      path: 'stack/vpn1',
+      owner: 'vpn',
+      interfaces: [],
+      management: { hostKeyPinned: true, bastion: false },
+      tables: [],
+      rules: [],
+      routes: [],
+      hooks: [],
+    };
+
+    /** The digest when some of what runs on the machine is of another version. */
+    async function digest(mock: () => void): Promise<string | undefined> {
+      let found: string | undefined;
+      await jest.isolateModulesAsync(async () => {
+        mock();
+        const { generationTriggers } = await import('../lib/delivery/triggers');
+        found = generationTriggers(HOST, 'service', { files: [], units: [], requirements: [] }).agent;
+      });
+      return found;
+    }
+
+    const program = (changes: object) => (): void => {
+      jest.doMock('../lib/agent/program', () => ({
+        ...jest.requireActual<object>('../lib/agent/program'),
+        ...changes,
+      }));
+    };
+    const script = (name: string) => (): void => {
+      jest.doMock('node:fs', () => {
+        const fs = jest.requireActual<typeof fsModule>('node:fs');
+        return {
+          ...fs,
+          readFileSync: (path: string, encoding: 'utf8'): string =>
+            fs.readFileSync(path, encoding) + (path.endsWith(`/${name}`) ? '# changed\n' : ''),
+        };
+      });
+    };
+
+    afterEach(() => {
+      jest.dontMock('../lib/agent/program');
+      jest.dontMock('node:fs');
+    });
+
+    test.each<[string, () => void]>([
+      ['program', program({ agentProgram: () => 'changed' })],
+      ['dispatcher', program({ dispatcherText: () => 'changed' })],
+      ['up hook', program({ upHookText: () => 'changed' })],
+      ['script of the upload', script('deliver.sh')],
+      ['script in front of it', script('as-root.sh')],
+    ])('changes with the %s', async (_, mock) => {
+      const before = await digest(() => undefined);
+      expect(before).toMatch(/^sha256:[0-9a-f]{16}$/);
+      expect(await digest(() => undefined)).toBe(before);
+      expect(await digest(mock)).not.toBe(before);
+    });
+  });
+});

@@ -1,0 +1,211 @@
+import { TerraformVariable } from 'cdktf';
+import type { TerraformStack } from 'cdktf';
+import type { LinuxHost, NetworkScriptsOptions } from '../lib';
+import { Persistence, PolicyRule, Route, RouteType, RuleAction, SourceRoutingTable } from '../lib';
+import { bundleOf, filesOf, newHost, newStack, newTable, validationErrors } from './fixtures';
+
+describe('service()', () => {
+  test('the whole unit', () => {
+    const stack = newStack();
+    newHost(stack, { owner: 'vpn' });
+    expect(bundleOf(stack)).toContain('file 0644 /etc/systemd/system/source-routing-vpn.service 18');
+    expect(filesOf(stack)['/etc/systemd/system/source-routing-vpn.service']?.join('\n')).toBe(
+      `# Managed by cdktf-source-routing: changes here are lost.
+[Unit]
+Description=Source routing (vpn)
+DefaultDependencies=no
+RequiresMountsFor=/var/lib/source-routing
+Conflicts=shutdown.target
+After=local-fs.target systemd-sysctl.service
+Before=network-pre.target shutdown.target
+Wants=network-pre.target
+
+[Service]
+Type=simple
+RemainAfterExit=yes
+ExecStartPre=/bin/sh /var/lib/source-routing/vpn/agent assert --owner vpn
+ExecStart=/bin/sh /var/lib/source-routing/vpn/agent assert --owner vpn --settle 30
+
+[Install]
+WantedBy=multi-user.target`,
+    );
+  });
+});
+
+describe('networkScripts()', () => {
+  type Add = (stack: TerraformStack, host: LinuxHost) => void;
+
+  /** A host with what is added, and its files by their names. */
+  function scripts(add: Add, options?: NetworkScriptsOptions): Record<string, string[]> {
+    const stack = newStack();
+    add(stack, newHost(stack, { persistence: Persistence.networkScripts(options) }));
+    expect(validationErrors(stack)).toEqual([]);
+    const directory = '/etc/sysconfig/network-scripts/';
+    return Object.fromEntries(
+      Object.entries(filesOf(stack)).flatMap(([path, lines]) =>
+        path.startsWith(directory) ? [[path.slice(directory.length), lines]] : [],
+      ),
+    );
+  }
+
+  const FAIL_CLOSED = 'unreachable default table 200 metric 4278198272 proto 77';
+
+  function tableFor(stack: TerraformStack, host: LinuxHost): SourceRoutingTable {
+    const table = new SourceRoutingTable(stack, 'vpn', { host, tableId: 200 });
+    new PolicyRule(stack, 'clients', { table, source: '10.10.10.0/24', priority: 10010 });
+    return table;
+  }
+
+  const twoDevices: Add = (stack, host) => {
+    tableFor(stack, host).addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });
+    const other = new SourceRoutingTable(stack, 'other', { host, tableId: 201 });
+    other.addRoute('v4', { destination: 'default', via: '192.168.178.1', device: 'eth0' });
+    new PolicyRule(stack, 'more', { table: other, source: '10.10.11.0/24', priority: 10011 });
+  };
+  const TWO_DEVICES = {
+    'rule-eth1': ['from 10.10.10.0/24 lookup 200 priority 10010 protocol 77'],
+    'rule-eth0': ['from 10.10.11.0/24 lookup 201 priority 10011 protocol 77'],
+    'route-eth1': ['default via 192.168.1.1 dev eth1 table 200 proto 77', FAIL_CLOSED],
+    'route-eth0': [
+      'default via 192.168.178.1 dev eth0 table 201 proto 77',
+      'unreachable default table 201 metric 4278198272 proto 77',
+    ],
+  };
+
+  test.each<[string, Add, NetworkScriptsOptions | undefined, Record<string, string[]>]>([
+    ['two egress devices', twoDevices, undefined, TWO_DEVICES],
+    [
+      'what has no interface of its own comes up with the one that is given',
+      (stack, host) => {
+        twoDevices(stack, host);
+        new PolicyRule(stack, 'local', {
+          table: SourceRoutingTable.main(host),
+          destination: '10.10.10.0/24',
+          priority: 10009,
+        });
+        new PolicyRule(stack, 'drop', {
+          host,
+          source: 'fd00:66::/64',
+          priority: 10009,
+          action: RuleAction.prohibit(),
+        });
+      },
+      { device: 'tun0' },
+      {
+        ...TWO_DEVICES,
+        'rule-tun0': ['to 10.10.10.0/24 lookup 254 priority 10009 protocol 77'],
+        'rule6-tun0': ['from fd00:66::/64 prohibit priority 10009 protocol 77'],
+      },
+    ],
+    [
+      'next hops come last',
+      (stack, host) =>
+        tableFor(stack, host).addRoute('v4', {
+          destination: 'default',
+          metric: 50,
+          mtu: 1400,
+          nextHops: [
+            { via: '192.168.1.1', device: 'eth1', weight: 2 },
+            { via: '192.168.1.2', device: 'eth1', onLink: true },
+          ],
+        }),
+      undefined,
+      {
+        'rule-eth1': ['from 10.10.10.0/24 lookup 200 priority 10010 protocol 77'],
+        'route-eth1': [
+          'default mtu 1400 table 200 metric 50 proto 77 nexthop via 192.168.1.1 dev eth1 weight 2 nexthop via 192.168.1.2 dev eth1 onlink',
+          FAIL_CLOSED,
+        ],
+      },
+    ],
+    [
+      'a route that names only its next hop comes up with the interface on whose network that is',
+      (stack, host) => tableFor(stack, host).addRoute('v4', { destination: 'default', via: '192.168.1.1' }),
+      undefined,
+      {
+        'rule-eth1': ['from 10.10.10.0/24 lookup 200 priority 10010 protocol 77'],
+        'route-eth1': ['default via 192.168.1.1 table 200 proto 77', FAIL_CLOSED],
+      },
+    ],
+    [
+      'a route that goes nowhere comes up with the others of its table',
+      (stack, host) => {
+        twoDevices(stack, host);
+        const table = stack.node.findChild('vpn') as SourceRoutingTable;
+        table.addRoute('drop', { destination: '10.66.0.0/16', routeType: RouteType.BLACKHOLE, metric: 7 });
+      },
+      undefined,
+      {
+        ...TWO_DEVICES,
+        'route-eth1': [
+          'default via 192.168.1.1 dev eth1 table 200 proto 77',
+          'blackhole 10.66.0.0/16 table 200 metric 7 proto 77',
+          FAIL_CLOSED,
+        ],
+      },
+    ],
+    [
+      'a table with routes through two interfaces has its rules where it is said',
+      (stack, host) => {
+        const table = tableFor(stack, host);
+        table.addRoute('one', { destination: '10.1.0.0/16', device: 'eth0' });
+        table.addRoute('two', { destination: '10.2.0.0/16', device: 'eth1' });
+      },
+      { device: 'eth1' },
+      {
+        'rule-eth1': ['from 10.10.10.0/24 lookup 200 priority 10010 protocol 77'],
+        'route-eth0': ['10.1.0.0/16 dev eth0 table 200 proto 77'],
+        'route-eth1': ['10.2.0.0/16 dev eth1 table 200 proto 77', FAIL_CLOSED],
+      },
+    ],
+  ])('%s', (_, add, options, files) => {
+    expect(scripts(add, options)).toEqual(files);
+  });
+
+  test('says what it cannot express once, also of a rule of both families', () => {
+    const stack = newStack();
+    const host = newHost(stack, { persistence: Persistence.networkScripts() });
+    twoDevices(stack, host);
+    new PolicyRule(stack, 'drop', { host, inputInterface: 'tun9', priority: 10020, action: RuleAction.prohibit() });
+    const main = SourceRoutingTable.main(host);
+    new Route(stack, 'nowhere', { table: main, destination: '10.66.0.0/16', routeType: RouteType.BLACKHOLE });
+    const fix = 'Give Persistence.networkScripts() the device, or use Persistence.service().';
+    expect(validationErrors(stack)).toEqual([
+      `[stack/drop] Persistence.networkScripts() cannot tell which interface brings up the rule at priority 10020. ${fix}`,
+      `[stack/nowhere] Persistence.networkScripts() cannot tell which interface brings up the route to "10.66.0.0/16". ${fix}`,
+    ]);
+  });
+
+  test('many rules and routes', () => {
+    const files = scripts((stack, host) => {
+      const table = newTable(host);
+      for (let i = 0; i < 500; i += 1) {
+        const prefix = `10.${100 + (i >> 8)}.${i & 255}.0/24`;
+        new PolicyRule(stack, `rule-${i}`, { table, source: prefix, priority: 10000 + i });
+        table.addRoute(`route-${i}`, { destination: prefix, via: '192.168.1.1' });
+      }
+    });
+    expect(Object.entries(files).map(([name, lines]) => [name, lines.length])).toEqual([
+      ['rule-eth1', 500],
+      ['route-eth1', 502],
+    ]);
+  }, 60_000);
+
+  test.each<[string, (stack: TerraformStack) => string, string]>([
+    [
+      'no interface name',
+      () => '../eth1',
+      'device "../eth1" is not an interface name: 1 to 15 letters, digits and _ . -, as "ip link" shows it.',
+    ],
+    [
+      'known at apply only',
+      (stack) => new TerraformVariable(stack, 'device', {}).stringValue,
+      'device is known at apply only; it is part of file names. Give it literally.',
+    ],
+  ])('a device that is %s is refused', (_, device, message) => {
+    const stack = newStack();
+    expect(() => Persistence.networkScripts({ device: device(stack) })).toThrow(
+      `Persistence.networkScripts() ${message}`,
+    );
+  });
+});
