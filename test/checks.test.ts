@@ -360,16 +360,11 @@ describe('errors', () => {
 });
 
 describe('warnings', () => {
+  const onlyIpv4 =
+    '[stack/vpn] only IPv4 rules look up table 200: if the clients have IPv6 too, it leaves through the main default route. Add the IPv6 rule and route, or a PolicyRule with RuleAction.unreachable() for that pool.';
   const someToken = Lazy.stringValue({ produce: () => 'fd00::1/64' });
   test.each<[string, Add, object, string[]]>([
-    [
-      'IPv4 without IPv6',
-      () => undefined,
-      {},
-      [
-        '[stack/vpn] only IPv4 rules look up table 200: if the clients have IPv6 too, it leaves through the main default route. Add the IPv6 rule and route, or a PolicyRule with RuleAction.unreachable() for that pool.',
-      ],
-    ],
+    ['IPv4 without IPv6', () => undefined, {}, [onlyIpv4]],
     [
       'IPv4 without IPv6 where the tunnel has none',
       () => undefined,
@@ -380,9 +375,7 @@ describe('warnings', () => {
       'IPv4 without IPv6 where the tunnel may have more addresses',
       () => undefined,
       { interfaces: [...INTERFACES.slice(0, 2), { name: 'tun0', addresses: ['10.10.10.1/24', someToken] }] },
-      [
-        '[stack/vpn] only IPv4 rules look up table 200: if the clients have IPv6 too, it leaves through the main default route. Add the IPv6 rule and route, or a PolicyRule with RuleAction.unreachable() for that pool.',
-      ],
+      [onlyIpv4],
     ],
     [
       'IPv4 without IPv6 that is rejected',
@@ -406,9 +399,32 @@ describe('warnings', () => {
           action: RuleAction.unreachable(),
         }),
       {},
-      [
-        '[stack/vpn] only IPv4 rules look up table 200: if the clients have IPv6 too, it leaves through the main default route. Add the IPv6 rule and route, or a PolicyRule with RuleAction.unreachable() for that pool.',
-      ],
+      [onlyIpv4],
+    ],
+    [
+      'IPv4 without IPv6, and a rule that rejects IPv6 of no pool',
+      (stack, host) =>
+        new PolicyRule(stack, 'reject', {
+          host,
+          inputInterface: 'tun9',
+          families: [IpFamily.IPV6],
+          priority: 10011,
+          action: RuleAction.unreachable(),
+        }),
+      {},
+      [onlyIpv4],
+    ],
+    [
+      'IPv4 without IPv6 that goes on elsewhere',
+      (stack, host) =>
+        new PolicyRule(stack, 'jump', {
+          host,
+          source: 'fd00:4242:4242:4242::/64',
+          priority: 10011,
+          action: RuleAction.goTo(32766),
+        }),
+      {},
+      [onlyIpv4],
     ],
     [
       'no host key',
