@@ -36,7 +36,14 @@ export default tseslint.config(
           ],
         },
       ],
-      'jsdoc/require-param': ['error', { checkConstructors: true, checkDestructured: false }],
+      'jsdoc/require-param': [
+        'error',
+        {
+          checkConstructors: true,
+          checkDestructured: false,
+          contexts: ['MethodDefinition[accessibility="public"] > FunctionExpression'],
+        },
+      ],
       'jsdoc/no-types': 'error',
     },
   },

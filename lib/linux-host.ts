@@ -213,16 +213,22 @@ export class LinuxHost extends Construct {
 
   /** Two declarations of one machine under one owner would remove each other's rules in turn. */
   private sameOwners(): string[] {
-    const { host, port = 22 } = this.ssh;
-    const hosts = this.node.root.node.findAll().filter((node) => LinuxHost.isLinuxHost(node));
+    // Of another copy of this library nothing but its public side is known.
+    const hosts = this.node.root.node.findAll().filter((node) => node instanceof LinuxHost);
     const other = hosts
       .slice(0, hosts.indexOf(this))
-      .find((each) => each.owner === this.owner && each.ssh.host === host && (each.ssh.port ?? 22) === port);
+      .find((each) => each.owner === this.owner && each.machine() === this.machine());
     return other
       ? [
           `owner "${this.owner}" already declares this machine in "${other.node.path}". Use one LinuxHost for both, or give this one another owner.`,
         ]
       : [];
+  }
+
+  /** Where SSH goes to, in a form that can be compared. */
+  private machine(): string {
+    const { host, port = 22 } = this.ssh;
+    return `${managementOf(this.ssh).host ?? host} ${port}`;
   }
 
   private model(): Host {
@@ -245,7 +251,7 @@ export class LinuxHost extends Construct {
       const host = this.model();
       this.problems = {
         errors: distinct([...errors(host), ...this.persistence._renderer.problems(host)]),
-        warnings: distinct(warnings(host)),
+        warnings: warnings(host),
       };
     }
     return this.problems;

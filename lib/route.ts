@@ -268,10 +268,10 @@ function parseHops(args: Arguments, props: RouteProps, reject: RejectType | unde
     if (onLink !== undefined) {
       throw args.error('nextHops is set together with onLink. Set onLink on the next hop that it is for.');
     }
-    if (nextHops.length === 0) {
+    if (args.list(nextHops, 'nextHops').length === 0) {
       throw args.error('nextHops is empty. Give at least one, or via or device.');
     }
-    return nextHops.map((hop, index) => parseHop(args, hop, `nextHops[${index}].`));
+    return args.list(nextHops, 'nextHops').map((hop, index) => parseHop(args, hop, `nextHops[${index}].`));
   }
   if (!single) {
     throw args.error(

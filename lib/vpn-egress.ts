@@ -191,16 +191,17 @@ export class VpnEgress extends Construct {
       return Token.asString(Fn.element(Fn.split('/', token), 0));
     }
     const pool = this.pools[index]?.text;
+    const device = Token.isUnresolved(this.device) ? 'a token' : this.device;
     if (known.length + tokens.length > 1) {
       throw this.args.error(
-        `clients[${index}] needs a return route via this server's address on "${this.device}", which has several, and it is not known ` +
+        `clients[${index}] needs a return route via this server's address on "${device}", which has several, and it is not known ` +
           'of what family which is. Give the pool and the addresses literally.',
       );
     }
     const which = family === undefined ? '' : `${familyName(family)} `;
     throw this.args.error(
       `clients[${index}] "${Token.isUnresolved(pool) ? 'a token' : pool}" needs a return route via ` +
-        `this server's ${which}address on "${this.device}", which is not declared. Add it to the addresses of "${this.device}" in the host's interfaces.`,
+        `this server's ${which}address on "${device}", which is not declared. Add it to the addresses of "${device}" in the host's interfaces.`,
     );
   }
 

@@ -117,6 +117,14 @@ describe('errors', () => {
       ],
     ],
     [
+      'a route in the place of the unreachable default',
+      (_stack, _host, table) =>
+        table.addRoute('worst', { destination: '0.0.0.0/0', device: 'eth1', metric: 4278198272 }),
+      [
+        '[stack/vpn] destination "default" with metric 4278198272 is already routed by "stack/vpn/worst" (IPv4, table 200). Give the second another metric, or use nextHops for several gateways.',
+      ],
+    ],
+    [
       'goto without target',
       (stack, host) =>
         new PolicyRule(stack, 'jump', { host, source: '10.0.0.0/8', priority: 10001, action: RuleAction.goTo(10002) }),
@@ -531,6 +539,15 @@ describe('warnings', () => {
       ],
       ['spared by an earlier rule', spared({}), []],
       ['spared by an earlier rule for all but others', spared({ source: '10.0.0.0/8', invert: true }), []],
+      ['the other family', one('lan', { source: '::/0' }), []],
+      ['all of the other family but a pool', one('lan', { source: 'fd00::/8', invert: true }), []],
+      [
+        'sent to the main table',
+        (stack, host) => {
+          new PolicyRule(stack, 'lan', { host, ...MANAGEMENT, action: RuleAction.goTo(32766) });
+        },
+        [],
+      ],
       ['spared by a later rule', spared({ priority: 10021 }), [captured('lan')]],
       ['spared for another address', spared({ source: '192.168.178.3/32' }), [captured('lan')]],
       ['spared but for the default route', spared({ suppressPrefixLength: 0 }), [captured('lan')]],

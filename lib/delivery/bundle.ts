@@ -141,8 +141,6 @@ class BundleData {
   private json(token: string): string {
     const resolved = this.resolve(token);
     // A token may stand for a text that is known by now; in an expression that would be bare words.
-    return typeof resolved === 'string' && !isTemplate(resolved)
-      ? literal(JSON.stringify(resolved))
-      : Fn.jsonencode(token);
+    return typeof resolved === 'string' && !isTemplate(resolved) ? JSON.stringify(resolved) : Fn.jsonencode(token);
   }
 }

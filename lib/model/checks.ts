@@ -1,11 +1,11 @@
 import { foreignBand } from './bands';
 import { familyName, otherFamily, overlaps } from './family';
 import type { Host, Interface, Problem, Table } from './host';
-import { MAIN_TABLE_ID, familiesOf } from './host';
+import { MAIN_TABLE_ID, allRoutes, familiesOf } from './host';
 import type { Hop, Route } from './route';
 import { routeMetric } from './route';
 import type { Rule } from './rule';
-import { MAX_PRIORITY, matchesEverything } from './rule';
+import { MAIN_RULE_PRIORITY, MAX_PRIORITY, matchesEverything } from './rule';
 import type { Value } from './value';
 import { isInside, isKnown, isLinkLocal } from './value';
 
@@ -85,11 +85,13 @@ function duplicatePriorities(host: Host): Problem[] {
 
 function duplicateRoutes(host: Host): Problem[] {
   const problems: Problem[] = [];
+  const declared = new Set(host.routes);
   const seen = new Map<string, Route>();
-  for (const route of host.routes) {
+  for (const route of allRoutes(host)) {
     const key = [route.family, route.tableId, route.destination.text, routeMetric(route)].join(' ');
     const other = seen.get(key);
-    if (other && route.family !== 'auto') {
+    // Two tables of one id are told so once, not again by their unreachable defaults.
+    if (other && route.family !== 'auto' && (declared.has(route) || declared.has(other))) {
       problems.push({
         path: route.path,
         message:
@@ -269,7 +271,13 @@ function tunnelOf(source: Value, interfaces: readonly Interface[]): Interface | 
 function capturedManagement(host: Host): Problem[] {
   const address = host.management.host;
   return host.rules
-    .filter((rule) => !leadsToMain(rule) && captures(rule, address) && !isSpared(rule, address, host.rules))
+    .filter(
+      (rule) =>
+        isOfFamily(rule, address) &&
+        !leadsToMain(rule) &&
+        captures(rule, address) &&
+        !isSpared(rule, address, host.rules),
+    )
     .map((rule) => ({
       path: rule.path,
       message:
@@ -278,8 +286,15 @@ function capturedManagement(host: Host): Problem[] {
     }));
 }
 
+function isOfFamily(rule: Rule, address: string | undefined): boolean {
+  return address === undefined || overlaps(rule.family, address.includes(':') ? 6 : 4);
+}
+
 function leadsToMain(rule: Rule): boolean {
-  return rule.action.kind === 'lookup' && rule.action.tableId === MAIN_TABLE_ID;
+  const { action } = rule;
+  return action.kind === 'lookup'
+    ? action.tableId === MAIN_TABLE_ID
+    : action.kind === 'goto' && action.priority === MAIN_RULE_PRIORITY;
 }
 
 /** Whether a rule matches packets that the machine itself sends from its management address. */
@@ -311,6 +326,7 @@ function isSpared(rule: Rule, address: string | undefined, rules: readonly Rule[
   return rules.some(
     (other) =>
       other.priority < rule.priority &&
+      overlaps(other.family, rule.family) &&
       leadsToMain(other) &&
       other.source !== undefined &&
       isSource(other) &&

@@ -41,6 +41,7 @@ export interface Rule {
 /** The kernel's own rules stand at 0, 32766 and 32767. */
 export const MIN_PRIORITY = 1;
 export const MAX_PRIORITY = 32765;
+export const MAIN_RULE_PRIORITY = 32766;
 
 /**
  * The rule without family and priority, in the order of lib/agent/README.md, which is the
