@@ -118,15 +118,17 @@ function withoutLab(obstacle: string): void {
   const env = { ...process.env, ...TERRAFORM_ENV, CDKTF_OUTDIR: outdir };
   try {
     heading('Synth of examples/how-to');
-    const command = [join(ROOT, 'node_modules/.bin/tsx'), join(ROOT, 'examples/how-to/main.ts')] as const;
-    const synth = spawnSync(command[0], command.slice(1), { cwd: ROOT, env, encoding: 'utf8' });
+    const args = ['--tsconfig', join(ROOT, 'tsconfig.json'), join(ROOT, 'examples/how-to/main.ts')];
+    // Terraform's state is where the program was run.
+    const synth = spawnSync(join(ROOT, 'node_modules/.bin/tsx'), args, { cwd: outdir, env, encoding: 'utf8' });
+    process.stderr.write(synth.stderr);
     finding('the program makes cdk.tf.json', synth.status === 0);
     if (commandExists('terraform')) {
       heading('terraform plan');
       const stack = `-chdir=${join(outdir, 'stacks/how-to')}`;
       spawnSync('terraform', [stack, 'init'], { env });
       const plan = spawnSync('terraform', [stack, 'plan', '-input=false'], { env, encoding: 'utf8' });
-      console.log(plan.stdout);
+      console.log(`${plan.stdout}${plan.stderr}`);
       finding('the plan can be made without a machine', plan.status === 0);
     } else {
       console.log('\nskipped: terraform plan, because there is no terraform on this machine');
