@@ -50,36 +50,43 @@ describeLab('a change', {}, (lab) => {
   });
 
   test('of one rule: only that rule changes, and there is no moment without rules', async () => {
-    // One process that asks the kernel without pause, in the machine, and one that notes all changes.
+    // Who asks the kernel without pause, in the machine, and who notes all changes in their order.
+    const asked: Record<string, [string, string]> = {
+      clients4: ['ip -4 rule show priority 10010', `from ${POOL4} lookup 200`],
+      clients6: ['ip -6 rule show priority 10010', `from ${POOL6} lookup 200`],
+      changed: ['ip -4 rule show priority 11030', 'lookup 200'],
+      route: ['ip -4 route show table 200', 'default via 192.168.1.1'],
+    };
+    const pollers = Object.entries(asked).map(
+      ([name, [command, wanted]]) =>
+        `setsid -f sh -c 'n=0; while [ ! -e /run/stop ]; do n=$((n + 1))
+           case "$(${command})" in *"${wanted}"*) ;; *) echo missing ;; esac
+         done >/run/missing.${name}; echo "${name} $n" >/run/polls.${name}' </dev/null >/dev/null 2>&1`,
+    );
     await lab().vpn.exec(
       [
-        'rm -f /run/monitor /run/missing /run/polls /run/stop',
+        'rm -f /run/monitor /run/missing.* /run/polls.* /run/stop',
         'setsid -f sh -c "exec ip monitor rule route >/run/monitor" </dev/null >/dev/null 2>&1',
-        `setsid -f sh -c 'n=0; while [ ! -e /run/stop ]; do n=$((n + 1))
-           ip -4 rule show priority 10010 | grep -q "from ${POOL4} lookup 200" || echo 4 >>/run/missing
-           ip -6 rule show priority 10010 | grep -q "from ${POOL6} lookup 200" || echo 6 >>/run/missing
-           ip -4 rule show priority 11030 | grep -q lookup || echo 11030 >>/run/missing
-           ip -4 route show table 200 | grep -q "default via 192.168.1.1" || echo route >>/run/missing
-         done; echo $n >/run/polls' </dev/null >/dev/null 2>&1`,
-        'for i in $(seq 50); do pgrep -x ip >/dev/null && break; sleep 0.1; done',
+        ...pollers,
+        'for i in $(seq 50); do pgrep -x -f "ip monitor rule route" >/dev/null && break; sleep 0.1; done',
       ].join('\n'),
     );
     await terraform.apply();
     const { stdout } = await lab().vpn.exec(
-      'touch /run/stop; pkill -x -f "ip monitor rule route"; for i in $(seq 50); do [ -s /run/polls ] && break; sleep 0.1; done; cat /run/polls; cat /run/missing 2>/dev/null; echo --; cat /run/monitor',
+      `touch /run/stop; pkill -x -f "ip monitor rule route"
+       for i in $(seq 50); do [ "$(ls /run/polls.* 2>/dev/null | wc -l)" -eq ${pollers.length} ] && break; sleep 0.1; done
+       cat /run/polls.*; echo --; cat /run/missing.*; echo --; cat /run/monitor`,
     );
-    const [polled, changes] = stdout.split('--\n');
-    expect(polled?.trim()).toMatch(/^\d+$/);
-    expect(Number(polled)).toBeGreaterThan(50);
-    expect(
-      changes
-        ?.trim()
-        .split('\n')
-        .map((line) => line.trim())
-        .sort(),
-    ).toEqual([
+    const [polls = '', missing, changes = ''] = stdout.split('--\n');
+    const counts = polls.trim().split('\n');
+    expect(counts.map((line) => line.split(' ')[0]).sort()).toEqual(Object.keys(asked).sort());
+    counts.forEach((line) => expect(Number(line.split(' ')[1])).toBeGreaterThan(50));
+    expect(missing).toBe('');
+    // In this order: the new one was there before the old one went.
+    expect(changes.split('\n').map((line) => line.trim())).toEqual([
       '11030:\tfrom 10.30.0.0/17 lookup 200 proto 77',
       'Deleted 11030:\tfrom 10.30.0.0/16 lookup 200 proto 77',
+      '',
     ]);
   });
 
