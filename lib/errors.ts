@@ -27,9 +27,8 @@ export class Errors {
  */
 export class ValidationError extends Error {
   /**
-   *
-   * @param scope
-   * @param message
+   * @param scope - the construct that got the argument
+   * @param message - what is wrong with which value, and how to mend it
    */
   public constructor(scope: IConstruct, message: string) {
     super(`[${scope.node.path}] ${message}`);

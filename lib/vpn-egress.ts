@@ -214,21 +214,14 @@ export class VpnEgress extends Construct {
   private addLocalTraffic(local: LocalTraffic, priority: number): void {
     switch (local._kind) {
       case 'main-table':
-        this.pools.forEach((pool, index) => {
-          new PolicyRule(this, `local-${index + 1}`, {
-            table: SourceRoutingTable.main(this.host),
-            destination: pool.text,
-            priority: priority - this.before(index) - 1,
-          });
-        });
-        break;
       case 'suppress-default':
         this.pools.forEach((pool, index) => {
           new PolicyRule(this, `local-${index + 1}`, {
             table: SourceRoutingTable.main(this.host),
-            source: pool.text,
-            suppressPrefixLength: 0,
             priority: priority - this.before(index) - 1,
+            ...(local._kind === 'main-table'
+              ? { destination: pool.text }
+              : { source: pool.text, suppressPrefixLength: 0 }),
           });
         });
         break;

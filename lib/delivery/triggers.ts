@@ -5,7 +5,7 @@ import { agentProgram, dispatcherText, upHookText } from '../agent/program';
 import type { Host } from '../model/host';
 import { allRoutes } from '../model/host';
 import type { Route } from '../model/route';
-import { DEFAULT_METRIC_IPV6, routeMetric, routeWords } from '../model/route';
+import { defaultMetric, routeMetric, routeWords } from '../model/route';
 import type { Rule, Word } from '../model/rule';
 import { ruleWords } from '../model/rule';
 import { isKnown } from '../model/value';
@@ -40,8 +40,7 @@ function routeKey(route: Route): string {
   if (route.family === 'auto' || !isKnown(route.destination)) {
     return literal(`route ${route.path}`);
   }
-  const isDefault = routeMetric(route) === (route.family === 6 ? DEFAULT_METRIC_IPV6 : 0);
-  const metric = isDefault ? '' : ` metric ${routeMetric(route)}`;
+  const metric = routeMetric(route) === defaultMetric(route.family) ? '' : ` metric ${routeMetric(route)}`;
   return `route ipv${route.family} ${route.tableId} ${route.destination.text}${metric}`;
 }
 

@@ -331,7 +331,7 @@ function isSpared(rule: Rule, address: string | undefined, rules: readonly Rule[
       other.source !== undefined &&
       isSource(other) &&
       other.suppressPrefixLength === undefined &&
-      captures({ ...other, action: rule.action }, address),
+      captures(other, address),
   );
 }
 

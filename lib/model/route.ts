@@ -32,13 +32,17 @@ export interface Route {
 }
 
 /** What the kernel gives an IPv6 route that names no metric. */
-export const DEFAULT_METRIC_IPV6 = 1024;
+const DEFAULT_METRIC_IPV6 = 1024;
 
 /** Above every metric that a person or a routing daemon would choose, so that real routes win. */
 export const FAIL_CLOSED_METRIC = 4278198272;
 
+export function defaultMetric(family: FamilyOrAuto): number {
+  return family === 6 ? DEFAULT_METRIC_IPV6 : 0;
+}
+
 export function routeMetric(route: Route): number {
-  return route.metric ?? (route.family === 6 ? DEFAULT_METRIC_IPV6 : 0);
+  return route.metric ?? defaultMetric(route.family);
 }
 
 /** The route without family, table, destination and metric, in the order of lib/agent/README.md. */
