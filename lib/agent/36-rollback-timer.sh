@@ -69,7 +69,7 @@ disarm() {
     return 0
   fi
   started_at "$timer"
-  [ "$first" != "$timer $started" ] || kill -TERM -- "-$timer" 2>/dev/null || kill -TERM "$timer" 2>/dev/null || :
+  [ "$first" != "$timer $started" ] || kill -TERM "-$timer" 2>/dev/null || kill -TERM "$timer" 2>/dev/null || :
 }
 
 # Before the network comes up, a machine that went down during a trial puts the files back that

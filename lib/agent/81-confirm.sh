@@ -9,6 +9,8 @@ keep_change() {
   stage=$trial_stage
   disarm
   if [ "$trial_kind" = remove ]; then
+    # shellcheck disable=SC2086  # a list of words
+    remove_stale_directories '' $current $pending
     disable_recovery
     rm -rf "$home" || { problem="cannot remove $home"; return 1; }
     rmdir "$STATE" 2>/dev/null || :
