@@ -99,7 +99,7 @@ tell_outcome() {
       exit 0
       ;;
   esac
-  die 67 "ERROR: generation $generation of $owner is not in force (${first:-nothing} is): it was never made, or undone by a reboot. See: journalctl -b -1 -t source-routing"
+  die 67 "ERROR: generation $generation of $owner is not in force (${first:-nothing} is): it was never made, or undone by a reboot. See: journalctl -t source-routing"
 }
 
 # What the last run of this owner failed with, for a confirmation that comes too late.
