@@ -1,5 +1,6 @@
 export * from './engine';
 export { Errors } from './errors';
+export * from './host-state';
 export * from './ip-family';
 export * from './ip-protocol';
 export * from './linux-host';
