@@ -23,6 +23,8 @@ apply() {
   (plan "$stage/state" $states) || :
   snapshot=
   read_plan || die 70 "nothing was changed: $problem; is there space left in ${LOCK%/*}?"
+  check_management_path
+  refuse_if_problems 69
 
   write_pending "$@" "$stage" ||
     die 70 "nothing was changed: cannot write $home/pending; is the disk full or read-only?"

@@ -4,6 +4,8 @@ owner=
 generation=
 settle=
 bundle=
+ssh=               # the connection of the login: CLIENT PORT SERVER PORT
+allow_management=  # set if its way may change
 
 usage() {
   die 64 "$1. Usage: agent apply --owner OWNER --generation ID BUNDLE | remove --owner OWNER | assert --owner OWNER [--settle SECONDS] | status|verify|diff --owner OWNER"
@@ -58,6 +60,15 @@ main() {
   esac
   while [ $# -gt 0 ]; do
     case $1 in
+      --ssh)
+        [ $# -gt 1 ] || usage "$1 needs a value"
+        ssh=$2
+        shift 2
+        ;;
+      --allow-management-path-change)
+        allow_management=1
+        shift
+        ;;
       --owner | --generation | --settle)
         [ $# -gt 1 ] || usage "$1 needs a value"
         case $1 in
