@@ -93,6 +93,9 @@ function read_attributes(id, w, i, n,    t, hop) {
     } else if (t == "onlink") {
       if (hop) HOP_ONLINK[id, hop] = "onlink"
       else ONLINK[id] = "onlink"
+    } else if (t == "dead") {
+      if (hop) HOP_DEAD[id, hop] = 1
+      else DEAD[id] = 1
     } else if (t == "weight") {
       i++
       if (hop) HOP_WEIGHT[id, hop] = w[i]
@@ -112,6 +115,7 @@ function read_attributes(id, w, i, n,    t, hop) {
   # The kernel prints a single next hop as a plain gateway.
   if (HOPS[id] == 1) {
     VIA[id] = HOP_VIA[id, 1]; DEV[id] = HOP_DEV[id, 1]; ONLINK[id] = HOP_ONLINK[id, 1]
+    if ((id, 1) in HOP_DEAD) DEAD[id] = 1
     HOPS[id] = 0
   }
   # The device of an unreachable route is chosen by the kernel.
