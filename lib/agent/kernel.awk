@@ -65,6 +65,7 @@ function read_kernel_rule(line,    n, i, w, t, v) {
     } else if (t == "fwmark") {
       v = tolower(w[++i])
       sub(/\/0xffffffff$/, "", v)
+      if (v ~ /^0(\/|$)/) v = "0x" v
       rule_spec = rule_spec " fwmark " v
     } else rule_spec = rule_spec " " named(ACTION, t)
   }

@@ -101,10 +101,42 @@ function keep_rule(family,    r, n, w, i, t, mark) {
   # Where all are kept by their `not`, their prefixes must be known, too.
   concerns_some(family, "from", R_FROM[r])
   concerns_some(family, "to", R_TO[r])
+  FROM_BITS[r] = bits_of(R_FROM[r])
+  TO_BITS[r] = bits_of(R_TO[r])
   R_FAMILY[r] = family
   R_PRIORITY[r] = rule_priority
   R_SPEC[r] = rule_spec
   return RULES_KEPT = r
+}
+
+# A line of the kernel, as read_kernel prints it: part of both states.
+function is_now(family,    name, i) {
+  if (/^[0-9]+:\t/) {
+    read_kernel_rule($0)
+    insert_rule(family, 1, 1)
+  } else if (/^[0-9]+: [^ ]+: </) {
+    name = substr($2, 1, length($2) - 1)
+    sub(/@.*/, "", name)
+    for (i = 3; i < NF; i++) if ($i == "group") GROUP[name] = $(i + 1)
+  } else if (worth_reading(family, $1, $2)) insert_route(read_kernel_route($0, family), 1, 1)
+}
+
+# A line for `ip -batch`, as plan.awk writes it: what makes the second state of the first.
+function change(family,    line, id, old) {
+  line = $0
+  if ($1 == "rule") {
+    sub(/^rule [a-z]+ pref /, "", line)
+    sub(/ /, ":\t", line)
+    read_kernel_rule(line)
+    if ($2 == "add") insert_rule(family, 0, 1)
+    else delete_rule(family)
+  } else if (worth_reading(family, $3, $4)) {
+    sub(/^route [a-z]+ /, "", line)
+    id = read_kernel_route(line, family)
+    old = at_place(id)
+    if ($2 != "add" && old) ROUTE_IN[2, old] = 0
+    if ($2 != "del") insert_route(id, 0, 1)
+  }
 }
 
 # Adds the rule last read, to one state or to both.
@@ -181,8 +213,8 @@ function matches(r, p,    m) {
 }
 function matches_all(r, p,    unknown, m) {
   if (R_NEVER[r]) return 0
-  if (R_FROM[r] != "default" && AROUND[p, "from", bits_of(R_FROM[r])] != R_FROM[r]) return 0
-  if (R_TO[r] != "default" && AROUND[p, "to", bits_of(R_TO[r])] != R_TO[r]) return 0
+  if (R_FROM[r] != "default" && AROUND[p, "from", FROM_BITS[r]] != R_FROM[r]) return 0
+  if (R_TO[r] != "default" && AROUND[p, "to", TO_BITS[r]] != R_TO[r]) return 0
   if (R_OIF[r] != "" && R_OIF[r] != F_OIF[p]) return 0
   unknown = R_MAYBE[r]
   # Not a number, but a mask behind it: a newer kernel than this knows.
@@ -228,7 +260,7 @@ function lookup(state, p,    k, n, i, r, m, reached) {
       if (state == 2 && !R_IN[1, r]) JUMPED = r
       reached[target(state, k, i, n)] = 1
     } else if (R_ACTION[r] != "") found(p, R_ACTION[r], r, 0)
-    else if (R_TABLE[r] == "" || !look_in(state, p, r)) reached[i + 1] = 1
+    else if (R_TABLE[r] == "" || look_in(state, p, r) != 1) reached[i + 1] = 1
   }
   if ((n + 1) in reached) found(p, "no route", 0, 0)
   return answer
@@ -253,8 +285,8 @@ function found(p, outcome, r, id) {
   answer = answer outcome "\n"
 }
 
-# Follows rule r into its table; 0 if the search goes on with the next rule.
-function look_in(state, p, r,    ids, n, i, id, best, tried, seen, kind) {
+# Follows rule r into its table: 0 if the search goes on with the next rule, 2 if it may.
+function look_in(state, p, r,    ids, n, i, id, best, tried, passed, kind) {
   n = split(IN_TABLE[F_FAMILY[p] " " R_TABLE[r]], ids, " ")
   for (;;) {
     best = 0
@@ -277,18 +309,18 @@ function look_in(state, p, r,    ids, n, i, id, best, tried, seen, kind) {
       found(p, kind, r, best)
       return 1
     }
-    seen = usable_hops(state, p, best)
-    if (!seen) continue
+    if (!usable_hops(state, p, best)) continue
     if (bits_of(D_PREFIX[best]) <= R_LENGTH[r]) return 0
-    if (R_GROUP[r] != "" && R_GROUP[r] + 0 == GROUP[device_of_hop(state, p, best, 0)] + 0) return 0
-    take_hops(state, p, best, r)
+    # IPv4 looks at the first next hop before it chooses one, IPv6 at the one chosen.
+    if (F_FAMILY[p] == 4 && in_group(state, p, best, 0, r)) return 0
+    passed = take_hops(state, p, best, r)
     # Among several equal ones the kernel chooses by what it knows about the neighbours.
     for (i = 1; i <= n; i++) {
       id = ids[i]
       if (!(id in tried) && ROUTE_IN[state, id] && KIND[id] == "unicast" && leads_to(id, p) && !better(best, id) &&
-          (F_FAMILY[p] == 6 || D_PREFIX[id] == "default")) take_hops(state, p, id, r)
+          (F_FAMILY[p] == 6 || D_PREFIX[id] == "default")) passed += take_hops(state, p, id, r)
     }
-    return 1
+    return passed ? 2 : 1
   }
 }
 
@@ -319,9 +351,18 @@ function usable_hops(state, p, id,    h, n) {
   for (h = 1; h <= HOPS[id]; h++) n += usable(state, p, id, h)
   return n
 }
-function take_hops(state, p, id, r,    h) {
-  for (h = HOPS[id] ? 1 : 0; h <= HOPS[id]; h++)
-    if (usable(state, p, id, h)) found(p, hop_text(state, p, id, h), r, id)
+# How many of them does the rule pass over?
+function take_hops(state, p, id, r,    h, passed) {
+  passed = 0
+  for (h = HOPS[id] ? 1 : 0; h <= HOPS[id]; h++) {
+    if (!usable(state, p, id, h)) continue
+    if (F_FAMILY[p] == 6 && in_group(state, p, id, h, r)) passed++
+    else found(p, hop_text(state, p, id, h), r, id)
+  }
+  return passed
+}
+function in_group(state, p, id, h, r) {
+  return R_GROUP[r] != "" && R_GROUP[r] + 0 == GROUP[device_of_hop(state, p, id, h)] + 0
 }
 function hop_text(state, p, id, h,    via) {
   via = h ? HOP_VIA[id, h] : VIA[id]

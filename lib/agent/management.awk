@@ -31,25 +31,7 @@ part == "change" && !have_kernel {
   next
 }
 
-part == "change" && $1 == "rule" {
-  line = $0
-  sub(/^rule [a-z]+ pref /, "", line)
-  sub(/ /, ":\t", line)
-  read_kernel_rule(line)
-  if ($2 == "add") insert_rule(family, 0, 1)
-  else delete_rule(family)
-  next
-}
-
-part == "change" {
-  if (!worth_reading(family, $3, $4)) next
-  line = $0
-  sub(/^route [a-z]+ /, "", line)
-  id = read_kernel_route(line, family)
-  if ($2 != "add" && (old = at_place(id))) ROUTE_IN[2, old] = 0
-  if ($2 != "del") insert_route(id, 0, 1)
-  next
-}
+part == "change" { change(family); next }
 
 part == "answers" {
   id = read_kernel_route($0, 0)
@@ -61,23 +43,8 @@ part == "answers" {
 
 # From here on: kernel.
 { have_kernel = 1 }
-
 /^family [46]$/ { family = $2; DUMPED[family] = 1; next }
-
-/^[0-9]+:\t/ {
-  read_kernel_rule($0)
-  insert_rule(family, 1, 1)
-  next
-}
-
-/^[0-9]+: [^ ]+: </ {
-  name = substr($2, 1, length($2) - 1)
-  sub(/@.*/, "", name)
-  for (i = 3; i < NF; i++) if ($i == "group") GROUP[name] = $(i + 1)
-  next
-}
-
-worth_reading(family, $1, $2) { insert_route(read_kernel_route($0, family), 1, 1) }
+{ is_now(family) }
 
 END {
   order_rules()

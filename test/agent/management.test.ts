@@ -382,9 +382,14 @@ describeOnMachine('the lock-out check', () => {
 
   test.each(AWKS)('is quick with many rules, routes and logins (%s)', (awk) => {
     start({ ...DASH, awk });
-    machine.must(`
-      seq 1 1000 | awk '{ printf "rule add pref %d from 10.%d.%d.0/24 lookup 254\\nrule add pref %d to 10.0.0.0/8 not dport %d ipproto 6 lookup 254\\n", 20000 + $1, $1 / 250, $1 % 250, 22000 + $1, $1 }' | sed '/not/s/to \\(.*\\) not/not to \\1/' | ip -batch -
-      seq 1 5000 | awk '{ printf "route add 172.%d.%d.%d/32 via 192.168.178.1\\n", 16 + $1 % 16, $1 / 250, $1 % 250 }' | ip -batch -`);
+    const many = (n: number, text: (i: number) => string): string[] => Array.from({ length: n }, (_, i) => text(i));
+    const batch = [
+      ...many(1000, (i) => `rule add pref ${20000 + i} from 10.${i >> 8}.${i & 255}.0/24 lookup 254`),
+      ...many(500, (i) => `rule add pref ${22000 + i} not to 10.0.0.0/8 ipproto 6 dport ${i + 1} lookup 254`),
+      ...many(5000, (i) => `route add 172.16.${i >> 8}.${i & 255}/32 via 192.168.178.1`),
+    ];
+    machine.write('/mnt/batch', `${batch.join('\n')}\n`);
+    machine.must('ip -batch /mnt/batch');
     fakeSs(...Array.from({ length: 60 }, (_, i) => `0 0 192.168.178.2:22 192.168.178.${100 + i}:40000`));
     const began = Date.now();
     const done = apply(['rule 4 10010 to 192.168.178.0/24 blackhole'], NEAR);
