@@ -365,7 +365,7 @@ function foreignBands(host: Host): Problem[] {
   return [
     ...host.rules.flatMap((rule) => warn(rule.path, 'priority', rule.priority, '10000 to 19999')),
     ...guards(host).flatMap((guard) =>
-      warn(guard.path, 'priority of its guard,', guard.priority, '10000 to 19899 for the rule'),
+      warn(guard.path, "its guard's priority", guard.priority, '10000 to 19899 for the rule'),
     ),
   ];
 }
