@@ -18,6 +18,7 @@ import { TerraformData } from '../lib/delivery/terraform-data';
 import {
   GATEWAYS,
   HOST_KEY,
+  IPV4_TUNNELS,
   POOLS,
   SSH,
   bundleOf,
@@ -268,6 +269,7 @@ describe('apply', () => {
       'files': expect.stringMatching(/^sha256:[0-9a-f]{16}$/) as string,
       'table 200': 'vpn',
       'rule ipv4 10010': 'from 10.10.10.0/24 lookup 200',
+      'guard ipv4 20010': 'from 10.10.10.0/24 unreachable',
       'route ipv4 200 default': 'via 192.168.1.1 dev eth1',
       'route ipv4 200 default metric 4278198272': 'type unreachable',
       'hook /etc/openvpn/up': 'openvpn, table 200',
@@ -516,7 +518,7 @@ describe('what is declared after a first synth is checked too', () => {
     ],
     [
       'rule',
-      (stack, table) => new PolicyRule(stack, 'late', { table, source: '10.9.0.0/16', priority: 10010 }),
+      (stack, table) => new PolicyRule(stack, 'late', { table, source: '10.10.11.0/24', priority: 10010 }),
       '[stack/late] priority 10010 is already used by',
     ],
     [
@@ -531,7 +533,7 @@ describe('what is declared after a first synth is checked too', () => {
     ],
   ])('%s', (_, add, message) => {
     const stack = newStack();
-    const table = newTable(newHost(stack));
+    const table = newTable(newHost(stack, { interfaces: IPV4_TUNNELS }));
     new PolicyRule(stack, 'clients', { table, source: '10.10.10.0/24', priority: 10010 });
     new VpnUpHook(stack, 'hook', { table });
     expect(validationErrors(stack)).toEqual([]);
@@ -575,10 +577,12 @@ describe('bundle', () => {
     expect(file(`${directory}/rule-eth1`)).toEqual([
       'from 10.10.10.0/24 lookup 200 priority 10010 protocol 77',
       'to 10.10.10.0/24 lookup 254 priority 10009 protocol 77',
+      'from 10.10.10.0/24 unreachable priority 20010 protocol 2',
     ]);
     expect(file(`${directory}/rule6-eth1`)).toEqual([
       'from fd00:4242:4242:4242::/64 lookup 200 priority 10010 protocol 77',
       'to fd00:4242:4242:4242::/64 lookup 254 priority 10009 protocol 77',
+      'from fd00:4242:4242:4242::/64 unreachable priority 20010 protocol 2',
     ]);
     expect(file(`${directory}/route-eth1`)).toEqual([
       'default via 192.168.1.1 dev eth1 table 200 proto 77',
@@ -718,7 +722,8 @@ describe('null engine', () => {
 
   test('the default engine needs no provider', () => {
     const stack = newStack();
-    new PolicyRule(stack, 'rule', { table: newTable(newHost(stack)), source: '10.10.10.0/24', priority: 10010 });
+    const table = newTable(newHost(stack, { interfaces: IPV4_TUNNELS }));
+    new PolicyRule(stack, 'rule', { table, source: '10.10.10.0/24', priority: 10010 });
     expect(synthesize(stack).provider).toBeUndefined();
     expect(validationErrors(stack)).toEqual([]);
   });

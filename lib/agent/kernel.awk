@@ -21,6 +21,7 @@ BEGIN {
   for (i = 1; i <= 12; i++) WITH_VALUE[pair[i]] = 1
   OURS = 77        # routing protocol of rules and routes that the agent makes
   BY_HOOK = 78     # of routes that an up hook makes, and of rules for the moment of a change
+  BY_KERNEL = 2    # of guards, as of the kernels own rules: network managers leave those alone
   ROUTES = 0
 }
 
@@ -200,8 +201,8 @@ function agrees(want, has,    h, k, used, found) {
   return 1
 }
 
-function rule_text(family, priority, spec) {
-  return "IPv" family " rule " priority ": " (spec ~ /^(from|to|not|iif|oif) / ? "" : "from all ") spec
+function rule_text(family, what, priority, spec) {
+  return "IPv" family " " what " " priority ": " (spec ~ /^(from|to|not|iif|oif) / ? "" : "from all ") spec
 }
 
 function route_text(family, table, destination, metric, words) {

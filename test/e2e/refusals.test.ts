@@ -121,6 +121,7 @@ describeLab('an apply that is refused', {}, (lab) => {
           device: given(stack),
           tableId: 200,
           clients: ['10.10.10.0/24'],
+          rejectedClients: ['fd00:4242:4242:4242::/64'],
           gateways,
         });
       }, withVariable(value));
