@@ -34,7 +34,7 @@ function random(below: number): number {
   return Math.floor((state / 2147483648) * below);
 }
 function one<T>(list: readonly T[]): T {
-  return list[random(list.length)] as T;
+  return list[random(list.length)];
 }
 function maybe(text: () => string, chance = 3): string[] {
   return random(chance) ? [] : [text()];
