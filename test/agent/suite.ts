@@ -541,6 +541,7 @@ export function agentSuite(flavour: Flavour): void {
         // The kernel takes this for the one before, which names a source as well.
         'guard 4 20015 iif tun9 unreachable',
         'guard 4 20020 from 10.20.0.0/16 unreachable',
+        'guard 4 20040 from 10.40.0.0/16 unreachable',
         'guard 6 20010 from fd00:4242::/64 unreachable',
         'route 4 200 default 0 via 192.168.1.2 dev eth1 mtu 1400',
         'route 4 201 default 0 via 192.168.178.1 dev eth0',
@@ -554,6 +555,7 @@ export function agentSuite(flavour: Flavour): void {
 
       const BEFORE = [
         ...HOW_TO,
+        'guard 4 20040 from 10.40.0.0/16 unreachable',
         'guard 4 20015 from 10.15.0.0/16 iif tun9 unreachable',
         'file 0600 /etc/old/x 1',
         '|old',
