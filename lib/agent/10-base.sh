@@ -15,7 +15,6 @@ trap '' HUP PIPE
 STATE=/var/lib/source-routing
 LOCK=/run/source-routing.lock
 LOCK_WAIT=60        # seconds that a run waits for another one
-SETTLE_LIMIT=600    # seconds after which `assert --settle` gives up
 SHOWN=20            # changes named one by one; a machine may have thousands of rules
 
 # The terminal may be gone: a failed write is no failure of the run.

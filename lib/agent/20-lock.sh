@@ -2,6 +2,7 @@
 # away with the lock, and with a reboot.
 
 locked=
+patient=       # wait as long as it takes, without a word
 
 # When a process began: tells a living holder from another process with the same number.
 started_at() {
@@ -49,11 +50,11 @@ take_lock() {
     refused=0
     # A lock without a name may be just made, not stale: look twice before breaking it.
     if lock_holder_lives; then
-      [ "$waited" -ne 0 ] || say "waiting for another run (pid, start, owner: $holder)"
+      [ "$waited" -ne 0 ] || [ -n "$patient" ] || say "waiting for another run (pid, start, owner: $holder)"
     elif [ "$waited" -ne 0 ] || [ -n "$holder" ]; then
       break_stale_lock && continue
     fi
-    if [ "$waited" -ge "$LOCK_WAIT" ]; then
+    if [ "$waited" -ge "$LOCK_WAIT" ] && [ -z "$patient" ]; then
       die 75 "busy, nothing was changed: another run holds $LOCK (pid, start, owner: ${holder:-unknown}). Wait for it and try again; if there is no such run, remove $LOCK and $LOCK.break"
     fi
     waited=$((waited + 1))

@@ -24,6 +24,16 @@ read_generations() {
   done <"$home/pending"
 }
 
+# What the kernel must have now. Sets wanted (a state file, /dev/null for nothing, empty if
+# nothing may be touched) and states (what may be on the machine, see states_of).
+wanted_state() {
+  read_generations
+  # shellcheck disable=SC2086  # a list of words
+  states_of $current $pending
+  wanted=/dev/null
+  [ -z "$current" ] || wanted=$current/state
+}
+
 # Words of owners and generation ids are file names: nothing in them may surprise.
 is_name() {
   case $1 in

@@ -1,7 +1,7 @@
 # Files and directories, and the log from which a change is undone.
 #
 # The log is written before each step: "absent PATH", "kept N PATH" (a copy is in the
-# scratch space), "dir PATH", "enabled UNIT", "disabled UNIT".
+# scratch space), "dir PATH", "enabled UNIT", "disabled UNIT", "restarted UNIT".
 
 changed_files=     # paths that this run wrote, one blank around each
 kept=0

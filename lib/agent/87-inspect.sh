@@ -4,14 +4,10 @@
 compare() {
   LOCK_WAIT=10
   take_lock
-  read_generations
-  if [ -z "$current$pending" ]; then
+  wanted_state
+  if [ -z "$states" ]; then
     die 1 "nothing of $owner is in force on this machine; the owners here: $(owners)"
   fi
-  wanted=/dev/null
-  [ -z "$current" ] || wanted=$current/state
-  # shellcheck disable=SC2086  # a list of words
-  states_of $current $pending
   # shellcheck disable=SC2086  # a list of words
   look "$wanted" $states || die 1 "$problem"
   : >"$LOCK/files"

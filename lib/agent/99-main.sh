@@ -2,11 +2,10 @@
 
 owner=
 generation=
-settle=
 bundle=
 
 usage() {
-  die 64 "$1. Usage: agent apply --owner OWNER --generation ID BUNDLE | remove --owner OWNER | assert --owner OWNER [--settle SECONDS] | status|verify|diff --owner OWNER"
+  die 64 "$1. Usage: agent apply --owner OWNER --generation ID BUNDLE | remove --owner OWNER | assert|watch|status|verify|diff --owner OWNER"
 }
 
 # Runs at the end of every run, whatever its end is.
@@ -18,6 +17,7 @@ finish() {
     rmdir "$home" "$STATE" 2>/dev/null || :
   fi
   drop_lock
+  stop_monitor
   # Nothing may be printed after the last line.
   [ -z "$bundle" ] || rm -f "$bundle" 2>/dev/null || :
 }
@@ -28,7 +28,7 @@ stopped() {
   [ -z "$changed" ] || undo "stopped by signal $1"
   case $command in
     # A stopped unit has not failed.
-    assert) die 0 "stopped by signal $1" ;;
+    assert | watch) die 0 "stopped by signal $1" ;;
     *) die 70 "stopped by signal $1; nothing was changed" ;;
   esac
 }
@@ -53,17 +53,16 @@ main() {
   command=$1
   shift
   case $command in
-    apply | remove | assert | status | verify | diff) ;;
+    apply | remove | assert | watch | status | verify | diff) ;;
     *) usage "there is no command $command" ;;
   esac
   while [ $# -gt 0 ]; do
     case $1 in
-      --owner | --generation | --settle)
+      --owner | --generation)
         [ $# -gt 1 ] || usage "$1 needs a value"
         case $1 in
           --owner) owner=$2 ;;
           --generation) generation=$2 ;;
-          --settle) settle=$2 ;;
         esac
         shift 2
         ;;
@@ -93,9 +92,6 @@ main() {
   trap 'stopped INT' INT
   trap 'stopped TERM' TERM
   is_name "$owner" || usage "--owner must be a name of letters, digits and . _ -, not \"$owner\""
-  case $settle in
-    *[!0-9]*) usage "--settle must be a number of seconds, not \"$settle\"" ;;
-  esac
   if [ "$command" = apply ]; then
     is_name "$generation" || usage "--generation must be a name of letters, digits and . _ -, not \"$generation\""
     case $generation in
@@ -107,6 +103,7 @@ main() {
     apply) apply ;;
     remove) remove ;;
     assert) assert ;;
+    watch) watch ;;
     status) status ;;
     verify) verify ;;
     diff) show_all ;;
