@@ -10,17 +10,17 @@
 #   lost     events came faster than they could be read
 #   timer N  the time is over for which something was put off
 
-FIGHT=20            # repairs within a minute: somebody else wants it otherwise
-MOST_HOLD=30        # seconds that a repair is put off, at most, while somebody does
-LOST_WAIT=2         # seconds between passes while events are lost
-AT_ONCE=5           # passes that may come at once: then they come three in a second
+# Times are in hundredths of a second.
+DELAYS='20 50 100 200'  # what could not be put back is tried again after these
+FIGHT=20                # repairs within a minute: somebody else wants it otherwise
+MOST_HOLD=3000          # a repair is put off for so long, at most, while somebody does
+LOST_WAIT=200           # between passes while events are lost
+AT_ONCE=5               # passes that may come at once: then they come three in a second
 
 room=               # directory of this watch
 fine=               # this sleep knows fractions of a second
 monitor=
 reader=
-timer=
-timers=0
 
 watch() {
   patient=1
@@ -28,7 +28,7 @@ watch() {
   say "watching the rules and routes of $owner"
   # The monitor may not have listened yet when the first pass looked: there is a second one.
   cause=start
-  delays='1 2 4'
+  delays='100 200 400'
   while :; do
     pace
     pass
@@ -58,14 +58,17 @@ start_monitor() {
 # shellcheck disable=SC2317  # called by the trap at the end of a run
 stop_monitor() {
   [ -n "$room" ] || return 0
-  for child in $timer $reader $monitor; do
-    kill "$child"
-    wait "$child"
-  done 2>/dev/null
+  # bash has something to say about each of them.
+  exec 2>/dev/null
+  for child in $timers; do
+    child=${child#*:}
+    kill "${child%:*}"
+  done
+  kill "$reader" "$monitor"
   rm -rf "$room"
 }
 
-# Sets now: hundredths of a second since boot.
+# Sets now: since boot.
 clock() {
   now=0
   read -r up _ 2>/dev/null </proc/uptime || return 0
@@ -92,8 +95,9 @@ pace() {
 # One look, and one repair if it takes one.
 linked=        # a device or an address has changed: what is gone may be gone for that
 pass() {
-  stop_timer
+  due=0
   take_lock
+  again=
   linked=
   [ ! -e "$room/link" ] || linked=1
   # What happens from here on causes another pass: for this one it may be too late.
@@ -126,8 +130,10 @@ note_places() {
 NEWLINE='
 '
 
-# Names what was missing before the pass and is not any more.
+# Names what was missing before the pass and is not any more. Sets again if that had been put back
+# before, not long ago.
 last=
+recent=$NEWLINE  # what has been put back of late
 show_repaired() {
   still=$NEWLINE
   if [ "$left" -ne 0 ]; then
@@ -141,6 +147,10 @@ show_repaired() {
       +\ *)
         last=${line#+ }
         say "put back: $last"
+        case $recent in
+          *"$NEWLINE$last$NEWLINE"*) again=1 ;;
+          *) recent=$recent$last$NEWLINE ;;
+        esac
         ;;
       -\ *)
         last=${line#- }
@@ -149,6 +159,7 @@ show_repaired() {
       *) say "$line" ;;
     esac
   done <"$LOCK/plan.report"
+  [ "${#recent}" -lt 10000 ] || recent=$NEWLINE$last$NEWLINE
 }
 
 # What could not be put back is tried again for some seconds: an address may be there a moment
@@ -168,8 +179,7 @@ note_missing() {
 
 plan_retry() {
   if [ "$cause" != timer ] && [ "$cause" != start ]; then
-    delays='1 1 2'
-    [ -z "$fine" ] || delays='0.2 0.5 1 2'
+    delays=$DELAYS
   fi
   if [ "$hold" -ne 0 ] || [ "$left$bare" = 00 ] && [ "$cause" != start ]; then
     return 0
@@ -203,7 +213,7 @@ fill_hooked() {
     call_hooks "${wanted%/state}"
     [ "$unhooked" -eq 0 ] || hopeless=1
     repaired=$((repaired + tunnels - unhooked))
-    [ "$tunnels" -eq 0 ] || last='the routes of a tunnel'
+    [ "$tunnels" -eq 0 ] || { again=1; last='the routes of a tunnel'; }
   fi
 }
 
@@ -214,18 +224,21 @@ repairs=0
 since=0
 fought=0
 note_fight() {
-  [ -z "$linked" ] || return 0
+  if [ -n "$linked" ] || [ -z "$again" ]; then
+    return 0
+  fi
   clock
   if [ "$hold" -eq 0 ] && [ $((now - since)) -gt 6000 ]; then
     since=$now
     repairs=0
+    recent=$NEWLINE$last$NEWLINE
   fi
   repairs=$((repairs + 1))
   [ "$repairs" -gt "$FIGHT" ] || return 0
   fought=$now
   if [ "$hold" -eq 0 ]; then
-    hold=1
-    say "something takes away again and again what is put back ($FIGHT times within a minute, the last time: $last); from now on it may take $MOST_HOLD seconds. See who does it: ip monitor rule route"
+    hold=100
+    say "something takes away again and again what is put back ($FIGHT times within a minute, the last time: $last); from now on it may take $((MOST_HOLD / 100)) seconds. See who does it: ip monitor rule route"
   else
     hold=$((hold * 2))
     [ "$hold" -le "$MOST_HOLD" ] || hold=$MOST_HOLD
@@ -240,13 +253,8 @@ await() {
     case $cause in
       # The file is gone if a pass came first for another reason.
       link) [ ! -e "$room/link" ] || return 0 ;;
-      lost) [ ! -e "$room/lost" ] || [ -n "$timer" ] || set_timer "$LOST_WAIT" ;;
-      timer)
-        if [ "$event" = "timer $timers" ] && [ -n "$timer" ]; then
-          stop_timer
-          return 0
-        fi
-        ;;
+      lost) [ ! -e "$room/lost" ] || [ "$due" -ne 0 ] || set_timer "$LOST_WAIT" ;;
+      timer) ! is_due "${event#* }" || return 0 ;;
       change)
         [ -e "$room/change" ] || continue
         [ "$hold" -ne 0 ] || return 0
@@ -255,30 +263,51 @@ await() {
           hold=0
           return 0
         fi
-        [ -n "$timer" ] || set_timer "$hold"
+        [ "$due" -ne 0 ] || set_timer "$hold"
         ;;
     esac
   done
 }
 
-# After $1 seconds await gets a line; opened for reading, too, so that nobody is waited for.
+# In time $1 await makes a pass, unless one comes earlier. A timer that is under
+# way is not stopped: what is killed just after its start may, in some shells, do what its
+# parent would do at its end. One that comes in time serves for this, too, so there are few.
+due=0          # when the pass is to be made; 0 if none is
+timers=        # NUMBER:PROCESS:TIME of those under way, each with a blank in front
+number=0
 set_timer() {
-  timers=$((timers + 1))
+  clock
+  for each in $timers; do
+    if [ "${each##*:}" -gt $((now + $1 / 2)) ] && [ "${each##*:}" -le $((now + $1)) ]; then
+      due=${each##*:}
+      return 0
+    fi
+  done
+  due=$((now + $1))
+  number=$((number + 1))
+  fraction=$(($1 % 100 + 100))
+  time=$(($1 / 100)).${fraction#1}
+  [ -n "$fine" ] || time=$((($1 + 99) / 100))
   (
     sleeper=
     trap 'kill "$sleeper" 2>/dev/null; exit 0' TERM
-    sleep "$1" &
+    sleep "$time" &
     sleeper=$!
-    wait "$sleeper" && printf 'timer %s\n' "$timers" 1<>"$room/events"
+    # Opened for reading, too: nobody is waited for.
+    wait "$sleeper" && printf 'timer %s\n' "$number" 1<>"$room/events"
   ) 7<&- &
-  timer=$!
+  timers="$timers $number:$!:$due"
 }
 
-stop_timer() {
-  [ -n "$timer" ] || return 0
+# Timer $1 is over. Is it time?
+is_due() {
+  rest=${timers#*" $1:"}
   # Waited for, or the shell would keep its exit code for ever.
-  { kill "$timer"; wait "$timer"; } 2>/dev/null || :
-  timer=
+  wait "${rest%%:*}" || :
+  timers="${timers%%" $1:"*} ${rest#* }"
+  case $rest in *' '*) ;; *) timers=${timers%%" $1:"*} ;; esac
+  clock
+  [ "$due" -ne 0 ] && [ "$due" -le $((now + 2)) ]
 }
 
 # Reads what `ip monitor` prints, without a process for a line: a router may change thousands
