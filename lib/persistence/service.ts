@@ -2,9 +2,6 @@ import type { Host } from '../model/host';
 import type { PersistenceRenderer, Rendered } from './persistence';
 import { textLines } from './persistence';
 
-/** How long the kernel must agree after boot before the unit is content. */
-const SETTLE_SECONDS = 30;
-
 /** Our own systemd unit: works beside any network manager. */
 export class ServiceRenderer implements PersistenceRenderer {
   public readonly name = 'service';
@@ -25,11 +22,14 @@ export class ServiceRenderer implements PersistenceRenderer {
 
 /**
  * ExecStartPre runs to its end before the network comes up: rules and unreachable defaults are
- * there before the first packet. ExecStart adds the routes as their interfaces appear, and puts
- * back what systemd-networkd flushes when it starts.
+ * there before the first packet; that it cannot set something must not keep the watch from
+ * running. ExecStart adds the routes as their interfaces appear, and puts back whatever something
+ * takes away. It needs nothing of the machine but netlink, its state and a place for the lock,
+ * which is directly in /run. TMPDIR: an old bash writes here-documents there. Not ProtectProc:
+ * the holder of the lock would seem to be gone.
  */
 function unitText(owner: string): string {
-  const agent = `/bin/sh /var/lib/source-routing/${owner}/agent assert --owner ${owner}`;
+  const agent = `/bin/sh /var/lib/source-routing/${owner}/agent`;
   return `# Managed by cdktf-source-routing: changes here are lost.
 [Unit]
 Description=Source routing (${owner})
@@ -39,12 +39,42 @@ Conflicts=shutdown.target
 After=local-fs.target systemd-sysctl.service
 Before=network-pre.target shutdown.target
 Wants=network-pre.target
+StartLimitIntervalSec=0
 
 [Service]
 Type=simple
-RemainAfterExit=yes
-ExecStartPre=${agent}
-ExecStart=${agent} --settle ${SETTLE_SECONDS}
+ExecStartPre=-${agent} assert --owner ${owner}
+ExecStart=${agent} watch --owner ${owner}
+Restart=always
+RestartSec=1
+RuntimeDirectory=source-routing-${owner}
+RuntimeDirectoryMode=0700
+Environment=TMPDIR=/run/source-routing-${owner}
+UMask=0077
+TasksMax=64
+CapabilityBoundingSet=CAP_NET_ADMIN
+NoNewPrivileges=yes
+ProtectSystem=strict
+ReadWritePaths=/run
+ProtectHome=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictAddressFamilies=AF_NETLINK AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged
+SystemCallErrorNumber=EPERM
+IPAddressDeny=any
 
 [Install]
 WantedBy=multi-user.target
