@@ -36,8 +36,9 @@ break_stale_lock() {
   rmdir "$LOCK.break"
 }
 
-take_lock() {
-  waited=0
+# One try: fails if another run has the lock.
+nameless=
+try_lock() {
   refused=0
   until mkdir "$LOCK" 2>/dev/null; do
     # Not there and yet not to be made: once, it may have gone in between; not many times.
@@ -47,21 +48,44 @@ take_lock() {
       continue
     fi
     refused=0
+    ! lock_holder_lives || return 1
     # A lock without a name may be just made, not stale: look twice before breaking it.
-    if lock_holder_lives; then
-      [ "$waited" -ne 0 ] || say "waiting for another run (pid, start, owner: $holder)"
-    elif [ "$waited" -ne 0 ] || [ -n "$holder" ]; then
-      break_stale_lock && continue
+    if [ -z "$holder$nameless" ]; then
+      nameless=1
+      return 1
     fi
+    break_stale_lock || return 1
+  done
+  locked=1
+  nameless=
+  started_at $$
+  printf '%s %s %s\n' "$$" "$started" "$owner" >"$LOCK/holder"
+}
+
+take_lock() {
+  waited=0
+  until try_lock; do
+    [ "$waited" -ne 0 ] || [ -z "$holder" ] || say "waiting for another run (pid, start, owner: $holder)"
     if [ "$waited" -ge "$LOCK_WAIT" ]; then
       die 75 "busy, nothing was changed: another run holds $LOCK (pid, start, owner: ${holder:-unknown}). Wait for it and try again; if there is no such run, remove $LOCK and $LOCK.break"
     fi
     waited=$((waited + 1))
     sleep 1
   done
-  locked=1
-  started_at $$
-  printf '%s %s %s\n' "$$" "$started" "$owner" >"$LOCK/holder"
+}
+
+# For what cannot wait: a run that has held the lock for too long is told to end, then killed.
+# What it has changed is undone by its own trial.
+seize_lock() {
+  waited=0
+  until try_lock; do
+    waited=$((waited + 1))
+    case $waited in
+      "$SEIZE_AFTER") kill -TERM "${holder%% *}" 2>/dev/null || : ;;
+      $((2 * SEIZE_AFTER))) kill -KILL "${holder%% *}" 2>/dev/null || : ;;
+    esac
+    sleep 1
+  done
 }
 
 drop_lock() {

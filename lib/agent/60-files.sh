@@ -1,8 +1,9 @@
 # Files and directories, and the log from which a change is undone.
 #
-# The log is written before each step: "absent PATH", "kept N PATH" (a copy is in the
-# scratch space), "dir PATH", "enabled UNIT", "disabled UNIT".
+# The log is written before each step: "absent PATH", "kept N PATH" (what was there is beside the
+# log), "dir PATH", "enabled UNIT", "disabled UNIT", "restarted UNIT".
 
+undo_log=$LOCK     # directory of the log: that of the trial, if there is one
 changed_files=     # paths that this run wrote, one blank around each
 kept=0
 
@@ -58,14 +59,15 @@ has_mode() {
 }
 
 log_undo() {
-  printf '%s\n' "$*" >>"$LOCK/undo"
+  printf '%s\n' "$*" >>"$undo_log/undo"
 }
 
-# Notes what path $1 holds now.
+# Notes what path $1 holds now. A second name for it is the surest copy, as nothing here is ever
+# written in place; it also keeps owner, time and label.
 keep() {
   if exists "$1"; then
     kept=$((kept + 1))
-    cp -pP "$1" "$LOCK/kept$kept" || return 1
+    { [ ! -L "$1" ] && ln "$1" "$undo_log/kept$kept" 2>/dev/null; } || cp -pP "$1" "$undo_log/kept$kept" || return 1
     log_undo "kept $kept $1"
   else
     log_undo "absent $1"

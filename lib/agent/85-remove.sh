@@ -3,7 +3,9 @@
 remove() {
   check_root
   take_lock
+  forget_said
   read_generations
+  settle_trial
   if [ ! -d "$home" ]; then
     rmdir "$STATE" 2>/dev/null || :
     say "done: there is nothing of $owner on this machine"
@@ -13,16 +15,37 @@ remove() {
   set -- $current $pending
   check_tools
   [ "$PROBLEMS" -eq 0 ] || die 69 "refused, nothing was changed: $problem"
+  [ -z "$confirm_timeout" ] || begin_removal "$@"
   # Half removed is worse than removed: from here on it is quicker to end.
-  trap '' INT TERM
+  [ -n "$changed" ] || trap '' INT TERM
   stop_stale_units '' "$@"
-  remove_from_kernel "$@" || die 71 "FAILED, not everything was removed: $problem. Mend that and run it again"
-  remove_stale_files '' "$@" || die 71 "FAILED, not everything was removed: $problem. Mend that and run it again"
+  remove_from_kernel "$@" || stop_removal
+  remove_stale_files '' "$@" || stop_removal
   ! units_changed || reload_units || say "note: $problem"
   remove_stale_directories '' "$@"
-  rm -rf "$home" || die 71 "FAILED, not everything was removed: cannot remove $home. Mend that and run it again"
+  if [ -n "$confirm_timeout" ]; then
+    end_change
+    return 0
+  fi
+  disable_recovery
+  rm -rf "$home" || { problem="cannot remove $home"; stop_removal; }
   rmdir "$STATE" 2>/dev/null || :
   say "done: everything of $owner was removed"
+}
+
+begin_removal() {
+  states_of "$@"
+  snapshot=$LOCK/snapshot
+  # shellcheck disable=SC2086  # a list of words
+  look /dev/null $states || die 70 "nothing was changed: $problem"
+  snapshot=
+  begin_change remove
+}
+
+# On trial everything can be put back; else, go on from here is all that can be done.
+stop_removal() {
+  [ -z "$changed" ] || undo "$problem"
+  die 71 "FAILED, not everything was removed: $problem. Mend that and run it again"
 }
 
 remove_from_kernel() {

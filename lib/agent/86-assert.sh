@@ -47,11 +47,10 @@ assert_once() {
   problem=
   : >"$LOCK/refused"
   read_generations
-  # shellcheck disable=SC2086  # a list of words
-  states_of $current $pending
-  [ -n "$states" ] || return 0
-  wanted=/dev/null
-  [ -z "$current" ] || wanted=$current/state
+  wanted_state
+  if [ -z "$states" ] || [ -z "$wanted" ]; then
+    return 0
+  fi
   # shellcheck disable=SC2086  # a list of words
   look "$wanted" $states || die 70 "nothing was changed: $problem"
   if nothing_planned; then

@@ -8,10 +8,13 @@ compare() {
   if [ -z "$current$pending" ]; then
     die 1 "nothing of $owner is in force on this machine; the owners here: $(owners)"
   fi
-  wanted=/dev/null
-  [ -z "$current" ] || wanted=$current/state
-  # shellcheck disable=SC2086  # a list of words
-  states_of $current $pending
+  wanted_state
+  case $decision in
+    '') ;;
+    open) [ -z "$trial_stage" ] || current=$trial_stage ;;
+    *) [ -n "$wanted" ] || die 1 "a change of $owner is being undone. If that lasts: source-routing rollback $owner" ;;
+  esac
+  [ -n "$wanted" ] || die 1 "a change of $owner was killed half-way, and will be undone. At once: source-routing rollback $owner"
   # shellcheck disable=SC2086  # a list of words
   look "$wanted" $states || die 1 "$problem"
   : >"$LOCK/files"

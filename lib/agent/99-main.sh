@@ -4,9 +4,10 @@ owner=
 generation=
 settle=
 bundle=
+ssh=               # connection of the caller: client, its port, server, its port
 
 usage() {
-  die 64 "$1. Usage: agent apply --owner OWNER --generation ID BUNDLE | remove --owner OWNER | assert --owner OWNER [--settle SECONDS] | status|verify|diff --owner OWNER"
+  die 64 "$1. Usage: agent apply --owner OWNER --generation ID [--confirm-timeout SECONDS] [--ssh CONNECTION] BUNDLE | remove --owner OWNER [--generation ID --confirm-timeout SECONDS] [--ssh CONNECTION] | confirm --owner OWNER [--generation ID] [--ssh CONNECTION] [--removal] | rollback --owner OWNER [--generation ID] [--boot] | assert --owner OWNER [--settle SECONDS] | status|verify|diff --owner OWNER"
 }
 
 # Runs at the end of every run, whatever its end is.
@@ -53,20 +54,24 @@ main() {
   command=$1
   shift
   case $command in
-    apply | remove | assert | status | verify | diff) ;;
+    apply | remove | confirm | rollback | assert | status | verify | diff) ;;
     *) usage "there is no command $command" ;;
   esac
   while [ $# -gt 0 ]; do
     case $1 in
-      --owner | --generation | --settle)
+      --owner | --generation | --settle | --confirm-timeout | --ssh)
         [ $# -gt 1 ] || usage "$1 needs a value"
         case $1 in
           --owner) owner=$2 ;;
           --generation) generation=$2 ;;
           --settle) settle=$2 ;;
+          --confirm-timeout) confirm_timeout=$2 ;;
+          --ssh) ssh=$2 ;;
         esac
         shift 2
         ;;
+      --removal) removal=1; shift ;;
+      --boot) at_boot=1; shift ;;
       --) shift ;;
       -*) usage "there is no option $1" ;;
       *)
@@ -96,16 +101,24 @@ main() {
   case $settle in
     *[!0-9]*) usage "--settle must be a number of seconds, not \"$settle\"" ;;
   esac
-  if [ "$command" = apply ]; then
+  case $confirm_timeout in
+    *[!0-9]* | ????*) usage "--confirm-timeout must be a number of seconds, not \"$confirm_timeout\"" ;;
+  esac
+  case $ssh in
+    *[!0-9A-Za-z.:%\ _-]*) usage "--ssh must be what sshd says in SSH_CONNECTION, not \"$ssh\"" ;;
+  esac
+  if [ "$command" = apply ] || [ -n "$generation$confirm_timeout" ]; then
     is_name "$generation" || usage "--generation must be a name of letters, digits and . _ -, not \"$generation\""
     case $generation in
-      agent | current | pending) usage "--generation must not be $generation" ;;
+      agent | current | pending | trial) usage "--generation must not be $generation" ;;
     esac
   fi
   cd / || die 70 'cannot change to /; nothing was changed'
   case $command in
     apply) apply ;;
     remove) remove ;;
+    confirm) confirm ;;
+    rollback) rollback ;;
     assert) assert ;;
     status) status ;;
     verify) verify ;;

@@ -15,12 +15,14 @@ usage() {
   verify   succeeds only if kernel and files agree
   diff     what is missing (+) and what is in the way (-)
   assert   repair the kernel's rules and routes
+  confirm  keep a change that is on trial
+  rollback undo a change that is on trial
   remove   put everything back, leave nothing"
   exit "$1"
 }
 
 case ${1-} in
-  status | verify | diff | assert | remove) ;;
+  status | verify | diff | assert | confirm | rollback | remove) ;;
   '' | help | -h | --help) usage 0 ;;
   *)
     say "there is no command $1"

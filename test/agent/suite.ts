@@ -505,8 +505,8 @@ export function agentSuite(flavour: Flavour): void {
       test('when the last step fails', () => {
         machine.apply(HOW_TO);
         const before = machine.picture();
-        machine.write('/mnt/bin/mv', '#!/bin/sh\ncase "$*" in */current) exit 1 ;; esac\nexec /bin/mv "$@"\n');
-        expect(machine.apply(NEXT, { generation: 'g2' }).last).toMatch(/put back as it was: cannot write .*current/);
+        machine.write('/mnt/bin/mv', '#!/bin/sh\ncase "$*" in */confirmed) exit 1 ;; esac\nexec /bin/mv "$@"\n');
+        expect(machine.apply(NEXT, { generation: 'g2' }).last).toMatch(/put back as it was: cannot write .*confirmed/);
         expect(machine.picture()).toBe(before);
       });
 
@@ -514,11 +514,11 @@ export function agentSuite(flavour: Flavour): void {
         machine.apply(HOW_TO);
         machine.write(
           '/mnt/bin/mv',
-          '#!/bin/sh\ncase "$*" in */current) ip link del eth1; exit 1 ;; esac\nexec /bin/mv "$@"\n',
+          '#!/bin/sh\ncase "$*" in */confirmed) ip link del eth1; exit 1 ;; esac\nexec /bin/mv "$@"\n',
         );
         const done = machine.apply(NEXT, { generation: 'g2' });
         expect(done.last).toMatch(
-          /FAILED, and not everything could be put back \(kernel: \+ IPv6 route in table 200: default metric 1024 via fd00:1010::1 dev eth1.*source-routing diff vpn1/,
+          /FAILED, and not everything could be put back \(kernel: \+ IPv6 route in table 200: default metric 1024 via fd00:1010::1 dev eth1.*source-routing rollback vpn1/,
         );
         expect(done.code).toBe(71);
         machine.must(
@@ -540,7 +540,7 @@ export function agentSuite(flavour: Flavour): void {
             break;
           }
           expect(killed.code).toBe(137);
-          expect(machine.verify().last).toMatch(/a run was killed: apply again/);
+          expect(machine.verify().last).toMatch(/was killed half-way, and will be undone. At once: source-routing rollback vpn1/);
           // Three ways on: the same again, back to the old, or away with it all.
           const [data, generation] = n % 2 ? [NEXT, 'g2'] : [HOW_TO, 'g3'];
           if (n % 3) {

@@ -1,0 +1,154 @@
+# The trial of a change: what is needed to undo it, and the decision whether to.
+#
+# $home/trial holds a copy of the program, what the kernel had of ours (snapshot), the log of
+# what was changed besides (undo, kept1...), and one of three files: open, confirmed, rejected.
+# It is `open` from before the first change; who renames it decides. The file `applied` is there
+# when all changes have been made.
+
+trial=             # its directory
+decision=          # open, confirmed, rejected; empty if there is no trial
+trial_kind=        # apply, remove
+trial_generation=  # as the command line named it
+trial_stage=       # directory of the generation that is on trial; empty for a removal
+trial_boot=        # boot id of the time
+trial_deadline=    # seconds since boot; empty if nobody will confirm
+trial_ssh=         # connection of the run
+
+confirm_timeout=   # seconds; empty if the change is final at once
+
+read_trial() {
+  trial=$home/trial
+  trial_kind=
+  trial_generation=
+  trial_stage=
+  trial_boot=
+  trial_deadline=
+  trial_ssh=
+  for decision in confirmed rejected open ''; do
+    [ ! -f "$trial/$decision" ] || break
+  done
+  [ -n "$decision" ] || return 0
+  while read -r word value; do
+    case $word in
+      kind) trial_kind=$value ;;
+      generation) trial_generation=$value ;;
+      stage) trial_stage=$home/$value ;;
+      boot) trial_boot=$value ;;
+      deadline) trial_deadline=$value ;;
+      ssh) trial_ssh=$value ;;
+    esac
+  done <"$trial/$decision"
+}
+
+boot_id() {
+  boot=
+  read -r boot 2>/dev/null </proc/sys/kernel/random/boot_id || :
+}
+
+# Seconds since boot: the clock may be set at any time.
+uptime_now() {
+  now=0
+  read -r now rest 2>/dev/null </proc/uptime || :
+  now=${now%%.*}
+}
+
+# Is the trial that of a change that was made, and may it still be confirmed?
+still_on_trial() {
+  boot_id
+  uptime_now
+  [ "$decision" = open ] && [ -f "$trial/applied" ] && [ "$trial_boot" = "$boot" ] &&
+    [ -n "$trial_deadline" ] && [ "$now" -le $((trial_deadline + 2 * SEIZE_AFTER)) ]
+}
+
+# Begins the trial of an `apply` or a `remove`. It is on the disk before the first change, or a
+# power cut would leave half a change and nothing to undo it by.
+open_trial() {
+  trial=$home/trial
+  decision=open
+  trial_kind=$1
+  trial_generation=$generation
+  trial_stage=$stage
+  trial_ssh=$ssh
+  boot_id
+  uptime_now
+  trial_boot=$boot
+  trial_deadline=
+  [ -z "$confirm_timeout" ] || trial_deadline=$((now + confirm_timeout))
+  # What is half made has no decision in it, so it is nothing.
+  rm -rf "$trial"
+  mkdir -p "$trial" && cat "$LOCK/snapshot" >"$trial/snapshot" && copy_program "$trial/agent" &&
+    printf '%s\n' "kind $1" "generation $generation" ${stage:+"stage ${stage##*/}"} "boot $boot" \
+      ${trial_deadline:+"deadline $trial_deadline"} "ssh $ssh" >"$trial/new" &&
+    mv "$trial/new" "$trial/open" && { sync -f "$trial" 2>/dev/null || sync; }
+}
+
+# The program as it was installed, or as it came with the bundle.
+copy_program() {
+  if [ -n "$stage" ]; then
+    cat "$stage/agent" >"$1"
+  else
+    cat "$home/agent" >"$1"
+  fi
+}
+
+# decide confirmed|rejected: fails if that was decided otherwise before.
+decide() {
+  [ "$decision" = "$1" ] && return 0
+  mv "$trial/open" "$trial/$1" 2>/dev/null || return 1
+  decision=$1
+}
+
+# What must be in the kernel now: sets states, what this owner may have there, and wanted, the
+# state file that says it; /dev/null for nothing, empty for hands off, as a change is being
+# undone or was left half-way by a run that was killed.
+wanted_state() {
+  wanted=/dev/null
+  [ -z "$current" ] || wanted=$current/state
+  # shellcheck disable=SC2086  # a list of words
+  states_of $current $pending
+  read_trial
+  [ -n "$decision" ] || return 0
+  boot_id
+  case $decision in
+    rejected) [ "$trial_boot" != "$boot" ] || wanted= ;;
+    open)
+      # What was on trial when the machine went down is not tried again.
+      [ "$trial_boot" = "$boot" ] || return 0
+      if [ -f "$trial/applied" ]; then wanted=${trial_stage:-/dev/null}; else wanted=; fi
+      ;;
+    confirmed) wanted=${trial_stage:-/dev/null} ;;
+  esac
+  case $wanted in
+    '' | /dev/null | */state) ;;
+    *) wanted=$wanted/state ;;
+  esac
+}
+
+# A trial that another run has left: waits for one that may still be confirmed, and does what
+# was decided, or must be, about any other.
+settle_trial() {
+  told=
+  while read_trial && [ -n "$decision" ]; do
+    if still_on_trial; then
+      [ -n "$told" ] || say "waiting: generation $trial_generation of $owner is on trial, for $((trial_deadline - now)) more seconds at most (made over SSH: ${trial_ssh:-no})"
+      told=1
+      drop_lock
+      sleep 1
+      take_lock
+    elif [ "$decision" = confirmed ]; then
+      say "completing generation $trial_generation, which was confirmed"
+      keep_change || die 70 "nothing was changed: $problem"
+    else
+      say "undoing what a run that was killed has left"
+      decide rejected || continue
+      # What this run is about to do takes the rest into account, and may be just the mend.
+      if ! go_back; then
+        say "note: not everything could be undone (${incomplete#; })"
+        rm -rf "$trial"
+        undo_log=$LOCK
+      fi
+    fi
+    stage=
+    read_generations
+  done
+}

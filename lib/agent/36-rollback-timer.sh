@@ -1,0 +1,116 @@
+# The rollback that is armed before the first change, and what rolls back at boot.
+
+recovery_unit=     # rolls back at boot; there as long as the owner has anything on the machine
+timer_unit=        # rolls back when the time is over
+name_units() {
+  recovery_unit=source-routing-$owner.rollback.service
+  first=${trial_stage##*/}
+  timer_unit=source-routing-$owner.rollback-${first:-$trial_generation}
+}
+
+has_systemd() {
+  [ -d /run/systemd/system ] && command -v systemctl >/dev/null 2>&1
+}
+
+# Arms the rollback: sets problem and fails if that cannot be had.
+arm() {
+  name_units
+  if has_systemd; then
+    enable_recovery || return 1
+    if arm_timer; then
+      return 0
+    fi
+    first_line "$LOCK/error"
+    say "note: systemd-run failed (${first:-no reason given}): a process of our own waits for the confirmation instead"
+  fi
+  arm_process
+}
+
+# Without an accuracy systemd may be a minute late.
+arm_timer() {
+  systemd-run --quiet --collect --unit="$timer_unit" --on-active="${confirm_timeout}s" \
+    --timer-property=AccuracySec=100ms --description="Source routing: undo what $owner does not confirm" \
+    /bin/sh "$trial/agent" rollback --owner "$owner" --generation "$trial_generation" 2>"$LOCK/error" &&
+    systemctl is-active --quiet "$timer_unit.timer" 2>"$LOCK/error"
+}
+
+# Without systemd: a process in a session of its own, which no hang-up of a terminal reaches. It
+# is armed when it says so, not before.
+arm_process() {
+  detach=setsid
+  command -v setsid >/dev/null 2>&1 || detach=
+  # shellcheck disable=SC2016  # for the inner shell
+  $detach /bin/sh -c '
+    trap "" HUP INT
+    : >"$1/armed" || exit 1
+    sleep "$2"
+    exec /bin/sh "$1/agent" rollback --owner "$3" --generation "$4"
+  ' sh "$trial" "$confirm_timeout" "$owner" "$trial_generation" </dev/null >/dev/null 2>&1 &
+  timer=$!
+  for pause in 0.02 0.05 0.1 0.2 0.5 1 1 1 1 1; do
+    if [ -e "$trial/armed" ]; then
+      started_at "$timer"
+      printf '%s %s\n' "$timer" "$started" >"$trial/timer" && return 0
+    fi
+    sleep "$pause" 2>/dev/null || sleep 1
+  done
+  problem='the process that would undo the change did not start'
+  return 1
+}
+
+# The trial has ended: nobody need wait to undo it. (If that is not this very process.)
+disarm() {
+  [ -n "$trial_deadline" ] || return 0
+  name_units
+  ! has_systemd || systemctl stop "$timer_unit.timer" >/dev/null 2>&1 || :
+  first_line "$trial/timer"
+  timer=${first%% *}
+  if [ -z "$timer" ] || [ "$timer" = $$ ]; then
+    return 0
+  fi
+  started_at "$timer"
+  [ "$first" != "$timer $started" ] || kill -TERM -- "-$timer" 2>/dev/null || kill -TERM "$timer" 2>/dev/null || :
+}
+
+# Before the network comes up, a machine that went down during a trial puts the files back that
+# the network managers are about to read.
+enable_recovery() {
+  if ! recovery_unit_text >"$LOCK/unit" || ! install_file 0644 "$LOCK/unit" "/etc/systemd/system/$recovery_unit"; then
+    problem="cannot write /etc/systemd/system/$recovery_unit (disk full, or read-only?)"
+    return 1
+  fi
+  systemctl is-enabled "$recovery_unit" >/dev/null 2>&1 && return 0
+  log_undo "enabled $recovery_unit"
+  systemctl enable "$recovery_unit" >/dev/null 2>"$LOCK/error" || { unit_failed enable "$recovery_unit"; return 1; }
+}
+
+recovery_unit_text() {
+  cat <<END
+# Managed by cdktf-source-routing: changes here are lost.
+[Unit]
+Description=Source routing: undo a change of $owner that was not confirmed
+ConditionPathExists=$home/trial/agent
+DefaultDependencies=no
+RequiresMountsFor=$home
+Conflicts=shutdown.target
+After=local-fs.target
+Before=network-pre.target source-routing-$owner.service shutdown.target
+Wants=network-pre.target
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh $home/trial/agent rollback --owner $owner --boot
+
+[Install]
+WantedBy=multi-user.target
+END
+}
+
+disable_recovery() {
+  name_units
+  if has_systemd && [ -f "/etc/systemd/system/$recovery_unit" ]; then
+    systemctl disable "$recovery_unit" >/dev/null 2>&1 || :
+    rm -f "/etc/systemd/system/$recovery_unit"
+    systemctl daemon-reload >/dev/null 2>&1 || :
+  fi
+}

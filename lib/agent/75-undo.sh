@@ -1,0 +1,113 @@
+# Going back to what was before a change.
+
+# Ends a run that failed by going back; $1 is why.
+undo() {
+  why=$1
+  trap '' INT TERM
+  changed=
+  say "failed: $why"
+  say 'putting everything back'
+  decide rejected || die 71 "FAILED: $why. And what to do about it was decided by someone else: see source-routing status $owner"
+  go_back && die 70 "FAILED, and everything was put back as it was: $why"
+  die 71 "FAILED, and not everything could be put back (${incomplete#; }): $why. Mend that, then: source-routing rollback $owner"
+}
+
+# Undoes what is on trial, the rejection of which is decided. May be done again if it was
+# interrupted. Sets incomplete, and fails, if something could not be put back: then the trial
+# stays, so that the next run tries again.
+go_back() {
+  incomplete=
+  stage=$trial_stage
+  undo_log=$trial
+  boot_id
+  # The kernel first: it may be what has cut somebody off. After a boot there is nothing to undo.
+  [ "$trial_boot" != "$boot" ] || undo_kernel
+  undo_units enabled
+  undo_files
+  if [ -f "$trial/undo" ] && grep -q '/systemd/\|^enabled\|^disabled' "$trial/undo" && has_systemd; then
+    systemctl daemon-reload 2>/dev/null || incomplete="$incomplete; systemctl daemon-reload"
+  fi
+  undo_units disabled
+  undo_units restarted
+  disarm
+  [ -z "$incomplete" ] || return 1
+  forget_pending
+  undo_log=$LOCK
+  rm -rf "$stage" "$trial"
+  # Only if they are empty: a first apply that failed leaves nothing.
+  rmdir "$home" "$STATE" 2>/dev/null || :
+}
+
+# What was on trial is not on the machine any more.
+forget_pending() {
+  [ -f "$home/pending" ] || return 0
+  grep -v -x -F -e "${stage##*/}" "$home/pending" >"$LOCK/pending" || :
+  put_file 0600 "$home/pending" <"$LOCK/pending"
+  [ -s "$home/pending" ] || rm -f "$home/pending"
+}
+
+undo_units() {
+  [ -f "$trial/undo" ] || return 0
+  name_units
+  while read -r word unit; do
+    [ "$word" = "$1" ] || continue
+    case $word in
+      enabled)
+        # The one that rolls back at boot may be running this.
+        now=--now
+        [ "$unit" != "$recovery_unit" ] || now=
+        systemctl disable ${now:+"$now"} "$unit" >/dev/null 2>&1 || incomplete="$incomplete; unit $unit is still enabled"
+        ;;
+      disabled)
+        { systemctl enable "$unit" && systemctl start --no-block "$unit"; } >/dev/null 2>&1 ||
+          incomplete="$incomplete; unit $unit is not enabled any more"
+        ;;
+      restarted) systemctl try-restart --no-block "$unit" >/dev/null 2>&1 || : ;;
+    esac
+  done <"$trial/undo"
+}
+
+# The log backwards.
+undo_files() {
+  [ -f "$trial/undo" ] || return 0
+  awk '{ line[NR] = $0 } END { for (i = NR; i > 0; i--) print line[i] }' "$trial/undo" >"$LOCK/backwards" ||
+    incomplete="$incomplete; files: see $trial/undo"
+  while read -r word number path; do
+    case $word in
+      absent) rm -f "$number" "$number.source-routing-new" || incomplete="$incomplete; $number" ;;
+      dir) [ ! -d "$number" ] || rmdir "$number" || incomplete="$incomplete; directory $number" ;;
+      kept)
+        rm -f "$path.source-routing-new"
+        put_back "$trial/kept$number" "$path" || incomplete="$incomplete; $path"
+        ;;
+    esac
+  done <"$LOCK/backwards"
+}
+
+# The very file that was there, or a copy where it lies on another disk. The kept one stays, in
+# case this has to be done again.
+put_back() {
+  { [ ! -L "$1" ] && ln "$1" "$2.source-routing-new" 2>/dev/null; } || cp -pP "$1" "$2.source-routing-new" || return 1
+  # Of two names of one file, rename leaves both.
+  mv -f "$2.source-routing-new" "$2" && rm -f "$2.source-routing-new"
+}
+
+# The same plan as ever: wanted is the snapshot, ours is all that may have come since.
+undo_kernel() {
+  # shellcheck disable=SC2086  # a list of words
+  states_of $current $pending ${stage:+"$stage"}
+  # shellcheck disable=SC2086  # a list of words
+  if look "$trial/snapshot" $states && { nothing_planned || carry_out; }; then
+    look "$trial/snapshot" $states && nothing_planned && return 0
+  fi
+  # One thing cannot be put back: put back at least the others.
+  # shellcheck disable=SC2086  # a list of words
+  if look "$trial/snapshot" $states; then
+    carry_out -force || :
+    look "$trial/snapshot" $states && nothing_planned && return 0
+    show "${PLAN}report"
+    incomplete="$incomplete; kernel: $(first_difference)"
+  else
+    incomplete="$incomplete; kernel: $problem"
+  fi
+}

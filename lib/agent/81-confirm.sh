@@ -1,0 +1,171 @@
+# confirm and rollback: how a trial ends.
+
+removal=       # confirm: success is that nothing is left
+at_boot=       # rollback: nothing but files can be on trial any more
+
+# Keeps what is on trial, which is decided. May be done again if it was interrupted. Sets problem
+# and fails if it cannot be written down; then the trial stays, for the next run.
+keep_change() {
+  stage=$trial_stage
+  disarm
+  if [ "$trial_kind" = remove ]; then
+    disable_recovery
+    rm -rf "$home" || { problem="cannot remove $home"; return 1; }
+    rmdir "$STATE" 2>/dev/null || :
+    return 0
+  fi
+  first_line "$stage/summary"
+  size=$first
+  # Its files must be on the disk by then, or a power cut would leave a name for nothing.
+  [ ! -s "$trial/undo" ] || sync -f "$home" 2>/dev/null || :
+  # shellcheck disable=SC2086  # a list of words
+  remove_stale_directories "$stage" $current $pending
+  if [ -f "$trial/current" ]; then
+    mv -f "$trial/current" "$home/current" || { problem="cannot write $home/current"; return 1; }
+  fi
+  current=$stage
+  rm -f "$home/pending" "$stage/requires" "$stage/summary" "$stage/agent"
+  for directory in "$home"/*/; do
+    directory=${directory%/}
+    [ "$directory" = "$stage" ] || [ "$directory" = "$trial" ] || rm -rf "$directory"
+  done
+  rm -rf "$trial"
+}
+
+say_kept() {
+  if [ "$trial_kind" = remove ]; then
+    say "done: everything of $owner was removed"
+  elif [ "$command" = apply ] && [ -z "$changed_kernel$changed_files" ]; then
+    say "done: nothing to do, generation $trial_generation of $owner is in force ($size)"
+  else
+    say "done: generation $trial_generation of $owner is in force ($size)"
+  fi
+}
+
+confirm() {
+  check_root
+  # A connection that is older than the change proves nothing.
+  early=
+  [ -f "$STATE/$owner/trial/applied" ] || early=1
+  take_lock
+  read_generations
+  read_trial
+  if [ -z "$decision" ] || { [ -n "$generation" ] && [ "$generation" != "$trial_generation" ]; }; then
+    tell_outcome
+  fi
+  if [ "$decision" = open ]; then
+    [ -z "$ssh" ] || [ "$ssh" != "$trial_ssh" ] ||
+      die 64 "this is the connection over which the change was made: it proves nothing; confirm over a new one"
+    boot_id
+    if [ -n "$early" ] || [ ! -f "$trial/applied" ] || [ "$trial_boot" != "$boot" ]; then
+      reject "its connection was lost while it was being made, so nothing shows that the machine can still be reached"
+      tell_outcome
+    fi
+  fi
+  # From here on it is quicker to end than to stop.
+  trap '' INT TERM
+  if ! decide confirmed; then
+    go_back || :
+    tell_outcome
+  fi
+  keep_change || die 71 "FAILED: it is confirmed, but $problem. Mend that and confirm again"
+  forget_said
+  say_kept
+}
+
+# There is nothing to confirm: says why, and ends the run with the exit code of that.
+tell_outcome() {
+  if [ -f "$SAID/$owner" ]; then
+    { read -r said code && IFS= read -r line; } <"$SAID/$owner" || :
+    if [ -z "$generation" ] || [ "$said" = "$generation" ]; then
+      forget_said
+      printf '%s\n' "$line" 2>/dev/null || :
+      exit "$code"
+    fi
+  fi
+  if [ -n "$removal" ]; then
+    if [ -z "$current$pending" ]; then
+      say "done: nothing of $owner is on this machine"
+      exit 0
+    fi
+    die 70 "ERROR: $owner was not removed: the clean-up was never run, or undone by a reboot. Try again"
+  fi
+  first=${current##*/}
+  case $first in
+    "$generation" | "$generation".[0-9]*)
+      say "done: generation $generation of $owner is in force"
+      exit 0
+      ;;
+  esac
+  die 67 "ERROR: generation $generation of $owner is not in force (${first:-nothing} is): it was never made, or undone by a reboot. See: journalctl -b -1 -t source-routing"
+}
+
+# What the last run of this owner failed with, for a confirmation that comes too late.
+record() {
+  case $command in
+    apply | remove | rollback | confirm) ;;
+    *) return 0 ;;
+  esac
+  [ "$1" -ne 0 ] && [ "$1" -ne 64 ] && [ -n "$confirm_timeout$trial_deadline" ] || return 0
+  { mkdir -p "$SAID" && printf '%s %s\n%s\n' "${trial_generation:-$generation}" "$1" "source-routing: $2" |
+    put_file 0600 "$SAID/$owner"; } 2>/dev/null || :
+}
+
+forget_said() {
+  rm -f "$SAID/$owner"
+  rmdir "$SAID" 2>/dev/null || :
+}
+
+rollback() {
+  check_root
+  # Nobody may be able to reach this machine until it is done.
+  seize_lock
+  trap '' INT TERM
+  read_generations
+  read_trial
+  if [ -z "$decision" ] || { [ -n "$generation" ] && [ "$generation" != "$trial_generation" ]; }; then
+    say "done: nothing of $owner is on trial"
+    return 0
+  fi
+  if [ "$decision" = confirmed ]; then
+    keep_change || die 70 "FAILED: $problem"
+    say "done: generation $trial_generation of $owner was confirmed before"
+    return 0
+  fi
+  if [ -n "$at_boot" ]; then
+    reject 'the machine went down before it was confirmed'
+  elif [ -n "$generation" ]; then
+    uptime_now
+    reject 'it was not confirmed over a new connection in time; most likely it cut the way to this machine'
+  else
+    reject 'somebody asked for that'
+  fi
+  say "done: what $owner had before is in force again"
+}
+
+# Decides against what is on trial, undoes it, and lets whoever made it know.
+reject() {
+  if ! decide rejected; then
+    return 0
+  fi
+  what="generation $trial_generation of $owner"
+  [ "$trial_kind" != remove ] || what="the removal of $owner"
+  go_back || die 71 "FAILED, $what was undone, but not completely (${incomplete#; }): $1. Mend that, then: source-routing rollback $owner"
+  say "ROLLED BACK: $what was undone: $1"
+  record 67 "ROLLED BACK, everything is as it was: $what was undone: $1"
+  reset_connection
+}
+
+# After a cut, TCP waits longer and longer before it tries again: up to a minute after the path
+# is back. Whoever waits at the other end of the run's connection had better hear at once.
+reset_connection() {
+  [ -z "$at_boot" ] && command -v ss >/dev/null 2>&1 || return 0
+  # shellcheck disable=SC2086  # four words
+  set -- $trial_ssh
+  [ $# -eq 4 ] || return 0
+  case $1 in
+    *%*) return 0 ;;
+    *:*) set -- "[$1]" "$2" "$3" "$4" ;;
+  esac
+  ss -K -t -n state established dst "$1" dport = ":$2" sport = ":$4" >/dev/null 2>&1 || :
+}
