@@ -29,7 +29,8 @@ arm() {
 # Without an accuracy systemd may be a minute late.
 arm_timer() {
   systemd-run --quiet --collect --unit="$timer_unit" --on-active="${confirm_timeout}s" \
-    --timer-property=AccuracySec=100ms --description="Source routing: undo what $owner does not confirm" \
+    --timer-property=AccuracySec=100ms --property=SyslogIdentifier=source-routing \
+    --description="Source routing: undo what $owner does not confirm" \
     /bin/sh "$trial/agent" rollback --owner "$owner" --generation "$trial_generation" 2>"$LOCK/error" &&
     systemctl is-active --quiet "$timer_unit.timer" 2>"$LOCK/error"
 }
@@ -69,7 +70,7 @@ disarm() {
     return 0
   fi
   started_at "$timer"
-  [ "$first" != "$timer $started" ] || kill -TERM -- "-$timer" 2>/dev/null || kill -TERM "$timer" 2>/dev/null || :
+  [ "$first" != "$timer $started" ] || kill -TERM "-$timer" 2>/dev/null || kill -TERM "$timer" 2>/dev/null || :
 }
 
 # Before the network comes up, a machine that went down during a trial puts the files back that
@@ -99,6 +100,7 @@ Wants=network-pre.target
 
 [Service]
 Type=oneshot
+SyslogIdentifier=source-routing
 ExecStart=/bin/sh $home/trial/agent rollback --owner $owner --boot
 
 [Install]

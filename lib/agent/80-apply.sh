@@ -44,7 +44,7 @@ apply() {
   # To be in force then takes no more than a rename, for which even a full disk has room.
   printf '%s\n' "${stage##*/}" >"$trial/current" || undo "cannot write $trial/current (disk full, or read-only?)"
   ! has_hooks "$stage" || run_hooks "$stage"
-  end_change
+  end_change apply
 }
 
 # A directory for generation $1. The id may have been used: by the one in force, if only a
@@ -71,14 +71,16 @@ begin_change() {
   [ -z "$confirm_timeout" ] || arm || undo "cannot arm the rollback, so nothing was tried: $problem"
 }
 
-# All is made, and looked at. Keeps it, or leaves that to the confirmation.
+# All of the `apply` or `remove` is made, and looked at. Keeps it, or leaves that to the confirmation.
 end_change() {
   # From here on it is quicker to end than to go back.
   trap '' INT TERM
   changed=
   if [ -n "$confirm_timeout" ]; then
     : >"$trial/applied" || undo "cannot write $trial/applied (disk full?)"
-    say "on trial: generation $generation of $owner; undone in $confirm_timeout seconds unless it is confirmed over a new connection"
+    what="generation $generation of $owner"
+    [ "$1" = apply ] || what="the removal of $owner"
+    say "on trial: $what; undone in $confirm_timeout seconds unless it is confirmed over a new connection"
   else
     decide confirmed || undo "cannot write $trial/confirmed"
     keep_change || die 71 "FAILED: $problem. Mend that and apply again"

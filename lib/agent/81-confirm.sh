@@ -9,6 +9,8 @@ keep_change() {
   stage=$trial_stage
   disarm
   if [ "$trial_kind" = remove ]; then
+    # shellcheck disable=SC2086  # a list of words
+    remove_stale_directories '' $current $pending
     disable_recovery
     rm -rf "$home" || { problem="cannot remove $home"; return 1; }
     rmdir "$STATE" 2>/dev/null || :
@@ -97,7 +99,7 @@ tell_outcome() {
       exit 0
       ;;
   esac
-  die 67 "ERROR: generation $generation of $owner is not in force (${first:-nothing} is): it was never made, or undone by a reboot. See: journalctl -b -1 -t source-routing"
+  die 67 "ERROR: generation $generation of $owner is not in force (${first:-nothing} is): it was never made, or undone by a reboot. See: journalctl -t source-routing"
 }
 
 # What the last run of this owner failed with, for a confirmation that comes too late.

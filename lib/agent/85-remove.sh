@@ -22,11 +22,11 @@ remove() {
   remove_from_kernel "$@" || stop_removal
   remove_stale_files '' "$@" || stop_removal
   ! units_changed || reload_units || say "note: $problem"
-  remove_stale_directories '' "$@"
   if [ -n "$confirm_timeout" ]; then
-    end_change
+    end_change remove
     return 0
   fi
+  remove_stale_directories '' "$@"
   disable_recovery
   rm -rf "$home" || { problem="cannot remove $home"; stop_removal; }
   rmdir "$STATE" 2>/dev/null || :

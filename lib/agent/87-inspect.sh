@@ -11,7 +11,7 @@ compare() {
   wanted_state
   case $decision in
     '') ;;
-    open) [ -z "$trial_stage" ] || current=$trial_stage ;;
+    open) if [ -n "$wanted" ]; then show_trial; fi ;;
     *) [ -n "$wanted" ] || die 1 "a change of $owner is being undone. If that lasts: source-routing rollback $owner" ;;
   esac
   [ -n "$wanted" ] || die 1 "a change of $owner was killed half-way, and will be undone. At once: source-routing rollback $owner"
@@ -20,6 +20,15 @@ compare() {
   : >"$LOCK/files"
   [ -z "$current" ] || differing_files "$current" "$LOCK/files"
   cat "${PLAN}report" "$LOCK/files" >"$LOCK/differences"
+}
+
+# What is on trial is looked at like what is in force.
+on_trial=
+show_trial() {
+  current=$trial_stage
+  pending=
+  uptime_now
+  on_trial=" (on trial, for $((trial_deadline - now)) more seconds at most)"
 }
 
 owners() {
@@ -44,14 +53,14 @@ advice() {
 conclude() {
   name=${current##*/}
   if [ ! -s "$LOCK/differences" ] && [ -z "$pending" ]; then
-    say "done: kernel and files agree with generation $name of $owner"
+    say "done: kernel and files agree with generation ${name:-(nothing)} of $owner$on_trial"
     return 0
   fi
   count=0
   while IFS= read -r line; do
     count=$((count + 1))
   done <"$LOCK/differences"
-  die 1 "$count differences from generation ${name:-(none in force)} of $owner (+ missing, - in the way). To mend: $(advice)"
+  die 1 "$count differences from generation ${name:-(none in force)} of $owner$on_trial (+ missing, - in the way). To mend: $(advice)"
 }
 
 verify() {
@@ -68,7 +77,7 @@ show_all() {
 
 status() {
   compare
-  say "owner $owner: generation ${current##*/} in force${pending:+, and a run that was killed}"
+  say "owner $owner: generation ${current##*/} in force$on_trial${pending:+, and a run that was killed}"
   [ -z "$current" ] || status_of "$current"
   show "$LOCK/differences"
   code=0

@@ -70,7 +70,8 @@ export function bundle(data: readonly string[], program: string): string {
 export function testProgram(): string {
   return agentProgram()
     .replace(/^PATH=(.*)$/m, 'PATH=/mnt/bin:$1')
-    .replace(/^LOCK_WAIT=60/m, 'LOCK_WAIT=2');
+    .replace(/^LOCK_WAIT=60/m, 'LOCK_WAIT=2')
+    .replace(/^SEIZE_AFTER=10/m, 'SEIZE_AFTER=2');
 }
 
 /** A throw-away machine: namespaces of its own, an uplink eth0, an egress eth1, its own /etc and the like. */
@@ -127,9 +128,14 @@ export class Machine {
   }
 
   /** Applies a bundle of these data lines (without `bundle`, `owner` and `end`). */
-  public apply(data: readonly string[], { owner = this.owner, generation = 'g1', text = '' } = {}): Outcome {
+  public apply(
+    data: readonly string[],
+    { owner = this.owner, generation = 'g1', text = '', options = '' } = {},
+  ): Outcome {
     this.write('/mnt/bundle', text || bundle(['bundle 1', `owner ${owner}`, ...data], testProgram()));
-    return this.sh(`${this.flavour.shell} /mnt/bundle apply --owner ${owner} --generation ${generation} /mnt/bundle`);
+    return this.sh(
+      `${this.flavour.shell} /mnt/bundle apply --owner ${owner} --generation ${generation} ${options} /mnt/bundle`,
+    );
   }
 
   /** Another command of the installed agent. */
@@ -218,6 +224,11 @@ esac
 exec /bin/mv "$@"
 `,
     );
+  }
+
+  /** Waits, without holding up what runs inside, until a condition in shell is true. */
+  public until(condition: string, seconds = 10): void {
+    this.must(`n=0; until ${condition}; do n=$((n + 1)); [ $n -lt ${seconds * 20} ] || exit 1; sleep 0.05; done`);
   }
 
   /** Did what atLine prepared happen? Undoes it if not. */

@@ -540,7 +540,9 @@ export function agentSuite(flavour: Flavour): void {
             break;
           }
           expect(killed.code).toBe(137);
-          expect(machine.verify().last).toMatch(/was killed half-way, and will be undone. At once: source-routing rollback vpn1/);
+          expect(machine.verify().last).toMatch(
+            /was killed half-way, and will be undone. At once: source-routing rollback vpn1/,
+          );
           // Three ways on: the same again, back to the old, or away with it all.
           const [data, generation] = n % 2 ? [NEXT, 'g2'] : [HOW_TO, 'g3'];
           if (n % 3) {
