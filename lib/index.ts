@@ -1,5 +1,6 @@
 export * from './engine';
 export { Errors } from './errors';
+export * from './host-state';
 export * from './ip-family';
 export * from './ip-protocol';
 export * from './linux-host';
@@ -8,6 +9,7 @@ export * from './network-interface';
 export * from './number-range';
 export * from './persistence';
 export * from './policy-rule';
+export * from './removed-linux-host';
 export * from './route';
 export * from './rule-action';
 export * from './source-routing-table';

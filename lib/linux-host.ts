@@ -5,6 +5,7 @@ import { Arguments } from './private/arguments';
 import { Deployment } from './delivery/deployment';
 import { ensureProvider } from './delivery/engine';
 import { Engine } from './engine';
+import { HostState } from './host-state';
 import { errors, warnings } from './model/checks';
 import type { Host, Interface, Problem, Table, UpHook } from './model/host';
 import type { Route } from './model/route';
@@ -12,6 +13,7 @@ import type { Rule } from './model/rule';
 import { parseInterfaceAddress } from './model/value';
 import type { NetworkInterface } from './network-interface';
 import { Persistence } from './persistence';
+import { parseConfirmTimeout } from './private/confirm-timeout';
 import { checkSshConnection, managementOf } from './private/ssh-checks';
 import type { SshConnection } from './ssh-connection';
 
@@ -52,6 +54,32 @@ export interface LinuxHostProps {
    * @default Engine.TERRAFORM_DATA
    */
   readonly engine?: Engine;
+
+  /**
+   * What is wanted on the machine. Apply `HostState.ABSENT` once before you delete the declaration,
+   * since Terraform runs no clean-up for what is no longer declared.
+   *
+   * @default HostState.PRESENT
+   */
+  readonly ensure?: HostState;
+
+  /**
+   * How long the machine waits, after a change and after the clean-up at destroy, to hear over a new
+   * connection that it can still be reached; in seconds, from 10 to 90. Without that it goes back to
+   * what was before by itself, and the apply fails. It never shows up in a plan.
+   *
+   * @default 60
+   */
+  readonly confirmTimeout?: number;
+
+  /**
+   * Let a change be tried that moves the way back to whoever applies it to another next hop or
+   * interface. Otherwise the machine refuses such a change before it is made. If the way turns out
+   * to be a dead end, the machine goes back all the same.
+   *
+   * @default false
+   */
+  readonly allowManagementPathChange?: boolean;
 
   /**
    * What must be there before the machine is touched, and stay until it is cleaned up: a firewall
@@ -96,6 +124,7 @@ export class LinuxHost extends Construct {
   private readonly routes: Route[] = [];
   private readonly hooks: UpHook[] = [];
   private readonly persistence: Persistence;
+  private readonly absent: boolean;
   private readonly deployment: Deployment;
   private problems?: { readonly errors: Problem[]; readonly warnings: Problem[] };
 
@@ -103,7 +132,7 @@ export class LinuxHost extends Construct {
    * @param scope - where in the tree
    * @param id - unique in its scope
    * @param props - what machine, and how to reach it
-   * @throws ValidationError if the owner, an interface or the connection is wrong
+   * @throws ValidationError if the owner, an interface, the connection or `confirmTimeout` is wrong
    */
   public constructor(scope: Construct, id: string, props: LinuxHostProps) {
     super(scope, id);
@@ -116,6 +145,7 @@ export class LinuxHost extends Construct {
       .list(props.interfaces ?? [], 'interfaces')
       .map((declared) => this.parseInterface(args, declared));
     this.persistence = props.persistence ?? Persistence.service();
+    this.absent = props.ensure === HostState.ABSENT;
     const engine = props.engine ?? Engine.TERRAFORM_DATA;
     this.deployment = new Deployment(this, {
       engine,
@@ -123,6 +153,9 @@ export class LinuxHost extends Construct {
       ssh: props.ssh,
       persistence: this.persistence._renderer,
       host: () => this.model(),
+      absent: this.absent,
+      confirmTimeout: parseConfirmTimeout(args, props.confirmTimeout),
+      allowManagementPathChange: props.allowManagementPathChange ?? false,
       dependsOn: props.dependsOn,
     });
     this._validate(this);
@@ -242,6 +275,7 @@ export class LinuxHost extends Construct {
       rules,
       routes,
       hooks,
+      ...(this.absent ? NOTHING : {}),
     };
   }
 
@@ -286,6 +320,9 @@ export class LinuxHost extends Construct {
     };
   }
 }
+
+/** What is declared for a host that is to be absent: nothing can be wrong with it. */
+const NOTHING: Pick<Host, 'tables' | 'rules' | 'routes' | 'hooks'> = { tables: [], rules: [], routes: [], hooks: [] };
 
 const OWNER = /^[a-z][a-z0-9-]{0,30}$/;
 const OWNER_FORM = 'lower-case letters, digits and "-" (at most 31, a letter first)';

@@ -19,7 +19,8 @@ export interface PolicyRuleProps {
   /**
    * Where the rule stands among the host's rules: the kernel takes them from the lowest number to
    * the highest, 1 to 32765. It is required because the kernel's own numbering lets the rule that is
-   * added later win.
+   * added later win. 10000 to 19999 are a good choice: a rule up to 22765 that looks up a table which
+   * fails closed has a guard 10000 behind it (see `failClosed` of the table).
    */
   readonly priority: number;
 

@@ -28,6 +28,11 @@ export interface SourceRoutingTableProps {
    * rejected when the real routes are gone (the interface is down) instead of leaving through the
    * main default route.
    *
+   * Behind each rule that looks the table up stands a guard, too: a rule with the same selectors, at
+   * a priority 10000 higher, that rejects what comes so far because somebody has flushed the table or
+   * the rules. There is none where the table has a route of type `throw`, or where the machine's own
+   * packets may match (a rule without a source, for example).
+   *
    * @default true
    */
   readonly failClosed?: boolean;

@@ -3,10 +3,11 @@ import { Construct } from 'constructs';
 import { Arguments } from './private/arguments';
 import type { LinuxHost } from './linux-host';
 import { LocalTraffic } from './local-traffic';
-import type { Family, FamilyOrAuto } from './model/family';
+import type { FamilyOrAuto } from './model/family';
 import { familyName, overlaps } from './model/family';
 import { MAX_PRIORITY } from './model/rule';
 import type { Value } from './model/value';
+import { isInside, isKnown } from './model/value';
 import { PolicyRule } from './policy-rule';
 import { Route } from './route';
 import { RuleAction } from './rule-action';
@@ -47,12 +48,20 @@ export interface VpnEgressProps {
   /** The pools that clients have their addresses from, in CIDR notation, of both families. */
   readonly clients: string[];
 
-  /** The NAT router's addresses on `device`: one for each family that the clients have. */
+  /** The NAT router's addresses on `device`: one for each family of `clients`. */
   readonly gateways: string[];
 
   /**
-   * Priority of the rule for the first pool of each family; the next pools follow. The rules for
-   * local traffic stand right in front.
+   * Pools whose packets are rejected as unreachable instead of routed, in CIDR notation: the IPv6 pool
+   * where the NAT router has IPv4 only, for example. Their local traffic is that of the other pools.
+   *
+   * @default - none
+   */
+  readonly rejectedClients?: string[];
+
+  /**
+   * Priority of the rule for the first pool of each family; the next pools follow, those of
+   * `rejectedClients` last. The rules for local traffic stand right in front.
    *
    * @default 10010
    */
@@ -82,6 +91,10 @@ export interface VpnEgressProps {
 }
 
 interface Pool {
+  /** As in error messages: `clients[0]`. */
+  readonly property: string;
+  /** Which of the pools in its property, from 1 on: part of the ids of its rules. */
+  readonly number: number;
   readonly text: string;
   readonly value: Value;
 }
@@ -109,6 +122,8 @@ export class VpnEgress extends Construct {
   private readonly host: LinuxHost;
   private readonly device: string;
   private readonly pools: readonly Pool[];
+  private readonly rejected: readonly Pool[];
+  private readonly allPools: readonly Pool[];
   private readonly args: Arguments;
 
   /**
@@ -123,10 +138,9 @@ export class VpnEgress extends Construct {
     this.args = new Arguments(this);
     this.host = props.host;
     this.device = props.device;
-    this.pools = this.args.list(props.clients, 'clients').map((text, index) => ({
-      text,
-      value: this.args.value('prefix', text, `clients[${index}]`),
-    }));
+    this.pools = this.parsePools(props.clients, 'clients');
+    this.rejected = this.parsePools(props.rejectedClients ?? [], 'rejectedClients');
+    this.allPools = [...this.pools, ...this.rejected];
     const gateways = this.args
       .list(props.gateways, 'gateways')
       .map((text, index) => this.args.value('address', text, `gateways[${index}]`));
@@ -144,13 +158,21 @@ export class VpnEgress extends Construct {
     });
     const localTraffic = props.localTraffic ?? LocalTraffic.mainTable();
     const priority = this.checkPriority(props.priority ?? DEFAULT_PRIORITY, localTraffic);
-    this.pools.forEach((pool, index) => {
-      new PolicyRule(this, `clients-${index + 1}`, {
+    for (const pool of this.pools) {
+      new PolicyRule(this, `clients-${pool.number}`, {
         table: this.table,
         source: pool.text,
-        priority: priority + this.before(index),
+        priority: priority + this.before(pool),
       });
-    });
+    }
+    for (const pool of this.rejected) {
+      new PolicyRule(this, `rejected-${pool.number}`, {
+        host: this.host,
+        action: RuleAction.unreachable(),
+        source: pool.text,
+        priority: priority + this.before(pool),
+      });
+    }
     this.addLocalTraffic(localTraffic, priority);
     if (props.natRouter) {
       const table = SourceRoutingTable.main(props.natRouter);
@@ -171,13 +193,20 @@ export class VpnEgress extends Construct {
    * @throws ValidationError if such an address is not declared
    */
   public get returnRoutes(): ReturnRoute[] {
-    return this.pools.map((pool, index) => ({
-      destination: pool.text,
-      via: this.ownAddress(pool.value.family, index),
+    return this.pools.map((pool) => ({ destination: pool.text, via: this.ownAddress(pool) }));
+  }
+
+  private parsePools(texts: string[], property: string): Pool[] {
+    return this.args.list(texts, property).map((text, index) => ({
+      property: `${property}[${index}]`,
+      number: index + 1,
+      text,
+      value: this.args.value('prefix', text, `${property}[${index}]`),
     }));
   }
 
-  private ownAddress(family: Family | undefined, index: number): string {
+  private ownAddress(pool: Pool): string {
+    const { family } = pool.value;
     const declared = this.host._interface(this.device)?.addresses ?? [];
     const known = declared.filter((address) => family === undefined || address.family === family);
     const tokens = this.host._addressTokens(this.device);
@@ -190,43 +219,50 @@ export class VpnEgress extends Construct {
     if (token !== undefined && known.length === 0 && tokens.length === 1) {
       return Token.asString(Fn.element(Fn.split('/', token), 0));
     }
-    const pool = this.pools[index]?.text;
     const device = Token.isUnresolved(this.device) ? 'a token' : this.device;
     if (known.length + tokens.length > 1) {
       throw this.args.error(
-        `clients[${index}] needs a return route via this server's address on "${device}", which has several, and it is not known ` +
+        `${pool.property} needs a return route via this server's address on "${device}", which has several, and it is not known ` +
           'of what family which is. Give the pool and the addresses literally.',
       );
     }
     const which = family === undefined ? '' : `${familyName(family)} `;
     throw this.args.error(
-      `clients[${index}] "${Token.isUnresolved(pool) ? 'a token' : pool}" needs a return route via ` +
+      `${pool.property} "${Token.isUnresolved(pool.text) ? 'a token' : pool.text}" needs a return route via ` +
         `this server's ${which}address on "${device}", which is not declared. Add it to the addresses of "${device}" in the host's interfaces.`,
     );
   }
 
   // How many pools of the same family stand in front: rules of one family need different priorities.
-  private before(index: number): number {
-    const family = familyOf(this.pools[index]);
-    return this.pools.slice(0, index).filter((pool) => overlaps(familyOf(pool), family)).length;
+  private before(pool: Pool, among: readonly Pool[] = this.allPools): number {
+    return among.slice(0, among.indexOf(pool)).filter((other) => overlaps(familyOf(other), familyOf(pool))).length;
   }
 
   private addLocalTraffic(local: LocalTraffic, priority: number): void {
     switch (local._kind) {
       case 'main-table':
       case 'suppress-default':
-        this.pools.forEach((pool, index) => {
-          new PolicyRule(this, `local-${index + 1}`, {
+        for (const pool of this.allPools) {
+          new PolicyRule(this, `${this.rejected.includes(pool) ? 'rejected-' : ''}local-${pool.number}`, {
             table: SourceRoutingTable.main(this.host),
-            priority: priority - this.before(index) - 1,
+            priority: priority - this.before(pool) - 1,
             ...(local._kind === 'main-table'
               ? { destination: pool.text }
               : { source: pool.text, suppressPrefixLength: 0 }),
           });
-        });
+        }
         break;
       case 'up-hook':
         new VpnUpHook(this, 'up-hook', { table: this.table, daemon: local._daemon });
+        // The hook puts the tunnels' networks into the table. Nothing else in it is for these pools.
+        for (const pool of this.rejected) {
+          new PolicyRule(this, `rejected-local-${pool.number}`, {
+            table: this.table,
+            source: pool.text,
+            suppressPrefixLength: 0,
+            priority: priority - this.before(pool, this.rejected) - 1,
+          });
+        }
         break;
       case 'isolated':
         this.addIsolation(priority);
@@ -235,18 +271,20 @@ export class VpnEgress extends Construct {
   }
 
   private addIsolation(priority: number): void {
-    const unknown = this.pools.findIndex((pool) => pool.value.family === undefined);
-    if (unknown >= 0 && this.pools.length > 1) {
+    const unknown = this.allPools.find((pool) => pool.value.family === undefined);
+    if (unknown && this.allPools.length > 1) {
       throw this.args.error(
-        `clients[${unknown}] is known at apply only, and LocalTraffic.isolated() with several pools must know its family. ` +
+        `${unknown.property} is known at apply only, and LocalTraffic.isolated() with several pools must know its family. ` +
           'Give it literally, or declare a VpnEgress for each pool.',
       );
     }
     for (const family of new Set(this.pools.map(familyOf))) {
-      const members = [...this.pools.entries()].filter(([, pool]) => familyOf(pool) === family);
-      const pairs = members.flatMap(([i, from]) =>
-        members.map(([j, to]) => ({ id: `isolated-${i + 1}-${j + 1}`, from, to })),
-      );
+      const ofFamily = (pools: readonly Pool[]): Pool[] => pools.filter((pool) => familyOf(pool) === family);
+      // Packets from a rejected pool go nowhere anyway; those to one would go to the NAT router.
+      const pairs = [
+        ...this.pairs(ofFamily(this.pools), ofFamily(this.pools), ''),
+        ...this.pairs(ofFamily(this.pools), ofFamily(this.rejected), 'rejected-'),
+      ];
       pairs.forEach(({ id, from, to }, index) => {
         new PolicyRule(this, id, {
           host: this.host,
@@ -259,12 +297,22 @@ export class VpnEgress extends Construct {
     }
   }
 
+  private pairs(sources: Pool[], destinations: Pool[], name: string): Array<{ id: string; from: Pool; to: Pool }> {
+    return sources.flatMap((from) =>
+      destinations.map((to) => ({ id: `isolated-${from.number}-${name}${to.number}`, from, to })),
+    );
+  }
+
   /** The rules of all pools of one family, and those of local traffic in front of them, need room. */
   private checkPriority(priority: number, local: LocalTraffic): number {
-    const pools = Math.max(...this.pools.map((_, index) => this.before(index) + 1));
-    const inFront = { 'main-table': pools, 'suppress-default': pools, 'up-hook': 0, 'isolated': pools ** 2 }[
-      local._kind
-    ];
+    const most = (among: readonly Pool[]): number => Math.max(0, ...among.map((pool) => this.before(pool, among) + 1));
+    const pools = most(this.allPools);
+    const inFront = {
+      'main-table': pools,
+      'suppress-default': pools,
+      'up-hook': most(this.rejected),
+      'isolated': most(this.pools) * pools,
+    }[local._kind];
     return this.args.integer(
       priority,
       'priority',
@@ -275,10 +323,19 @@ export class VpnEgress extends Construct {
   }
 
   private checkPools(): void {
-    const texts = this.pools.map((pool) => pool.value.text);
-    const twice = texts.findIndex((text, index) => texts.indexOf(text) < index);
-    if (twice >= 0) {
-      throw this.args.error(`clients[${twice}] "${this.pools[twice]?.text}" is there twice. Leave out one of the two.`);
+    const texts = this.allPools.map((pool) => pool.value.text);
+    const twice = this.allPools.find((pool, index) => texts.indexOf(pool.value.text) < index);
+    if (twice) {
+      throw this.args.error(`${twice.property} "${twice.text}" is there twice. Leave out one of the two.`);
+    }
+    for (const pool of this.rejected.filter(({ value }) => isKnown(value))) {
+      const around = this.pools.find(({ value }) => isKnown(value) && isInside(pool.value.text, value.text));
+      if (around) {
+        throw this.args.error(
+          `${pool.property} "${pool.text}" is inside ${around.property} "${around.text}", which is routed. ` +
+            'Give clients without it, or leave it out.',
+        );
+      }
     }
   }
 
@@ -302,17 +359,18 @@ export class VpnEgress extends Construct {
         );
       }
     });
-    this.pools.forEach((pool, index) => {
+    this.pools.forEach((pool) => {
       const { family } = pool.value;
       if (family !== undefined && !families.some((candidate) => candidate === undefined || candidate === family)) {
         throw this.args.error(
-          `clients[${index}] "${pool.text}" is ${familyName(family)}, but no gateway is. Add the NAT router's ${familyName(family)} address to gateways.`,
+          `${pool.property} "${pool.text}" is ${familyName(family)}, but no gateway is. ` +
+            `Add the NAT router's ${familyName(family)} address to gateways; if it has none, move the pool to rejectedClients.`,
         );
       }
     });
   }
 }
 
-function familyOf(pool: Pool | undefined): FamilyOrAuto {
-  return pool?.value.family ?? 'auto';
+function familyOf(pool: Pool): FamilyOrAuto {
+  return pool.value.family ?? 'auto';
 }

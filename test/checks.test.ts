@@ -1,13 +1,46 @@
 import { Lazy, TerraformVariable } from 'cdktf';
 import type { TerraformStack } from 'cdktf';
 import type { LinuxHost, LinuxHostProps, PolicyRuleProps } from '../lib';
-import { IpFamily, Persistence, PolicyRule, Route, RuleAction, SourceRoutingTable, VpnDaemon, VpnUpHook } from '../lib';
-import { INTERFACES, SSH, newHost, newStack, newTable, synthWarnings, validationErrors } from './fixtures';
+import {
+  IpFamily,
+  IpProtocol,
+  NumberRange,
+  Persistence,
+  PolicyRule,
+  Route,
+  RouteType,
+  RuleAction,
+  SourceRoutingTable,
+  VpnDaemon,
+  VpnUpHook,
+} from '../lib';
+import {
+  INTERFACES,
+  IPV4_TUNNELS,
+  SSH,
+  bundleOf,
+  newHost,
+  newStack,
+  newTable,
+  resourceOf,
+  synthWarnings,
+  validationErrors,
+} from './fixtures';
+
+const IPV6_POOL = 'fd00:4242:4242:4242::/64';
 
 type Add = (stack: TerraformStack, host: LinuxHost, table: SourceRoutingTable) => void;
 
-/** A host whose one table is complete, and what a test adds to it. */
+/** A host whose one table is complete, whose clients have no IPv6, and what a test adds to it. */
 function declare(add: Add, props: Partial<LinuxHostProps> = {}): TerraformStack {
+  return declareIpv4((stack, host, table) => {
+    new PolicyRule(stack, 'no-ipv6', { host, source: IPV6_POOL, priority: 9000, action: RuleAction.unreachable() });
+    add(stack, host, table);
+  }, props);
+}
+
+/** The same where nothing is said of the clients' IPv6. */
+function declareIpv4(add: Add, props: Partial<LinuxHostProps> = {}): TerraformStack {
   const stack = newStack();
   const host = newHost(stack, props);
   const table = newTable(host);
@@ -333,12 +366,13 @@ describe('errors', () => {
     const table = newTable(host);
     table.addRoute('lan', outside);
     new PolicyRule(stack, 'clients4', { table, source: '10.10.10.0/24', priority: 10010 });
+    new PolicyRule(stack, 'no-ipv6', { host, source: IPV6_POOL, priority: 10010, action: RuleAction.unreachable() });
     expect(validationErrors(stack)).toEqual([]);
   });
 
   test('two hosts do not see each other', () => {
     const stack = declare((scope) => {
-      const table = newTable(newHost(scope, {}, 'vpn2'), 'table2');
+      const table = newTable(newHost(scope, { interfaces: IPV4_TUNNELS }, 'vpn2'), 'table2');
       new PolicyRule(scope, 'clients2', { table, source: '10.10.10.0/24', priority: 10010 });
     });
     expect(validationErrors(stack)).toEqual([]);
@@ -367,73 +401,350 @@ describe('errors', () => {
   });
 });
 
-describe('warnings', () => {
-  const onlyIpv4 =
-    '[stack/vpn] only IPv4 rules look up table 200: if the clients have IPv6 too, it leaves through the main default route. Add the IPv6 rule and route, or a PolicyRule with RuleAction.unreachable() for that pool.';
-  const someToken = Lazy.stringValue({ produce: () => 'fd00::1/64' });
-  test.each<[string, Add, object, string[]]>([
-    ['IPv4 without IPv6', () => undefined, {}, [onlyIpv4]],
+describe('clients of whom one family is routed', () => {
+  const WAYS =
+    'Route it too, or reject it: with rejectedClients of VpnEgress, or a PolicyRule with RuleAction.unreachable() for that pool.';
+  const forgotten = (path: string, device: string, routed: string, other: string, network: string): string =>
+    `[stack/${path}] routes ${routed} packets of clients behind "${device}", but no rule routes or rejects their ${other} network ${network}: they would leave through the main default route. ${WAYS}`;
+  const onlyIpv4 = `[stack/vpn] only IPv4 rules look up table 200: if the clients have IPv6 too, that would leave through the main default route. ${WAYS} If they have none, declare the interface that they are behind, with its addresses, in the host's interfaces.`;
+  const tun0 = forgotten('clients4', 'tun0', 'IPv4', 'IPv6', IPV6_POOL);
+  const nothing: Add = () => undefined;
+  const rule =
+    (props: Partial<PolicyRuleProps>): Add =>
+    (stack, host) =>
+      void new PolicyRule(stack, 'more', { host, priority: 10011, ...props });
+  const unreachable = RuleAction.unreachable();
+  const UNKNOWN: Partial<LinuxHostProps> = { interfaces: undefined };
+
+  test.each<[string, Add, Partial<LinuxHostProps>, string[]]>([
+    ['the tunnel has both', nothing, {}, [tun0]],
+    ['the tunnel has IPv4', nothing, { interfaces: IPV4_TUNNELS }, []],
+    ['IPv6 is rejected', rule({ source: IPV6_POOL, action: unreachable }), {}, []],
     [
-      'IPv4 without IPv6 where the tunnel has none',
-      () => undefined,
-      { interfaces: [...INTERFACES.slice(0, 2), { name: 'tun0', addresses: ['10.10.10.1/24'] }] },
-      [],
-    ],
-    [
-      'IPv4 without IPv6 where the tunnel may have more addresses',
-      () => undefined,
-      { interfaces: [...INTERFACES.slice(0, 2), { name: 'tun0', addresses: ['10.10.10.1/24', someToken] }] },
-      [onlyIpv4],
-    ],
-    [
-      'IPv4 without IPv6 that is rejected',
-      (stack, host) =>
-        new PolicyRule(stack, 'reject', {
-          host,
-          source: 'fd00:4242:4242:4242::/64',
-          priority: 10010,
-          action: RuleAction.unreachable(),
-        }),
+      'IPv6 of a part of the network is rejected',
+      rule({ source: 'fd00:4242:4242:4242:1::/80', action: unreachable }),
       {},
       [],
     ],
     [
-      'IPv4 without IPv6, and a rule that rejects IPv4',
-      (stack, host) =>
-        new PolicyRule(stack, 'reject', {
-          host,
-          source: '10.66.0.0/16',
-          priority: 10011,
-          action: RuleAction.unreachable(),
-        }),
+      'all IPv6 from the tunnel is dropped',
+      rule({ inputInterface: 'tun0', families: [IpFamily.IPV6], action: RuleAction.blackhole() }),
       {},
+      [],
+    ],
+    ['all IPv6 is prohibited', rule({ source: '::/0', action: RuleAction.prohibit() }), {}, []],
+    [
+      'IPv6 of another tunnel is rejected',
+      rule({ inputInterface: 'tun9', families: [IpFamily.IPV6], action: unreachable }),
+      {},
+      [tun0],
+    ],
+    ['IPv6 of another pool is rejected', rule({ source: 'fd00:66::/64', action: unreachable }), {}, [tun0]],
+    [
+      'IPv6 to some place is rejected',
+      rule({ source: IPV6_POOL, destination: IPV6_POOL, action: unreachable }),
+      {},
+      [tun0],
+    ],
+    [
+      'IPv6 to some port is rejected',
+      rule({ source: IPV6_POOL, ipProtocol: IpProtocol.TCP, action: unreachable }),
+      {},
+      [tun0],
+    ],
+    ['all but the IPv6 is rejected', rule({ source: IPV6_POOL, invert: true, action: unreachable }), {}, [tun0]],
+    ['IPv4 is rejected', rule({ source: '10.66.0.0/16', action: unreachable }), {}, [tun0]],
+    ['IPv6 goes on elsewhere', rule({ source: IPV6_POOL, action: RuleAction.goTo(32766) }), {}, [tun0]],
+    [
+      'IPv6 is looked up in the main table',
+      (stack, host, table) => rule({ table: SourceRoutingTable.main(host), source: IPV6_POOL })(stack, host, table),
+      {},
+      [tun0],
+    ],
+    [
+      'a pool whose family is not known is rejected',
+      (stack, host, table) => rule({ source: variable(stack, 'pool'), action: unreachable })(stack, host, table),
+      {},
+      [],
+    ],
+    [
+      'link-local addresses are routed nowhere',
+      nothing,
+      { interfaces: [{ name: 'tun0', addresses: ['10.10.10.1/24', 'fe80::1/64'] }, INTERFACES[1]] },
+      [],
+    ],
+    [
+      'the interface is as large as several pools',
+      nothing,
+      { interfaces: [{ name: 'tun0', addresses: ['10.10.0.1/16', 'fd00:7::1/64'] }, INTERFACES[1]] },
+      [forgotten('clients4', 'tun0', 'IPv4', 'IPv6', 'fd00:7::/64')],
+    ],
+    ['no interface is known', nothing, UNKNOWN, [onlyIpv4]],
+    ['the tunnel is not among the interfaces', nothing, { interfaces: INTERFACES.slice(0, 2) }, [onlyIpv4]],
+    [
+      'the tunnel may have more addresses',
+      nothing,
+      {
+        interfaces: [
+          ...INTERFACES.slice(0, 2),
+          { name: 'tun0', addresses: ['10.10.10.1/24', Lazy.stringValue({ produce: () => 'fd00::1/64' })] },
+        ],
+      },
       [onlyIpv4],
     ],
     [
-      'IPv4 without IPv6, and a rule that rejects IPv6 of no pool',
-      (stack, host) =>
-        new PolicyRule(stack, 'reject', {
-          host,
-          inputInterface: 'tun9',
-          families: [IpFamily.IPV6],
-          priority: 10011,
-          action: RuleAction.unreachable(),
-        }),
-      {},
+      'no interface is known, some IPv6 pool is rejected',
+      rule({ source: 'fd00:66::/64', action: unreachable }),
+      UNKNOWN,
+      [],
+    ],
+    [
+      'no interface is known, IPv6 of some tunnel is rejected',
+      rule({ inputInterface: 'tun9', families: [IpFamily.IPV6], action: unreachable }),
+      UNKNOWN,
+      [],
+    ],
+    [
+      'no interface is known, IPv4 is rejected',
+      rule({ source: '10.66.0.0/16', action: unreachable }),
+      UNKNOWN,
       [onlyIpv4],
     ],
     [
-      'IPv4 without IPv6 that goes on elsewhere',
-      (stack, host) =>
+      'no interface is known, IPv6 to some place is rejected',
+      rule({ source: IPV6_POOL, destination: IPV6_POOL, action: unreachable }),
+      UNKNOWN,
+      [onlyIpv4],
+    ],
+    [
+      'no interface is known, IPv6 goes on elsewhere',
+      rule({ source: IPV6_POOL, action: RuleAction.goTo(32766) }),
+      UNKNOWN,
+      [onlyIpv4],
+    ],
+    [
+      'no interface is known, IPv6 has a table of its own',
+      (stack, host) => {
+        const table = new SourceRoutingTable(stack, 'vpn6', { host, tableId: 201 });
+        table.addRoute('v6', { destination: 'default', via: 'fd00:1010:1010:1010::1', device: 'eth1' });
+        new PolicyRule(stack, 'clients6', { table, source: IPV6_POOL, priority: 10010 });
+      },
+      UNKNOWN,
+      [],
+    ],
+    [
+      'the other family of another tunnel, by interface',
+      (stack, host, table) => {
+        rule({ table, inputInterface: 'wg0', families: [IpFamily.IPV6], source: undefined })(stack, host, table);
+        new PolicyRule(stack, 'no-ipv6', { host, source: IPV6_POOL, priority: 10010, action: unreachable });
+      },
+      { interfaces: [...INTERFACES, { name: 'wg0', addresses: ['10.10.20.1/24', 'fd00:20::1/64'] }] },
+      [forgotten('more', 'wg0', 'IPv6', 'IPv4', '10.10.20.0/24')],
+    ],
+    [
+      'both families by interface',
+      (stack, host, table) => {
+        rule({ table, inputInterface: 'wg0' })(stack, host, table);
+        new PolicyRule(stack, 'no-ipv6', { host, source: IPV6_POOL, priority: 10010, action: unreachable });
+      },
+      { interfaces: [...INTERFACES, { name: 'wg0', addresses: ['10.10.20.1/24', 'fd00:20::1/64'] }] },
+      [],
+    ],
+  ])('%s', (_, add, props, messages) => {
+    expect(validationErrors(declareIpv4(add, props))).toEqual(messages);
+  });
+
+  const eth0 = { name: 'eth0', addresses: ['192.168.178.2/24', 'fd00:178::2/64'] };
+  test.each<[string, Partial<PolicyRuleProps>]>([
+    ['to some place', { source: '192.168.178.0/24', destination: '10.99.0.0/16' }],
+    ["from the machine's own address", { source: '192.168.178.2/32' }],
+    ['of the machine itself', { source: '192.168.178.0/24', inputInterface: 'lo' }],
+    ['of some users', { source: '192.168.178.0/24', uidRange: NumberRange.of(1000) }],
+  ])('packets %s are not those of clients', (_, props) => {
+    const stack = declare(
+      (scope, _host, table) => new PolicyRule(scope, 'more', { table, priority: 10011, ...props }),
+      {
+        interfaces: [eth0, ...INTERFACES.slice(1)],
+      },
+    );
+    expect(validationErrors(stack)).toEqual([]);
+  });
+
+  test('the same ports of both families will do', () => {
+    const ports = { ipProtocol: IpProtocol.TCP, destinationPorts: NumberRange.of(80) };
+    const stack = newStack();
+    const host = newHost(stack);
+    const table = newTable(host);
+    new PolicyRule(stack, 'web4', { table, source: '10.10.10.0/24', priority: 10010, ...ports });
+    const errors = (): string[] => validationErrors(stack);
+    expect(errors()).toEqual([forgotten('web4', 'tun0', 'IPv4', 'IPv6', IPV6_POOL)]);
+    new PolicyRule(stack, 'web6', { host, source: IPV6_POOL, priority: 10010, action: unreachable, ...ports });
+    expect(errors()).toEqual([]);
+  });
+
+  test('is said once of a network, however many rules there are', () => {
+    const stack = declareIpv4((scope, _host, table) => {
+      for (let i = 0; i < 500; i += 1) {
+        new PolicyRule(scope, `rule-${i}`, { table, source: `10.10.10.${i % 250}/32`, priority: 11000 + i });
+      }
+    });
+    expect(validationErrors(stack)).toEqual([tun0]);
+  });
+});
+
+describe('guards', () => {
+  const guardsOf = (add: Add, props: Partial<LinuxHostProps> = {}): string[] =>
+    bundleOf(declare(add, props)).filter((line) => line.startsWith('guard '));
+  const FIRST = 'guard 4 20010 from 10.10.10.0/24 unreachable';
+  const more =
+    (props: Partial<PolicyRuleProps>): Add =>
+    (stack, _host, table) =>
+      void new PolicyRule(stack, 'more', { table, priority: 10011, ...props });
+  const throwing =
+    (destination: string): Add =>
+    (_stack, _host, table) =>
+      void table.addRoute('throw', { destination, routeType: RouteType.THROW });
+
+  test.each<[string, Add, string[]]>([
+    ['of one rule', () => undefined, [FIRST]],
+    [
+      'with all its selectors',
+      more({
+        source: '10.10.11.0/24',
+        inputInterface: 'tun1',
+        firewallMark: 1,
+        tos: 16,
+        ipProtocol: IpProtocol.TCP,
+        destinationPorts: NumberRange.of(25),
+      }),
+      [FIRST, 'guard 4 20011 from 10.10.11.0/24 tos 0x10 fwmark 0x1 iif tun1 ipproto 6 dport 25 unreachable'],
+    ],
+    [
+      'of both families',
+      more({ inputInterface: 'tun1' }),
+      [FIRST, 'guard 4 20011 iif tun1 unreachable', 'guard 6 20011 iif tun1 unreachable'],
+    ],
+    [
+      'of a family that is known at apply',
+      (stack, host, table) => more({ source: variable(stack, 'pool') })(stack, host, table),
+      [FIRST, 'guard auto 20011 from @1@ unreachable'],
+    ],
+    ['not where the rule lets packets go on', more({ source: '10.10.11.0/24', suppressPrefixLength: 0 }), [FIRST]],
+    [
+      'not where the rule lets packets of a group go on',
+      more({ source: '10.10.11.0/24', suppressInterfaceGroup: 1 }),
+      [FIRST],
+    ],
+    ['not where the table lets packets go on', throwing('10.77.0.0/16'), []],
+    ['where it lets packets of the other family go on', throwing('fd00:77::/64'), [FIRST]],
+    [
+      'of the last place that has room',
+      more({ source: '10.10.11.0/24', priority: 22765 }),
+      [FIRST, 'guard 4 32765 from 10.10.11.0/24 unreachable'],
+    ],
+    ['not behind that', more({ source: '10.10.11.0/24', priority: 22766 }), [FIRST]],
+    // They would keep the kernel from finding any next hop.
+    ['not of all packets', more({ families: [IpFamily.IPV4] }), [FIRST]],
+    ['not of all but some', more({ source: '10.10.11.0/24', invert: true }), [FIRST]],
+    ['not of those from anywhere', more({ source: '0.0.0.0/0' }), [FIRST]],
+    ["not of the machine's own", more({ inputInterface: 'lo' }), [FIRST]],
+    ['not of those to the next router', more({ destination: '192.168.1.0/24' }), [FIRST]],
+    [
+      'of those to another place',
+      more({ destination: '10.99.0.0/16' }),
+      [FIRST, 'guard 4 20011 to 10.99.0.0/16 unreachable'],
+    ],
+    [
+      'not of the main table, nor of a table that does not fail closed',
+      (stack, host) => {
+        const table = new SourceRoutingTable(stack, 'open', { host, tableId: 201, failClosed: false });
+        table.addRoute('v4', { destination: 'default', via: '192.168.1.1' });
+        new PolicyRule(stack, 'more', { table, source: '10.10.11.0/24', priority: 10011 });
+        new PolicyRule(stack, 'main', {
+          table: SourceRoutingTable.main(host),
+          source: '10.10.12.0/24',
+          priority: 10012,
+        });
+      },
+      [FIRST],
+    ],
+  ])('%s', (_, add, expected) => {
+    expect(guardsOf(add)).toEqual(expected);
+  });
+
+  test('and a rule at one priority', () => {
+    const at = (props: Partial<PolicyRuleProps>): string[] =>
+      validationErrors(declare(more({ ...props, priority: 20010 })));
+    expect(at({ source: '10.10.11.0/24' })).toEqual([
+      '[stack/clients4] its guard stands 10000 behind it, but priority 20010 is already used by the rule "stack/more". Move one of the two rules.',
+    ]);
+    expect(at({ source: 'fd00:66::/64' })).toEqual([]);
+  });
+
+  test.each<[string, Add, string[]]>([
+    [
+      'no room',
+      more({ source: '10.10.11.0/24', priority: 22766 }),
+      [
+        '[stack/more] has no guard: that would stand 10000 behind it, which is more than 32765. While somebody flushes the table, packets leave through the main default route. Use a priority up to 22765, for example 10000 to 19999.',
+      ],
+    ],
+    ['room', more({ source: '10.10.11.0/24', priority: 22600 }), []],
+    [
+      'where another program puts its own',
+      more({ source: '10.10.11.0/24', priority: 19950 }),
+      [
+        "[stack/more] its guard's priority 29950 is where pbr put theirs (29900 to 30000). Use another, for example 10000 to 19899 for the rule.",
+      ],
+    ],
+    [
+      'over the rule, but not over the guard',
+      (stack, host) => {
         new PolicyRule(stack, 'jump', {
           host,
-          source: 'fd00:4242:4242:4242::/64',
-          priority: 10011,
-          action: RuleAction.goTo(32766),
-        }),
-      {},
-      [onlyIpv4],
+          source: '10.10.10.7/32',
+          priority: 10001,
+          action: RuleAction.goTo(15000),
+        });
+        new PolicyRule(stack, 'there', {
+          host,
+          source: '10.66.0.0/16',
+          priority: 15000,
+          action: RuleAction.blackhole(),
+        });
+      },
+      [
+        '[stack/jump] goes over the rule "stack/clients4", but not over its guard at priority 20010: what no rule in between takes is rejected there. Go to a rule behind 20010, or to 32766 for the main table.',
+      ],
     ],
+    [
+      'over both',
+      (stack, host) => {
+        new PolicyRule(stack, 'jump', {
+          host,
+          source: '10.10.10.7/32',
+          priority: 10001,
+          action: RuleAction.goTo(32766),
+        });
+      },
+      [],
+    ],
+  ])('%s', (_, add, messages) => {
+    expect(synthWarnings(declare(add))).toEqual(messages);
+  });
+
+  test('are in the plan', () => {
+    const { triggers_replace: keys } = resourceOf(
+      declare((stack, host, table) => more({ source: variable(stack, 'pool') })(stack, host, table)),
+      'apply',
+    );
+    expect(keys['guard ipv4 20010']).toBe('from 10.10.10.0/24 unreachable');
+    expect(keys['guard 20011']).toBe('from ${var.pool} unreachable');
+  });
+});
+
+describe('warnings', () => {
+  test.each<[string, Add, object, string[]]>([
     [
       'no host key',
       () => undefined,

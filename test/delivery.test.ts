@@ -128,7 +128,7 @@ describe('triggers', () => {
         new PolicyRule(stack, 'clients', { table, source, priority: 10010, families: [IpFamily.IPV4] });
       });
     expect(changed(by('pool'), by('pool'))).toEqual([]);
-    expect(changed(by('pool'), by('clients-pool'))).toEqual(['rule ipv4 10010']);
+    expect(changed(by('pool'), by('clients-pool'))).toEqual(['guard ipv4 20010', 'rule ipv4 10010']);
   });
 
   test.each<[string, string, number]>([

@@ -14,6 +14,13 @@ export const INTERFACES = [
   { name: 'tun0', addresses: ['10.10.10.1/24', 'fd00:4242:4242:4242::1/64'] },
 ];
 
+/** The same machine where the tunnels have IPv4 only. */
+export const IPV4_TUNNELS = [
+  ...INTERFACES.slice(0, 2),
+  { name: 'tun0', addresses: ['10.10.10.1/24'] },
+  { name: 'tun1', addresses: ['10.10.11.1/24'] },
+];
+
 export const POOLS = ['10.10.10.0/24', 'fd00:4242:4242:4242::/64'];
 export const GATEWAYS = ['192.168.1.1', 'fd00:1010:1010:1010::1'];
 

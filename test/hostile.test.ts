@@ -7,6 +7,7 @@ import {
   LinuxHost,
   Persistence,
   PolicyRule,
+  RemovedLinuxHost,
   RuleAction,
   SourceRoutingTable,
   VpnDaemon,
@@ -113,6 +114,7 @@ const STRINGS: Record<string, (stack: TerraformStack, text: string) => void> = {
     const via = new TerraformVariable(stack, 'gateway', {}).stringValue;
     table.addRoute(id, { destination: 'default', via, device: 'eth1' });
   },
+  'removed host id': (stack, id) => void new RemovedLinuxHost(stack, id),
 };
 
 /** Every string of the configuration, with where it stands. */
@@ -148,15 +150,15 @@ describe('a hostile string is refused or used as plain data', () => {
           } catch (error) {
             // Ids are cdktf's to refuse, and a persistence is made before there is a construct to name.
             expect(
-              name === 'host id' ||
+              name.endsWith('host id') ||
                 (name === 'networkScripts device' && (error as Error).message.includes('networkScripts() device')) ||
                 Errors.isValidationError(error),
             ).toBe(true);
             return;
           }
           used += 1;
-          const parsed = JSON.parse(json) as { resource: object };
-          for (const [path, value] of strings(parsed.resource, 'resource')) {
+          const { resource, removed } = JSON.parse(json) as { resource?: object; removed?: object[] };
+          for (const [path, value] of strings({ resource, removed }, 'stack')) {
             for (const template of templates(value)) {
               // In an expression our text stands in quotes, with its own escaped.
               expect({ path, template: template.replace(/"(\\.|[^"\\])*("|$)/g, '""') }).not.toEqual(
@@ -167,12 +169,16 @@ describe('a hostile string is refused or used as plain data', () => {
               const label = new RegExp(`^value .*${MARK}`, 'm');
               expect(value.replace(label, '')).not.toContain(MARK);
             }
+            if (path.endsWith('.command')) {
+              // Run by a shell on the machine of whoever runs Terraform; it has addresses in it.
+              expect(value).toMatch(/^echo [A-Za-z0-9 .,:_-]+$/);
+            }
           }
         }),
         { numRuns: 60 },
       );
       // Those that are free text must not be refused all the time, or this test would show nothing.
-      if (/File$/.test(name)) {
+      if (/File$|host id$/.test(name)) {
         expect(used).toBeGreaterThan(30);
       }
     },

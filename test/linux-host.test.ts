@@ -5,6 +5,7 @@ import { Construct } from 'constructs';
 import type { LinuxHostProps, NetworkInterface, SshConnection } from '../lib';
 import {
   Engine,
+  HostState,
   LinuxHost,
   Persistence,
   PolicyRule,
@@ -17,6 +18,7 @@ import { TerraformData } from '../lib/delivery/terraform-data';
 import {
   GATEWAYS,
   HOST_KEY,
+  IPV4_TUNNELS,
   POOLS,
   SSH,
   bundleOf,
@@ -38,9 +40,9 @@ const CONNECTION = {
 };
 
 /** The clean-up's connection, the same in every configuration but for its timeout. */
-const DESTROY_CONNECTION = (from: string): object => ({
+const DESTROY_CONNECTION = (from: string, timeout = '60s'): object => ({
   type: 'ssh',
-  timeout: '60s',
+  timeout,
   script_path: `./.source-routing-\${${from}.owner}.%RAND%.sh`,
   host: `\${${from}.host}`,
   user: `\${${from}.user}`,
@@ -115,24 +117,89 @@ describe('anchor', () => {
       owner: 'stack-vpn1',
     });
     expect(anchor.connection).toBeUndefined();
-    expect(anchor.provisioner).toHaveLength(1);
-    const cleanUp = anchor.provisioner[0]?.['remote-exec'];
-    // Every key, whether it was kept or not: the values are those of an older configuration.
-    expect(cleanUp?.connection).toEqual(DESTROY_CONNECTION('self.input'));
-    expect(cleanUp?.when).toBe('destroy');
-    expect(cleanUp?.inline).toEqual([expect.stringMatching(/^#!\/bin\/sh\nowner='\$\{self\.input\.owner\}'\n/)]);
+    const [note, cleanUp, confirm] = anchor.provisioner;
+    expect(anchor.provisioner).toHaveLength(3);
+    expect(note).toEqual({
+      'local-exec': {
+        command:
+          'echo source-routing: putting the machine back. If it is gone for good, have Terraform forget it: terraform state rm terraform_data.vpn1_anchor_6BC782AD terraform_data.vpn1_apply_DFDC6F98',
+        when: 'destroy',
+        quiet: true,
+        on_failure: 'continue',
+      },
+    });
+    expect(cleanUp).toEqual({
+      'remote-exec': {
+        inline: [
+          expect.stringMatching(
+            /^#!\/bin\/sh\nowner='\$\{self\.input\.owner\}'\ngeneration='\$\{self\.id\}'\nconfirm_timeout='60'\n[^$]*\ntrap /,
+          ),
+        ],
+        when: 'destroy',
+        on_failure: 'continue',
+        // Every key, whether it was kept or not: the values are those of an older configuration.
+        connection: DESTROY_CONNECTION('self.input'),
+      },
+    });
+    // Its failure is the destroy's, or Terraform would forget a machine that is not clean.
+    expect(confirm).toEqual({
+      'remote-exec': {
+        inline: [
+          expect.stringMatching(
+            /^#!\/bin\/sh\nowner='\$\{self\.input\.owner\}'\ngeneration='\$\{self\.id\}'\nremoval='--removal'\n[^$]*\ntrap /,
+          ),
+        ],
+        when: 'destroy',
+        connection: DESTROY_CONNECTION('self.input', '100s'),
+      },
+    });
+  });
+
+  test('names nothing but itself, as Terraform demands of what runs at destroy', () => {
+    const stack = newStack();
+    const variable = (name: string): string => new TerraformVariable(stack, name, {}).stringValue;
+    newHost(stack, {
+      ssh: { host: variable('host'), user: variable('user'), privateKeyFile: variable('file'), hostKey: HOST_KEY },
+    });
+    const text = JSON.stringify(resourceOf(stack, 'anchor').provisioner).replace(/\$\$\{/g, '');
+    expect(text.match(/\$\{[^}]*\}/g)?.filter((template) => !template.includes('self.'))).toEqual([]);
+    expect(text).not.toMatch(/\b(var|local|data|terraform_data\.[\w-]+\.\w+)\./);
+  });
+
+  test('the note means nothing to sh or cmd but its words', () => {
+    const stack = newStack();
+    newHost(stack);
+    const { command } = resourceOf(stack, 'anchor').provisioner[0]?.['local-exec'] as { command: string };
+    expect(command).toMatch(/^echo [A-Za-z0-9 .,:_-]+$/);
+    expect(execFileSync('sh', ['-c', command], { encoding: 'utf8' })).toBe(`${command.slice(5)}\n`);
   });
 });
 
 describe('apply', () => {
-  test('uploads one bundle and runs one script', () => {
+  const HEAD = "#!/bin/sh\nowner='stack-vpn1'\ngeneration='${self.id}'\n";
+  const script = (parameters: string): unknown => [
+    expect.stringContaining(`${HEAD}${parameters}\n# In front of the other scripts,`),
+  ];
+
+  test('uploads one bundle, has it put on trial, and confirms it over another connection', () => {
     const stack = newStack();
     newHost(stack);
     const apply = resourceOf(stack, 'apply');
-    expect(apply.provisioner.map((provisioner) => Object.keys(provisioner))).toEqual([['file'], ['remote-exec']]);
-    expect(apply.provisioner[0]?.file?.destination).toBe('./.source-routing-stack-vpn1.${self.id}.bundle');
-    expect(apply.provisioner[1]?.['remote-exec']?.inline).toEqual([
-      expect.stringMatching(/^#!\/bin\/sh\nowner='stack-vpn1'\ngeneration='\$\{self\.id\}'\n/),
+    expect(apply.provisioner).toEqual([
+      {
+        file: {
+          destination: './.source-routing-stack-vpn1.${self.id}.bundle',
+          content: expect.stringContaining('\n#--- bundle\n'),
+        },
+      },
+      {
+        'remote-exec': {
+          inline: script("confirm_timeout='60'\nallow_management_path_change=''"),
+          on_failure: 'continue',
+        },
+      },
+      // No on_failure: its failure is the apply's. The rest of its connection is the resource's.
+      { 'remote-exec': { inline: script("removal=''"), connection: { timeout: '100s' } } },
     ]);
     expect(apply.connection).toEqual({
       ...CONNECTION,
@@ -141,6 +208,51 @@ describe('apply', () => {
       private_key: '${fileexists(pathexpand("~/.ssh/id")) ? file(pathexpand("~/.ssh/id")) : null}',
       host_key: HOST_KEY,
     });
+  });
+
+  test.each<[number | undefined, number | undefined, string]>([
+    [undefined, undefined, '100s'],
+    [10, undefined, '60s'],
+    [21, undefined, '61s'],
+    [90, undefined, '130s'],
+    [90, 131, '131s'],
+    [undefined, 20, '100s'],
+  ])('confirmTimeout %s, timeoutSeconds %s: waits %s to confirm', (confirmTimeout, timeoutSeconds, timeout) => {
+    const stack = newStack();
+    newHost(stack, { confirmTimeout, ssh: { ...SSH, timeoutSeconds } });
+    const remote = (kind: 'anchor' | 'apply', index: number): unknown =>
+      resourceOf(stack, kind).provisioner[index]?.['remote-exec'];
+    const seconds = `confirm_timeout='${confirmTimeout ?? 60}'\n`;
+    expect(remote('apply', 1)).toMatchObject({ inline: [expect.stringContaining(seconds)] });
+    expect(remote('apply', 2)).toMatchObject({ connection: { timeout } });
+    expect(remote('anchor', 1)).toMatchObject({
+      inline: [expect.stringContaining(seconds)],
+      connection: { timeout: `${timeoutSeconds ?? 60}s` },
+    });
+    expect(remote('anchor', 2)).toMatchObject({ connection: { timeout } });
+  });
+
+  test('allowManagementPathChange is told to the machine', () => {
+    const stack = newStack();
+    newHost(stack, { allowManagementPathChange: true });
+    expect(resourceOf(stack, 'apply').provisioner[1]?.['remote-exec']?.inline).toEqual(
+      script("confirm_timeout='60'\nallow_management_path_change='yes'"),
+    );
+  });
+
+  test('how it is confirmed is no change', () => {
+    const triggers = (props: Partial<LinuxHostProps>): object => {
+      const stack = newStack();
+      newTable(newHost(stack, props));
+      const { triggers_replace, input } = resourceOf(stack, 'anchor');
+      return { triggers_replace, input, apply: resourceOf(stack, 'apply').triggers_replace };
+    };
+    const before = triggers({});
+    expect(triggers({ confirmTimeout: 10 })).toEqual(before);
+    expect(triggers({ allowManagementPathChange: true })).toEqual(before);
+    expect(triggers({ ensure: HostState.PRESENT })).toEqual(before);
+    // Or this test would show nothing.
+    expect(triggers({ owner: 'other' })).not.toEqual(before);
   });
 
   test('is keyed by table, route, rule and hook', () => {
@@ -157,6 +269,7 @@ describe('apply', () => {
       'files': expect.stringMatching(/^sha256:[0-9a-f]{16}$/) as string,
       'table 200': 'vpn',
       'rule ipv4 10010': 'from 10.10.10.0/24 lookup 200',
+      'guard ipv4 20010': 'from 10.10.10.0/24 unreachable',
       'route ipv4 200 default': 'via 192.168.1.1 dev eth1',
       'route ipv4 200 default metric 4278198272': 'type unreachable',
       'hook /etc/openvpn/up': 'openvpn, table 200',
@@ -177,7 +290,7 @@ describe('connection', () => {
     const anchor = resourceOf(stack, 'anchor');
     return {
       create: resourceOf(stack, 'apply').connection ?? {},
-      destroy: anchor.provisioner[0]?.['remote-exec']?.connection as object,
+      destroy: anchor.provisioner[1]?.['remote-exec']?.connection as object,
       input: anchor.input ?? {},
     };
   }
@@ -310,6 +423,11 @@ describe('arguments', () => {
       { interfaces: [{ name: 'eth0' }, { name: 'eth1' }, { name: 'eth0', addresses: ['192.168.1.1/24'] }] },
       'interfaces has "eth0" twice. Put all its addresses into one.',
     ],
+    ...[9, 91, 60.5, NaN].map((confirmTimeout): [string, Partial<LinuxHostProps>, string] => [
+      `confirmTimeout ${confirmTimeout}`,
+      { confirmTimeout },
+      `confirmTimeout ${confirmTimeout} is not an integer from 10 to 90. A slow login does not make it in less than 10 seconds. Terraform gives up a silent connection after 120, so with more than 90 it would no longer hear from the machine what happened.`,
+    ]),
   ])('%s', (_, props, message) => {
     const stack = newStack();
     expect(() => newHost(stack, props)).toThrow(new Error(`[stack/vpn1] ${message}`));
@@ -320,6 +438,11 @@ describe('arguments', () => {
     'is a list that is known at apply only; how many there are must be known at synth time. Give its elements, for example with Fn.element(list, 0).';
   test.each<[string, (variable: TerraformVariable) => Partial<LinuxHostProps>, string]>([
     ['owner', (variable) => ({ owner: variable.stringValue }), `owner ${KNOWN_AT_APPLY}`],
+    [
+      'confirmTimeout',
+      (variable) => ({ confirmTimeout: variable.numberValue }),
+      'confirmTimeout is known at apply only; it must be known at synth time. Give a number.',
+    ],
     [
       'name of an interface',
       (variable) => ({ interfaces: [{ name: variable.stringValue }] }),
@@ -395,7 +518,7 @@ describe('what is declared after a first synth is checked too', () => {
     ],
     [
       'rule',
-      (stack, table) => new PolicyRule(stack, 'late', { table, source: '10.9.0.0/16', priority: 10010 }),
+      (stack, table) => new PolicyRule(stack, 'late', { table, source: '10.10.11.0/24', priority: 10010 }),
       '[stack/late] priority 10010 is already used by',
     ],
     [
@@ -410,7 +533,7 @@ describe('what is declared after a first synth is checked too', () => {
     ],
   ])('%s', (_, add, message) => {
     const stack = newStack();
-    const table = newTable(newHost(stack));
+    const table = newTable(newHost(stack, { interfaces: IPV4_TUNNELS }));
     new PolicyRule(stack, 'clients', { table, source: '10.10.10.0/24', priority: 10010 });
     new VpnUpHook(stack, 'hook', { table });
     expect(validationErrors(stack)).toEqual([]);
@@ -454,10 +577,12 @@ describe('bundle', () => {
     expect(file(`${directory}/rule-eth1`)).toEqual([
       'from 10.10.10.0/24 lookup 200 priority 10010 protocol 77',
       'to 10.10.10.0/24 lookup 254 priority 10009 protocol 77',
+      'from 10.10.10.0/24 unreachable priority 20010 protocol 2',
     ]);
     expect(file(`${directory}/rule6-eth1`)).toEqual([
       'from fd00:4242:4242:4242::/64 lookup 200 priority 10010 protocol 77',
       'to fd00:4242:4242:4242::/64 lookup 254 priority 10009 protocol 77',
+      'from fd00:4242:4242:4242::/64 unreachable priority 20010 protocol 2',
     ]);
     expect(file(`${directory}/route-eth1`)).toEqual([
       'default via 192.168.1.1 dev eth1 table 200 proto 77',
@@ -472,18 +597,75 @@ describe('bundle', () => {
   test('what is delivered and run passes shellcheck', () => {
     const stack = newStack();
     newHost(stack);
-    const scripts = [
-      resourceOf(stack, 'apply').provisioner[1]?.['remote-exec']?.inline as string[],
-      resourceOf(stack, 'anchor').provisioner[0]?.['remote-exec']?.inline as string[],
-    ];
-    for (const [script] of scripts) {
-      const text = (script ?? '').replace(/\$\$\{/g, '${').replace(/\$\{self\.[a-z_.]+\}/g, 'e0b1');
+    const scripts = (['apply', 'anchor'] as const)
+      .flatMap((kind) => resourceOf(stack, kind).provisioner)
+      .flatMap((provisioner) => (provisioner['remote-exec']?.inline ?? []) as string[])
+      .map((script) => script.replace(/\$\$\{/g, '${').replace(/\$\{self\.[a-z_.]+\}/g, 'e0b1'));
+    expect(scripts).toHaveLength(4);
+    // What root runs stands in quotes there.
+    const inner = scripts.flatMap((script) =>
+      [...script.matchAll(/as_root sh -c '\n([^']*)'/g)].map(([, text]) => text),
+    );
+    expect(inner).toHaveLength(3);
+    for (const text of [...scripts, ...inner.map((each) => `#!/bin/sh\n${each}`)]) {
       execFileSync('shellcheck', ['-s', 'sh', '-o', 'all', '-e', 'SC2250,SC2310,SC2312', '-'], {
         input: text,
         stdio: ['pipe', 'inherit', 'inherit'],
       });
     }
   });
+});
+
+describe('ensure: HostState.ABSENT', () => {
+  /** A host with a rule that the checks refuse, and that they warn of. */
+  function wrong(ensure: HostState, persistence?: Persistence): TerraformStack {
+    const stack = newStack();
+    const table = newTable(newHost(stack, { ensure, persistence, ssh: { ...SSH, hostKey: undefined } }));
+    new PolicyRule(stack, 'one', { table, source: '10.9.0.0/16', priority: 5210 });
+    new PolicyRule(stack, 'two', { table, source: '10.10.0.0/16', priority: 5210 });
+    return stack;
+  }
+
+  test('cleans up where it would have applied, and confirms that', () => {
+    const stack = wrong(HostState.ABSENT);
+    const apply = resourceOf(stack, 'apply');
+    expect(apply.triggers_replace).toEqual({
+      anchor: expect.stringMatching(/^\$\{terraform_data\.vpn1_anchor_.*\.id\}$/),
+      ensure: 'absent',
+    });
+    const head = "#!/bin/sh\nowner='stack-vpn1'\ngeneration='${self.id}'\n";
+    expect(apply.provisioner).toEqual([
+      {
+        'remote-exec': {
+          inline: [expect.stringContaining(`${head}confirm_timeout='60'\n# `)],
+          on_failure: 'continue',
+        },
+      },
+      {
+        'remote-exec': {
+          inline: [expect.stringContaining(`${head}removal='--removal'\n# `)],
+          connection: { timeout: '100s' },
+        },
+      },
+    ]);
+    expect(apply.connection).toMatchObject({ host: '192.168.178.2', timeout: '60s' });
+  });
+
+  test('the anchor is the same', () => {
+    expect(resourceOf(wrong(HostState.ABSENT), 'anchor')).toEqual(resourceOf(wrong(HostState.PRESENT), 'anchor'));
+  });
+
+  test.each([Persistence.service(), Persistence.networkScripts()])(
+    'nothing is wrong with what is not to be there (%#)',
+    (persistence) => {
+      expect(validationErrors(wrong(HostState.PRESENT, persistence))).not.toEqual([]);
+      expect(validationErrors(wrong(HostState.ABSENT, persistence))).toEqual([]);
+      expect(synthWarnings(wrong(HostState.PRESENT, persistence)).length).toBeGreaterThan(1);
+      expect(synthWarnings(wrong(HostState.ABSENT, persistence))).toEqual([
+        expect.stringContaining('ssh.hostKey is not set'),
+      ]);
+    },
+  );
 });
 
 describe('null engine', () => {
@@ -505,9 +687,19 @@ describe('null engine', () => {
       host_key: HOST_KEY,
       owner: 'stack-vpn1',
     });
-    expect(resourceOf(stack, 'anchor', 'null_resource').provisioner[0]?.['remote-exec']).toMatchObject({
+    const [note, cleanUp, confirm] = resourceOf(stack, 'anchor', 'null_resource').provisioner;
+    expect(note?.['local-exec']?.command).toMatch(
+      / terraform state rm null_resource\.vpn1_anchor_\w+ null_resource\.vpn1_apply_\w+$/,
+    );
+    expect(cleanUp?.['remote-exec']).toMatchObject({
+      inline: [expect.stringContaining("owner='${self.triggers.owner}'\n")],
       when: 'destroy',
       connection: DESTROY_CONNECTION('self.triggers'),
+    });
+    expect(confirm?.['remote-exec']).toMatchObject({
+      inline: [expect.stringContaining("owner='${self.triggers.owner}'\n")],
+      when: 'destroy',
+      connection: DESTROY_CONNECTION('self.triggers', '100s'),
     });
     const apply = resourceOf(stack, 'apply', 'null_resource') as unknown as { triggers: Record<string, string> };
     expect(apply.triggers.anchor).toMatch(/^\$\{null_resource\.vpn1_anchor_.*\.id\}$/);
@@ -530,7 +722,8 @@ describe('null engine', () => {
 
   test('the default engine needs no provider', () => {
     const stack = newStack();
-    new PolicyRule(stack, 'rule', { table: newTable(newHost(stack)), source: '10.10.10.0/24', priority: 10010 });
+    const table = newTable(newHost(stack, { interfaces: IPV4_TUNNELS }));
+    new PolicyRule(stack, 'rule', { table, source: '10.10.10.0/24', priority: 10010 });
     expect(synthesize(stack).provider).toBeUndefined();
     expect(validationErrors(stack)).toEqual([]);
   });

@@ -2,7 +2,7 @@ import { TerraformVariable } from 'cdktf';
 import type { TerraformStack } from 'cdktf';
 import type { LinuxHost, NetworkScriptsOptions } from '../lib';
 import { Persistence, PolicyRule, Route, RouteType, RuleAction, SourceRoutingTable } from '../lib';
-import { bundleOf, filesOf, newHost, newStack, newTable, validationErrors } from './fixtures';
+import { IPV4_TUNNELS, bundleOf, filesOf, newHost, newStack, newTable, validationErrors } from './fixtures';
 
 describe('service()', () => {
   test('the whole unit', () => {
@@ -38,7 +38,9 @@ describe('networkScripts()', () => {
   /** A host with what is added, and its files by their names. */
   function scripts(add: Add, options?: NetworkScriptsOptions): Record<string, string[]> {
     const stack = newStack();
-    add(stack, newHost(stack, { persistence: Persistence.networkScripts(options) }));
+    // 10.100.0.0/15 is what the test of many rules needs.
+    const interfaces = [...IPV4_TUNNELS, { name: 'tun2', addresses: ['10.100.0.1/15'] }];
+    add(stack, newHost(stack, { interfaces, persistence: Persistence.networkScripts(options) }));
     expect(validationErrors(stack)).toEqual([]);
     const directory = '/etc/sysconfig/network-scripts/';
     return Object.fromEntries(
@@ -48,6 +50,10 @@ describe('networkScripts()', () => {
     );
   }
 
+  const CLIENTS = [
+    'from 10.10.10.0/24 lookup 200 priority 10010 protocol 77',
+    'from 10.10.10.0/24 unreachable priority 20010 protocol 2',
+  ];
   const FAIL_CLOSED = 'unreachable default table 200 metric 4278198272 proto 77';
 
   function tableFor(stack: TerraformStack, host: LinuxHost): SourceRoutingTable {
@@ -63,8 +69,11 @@ describe('networkScripts()', () => {
     new PolicyRule(stack, 'more', { table: other, source: '10.10.11.0/24', priority: 10011 });
   };
   const TWO_DEVICES = {
-    'rule-eth1': ['from 10.10.10.0/24 lookup 200 priority 10010 protocol 77'],
-    'rule-eth0': ['from 10.10.11.0/24 lookup 201 priority 10011 protocol 77'],
+    'rule-eth1': CLIENTS,
+    'rule-eth0': [
+      'from 10.10.11.0/24 lookup 201 priority 10011 protocol 77',
+      'from 10.10.11.0/24 unreachable priority 20011 protocol 2',
+    ],
     'route-eth1': ['default via 192.168.1.1 dev eth1 table 200 proto 77', FAIL_CLOSED],
     'route-eth0': [
       'default via 192.168.178.1 dev eth0 table 201 proto 77',
@@ -111,7 +120,7 @@ describe('networkScripts()', () => {
         }),
       undefined,
       {
-        'rule-eth1': ['from 10.10.10.0/24 lookup 200 priority 10010 protocol 77'],
+        'rule-eth1': CLIENTS,
         'route-eth1': [
           'default mtu 1400 table 200 metric 50 proto 77 nexthop via 192.168.1.1 dev eth1 weight 2 nexthop via 192.168.1.2 dev eth1 onlink',
           FAIL_CLOSED,
@@ -123,7 +132,7 @@ describe('networkScripts()', () => {
       (stack, host) => tableFor(stack, host).addRoute('v4', { destination: 'default', via: '192.168.1.1' }),
       undefined,
       {
-        'rule-eth1': ['from 10.10.10.0/24 lookup 200 priority 10010 protocol 77'],
+        'rule-eth1': CLIENTS,
         'route-eth1': ['default via 192.168.1.1 table 200 proto 77', FAIL_CLOSED],
       },
     ],
@@ -153,7 +162,7 @@ describe('networkScripts()', () => {
       },
       { device: 'eth1' },
       {
-        'rule-eth1': ['from 10.10.10.0/24 lookup 200 priority 10010 protocol 77'],
+        'rule-eth1': CLIENTS,
         'route-eth0': ['10.1.0.0/16 dev eth0 table 200 proto 77'],
         'route-eth1': ['10.2.0.0/16 dev eth1 table 200 proto 77', FAIL_CLOSED],
       },
@@ -164,7 +173,7 @@ describe('networkScripts()', () => {
 
   test('says what it cannot express once, also of a rule of both families', () => {
     const stack = newStack();
-    const host = newHost(stack, { persistence: Persistence.networkScripts() });
+    const host = newHost(stack, { interfaces: IPV4_TUNNELS, persistence: Persistence.networkScripts() });
     twoDevices(stack, host);
     new PolicyRule(stack, 'drop', { host, inputInterface: 'tun9', priority: 10020, action: RuleAction.prohibit() });
     const main = SourceRoutingTable.main(host);
@@ -186,7 +195,7 @@ describe('networkScripts()', () => {
       }
     });
     expect(Object.entries(files).map(([name, lines]) => [name, lines.length])).toEqual([
-      ['rule-eth1', 500],
+      ['rule-eth1', 1000],
       ['route-eth1', 502],
     ]);
   }, 60_000);

@@ -1,18 +1,35 @@
 import { TerraformVariable } from 'cdktf';
 import type { VpnEgressProps } from '../lib';
-import { LinuxHost, LocalTraffic, VpnDaemon, VpnEgress } from '../lib';
-import { GATEWAYS, POOLS, SSH, bundleOf, newHost, newStack, resolve, resourceOf, validationErrors } from './fixtures';
+import { LinuxHost, LocalTraffic, PolicyRule, VpnDaemon, VpnEgress } from '../lib';
+import {
+  GATEWAYS,
+  INTERFACES,
+  IPV4_TUNNELS,
+  POOLS,
+  SSH,
+  bundleOf,
+  newHost,
+  newStack,
+  resolve,
+  resourceOf,
+  validationErrors,
+} from './fixtures';
 
+const IPV6_POOL = 'fd00:4242:4242:4242::/64';
 const BASE = { device: 'eth1', tableId: 200, clients: POOLS, gateways: GATEWAYS };
 
-function linesOf(props: Partial<VpnEgressProps> = {}): string[] {
+function linesOf(props: Partial<VpnEgressProps> = {}, interfaces = INTERFACES): string[] {
   const stack = newStack();
-  new VpnEgress(stack, 'egress', { host: newHost(stack), ...BASE, ...props });
+  new VpnEgress(stack, 'egress', { host: newHost(stack, { interfaces }), ...BASE, ...props });
   expect(validationErrors(stack)).toEqual([]);
-  return bundleOf(stack).filter((line) => /^(table|rule|route|hook) /.test(line));
+  return bundleOf(stack).filter((line) => /^(table|rule|guard|route|hook) /.test(line));
 }
 
 const EGRESS = ['rule 4 10010 from 10.10.10.0/24 lookup 200', 'rule 6 10010 from fd00:4242:4242:4242::/64 lookup 200'];
+const GUARDS = [
+  'guard 4 20010 from 10.10.10.0/24 unreachable',
+  'guard 6 20010 from fd00:4242:4242:4242::/64 unreachable',
+];
 const ROUTES = [
   'route 4 200 default 0 via 192.168.1.1 dev eth1',
   'route 6 200 default 1024 via fd00:1010:1010:1010::1 dev eth1',
@@ -27,6 +44,7 @@ describe('local traffic', () => {
       ...EGRESS,
       'rule 4 10009 to 10.10.10.0/24 lookup 254',
       'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254',
+      ...GUARDS,
       ...ROUTES,
     ];
     expect(linesOf()).toEqual(expected);
@@ -39,6 +57,7 @@ describe('local traffic', () => {
       ...EGRESS,
       'rule 4 10009 from 10.10.10.0/24 lookup 254 suppress_prefixlength 0',
       'rule 6 10009 from fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 0',
+      ...GUARDS,
       ...ROUTES,
     ]);
   });
@@ -47,6 +66,7 @@ describe('local traffic', () => {
     expect(linesOf({ localTraffic: LocalTraffic.upHook() })).toEqual([
       'table 200 -',
       ...EGRESS,
+      ...GUARDS,
       ...ROUTES,
       'hook openvpn /etc/openvpn/up 200',
     ]);
@@ -61,6 +81,7 @@ describe('local traffic', () => {
       ...EGRESS,
       'rule 4 10009 from 10.10.10.0/24 to 10.10.10.0/24 prohibit',
       'rule 6 10009 from fd00:4242:4242:4242::/64 to fd00:4242:4242:4242::/64 prohibit',
+      ...GUARDS,
       ...ROUTES,
     ]);
   });
@@ -140,6 +161,98 @@ test('isolated() keeps every pool from every pool of its family', () => {
   ]);
 });
 
+describe('rejected clients', () => {
+  const clients = POOLS.slice(0, 1);
+  const rejectedClients = POOLS.slice(1);
+  const gateways = GATEWAYS.slice(0, 1);
+  const rulesOf = (props: Partial<VpnEgressProps>): string[] =>
+    linesOf({ clients, rejectedClients, gateways, ...props }).filter((line) => /^rule 6|^route 6|^guard 6/.test(line));
+  const REJECTED = 'rule 6 10010 from fd00:4242:4242:4242::/64 unreachable';
+
+  test.each<[string, LocalTraffic, string[]]>([
+    ['mainTable()', LocalTraffic.mainTable(), [REJECTED, 'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254']],
+    [
+      'suppressDefault()',
+      LocalTraffic.suppressDefault(),
+      [REJECTED, 'rule 6 10009 from fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 0'],
+    ],
+    [
+      'upHook()',
+      LocalTraffic.upHook(),
+      [
+        REJECTED,
+        'rule 6 10009 from fd00:4242:4242:4242::/64 lookup 200 suppress_prefixlength 0',
+        'route 6 200 default 4278198272 type unreachable',
+      ],
+    ],
+    ['isolated()', LocalTraffic.isolated(), [REJECTED]],
+  ])('with %s', (_, localTraffic, expected) => {
+    expect(rulesOf({ localTraffic })).toEqual(expected);
+  });
+
+  test('of a family that others are routed of stand behind those, and have no return route', () => {
+    const props = { clients: ['10.10.10.0/24', '10.10.11.0/24'], rejectedClients: ['10.10.12.0/24', IPV6_POOL] };
+    const rules = (localTraffic: LocalTraffic): string[] =>
+      linesOf({ ...props, gateways, localTraffic }).filter((line) => line.startsWith('rule 4'));
+    expect(rules(LocalTraffic.mainTable())).toEqual([
+      'rule 4 10010 from 10.10.10.0/24 lookup 200',
+      'rule 4 10011 from 10.10.11.0/24 lookup 200',
+      'rule 4 10012 from 10.10.12.0/24 unreachable',
+      'rule 4 10009 to 10.10.10.0/24 lookup 254',
+      'rule 4 10008 to 10.10.11.0/24 lookup 254',
+      'rule 4 10007 to 10.10.12.0/24 lookup 254',
+    ]);
+    expect(rules(LocalTraffic.isolated()).filter((line) => line.endsWith(' prohibit'))).toEqual([
+      'rule 4 10009 from 10.10.10.0/24 to 10.10.10.0/24 prohibit',
+      'rule 4 10008 from 10.10.10.0/24 to 10.10.11.0/24 prohibit',
+      'rule 4 10007 from 10.10.11.0/24 to 10.10.10.0/24 prohibit',
+      'rule 4 10006 from 10.10.11.0/24 to 10.10.11.0/24 prohibit',
+      'rule 4 10005 from 10.10.10.0/24 to 10.10.12.0/24 prohibit',
+      'rule 4 10004 from 10.10.11.0/24 to 10.10.12.0/24 prohibit',
+    ]);
+    const stack = newStack();
+    const egress = new VpnEgress(stack, 'egress', { host: newHost(stack), ...BASE, ...props, gateways });
+    expect(egress.returnRoutes.map(({ destination }) => destination)).toEqual(props.clients);
+  });
+
+  test('keep their ids and, where no other of their family is routed, their priorities when a pool is added', () => {
+    const ids = (more: string[]): string[] => {
+      const stack = newStack();
+      const props = { clients: [...clients, ...more], rejectedClients, gateways };
+      const egress = new VpnEgress(stack, 'egress', { host: newHost(stack), ...BASE, ...props });
+      return egress.node.children.flatMap((child) =>
+        PolicyRule.isPolicyRule(child) ? [`${child.node.id} ${child.priority}`] : [],
+      );
+    };
+    expect(ids([])).toEqual(['clients-1 10010', 'rejected-1 10010', 'local-1 10009', 'rejected-local-1 10009']);
+    expect(ids(['10.10.11.0/24'])).toEqual(expect.arrayContaining(ids([])));
+  });
+
+  test('may be of a family that is known at apply only', () => {
+    const stack = newStack();
+    const pool = new TerraformVariable(stack, 'pool', {}).stringValue;
+    const props = { clients, gateways, rejectedClients: [pool] };
+    new VpnEgress(stack, 'egress', { host: newHost(stack), ...BASE, ...props });
+    expect(validationErrors(stack)).toEqual([]);
+    expect(bundleOf(stack)).toEqual(
+      expect.arrayContaining(['rule auto 10011 from @1@ unreachable', 'rule auto 10008 to @2@ lookup 254']),
+    );
+  });
+
+  test('need room in front of and behind the others', () => {
+    const at =
+      (priority: number, localTraffic: LocalTraffic): (() => string[]) =>
+      () =>
+        linesOf({ clients, rejectedClients: ['10.10.12.0/24', IPV6_POOL], gateways, localTraffic, priority });
+    expect(at(32764, LocalTraffic.mainTable())).not.toThrow();
+    expect(at(32765, LocalTraffic.mainTable())).toThrow('priority 32765 is not an integer from 3 to 32764.');
+    expect(at(2, LocalTraffic.upHook())).not.toThrow();
+    expect(at(1, LocalTraffic.upHook())).toThrow('priority 1 is not an integer from 2 to 32764.');
+    expect(at(3, LocalTraffic.isolated())).not.toThrow();
+    expect(at(2, LocalTraffic.isolated())).toThrow('priority 2 is not an integer from 3 to 32764.');
+  });
+});
+
 describe('room for the rules', () => {
   const clients = ['10.10.10.0/24', '10.10.11.0/24'];
   const gateways = ['192.168.1.1'];
@@ -150,7 +263,7 @@ describe('room for the rules', () => {
     ['isolated()', LocalTraffic.isolated(), 4],
   ])('of two pools with %s', (_, localTraffic, inFront) => {
     const prioritiesOf = (priority: number): number[] =>
-      linesOf({ clients, gateways, localTraffic, priority })
+      linesOf({ clients, gateways, localTraffic, priority }, IPV4_TUNNELS)
         .filter((line) => line.startsWith('rule '))
         .map((line) => Number(line.split(' ')[2]));
     expect(Math.min(...prioritiesOf(inFront + 1))).toBe(1);
@@ -314,7 +427,7 @@ describe('arguments', () => {
     [
       'a pool without gateway',
       { gateways: ['192.168.1.1'] },
-      `clients[1] "fd00:4242:4242:4242::/64" is IPv6, but no gateway is. Add the NAT router's IPv6 address to gateways.`,
+      `clients[1] "fd00:4242:4242:4242::/64" is IPv6, but no gateway is. Add the NAT router's IPv6 address to gateways; if it has none, move the pool to rejectedClients.`,
     ],
     [
       'a gateway without pool',
@@ -332,6 +445,26 @@ describe('arguments', () => {
       'clients[2] "FD00:4242:4242:4242::/64" is there twice. Leave out one of the two.',
     ],
     [
+      'a pool that is rejected, too',
+      { rejectedClients: [IPV6_POOL] },
+      'rejectedClients[0] "fd00:4242:4242:4242::/64" is there twice. Leave out one of the two.',
+    ],
+    [
+      'a part of a pool that is rejected',
+      { rejectedClients: ['10.10.10.128/25'] },
+      'rejectedClients[0] "10.10.10.128/25" is inside clients[0] "10.10.10.0/24", which is routed. Give clients without it, or leave it out.',
+    ],
+    [
+      'a rejected pool with host bits',
+      { rejectedClients: ['10.10.12.1/24'] },
+      'rejectedClients[0] "10.10.12.1/24" has host bits set. Did you mean "10.10.12.0/24"?',
+    ],
+    [
+      'a gateway of a family that is rejected',
+      { clients: ['10.10.10.0/24'], rejectedClients: [IPV6_POOL] },
+      `gateways[1] "fd00:1010:1010:1010::1" is IPv6, but no pool of clients is. Add the clients' IPv6 pool, or leave out the gateway.`,
+    ],
+    [
       'priority',
       { priority: 1 },
       'priority 1 is not an integer from 2 to 32765. There are rules for up to 1 pools of a family from it on, and 1 rules for local traffic in front of it.',
@@ -347,6 +480,7 @@ describe('arguments', () => {
   test.each<[string, (list: string[]) => Partial<VpnEgressProps>]>([
     ['clients', (clients) => ({ clients })],
     ['gateways', (gateways) => ({ gateways })],
+    ['rejectedClients', (rejectedClients) => ({ rejectedClients })],
   ])('%s cannot be a list that is known at apply only', (property, props) => {
     const stack = newStack();
     const host = newHost(stack);

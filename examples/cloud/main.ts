@@ -39,7 +39,11 @@ class Cloud extends TerraformStack {
         privateKeyFile: '~/.ssh/id_ed25519',
         hostKey: given('host_key'),
       },
-      interfaces: [{ name: 'eth1', addresses: ['192.168.1.100/24'] }],
+      interfaces: [
+        { name: 'eth1', addresses: ['192.168.1.100/24'] },
+        // No IPv6 in the tunnel, so none has to be routed.
+        { name: 'tun0', addresses: ['10.10.10.1/24'] },
+      ],
     });
     const egress = new VpnEgress(this, 'egress', {
       host: server,

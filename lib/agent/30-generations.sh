@@ -54,11 +54,13 @@ states_of() {
   done
 }
 
-# The families of which state files $* speak: sets families.
+# The families of which state files $* speak, and whether of guards: sets families, guards.
 families_of() {
   families=
+  guards=
   for file in "$@"; do
     first_line "$file"
+    case $first in *' guards') guards=1 ;; esac
     case $first in *' 4'*) case $families in *4*) ;; *) families="4 $families" ;; esac ;; esac
     case $first in *' 6'*) case $families in *6*) ;; *) families="$families 6" ;; esac ;; esac
   done

@@ -69,6 +69,8 @@ open_trial() {
   trial_generation=$generation
   trial_stage=$stage
   trial_ssh=$ssh
+  # It is to be a line of a file.
+  case $ssh in *[!0-9A-Za-z.:%\ _-]*) trial_ssh= ;; esac
   boot_id
   uptime_now
   trial_boot=$boot
@@ -78,7 +80,7 @@ open_trial() {
   rm -rf "$trial"
   mkdir -p "$trial" && cat "$LOCK/snapshot" >"$trial/snapshot" && copy_program "$trial/agent" &&
     printf '%s\n' "kind $1" "generation $generation" ${stage:+"stage ${stage##*/}"} "boot $boot" \
-      ${trial_deadline:+"deadline $trial_deadline"} "ssh $ssh" >"$trial/new" &&
+      ${trial_deadline:+"deadline $trial_deadline"} "ssh $trial_ssh" >"$trial/new" &&
     mv "$trial/new" "$trial/open" && { sync -f "$trial" 2>/dev/null || sync; }
 }
 

@@ -1,7 +1,7 @@
 # The kernel's rules and routes: read them, plan, carry the plan out.
 #
 # The number of processes does not depend on the number of rules: one `ip -batch` reads, one
-# writes, per family.
+# writes, per family; where there are guards, one more reads.
 
 without6=
 [ -e /proc/net/if_inet6 ] || without6=1
@@ -10,13 +10,19 @@ besides=       # what else is asked for
 
 # Writes to $LOCK/kernel what the kernel has of families $*: "100:<tab>" begins a rule,
 # "2: eth0: <" a device, anything else is a route. (A file, not a pipe: ip writes line by line,
-# and would wake its reader for each.)
+# and would wake its reader for each.) Only with details does ip say that a rule is `proto
+# kernel`, as a guard is; of routes they would say too much.
 read_kernel() {
   for family in "$@"; do
     [ "$family" = 4 ] || [ -z "$without6" ] || continue
     printf 'family %s\n' "$family"
+    rules='rule show'
+    if [ -n "$guards" ]; then
+      rules=
+      ip -N -o -d "-$family" rule show 2>"$LOCK/error$family" || { printf 'failed %s\n' "$family"; continue; }
+    fi
     ip -N -o "-$family" -batch - 2>"$LOCK/error$family" <<END || printf 'failed %s\n' "$family"
-rule show
+$rules
 route show table all
 $besides
 END
@@ -38,6 +44,7 @@ look() {
 # brackets.
 PLAN=$LOCK/plan.
 snapshot=      # a file for what the kernel has of ours now
+restore=       # put back the kernel's own rules, if they went with ours
 plan() {
   for file in add4 add6 drop4 drop6 report; do
     : >"$PLAN$file"
@@ -51,14 +58,14 @@ plan() {
     shift
   fi
   exec awk -v out="$PLAN" -v both="$both" -v without6="$without6" -v most="$SHOWN" \
-    -v snapshot="$snapshot" "$AWK_KERNEL$AWK_PLAN" part=want "$want" part=own "$@" \
+    -v snapshot="$snapshot" -v restore="$restore" "$AWK_KERNEL$AWK_PLAN" part=want "$want" part=own "$@" \
     part=wait - part=kernel "$LOCK/kernel" >"${PLAN}counts" 2>"$LOCK/error"
 }
 
-# Sets added, dropped and essential (see plan.awk), or problem.
+# Sets added, dropped, essential and restored (see plan.awk), or problem.
 read_plan() {
   added=
-  read -r added dropped essential <"${PLAN}counts" || :
+  read -r added dropped essential restored <"${PLAN}counts" || :
   case $added in
     failed)
       first_line "$LOCK/error$dropped"

@@ -7,6 +7,7 @@ passes=0
 repaired=0     # by all passes together
 
 assert() {
+  restore=1
   take_lock
   assert_once
   [ -z "$settle" ] || keep_asserting
@@ -57,6 +58,7 @@ assert_once() {
     return 0
   fi
   planned=$((added + dropped))
+  [ "$restored" -eq 0 ] || say "the kernel's own rules were taken away together with ours: putting them back"
   # Everything that can be set is set, whatever else cannot: the kernel itself says which
   # device is not there yet, or has no address yet. The next plan has files of its
   # own: its awk starts while this one is being carried out.

@@ -90,7 +90,7 @@ status_of() {
     case $word in
       # Of a table, the two words are its id and its name.
       table) say "table $family ($key)" ;;
-      rule) say "IPv$family rule $key: $rest" ;;
+      rule | guard) say "IPv$family $word $key: $rest" ;;
       route)
         destination=${rest%% *}
         rest=${rest#"$destination "}

@@ -4,10 +4,12 @@ owner=
 generation=
 settle=
 bundle=
-ssh=               # connection of the caller: client, its port, server, its port
+command=
+ssh=               # the connection of the login: CLIENT PORT SERVER PORT
+allow_management=  # set if its way may change
 
 usage() {
-  die 64 "$1. Usage: agent apply --owner OWNER --generation ID [--confirm-timeout SECONDS] [--ssh CONNECTION] BUNDLE | remove --owner OWNER [--generation ID --confirm-timeout SECONDS] [--ssh CONNECTION] | confirm --owner OWNER [--generation ID] [--ssh CONNECTION] [--removal] | rollback --owner OWNER [--generation ID] [--boot] | assert --owner OWNER [--settle SECONDS] | status|verify|diff --owner OWNER"
+  die 64 "$1. Usage: agent apply --owner OWNER --generation ID [--confirm-timeout SECONDS] [--ssh CONNECTION] [--allow-management-path-change] BUNDLE | remove --owner OWNER [--generation ID --confirm-timeout SECONDS] [--ssh CONNECTION] | confirm --owner OWNER [--generation ID] [--ssh CONNECTION] [--removal] | rollback --owner OWNER [--generation ID] [--boot] | assert --owner OWNER [--settle SECONDS] | status|verify|diff --owner OWNER"
 }
 
 # Runs at the end of every run, whatever its end is.
@@ -72,6 +74,7 @@ main() {
         ;;
       --removal) removal=1; shift ;;
       --boot) at_boot=1; shift ;;
+      --allow-management-path-change) allow_management=1; shift ;;
       --) shift ;;
       -*) usage "there is no option $1" ;;
       *)
@@ -103,9 +106,6 @@ main() {
   esac
   case $confirm_timeout in
     *[!0-9]* | ????*) usage "--confirm-timeout must be a number of seconds, not \"$confirm_timeout\"" ;;
-  esac
-  case $ssh in
-    *[!0-9A-Za-z.:%\ _-]*) usage "--ssh must be what sshd says in SSH_CONNECTION, not \"$ssh\"" ;;
   esac
   if [ "$command" = apply ] || [ -n "$generation$confirm_timeout" ]; then
     is_name "$generation" || usage "--generation must be a name of letters, digits and . _ -, not \"$generation\""

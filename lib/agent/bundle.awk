@@ -125,7 +125,7 @@ function words_of(line,    i) {
   family += 0
 }
 
-function read_rule(    out, word, priority) {
+function read_rule(    out, word, priority, what) {
   words_of($0)
   at = 2
   got_word = next_word()
@@ -152,10 +152,15 @@ function read_rule(    out, word, priority) {
   if (take("suppress_prefixlength")) out = out " suppress_prefixlength " number(128)
   if (take("suppress_ifgroup")) out = out " suppress_ifgroup " number(4294967295)
   nothing_left()
-  if ((family " " priority) in SEEN_RULE) bad("two IPv" family " rules have priority " priority ": give each its own")
-  SEEN_RULE[family " " priority] = 1
-  rules++
-  state("rule " family " " priority out)
+  what = $1
+  if ((family " " priority) in SEEN_RULE)
+    bad("two IPv" family " rules" (what SEEN_RULE[family " " priority] ~ /guard/ ? ", one of them a guard," : "") " have priority " priority ": give each its own")
+  SEEN_RULE[family " " priority] = what
+  if (what == "guard") {
+    if (out !~ / unreachable$/) damaged("a guard is unreachable, nothing else")
+    guards++
+  } else rules++
+  state(what " " family " " priority out)
 }
 
 function mark_of(word,    part, n, mask) {
@@ -203,12 +208,14 @@ function read_route(    out, table, destination, metric) {
   state("route " family " " table " " destination " " metric out)
 }
 
+function counted(n, what) { return n + 0 " " what (n == 1 ? "" : "s") }
+
 function shared(table) { return table >= 253 && table <= 255 }
 
 function state(line) {
   STATE[++states] = line
-  if (line ~ /^r[a-z]+ 4 /) has4 = 1
-  if (line ~ /^r[a-z]+ 6 /) has6 = 1
+  if (line ~ /^(rule|guard|route) 4 /) has4 = 1
+  if (line ~ /^(rule|guard|route) 6 /) has6 = 1
 }
 
 function is_path(text) { return text ~ /^\/[A-Za-z0-9._@\/+-]+$/ && text !~ /\/\// && text !~ /\/\.\.?(\/|$)/ && text !~ /\/$/ }
@@ -277,7 +284,7 @@ $1 == "table" {
   state($0)
   next
 }
-$1 == "rule" { read_rule(); next }
+$1 == "rule" || $1 == "guard" { read_rule(); next }
 $1 == "route" { read_route(); next }
 $1 == "file" { read_file_line(); next }
 $1 == "hook" { read_hook(); next }
@@ -298,7 +305,7 @@ END {
   if (!in_data) bad("the bundle is damaged: it holds no data. Upload it again")
   else if (!ended) bad("the bundle is damaged: it breaks off after data line " lines ". Upload it again")
   else if (!owned) bad("the bundle is damaged: it names no owner. Upload it again")
-  print "families" (has4 ? " 4" : "") (has6 ? " 6" : "") > (out "/state")
+  print "families" (has4 ? " 4" : "") (has6 ? " 6" : "") (guards ? " guards" : "") > (out "/state")
   for (i = 1; i <= states; i++) print STATE[i] > (out "/state")
-  print rules + 0 (rules == 1 ? " rule, " : " rules, ") routes + 0 (routes == 1 ? " route" : " routes") > (out "/summary")
+  print counted(rules, "rule") (guards ? ", " counted(guards, "guard") : "") ", " counted(routes, "route") > (out "/summary")
 }

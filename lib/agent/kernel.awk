@@ -21,6 +21,7 @@ BEGIN {
   for (i = 1; i <= 12; i++) WITH_VALUE[pair[i]] = 1
   OURS = 77        # routing protocol of rules and routes that the agent makes
   BY_HOOK = 78     # of routes that an up hook makes, and of rules for the moment of a change
+  BY_KERNEL = 2    # of guards, as of the kernels own rules: network managers leave those alone
   ROUTES = 0
 }
 
@@ -65,6 +66,7 @@ function read_kernel_rule(line,    n, i, w, t, v) {
     } else if (t == "fwmark") {
       v = tolower(w[++i])
       sub(/\/0xffffffff$/, "", v)
+      if (v ~ /^0(\/|$)/) v = "0x" v
       rule_spec = rule_spec " fwmark " v
     } else rule_spec = rule_spec " " named(ACTION, t)
   }
@@ -93,6 +95,9 @@ function read_attributes(id, w, i, n,    t, hop) {
     } else if (t == "onlink") {
       if (hop) HOP_ONLINK[id, hop] = "onlink"
       else ONLINK[id] = "onlink"
+    } else if (t == "dead") {
+      if (hop) HOP_DEAD[id, hop] = 1
+      else DEAD[id] = 1
     } else if (t == "weight") {
       i++
       if (hop) HOP_WEIGHT[id, hop] = w[i]
@@ -112,6 +117,7 @@ function read_attributes(id, w, i, n,    t, hop) {
   # The kernel prints a single next hop as a plain gateway.
   if (HOPS[id] == 1) {
     VIA[id] = HOP_VIA[id, 1]; DEV[id] = HOP_DEV[id, 1]; ONLINK[id] = HOP_ONLINK[id, 1]
+    if ((id, 1) in HOP_DEAD) DEAD[id] = 1
     HOPS[id] = 0
   }
   # The device of an unreachable route is chosen by the kernel.
@@ -195,8 +201,8 @@ function agrees(want, has,    h, k, used, found) {
   return 1
 }
 
-function rule_text(family, priority, spec) {
-  return "IPv" family " rule " priority ": " (spec ~ /^(from|to|not|iif|oif) / ? "" : "from all ") spec
+function rule_text(family, what, priority, spec) {
+  return "IPv" family " " what " " priority ": " (spec ~ /^(from|to|not|iif|oif) / ? "" : "from all ") spec
 }
 
 function route_text(family, table, destination, metric, words) {

@@ -5,11 +5,12 @@
 # this owner has or may have made before), `kernel` (what read_kernel prints).
 # Variables: out (in front of the names of what is written), both (what is wanted is owned,
 # too), without6 (this kernel has no IPv6), most (lines in the report), snapshot (file for what
-# the kernel has of ours now).
+# the kernel has of ours now), restore (put back the rules of the kernel itself, if they went
+# together with ours).
 #
 # Writes the lines for `ip -batch`: add4, add6 (run first) and drop4, drop6; and `report` for
-# people. Prints how many: added, dropped, and essential: all but routes through a device,
-# which may have to wait for the network.
+# people. Prints how many: added, dropped, essential (all but routes through a device, which
+# may have to wait for the network), and restored.
 
 function word_after(spec, key,    at, rest) {
   at = index(" " spec, " " key " ")
@@ -70,21 +71,36 @@ function reporting() { return ++reported <= most }
 function report(line) { print line > (out "report") }
 
 BEGIN {
-  added = dropped = essential = reported = 0
-  wanted_rules = wanted_routes = kernel_rules = settled = unsorted = 0
+  added = dropped = essential = reported = restored = 0
+  wanted_rules = wanted_guards = wanted_routes = kernel_rules = settled = unsorted = guarded = 0
 }
 
-# Rules are kept under "FAMILY PRIORITY": of each owner there is one at a priority.
-(part == "want" || part == "own") && $1 == "rule" {
+# Rules and guards are kept under "FAMILY PRIORITY": of each owner there is one at a priority.
+(part == "want" || part == "own") && ($1 == "rule" || $1 == "guard") {
   if (without6 && $2 == 6) next
   key = $2 " " $3
-  spec = substr($0, length(key) + 7)
+  if ($1 == "guard") {
+    guarded = 1
+    by = BY_KERNEL
+    spec = substr($0, length(key) + 8)
+  } else {
+    by = OURS
+    spec = substr($0, length(key) + 7)
+  }
   if (part == "own") {
-    OWN_RULE[key, spec] = 1
+    OWN_RULE[key, spec, by] = 1
     OWN_PRIORITY[key] = 1
     next
   }
   WANT_RULE[key] = spec
+  if (by == BY_KERNEL) {
+    IS_GUARD[key] = 1
+    GUARDS[++wanted_guards] = key
+    # `ip -N` prints the number of the action.
+    WANT_TEXT[key] = substr(spec, 1, length(spec) - length("unreachable")) "7 proto " by
+    next
+  }
+  WANT_TEXT[key] = spec " proto " by
   RULES[++wanted_rules] = key
   if ($3 + 0 < last[$2]) unsorted = 1
   last[$2] = $3 + 0
@@ -118,22 +134,32 @@ part == "wait" { next }
   if (key in WANT_RULE) {
     # Most lines are just what is wanted: no need to take them apart.
     text = substr($0, at + 2)
-    if (text == WANT_RULE[key] " proto 77 " || text == WANT_RULE[key] " proto 77") {
+    if (text == WANT_TEXT[key] || text == WANT_TEXT[key] " ") {
       HAS_RULE[key] = 1
       SETTLED[++settled] = key
       next
     }
-  } else if (!(key in OWN_PRIORITY)) next
+  } else if (!(key in OWN_PRIORITY)) {
+    if (restore) leads_to_main($0)
+    next
+  }
   read_kernel_rule($0)
-  if (rule_protocol != OURS && rule_protocol != BY_HOOK) next
   wanted = (key in WANT_RULE) && WANT_RULE[key] == rule_spec
-  if (!wanted && !((key, rule_spec) in OWN_RULE)) next
+  if (rule_protocol == BY_HOOK) {
+    guard = wanted ? (key in IS_GUARD) : !((key, rule_spec, OURS) in OWN_RULE)
+    if (!wanted && guard && !((key, rule_spec, BY_KERNEL) in OWN_RULE)) next
+    if (wanted) HAS_COPY[key] = 1
+  } else {
+    wanted = wanted && rule_protocol == tag(key)
+    if (!wanted && !((key, rule_spec, rule_protocol) in OWN_RULE)) next
+    guard = rule_protocol == BY_KERNEL
+    if (wanted) HAS_RULE[key] = 1
+  }
   kernel_rules++
   K_KEY[kernel_rules] = key
   K_SPEC[kernel_rules] = rule_spec
   K_BY[kernel_rules] = rule_protocol
-  if (wanted && rule_protocol == OURS) HAS_RULE[key] = 1
-  if (wanted && rule_protocol == BY_HOOK) HAS_COPY[key] = 1
+  if (guard) K_GUARD[kernel_rules] = 1
   next
 }
 
@@ -159,11 +185,42 @@ END {
   plan_rules()
   plan_routes()
   for (i = 1; i <= wanted_routes; i++) put_route(WANTED[i])
+  # A guard is there before its rule, and goes after it.
+  for (i = 1; i <= wanted_guards; i++) put_rule(GUARDS[i])
   for (i = 1; i <= wanted_rules; i++) put_rule(RULES[i])
-  for (i = stale_rules; i >= 1; i--) drop_rule(STALE[i])
+  if (restore) put_back_own()
+  for (i = stale_rules; i >= 1; i--) if (!(STALE[i] in K_GUARD)) drop_rule(STALE[i])
+  for (i = stale_rules; i >= 1; i--) if (STALE[i] in K_GUARD) drop_rule(STALE[i])
   for (i = 1; i <= stale_routes; i++) drop_route(STALE_ROUTE[i])
   if (reported > most) print "... and " (reported - most) " more" > (out "report")
-  print added, dropped, essential
+  print added, dropped, essential, restored
+}
+
+# Under which protocol the rule that is wanted there goes into the kernel.
+function tag(k) { return (k in IS_GUARD) ? BY_KERNEL : OURS }
+function name_of(by) { return by == BY_KERNEL ? "guard" : "rule" }
+
+# Notes what still does the work of the rules that the kernel itself makes: they may stand
+# elsewhere by the will of somebody.
+function leads_to_main(line) {
+  if (key ~ / 3276[67]$/) HAS_OWN[key] = 1
+  if (line ~ /^[0-9]+:\tfrom all lookup (254|main)( proto [0-9a-z]+)? *$/) HAS_OWN[family " 32766"] = 1
+}
+
+# `ip rule flush` takes the rules of the kernel with ours, and then no packet of anybody finds
+# its way. Where ours are there, somebody has taken them away on purpose.
+function put_back_own(    family) {
+  for (family = 4; family <= 6; family += 2) {
+    if (!(family in MISSING) || ((family " 32766") in HAS_OWN)) continue
+    put_back(family, 32766, 254, "main")
+    if (family == 4 && !((family " 32767") in HAS_OWN)) put_back(family, 32767, 253, "default")
+  }
+}
+
+function put_back(family, priority, table, name) {
+  restored++
+  if (reporting()) report("+ " rule_text(family, "rule", priority, "lookup " name) " (the kernel\047s own)")
+  add(family, rule_line("add", priority, "lookup " table, BY_KERNEL))
 }
 
 # Which rules of the kernel are ours and not wanted, in the order of the kernel: those under
@@ -172,10 +229,11 @@ function plan_rules(    i, k) {
   stale_rules = 0
   for (i = 1; i <= kernel_rules; i++) {
     k = K_KEY[i]
-    if (K_BY[i] == OURS) {
+    if (K_BY[i] == BY_HOOK) COPIES[k] = COPIES[k] " " i
+    else if (K_BY[i] == tag(k)) {
       if ((k in WANT_RULE) && WANT_RULE[k] == K_SPEC[i]) continue
       AT[k] = AT[k] " " i
-    } else COPIES[k] = COPIES[k] " " i
+    }
     STALE[++stale_rules] = i
   }
   if (!unsorted) return
@@ -187,7 +245,8 @@ function put_rule(k,    family, priority, n, s, i) {
   if (k in HAS_RULE) return
   family = substr(k, 1, 1)
   priority = substr(k, 3)
-  if (reporting()) report("+ " rule_text(family, priority, WANT_RULE[k]))
+  MISSING[family] = 1
+  if (reporting()) report("+ " rule_text(family, name_of(tag(k)), priority, WANT_RULE[k]))
   n = (k in AT) ? split(AT[k], s, " ") : 0
   for (i = 1; i <= n; i++) if (kernel_confuses(WANT_RULE[k], K_SPEC[s[i]])) {
     # Hold the place with a copy under another protocol until the old rule is gone. One that
@@ -197,7 +256,7 @@ function put_rule(k,    family, priority, n, s, i) {
     SWAP[k] = 1
     return
   }
-  add(family, rule_line("add", priority, WANT_RULE[k], OURS))
+  add(family, rule_line("add", priority, WANT_RULE[k], tag(k)))
 }
 
 function clear_copies(k,    n, s, i) {
@@ -215,13 +274,13 @@ function drop_rule(i,    k, family, priority, s) {
   priority = substr(k, 3)
   # A copy that holds the place goes with the swap below.
   if (K_BY[i] == BY_HOOK && (k in SWAP) && WANT_RULE[k] == K_SPEC[i]) return
-  if (K_BY[i] == OURS && reporting()) report("- " rule_text(family, priority, K_SPEC[i]))
+  if (K_BY[i] != BY_HOOK && reporting()) report("- " rule_text(family, name_of(K_BY[i]), priority, K_SPEC[i]))
   drop(family, rule_line("del", priority, K_SPEC[i], K_BY[i]))
-  if (K_BY[i] != OURS || !(k in SWAP)) return
+  if (!(k in SWAP) || K_BY[i] != tag(k)) return
   # This runs backwards: the first of the old rules is the last to go.
   split(AT[k], s, " ")
   if (s[1] != i) return
-  drop(family, rule_line("add", priority, WANT_RULE[k], OURS))
+  drop(family, rule_line("add", priority, WANT_RULE[k], tag(k)))
   drop(family, rule_line("del", priority, WANT_RULE[k], BY_HOOK))
 }
 
@@ -280,11 +339,11 @@ function drop_route(id,    text) {
 
 # What the kernel has of ours, as a state file: wanted again if the change fails.
 function write_snapshot(    i, id, key, t) {
-  print "families 4 6" > snapshot
+  print "families 4 6" (guarded ? " guards" : "") > snapshot
   for (t in OWN_TABLE) print "table " t > snapshot
-  for (i = 1; i <= settled; i++) print "rule " SETTLED[i] " " WANT_RULE[SETTLED[i]] > snapshot
+  for (i = 1; i <= settled; i++) print name_of(tag(SETTLED[i])), SETTLED[i], WANT_RULE[SETTLED[i]] > snapshot
   for (i = 1; i <= kernel_rules; i++)
-    if (K_BY[i] == OURS) print "rule " K_KEY[i] " " K_SPEC[i] > snapshot
+    if (K_BY[i] != BY_HOOK) print name_of(K_BY[i]), K_KEY[i], K_SPEC[i] > snapshot
   for (id = 1; id <= ROUTES; id++) {
     if (!(id in KERNEL_ROUTE)) continue
     key = KERNEL_ROUTE[id]

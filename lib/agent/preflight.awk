@@ -7,6 +7,9 @@
 function problem(text) { print "E " text }
 function remark(text) { if (!(text in SAID)) print "W " text; SAID[text] = 1 }
 
+# Under which protocol is the rule wanted that belongs there?
+function tag(k) { return (k in IS_GUARD) ? BY_KERNEL : OURS }
+
 # What `ip rule del` and `ip route del` take.
 function how_to_delete_rule(i) {
   return "ip -" K_FAMILY[i] " rule del pref " K_PRIORITY[i] " " K_SPEC[i] (K_BY[i] ? " proto " K_BY[i] : "")
@@ -16,10 +19,15 @@ part == "want" || part == "own" {
   if ($1 == "table") {
     if (part == "want") { WANT_TABLE[$2] = $3; if ($3 != "-") WANT_NAME[$3] = $2 }
     else OWN_TABLE[$2] = 1
-  } else if ($1 == "rule") {
-    spec = substr($0, length($2) + length($3) + 8)
-    if (part == "own") OWN_RULE[$2, $3, spec] = 1
-    else { WANT_RULE[$2, $3] = spec; any_rule[$2] = 1; if (spec ~ /fwmark/) marks = 1 }
+  } else if ($1 == "rule" || $1 == "guard") {
+    spec = substr($0, length($1) + length($2) + length($3) + 4)
+    if (part == "own") OWN_RULE[$2, $3, spec, $1 == "guard" ? BY_KERNEL : OURS] = 1
+    else {
+      WANT_RULE[$2, $3] = spec
+      if ($1 == "guard") IS_GUARD[$2, $3] = 1
+      any_rule[$2] = 1
+      if (spec ~ /fwmark/) marks = 1
+    }
   } else if ($1 == "route") {
     key = $2 " " $3 " " $4 " " $5
     if (part == "own") OWN_ROUTE[key] = 1
@@ -32,7 +40,7 @@ part == "other" {
   if ($1 == "table" && !shared_table($2)) {
     if ($2 in WANT_TABLE) problem("table " $2 " belongs to owner " whose " on this machine: choose another id")
     else if ($3 in WANT_NAME) problem("the table name " $3 " belongs to owner " whose " on this machine: choose another name")
-  } else if ($1 == "rule" && (($2, $3) in WANT_RULE))
+  } else if (($1 == "rule" || $1 == "guard") && (($2, $3) in WANT_RULE))
     problem("priority " $3 " (IPv" $2 ") belongs to owner " whose " on this machine: choose another priority")
   else if ($1 == "route" && ($2 " " $3 " " $4 " " $5) in WANT_ROUTE)
     problem("the IPv" $2 " route to " $4 " with metric " $5 " in table " $3 " belongs to owner " whose " on this machine: choose another metric")
@@ -87,11 +95,17 @@ END {
 function foreign_rule(i,    k) {
   k = K_FAMILY[i] SUBSEP K_PRIORITY[i]
   if (!(k in WANT_RULE)) return
-  if (K_BY[i] == OURS && (WANT_RULE[k] == K_SPEC[i] || ((k SUBSEP K_SPEC[i]) in OWN_RULE))) return
-  if (K_BY[i] == BY_HOOK && (WANT_RULE[k] == K_SPEC[i] || ((k SUBSEP K_SPEC[i]) in OWN_RULE))) return
+  # A copy tagged 78 may hold the place of a rule or of a guard.
+  if ((K_BY[i] == tag(k) || K_BY[i] == BY_HOOK) && WANT_RULE[k] == K_SPEC[i]) return
+  if ((k SUBSEP K_SPEC[i] SUBSEP K_BY[i]) in OWN_RULE) return
+  if (K_BY[i] == BY_HOOK && ((k SUBSEP K_SPEC[i] SUBSEP OURS) in OWN_RULE)) return
+  if (K_BY[i] == BY_HOOK && ((k SUBSEP K_SPEC[i] SUBSEP BY_KERNEL) in OWN_RULE)) return
+  # Said below, in words.
+  sub(/ proto 0 *$/, "", K_LINE[i])
   sub(/\t/, " ", K_LINE[i])
   sub(/ +$/, "", K_LINE[i])
-  problem("someone else has an IPv" K_FAMILY[i] " rule at priority " K_PRIORITY[i] ": \"" K_LINE[i] "\" (" \
+  problem("someone else has an IPv" K_FAMILY[i] " rule at priority " K_PRIORITY[i] \
+    ((k in IS_GUARD) ? ", where a guard of ours goes" : "") ": \"" K_LINE[i] "\" (" \
     (K_BY[i] ? "proto " K_BY[i] : "no proto, so made by hand or by a script") \
     "). Choose another priority, or remove it: " how_to_delete_rule(i))
 }

@@ -13,6 +13,7 @@ const SHELL_PARTS = [
   '36-rollback-timer.sh',
   '40-kernel.sh',
   '50-preflight.sh',
+  '55-management.sh',
   '60-files.sh',
   '70-units.sh',
   '75-undo.sh',
@@ -25,7 +26,7 @@ const SHELL_PARTS = [
 ];
 
 /** Each becomes a shell variable of the program: `plan.awk` is `$AWK_PLAN`. */
-const AWK_PARTS = ['address', 'kernel', 'plan', 'bundle', 'preflight', 'hooks'];
+const AWK_PARTS = ['address', 'kernel', 'plan', 'bundle', 'preflight', 'hooks', 'lookup', 'management'];
 
 /** The program that runs on the machine, the same for every one. Ends with a newline. */
 export function agentProgram(): string {

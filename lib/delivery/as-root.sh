@@ -1,5 +1,5 @@
 #!/bin/sh
-# In front of deliver.sh and clean-up.sh, which Terraform runs as the login user.
+# In front of the other scripts, which Terraform runs as the login user.
 # shellcheck disable=SC2154 # owner is set in front of this text
 
 # When Terraform goes away, so does the terminal: what has begun is to end in order all the same.

@@ -1,10 +1,11 @@
 import { Fn, Lazy } from 'cdktf';
 import { BUNDLE_MARK, agentProgram, dispatcherText, upHookText } from '../agent/program';
 import type { FamilyOrAuto } from '../model/family';
+import { guards } from '../model/guard';
 import type { Host, UpHook } from '../model/host';
 import { allRoutes } from '../model/host';
 import { routeMetric, routeWords } from '../model/route';
-import type { Word } from '../model/rule';
+import type { Rule, Word } from '../model/rule';
 import { ruleWords } from '../model/rule';
 import type { Value } from '../model/value';
 import type { HostFile, Rendered } from '../persistence/persistence';
@@ -83,7 +84,8 @@ class BundleData {
     return [
       ...rendered.requirements.map((r) => (r.kind === 'systemd' ? 'requires systemd' : `requires directory ${r.path}`)),
       ...host.tables.map((table) => `table ${table.id} ${table.name ?? '-'}`),
-      ...host.rules.map((rule) => this.line(['rule', rule.family, rule.priority], ruleWords(rule), rule.family)),
+      ...host.rules.map((rule) => this.rule('rule', rule)),
+      ...guards(host).map((guard) => this.rule('guard', guard)),
       ...allRoutes(host).map((route) =>
         this.line(
           ['route', route.family, route.tableId],
@@ -106,6 +108,10 @@ class BundleData {
   private file(file: HostFile): string[] {
     const head = `file ${file.mode} ${file.path} ${file.lines.length}${file.shared ? ' shared' : ''}`;
     return [literal(head), ...file.lines.map((words) => `|${this.words(words, 'auto')}`)];
+  }
+
+  private rule(word: string, rule: Rule): string {
+    return this.line([word, rule.family, rule.priority], ruleWords(rule), rule.family);
   }
 
   private line(head: ReadonlyArray<string | number>, words: readonly Word[], family: FamilyOrAuto): string {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The host leaves the configuration: has root put everything back.
-# shellcheck disable=SC2154 # owner is set in front of this text
+# The host leaves the configuration: has root put everything back, on trial.
+# shellcheck disable=SC2154 # the parameters are set in front of this text
 # shellcheck source=as-root.sh
 
 base=/var/lib/source-routing
@@ -8,11 +8,22 @@ if [ -d "$base" ]; then
   # Only root can see what is in there.
   # shellcheck disable=SC2016 # for the inner shell
   as_root sh -c '
-    if [ -f "$1/$2/agent" ]; then
-      exec sh "$1/$2/agent" remove --owner "$2"
+    # A trial has the newest program, and is known to no older one.
+    agent=$1/$2/trial/agent
+    [ -f "$agent" ] || agent=$1/$2/agent
+    if ! [ -f "$agent" ]; then
+      echo "source-routing: $2: nothing to remove"
+      exit 0
     fi
-    echo "source-routing: $2: nothing to remove"
-  ' sh "$base" "$owner"
+    sh "$agent" remove --owner "$2" --generation "$3" --confirm-timeout "$4" --ssh "$5"
+    status=$?
+    if [ "$status" -eq 64 ]; then
+      echo "source-routing: note: the agent on this machine is of an earlier version: it removes without waiting for a confirmation"
+      sh "$agent" remove --owner "$2"
+      status=$?
+    fi
+    exit "$status"
+  ' sh "$base" "$owner" "$generation" "$confirm_timeout" "${SSH_CONNECTION-}"
 else
   echo "source-routing: $owner: nothing to remove"
 fi

@@ -1,8 +1,11 @@
 #!/bin/sh
-# The login user's home holds the uploaded bundle: has root apply it.
-# shellcheck disable=SC2154 # owner and generation are set in front of this text
+# The login user's home holds the uploaded bundle: has root put it on trial.
+# shellcheck disable=SC2154 # the parameters are set in front of this text
 # shellcheck source=as-root.sh
 
 bundle="./.source-routing-$owner.$generation.bundle"
-as_root sh "$bundle" apply --owner "$owner" --generation "$generation" "$bundle"
+# sudo drops SSH_CONNECTION, so it goes along as an argument.
+as_root sh "$bundle" apply --owner "$owner" --generation "$generation" \
+  --confirm-timeout "$confirm_timeout" --ssh "${SSH_CONNECTION-}" \
+  ${allow_management_path_change:+--allow-management-path-change} "$bundle"
 finish "$?" "$bundle"

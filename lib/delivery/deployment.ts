@@ -1,6 +1,4 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import type { ITerraformDependable, RemoteExecProvisioner, TerraformResource } from 'cdktf';
+import type { ITerraformDependable, TerraformResource } from 'cdktf';
 import { Token } from 'cdktf';
 import type { Construct } from 'constructs';
 import type { Host } from '../model/host';
@@ -8,9 +6,9 @@ import type { PersistenceRenderer } from '../persistence/persistence';
 import type { SshConnection } from '../ssh-connection';
 import { lazyBundleContent } from './bundle';
 import type { EngineType } from './engine';
-import { engineResource, storedValue } from './engine';
-import { expression, literal } from './escape';
-import { createConnection, destroyConnection, storedConnection } from './ssh';
+import { engineResource } from './engine';
+import { deliveryProvisioners, destroyProvisioners, removalProvisioners } from './provisioners';
+import { createConnection, storedConnection } from './ssh';
 import { generationTriggers } from './triggers';
 
 export interface DeploymentProps {
@@ -19,6 +17,10 @@ export interface DeploymentProps {
   readonly ssh: SshConnection;
   readonly persistence: PersistenceRenderer;
   readonly host: () => Host;
+  /** Nothing is to be left on the machine. */
+  readonly absent: boolean;
+  readonly confirmTimeout: number;
+  readonly allowManagementPathChange: boolean;
   readonly dependsOn?: ITerraformDependable[];
 }
 
@@ -35,49 +37,45 @@ export class Deployment {
   public readonly apply: TerraformResource;
 
   public constructor(scope: Construct, props: DeploymentProps) {
-    const { engine, owner, ssh, persistence, host } = props;
+    const { engine, owner, ssh, persistence, host, absent, confirmTimeout, allowManagementPathChange } = props;
+    const { timeoutSeconds } = ssh;
     const connection = storedConnection(ssh);
-    const storedExpression = (key: string): string => storedValue(engine, key);
-    const cleanUp = {
-      type: 'remote-exec',
-      // The script is the new configuration's, the machine and its owner are the old one's.
-      inline: [script('clean-up.sh', { owner: expression(storedExpression('owner')) })],
-      connection: destroyConnection(ssh, storedExpression),
-      // Not among cdktf's typed properties, but rendered like them.
-      when: 'destroy',
-    } as RemoteExecProvisioner;
     this.anchor = engineResource(scope, 'anchor', engine, {
       identity: () => ({ host: connection.host, port: connection.port, owner }),
       stored: { ...connection, owner },
-      provisioners: [cleanUp],
+      provisioners: destroyProvisioners({
+        engine,
+        confirmTimeout,
+        timeoutSeconds,
+        addresses: () => [this.anchor, this.apply].map(addressOf),
+      }),
       dependsOn: props.dependsOn,
     });
 
-    const generation = expression('self.id');
+    const change = { owner, confirmTimeout, timeoutSeconds };
     this.apply = engineResource(scope, 'apply', engine, {
-      identity: () => {
-        const model = host();
-        return {
-          anchor: Token.asString(this.anchor.interpolationForAttribute('id')),
-          ...generationTriggers(model, persistence.name, persistence.render(model)),
-        };
-      },
+      identity: () => ({
+        anchor: Token.asString(this.anchor.interpolationForAttribute('id')),
+        ...(absent ? { ensure: 'absent' } : generation(props)),
+      }),
       connection: createConnection(owner, ssh),
-      provisioners: [
-        {
-          type: 'file',
-          content: lazyBundleContent(host, (model) => persistence.render(model)),
-          destination: `./.source-routing-${owner}.${generation}.bundle`,
-        },
-        { type: 'remote-exec', inline: [script('deliver.sh', { owner, generation })] },
-      ],
+      provisioners: absent
+        ? removalProvisioners(change)
+        : deliveryProvisioners({
+            ...change,
+            allowManagementPathChange,
+            bundle: lazyBundleContent(host, (model) => persistence.render(model)),
+          }),
     });
   }
 }
 
-/** A script with its parameters set in front; these are owner ids and Terraform's own ids. */
-function script(name: string, parameters: Record<string, string>): string {
-  const settings = Object.entries(parameters).map(([key, value]) => `${key}='${value}'\n`);
-  const parts = ['as-root.sh', name].map((part) => readFileSync(join(__dirname, part), 'utf8').replace(/^#!.*\n/, ''));
-  return `#!/bin/sh\n${settings.join('')}${literal(parts.join('\n'))}`;
+function generation({ host, persistence }: DeploymentProps): Record<string, string> {
+  const model = host();
+  return generationTriggers(model, persistence.name, persistence.render(model));
+}
+
+/** How a resource is called on Terraform's command line. */
+export function addressOf(resource: TerraformResource): string {
+  return `${resource.terraformResourceType}.${resource.friendlyUniqueId}`;
 }

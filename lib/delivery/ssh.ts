@@ -6,6 +6,9 @@ import { expression, isTemplate, literal, quoted } from './escape';
 const DEFAULT_USER = 'root';
 const DEFAULT_TIMEOUT_SECONDS = 60;
 
+/** Undoing takes a few seconds; Terraform waits up to 20 between two tries, and up to 15 in one. */
+const CONFIRM_MARGIN_SECONDS = 40;
+
 /**
  * Where Terraform puts its script: `%RAND%` is a number. The home of the login user, because the
  * default is a world-writable file in /tmp, which may also be mounted noexec.
@@ -62,7 +65,10 @@ export function storedConnection(ssh: SshConnection): { host: string; port: stri
  * configuration but read with the old values, so it must not depend on which properties the new
  * one has: every key is asked for, and may be missing.
  */
-export function destroyConnection(ssh: SshConnection, stored: (key: string) => string): SSHProvisionerConnection {
+export function destroyConnection(
+  ssh: Pick<SshConnection, 'timeoutSeconds'>,
+  stored: (key: string) => string,
+): SSHProvisionerConnection {
   const kept = (key: string): string => expression(`try(${stored(key)}, null)`);
   // A path that was kept must be readable: no silent fallback to another way in.
   const file = (key: string): string => expression(`can(${stored(key)}) ? file(pathexpand(${stored(key)})) : null`);
@@ -85,12 +91,23 @@ export function destroyConnection(ssh: SshConnection, stored: (key: string) => s
   };
 }
 
+/**
+ * How the connection that confirms differs from the one before it. It must still be tried when
+ * the machine has undone a change that had cut it off, to hear what became of it.
+ *
+ * @see https://developer.hashicorp.com/terraform/language/resources/provisioners/connection
+ */
+export function confirmConnection(props: { confirmTimeout: number; timeoutSeconds?: number }): { timeout: string } {
+  const { confirmTimeout, timeoutSeconds = DEFAULT_TIMEOUT_SECONDS } = props;
+  return { timeout: `${Math.max(confirmTimeout + CONFIRM_MARGIN_SECONDS, timeoutSeconds)}s` };
+}
+
 /** At destroy there is no `privateKey`. */
 function usesAgent(ssh: SshConnection, privateKey: string | undefined): boolean {
   return ssh.agent ?? (privateKey === undefined && ssh.privateKeyFile === undefined);
 }
 
-function timeout(ssh: SshConnection): string {
+function timeout(ssh: Pick<SshConnection, 'timeoutSeconds'>): string {
   // Without a unit Terraform takes its default of five minutes, and says nothing.
   return `${ssh.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS}s`;
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { agentProgram, dispatcherText, upHookText } from '../agent/program';
+import { guards } from '../model/guard';
 import type { Host } from '../model/host';
 import { allRoutes } from '../model/host';
 import type { Route } from '../model/route';
@@ -23,7 +24,8 @@ export function generationTriggers(host: Host, persistence: string, rendered: Re
     ['persistence', persistence],
     ['files', filesDigest(rendered)],
     ...host.tables.map((table) => [`table ${table.id}`, table.name ?? '']),
-    ...host.rules.map((rule) => [ruleKey(rule), plain(ruleWords(rule))]),
+    ...host.rules.map((rule) => [ruleKey('rule', rule), plain(ruleWords(rule))]),
+    ...guards(host).map((guard) => [ruleKey('guard', guard), plain(ruleWords(guard))]),
     ...allRoutes(host).map((route) => [routeKey(route), plain(routeWords(route))]),
     ...hookFiles(host.hooks).map((hook) => [
       literal(`hook ${hook.path}`),
@@ -32,8 +34,8 @@ export function generationTriggers(host: Host, persistence: string, rendered: Re
   ]) as Record<string, string>;
 }
 
-function ruleKey(rule: Rule): string {
-  return rule.family === 'auto' ? `rule ${rule.priority}` : `rule ipv${rule.family} ${rule.priority}`;
+function ruleKey(word: string, rule: Rule): string {
+  return rule.family === 'auto' ? `${word} ${rule.priority}` : `${word} ipv${rule.family} ${rule.priority}`;
 }
 
 function routeKey(route: Route): string {

@@ -1,13 +1,16 @@
 import { foreignBand } from './bands';
-import { familyName, otherFamily, overlaps } from './family';
-import type { Host, Interface, Problem, Table } from './host';
+import { familyName, overlaps } from './family';
+import type { Guard } from './guard';
+import { GUARD_OFFSET, guards, unguarded } from './guard';
+import type { Host, Problem, Table } from './host';
 import { MAIN_TABLE_ID, allRoutes, familiesOf } from './host';
+import { oneFamilyOnly } from './parity';
 import type { Hop, Route } from './route';
 import { routeMetric } from './route';
 import type { Rule } from './rule';
 import { MAIN_RULE_PRIORITY, MAX_PRIORITY, matchesEverything } from './rule';
 import type { Value } from './value';
-import { isInside, isKnown, isLinkLocal } from './value';
+import { isAny, isInside, isKnown, isLinkLocal } from './value';
 
 /** What is wrong across the constructs of one host: nothing of it is deployed. */
 export function errors(host: Host): Problem[] {
@@ -21,14 +24,16 @@ export function errors(host: Host): Problem[] {
     ...unreachableNextHops(host),
     ...foreignSources(host),
     ...sharedHooks(host),
+    ...oneFamilyOnly(host),
   ];
 }
 
 /** What is legal but likely to hurt. */
 export function warnings(host: Host): Problem[] {
   return [
-    ...oneFamilyOnly(host),
     ...capturedManagement(host),
+    ...withoutGuard(host),
+    ...jumpsToGuards(host),
     ...foreignBands(host),
     ...firewallMarks(host),
     ...unpinnedHostKey(host),
@@ -80,7 +85,21 @@ function duplicatePriorities(host: Host): Problem[] {
     }
     seen.set(rule.priority, [...others, rule]);
   }
-  return problems;
+  return [...problems, ...guards(host).flatMap((guard) => takenPlace(guard, seen.get(guard.priority) ?? []))];
+}
+
+function takenPlace(guard: Guard, others: readonly Rule[]): Problem[] {
+  const other = others.find((candidate) => overlaps(candidate.family, guard.family));
+  return other
+    ? [
+        {
+          path: guard.path,
+          message:
+            `its guard stands ${GUARD_OFFSET} behind it, but priority ${guard.priority} is already used by the rule "${other.path}". ` +
+            `Move one of the two rules.`,
+        },
+      ]
+    : [];
 }
 
 function duplicateRoutes(host: Host): Problem[] {
@@ -234,40 +253,6 @@ function sharedHooks(host: Host): Problem[] {
   return problems;
 }
 
-function oneFamilyOnly(host: Host): Problem[] {
-  return host.tables.flatMap((table) => {
-    const families = [...familiesOf(table.id, host.rules)];
-    const [only] = families;
-    if (families.length !== 1 || only === undefined) {
-      return [];
-    }
-    const other = otherFamily(only);
-    const rejected = host.rules.some(
-      (rule) => rule.family === other && rule.source && rule.action.kind !== 'lookup' && rule.action.kind !== 'goto',
-    );
-    const rule = host.rules.find((r) => r.action.kind === 'lookup' && r.action.tableId === table.id);
-    const tunnel = rule?.source && tunnelOf(rule.source, host.interfaces);
-    if (rejected || (tunnel && !tunnel.incomplete && !tunnel.addresses.some((address) => address.family === other))) {
-      return [];
-    }
-    return [
-      {
-        path: table.path,
-        message:
-          `only ${familyName(only)} rules look up table ${table.id}: if the clients have ${familyName(other)} too, it leaves through the ` +
-          `main default route. Add the ${familyName(other)} rule and route, or a PolicyRule with RuleAction.unreachable() for that pool.`,
-      },
-    ];
-  });
-}
-
-/** The interface whose network a pool of clients is, or contains. */
-function tunnelOf(source: Value, interfaces: readonly Interface[]): Interface | undefined {
-  return isKnown(source)
-    ? interfaces.find((candidate) => candidate.addresses.some((address) => isInside(address.address, source.text)))
-    : undefined;
-}
-
 function capturedManagement(host: Host): Problem[] {
   const address = host.management.host;
   return host.rules
@@ -317,10 +302,6 @@ function isSource(rule: Rule): boolean {
   return matchesEverything({ ...rule, invert: undefined, source: undefined });
 }
 
-function isAny(prefix: Value): boolean {
-  return prefix.text.endsWith('/0');
-}
-
 /** Whether an earlier rule sends the management address to the main table. */
 function isSpared(rule: Rule, address: string | undefined, rules: readonly Rule[]): boolean {
   return rules.some(
@@ -335,18 +316,58 @@ function isSpared(rule: Rule, address: string | undefined, rules: readonly Rule[
   );
 }
 
-function foreignBands(host: Host): Problem[] {
+function withoutGuard(host: Host): Problem[] {
+  return unguarded(host).map((rule) => ({
+    path: rule.path,
+    message:
+      `has no guard: that would stand ${GUARD_OFFSET} behind it, which is more than ${MAX_PRIORITY}. While somebody flushes the table, ` +
+      `packets leave through the main default route. Use a priority up to ${MAX_PRIORITY - GUARD_OFFSET}, for example 10000 to 19999.`,
+  }));
+}
+
+/** Packets that a goto carries over a rule must not end at the guard of that rule. */
+function jumpsToGuards(host: Host): Problem[] {
+  const all = guards(host);
   return host.rules.flatMap((rule) => {
-    const band = foreignBand(rule.priority);
-    return band
+    const { action } = rule;
+    if (action.kind !== 'goto') {
+      return [];
+    }
+    const target = action.priority;
+    const between = all.filter(
+      (guard) =>
+        rule.priority < guard.behind.priority &&
+        guard.behind.priority < target &&
+        target <= guard.priority &&
+        overlaps(guard.family, rule.family),
+    );
+    const [first] = between;
+    const last = Math.max(...between.map((guard) => guard.priority));
+    return first
       ? [
           {
             path: rule.path,
-            message: `priority ${rule.priority} is where ${band.owner} put theirs (${band.first} to ${band.last}). Use another, for example 10000 to 19999.`,
+            message:
+              `goes over the rule "${first.path}", but not over its guard at priority ${first.priority}: what no rule in between takes is rejected there. ` +
+              `Go to a rule behind ${last}, or to ${MAIN_RULE_PRIORITY} for the main table.`,
           },
         ]
       : [];
   });
+}
+
+function foreignBands(host: Host): Problem[] {
+  const warn = (path: string, what: string, priority: number, example: string): Problem[] => {
+    const band = foreignBand(priority);
+    const message = `${what} ${priority} is where ${band?.owner} put theirs (${band?.first} to ${band?.last}). Use another, for example ${example}.`;
+    return band ? [{ path, message }] : [];
+  };
+  return [
+    ...host.rules.flatMap((rule) => warn(rule.path, 'priority', rule.priority, '10000 to 19999')),
+    ...guards(host).flatMap((guard) =>
+      warn(guard.path, "its guard's priority", guard.priority, '10000 to 19899 for the rule'),
+    ),
+  ];
 }
 
 function firewallMarks(host: Host): Problem[] {

@@ -86,6 +86,17 @@ export function isKnown(value: Value): boolean {
   return value.deferredFor === undefined;
 }
 
+/** The network that an interface is in by its address, as a prefix. */
+export function networkOf({ text }: InterfaceAddress): string {
+  const { address } = parse(text, 'address');
+  return `${address.startAddress().correctForm()}/${address.subnetMask}`;
+}
+
+/** Whether a prefix has all addresses of its family. */
+export function isAny(prefix: Value): boolean {
+  return prefix.text.endsWith('/0');
+}
+
 /** Whether the network `inner` (a prefix or an address) lies in `outer`; false across families. */
 export function isInside(inner: string, outer: string): boolean {
   if (inner.includes(':') !== outer.includes(':')) {

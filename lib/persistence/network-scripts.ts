@@ -1,4 +1,5 @@
 import type { FamilyOrAuto } from '../model/family';
+import { KERNEL_PROTOCOL, guards } from '../model/guard';
 import type { Host, Problem } from '../model/host';
 import { allRoutes } from '../model/host';
 import { ROUTING_PROTOCOL } from '../model/protocol';
@@ -37,12 +38,17 @@ export class NetworkScriptsRenderer implements PersistenceRenderer {
       lines.push(words);
       files.set(path, lines);
     };
-    for (const rule of host.rules) {
-      add('rule', rule.family, devices.ofRule(rule), [
+    const addRule = (rule: Rule, device: string | undefined, protocol: number): void =>
+      add('rule', rule.family, device, [
         ...ruleWords(rule),
         ...option('priority', rule.priority),
-        ...option('protocol', ROUTING_PROTOCOL),
+        ...option('protocol', protocol),
       ]);
+    for (const rule of host.rules) {
+      addRule(rule, devices.ofRule(rule), ROUTING_PROTOCOL);
+    }
+    for (const guard of guards(host)) {
+      addRule(guard, devices.ofRule(guard.behind), KERNEL_PROTOCOL);
     }
     for (const route of allRoutes(host)) {
       add('route', route.family, devices.ofRoute(route), routeLine(route));

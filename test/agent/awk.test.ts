@@ -158,6 +158,7 @@ describeOnMachine('the awk parts', () => {
           '105|iif eth7 oif eth8 lookup 7 suppress_prefixlength 0|0',
         ],
         ['106:\tfrom ::ffff:1.2.3.0/120 lookup 7', '106|from ::ffff:1.2.3.0/120 lookup 7|0'],
+        ['104:\tfrom all fwmark 0/0xff lookup 7', '104|fwmark 0x0/0xff lookup 7|0'],
         ['107:\tfrom all iif main lookup 7', '107|iif main lookup 7|0'],
         ['108:\tfrom all tos 0x08 lookup 7', '108|tos 0x8 lookup 7|0'],
         ['109:\tfrom all dscp CS1 lookup 7', '109|dscp CS1 lookup 7|0'],

@@ -150,9 +150,15 @@ export class Machine {
     return this.agent('verify', owner);
   }
 
-  /** Rules of a family beyond the kernel's own, as `ip -N` prints them. */
+  /** Rules of a family beyond the kernel's own, as `ip -N` prints them, guards with their protocol. */
   public rules(family: 4 | 6 = 4): string[] {
-    return lines(this.must(`ip -N -${family} rule show`)).filter((line) => !/^(0|32766|32767):/.test(line));
+    return this.allRules(family).filter((line) => !/^(0|32766|32767):/.test(line));
+  }
+
+  /** The same with the kernel's own. */
+  public allRules(family: 4 | 6 = 4): string[] {
+    // Without details, ip does not say which rules are of protocol 2, the kernel's.
+    return lines(this.must(`ip -N -d -${family} rule show`)).map((line) => line.replace(/ proto 0$/, ''));
   }
 
   /** Routes of a table, empty if there is none. */
@@ -163,7 +169,7 @@ export class Machine {
   /** Everything that the agent could leave behind: kernel and files, byte for byte. */
   public picture(): string {
     return this.must(`
-      for f in 4 6; do ip -N -$f rule show; ip -N -o -$f route show table all; done
+      for f in 4 6; do ip -N -d -$f rule show; ip -N -o -$f route show table all; done
       find /etc /usr/local /var/lib /run ! -type d -printf '%p %m %Ts %l\n' | sort
       find /etc /usr/local /var/lib /run -type f -exec md5sum {} + | sort
       find /etc /usr/local /var/lib /run -type d -printf '%p %m\n' | sort`);

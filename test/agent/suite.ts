@@ -8,6 +8,8 @@ const HOW_TO = [
   'rule 4 10010 from 10.10.10.0/24 lookup 200',
   'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254',
   'rule 6 10010 from fd00:4242:4242:4242::/64 lookup 200',
+  'guard 4 20010 from 10.10.10.0/24 unreachable',
+  'guard 6 20010 from fd00:4242:4242:4242::/64 unreachable',
   'route 4 200 default 0 via 192.168.1.1 dev eth1',
   'route 4 200 default 4278198272 type unreachable',
   'route 6 200 default 1024 via fd00:1010::1 dev eth1',
@@ -31,15 +33,17 @@ export function agentSuite(flavour: Flavour): void {
 
     test('makes the machine as the how-to wants it, and says so', () => {
       const done = machine.apply(HOW_TO);
-      expect(done.last).toBe('source-routing: done: generation g1 of vpn1 is in force (4 rules, 4 routes)');
+      expect(done.last).toBe('source-routing: done: generation g1 of vpn1 is in force (4 rules, 2 guards, 4 routes)');
       succeeds(done);
       expect(machine.rules(4)).toEqual([
         '10009:\tfrom all to 10.10.10.0/24 lookup 254 proto 77',
         '10010:\tfrom 10.10.10.0/24 lookup 200 proto 77',
+        '20010:\tfrom 10.10.10.0/24 7 proto 2',
       ]);
       expect(machine.rules(6)).toEqual([
         '10009:\tfrom all to fd00:4242:4242:4242::/64 lookup 254 proto 77',
         '10010:\tfrom fd00:4242:4242:4242::/64 lookup 200 proto 77',
+        '20010:\tfrom fd00:4242:4242:4242::/64 7 proto 2',
       ]);
       expect(machine.routes('vpn', 4)).toEqual([
         'default via 192.168.1.1 dev eth1 proto 77',
@@ -72,7 +76,7 @@ export function agentSuite(flavour: Flavour): void {
       const seen = machine.monitored(() => {
         const again = machine.apply(HOW_TO, { generation: 'g2' });
         expect(again.last).toBe(
-          'source-routing: done: nothing to do, generation g2 of vpn1 is in force (4 rules, 4 routes)',
+          'source-routing: done: nothing to do, generation g2 of vpn1 is in force (4 rules, 2 guards, 4 routes)',
         );
       });
       expect(seen).toEqual([]);
@@ -262,6 +266,109 @@ export function agentSuite(flavour: Flavour): void {
       expect(gone('default via 192.168.1.1')).toBeLessThan(gone('7 default table 200'));
     });
 
+    describe('guards', () => {
+      const from = (pool: string): string[] =>
+        HOW_TO.map((line) => line.replace(/^((rule|guard) 4 \d0010 from) 10.10.10.0\/24/, `$1 ${pool}`));
+      const order = (seen: string[], ...texts: string[]): number[] =>
+        texts.map((text) => seen.findIndex((line) => line.includes(text)));
+      const ascending = (...positions: number[]): void => {
+        expect(positions).not.toContain(-1);
+        expect(positions).toEqual([...positions].sort((a, b) => a - b));
+      };
+
+      test('are there before the rule, and go after it', () => {
+        ascending(
+          ...order(
+            machine.monitored(() => machine.apply(HOW_TO)),
+            '7 default table 200',
+            '20010:',
+            '10010:',
+          ),
+        );
+        const seen = machine.monitored(() => succeeds(machine.apply(from('10.10.0.0/16'), { generation: 'g2' })));
+        expect(seen.map((line) => line.replace(/ (lookup|7).*/, ''))).toEqual([
+          '20010:\tfrom 10.10.0.0/16',
+          '10010:\tfrom 10.10.0.0/16',
+          'Deleted 10010:\tfrom 10.10.10.0/24',
+          'Deleted 20010:\tfrom 10.10.10.0/24',
+        ]);
+        const away = machine.monitored(() => machine.agent('remove'));
+        ascending(...order(away, 'Deleted 10009:', 'Deleted 20010:', 'Deleted default via 192.168.1.1'));
+        expect([...machine.rules(4), ...machine.rules(6)]).toEqual([]);
+      });
+
+      test.each([
+        ['from 10.10.10.0/24 iif tun9', 'iif tun9'],
+        ['iif tun9', 'from 10.10.10.0/24 iif tun9'],
+        ['iif tun9', 'not iif tun9'],
+        ['from 10.10.10.0/24', 'from 10.10.0.0/16'],
+      ])('are never missing when "%s" becomes "%s"', (before, after) => {
+        machine.apply([`guard 4 500 ${before} unreachable`]);
+        let guards = 1;
+        const seen = machine.monitored(() => {
+          succeeds(machine.apply([`guard 4 500 ${after} unreachable`], { generation: 'g2' }));
+        });
+        for (const event of seen) {
+          guards += event.startsWith('Deleted') ? -1 : 1;
+          expect(guards).toBeGreaterThan(0);
+        }
+        expect(guards).toBe(1);
+        expect(machine.rules()).toEqual([expect.stringMatching(/ 7 proto 2$/)]);
+        succeeds(machine.verify());
+      });
+
+      test('hold the packets back while the table, or every rule that is not of the kernel, is gone', () => {
+        machine.apply(HOW_TO);
+        const way = (): string => machine.sh('ip route get 1.1.1.1 from 10.10.10.2 iif eth0').out;
+        expect(way()).toContain('via 192.168.1.1');
+        machine.must('ip route flush table 200');
+        expect(way()).toContain('unreachable');
+        machine.must('ip rule flush proto 77');
+        expect(way()).toContain('unreachable');
+        machine.must('ip rule del pref 20010');
+        expect(way()).toContain('via 192.168.178.1');
+        const diff = machine.agent('diff').out;
+        expect(diff).toContain('+ IPv4 guard 20010: from 10.10.10.0/24 unreachable');
+        succeeds(machine.agent('assert'));
+        expect(way()).toContain('via 192.168.1.1');
+        expect(machine.agent('status').out).toContain('IPv4 guard 20010: from 10.10.10.0/24 unreachable');
+      });
+
+      test('are told from what others made there', () => {
+        machine.apply(HOW_TO);
+        // The same rule by hand, others of the kernel's protocol, there and elsewhere.
+        machine.must(`ip rule add pref 20010 from 10.10.10.0/24 unreachable
+          ip rule add pref 20010 from 10.9.0.0/16 unreachable proto kernel
+          ip rule add pref 21000 from 10.10.10.0/24 unreachable proto kernel`);
+        succeeds(machine.verify());
+        expect(machine.monitored(() => machine.agent('assert'))).toEqual([]);
+        machine.must('ip rule del pref 20010 from 10.10.10.0/24 unreachable proto kernel');
+        expect(machine.verify().code).toBe(1);
+        succeeds(machine.agent('assert'));
+        succeeds(machine.verify());
+        succeeds(machine.agent('remove'));
+        expect(machine.rules()).toEqual([
+          '20010:\tfrom 10.10.10.0/24 7',
+          '20010:\tfrom 10.9.0.0/16 7 proto 2',
+          '21000:\tfrom 10.10.10.0/24 7 proto 2',
+        ]);
+      });
+
+      test('and rules can take the place of each other', () => {
+        const rule = ['table 200 -', 'rule 4 20010 from 10.10.10.0/24 unreachable'];
+        const guard = ['table 200 -', 'guard 4 20010 from 10.10.10.0/24 unreachable'];
+        for (const [data, expected] of [
+          [rule, ' 7 proto 77'],
+          [guard, ' 7 proto 2'],
+          [rule, ' 7 proto 77'],
+        ] as const) {
+          succeeds(machine.apply(data, { generation: `g${expected.at(-1)}` }));
+          expect(machine.rules()).toEqual([`20010:\tfrom 10.10.10.0/24${expected}`]);
+          succeeds(machine.verify());
+        }
+      });
+    });
+
     describe('refuses, and leaves everything as it is,', () => {
       const refusals: Array<[string, string, string[], RegExp]> = [
         [
@@ -275,6 +382,18 @@ export function agentSuite(flavour: Flavour): void {
           `${HAND_MADE} proto static`,
           HOW_TO,
           /\(proto 4\).*rule del pref 10010 from 10\.10\.10\.0\/24 lookup 200 proto 4$/,
+        ],
+        [
+          'a foreign rule where a guard goes, even the same',
+          'ip rule add pref 20010 from 10.10.10.0/24 unreachable',
+          HOW_TO,
+          /someone else has an IPv4 rule at priority 20010, where a guard of ours goes: "20010: from 10\.10\.10\.0\/24 7" \(no proto.*ip -4 rule del pref 20010 from 10\.10\.10\.0\/24 unreachable$/,
+        ],
+        [
+          'another rule of the kernel where a guard goes',
+          'ip rule add pref 20010 from 10.9.0.0/16 unreachable proto kernel',
+          HOW_TO,
+          /IPv4 rule at priority 20010.*ip -4 rule del pref 20010 from 10\.9\.0\.0\/16 unreachable proto 2$/,
         ],
         [
           'another rule under our protocol',
@@ -418,6 +537,11 @@ export function agentSuite(flavour: Flavour): void {
         'rule 4 10010 not from 10.10.10.0/24 lookup 200',
         'rule 4 10020 from 10.20.0.0/16 lookup 201',
         'rule 6 10010 from fd00:4242::/64 lookup 200',
+        'guard 4 20010 from 10.10.0.0/16 unreachable',
+        // The kernel takes this for the one before, which names a source as well.
+        'guard 4 20015 iif tun9 unreachable',
+        'guard 4 20020 from 10.20.0.0/16 unreachable',
+        'guard 6 20010 from fd00:4242::/64 unreachable',
         'route 4 200 default 0 via 192.168.1.2 dev eth1 mtu 1400',
         'route 4 201 default 0 via 192.168.178.1 dev eth0',
         'route 6 200 default 4278198272 type unreachable',
@@ -428,12 +552,21 @@ export function agentSuite(flavour: Flavour): void {
         '|x',
       ];
 
+      const BEFORE = [
+        ...HOW_TO,
+        'guard 4 20015 from 10.15.0.0/16 iif tun9 unreachable',
+        'file 0600 /etc/old/x 1',
+        '|old',
+      ];
+
       // One flavour is enough for all ways of failing.
       const ways = flavour.thorough ? (['fail', 'skip', 'term'] as const) : (['fail'] as const);
       test.each(ways)('when the kernel refuses any one line (%s)', (instead) => {
-        machine.apply([...HOW_TO, 'file 0600 /etc/old/x 1', '|old']);
+        machine.apply(BEFORE);
         // Drift: what is put back is what was there, not what should have been.
-        machine.must('ip rule del pref 10009; ip route replace default via 192.168.1.3 table 200 proto static');
+        machine.must(
+          'ip rule del pref 10009; ip -6 rule del pref 20010; ip route replace default via 192.168.1.3 table 200 proto static',
+        );
         const before = machine.picture();
         let n = 0;
         for (;;) {
@@ -531,7 +664,7 @@ export function agentSuite(flavour: Flavour): void {
       test('after kill -9 at any line, the next apply knows everything', () => {
         const pristine = machine.picture();
         for (let n = 1; ; n++) {
-          machine.apply(HOW_TO);
+          machine.apply(BEFORE);
           machine.atLine(n, 'kill');
           const killed = machine.apply(NEXT, { generation: 'g2' });
           if (!machine.fired()) {
@@ -544,7 +677,7 @@ export function agentSuite(flavour: Flavour): void {
             /was killed half-way, and will be undone. At once: source-routing rollback vpn1/,
           );
           // Three ways on: the same again, back to the old, or away with it all.
-          const [data, generation] = n % 2 ? [NEXT, 'g2'] : [HOW_TO, 'g3'];
+          const [data, generation] = n % 2 ? [NEXT, 'g2'] : [BEFORE, 'g3'];
           if (n % 3) {
             succeeds(machine.apply(data, { generation }));
             succeeds(machine.verify());
@@ -615,7 +748,7 @@ export function agentSuite(flavour: Flavour): void {
             .replace(/\b200\b/g, '210')
             .replace(/\bvpn\b/g, 'office')
             .replace('-vpn1.', '-b.')
-            .replace(/rule (\d) 100/, 'rule $1 200'),
+            .replace(/(rule|guard) (\d) (\d)00/, (_, word, family, first) => `${word} ${family} ${first}10`),
         );
       const pristine = machine.picture();
       succeeds(machine.apply([...HOW_TO, ...shared]));
@@ -626,6 +759,8 @@ export function agentSuite(flavour: Flavour): void {
         [['table 200 -'], /table 200 belongs to owner vpn1 on this machine: choose another id/],
         [['table 201 vpn'], /the table name vpn belongs to owner vpn1|the table name vpn is already used/],
         [['table 201 -', 'rule 4 10010 from 10.0.0.0/8 lookup 201'], /priority 10010 \(IPv4\) belongs to owner vpn1/],
+        [['table 201 -', 'rule 4 20010 from 10.0.0.0/8 lookup 201'], /priority 20010 \(IPv4\) belongs to owner vpn1/],
+        [['table 201 -', 'guard 4 10010 from 10.0.0.0/8 unreachable'], /priority 10010 \(IPv4\) belongs to owner vpn1/],
       ] as const) {
         const refused = machine.apply([...data], { owner: 'b' });
         expect(refused.code).toBe(69);
@@ -764,6 +899,10 @@ export function agentSuite(flavour: Flavour): void {
         [...all, 'file 0644 /etc/../x 0'],
         [...all, 'file 4755 /etc/x 0'],
         [...all, 'rule 4 10010 from 10.99.0.0/24 lookup 200'],
+        [...all, 'rule 4 20010 from 10.99.0.0/24 lookup 200'],
+        [...all, 'guard 4 10010 from 10.99.0.0/24 unreachable'],
+        [...all, 'guard 4 20011 from 10.99.0.0/24 lookup 200'],
+        [...all, 'guard 4 20011 from 10.99.0.0/24 prohibit'],
       ]) {
         expect(machine.apply([], { text: bundleText(wrong) }).code).toBe(65);
       }
@@ -817,6 +956,71 @@ export function agentSuite(flavour: Flavour): void {
         expect(machine.monitored(() => machine.agent('assert'))).toEqual([]);
       });
 
+      describe('after "ip rule flush"', () => {
+        const OWN4 = [
+          '0:\tfrom all lookup 255 proto 2',
+          '32766:\tfrom all lookup 254 proto 2',
+          '32767:\tfrom all lookup 253 proto 2',
+        ];
+
+        test("puts the kernel's own rules back, too, after ours", () => {
+          machine.apply(HOW_TO);
+          const before = [machine.allRules(4), machine.allRules(6)];
+          machine.must('ip rule flush; ip -6 rule flush');
+          const seen = machine.monitored(() => {
+            const done = machine.agent('assert');
+            succeeds(done);
+            expect(done.out).toContain("the kernel's own rules were taken away together with ours: putting them back");
+            expect(done.last).toContain('the kernel agrees with generation g1 of vpn1');
+          });
+          expect([machine.allRules(4), machine.allRules(6)]).toEqual(before);
+          const first = seen.findIndex((line) => /^3276[67]:/.test(line));
+          expect(seen.slice(0, first).filter((line) => /^[12]00/.test(line))).toHaveLength(3);
+          succeeds(machine.verify());
+          expect(machine.monitored(() => machine.agent('assert'))).toEqual([]);
+        });
+
+        test('only of the family that was flushed, and IPv6 has no rule 32767', () => {
+          machine.apply(HOW_TO);
+          machine.must('ip -6 rule flush; ip rule del pref 32766');
+          succeeds(machine.agent('assert'));
+          expect(machine.allRules(4).filter((line) => /^3276/.test(line))).toEqual(OWN4.slice(2));
+          expect(machine.allRules(6).filter((line) => /^3276/.test(line))).toEqual(OWN4.slice(1, 2));
+        });
+
+        test('not where ours are there: then somebody means it', () => {
+          machine.apply(HOW_TO);
+          machine.must('ip rule del pref 32766; ip rule del pref 32767; ip route del unreachable default table 200');
+          succeeds(machine.agent('assert'));
+          expect(machine.allRules(4).filter((line) => /^3276/.test(line))).toEqual([]);
+          succeeds(machine.verify());
+        });
+
+        test.each([
+          ['the rule for the main table stands elsewhere', 'pref 31000 lookup main'],
+          ['something else stands in its place', 'pref 32766 lookup 7'],
+        ])('not where %s', (_, rule) => {
+          machine.apply(HOW_TO);
+          machine.must(`ip rule flush; ip rule add ${rule}`);
+          succeeds(machine.agent('assert'));
+          expect(machine.allRules(4).filter((line) => /^3/.test(line))).toHaveLength(1);
+        });
+
+        test('where only a rule for part of the main table is there', () => {
+          machine.apply(HOW_TO);
+          machine.must('ip rule flush; ip rule add pref 31000 lookup main suppress_prefixlength 0');
+          succeeds(machine.agent('assert'));
+          expect(machine.allRules(4).slice(-2)).toEqual(OWN4.slice(1));
+        });
+
+        test.each(['verify', 'diff', 'remove', 'apply'])('%s leaves them alone', (command) => {
+          machine.apply(HOW_TO);
+          machine.must('ip rule flush');
+          void (command === 'apply' ? machine.apply(HOW_TO, { generation: 'g2' }) : machine.agent(command));
+          expect(machine.allRules(4).filter((line) => /^3276/.test(line))).toEqual([]);
+        });
+      });
+
       test('is closed at once at boot, and opens when the device is there', () => {
         machine.apply(HOW_TO);
         machine.must(
@@ -825,8 +1029,8 @@ export function agentSuite(flavour: Flavour): void {
         const early = machine.agent('assert');
         succeeds(early);
         expect(early.last).toMatch(/the rules of vpn1 are in force; 2 routes have to wait/);
-        expect(machine.rules(4)).toHaveLength(2);
-        expect(machine.rules(6)).toHaveLength(2);
+        expect(machine.rules(4)).toHaveLength(3);
+        expect(machine.rules(6)).toHaveLength(3);
         expect(machine.routes(200, 4)).toEqual(['7 default proto 77 metric 4278198272']);
         expect(machine.routes(200, 6)).toEqual(['7 default dev lo proto 77 metric 4278198272 pref medium']);
         // Up, but without an address: still too early.
@@ -934,7 +1138,7 @@ export function agentSuite(flavour: Flavour): void {
       const refused = machine.apply([], { text: no6(HOW_TO) });
       expect(refused.code).toBe(69);
       expect(refused.last).toMatch(/this kernel has no IPv6/);
-      const only4 = HOW_TO.filter((line) => !/^(rule 6|route 6 .* via)/.test(line));
+      const only4 = HOW_TO.filter((line) => !/^((rule|guard) 6|route 6 .* via)/.test(line));
       succeeds(machine.apply([], { text: no6(only4) }));
       succeeds(machine.verify());
     });

@@ -334,7 +334,6 @@ describeOnMachine('what is not confirmed', () => {
       const run = (options: string): Outcome => machine.sh(`sh /mnt/bundle ${options}`);
       expect(run('remove --owner vpn1 --confirm-timeout 5')).toMatchObject({ code: 64 });
       expect(run('remove --owner vpn1 --generation a --confirm-timeout 5x')).toMatchObject({ code: 64 });
-      expect(run('confirm --owner vpn1 --ssh "1.2.3.4;reboot"')).toMatchObject({ code: 64 });
       expect(run('confirm --owner vpn1 --generation g9')).toMatchObject({ code: 67 });
       expect(run('confirm --owner vpn1 --generation g9 --removal')).toMatchObject({ code: 0 });
       expect(run('rollback --owner vpn1')).toMatchObject({ code: 0 });

@@ -1,5 +1,5 @@
 import type { TerraformStack } from 'cdktf';
-import { LinuxHost, PolicyRule, SourceRoutingTable } from '../../lib';
+import { LinuxHost, PolicyRule, RuleAction, SourceRoutingTable } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
 import { INTERFACES } from './egress';
 import { Terraform, sshOf } from './terraform';
@@ -23,6 +23,9 @@ describeLab('a change', {}, (lab) => {
       table.addRoute('v6', { destination: 'default', via: 'fd00:1010:1010:1010::1', device: 'eth1' });
       new PolicyRule(stack, 'clients4', { table, source: POOL4, priority: 10010 });
       new PolicyRule(stack, 'clients6', { table, source: POOL6, priority: 10010 });
+      // 10.20.0.0/16 below has IPv4 of this tunnel, too.
+      const action = RuleAction.unreachable();
+      new PolicyRule(stack, 'wireguard6', { host, source: 'fd00:4242:4242:2020::/64', priority: 10011, action });
       for (let i = 0; i < extraRules; i += 1) {
         const source =
           i === 30
@@ -44,6 +47,9 @@ describeLab('a change', {}, (lab) => {
     const block = lines.slice(start, end + 1);
     expect(block.length).toBeGreaterThan(3);
     expect(block.length).toBeLessThanOrEqual(15);
+    expect(block.join('\n')).toMatch(
+      /~ "guard ipv4 21030" += "from 10\.30\.0\.0\/16 unreachable" -> "from 10\.30\.0\.0\/17 unreachable"/,
+    );
     expect(block.join('\n')).toMatch(
       /~ "rule ipv4 11030" += "from 10\.30\.0\.0\/16 lookup 200" -> "from 10\.30\.0\.0\/17 lookup 200"/,
     );
@@ -84,8 +90,10 @@ describeLab('a change', {}, (lab) => {
     expect(missing).toBe('');
     // In this order: the new one was there before the old one went.
     expect(changes.split('\n').map((line) => line.trim())).toEqual([
+      '21030:\tfrom 10.30.0.0/17 unreachable',
       '11030:\tfrom 10.30.0.0/17 lookup 200 proto 77',
       'Deleted 11030:\tfrom 10.30.0.0/16 lookup 200 proto 77',
+      'Deleted 21030:\tfrom 10.30.0.0/16 unreachable',
       '',
     ]);
   });
@@ -112,6 +120,7 @@ describeLab('a change', {}, (lab) => {
       const table = new SourceRoutingTable(stack, 'table', { host, tableId: 200 });
       table.addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });
       new PolicyRule(stack, 'clients4', { table, source: POOL4, priority: 10010 });
+      new PolicyRule(stack, 'no-ipv6', { host, source: POOL6, priority: 10010, action: RuleAction.unreachable() });
     });
     await terraform.apply();
     const { stdout } = await lab().vpn.exec('ls /var/lib/source-routing; ip -4 rule show table 200 | wc -l');

@@ -25,7 +25,10 @@ describeLab('an apply that is refused', {}, (lab) => {
     const { code, stdout, stderr } = await terraform.run('apply', ['-auto-approve', ...args]);
     expect(code).toBe(1);
     expect(await lab().vpn.changedSince(before)).toEqual([]);
-    return saidBy('apply', stdout).at(-1) ?? stderr;
+    const said = saidBy('apply', stdout);
+    // By the run itself, and by the connection that came to confirm it.
+    expect(said.filter((line) => line === said.at(-1))).toHaveLength(2);
+    return said.at(-1) ?? stderr;
   }
 
   /** What was applied in vain is cleaned up without complaint. */
@@ -118,6 +121,7 @@ describeLab('an apply that is refused', {}, (lab) => {
           device: given(stack),
           tableId: 200,
           clients: ['10.10.10.0/24'],
+          rejectedClients: ['fd00:4242:4242:4242::/64'],
           gateways,
         });
       }, withVariable(value));

@@ -102,7 +102,10 @@ export function sshOf(lab: Lab, name: MachineName = 'vpn', user = 'root'): SshCo
   };
 }
 
-/** What the machine itself said, without the prefix that Terraform puts in front of it. */
+/**
+ * What the machine itself said, without the prefix that Terraform puts in front of it. The last line
+ * is that of the confirmation, which says once more why a change failed.
+ */
 export function saidBy(kind: 'apply' | 'anchor', output: string): string[] {
   const prefix = new RegExp(`^\\S*_${kind}_\\S* \\(remote-exec\\): (.*)$`);
   return output

@@ -28,7 +28,9 @@ describeLab('VpnEgress', { returnRoutes: false, networkScripts: true }, (lab) =>
     declare(LocalTraffic.mainTable());
     const output = await terraform.apply();
     expect(saidBy('apply', output)).toContainEqual(
-      expect.stringMatching(/^source-routing: done: generation \S+ of vpn is in force \(8 rules, 4 routes\)$/),
+      expect.stringMatching(
+        /^source-routing: done: generation \S+ of vpn is in force \(8 rules, 4 guards, 4 routes\)$/,
+      ),
     );
     expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
     const reached = await neighbours(lab());

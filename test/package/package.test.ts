@@ -36,6 +36,7 @@ describe('the package', () => {
     ).toEqual([
       'Engine',
       'Errors',
+      'HostState',
       'IpFamily',
       'IpProtocol',
       'LinuxHost',
@@ -48,6 +49,8 @@ describe('the package', () => {
       'Persistence',
       'PolicyRule',
       'PolicyRuleProps',
+      'RemovedLinuxHost',
+      'RemovedLinuxHostProps',
       'ReturnRoute',
       'Route',
       'RouteOptions',
@@ -104,6 +107,7 @@ describe('the package', () => {
           'lib/index.js',
           'lib/index.d.ts',
           'lib/agent/plan.awk',
+          'lib/delivery/confirm.sh',
           'lib/delivery/deliver.sh',
         ]),
       );

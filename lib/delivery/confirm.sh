@@ -1,0 +1,51 @@
+#!/bin/sh
+# Comes over a connection of its own: that it gets here at all is what there was to prove.
+# What went before may have ended without a word, so this one tells how the change ended.
+# shellcheck disable=SC2154 # the parameters are set in front of this text
+# shellcheck source=as-root.sh
+
+base=/var/lib/source-routing
+if [ -z "$removal" ] || [ -d "$base" ]; then
+  # Only root can see what is in there.
+  # shellcheck disable=SC2016 # for the inner shell
+  as_root sh -c '
+    home=$1/$2 said=/run/source-routing.said/$2 generation=$3 connection=$4 removal=$5
+    for agent in "$home/trial/agent" "$home/agent"; do
+      [ -f "$agent" ] || continue
+      words=$(sh "$agent" confirm --owner "$2" --generation "$generation" --ssh "$connection" ${removal:+--removal} 2>&1)
+      status=$?
+      case $status in
+        # It knows of no trials, or was gone before it could be read.
+        2 | 64 | 126 | 127) ;;
+        *)
+          printf "%s\n" "$words"
+          exit "$status"
+          ;;
+      esac
+    done
+    # A change that was refused before there was an agent.
+    if [ -f "$said" ]; then
+      { read -r whose status; read -r words; } <"$said"
+      if [ "$whose" = "$generation" ]; then
+        printf "%s\n" "$words"
+        rm -f "$said"
+        # Whatever stands there, it is no success.
+        case $status in
+          [1-9] | [1-9][0-9]) exit "$status" ;;
+          *) exit 70 ;;
+        esac
+      fi
+    fi
+    if [ -z "$removal" ]; then
+      echo "source-routing: ERROR: generation $generation is not on this machine: the change was never made, or undone by a reboot; see above, and: journalctl -t source-routing"
+      exit 67
+    elif [ -f "$home/agent" ]; then
+      echo "source-routing: ERROR: $2 is still on this machine: see above, and: source-routing status"
+      exit 71
+    fi
+    echo "source-routing: done: nothing of $2 is on this machine"
+  ' sh "$base" "$owner" "$generation" "${SSH_CONNECTION-}" "$removal"
+else
+  echo "source-routing: done: nothing of $owner is on this machine"
+fi
+finish "$?" "./.source-routing-$owner.$generation.bundle"

@@ -1,0 +1,183 @@
+import type { Family } from './family';
+import { familyName, otherFamily, overlaps } from './family';
+import type { Host, Interface, Problem } from './host';
+import { MAIN_TABLE_ID } from './host';
+import type { Action, Rule } from './rule';
+import type { InterfaceAddress, Value } from './value';
+import { isAny, isInside, isKnown, isLinkLocal, networkOf } from './value';
+
+const WAYS =
+  `Route it too, or reject it: with rejectedClients of VpnEgress, ` +
+  `or a PolicyRule with RuleAction.unreachable() for that pool.`;
+
+/**
+ * Clients whose packets of one family are routed by source, while those of the other would leave
+ * through the main default route. Of interfaces with all their addresses it is known which networks
+ * are theirs; without them, a table that only one family's rules look up is suspicious.
+ */
+export function oneFamilyOnly(host: Host): Problem[] {
+  const routed = host.rules
+    .filter((rule) => routesClients(rule, host))
+    .map((rule) => ({ rule, tunnels: tunnelsOf(rule, host) }));
+  return [...forgottenNetworks(host, routed), ...forgottenFamilies(host, routed)];
+}
+
+/** A rule, and the interfaces that the clients are behind whose packets it takes. */
+interface Routed {
+  readonly rule: Rule;
+  readonly tunnels: readonly Interface[];
+}
+
+/** Whether a rule takes packets of clients out of the main table; false if it cannot be known. */
+function routesClients(rule: Rule, host: Host): boolean {
+  const { source, destination, inputInterface } = rule;
+  return (
+    isElsewhere(rule.action) &&
+    rule.family !== 'auto' &&
+    !rule.invert &&
+    // Where packets to some place go by another way, it is a place of that family.
+    (!destination || isAny(destination)) &&
+    // Those are packets of the machine itself.
+    !rule.outputInterface &&
+    !rule.uidRange &&
+    inputInterface?.text !== 'lo' &&
+    !(source && isOwnAddress(source, host)) &&
+    [source, inputInterface].every((value) => !value || isKnown(value))
+  );
+}
+
+function isOwnAddress(source: Value, host: Host): boolean {
+  return (
+    source.text === host.management.host ||
+    host.interfaces.some(({ addresses }) => addresses.some(({ address }) => address === source.text))
+  );
+}
+
+function isElsewhere(action: Action): boolean {
+  return action.kind === 'lookup' && action.tableId !== MAIN_TABLE_ID;
+}
+
+function isRejecting(action: Action): boolean {
+  return action.kind !== 'lookup' && action.kind !== 'goto';
+}
+
+function forgottenNetworks(host: Host, routed: readonly Routed[]): Problem[] {
+  const problems = new Map<InterfaceAddress, Problem>();
+  // Who takes care of a network is found once, however many rules take its clients' other packets.
+  const careful = new Map<InterfaceAddress, Rule[]>();
+  for (const { rule, tunnels } of routed) {
+    for (const tunnel of tunnels.filter((candidate) => !candidate.incomplete)) {
+      for (const address of tunnel.addresses) {
+        if (address.family === rule.family || isLinkLocal(address.address) || problems.has(address)) {
+          continue;
+        }
+        const others = careful.get(address) ?? host.rules.filter((other) => takesCareOf(other, address, tunnel));
+        careful.set(address, others);
+        if (!others.some((other) => isAsWide(other, rule))) {
+          problems.set(address, { path: rule.path, message: forgottenNetwork(tunnel, address) });
+        }
+      }
+    }
+  }
+  return [...problems.values()];
+}
+
+function forgottenNetwork(tunnel: Interface, address: InterfaceAddress): string {
+  const other = familyName(address.family);
+  return (
+    `routes ${familyName(otherFamily(address.family))} packets of clients behind "${tunnel.name}", but no rule routes or rejects ` +
+    `their ${other} network ${networkOf(address)}: they would leave through the main default route. ${WAYS}`
+  );
+}
+
+/** The interfaces that clients are behind whose packets a rule takes. */
+function tunnelsOf({ source, inputInterface }: Rule, host: Host): Interface[] {
+  if (inputInterface) {
+    return host.interfaces.filter((candidate) => candidate.name === inputInterface.text);
+  }
+  return source && !isAny(source)
+    ? host.interfaces.filter((candidate) => candidate.addresses.some((address) => touches(source, address)))
+    : [];
+}
+
+/** Whether a rule says what becomes of packets from that network, or may do so. */
+function takesCareOf(rule: Rule, address: InterfaceAddress, tunnel: Interface): boolean {
+  const { source, inputInterface, destination } = rule;
+  return (
+    overlaps(rule.family, address.family) &&
+    ((isElsewhere(rule.action) && rule.suppressPrefixLength === undefined) || isRejecting(rule.action)) &&
+    (!destination || isAny(destination)) &&
+    (!inputInterface || !isKnown(inputInterface) || inputInterface.text === tunnel.name) &&
+    !rule.invert &&
+    (!source || !isKnown(source) || isAny(source) || touches(source, address))
+  );
+}
+
+/** Whether a rule has no selector beyond those that say where packets come from and go to, or the same. */
+function isAsWide(rule: Rule, like: Rule): boolean {
+  const more = ({ tos, firewallMark, firewallMask, ipProtocol, sourcePorts, destinationPorts }: Rule): unknown[] => [
+    tos,
+    firewallMark,
+    firewallMask,
+    // ICMP has a number of its own in each family.
+    ipProtocol === 58 ? 1 : ipProtocol,
+    sourcePorts,
+    destinationPorts,
+  ];
+  const wanted = more(like).map((value) => JSON.stringify(value));
+  return (
+    !rule.outputInterface &&
+    !rule.uidRange &&
+    more(rule).every((value, index) => value === undefined || JSON.stringify(value) === wanted[index])
+  );
+}
+
+function forgottenFamilies(host: Host, routed: readonly Routed[]): Problem[] {
+  const elsewhere = { 4: tablesOf(host, 4), 6: tablesOf(host, 6) };
+  return host.tables.flatMap((table) => {
+    const [unknown] = routed.filter(
+      ({ rule, tunnels }) =>
+        rule.action.kind === 'lookup' &&
+        rule.action.tableId === table.id &&
+        !tunnels.some((tunnel) => !tunnel.incomplete),
+    );
+    if (!unknown || unknown.rule.family === 'auto') {
+      return [];
+    }
+    const { family } = unknown.rule;
+    const other = otherFamily(family);
+    const answered =
+      elsewhere[other].has(table.id) ||
+      // Each family may have a table of its own.
+      [...elsewhere[other]].some((id) => !elsewhere[family].has(id)) ||
+      host.rules.some((rule) => rejectsClients(rule, other));
+    return answered
+      ? []
+      : [
+          {
+            path: table.path,
+            message:
+              `only ${familyName(family)} rules look up table ${table.id}: if the clients have ${familyName(other)} too, that would leave through the ` +
+              `main default route. ${WAYS} If they have none, declare the interface that they are behind, with its addresses, in the host's interfaces.`,
+          },
+        ];
+  });
+}
+
+/** The tables beside the main one that rules of a family look up. */
+function tablesOf(host: Host, family: Family): Set<number> {
+  return new Set(
+    host.rules.flatMap(({ action, family: own }) =>
+      overlaps(own, family) && action.kind === 'lookup' && isElsewhere(action) ? [action.tableId] : [],
+    ),
+  );
+}
+
+function rejectsClients(rule: Rule, family: Family): boolean {
+  return isRejecting(rule.action) && overlaps(rule.family, family) && (!rule.destination || isAny(rule.destination));
+}
+
+/** Whether one of the two lies in the other. */
+function touches(source: Value, address: InterfaceAddress): boolean {
+  return isInside(address.address, source.text) || isInside(source.text, address.text);
+}

@@ -1,0 +1,70 @@
+import { Aspects } from 'cdktf';
+import { Construct } from 'constructs';
+import { ensureProvider } from './delivery/engine';
+import { Removal } from './delivery/removal';
+import { Engine } from './engine';
+import { Arguments } from './private/arguments';
+import { parseConfirmTimeout } from './private/confirm-timeout';
+
+/**
+ * Properties of a `RemovedLinuxHost`.
+ */
+export interface RemovedLinuxHostProps {
+  /**
+   * The engine that the deleted `LinuxHost` had.
+   *
+   * @default Engine.TERRAFORM_DATA
+   */
+  readonly engine?: Engine;
+
+  /**
+   * How long the machine waits to hear over a new connection that it can still be reached, in
+   * seconds, from 10 to 90. Without that it undoes the clean-up, and the apply fails.
+   *
+   * @default 60
+   */
+  readonly confirmTimeout?: number;
+
+  /**
+   * Have Terraform forget the host and leave the machine alone: because it is gone for good, or
+   * because its routing is to stay.
+   *
+   * @default false
+   */
+  readonly forget?: boolean;
+}
+
+/**
+ * Stands where a `LinuxHost` stood that was deleted from the program: in the same scope, with the
+ * same id. The next apply puts the machine back to what it was; after that it does nothing, and can
+ * stay or be deleted as well. Without it Terraform would forget the host and run no clean-up.
+ *
+ * Where to, as whom and with which key comes from the state. Needs Terraform 1.9 or later. With an
+ * earlier one, apply `LinuxHost` with `ensure: HostState.ABSENT` before you delete it.
+ *
+ * @see https://developer.hashicorp.com/terraform/language/resources/syntax#removing-resources
+ */
+export class RemovedLinuxHost extends Construct {
+  /**
+   * @param scope - where the `LinuxHost` was in the tree
+   * @param id - the id that it had there
+   * @param props - how it is removed
+   * @throws ValidationError if `confirmTimeout` is not from 10 to 90
+   */
+  public constructor(scope: Construct, id: string, props: RemovedLinuxHostProps = {}) {
+    super(scope, id);
+    const engine = props.engine ?? Engine.TERRAFORM_DATA;
+    new Removal(this, {
+      engine,
+      confirmTimeout: parseConfirmTimeout(new Arguments(this), props.confirmTimeout),
+      forget: props.forget ?? false,
+    });
+    Aspects.of(this).add({
+      visit: (node) => {
+        if (node === this) {
+          ensureProvider(this, engine);
+        }
+      },
+    });
+  }
+}

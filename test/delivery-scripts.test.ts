@@ -1,0 +1,323 @@
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { LinuxHostProps } from '../lib';
+import { HostState } from '../lib';
+import { newHost, newStack, resourceOf } from './fixtures';
+
+const SHELLS = ['dash', 'bash --posix', 'busybox ash'];
+const OWNER = 'stack-vpn1';
+const GENERATION = 'e0b1';
+const CONNECTION = '10.0.0.1 50000 10.0.0.2 22';
+const NOT_HERE = `source-routing: ERROR: generation ${GENERATION} is not on this machine: the change was never made, or undone by a reboot; see above, and: journalctl -t source-routing`;
+const NOTHING = `source-routing: done: nothing of ${OWNER} is on this machine`;
+
+interface Outcome {
+  readonly code: number | null;
+  readonly lines: string[];
+  /** What agents were called with, one line each. */
+  readonly calls: string[];
+}
+
+/** A machine as far as these scripts can see: directories, and the commands that they call. */
+class Place {
+  private readonly directory = mkdtempSync(join(tmpdir(), 'scripts-'));
+  public readonly home = join(this.directory, 'home');
+  private readonly bin = join(this.directory, 'bin');
+
+  public constructor(private readonly shell: string) {
+    mkdirSync(this.home);
+    this.command('sh', `exec ${shell} "$@"`);
+    this.command('id', 'case $1 in -u) echo 0 ;; *) echo root ;; esac');
+    this.command('sleep', 'exit 0');
+  }
+
+  public command(name: string, text: string): void {
+    this.write(`bin/${name}`, `#!/bin/sh\n${text}\n`);
+    chmodSync(join(this.bin, name), 0o755);
+  }
+
+  /** A user who needs sudo, which keeps nothing of the environment, or wants a password. */
+  public login(user: string, sudo: 'sudo' | 'password'): void {
+    this.command('id', `case $1 in -u) echo \${UID_OF_STUB-1000} ;; *) echo ${user} ;; esac`);
+    const run = 'shift; exec env -i PATH="$PATH" UID_OF_STUB=0 "$@"';
+    this.command('sudo', sudo === 'password' ? 'exit 1' : run);
+  }
+
+  /** An agent that notes how it was called, and behaves as told. */
+  public agent(name: 'agent' | 'trial/agent', behaviour: string): void {
+    const note = `printf '%s' ${name} >>'${this.path('calls')}'; printf ' <%s>' "$@" >>'${this.path('calls')}'; echo >>'${this.path('calls')}'`;
+    this.write(`lib/${OWNER}/${name}`, `${note}\n${behaviour}\n`);
+  }
+
+  public said(text: string): void {
+    this.write(`said/${OWNER}`, text);
+  }
+
+  public path(name: string): string {
+    return join(this.directory, name);
+  }
+
+  /** Runs a script as Terraform does once it has put in what it knows. */
+  public run(script: string): Outcome {
+    const text = script
+      .replace(/\$\{self\.id\}/g, GENERATION)
+      .replace(/\$\{self\.input\.owner\}/g, OWNER)
+      .replace(/([$%])\1\{/g, '$1{')
+      .replaceAll('/var/lib/source-routing', this.path('lib'))
+      .replaceAll('/run/source-routing.said', this.path('said'));
+    this.write('home/script.sh', text);
+    const [program = '', ...args] = this.shell.split(' ');
+    const { status, stdout, stderr } = spawnSync(program, [...args, './script.sh'], {
+      cwd: this.home,
+      encoding: 'utf8',
+      env: { PATH: `${this.bin}:${process.env.PATH}`, SSH_CONNECTION: CONNECTION },
+    });
+    return {
+      code: status,
+      lines: `${stdout}${stderr}`.split('\n').slice(0, -1),
+      calls: existsSync(this.path('calls')) ? readFileSync(this.path('calls'), 'utf8').split('\n').slice(0, -1) : [],
+    };
+  }
+
+  /** What is in the login user's home once the script has cleaned up behind itself. */
+  public left(): string[] {
+    for (let i = 0; i < 50 && readdirSync(this.home).length > 0; i++) {
+      spawnSync('sleep', ['0.1']);
+    }
+    return readdirSync(this.home);
+  }
+
+  public write(name: string, text: string): void {
+    const path = this.path(name);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+  }
+
+  public close(): void {
+    rmSync(this.directory, { recursive: true });
+  }
+}
+
+/** The scripts of a host, by what they do. */
+function scripts(props: Partial<LinuxHostProps> = {}): Record<'deliver' | 'confirm' | 'cleanUp' | 'removed', string> {
+  const inline = (kind: 'anchor' | 'apply', index: number, given = props): string => {
+    const stack = newStack();
+    newHost(stack, given);
+    return (resourceOf(stack, kind).provisioner[index]?.['remote-exec']?.inline as string[])[0] ?? '';
+  };
+  return {
+    deliver: inline('apply', 1),
+    confirm: inline('apply', 2),
+    cleanUp: inline('anchor', 1),
+    removed: inline('anchor', 2),
+  };
+}
+
+/** What the test runner has not installed is not there on a developer's box. */
+const present = (shell: string): boolean => spawnSync(shell.split(' ')[0] ?? '', ['--help']).error === undefined;
+
+describe.each(SHELLS)('%s', (shell) => {
+  if (!present(shell) && process.env.CI !== 'true') {
+    test.skip('is not on this box', () => undefined);
+    return;
+  }
+
+  let place: Place;
+  beforeEach(() => {
+    place = new Place(shell);
+  });
+  afterEach(() => place.close());
+
+  const bundle = (): string => `home/.source-routing-${OWNER}.${GENERATION}.bundle`;
+
+  describe('deliver', () => {
+    const CALL = `<apply> <--owner> <${OWNER}> <--generation> <${GENERATION}> <--confirm-timeout> <60> <--ssh> <${CONNECTION}>`;
+    const BUNDLE = `<./.source-routing-${OWNER}.${GENERATION}.bundle>`;
+    const note = (): string => `printf '<%s> ' "$@"; echo; exit 69`;
+
+    test.each<[string, Partial<LinuxHostProps>, string]>([
+      ['puts the bundle on trial', {}, `${CALL} ${BUNDLE} `],
+      ['for as long as told', { confirmTimeout: 90 }, `${CALL.replace('<60>', '<90>')} ${BUNDLE} `],
+      [
+        'with another way back',
+        { allowManagementPathChange: true },
+        `${CALL} <--allow-management-path-change> ${BUNDLE} `,
+      ],
+    ])('%s', (_, props, line) => {
+      place.write(bundle(), note());
+      expect(place.run(scripts(props).deliver)).toEqual({ code: 69, lines: [line], calls: [] });
+      expect(place.left()).toEqual([]);
+    });
+
+    test('names the connection to root, whom sudo does not tell', () => {
+      place.login('debian', 'sudo');
+      place.write(bundle(), note());
+      expect(place.run(scripts().deliver).lines).toEqual([`${CALL} ${BUNDLE} `]);
+    });
+  });
+
+  describe('confirm', () => {
+    const WORDS = `<confirm> <--owner> <${OWNER}> <--generation> <${GENERATION}> <--ssh> <${CONNECTION}>`;
+
+    test('asks the agent of the trial, and ends as it does', () => {
+      place.agent('agent', 'echo not me');
+      place.agent('trial/agent', 'echo progress; echo "source-routing: done"');
+      // The one before it may have been cut off before it could take away anything.
+      place.write(bundle(), '');
+      const { code, lines, calls } = place.run(scripts().confirm);
+      expect([code, lines]).toEqual([0, ['progress', 'source-routing: done']]);
+      expect(calls).toEqual([`trial/agent ${WORDS}`]);
+      expect(place.left()).toEqual([]);
+    });
+
+    test.each([1, 65, 67, 70, 71, 75])('asks the agent that is installed when there is no trial: %d', (status) => {
+      place.agent('agent', `echo "source-routing: ERROR: what it was" >&2; exit ${status}`);
+      const { code, lines, calls } = place.run(scripts().confirm);
+      expect([code, lines]).toEqual([status, ['source-routing: ERROR: what it was']]);
+      expect(calls).toEqual([`agent ${WORDS}`]);
+    });
+
+    test('names the connection to root, whom sudo does not tell', () => {
+      place.login('debian', 'sudo');
+      place.agent('agent', 'exit 0');
+      expect(place.run(scripts().confirm).calls).toEqual([`agent ${WORDS}`]);
+    });
+
+    test('goes on to the next when the trial ends before it can be asked', () => {
+      place.agent('trial/agent', 'exit 127');
+      place.agent('agent', 'echo "source-routing: ERROR: too late"; exit 67');
+      expect(place.run(scripts().confirm)).toMatchObject({ code: 67, lines: ['source-routing: ERROR: too late'] });
+    });
+
+    test.each<[string, () => void]>([
+      ['there is no agent', () => undefined],
+      ['the agent knows of no trials', () => place.agent('agent', 'echo "there is no command confirm"; exit 64')],
+    ])('tells what was said when %s', (_, before) => {
+      before();
+      place.said(`${GENERATION} 69\nsource-routing: ERROR: refused \\n: device eth7 does not exist\n`);
+      expect(place.run(scripts().confirm)).toMatchObject({
+        code: 69,
+        lines: ['source-routing: ERROR: refused \\n: device eth7 does not exist'],
+      });
+      expect(existsSync(place.path(`said/${OWNER}`))).toBe(false);
+      expect(place.run(scripts().confirm)).toMatchObject({ code: 67, lines: [NOT_HERE] });
+    });
+
+    test.each(['0', '', 'x', '256', '069'])('a status of "%s" is no success', (status) => {
+      place.said(`${GENERATION} ${status}\nwords\n`);
+      expect(place.run(scripts().confirm)).toMatchObject({ code: 70, lines: ['words'] });
+    });
+
+    test('what was said of another change is not told', () => {
+      place.said('other 69\nsource-routing: ERROR: refused\n');
+      expect(place.run(scripts().confirm)).toMatchObject({ code: 67, lines: [NOT_HERE] });
+      expect(existsSync(place.path(`said/${OWNER}`))).toBe(true);
+    });
+
+    test('says what keeps it from being root, and does not confirm', () => {
+      place.login('debian', 'password');
+      place.agent('agent', 'exit 0');
+      expect(place.run(scripts().confirm)).toEqual({
+        code: 69,
+        lines: [
+          'source-routing: ERROR: sudo wants a password from debian: allow it NOPASSWD in /etc/sudoers.d, or set ssh.user to root; nothing was changed',
+        ],
+        calls: [],
+      });
+    });
+  });
+
+  describe('clean-up', () => {
+    const WORDS = `<remove> <--owner> <${OWNER}> <--generation> <${GENERATION}> <--confirm-timeout> <60> <--ssh> <${CONNECTION}>`;
+
+    test.each(['agent', 'trial/agent'] as const)('has %s remove, on trial', (name) => {
+      place.agent('agent', 'exit 3');
+      place.agent(name, 'echo removing; exit 70');
+      place.write(bundle(), '');
+      place.write(`home/.source-routing-${OWNER}.1.sh`, '');
+      expect(place.run(scripts().cleanUp)).toEqual({ code: 70, lines: ['removing'], calls: [`${name} ${WORDS}`] });
+      expect(place.left()).toEqual([]);
+    });
+
+    test('an agent that knows of no trials removes at once', () => {
+      place.agent('agent', '[ $# -eq 3 ] || exit 64; echo removed');
+      expect(place.run(scripts().cleanUp)).toEqual({
+        code: 0,
+        lines: [
+          'source-routing: note: the agent on this machine is of an earlier version: it removes without waiting for a confirmation',
+          'removed',
+        ],
+        calls: [`agent ${WORDS}`, `agent <remove> <--owner> <${OWNER}>`],
+      });
+    });
+
+    test.each(['', `lib/${OWNER}/leftover`])('has nothing to do where there is no agent', (leftover) => {
+      if (leftover) {
+        place.write(leftover, '');
+      }
+      const lines = [`source-routing: ${OWNER}: nothing to remove`];
+      expect(place.run(scripts().cleanUp)).toEqual({ code: 0, lines, calls: [] });
+    });
+  });
+
+  describe('confirm of a removal', () => {
+    const WORDS = `<confirm> <--owner> <${OWNER}> <--generation> <${GENERATION}> <--ssh> <${CONNECTION}> <--removal>`;
+
+    test('asks the agent of the trial', () => {
+      place.agent('trial/agent', 'echo removed');
+      expect(place.run(scripts().removed)).toEqual({ code: 0, lines: ['removed'], calls: [`trial/agent ${WORDS}`] });
+    });
+
+    test.each(['', 'lib/other/agent', `lib/${OWNER}/leftover`])('is content with nothing', (other) => {
+      if (other) {
+        place.write(other, '');
+      }
+      expect(place.run(scripts().removed)).toEqual({ code: 0, lines: [NOTHING], calls: [] });
+    });
+
+    test('needs no root where nothing ever was', () => {
+      place.login('debian', 'password');
+      expect(place.run(scripts().removed)).toEqual({ code: 0, lines: [NOTHING], calls: [] });
+    });
+
+    test('an agent that knows of no trials and is still there did not remove everything', () => {
+      place.agent('agent', 'exit 64');
+      expect(place.run(scripts().removed)).toMatchObject({
+        code: 71,
+        lines: [`source-routing: ERROR: ${OWNER} is still on this machine: see above, and: source-routing status`],
+      });
+    });
+
+    test('tells what was said of it', () => {
+      place.write(`lib/${OWNER}/leftover`, '');
+      place.said(`${GENERATION} 71\nsource-routing: ERROR: not everything was removed\n`);
+      expect(place.run(scripts().removed)).toMatchObject({
+        code: 71,
+        lines: ['source-routing: ERROR: not everything was removed'],
+      });
+    });
+  });
+});
+
+test('ensure: absent runs the scripts of the clean-up', () => {
+  const stack = newStack();
+  newHost(stack, { ensure: HostState.ABSENT });
+  const text = (kind: 'anchor' | 'apply', index: number): string =>
+    ((resourceOf(stack, kind).provisioner[index]?.['remote-exec']?.inline as string[])[0] ?? '').replace(
+      '${self.input.owner}',
+      OWNER,
+    );
+  expect(text('apply', 0)).toBe(text('anchor', 1));
+  expect(text('apply', 1)).toBe(text('anchor', 2));
+});
