@@ -2,6 +2,7 @@ import type { TerraformStack } from 'cdktf';
 import type { LinuxHost, VpnEgress } from '../../lib';
 import { PolicyRule, RuleAction, SourceRoutingTable } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
+import { poll } from '../lab/process';
 import type { Snapshot } from '../lab/snapshot';
 import { declareEgress } from './egress';
 import { CONFIRM_TIMEOUT, settled } from './faults';
@@ -92,8 +93,10 @@ describeLab('a change', {}, (lab) => {
     test('is undone by the machine itself if it is made nevertheless, and the apply says so', async () => {
       await lab().administrateFrom(from);
       declare(change, true);
+      const run = await terraform.start('apply', ['-auto-approve']);
+      await poll('the connection to the machine', 60_000, () => run.output().includes('Connected!') || undefined);
       const start = Date.now();
-      const { code, stdout, stderr } = await terraform.run('apply', ['-auto-approve']);
+      const { code, stdout, stderr } = await run.result;
       const seconds = (Date.now() - start) / 1000;
       expect(code).toBe(1);
       expect(stderr.replace(/\s+/g, ' ')).toContain('Process exited with status 67');
@@ -106,10 +109,19 @@ describeLab('a change', {}, (lab) => {
   });
 
   test('of the way to the administrator that leads there all the same is kept', async () => {
-    // From the LAN both ways lead to him: the NAT router is on it too.
-    declare(CHANGES["that sends the server's own answers to the NAT router"].declare, true);
+    const declareDetour = (allow: boolean): void =>
+      declare((host) => {
+        const table = new SourceRoutingTable(host, 'detour', { host, tableId: 201 });
+        // The upstream router is on the LAN, too, and hands on what is for somebody there.
+        table.addRoute('administrator', { destination: ADMINISTRATOR, via: '192.168.178.1', device: 'eth0' });
+        new PolicyRule(host, 'administrator', { table, priority: 100, destination: ADMINISTRATOR });
+      }, allow);
+    declareDetour(false);
+    expect((await terraform.run('apply', ['-auto-approve'])).code).toBe(1);
+    expect(await lab().vpn.changedSince(before)).toEqual([]);
+    declareDetour(true);
     await terraform.apply();
-    expect((await lab().vpn.exec('ip rule show priority 12000')).stdout).toContain('from 192.168.178.2 lookup 200');
+    expect((await lab().vpn.exec('ip route get 192.168.178.10')).stdout).toContain('via 192.168.178.1');
     await lab().vpn.exec('source-routing verify');
   });
 

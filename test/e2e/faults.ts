@@ -102,9 +102,7 @@ export function seed(): number {
 export const sleep = (milliseconds: number): Promise<void> =>
   new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-/** How long something took, in seconds. */
-export async function seconds(action: () => Promise<unknown>): Promise<number> {
-  const start = Date.now();
-  await action();
-  return (Date.now() - start) / 1000;
+export function median(numbers: readonly number[]): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)];
 }
