@@ -4,7 +4,7 @@ import { LinuxHost, LocalTraffic, Persistence, VpnEgress } from '../../lib';
 import type { Lab } from '../lab/lab';
 import type { Machine } from '../lab/machine';
 import type { Snapshot } from '../lab/snapshot';
-import type { MachineName } from '../lab/topology';
+import { type MachineName, tunnels } from '../lab/topology';
 import { GATEWAYS, POOLS } from './egress';
 import { sshOf } from './terraform';
 
@@ -16,6 +16,8 @@ const WAYS = {
   vpn: { device: 'eth1', gateways: GATEWAYS },
   nat: { device: 'eth0', gateways: ['192.168.178.1', 'fd00:178::1'] },
 };
+
+const WIREGUARD_POOLS = Object.values(tunnels.wireguard.pool);
 
 export type Generation = 'old' | 'new';
 
@@ -42,7 +44,8 @@ export function declareGeneration(
     host,
     ...WAYS[machine],
     tableId: 200,
-    clients: POOLS,
+    // The hook of OpenVPN does nothing for the clients of WireGuard.
+    clients: old ? POOLS : POOLS.filter((pool) => !WIREGUARD_POOLS.includes(pool)),
     localTraffic: old ? LocalTraffic.mainTable() : LocalTraffic.upHook(),
     priority: old ? undefined : 11010,
   });
