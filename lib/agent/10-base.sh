@@ -17,7 +17,6 @@ LOCK=/run/source-routing.lock
 LOCK_WAIT=60        # seconds that a run waits for another one
 SEIZE_AFTER=10      # seconds that the rollback waits for another one
 SAID=/run/source-routing.said   # how the last run of each owner failed
-SETTLE_LIMIT=600    # seconds after which `assert --settle` gives up
 SHOWN=20            # changes named one by one; a machine may have thousands of rules
 
 # The terminal may be gone: a failed write is no failure of the run.

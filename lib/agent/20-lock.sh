@@ -2,6 +2,7 @@
 # away with the lock, and with a reboot.
 
 locked=
+patient=       # wait as long as it takes, without a word
 
 # When a process began: tells a living holder from another process with the same number.
 started_at() {
@@ -65,8 +66,8 @@ try_lock() {
 take_lock() {
   waited=0
   until try_lock; do
-    [ "$waited" -ne 0 ] || [ -z "$holder" ] || say "waiting for another run (pid, start, owner: $holder)"
-    if [ "$waited" -ge "$LOCK_WAIT" ]; then
+    [ "$waited" -ne 0 ] || [ -z "$holder" ] || [ -n "$patient" ] || say "waiting for another run (pid, start, owner: $holder)"
+    if [ "$waited" -ge "$LOCK_WAIT" ] && [ -z "$patient" ]; then
       die 75 "busy, nothing was changed: another run holds $LOCK (pid, start, owner: ${holder:-unknown}). Wait for it and try again; if there is no such run, remove $LOCK and $LOCK.break"
     fi
     waited=$((waited + 1))

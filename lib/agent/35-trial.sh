@@ -104,6 +104,7 @@ decide() {
 # state file that says it; /dev/null for nothing, empty for hands off, as a change is being
 # undone or was left half-way by a run that was killed.
 wanted_state() {
+  read_generations
   wanted=/dev/null
   [ -z "$current" ] || wanted=$current/state
   # shellcheck disable=SC2086  # a list of words

@@ -38,7 +38,8 @@ stop_stale_units() {
 }
 
 # Enables and starts the units of generation $1. Starting does not wait: the unit asserts the
-# state in force, for which it needs the lock that this run still holds.
+# state in force, for which it needs the lock that this run still holds. A running unit runs
+# the agent as it was when it started, so a new agent needs a new start.
 start_units() {
   while read -r word unit rest; do
     [ "$word" = unit ] || continue
@@ -47,7 +48,10 @@ start_units() {
       systemctl enable "$unit" >/dev/null 2>"$LOCK/error" || { unit_failed enable "$unit"; return 1; }
     fi
     case $changed_files in
-      *"/$unit "*) systemctl restart --no-block "$unit" 2>"$LOCK/error" || { unit_failed restart "$unit"; return 1; } ;;
+      *"/$unit "* | *" $home/agent "*)
+        ! systemctl is-active "$unit" >/dev/null 2>&1 || log_undo "restarted $unit"
+        systemctl restart --no-block "$unit" 2>"$LOCK/error" || { unit_failed restart "$unit"; return 1; }
+        ;;
       *)
         systemctl is-active "$unit" >/dev/null 2>&1 ||
           systemctl start --no-block "$unit" 2>"$LOCK/error" || { unit_failed start "$unit"; return 1; }
@@ -71,6 +75,14 @@ run_hooks() {
   families_of "$1/state"
   # shellcheck disable=SC2086  # a list of words
   read_kernel $families
+  call_hooks "$1"
+}
+
+# The same, when $LOCK/kernel has been read. Sets tunnels, how many there are, and unhooked, how
+# many of them the hook failed for. With a second argument, only counts.
+call_hooks() {
+  tunnels=0
+  unhooked=0
   while read -r word _ path tables; do
     [ "$word" = hook ] || continue
     awk -v tables="$tables" "$AWK_ADDRESS$AWK_KERNEL$AWK_HOOKS" part=want "$1/state" \
@@ -80,9 +92,12 @@ run_hooks() {
       continue
     }
     while IFS= read -r device; do
+      tunnels=$((tunnels + 1))
+      [ -z "${2-}" ] || continue
       if dev=$device /bin/sh "$path" "$device" >/dev/null 2>"$LOCK/error" </dev/null && [ ! -s "$LOCK/error" ]; then
         say "ran $path for $device"
       else
+        unhooked=$((unhooked + 1))
         first_line "$LOCK/error"
         say "note: $path failed for $device: ${first:-no reason given}"
       fi

@@ -1,21 +1,20 @@
-# assert: repair the kernel's state. What the boot unit runs.
+# assert: repair the kernel's state. What the boot unit runs before the network is up.
 #
-# The first pass must work before any device is up: rules and unreachable routes go in at
-# once, so that nothing leaks; routes through a device follow when the device is ready.
-
-passes=0
-repaired=0     # by all passes together
+# It must work before any device is up: rules and unreachable routes go in at once, so that
+# nothing leaks; routes through a device follow when the device is ready.
 
 assert() {
   restore=1
   take_lock
-  assert_once
-  [ -z "$settle" ] || keep_asserting
-  if [ -z "$current$pending" ]; then
+  wanted_state
+  repair
+  if [ -z "$states" ]; then
     say "done: nothing of $owner is in force"
+  elif [ -z "$wanted" ]; then
+    say "done: a run of $owner was killed; what it has left is not touched"
   elif [ "$left" -eq 0 ]; then
     say "done: the kernel agrees with generation ${current##*/} of $owner ($repaired repaired)"
-  elif [ -n "$settle" ] || [ "$essential" -ne 0 ]; then
+  elif [ "$essential" -ne 0 ]; then
     show "${PLAN}report"
     die 70 "FAILED, $left rules or routes are still missing: $problem. Mend that, then: source-routing assert $owner"
   else
@@ -24,34 +23,18 @@ assert() {
   fi
 }
 
-# systemd-networkd takes foreign rules away when it starts, and devices come up late: go on
-# until the kernel has agreed for long enough. The lock is free in between.
-keep_asserting() {
-  agreed=0
-  while [ "$agreed" -lt "$settle" ] && [ "$passes" -lt "$SETTLE_LIMIT" ]; do
-    drop_lock
-    sleep 1
-    take_lock
-    before=$repaired
-    assert_once
-    passes=$((passes + 1))
-    agreed=$((agreed + 1))
-    [ "$left" -eq 0 ] && [ "$repaired" -eq "$before" ] || agreed=0
-  done
-}
-
-# One pass. Adds to repaired; sets left, how much is missing after it.
-assert_once() {
+# One pass: wanted and states say what the kernel must have. Sets repaired, and left: how much
+# is missing after it.
+repair() {
+  repaired=0
   left=0
   essential=0
   PLAN=$LOCK/plan.
   problem=
-  : >"$LOCK/refused"
-  read_generations
-  wanted_state
-  if [ -z "$states" ] || [ -z "$wanted" ]; then
+  if [ -z "$wanted" ] || [ -z "$states" ]; then
     return 0
   fi
+  : >"$LOCK/refused"
   # shellcheck disable=SC2086  # a list of words
   look "$wanted" $states || die 70 "nothing was changed: $problem"
   if nothing_planned; then
@@ -72,5 +55,7 @@ assert_once() {
   first_line "$LOCK/refused"
   problem=$first
   left=$((added + dropped))
-  repaired=$((repaired + planned - added - dropped))
+  repaired=$((planned - left))
+  # Something else may have gone in between.
+  [ "$repaired" -ge 0 ] || repaired=0
 }

@@ -4,11 +4,10 @@
 compare() {
   LOCK_WAIT=10
   take_lock
-  read_generations
-  if [ -z "$current$pending" ]; then
+  wanted_state
+  if [ -z "$states" ]; then
     die 1 "nothing of $owner is in force on this machine; the owners here: $(owners)"
   fi
-  wanted_state
   case $decision in
     '') ;;
     open) if [ -n "$wanted" ]; then show_trial; fi ;;

@@ -2,14 +2,13 @@
 
 owner=
 generation=
-settle=
 bundle=
 command=
 ssh=               # the connection of the login: CLIENT PORT SERVER PORT
 allow_management=  # set if its way may change
 
 usage() {
-  die 64 "$1. Usage: agent apply --owner OWNER --generation ID [--confirm-timeout SECONDS] [--ssh CONNECTION] [--allow-management-path-change] BUNDLE | remove --owner OWNER [--generation ID --confirm-timeout SECONDS] [--ssh CONNECTION] | confirm --owner OWNER [--generation ID] [--ssh CONNECTION] [--removal] | rollback --owner OWNER [--generation ID] [--boot] | assert --owner OWNER [--settle SECONDS] | status|verify|diff --owner OWNER"
+  die 64 "$1. Usage: agent apply --owner OWNER --generation ID [--confirm-timeout SECONDS] [--ssh CONNECTION] [--allow-management-path-change] BUNDLE | remove --owner OWNER [--generation ID --confirm-timeout SECONDS] [--ssh CONNECTION] | confirm --owner OWNER [--generation ID] [--ssh CONNECTION] [--removal] | rollback --owner OWNER [--generation ID] [--boot] | assert|watch|status|verify|diff --owner OWNER"
 }
 
 # Runs at the end of every run, whatever its end is.
@@ -21,6 +20,7 @@ finish() {
     rmdir "$home" "$STATE" 2>/dev/null || :
   fi
   drop_lock
+  stop_monitor
   # Nothing may be printed after the last line.
   [ -z "$bundle" ] || rm -f "$bundle" 2>/dev/null || :
 }
@@ -31,7 +31,7 @@ stopped() {
   [ -z "$changed" ] || undo "stopped by signal $1"
   case $command in
     # A stopped unit has not failed.
-    assert) die 0 "stopped by signal $1" ;;
+    assert | watch) die 0 "stopped by signal $1" ;;
     *) die 70 "stopped by signal $1; nothing was changed" ;;
   esac
 }
@@ -56,17 +56,16 @@ main() {
   command=$1
   shift
   case $command in
-    apply | remove | confirm | rollback | assert | status | verify | diff) ;;
+    apply | remove | confirm | rollback | assert | watch | status | verify | diff) ;;
     *) usage "there is no command $command" ;;
   esac
   while [ $# -gt 0 ]; do
     case $1 in
-      --owner | --generation | --settle | --confirm-timeout | --ssh)
+      --owner | --generation | --confirm-timeout | --ssh)
         [ $# -gt 1 ] || usage "$1 needs a value"
         case $1 in
           --owner) owner=$2 ;;
           --generation) generation=$2 ;;
-          --settle) settle=$2 ;;
           --confirm-timeout) confirm_timeout=$2 ;;
           --ssh) ssh=$2 ;;
         esac
@@ -101,9 +100,6 @@ main() {
   trap 'stopped INT' INT
   trap 'stopped TERM' TERM
   is_name "$owner" || usage "--owner must be a name of letters, digits and . _ -, not \"$owner\""
-  case $settle in
-    *[!0-9]*) usage "--settle must be a number of seconds, not \"$settle\"" ;;
-  esac
   case $confirm_timeout in
     *[!0-9]* | ????*) usage "--confirm-timeout must be a number of seconds, not \"$confirm_timeout\"" ;;
   esac
@@ -120,6 +116,7 @@ main() {
     confirm) confirm ;;
     rollback) rollback ;;
     assert) assert ;;
+    watch) watch ;;
     status) status ;;
     verify) verify ;;
     diff) show_all ;;

@@ -204,6 +204,7 @@ function read_route(    out, table, destination, metric) {
   if ((family " " table " " destination " " metric) in SEEN_ROUTE)
     bad("table " table " has two IPv" family " routes to " destination " with metric " metric ": give each its own metric")
   SEEN_ROUTE[family " " table " " destination " " metric] = 1
+  if (shared(table)) SHARED_PLACES[table ":" destination] = 1
   routes++
   state("route " family " " table " " destination " " metric out)
 }
@@ -306,6 +307,10 @@ END {
   else if (!ended) bad("the bundle is damaged: it breaks off after data line " lines ". Upload it again")
   else if (!owned) bad("the bundle is damaged: it names no owner. Upload it again")
   print "families" (has4 ? " 4" : "") (has6 ? " 6" : "") (guards ? " guards" : "") > (out "/state")
+  # The places that are looked after, where the watch finds them without reading it all.
+  for (table in TABLES) watched = watched " " table
+  for (place in SHARED_PLACES) watched = watched " " place
+  print "watched" watched > (out "/state")
   for (i = 1; i <= states; i++) print STATE[i] > (out "/state")
   print counted(rules, "rule") (guards ? ", " counted(guards, "guard") : "") ", " counted(routes, "route") > (out "/summary")
 }

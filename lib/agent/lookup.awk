@@ -369,8 +369,9 @@ function hop_text(state, p, id, h,    via) {
   return "dev " device_of_hop(state, p, id, h) (via == "" ? "" : " via " via)
 }
 
-# A route that is not in the kernel yet need not name its device: that of the gateway is meant. For
-# that there must be a flow to the gateway (gateway_flow).
+# A route that is not in the kernel yet need not name its device: that of the gateway is meant,
+# which is looked for where links are, in its own table and in main, not by the rules. For that
+# there must be a flow to the gateway (gateway_flow).
 function device_of_hop(state, p, id, h,    name, via, i, n, ids, best, tables) {
   if (HOPS[id] && !h) h = 1
   name = h ? HOP_DEV[id, h] : DEV[id]

@@ -22,6 +22,7 @@ const SHELL_PARTS = [
   '85-remove.sh',
   '86-assert.sh',
   '87-inspect.sh',
+  '88-watch.sh',
   '99-main.sh',
 ];
 

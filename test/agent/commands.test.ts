@@ -177,7 +177,6 @@ describeOnMachine('the commands', () => {
     ['apply --owner ../x --generation g1 /mnt/bundle', '--owner must be a name'],
     ['apply --owner vpn1 --generation current /mnt/bundle', '--generation must not be current'],
     ['apply --owner vpn1 --generation a/b /mnt/bundle', '--generation must be a name'],
-    ['assert --owner vpn1 --settle 1s', '--settle must be a number'],
     ['verify --owner', '--owner needs a value'],
     ['verify --what', 'there is no option --what'],
     ['verify --owner vpn1 x', 'unexpected'],

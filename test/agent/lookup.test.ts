@@ -34,7 +34,7 @@ function random(below: number): number {
   return Math.floor((state / 2147483648) * below);
 }
 function one<T>(list: readonly T[]): T {
-  return list[random(list.length)] as T;
+  return list[random(list.length)];
 }
 function maybe(text: () => string, chance = 3): string[] {
   return random(chance) ? [] : [text()];
@@ -153,8 +153,7 @@ function randomRoute(family: 4 | 6): { place: string; type: string; rest: string
   if (kind < 7) {
     return { type: destination, place, rest: ` nexthop ${hop()} weight 1 nexthop ${hop()} weight 2` };
   }
-  // Where the device is not given, the gateway tells it.
-  return { type: destination, place, rest: ` ${random(4) ? hop() : hop().replace(/ dev .*/, '')}` };
+  return { type: destination, place, rest: ` ${hop()}` };
 }
 
 /** Lines for `ip -batch`: what makes the host, and then what changes it. */
@@ -286,7 +285,8 @@ END
         while read -r line; do ! ip -${family} $line 2>/dev/null || echo "$line"; done <<END >/mnt/change
 ${change.join('\n')}
 END
-        ${questions}`;
+        ${questions}
+        :`;
       const [said = '', then = ''] = machine.must(script).split('---\n');
       const kernel = [said.trimEnd().split('\n'), then.trimEnd().split('\n')];
       const changed = machine.must('cat /mnt/change');

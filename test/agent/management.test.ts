@@ -266,6 +266,18 @@ describeOnMachine('the lock-out check', () => {
     );
   });
 
+  test('what takes the only path away is seen, whatever may be without one already', () => {
+    start();
+    machine.write(
+      '/mnt/bin/ip',
+      '#!/bin/sh\ncase "$*" in\n"-N -o -4 -batch -") /usr/sbin/ip "$@" | sed "s/tos 0x04/dscp CS1/" ;;\n*) exec /usr/sbin/ip "$@" ;;\nesac\n',
+    );
+    machine.must('ip rule add pref 20000 to 192.168.178.10 tos 0x04 blackhole');
+    expect(apply(['rule 4 20001 to 192.168.178.10/32 blackhole'], NEAR).last).toMatch(
+      refusal('192.168.178.10', `"blackhole" or ${ETH0}`, '"blackhole"', 'rule 20000: .*'),
+    );
+  });
+
   test('with leave the change is made, and the risk is said', () => {
     start();
     const done = apply(['rule 4 10010 to 192.168.178.10/32 blackhole'], NEAR, '--allow-management-path-change');

@@ -1,0 +1,373 @@
+# watch: repair the kernel's state whenever something takes it away. What the unit runs.
+#
+# `ip monitor` says what happens, a reader picks what matters, and this shell makes a pass. All
+# three sleep while nothing happens. The reader tells of an event with a file in `room` and,
+# only if that file was not there yet, a line through a FIFO: any number of events while a pass
+# is under way cause one more, and nothing piles up. The lines:
+#
+#   change   a rule or a route of ours may be gone
+#   link     a device or an address came or went: routes may be gone, or may be set now
+#   lost     events came faster than they could be read
+#   timer N  the time is over for which something was put off
+
+# Times are in hundredths of a second.
+DELAYS='20 50 100 200'  # what could not be put back is tried again after these
+FIGHT=20                # repairs within a minute: somebody else wants it otherwise
+MOST_HOLD=3000          # a repair is put off for so long, at most, while somebody does
+LOST_WAIT=200           # between passes while events are lost
+AT_ONCE=5               # passes that may come at once: then they come three in a second
+
+room=               # directory of this watch
+fine=               # this sleep knows fractions of a second
+monitor=
+reader=
+
+watch() {
+  patient=1
+  restore=1
+  start_monitor
+  say "watching the rules and routes of $owner"
+  # The monitor may not have listened yet when the first pass looked: there is a second one.
+  cause=start
+  delays='100 200 400'
+  while :; do
+    pace
+    pass
+    plan_retry
+    await
+  done
+}
+
+start_monitor() {
+  ! sleep 0.1 2>/dev/null || fine=1
+  room=${RUNTIME_DIRECTORY:-/run}/source-routing-watch.$owner.$$
+  rm -rf "$room"
+  { mkdir "$room" && mkfifo "$room/monitor" "$room/events"; } ||
+    die 70 "cannot make $room: is ${room%/*} missing, full or read-only?"
+  # Whichever ends first, the others learn of it by what they read or write next.
+  (
+    trap - PIPE
+    exec ip -N -o monitor label link address route rule
+  ) >"$room/monitor" 2>&1 &
+  monitor=$!
+  read_events <"$room/monitor" >"$room/events" &
+  reader=$!
+  # The two sides of a FIFO wait for each other here; from now on its end is that of the reader.
+  exec 7<"$room/events"
+}
+
+# shellcheck disable=SC2317  # called by the trap at the end of a run
+stop_monitor() {
+  [ -n "$room" ] || return 0
+  # bash has something to say about each of them.
+  exec 2>/dev/null
+  for child in $timers; do
+    child=${child#*:}
+    kill "${child%:*}"
+  done
+  kill "$reader" "$monitor"
+  rm -rf "$room"
+}
+
+# Sets now: since boot.
+clock() {
+  now=0
+  read -r up _ 2>/dev/null </proc/uptime || return 0
+  now=$((${up%.*} * 100 + 1${up#*.} - 100))
+}
+
+# A storm of events that do no harm must not keep the machine busy.
+spare=$AT_ONCE
+paced=0
+pace() {
+  clock
+  if [ $((now - paced)) -ge 50 ]; then
+    spare=$((spare + (now - paced) / 50))
+    [ "$spare" -le "$AT_ONCE" ] || spare=$AT_ONCE
+    paced=$now
+  fi
+  if [ "$spare" -gt 0 ]; then
+    spare=$((spare - 1))
+  else
+    sleep "${fine:+0.}${fine:-1}"
+  fi
+}
+
+# One look, and one repair if it takes one.
+linked=        # a device or an address has changed: what is gone may be gone for that
+pass() {
+  due=0
+  take_lock
+  again=
+  linked=
+  [ ! -e "$room/link" ] || linked=1
+  # What happens from here on causes another pass: for this one it may be too late.
+  rm -f "$room/change" "$room/link" "$room/lost"
+  wanted_state
+  note_places
+  repair
+  [ "$repaired" -eq 0 ] || show_repaired
+  note_missing
+  fill_hooked
+  [ ! -e "$room/link" ] || linked=1
+  drop_lock
+  [ "$repaired" -eq 0 ] || note_fight
+}
+
+# Tells the reader what to look after, if that has changed: before the kernel is looked at, so
+# that what the reader has let pass until then is seen now.
+watched=
+note_places() {
+  places=
+  for state in $states; do
+    { read -r _ && read -r _ some; } <"$state" && places="$places $some"
+  done
+  [ "$places" != "$watched" ] || return 0
+  watched=$places
+  printf '%s\n' "$places" >"$room/places"
+  : >"$room/reread"
+}
+
+NEWLINE='
+'
+
+# Names what was missing before the pass and is not any more. Sets again if that had been put back
+# before, not long ago.
+last=
+recent=$NEWLINE  # what has been put back of late
+show_repaired() {
+  still=$NEWLINE
+  if [ "$left" -ne 0 ]; then
+    while IFS= read -r line; do
+      still="$still$line$NEWLINE"
+    done <"${PLAN}report"
+  fi
+  while IFS= read -r line; do
+    case $still in *"$NEWLINE$line$NEWLINE"*) continue ;; esac
+    case $line in
+      +\ *)
+        last=${line#+ }
+        say "put back: $last"
+        case $recent in
+          *"$NEWLINE$last$NEWLINE"*) again=1 ;;
+          *) recent=$recent$last$NEWLINE ;;
+        esac
+        ;;
+      -\ *)
+        last=${line#- }
+        say "took away: $last"
+        ;;
+      *) say "$line" ;;
+    esac
+  done <"$LOCK/plan.report"
+  [ "${#recent}" -lt 10000 ] || recent=$NEWLINE$last$NEWLINE
+}
+
+# What could not be put back is tried again for some seconds: an address may be there a moment
+# before its subnet, and an IPv6 address is of no use before it has been checked for duplicates.
+# Then only an event helps, and a person may want to know.
+said=
+note_missing() {
+  missing=
+  if [ "$left" -eq 0 ]; then
+    said=
+    return 0
+  fi
+  first_line "${PLAN}report"
+  missing="$left, the first: ${first#+ }"
+  [ "$essential" -eq 0 ] || missing="$missing: $problem"
+}
+
+plan_retry() {
+  if [ "$cause" != timer ] && [ "$cause" != start ]; then
+    delays=$DELAYS
+  fi
+  if [ "$hold" -ne 0 ] || [ "$left$bare" = 00 ] && [ "$cause" != start ]; then
+    return 0
+  fi
+  delay=${delays%% *}
+  if [ -n "$delay" ]; then
+    delays=${delays#"$delay"}
+    delays=${delays# }
+    set_timer "$delay"
+  elif [ "$missing" != "$said" ]; then
+    said=$missing
+    say "cannot be put back now: $missing"
+  fi
+}
+
+# The daemon of a tunnel that has just come up calls the hook itself: only if it has not, or if
+# something has taken away what it did, the hook is run here.
+bare=0         # tunnels whose routes are missing
+hopeless=      # the hook has failed
+fill_hooked() {
+  bare=0
+  [ -z "$linked" ] || hopeless=
+  case $wanted in */state) ;; *) return 0 ;; esac
+  if [ -n "$hopeless" ] || ! has_hooks "${wanted%/state}"; then
+    return 0
+  fi
+  if [ -n "$linked" ] || [ "$cause" = start ]; then
+    call_hooks "${wanted%/state}" only
+    bare=$tunnels
+  else
+    call_hooks "${wanted%/state}"
+    [ "$unhooked" -eq 0 ] || hopeless=1
+    repaired=$((repaired + tunnels - unhooked))
+    [ "$tunnels" -eq 0 ] || { again=1; last='the routes of a tunnel'; }
+  fi
+}
+
+# Does somebody take away again and again what is put back? A link that comes and goes, and takes
+# its routes along, is no reason to wait.
+hold=0
+repairs=0
+since=0
+fought=0
+note_fight() {
+  if [ -n "$linked" ] || [ -z "$again" ]; then
+    return 0
+  fi
+  clock
+  if [ "$hold" -eq 0 ] && [ $((now - since)) -gt 6000 ]; then
+    since=$now
+    repairs=0
+    recent=$NEWLINE$last$NEWLINE
+  fi
+  repairs=$((repairs + 1))
+  [ "$repairs" -gt "$FIGHT" ] || return 0
+  fought=$now
+  if [ "$hold" -eq 0 ]; then
+    hold=100
+    say "something takes away again and again what is put back ($FIGHT times within a minute, the last time: $last); from now on it may take $((MOST_HOLD / 100)) seconds. See who does it: ip monitor rule route"
+  else
+    hold=$((hold * 2))
+    [ "$hold" -le "$MOST_HOLD" ] || hold=$MOST_HOLD
+  fi
+}
+
+# Waits for the next reason to make a pass.
+await() {
+  while :; do
+    read -r event <&7 || die 70 'FAILED: the watch was interrupted (ip monitor or its reader has ended); start it again'
+    cause=${event%% *}
+    case $cause in
+      # The file is gone if a pass came first for another reason.
+      link) [ ! -e "$room/link" ] || return 0 ;;
+      lost) [ ! -e "$room/lost" ] || [ "$due" -ne 0 ] || set_timer "$LOST_WAIT" ;;
+      timer) ! is_due "${event#* }" || return 0 ;;
+      change)
+        [ -e "$room/change" ] || continue
+        [ "$hold" -ne 0 ] || return 0
+        clock
+        if [ $((now - fought)) -gt 6000 ]; then
+          hold=0
+          return 0
+        fi
+        [ "$due" -ne 0 ] || set_timer "$hold"
+        ;;
+    esac
+  done
+}
+
+# In time $1 await makes a pass, unless one comes earlier. A timer that is under
+# way is not stopped: what is killed just after its start may, in some shells, do what its
+# parent would do at its end. One that comes in time serves for this, too, so there are few.
+due=0          # when the pass is to be made; 0 if none is
+timers=        # NUMBER:PROCESS:TIME of those under way, each with a blank in front
+number=0
+set_timer() {
+  clock
+  for each in $timers; do
+    if [ "${each##*:}" -gt $((now + $1 / 2)) ] && [ "${each##*:}" -le $((now + $1)) ]; then
+      due=${each##*:}
+      return 0
+    fi
+  done
+  due=$((now + $1))
+  number=$((number + 1))
+  fraction=$(($1 % 100 + 100))
+  time=$(($1 / 100)).${fraction#1}
+  [ -n "$fine" ] || time=$((($1 + 99) / 100))
+  (
+    sleeper=
+    trap 'kill "$sleeper" 2>/dev/null; exit 0' TERM
+    sleep "$time" &
+    sleeper=$!
+    # Opened for reading, too: nobody is waited for.
+    wait "$sleeper" && printf 'timer %s\n' "$number" 1<>"$room/events"
+  ) 7<&- &
+  timers="$timers $number:$!:$due"
+}
+
+# Timer $1 is over. Is it time?
+is_due() {
+  rest=${timers#*" $1:"}
+  # Waited for, or the shell would keep its exit code for ever.
+  wait "${rest%%:*}" || :
+  timers="${timers%%" $1:"*} ${rest#* }"
+  case $rest in *' '*) ;; *) timers=${timers%%" $1:"*} ;; esac
+  clock
+  [ "$due" -ne 0 ] && [ "$due" -le $((now + 2)) ]
+}
+
+# Reads what `ip monitor` prints, without a process for a line: a router may change thousands
+# of routes in a second, none of them ours.
+read_events() {
+  places=' '
+  shared=
+  while IFS= read -r line; do
+    if [ -e "$room/reread" ]; then
+      rm -f "$room/reread"
+      read -r places <"$room/places"
+      places=" $places "
+      case $places in *:*) shared=1 ;; *) shared= ;; esac
+    fi
+    case $line in
+      '[ROUTE]'*) ! is_our_route || tell change ;;
+      '[RULE]Deleted '*) tell change ;;
+      # Our own doing.
+      '[RULE]'*' proto 77'* | '[RULE]'*' proto 78'*) ;;
+      '[RULE]'*) tell change ;;
+      '[LINK]'* | '[ADDR]'*) tell link ;;
+      # Most likely "No buffer space available".
+      *) tell lost ;;
+    esac
+  done
+}
+
+tell() {
+  [ -e "$room/$1" ] || { true >"$room/$1" && echo "$1"; } 2>/dev/null || exit 1
+}
+
+# Does the event in `line` speak of a route in a place of ours, and not just of our own doing? A
+# route of ours in a place that is not known shows that there may be new ones.
+is_our_route() {
+  own=
+  case $line in *' proto 77 '* | *' proto 78 '*) own=1 ;; esac
+  case $line in
+    *' table '*)
+      table=${line#* table }
+      table=${table%% *}
+      ;;
+    *) table=254 ;;
+  esac
+  place=
+  case $places in
+    *" $table "*) place=$table ;;
+    *)
+      [ -n "$own$shared" ] || return 1
+      destination=${line#*]}
+      destination=${destination#Deleted }
+      # A type in front of it, as a number.
+      case $destination in [0-9]\ * | [0-9][0-9]\ *) destination=${destination#* } ;; esac
+      case $places in *" $table:${destination%% *} "*) place=$table ;; esac
+      ;;
+  esac
+  case $place,$own,$line in
+    ,1,'[ROUTE]Deleted'*) return 1 ;;
+    ,1,* | ?*,*,'[ROUTE]Deleted'*) return 0 ;;
+    ?*,,*) return 0 ;;
+  esac
+  return 1
+}
