@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { App, TerraformStack } from 'cdktf';
 import type { SshConnection } from '../../lib';
 import type { Lab } from '../lab/lab';
-import type { RunResult } from '../lab/process';
+import type { RunResult, Running } from '../lab/process';
 import type { MachineName } from '../lab/topology';
 
 /** No look at the internet, no configuration of the box, no colours. */
@@ -45,12 +45,17 @@ export class Terraform {
   }
 
   public async run(command: string, args: readonly string[] = []): Promise<RunResult> {
+    return (await this.start(command, args)).result;
+  }
+
+  /** Starts what `run` waits for: for a test that does something to it meanwhile. */
+  public async start(command: string, args: readonly string[] = []): Promise<Running> {
     const env = { ...process.env, ...TERRAFORM_ENV, ...this.env };
     if (!this.initialized) {
       this.initialized = true;
       expectSuccess(await this.lab.admin(['terraform', `-chdir=${this.directory}`, 'init'], { env }));
     }
-    return this.lab.admin(['terraform', `-chdir=${this.directory}`, command, '-input=false', ...args], {
+    return this.lab.startAdmin(['terraform', `-chdir=${this.directory}`, command, '-input=false', ...args], {
       env,
       timeoutMs: 300_000,
     });

@@ -1,7 +1,7 @@
 import { startInternetServer, sourceSeen } from './internet';
 import { Machine } from './machine';
 import type { NetworkManagerName } from './network-manager';
-import { connect, createSwitch, inNamespace } from './namespace';
+import { connect, createSwitch, inNamespace, ipBatch, setCarrier } from './namespace';
 import { enter, findContainer, killContainer, mountRoot, startContainer } from './nspawn';
 import {
   configureOpenVpn,
@@ -11,16 +11,19 @@ import {
   tunnelServerAddresses,
 } from './openvpn';
 import { PacketCounter } from './packet-counter';
-import { poll, run, type RunOptions, type RunResult } from './process';
+import { poll, run, type Running, type RunOptions, type RunResult, start } from './process';
 import { ensureRequirements } from './requirements';
 import { rootImage } from './root-image';
 import { RunDirectory } from './run-directory';
 import { SshKeys } from './ssh';
 import {
+  address,
   type ClientName,
   clientNames,
+  families,
   type Family,
   homeTunnel,
+  lanPrefix,
   type MachineName,
   machineNames,
   type NodeName,
@@ -29,6 +32,7 @@ import {
   plainNames,
   type TunnelName,
 } from './topology';
+import { Traffic } from './traffic';
 import { configureWireGuard, wireGuardClientCommand } from './wireguard';
 
 export interface LabOptions {
@@ -78,6 +82,7 @@ export class Lab {
   readonly keys: SshKeys;
   /** Which OpenVPN server process each of the clients talks to. */
   private readonly processOf = new Map<ClientName, ServerProcess>();
+  private administrator: 'admin' | 'internet' = 'admin';
 
   private constructor(
     private readonly directory: RunDirectory,
@@ -194,7 +199,36 @@ export class Lab {
 
   /** Run a command where the administrator sits: terraform, cdktf, ssh. A failure is returned, not thrown. */
   admin(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-    return this.exec('admin', argv, { allowFailure: true, ...options });
+    return this.startAdmin(argv, options).result;
+  }
+
+  /** The same, without waiting for its end. */
+  startAdmin(argv: readonly string[], options: RunOptions = {}): Running {
+    const place = ['ip', 'netns', 'exec', this.namespace(this.administrator)];
+    return start([...place, ...argv], { allowFailure: true, ...options });
+  }
+
+  /**
+   * Where the administrator sits: on the LAN as long as nothing is said, or on the internet, from
+   * where the upstream router lets him in to the machines on the LAN.
+   */
+  async administrateFrom(node: 'admin' | 'internet'): Promise<void> {
+    this.administrator = node;
+    const change = node === 'internet' ? 'replace' : 'flush';
+    await ipBatch(
+      this.directory,
+      'internet',
+      families.map((family) => `route ${change} ${lanPrefix[family]} via ${address('upstream', 'eth1', family)}`),
+    );
+  }
+
+  /** Pull the cable of a node that has only one out of the switch, or put it back. */
+  async cut(node: 'admin' | 'internet'): Promise<void> {
+    await setCarrier(this.directory, node, 'eth0', false);
+  }
+
+  async mend(node: 'admin' | 'internet'): Promise<void> {
+    await setCarrier(this.directory, node, 'eth0', true);
   }
 
   /** Run a command inside a machine's or client's own file system. */
@@ -224,6 +258,11 @@ export class Lab {
   /** Count from now on what arrives at a router from the VPN's clients. */
   countPackets(router: 'upstream' | 'nat'): Promise<PacketCounter> {
     return new PacketCounter(this.directory, router).start();
+  }
+
+  /** Let all VPN clients send to the internet host from now on, for at most so long. */
+  startTraffic(maxSeconds = 120): Promise<Traffic> {
+    return Traffic.start(this.directory, maxSeconds);
   }
 
   /** What there is, for the person at the keyboard. */

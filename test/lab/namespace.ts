@@ -11,7 +11,7 @@ export const inNamespace = (
 ): Promise<RunResult> => run(['ip', 'netns', 'exec', directory.name(node), ...argv], options);
 
 /** Several lines for `ip`, in one process. */
-const ipBatch = (directory: RunDirectory, node: string, lines: readonly string[]): Promise<RunResult> =>
+export const ipBatch = (directory: RunDirectory, node: string, lines: readonly string[]): Promise<RunResult> =>
   run(['ip', '-n', directory.name(node), '-batch', '-'], { input: `${lines.join('\n')}\n` });
 
 /** Name of the switch's port that an interface of a node is plugged into. */

@@ -19,32 +19,50 @@ export interface RunOptions {
   readonly allowFailure?: boolean;
 }
 
+/** A command that runs, together with everything that it started in its process group. */
+export interface Running {
+  /** What it is and what it has said until now, on both outputs. */
+  output(): string;
+  /** Send a signal to all of them; nothing happens when they are gone. */
+  signal(signal: NodeJS.Signals): void;
+  /** Its end. A failure says what the command said. */
+  readonly result: Promise<RunResult>;
+}
+
 /** Run a command to its end, its output captured. A failure says what the command said. */
-export function run(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-  return new Promise((resolve, reject) => {
-    // Its own process group: a timeout must end the whole tree, not only the shell at its top.
-    const child = spawn(argv[0], argv.slice(1), {
-      env: options.env ?? process.env,
-      cwd: options.cwd,
-      detached: true,
-      stdio: 'pipe',
-    });
-    const stdout: Buffer[] = [];
-    const stderr: Buffer[] = [];
+export const run = (argv: readonly string[], options: RunOptions = {}): Promise<RunResult> =>
+  start(argv, options).result;
+
+/** Start a command; whoever starts it waits for its `result` at some time. */
+export function start(argv: readonly string[], options: RunOptions = {}): Running {
+  const stdout: Buffer[] = [];
+  const stderr: Buffer[] = [];
+  const both: Buffer[] = [];
+  // Its own process group: a timeout must end the whole tree, not only the shell at its top.
+  const child = spawn(argv[0], argv.slice(1), {
+    env: options.env ?? process.env,
+    cwd: options.cwd,
+    detached: true,
+    stdio: 'pipe',
+  });
+  const signal = (name: NodeJS.Signals): void => {
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, name);
+    } catch {
+      // It ended by itself at the same moment.
+    }
+  };
+  const result = new Promise<RunResult>((resolve, reject) => {
     let timedOut = false;
     const timer =
       options.timeoutMs === undefined
         ? undefined
         : setTimeout(() => {
             timedOut = true;
-            try {
-              if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-            } catch {
-              // It ended by itself at the same moment.
-            }
+            signal('SIGKILL');
           }, options.timeoutMs);
-    child.stdout.on('data', (data: Buffer) => stdout.push(data));
-    child.stderr.on('data', (data: Buffer) => stderr.push(data));
+    child.stdout.on('data', (data: Buffer) => void (stdout.push(data), both.push(data)));
+    child.stderr.on('data', (data: Buffer) => void (stderr.push(data), both.push(data)));
     // A command that does not read all its input is no error of ours.
     child.stdin.on('error', () => undefined);
     child.stdin.end(options.input ?? '');
@@ -52,7 +70,7 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
       clearTimeout(timer);
       reject(error);
     });
-    child.on('close', (code, signal) => {
+    child.on('close', (code, signalName) => {
       clearTimeout(timer);
       const result = {
         code: code ?? 128,
@@ -62,13 +80,14 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
       if (timedOut) {
         reject(new Error(`${describe(argv)}: not finished after ${options.timeoutMs} ms\n${said(result)}`));
       } else if (result.code !== 0 && !options.allowFailure) {
-        const how = signal ? `ended by ${signal}` : `exit status ${result.code}`;
+        const how = signalName ? `ended by ${signalName}` : `exit status ${result.code}`;
         reject(new Error(`${describe(argv)}: ${how}\n${said(result)}`));
       } else {
         resolve(result);
       }
     });
   });
+  return { output: () => Buffer.concat(both).toString(), signal, result };
 }
 
 const describe = (argv: readonly string[]): string => {

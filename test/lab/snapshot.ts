@@ -25,6 +25,11 @@ find /etc /usr/local /var/lib \\
 xargs -0 sha256sum </run/lab-snapshot | sed "s/^\\([0-9a-f]*\\)  /sha256$tab\\1$tab/"
 rm -f /run/lab-snapshot
 # Login sessions come and go; any other transient unit (a forgotten timer, say) is of interest.
+for current in /var/lib/source-routing/*/current; do
+  [ -f "$current" ] || continue
+  owner=\${current%/current}
+  printf 'generation\\t%s\\t%s\\n' "\${owner##*/}" "$(cat "$current")"
+done
 systemctl list-unit-files --no-legend --no-pager --plain | grep -v '^session-.*\\.scope ' | while read -r unit state rest; do
   printf 'unit\\t%s\\t%s\\n' "$unit" "$state"
 done
@@ -56,4 +61,36 @@ export function diffSnapshots(before: Snapshot, after: Snapshot): string[] {
     if (now === undefined) return [`- ${key} ${old}`.trimEnd()];
     return [`~ ${key}: ${old} -> ${now}`];
   });
+}
+
+/**
+ * The same snapshot for each time that a generation is applied, which gives it another id: the
+ * directory of the generation in force is always called CURRENT.
+ */
+export function withoutIds({ entries }: Snapshot): Snapshot {
+  const same = Object.entries(entries).map(([key, value]): [string, string] => {
+    const [, owner, rest] = /^file \/var\/lib\/source-routing\/([^/]+)\/(.*)$/.exec(key) ?? [];
+    if (key.startsWith('generation ')) return [key, 'CURRENT'];
+    if (owner === undefined) return [key, value];
+    // The id is also what is in this file.
+    if (rest === 'current') return [key, value.replace(/ [0-9a-f]{64}$/, '')];
+    const id = entries[`generation ${owner}`];
+    return rest === id || rest.startsWith(`${id}/`)
+      ? [key.replace(`/${owner}/${id}`, `/${owner}/CURRENT`), value]
+      : [key, value];
+  });
+  return { entries: Object.fromEntries(same) };
+}
+
+/**
+ * Which of two generations a machine is in, exactly. If in neither: what is different from the old
+ * one and, after that, from the new one.
+ */
+export function generationOf(now: Snapshot, recorded: { old: Snapshot; new: Snapshot }): 'old' | 'new' | string[] {
+  const [fromOld, fromNew] = [recorded.old, recorded.new].map((each) =>
+    diffSnapshots(withoutIds(each), withoutIds(now)),
+  );
+  if (fromOld.length === 0) return 'old';
+  if (fromNew.length === 0) return 'new';
+  return ['neither: from old', ...fromOld, 'from new', ...fromNew];
 }

@@ -72,6 +72,9 @@ const privateLink = (host: number): Interface => ({
   ipv6: `fd00:1010:1010:1010::${host}/64`,
 });
 
+/** The network that the machines, their clients and the administrator are on. */
+export const lanPrefix: Readonly<Record<Family, string>> = { ipv4: '192.168.178.0/24', ipv6: 'fd00:178::/64' };
+
 const internetHost = { ipv4: '203.0.113.100', ipv6: '2001:db8:ffff::100' };
 const upstreamRouter = { ipv4: '192.168.178.1', ipv6: 'fd00:178::1' };
 

@@ -1,0 +1,135 @@
+import { LocalTraffic } from '../../lib';
+import { describeLab } from '../lab/describe-lab';
+import type { NetworkManagerName } from '../lab/network-manager';
+import type { Snapshot } from '../lab/snapshot';
+import type { Traffic } from '../lab/traffic';
+import { declareEgress } from './egress';
+import { CONFIRM_TIMEOUT, median, settled, sleep } from './faults';
+import { Terraform } from './terraform';
+
+const ROUNDS = 20;
+/** Repairs in a row after which the watch would take us for somebody who wants it otherwise. */
+const PATIENCE = 10;
+const UNIT = 'source-routing-vpn';
+
+interface Fault {
+  readonly command: string;
+  /** Clients whose tunnel it cuts. */
+  readonly cuts?: 'ovpn';
+  /** Where it is somebody's job to do it. */
+  readonly on: readonly NetworkManagerName[];
+}
+
+const FAULTS: Record<string, Fault> = {
+  'ip rule flush': { command: 'ip rule flush; ip -6 rule flush', on: ['networkd'] },
+  'ip route flush table 200': {
+    command: 'ip route flush table 200; ip -6 route flush table 200',
+    on: ['networkd'],
+  },
+  'a restart of systemd-networkd': { command: 'systemctl restart systemd-networkd', on: ['networkd'] },
+  'a restart of NetworkManager': { command: 'systemctl restart NetworkManager', on: ['networkManager'] },
+  'a restart of OpenVPN': {
+    command: 'systemctl restart openvpn-server@server',
+    cuts: 'ovpn',
+    on: ['networkd'],
+  },
+};
+
+/** Does something, and says after how many milliseconds rules and routes are what they were before. */
+const timed = (command: string): string => `state() {
+    ip rule; ip -6 rule; ip route show table 200; ip -6 route show table 200
+  }
+  now() { echo $(($(date +%s%N) / 1000000)); }
+  before=$(state)
+  ${command}
+  start=$(now)
+  until [ "$(state)" = "$before" ]; do
+    [ $(($(now) - start)) -lt 10000 ] || { echo "wanted: $before"; echo "there is: $(state)"; exit 1; }
+    sleep 0.01
+  done >&2
+  echo $(($(now) - start))`;
+
+describe.each(['networkd', 'networkManager'] as const)('where %s is', (networkManager) => {
+  describeLab('the way of the clients', { networkManager }, (lab) => {
+    let terraform: Terraform;
+    let traffic: Traffic;
+    let before: Snapshot;
+
+    beforeAll(async () => {
+      terraform = new Terraform(lab());
+      terraform.declare(
+        (stack) =>
+          void declareEgress(
+            stack,
+            lab(),
+            { localTraffic: LocalTraffic.upHook() },
+            { confirmTimeout: CONFIRM_TIMEOUT },
+          ),
+      );
+      await terraform.apply();
+      await settled(lab().vpn);
+      before = await lab().vpn.snapshotState();
+    }, 120_000);
+    afterAll(() => terraform.close());
+
+    beforeEach(async () => {
+      await lab().vpn.exec(`systemctl restart ${UNIT}`);
+      await lab().waitForVpn();
+      await settled(lab().vpn);
+      traffic = await lab().startTraffic(170);
+    });
+    afterEach(() => traffic.stop().catch(() => undefined));
+
+    const names = Object.keys(FAULTS).filter((name) => FAULTS[name].on.includes(networkManager));
+
+    test.each(names)('is there again within a second after %s, and nothing leaks', async (name) => {
+      const { command, cuts } = FAULTS[name];
+      const leaked = await lab().countPackets('upstream');
+      const healed: number[] = [];
+      const gaps: number[] = [];
+      for (let round = 1; round <= ROUNDS; round += 1) {
+        const mark = await traffic.mark();
+        const { stdout } = await lab().vpn.exec(timed(command));
+        healed.push(Number(stdout));
+        await sleep(300);
+        const flows = await traffic.since(mark);
+        const others = flows.filter(({ client }) => !cuts || !client.startsWith(cuts));
+        gaps.push(Math.max(...others.map(({ longestGap }) => Math.round(longestGap))));
+        // Whose tunnel is not cut does not even notice.
+        if (cuts) expect(others.map(({ lost }) => lost)).toEqual(others.map(() => 0));
+        if (round % PATIENCE === 0) await lab().vpn.exec(`systemctl restart ${UNIT}; sleep 1`);
+      }
+      process.stderr.write(
+        `faults: ${name}: healed after ${healed.join(' ')} ms; clients without a packet for ${gaps.join(' ')} ms at most\n`,
+      );
+      expect(median(healed)).toBeLessThan(1_000);
+      expect(median(gaps)).toBeLessThan(1_000);
+      expect(await leaked.total()).toBe(0);
+      await lab().waitForVpn();
+      expect(await lab().vpn.changedSince(before)).toEqual([]);
+    });
+
+    test('is there again within a second after a link that was down for 5 s, and nothing leaks', async () => {
+      const leaked = await lab().countPackets('upstream');
+      const down = await traffic.mark();
+      await lab().vpn.unplug('eth1');
+      await sleep(5_000);
+      const up = await traffic.mark();
+      await lab().vpn.plug('eth1');
+      await sleep(4_000);
+      const flows = await traffic.since(up);
+      process.stderr.write(
+        `faults: first packet after the link: ${flows
+          .map(({ client, family, first }) => `${client} ${family} ${first?.toFixed(0)} ms`)
+          .join(', ')}\n`,
+      );
+      expect(flows.filter(({ first }) => first === undefined || first > 1_000)).toEqual([]);
+      // It was no exercise: there was no way, and packets were lost rather than leaked.
+      const all = await traffic.since(down);
+      expect(all.filter(({ lost }) => lost < 300)).toEqual([]);
+      expect(all.filter(({ upstream }) => upstream > 0)).toEqual([]);
+      expect(await leaked.total()).toBe(0);
+      expect(await lab().vpn.changedSince(before)).toEqual([]);
+    });
+  });
+});

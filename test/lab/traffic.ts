@@ -1,0 +1,182 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { RunDirectory } from './run-directory';
+import { type ClientName, clientNames, families, type Family, internetAddress, publicAddress } from './topology';
+
+const port = 8081;
+/** Packets in a second, for each client and family. */
+const rate = 100;
+/** What is under way when a report is asked for has this long to arrive. */
+const underWayMs = 300;
+
+/** What became of the packets of one client and family. Times are in milliseconds. */
+export interface Flow {
+  readonly client: ClientName;
+  readonly family: Family;
+  readonly sent: number;
+  /** At the internet host. */
+  readonly received: number;
+  readonly lost: number;
+  /** The internet host sends every packet back: so many reached the client. */
+  readonly answered: number;
+  /** By which router they came to the internet host. */
+  readonly upstream: number;
+  readonly nat: number;
+  /** From the beginning to the first one that came; undefined if none did. */
+  readonly first?: number;
+  /** The longest time without one, the beginning and the end included. */
+  readonly longestGap: number;
+}
+
+/** A moment of the traffic. */
+export interface Mark {
+  readonly at: number;
+  /** How many packets of each flow had been sent. */
+  readonly sent: readonly number[];
+}
+
+interface Window {
+  readonly flow: number;
+  readonly from: number;
+  readonly to: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+const flows = clientNames.flatMap((client) => families.map((family) => ({ client, family })));
+
+/** The clock of traffic.mjs. */
+const now = (): number => Number(process.hrtime.bigint()) / 1e6;
+
+/** Every VPN client sends small packets to the internet host, in both families, and each is accounted for. */
+export class Traffic {
+  /** The traffic ends by itself after `maxSeconds`; who asks it then gets an error. */
+  static async start(directory: RunDirectory, maxSeconds: number): Promise<Traffic> {
+    const routers = (['upstream', 'nat'] as const).flatMap((router) =>
+      families.map((family) => `${router}=${publicAddress(router, family)}`),
+    );
+    const program = [join(__dirname, 'traffic.mjs')];
+    const receiver = new Talker(directory, 'internet', [
+      ...[...program, 'receive', String(maxSeconds + 1), String(port), String(flows.length)],
+      ...routers,
+    ]);
+    // Nothing is sent before somebody listens.
+    await receiver.ask({});
+    const senders = clientNames.map((client) => {
+      const own = flows.flatMap((each, flow) =>
+        each.client === client ? [`${flow}=${internetAddress(each.family)}`] : [],
+      );
+      return new Talker(directory, client, [
+        ...[...program, 'send', String(maxSeconds), String(port), String(rate)],
+        ...own,
+      ]);
+    });
+    await Promise.all(senders.map((sender) => sender.ask({})));
+    return new Traffic(receiver, senders);
+  }
+
+  private readonly startedAt = now();
+
+  private constructor(
+    private readonly receiver: Talker,
+    private readonly senders: readonly Talker[],
+  ) {}
+
+  /** Remember this moment, for `since`. */
+  async mark(): Promise<Mark> {
+    const at = now();
+    return { at, sent: await this.sent() };
+  }
+
+  /** What became of all packets that were sent between a mark and now. */
+  async since(mark: Mark): Promise<Flow[]> {
+    const sent = await this.sent();
+    const end = now();
+    await new Promise((resolve) => setTimeout(resolve, underWayMs));
+    const windows = flows.map((_, flow): Window => ({
+      flow,
+      from: mark.sent[flow],
+      to: sent[flow],
+      start: mark.at,
+      end,
+    }));
+    const [arrivals, ...answers] = await Promise.all([
+      this.receiver.ask<{ received: number; through: Record<string, number>; first?: number; longestGap: number }[]>({
+        windows,
+      }),
+      ...this.senders.map((sender) => sender.ask<{ answered: { flow: number; answered: number }[] }>({ windows })),
+    ]);
+    const answered = new Map(answers.flatMap((each) => each.answered).map((each) => [each.flow, each.answered]));
+    return flows.map(({ client, family }, flow) => {
+      const { received, through, first, longestGap } = arrivals[flow];
+      const count = sent[flow] - mark.sent[flow];
+      return {
+        client,
+        family,
+        sent: count,
+        received,
+        lost: count - received,
+        answered: answered.get(flow) ?? 0,
+        upstream: through.upstream ?? 0,
+        nat: through.nat ?? 0,
+        first,
+        longestGap,
+      };
+    });
+  }
+
+  /** Send no more; what became of all packets since the start. */
+  async stop(): Promise<Flow[]> {
+    await Promise.all(this.senders.map((sender) => sender.ask({ stop: true })));
+    const all = await this.since({ at: this.startedAt, sent: flows.map(() => 0) });
+    [this.receiver, ...this.senders].forEach((talker) => talker.end());
+    return all;
+  }
+
+  private async sent(): Promise<number[]> {
+    const answers = await Promise.all(
+      this.senders.map((sender) => sender.ask<{ sent: { flow: number; sent: number }[] }>({})),
+    );
+    return answers
+      .flatMap((each) => each.sent)
+      .sort((a, b) => a.flow - b.flow)
+      .map((each) => each.sent);
+  }
+}
+
+/** A process that answers questions in their order. It dies with us: it reads from us. */
+class Talker {
+  private readonly child: ChildProcess;
+  private readonly waiting: { resolve: (answer: unknown) => void; reject: (error: Error) => void }[] = [];
+  private ended?: Error;
+
+  constructor(directory: RunDirectory, node: string, argv: readonly string[]) {
+    const child = spawn('ip', ['netns', 'exec', directory.name(node), process.execPath, ...argv], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    const fail = (error: Error): void => {
+      this.ended = error;
+      this.waiting.splice(0).forEach(({ reject }) => reject(error));
+    };
+    child.on('error', fail).on('exit', () => fail(new Error(`the traffic of ${node} has ended`)));
+    child.stdin.on('error', () => undefined);
+    createInterface({ input: child.stdout }).on('line', (line) => this.waiting.shift()?.resolve(JSON.parse(line)));
+    this.child = child;
+  }
+
+  ask<T>(question: object): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.ended) {
+        reject(this.ended);
+        return;
+      }
+      this.waiting.push({ resolve: resolve as (answer: unknown) => void, reject });
+      this.child.stdin?.write(`${JSON.stringify(question)}\n`);
+    });
+  }
+
+  end(): void {
+    this.child.stdin?.end();
+  }
+}
