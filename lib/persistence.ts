@@ -23,6 +23,11 @@ export interface NetworkScriptsOptions {
 export class Persistence {
   /**
    * A systemd unit of our own. It works beside any network manager, and can express everything.
+   *
+   * At boot it sets rules and unreachable routes before the network comes up, and the other routes as
+   * their interfaces appear. Then it waits for news from the kernel, and puts back within a second
+   * what a lost link, a restarted daemon or a stray `ip rule flush` has taken away; what it puts
+   * back is in its journal. What its owner has removed stays away.
    */
   public static service(): Persistence {
     return new Persistence(new ServiceRenderer());

@@ -8,7 +8,7 @@ describe('service()', () => {
   test('the whole unit', () => {
     const stack = newStack();
     newHost(stack, { owner: 'vpn' });
-    expect(bundleOf(stack)).toContain('file 0644 /etc/systemd/system/source-routing-vpn.service 18');
+    expect(bundleOf(stack)).toContain('file 0644 /etc/systemd/system/source-routing-vpn.service 48');
     expect(filesOf(stack)['/etc/systemd/system/source-routing-vpn.service']?.join('\n')).toBe(
       `# Managed by cdktf-source-routing: changes here are lost.
 [Unit]
@@ -19,12 +19,42 @@ Conflicts=shutdown.target
 After=local-fs.target systemd-sysctl.service
 Before=network-pre.target shutdown.target
 Wants=network-pre.target
+StartLimitIntervalSec=0
 
 [Service]
 Type=simple
-RemainAfterExit=yes
-ExecStartPre=/bin/sh /var/lib/source-routing/vpn/agent assert --owner vpn
-ExecStart=/bin/sh /var/lib/source-routing/vpn/agent assert --owner vpn --settle 30
+ExecStartPre=-/bin/sh /var/lib/source-routing/vpn/agent assert --owner vpn
+ExecStart=/bin/sh /var/lib/source-routing/vpn/agent watch --owner vpn
+Restart=always
+RestartSec=1
+RuntimeDirectory=source-routing-vpn
+RuntimeDirectoryMode=0700
+Environment=TMPDIR=/run/source-routing-vpn
+UMask=0077
+TasksMax=64
+CapabilityBoundingSet=CAP_NET_ADMIN
+NoNewPrivileges=yes
+ProtectSystem=strict
+ReadWritePaths=/run
+ProtectHome=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictAddressFamilies=AF_NETLINK AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged
+SystemCallErrorNumber=EPERM
+IPAddressDeny=any
 
 [Install]
 WantedBy=multi-user.target`,

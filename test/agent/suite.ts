@@ -1069,6 +1069,20 @@ export function agentSuite(flavour: Flavour): void {
       expect(machine.systemctlLog()).toEqual([]);
       succeeds(machine.apply([...HOW_TO, ...unit('b')], { generation: 'g3' }));
       expect(machine.systemctlLog()).toEqual(['daemon-reload', 'restart --no-block x.service']);
+      // What runs is the agent as it was; restarted is what ran, should it have to be put back.
+      const newer = bundleText(['bundle 1', 'owner vpn1', ...HOW_TO, ...unit('b')]).replace(
+        '\nset -u\n',
+        '\nset -u # newer\n',
+      );
+      machine.write(
+        '/mnt/bin/mv',
+        '#!/bin/sh\ncase $* in */current) cat /run/source-routing.lock/undo >/mnt/undo ;; esac\nexec /bin/mv "$@"\n',
+      );
+      succeeds(machine.apply([], { generation: 'g3b', text: newer }));
+      expect(machine.systemctlLog()).toEqual(['restart --no-block x.service']);
+      expect(machine.must('cat /mnt/undo')).toMatch(/^restarted x.service$/m);
+      succeeds(machine.apply([...HOW_TO, ...unit('b')], { generation: 'g3c' }));
+      expect(machine.systemctlLog()).toEqual(['restart --no-block x.service']);
       succeeds(machine.apply([...HOW_TO, ...unit('b', 'y')], { generation: 'g4' }));
       expect(machine.systemctlLog()).toEqual([
         'daemon-reload',
