@@ -342,3 +342,71 @@ END
     expect(asked).toBe(HOSTS * FLOWS * 2 * AWKS.length);
   });
 });
+
+describeOnMachine('the lookup', () => {
+  const MAIN = ['32766:\tfrom all lookup 254', 'default via 192.168.178.1 dev eth0'];
+  const DEFAULT = 'dev eth0 via 192.168.178.1|';
+
+  // What the kernel cannot be asked for, or seldom happens by chance.
+  test.each<[string, string[], string[], string, string]>([
+    [
+      'puts a new rule behind those of its priority',
+      ['100:\tfrom all to 10.9.9.9 lookup 254', ...MAIN],
+      ['rule add pref 100 to 10.9.9.9 blackhole proto 77', 'rule add pref 99 to 10.8.8.8 blackhole proto 77'],
+      DEFAULT,
+      DEFAULT,
+    ],
+    [
+      'passes over next hops that are dead',
+      [
+        ...MAIN,
+        '10.9.9.0/24 via 10.20.0.2 dev eth2 dead linkdown',
+        '10.9.0.0/16 \\\tnexthop via 10.20.0.2 dev eth2 weight 1 dead linkdown \\\tnexthop via 192.168.1.1 dev eth1 weight 1 linkdown',
+      ],
+      ['route del 10.9.0.0/16 table 254 metric 0 proto 77'],
+      'dev eth1 via 192.168.1.1|',
+      DEFAULT,
+    ],
+    [
+      'follows a goto only if the rule is there to which it leads',
+      ['90:\tfrom all goto 100 [unresolved]', '95:\tfrom all prohibit', ...MAIN],
+      ['rule add pref 100 from 10.5.0.0/16 lookup 200 proto 77'],
+      'prohibit|',
+      DEFAULT,
+    ],
+    [
+      'knows the newer words of rules, as far as they can be known',
+      [
+        '90:\tfrom all dscp 2 blackhole',
+        '91:\tfrom all dport 0x5/0xff prohibit',
+        '92:\tfrom all dscp CS1 unreachable',
+        ...MAIN,
+      ],
+      ['rule add pref 99 tun_id 5 blackhole proto 77'],
+      `prohibit|unreachable|${DEFAULT}`,
+      `prohibit|unreachable|${DEFAULT}`,
+    ],
+  ])('%s', (_, dump, change, before, after) => {
+    const directory = mkdtempSync(join(tmpdir(), 'agent-lookup-'));
+    const file = (name: string, text: readonly string[]): string => {
+      writeFileSync(join(directory, name), text.map((line) => `${line}\n`).join(''));
+      return join(directory, name);
+    };
+    try {
+      const inputs = [
+        ...['part=flows', file('flows', ['4 10.9.9.9 192.168.178.2 22 - 0 0x0 1'])],
+        ...['part=kernel', file('dump', ['family 4', ...dump])],
+        ...['part=change', file('change', change)],
+      ];
+      for (const which of AWKS) {
+        const [command = '', ...args] = which.split(' ');
+        const out = execFileSync(command, [...args, '-v', 'family=4', PROGRAM.join('\n') + DRIVER, ...inputs], {
+          encoding: 'utf8',
+        });
+        expect(out).toBe(`${before}\n${after}\n`);
+      }
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+});
