@@ -13,7 +13,9 @@ assert() {
   elif [ -z "$wanted" ]; then
     say "done: a run of $owner was killed; what it has left is not touched"
   elif [ "$left" -eq 0 ]; then
-    say "done: the kernel agrees with generation ${current##*/} of $owner ($repaired repaired)"
+    name=${wanted%/state}
+    [ "$wanted" != /dev/null ] || name='(nothing)'
+    say "done: the kernel agrees with generation ${name##*/} of $owner ($repaired repaired)"
   elif [ "$essential" -ne 0 ]; then
     show "${PLAN}report"
     die 70 "FAILED, $left rules or routes are still missing: $problem. Mend that, then: source-routing assert $owner"
