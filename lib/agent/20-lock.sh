@@ -30,8 +30,10 @@ lock_holder_lives() {
 # Takes away the lock of a process that is gone. Only one run may do that at a time, or the
 # second would take away the lock that the first has just made.
 break_stale_lock() {
+  stale=$holder
   mkdir "$LOCK.break" 2>/dev/null || return 1
-  if ! lock_holder_lives; then
+  # Another run may have made a lock of its own since, and not written its name into it yet.
+  if ! lock_holder_lives && [ "$holder" = "$stale" ]; then
     say "removing the lock of a run that was killed (${holder:-unknown})"
     rm -rf "$LOCK"
   fi
