@@ -10,7 +10,6 @@ decision=          # open, confirmed, rejected; empty if there is no trial
 trial_kind=        # apply, remove
 trial_generation=  # as the command line named it
 trial_stage=       # directory of the generation that is on trial; empty for a removal
-trial_boot=        # boot id of the time
 trial_deadline=    # seconds since boot; empty if nobody will confirm
 trial_ssh=         # connection of the run
 
@@ -21,7 +20,6 @@ read_trial() {
   trial_kind=
   trial_generation=
   trial_stage=
-  trial_boot=
   trial_deadline=
   trial_ssh=
   for decision in confirmed rejected open ''; do
@@ -33,16 +31,21 @@ read_trial() {
       kind) trial_kind=$value ;;
       generation) trial_generation=$value ;;
       stage) trial_stage=$home/$value ;;
-      boot) trial_boot=$value ;;
       deadline) trial_deadline=$value ;;
       ssh) trial_ssh=$value ;;
     esac
   done <"$trial/$decision"
 }
 
-boot_id() {
-  boot=
-  read -r boot 2>/dev/null </proc/sys/kernel/random/boot_id || :
+# Of this boot is a trial that has its mark in /run, which a boot leaves empty. (The kernel's own
+# id of the boot looks different from inside a sandbox, or a container.)
+mark_boot() {
+  printf '%s\n' "$trial_generation ${trial_stage##*/}" >"$MARK.$owner"
+}
+
+same_boot() {
+  first_line "$MARK.$owner"
+  [ "$first" = "$trial_generation ${trial_stage##*/}" ]
 }
 
 # Seconds since boot: the clock may be set at any time.
@@ -54,9 +57,8 @@ uptime_now() {
 
 # Is the trial that of a change that was made, and may it still be confirmed?
 still_on_trial() {
-  boot_id
   uptime_now
-  [ "$decision" = open ] && [ -f "$trial/applied" ] && [ "$trial_boot" = "$boot" ] &&
+  [ "$decision" = open ] && [ -f "$trial/applied" ] && same_boot &&
     [ -n "$trial_deadline" ] && [ "$now" -le $((trial_deadline + 2 * SEIZE_AFTER)) ]
 }
 
@@ -71,17 +73,15 @@ open_trial() {
   trial_ssh=$ssh
   # It is to be a line of a file.
   case $ssh in *[!0-9A-Za-z.:%\ _-]*) trial_ssh= ;; esac
-  boot_id
   uptime_now
-  trial_boot=$boot
   trial_deadline=
   [ -z "$confirm_timeout" ] || trial_deadline=$((now + confirm_timeout))
   # What is half made has no decision in it, so it is nothing.
   rm -rf "$trial"
   mkdir -p "$trial" && cat "$LOCK/snapshot" >"$trial/snapshot" && copy_program "$trial/agent" &&
-    printf '%s\n' "kind $1" "generation $generation" ${stage:+"stage ${stage##*/}"} "boot $boot" \
+    printf '%s\n' "kind $1" "generation $generation" ${stage:+"stage ${stage##*/}"} \
       ${trial_deadline:+"deadline $trial_deadline"} "ssh $trial_ssh" >"$trial/new" &&
-    mv "$trial/new" "$trial/open" && { sync -f "$trial" 2>/dev/null || sync; }
+    mark_boot && mv "$trial/new" "$trial/open" && { sync -f "$trial" 2>/dev/null || sync; }
 }
 
 # The program as it was installed, or as it came with the bundle.
@@ -111,12 +111,11 @@ wanted_state() {
   states_of $current $pending
   read_trial
   [ -n "$decision" ] || return 0
-  boot_id
   case $decision in
-    rejected) [ "$trial_boot" != "$boot" ] || wanted= ;;
+    rejected) ! same_boot || wanted= ;;
     open)
       # What was on trial when the machine went down is not tried again.
-      [ "$trial_boot" = "$boot" ] || return 0
+      same_boot || return 0
       if [ -f "$trial/applied" ]; then wanted=${trial_stage:-/dev/null}; else wanted=; fi
       ;;
     confirmed) wanted=${trial_stage:-/dev/null} ;;
@@ -147,7 +146,7 @@ settle_trial() {
       # What this run is about to do takes the rest into account, and may be just the mend.
       if ! go_back; then
         say "note: not everything could be undone (${incomplete#; })"
-        rm -rf "$trial"
+        rm -rf "$trial" "$MARK.$owner"
         undo_log=$LOCK
       fi
     fi

@@ -19,9 +19,8 @@ go_back() {
   incomplete=
   stage=$trial_stage
   undo_log=$trial
-  boot_id
   # The kernel first: it may be what has cut somebody off. After a boot there is nothing to undo.
-  [ "$trial_boot" != "$boot" ] || undo_kernel
+  ! same_boot || undo_kernel
   undo_units enabled
   undo_files
   if [ -f "$trial/undo" ] && grep -q '/systemd/\|^enabled\|^disabled' "$trial/undo" && has_systemd; then
@@ -33,7 +32,7 @@ go_back() {
   [ -z "$incomplete" ] || return 1
   forget_pending
   undo_log=$LOCK
-  rm -rf "$stage" "$trial"
+  rm -rf "$stage" "$trial" "$MARK.$owner"
   # Only if they are empty: a first apply that failed leaves nothing.
   rmdir "$home" "$STATE" 2>/dev/null || :
 }

@@ -12,7 +12,7 @@ keep_change() {
     # shellcheck disable=SC2086  # a list of words
     remove_stale_directories '' $current $pending
     disable_recovery
-    rm -rf "$home" || { problem="cannot remove $home"; return 1; }
+    rm -rf "$home" "$MARK.$owner" || { problem="cannot remove $home"; return 1; }
     rmdir "$STATE" 2>/dev/null || :
     return 0
   fi
@@ -31,7 +31,7 @@ keep_change() {
     directory=${directory%/}
     [ "$directory" = "$stage" ] || [ "$directory" = "$trial" ] || rm -rf "$directory"
   done
-  rm -rf "$trial"
+  rm -rf "$trial" "$MARK.$owner"
 }
 
 say_kept() {
@@ -58,8 +58,7 @@ confirm() {
   if [ "$decision" = open ]; then
     [ -z "$ssh" ] || [ "$ssh" != "$trial_ssh" ] ||
       die 64 "this is the connection over which the change was made: it proves nothing; confirm over a new one"
-    boot_id
-    if [ -n "$early" ] || [ ! -f "$trial/applied" ] || [ "$trial_boot" != "$boot" ]; then
+    if [ -n "$early" ] || [ ! -f "$trial/applied" ] || ! same_boot; then
       reject "its connection was lost while it was being made, so nothing shows that the machine can still be reached"
       tell_outcome
     fi
