@@ -1,0 +1,4 @@
+import { BASH } from './machine';
+import { watchSuite } from './watch-suite';
+
+watchSuite(BASH);

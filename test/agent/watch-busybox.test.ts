@@ -1,0 +1,4 @@
+import { BUSYBOX } from './machine';
+import { watchSuite } from './watch-suite';
+
+watchSuite(BUSYBOX);
