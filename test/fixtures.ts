@@ -1,6 +1,7 @@
 import { TerraformOutput, TerraformStack, Testing } from 'cdktf';
 import type { LinuxHostProps } from '../lib';
 import { LinuxHost, SourceRoutingTable } from '../lib';
+import { literal } from '../lib/delivery/escape';
 
 /** A key of the right form; no machine has it. */
 export const HOST_KEY = 'ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBA==';
@@ -68,9 +69,11 @@ export function resourceOf(stack: TerraformStack, kind: 'anchor' | 'apply', type
   return entry[1];
 }
 
-/** The whole bundle, as it stands in the configuration. */
+/** The whole bundle, as it would stand in the configuration if its program were not encoded. */
 export function contentOf(stack: TerraformStack, type = 'terraform_data'): string {
-  return resourceOf(stack, 'apply', type).provisioner[0]?.file?.content as string;
+  const content = resourceOf(stack, 'apply', type).provisioner[0]?.file?.content as string;
+  const [encoded, code] = /^\$\{base64decode\("([A-Za-z0-9+/]+=*)"\)\}/.exec(content) ?? ['', ''];
+  return literal(Buffer.from(code, 'base64').toString()) + content.slice(encoded.length);
 }
 
 /** The data part of the bundle, line by line. */

@@ -189,7 +189,7 @@ describe('apply', () => {
       {
         file: {
           destination: './.source-routing-stack-vpn1.${self.id}.bundle',
-          content: expect.stringContaining('\n#--- bundle\n'),
+          content: expect.stringMatching(/^\$\{base64decode\("[A-Za-z0-9+/]+=*"\)\}#--- bundle\n/),
         },
       },
       {

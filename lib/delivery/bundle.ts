@@ -10,7 +10,7 @@ import { ruleWords } from '../model/rule';
 import type { Value } from '../model/value';
 import type { HostFile, Rendered } from '../persistence/persistence';
 import { textLines } from '../persistence/persistence';
-import { isTemplate, literal } from './escape';
+import { expression, isTemplate, literal } from './escape';
 
 const FORMAT = 1;
 const DISPATCHER = '/usr/local/sbin/source-routing';
@@ -22,9 +22,13 @@ export interface HookFile {
   readonly tableIds: readonly number[];
 }
 
-/** The whole bundle as one string for a `file` provisioner: program, mark, data. */
+/**
+ * The whole bundle as one string for a `file` provisioner: program, mark, data. The program is encoded
+ * because Terraform takes seconds to look for templates in so many lines, at each validate and plan.
+ */
 export function bundleContent(host: Host, rendered: Rendered, resolve: (token: string) => unknown): string {
-  return literal(`${agentProgram()}${BUNDLE_MARK}\n`) + new BundleData(host, rendered, resolve).text();
+  const program = expression(`base64decode("${Buffer.from(agentProgram()).toString('base64')}")`);
+  return `${program}${BUNDLE_MARK}\n${new BundleData(host, rendered, resolve).text()}`;
 }
 
 /** The bundle's text, made when the whole app is known. */
