@@ -42,6 +42,7 @@ break_stale_lock() {
 
 # One try: fails if another run has the lock.
 nameless=
+holder=
 try_lock() {
   refused=0
   until mkdir "$LOCK" 2>/dev/null; do
@@ -63,7 +64,8 @@ try_lock() {
   locked=1
   nameless=
   started_at $$
-  printf '%s %s %s\n' "$$" "$started" "$owner" >"$LOCK/holder"
+  printf '%s %s %s\n' "$$" "$started" "$owner" 2>/dev/null >"$LOCK/holder" ||
+    die 70 "nothing was changed: cannot write $LOCK/holder; is ${LOCK%/*} full?"
 }
 
 take_lock() {

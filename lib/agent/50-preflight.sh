@@ -124,7 +124,7 @@ check_kernel() {
   if ! awk -v without6="$without6" "$AWK_ADDRESS$AWK_KERNEL$AWK_PREFLIGHT" "$@" \
     part=kernel "$LOCK/kernel" >"$LOCK/problems" 2>"$LOCK/error"; then
     first_line "$LOCK/error"
-    complain "cannot look for conflicts: ${first:-awk failed}"
+    complain "cannot look for conflicts: ${first:-awk failed; is there space left in ${LOCK%/*}?}"
     return
   fi
   while IFS= read -r line; do

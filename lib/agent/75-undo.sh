@@ -39,6 +39,7 @@ go_back() {
 
 # What was on trial is not on the machine any more.
 forget_pending() {
+  rm -f "$home/pending.source-routing-new"
   [ -f "$home/pending" ] || return 0
   grep -v -x -F -e "${stage##*/}" "$home/pending" >"$LOCK/pending" || :
   put_file 0600 "$home/pending" <"$LOCK/pending"

@@ -109,7 +109,7 @@ record() {
   esac
   [ "$1" -ne 0 ] && [ "$1" -ne 64 ] && [ -n "$confirm_timeout$trial_deadline" ] || return 0
   { mkdir -p "$SAID" && printf '%s %s\n%s\n' "${trial_generation:-$generation}" "$1" "source-routing: $2" |
-    put_file 0600 "$SAID/$owner"; } 2>/dev/null || :
+    put_file 0600 "$SAID/$owner"; } 2>/dev/null || rmdir "$SAID" 2>/dev/null || :
 }
 
 forget_said() {

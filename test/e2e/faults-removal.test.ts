@@ -1,4 +1,12 @@
-import { LinuxHost, HostState, PolicyRule, RemovedLinuxHost, RuleAction, SourceRoutingTable } from '../../lib';
+import {
+  HostState,
+  IpFamily,
+  LinuxHost,
+  PolicyRule,
+  RemovedLinuxHost,
+  RuleAction,
+  SourceRoutingTable,
+} from '../../lib';
 import { describeLab } from '../lab/describe-lab';
 import type { Snapshot } from '../lab/snapshot';
 import { CONFIRM_TIMEOUT, declareGeneration, settled } from './faults';
@@ -105,6 +113,13 @@ describeLab('a host that goes', { networkScripts: true }, (lab) => {
         const table = new SourceRoutingTable(stack, 'table', { host, tableId });
         table.addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });
         new PolicyRule(stack, 'clients', { table, priority, source: '10.10.11.0/24' });
+        new PolicyRule(stack, 'no-ipv6', {
+          host,
+          priority: priority + 1,
+          families: [IpFamily.IPV6],
+          inputInterface: 'tun1',
+          action: RuleAction.unreachable(),
+        });
       });
     declare();
     await terraform.apply();
@@ -126,7 +141,7 @@ describeLab('a host that goes', { networkScripts: true }, (lab) => {
     await other.apply();
     await settled(lab().vpn);
     const both = await lab().vpn.changedSince(alone);
-    expect(both.filter((line) => !/^\+ .*(other|12010|table 300)/.test(line))).toEqual([]);
+    expect(both.filter((line) => !/^\+ .*(other|[12]201[01]|table 300|10\.10\.11\.0)/.test(line))).toEqual([]);
     await lab().vpn.exec('source-routing verify vpn && source-routing verify other');
     await other.destroy();
     await settled(lab().vpn);
