@@ -150,9 +150,16 @@ export class Machine {
     return this.agent('verify', owner);
   }
 
-  /** Rules of a family beyond the kernel's own, as `ip -N` prints them, guards with their protocol. */
+  /** Rules of a family beyond the kernel's own and gates, as `ip -N` prints them, guards with their protocol. */
   public rules(family: 4 | 6 = 4): string[] {
-    return this.allRules(family).filter((line) => !/^(0|32766|32767):/.test(line));
+    // What opens the gates is something left behind when there are none any more.
+    const hidden = this.gates(family).length > 0 ? /^(0|32766|32767):|^1:\tfrom all nop proto 77$/ : /^(0|32766|32767):/;
+    return this.allRules(family).filter((line) => !hidden.test(line));
+  }
+
+  /** Rules of priority 0 beyond the one for the local table. */
+  public gates(family: 4 | 6 = 4): string[] {
+    return this.allRules(family).filter((line) => /^0:/.test(line) && !line.includes('lookup 255'));
   }
 
   /** The same with the kernel's own. */
