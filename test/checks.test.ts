@@ -594,7 +594,9 @@ describe('clients of whom one family is routed', () => {
 
 describe('guards', () => {
   const guardsOf = (add: Add, props: Partial<LinuxHostProps> = {}): string[] =>
-    bundleOf(declare(add, props)).filter((line) => line.startsWith('guard '));
+    bundleOf(declare(add, props)).filter((line) => line.startsWith('guard ') && line !== OF_THE_OTHER);
+  // The IPv6 pool is rejected.
+  const OF_THE_OTHER = 'guard 6 19000 from fd00:4242:4242:4242::/64 unreachable';
   const FIRST = 'guard 4 20010 from 10.10.10.0/24 unreachable';
   const more =
     (props: Partial<PolicyRuleProps>): Add =>
@@ -653,6 +655,25 @@ describe('guards', () => {
       'of those to another place',
       more({ destination: '10.99.0.0/16' }),
       [FIRST, 'guard 4 20011 to 10.99.0.0/16 unreachable'],
+    ],
+    [
+      'of a rule that rejects a source, but not some destination of it, nor everybody',
+      (stack, host) => {
+        const reject = (props: Partial<PolicyRuleProps>, priority: number, action = RuleAction.prohibit()): void =>
+          void new PolicyRule(stack, `reject-${priority}`, { host, priority, action, ...props });
+        reject({ source: '10.10.11.0/24', inputInterface: 'tun1' }, 10011);
+        reject({ source: '10.10.12.0/24', destination: '0.0.0.0/0' }, 10012, RuleAction.blackhole());
+        reject({ source: '10.10.13.0/24', destination: '10.10.10.0/24' }, 10013);
+        reject({ source: '10.10.14.0/24', invert: true }, 10014);
+        reject({ source: '0.0.0.0/0', inputInterface: 'tun1' }, 10015);
+        reject({ inputInterface: 'tun1' }, 10016);
+        reject({ source: '10.10.15.0/24' }, 10017, RuleAction.goTo(20000));
+      },
+      [
+        FIRST,
+        'guard 4 20011 from 10.10.11.0/24 iif tun1 unreachable',
+        'guard 4 20012 from 10.10.12.0/24 to 0.0.0.0/0 unreachable',
+      ],
     ],
     [
       'not of the main table, nor of a table that does not fail closed',

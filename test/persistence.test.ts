@@ -1,7 +1,7 @@
 import { TerraformVariable } from 'cdktf';
 import type { TerraformStack } from 'cdktf';
 import type { LinuxHost, NetworkScriptsOptions } from '../lib';
-import { Persistence, PolicyRule, Route, RouteType, RuleAction, SourceRoutingTable } from '../lib';
+import { IpFamily, Persistence, PolicyRule, Route, RouteType, RuleAction, SourceRoutingTable } from '../lib';
 import { IPV4_TUNNELS, bundleOf, filesOf, newHost, newStack, newTable, validationErrors } from './fixtures';
 
 describe('service()', () => {
@@ -83,6 +83,9 @@ describe('networkScripts()', () => {
   const CLIENTS = [
     'from 10.10.10.0/24 lookup 200 priority 10010 protocol 77',
     'from 10.10.10.0/24 unreachable priority 20010 protocol 2',
+    'nop priority 1 protocol 77',
+    'from 10.10.10.0/24 goto 1 priority 0 protocol 2',
+    'from 10.10.10.0/24 unreachable priority 0 protocol 2',
   ];
   const FAIL_CLOSED = 'unreachable default table 200 metric 4278198272 proto 77';
 
@@ -98,11 +101,15 @@ describe('networkScripts()', () => {
     other.addRoute('v4', { destination: 'default', via: '192.168.178.1', device: 'eth0' });
     new PolicyRule(stack, 'more', { table: other, source: '10.10.11.0/24', priority: 10011 });
   };
+  const OF_ETH1 = CLIENTS.map((line) => line.replace(/^nop/, 'iif eth1 nop'));
   const TWO_DEVICES = {
-    'rule-eth1': CLIENTS,
+    'rule-eth1': OF_ETH1,
     'rule-eth0': [
       'from 10.10.11.0/24 lookup 201 priority 10011 protocol 77',
       'from 10.10.11.0/24 unreachable priority 20011 protocol 2',
+      'iif eth0 nop priority 1 protocol 77',
+      'from 10.10.11.0/24 goto 1 priority 0 protocol 2',
+      'from 10.10.11.0/24 unreachable priority 0 protocol 2',
     ],
     'route-eth1': ['default via 192.168.1.1 dev eth1 table 200 proto 77', FAIL_CLOSED],
     'route-eth0': [
@@ -133,7 +140,43 @@ describe('networkScripts()', () => {
       {
         ...TWO_DEVICES,
         'rule-tun0': ['to 10.10.10.0/24 lookup 254 priority 10009 protocol 77'],
-        'rule6-tun0': ['from fd00:66::/64 prohibit priority 10009 protocol 77'],
+        'rule6-tun0': [
+          'from fd00:66::/64 prohibit priority 10009 protocol 77',
+          'from fd00:66::/64 unreachable priority 20009 protocol 2',
+          'iif tun0 nop priority 1 protocol 77',
+          'from fd00:66::/64 goto 1 priority 0 protocol 2',
+          'from fd00:66::/64 unreachable priority 0 protocol 2',
+        ],
+      },
+    ],
+    [
+      'of two gates the wider one comes first, or the kernel would refuse it',
+      (stack, host) => {
+        const table = new SourceRoutingTable(stack, 'vpn', { host, tableId: 200 });
+        table.addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });
+        new PolicyRule(stack, 'some', {
+          table,
+          source: '10.10.10.0/24',
+          inputInterface: 'tun0',
+          families: [IpFamily.IPV4],
+          priority: 10010,
+        });
+        new PolicyRule(stack, 'all', { table, inputInterface: 'tun0', families: [IpFamily.IPV4], priority: 10011 });
+      },
+      { device: 'eth1' },
+      {
+        'rule-eth1': [
+          'from 10.10.10.0/24 iif tun0 lookup 200 priority 10010 protocol 77',
+          'iif tun0 lookup 200 priority 10011 protocol 77',
+          'from 10.10.10.0/24 iif tun0 unreachable priority 20010 protocol 2',
+          'iif tun0 unreachable priority 20011 protocol 2',
+          'nop priority 1 protocol 77',
+          'iif tun0 goto 1 priority 0 protocol 2',
+          'iif tun0 unreachable priority 0 protocol 2',
+          'from 10.10.10.0/24 iif tun0 goto 1 priority 0 protocol 2',
+          'from 10.10.10.0/24 iif tun0 unreachable priority 0 protocol 2',
+        ],
+        'route-eth1': ['default via 192.168.1.1 dev eth1 table 200 proto 77', FAIL_CLOSED],
       },
     ],
     [
@@ -225,7 +268,7 @@ describe('networkScripts()', () => {
       }
     });
     expect(Object.entries(files).map(([name, lines]) => [name, lines.length])).toEqual([
-      ['rule-eth1', 1000],
+      ['rule-eth1', 2001],
       ['route-eth1', 502],
     ]);
   }, 60_000);

@@ -168,13 +168,14 @@ describe('rejected clients', () => {
   const rulesOf = (props: Partial<VpnEgressProps>): string[] =>
     linesOf({ clients, rejectedClients, gateways, ...props }).filter((line) => /^rule 6|^route 6|^guard 6/.test(line));
   const REJECTED = 'rule 6 10010 from fd00:4242:4242:4242::/64 unreachable';
+  const GUARD = 'guard 6 20010 from fd00:4242:4242:4242::/64 unreachable';
 
   test.each<[string, LocalTraffic, string[]]>([
-    ['mainTable()', LocalTraffic.mainTable(), [REJECTED, 'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254']],
+    ['mainTable()', LocalTraffic.mainTable(), [REJECTED, 'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254', GUARD]],
     [
       'suppressDefault()',
       LocalTraffic.suppressDefault(),
-      [REJECTED, 'rule 6 10009 from fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 0'],
+      [REJECTED, 'rule 6 10009 from fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 0', GUARD],
     ],
     [
       'upHook()',
@@ -182,10 +183,11 @@ describe('rejected clients', () => {
       [
         REJECTED,
         'rule 6 10009 from fd00:4242:4242:4242::/64 lookup 200 suppress_prefixlength 0',
+        GUARD,
         'route 6 200 default 4278198272 type unreachable',
       ],
     ],
-    ['isolated()', LocalTraffic.isolated(), [REJECTED]],
+    ['isolated()', LocalTraffic.isolated(), [REJECTED, GUARD]],
   ])('with %s', (_, localTraffic, expected) => {
     expect(rulesOf({ localTraffic })).toEqual(expected);
   });

@@ -54,7 +54,32 @@ states_of() {
   done
 }
 
-# The families of which state files $* speak, and whether of guards: sets families, guards.
+# The state files of the owner in directory $1: sets its_states.
+states_in() {
+  its_states=
+  for list in "$1/current" "$1/pending"; do
+    [ -f "$list" ] || continue
+    while IFS= read -r line; do
+      [ -z "$line" ] || [ ! -f "$1/$line/state" ] || its_states="$its_states $1/$line/state"
+    done <"$list"
+  done
+}
+
+# The state files of other owners in which there are guards: sets others_guards.
+find_others_guards() {
+  for other in "$STATE"/*/; do
+    other=${other%/}
+    [ "$other" != "$home" ] || continue
+    states_in "$other"
+    for file in $its_states; do
+      first_line "$file"
+      case $first in *' guards') others_guards="$others_guards $file" ;; esac
+    done
+  done
+}
+
+# The families of which state files $* speak, and whether of guards: sets families, guards,
+# others_guards.
 families_of() {
   families=
   guards=
@@ -64,4 +89,6 @@ families_of() {
     case $first in *' 4'*) case $families in *4*) ;; *) families="4 $families" ;; esac ;; esac
     case $first in *' 6'*) case $families in *6*) ;; *) families="$families 6" ;; esac ;; esac
   done
+  others_guards=
+  [ -z "$guards" ] || find_others_guards
 }

@@ -39,7 +39,8 @@ look() {
   read_plan
 }
 
-# Plans, when standard input has come to its end, with what $LOCK/kernel says. Leaves add4, add6, drop4, drop6, report
+# Plans, when standard input has come to its end, with what $LOCK/kernel says; families_of must
+# have been called before. Leaves add4, add6, drop4, drop6, report
 # and counts under $PLAN in the scratch space. Ends its shell: call it behind a pipe, or in
 # brackets.
 PLAN=$LOCK/plan.
@@ -57,9 +58,10 @@ plan() {
     both=1
     shift
   fi
+  # shellcheck disable=SC2086  # a list of words
   exec awk -v out="$PLAN" -v both="$both" -v without6="$without6" -v most="$SHOWN" \
     -v snapshot="$snapshot" -v restore="$restore" "$AWK_KERNEL$AWK_PLAN" part=want "$want" part=own "$@" \
-    part=wait - part=kernel "$LOCK/kernel" >"${PLAN}counts" 2>"$LOCK/error"
+    part=others $others_guards part=wait - part=kernel "$LOCK/kernel" >"${PLAN}counts" 2>"$LOCK/error"
 }
 
 # Sets added, dropped, essential and restored (see plan.awk), or problem.

@@ -106,13 +106,9 @@ check_kernel() {
     if [ "$other" = "$home" ] || [ ! -d "$other" ]; then
       continue
     fi
-    set -- "$@" "whose=${other##*/}"
-    for list in "$other/current" "$other/pending"; do
-      [ -f "$list" ] || continue
-      while IFS= read -r line; do
-        [ -z "$line" ] || [ ! -f "$other/$line/state" ] || set -- "$@" "$other/$line/state"
-      done <"$list"
-    done
+    states_in "$other"
+    # shellcheck disable=SC2086  # a list of words
+    set -- "$@" "whose=${other##*/}" $its_states
   done
   set -- "$@" part=names
   for names in /etc/iproute2/rt_tables /etc/iproute2/rt_tables.d/*.conf \

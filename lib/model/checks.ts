@@ -320,7 +320,7 @@ function withoutGuard(host: Host): Problem[] {
   return unguarded(host).map((rule) => ({
     path: rule.path,
     message:
-      `has no guard: that would stand ${GUARD_OFFSET} behind it, which is more than ${MAX_PRIORITY}. While somebody flushes the table, ` +
+      `has no guard: that would stand ${GUARD_OFFSET} behind it, which is more than ${MAX_PRIORITY}. While somebody flushes the ${rule.action.kind === 'lookup' ? 'table' : 'rules'}, ` +
       `packets leave through the main default route. Use a priority up to ${MAX_PRIORITY - GUARD_OFFSET}, for example 10000 to 19999.`,
   }));
 }

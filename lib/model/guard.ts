@@ -1,8 +1,8 @@
 import type { FamilyOrAuto } from './family';
 import { overlaps } from './family';
 import type { Host } from './host';
-import type { Rule } from './rule';
-import { MAX_PRIORITY } from './rule';
+import type { Rule, Word } from './rule';
+import { MAX_PRIORITY, ruleWords } from './rule';
 import { isAny, isInside, isKnown } from './value';
 
 /** A guard stands so far behind its rule: behind the suggested band, 10000 to 19999. */
@@ -17,8 +17,8 @@ export interface Guard extends Rule {
 }
 
 /**
- * The rules behind those that look up a table that fails closed: they reject what comes so far,
- * while somebody has flushed the table or taken all other rules away.
+ * The rules behind those that look up a table that fails closed, or reject a source: they reject
+ * what comes so far, while somebody has flushed the table or taken all other rules away.
  */
 export function guards(host: Host): Guard[] {
   return host.rules
@@ -36,16 +36,37 @@ function guardPriority(rule: Rule): number {
 }
 
 function needsGuard(host: Host, rule: Rule): boolean {
-  const { action } = rule;
+  return (failsClosed(host, rule) || rejectsSource(rule)) && !matchesNextHops(host, rule);
+}
+
+function failsClosed(host: Host, { action, family, suppressPrefixLength, suppressInterfaceGroup }: Rule): boolean {
   return (
     action.kind === 'lookup' &&
     host.tables.some((table) => table.id === action.tableId && table.failClosed) &&
     // Those let packets go on to later rules, as a route of type "throw" does.
-    rule.suppressPrefixLength === undefined &&
-    rule.suppressInterfaceGroup === undefined &&
-    !hasThrow(host, action.tableId, rule.family) &&
-    !matchesNextHops(host, rule)
+    suppressPrefixLength === undefined &&
+    suppressInterfaceGroup === undefined &&
+    !hasThrow(host, action.tableId, family)
   );
+}
+
+/** Whether it keeps a source from going anywhere, not just from some destination. */
+function rejectsSource({ action, source, destination }: Rule): boolean {
+  return (
+    action.kind !== 'lookup' &&
+    action.kind !== 'goto' &&
+    source !== undefined &&
+    !isAny(source) &&
+    (destination === undefined || isAny(destination))
+  );
+}
+
+/** What a guard selects by, where it has a gate: see lib/agent/README.md. The widest come first, or the kernel would refuse them. */
+export function gates(host: Host): Array<{ readonly guard: Guard; readonly selectors: Word[] }> {
+  return guards(host)
+    .map((guard) => ({ guard, selectors: ruleWords(guard).slice(0, -1) }))
+    .filter(({ guard, selectors }) => !guard.invert && selectors.length > 0)
+    .sort((a, b) => a.selectors.length - b.selectors.length);
 }
 
 function hasThrow(host: Host, tableId: number, family: FamilyOrAuto): boolean {

@@ -1,5 +1,5 @@
 import type { FamilyOrAuto } from '../model/family';
-import { KERNEL_PROTOCOL, guards } from '../model/guard';
+import { KERNEL_PROTOCOL, gates, guards } from '../model/guard';
 import type { Host, Problem } from '../model/host';
 import { allRoutes } from '../model/host';
 import { ROUTING_PROTOCOL } from '../model/protocol';
@@ -39,16 +39,24 @@ export class NetworkScriptsRenderer implements PersistenceRenderer {
       files.set(path, lines);
     };
     const addRule = (rule: Rule, device: string | undefined, protocol: number): void =>
-      add('rule', rule.family, device, [
-        ...ruleWords(rule),
-        ...option('priority', rule.priority),
-        ...option('protocol', protocol),
-      ]);
+      add('rule', rule.family, device, [...ruleWords(rule), ...placed(rule.priority, protocol)]);
     for (const rule of host.rules) {
       addRule(rule, devices.ofRule(rule), ROUTING_PROTOCOL);
     }
     for (const guard of guards(host)) {
       addRule(guard, devices.ofRule(guard.behind), KERNEL_PROTOCOL);
+    }
+    const opened = new Set<string>();
+    const shut = gates(host).map((gate) => ({ ...gate, device: devices.ofRule(gate.guard.behind) }));
+    const single = only(shut.flatMap(({ device }) => device ?? [])) !== undefined;
+    for (const { guard, selectors, device } of shut) {
+      // One for each interface, or whichever goes down would close the gates of the others.
+      if (device !== undefined && !opened.has(`${guard.family} ${device}`)) {
+        opened.add(`${guard.family} ${device}`);
+        add('rule', guard.family, device, [...(single ? [] : ['iif', device]), 'nop', ...placed(1, ROUTING_PROTOCOL)]);
+      }
+      add('rule', guard.family, device, [...selectors, 'goto', '1', ...placed(0, KERNEL_PROTOCOL)]);
+      add('rule', guard.family, device, [...selectors, 'unreachable', ...placed(0, KERNEL_PROTOCOL)]);
     }
     for (const route of allRoutes(host)) {
       add('route', route.family, devices.ofRoute(route), routeLine(route));
@@ -115,6 +123,10 @@ class Devices {
   public ofRoute(route: Route): string | undefined {
     return this.own.get(route) ?? this.ofTable.get(route.tableId) ?? this.fallback;
   }
+}
+
+function placed(priority: number, protocol: number): Word[] {
+  return [...option('priority', priority), ...option('protocol', protocol)];
 }
 
 function routeLine(route: Route): Word[] {
