@@ -126,6 +126,8 @@ describeLab('a machine that is short of something', { networkScripts: true }, (l
 
   describe('two applies at once', () => {
     let other: Terraform;
+    // Whatever the one or the other has in its state.
+    const again = '-replace=terraform_data.vpn_apply_D7A555EC';
     beforeAll(() => {
       other = new Terraform(lab());
     });
@@ -134,7 +136,7 @@ describeLab('a machine that is short of something', { networkScripts: true }, (l
     test.each([1, 2, 3])('each takes its turn or gives up, and nothing is mixed (%d)', async () => {
       declare('new');
       declare('old', 'root', other);
-      const runs = await Promise.all([terraform, other].map((each) => each.start('apply', ['-auto-approve'])));
+      const runs = await Promise.all([terraform, other].map((each) => each.start('apply', ['-auto-approve', again])));
       const codes = (await Promise.all(runs.map(({ result }) => result))).map(({ code }) => code);
       const found = await generation();
       // One of those that succeeded is what is there.
@@ -151,7 +153,7 @@ describeLab('a machine that is short of something', { networkScripts: true }, (l
         shift 19
         echo "$pid $1 another" >/run/source-routing.lock/holder`);
       declare('new');
-      const run = await terraform.start('apply', ['-auto-approve']);
+      const run = await terraform.start('apply', ['-auto-approve', again]);
       for (let tries = 0; !run.output().includes('waiting for another run') && tries < 100; tries += 1)
         await sleep(100);
       expect(run.output()).toMatch(/waiting for another run \(pid, start, owner: \d+ \d+ another\)/);

@@ -133,7 +133,8 @@ describeLab('a host that goes', { networkScripts: true }, (lab) => {
       declareOther(priority, tableId);
       const { code, stdout } = await other.run('apply', ['-auto-approve']);
       expect(code).toBe(1);
-      expect(saidBy('apply', stdout).at(-1)).toMatch(/refused, nothing was changed: .*\bvpn\b/);
+      expect(saidBy('apply', stdout).join('\n')).toMatch(/belongs to owner vpn on this machine/);
+      expect(saidBy('apply', stdout).at(-1)).toMatch(/refused, nothing was changed/);
       expect(await lab().vpn.changedSince(alone)).toEqual([]);
     }
 

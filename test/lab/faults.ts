@@ -21,7 +21,8 @@ export const ownDisk = (machine: Machine, directory: string): Promise<Mend> =>
     mount -t tmpfs -o size=16m,mode=$(stat -c %a ${directory}) tmpfs ${directory}
     cp -a /run/lab-disk/. ${directory}
     rm -r /run/lab-disk`,
-    `umount ${directory}`,
+    // A program that was started from there has it open.
+    `umount --lazy ${directory}`,
   );
 
 /** Leave so many kilobytes free on a tmpfs: a disk of `ownDisk`, /run or /tmp. */
