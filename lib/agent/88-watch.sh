@@ -32,6 +32,8 @@ watch() {
   delays='100 200 400'
   while :; do
     pace
+    # Whoever flushes the rules is at it: what comes back too early goes again, or opens a gate.
+    [ "$cause" != change ] || [ -z "$fine" ] || sleep 0.05
     pass
     plan_retry
     await

@@ -71,7 +71,7 @@ export async function recordGenerations(
 export async function settled(machine: Machine): Promise<void> {
   const look = `quiet=0
   for try in $(seq 200); do
-    if ls -d /var/lib/source-routing/*/trial /run/source-routing.lock >/dev/null 2>&1; then
+    if [ -e /run/source-routing.lock ] || ls -d /var/lib/source-routing/*/trial >/dev/null 2>&1; then
       quiet=0
     else
       quiet=$((quiet + 1))
