@@ -1232,7 +1232,7 @@ export function agentSuite(flavour: Flavour): void {
       );
       machine.write(
         '/mnt/bin/mv',
-        '#!/bin/sh\ncase $* in */current) cat /run/source-routing.lock/undo >/mnt/undo ;; esac\nexec /bin/mv "$@"\n',
+        '#!/bin/sh\ncase $* in */current) cat /var/lib/source-routing/vpn1/trial/undo >/mnt/undo ;; esac\nexec /bin/mv "$@"\n',
       );
       succeeds(machine.apply([], { generation: 'g3b', text: newer }));
       expect(machine.systemctlLog()).toEqual(['restart --no-block x.service']);

@@ -188,7 +188,9 @@ describeLab('an apply that is cut short', { networkScripts: true }, (lab) => {
         const left = await lab()
           .machine(machine)
           // What Terraform left in the home goes two seconds after it has.
-          .exec('sleep 3; ls -d /root/.source-routing-* /var/lib/source-routing /run/source-routing.lock 2>/dev/null || true');
+          .exec(
+            'sleep 3; ls -d /root/.source-routing-* /var/lib/source-routing /run/source-routing.lock 2>/dev/null || true',
+          );
         expect(left.stdout).toBe('');
       }),
     );
