@@ -4,6 +4,9 @@
 #
 # Prints "E text" for what forbids the change, "W text" for what is worth knowing.
 
+# A number that was the index of an array is a text to BusyBox awk, and "0" is true.
+function tagged(i) { return K_BY[i] "" != "0" }
+
 function problem(text) { print "E " text }
 function remark(text) { if (!(text in SAID)) print "W " text; SAID[text] = 1 }
 
@@ -12,7 +15,7 @@ function tag(k) { return (k in IS_GUARD) ? BY_KERNEL : OURS }
 
 # What `ip rule del` and `ip route del` take.
 function how_to_delete_rule(i) {
-  return "ip -" K_FAMILY[i] " rule del pref " K_PRIORITY[i] " " K_SPEC[i] (K_BY[i] ? " proto " K_BY[i] : "")
+  return "ip -" K_FAMILY[i] " rule del pref " K_PRIORITY[i] " " K_SPEC[i] (tagged(i) ? " proto " K_BY[i] : "")
 }
 
 part == "want" || part == "own" {
@@ -108,7 +111,7 @@ function foreign_rule(i,    k) {
   sub(/ +$/, "", K_LINE[i])
   problem("someone else has an IPv" K_FAMILY[i] " rule at priority " K_PRIORITY[i] \
     ((k in IS_GUARD) ? ", where a guard of ours goes" : "") ": \"" K_LINE[i] "\" (" \
-    (K_BY[i] ? "proto " K_BY[i] : "no proto, so made by hand or by a script") \
+    (tagged(i) ? "proto " K_BY[i] : "no proto, so made by hand or by a script") \
     "). Choose another priority, or remove it: " how_to_delete_rule(i))
 }
 
