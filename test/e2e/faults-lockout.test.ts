@@ -86,7 +86,9 @@ describeLab('a change', {}, (lab) => {
       declare(change);
       const { code, stdout } = await terraform.run('apply', ['-auto-approve']);
       expect(code).toBe(1);
-      expect(saidBy('apply', stdout).at(-1)).toMatch(/refused, nothing was changed: .*management/i);
+      // Who else is logged in is told of, too.
+      expect(saidBy('apply', stdout).join('\n')).toMatch(/you could be locked out.*allowManagementPathChange/);
+      expect(saidBy('apply', stdout).at(-1)).toMatch(/refused, nothing was changed: /);
       expect(await lab().vpn.changedSince(before)).toEqual([]);
     });
 
