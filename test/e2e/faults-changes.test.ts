@@ -56,8 +56,10 @@ describeLab('changes', {}, (lab) => {
       provisioner.flatMap(({ file }) => (file ? [file.content] : [])),
     );
     expect(contents).toHaveLength(1);
+    const [encoded, code] = /^\$\{base64decode\("([A-Za-z0-9+/]+=*)"\)\}/.exec(contents[0]) ?? ['', ''];
     // What Terraform would take for a template is escaped.
-    return contents[0].replaceAll('$${', '${').replaceAll('%%{', '%{');
+    const data = contents[0].slice(encoded.length).replaceAll('$${', '${').replaceAll('%%{', '%{');
+    return Buffer.from(code, 'base64').toString() + data;
   }
 
   async function change(number: number): Promise<void> {
