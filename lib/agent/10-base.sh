@@ -86,3 +86,10 @@ put_file() {
   rm -f "$2.source-routing-new"
   return 1
 }
+
+# Sets now, in hundredths of a second since boot: the clock may be set at any time.
+clock() {
+  now=0
+  read -r up _ 2>/dev/null </proc/uptime || return 0
+  now=$((${up%.*} * 100 + 1${up#*.} - 100))
+}

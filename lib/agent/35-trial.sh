@@ -10,6 +10,7 @@ decision=          # open, confirmed, rejected; empty if there is no trial
 trial_kind=        # apply, remove
 trial_generation=  # as the command line named it
 trial_stage=       # directory of the generation that is on trial; empty for a removal
+trial_state=       # its state file; /dev/null for a removal
 trial_deadline=    # seconds since boot; empty if nobody will confirm
 trial_ssh=         # connection of the run
 
@@ -20,6 +21,7 @@ read_trial() {
   trial_kind=
   trial_generation=
   trial_stage=
+  trial_state=/dev/null
   trial_deadline=
   trial_ssh=
   for decision in confirmed rejected open ''; do
@@ -30,7 +32,10 @@ read_trial() {
     case $word in
       kind) trial_kind=$value ;;
       generation) trial_generation=$value ;;
-      stage) trial_stage=$home/$value ;;
+      stage)
+        trial_stage=$home/$value
+        trial_state=$trial_stage/state
+        ;;
       deadline) trial_deadline=$value ;;
       ssh) trial_ssh=$value ;;
     esac
@@ -48,18 +53,17 @@ same_boot() {
   [ "$first" = "$trial_generation ${trial_stage##*/}" ]
 }
 
-# Seconds since boot: the clock may be set at any time.
-uptime_now() {
-  now=0
-  read -r now rest 2>/dev/null </proc/uptime || :
-  now=${now%%.*}
-}
-
 # Is the trial that of a change that was made, and may it still be confirmed?
 still_on_trial() {
-  uptime_now
+  time_remaining
   [ "$decision" = open ] && [ -f "$trial/applied" ] && same_boot &&
-    [ -n "$trial_deadline" ] && [ "$now" -le $((trial_deadline + 2 * SEIZE_AFTER)) ]
+    [ -n "$trial_deadline" ] && [ "$remaining" -ge $((-2 * SEIZE_AFTER)) ]
+}
+
+# Sets remaining: seconds until the trial is over, if it has an end.
+time_remaining() {
+  clock
+  remaining=$((${trial_deadline:-0} - now / 100))
 }
 
 # Begins the trial of an `apply` or a `remove`. It is on the disk before the first change, or a
@@ -73,9 +77,9 @@ open_trial() {
   trial_ssh=$ssh
   # It is to be a line of a file.
   case $ssh in *[!0-9A-Za-z.:%\ _-]*) trial_ssh= ;; esac
-  uptime_now
+  clock
   trial_deadline=
-  [ -z "$confirm_timeout" ] || trial_deadline=$((now + confirm_timeout))
+  [ -z "$confirm_timeout" ] || trial_deadline=$((now / 100 + confirm_timeout))
   # What is half made has no decision in it, so it is nothing.
   rm -rf "$trial"
   mkdir -p "$trial" && cat "$LOCK/snapshot" >"$trial/snapshot" && copy_program "$trial/agent" &&
@@ -91,6 +95,12 @@ copy_program() {
   else
     cat "$home/agent" >"$1"
   fi
+}
+
+# Nothing is on trial any more.
+close_trial() {
+  rm -rf "$trial" "$MARK.$owner"
+  undo_log=$LOCK
 }
 
 # decide confirmed|rejected: fails if that was decided otherwise before.
@@ -116,13 +126,10 @@ wanted_state() {
     open)
       # What was on trial when the machine went down is not tried again.
       same_boot || return 0
-      if [ -f "$trial/applied" ]; then wanted=${trial_stage:-/dev/null}; else wanted=; fi
+      wanted=
+      [ ! -f "$trial/applied" ] || wanted=$trial_state
       ;;
-    confirmed) wanted=${trial_stage:-/dev/null} ;;
-  esac
-  case $wanted in
-    '' | /dev/null | */state) ;;
-    *) wanted=$wanted/state ;;
+    confirmed) wanted=$trial_state ;;
   esac
 }
 
@@ -132,7 +139,7 @@ settle_trial() {
   told=
   while read_trial && [ -n "$decision" ]; do
     if still_on_trial; then
-      [ -n "$told" ] || say "waiting: generation $trial_generation of $owner is on trial, for $((trial_deadline - now)) more seconds at most (made over SSH: ${trial_ssh:-no})"
+      [ -n "$told" ] || say "waiting: generation $trial_generation of $owner is on trial, for $remaining more seconds at most (made over SSH: ${trial_ssh:-no})"
       told=1
       drop_lock
       sleep 1
@@ -146,8 +153,7 @@ settle_trial() {
       # What this run is about to do takes the rest into account, and may be just the mend.
       if ! go_back; then
         say "note: not everything could be undone (${incomplete#; })"
-        rm -rf "$trial" "$MARK.$owner"
-        undo_log=$LOCK
+        close_trial
       fi
     fi
     stage=

@@ -31,8 +31,8 @@ go_back() {
   disarm
   [ -z "$incomplete" ] || return 1
   forget_pending
-  undo_log=$LOCK
-  rm -rf "$stage" "$trial" "$MARK.$owner"
+  rm -rf "$stage"
+  close_trial
   # Only if they are empty: a first apply that failed leaves nothing.
   rmdir "$home" "$STATE" 2>/dev/null || :
 }
@@ -54,9 +54,9 @@ undo_units() {
     case $word in
       enabled)
         # The one that rolls back at boot may be running this.
-        now=--now
-        [ "$unit" != "$recovery_unit" ] || now=
-        systemctl disable ${now:+"$now"} "$unit" >/dev/null 2>&1 || incomplete="$incomplete; unit $unit is still enabled"
+        stop=--now
+        [ "$unit" != "$recovery_unit" ] || stop=
+        systemctl disable ${stop:+"$stop"} "$unit" >/dev/null 2>&1 || incomplete="$incomplete; unit $unit is still enabled"
         ;;
       disabled)
         { systemctl enable "$unit" && systemctl start --no-block "$unit"; } >/dev/null 2>&1 ||

@@ -64,7 +64,7 @@ free_directory() {
 # From here on everything can be undone, by this run or, if it was asked for, without it.
 begin_change() {
   open_trial "$1" || {
-    rm -rf "$trial" "$MARK.$owner"
+    close_trial
     die 70 "nothing was changed: cannot write $trial; is the disk full or read-only?"
   }
   undo_log=$trial

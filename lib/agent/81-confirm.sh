@@ -10,11 +10,8 @@ keep_change() {
   disarm
   if [ "$trial_kind" = remove ]; then
     # shellcheck disable=SC2086  # a list of words
-    remove_stale_directories '' $current $pending
-    disable_recovery
-    rm -rf "$home" "$MARK.$owner" || { problem="cannot remove $home"; return 1; }
-    rmdir "$STATE" 2>/dev/null || :
-    return 0
+    leave_nothing $current $pending
+    return
   fi
   first_line "$stage/summary"
   size=$first
@@ -31,7 +28,7 @@ keep_change() {
     directory=${directory%/}
     [ "$directory" = "$stage" ] || [ "$directory" = "$trial" ] || rm -rf "$directory"
   done
-  rm -rf "$trial" "$MARK.$owner"
+  close_trial
 }
 
 say_kept() {
@@ -136,7 +133,6 @@ rollback() {
   if [ -n "$at_boot" ]; then
     reject 'the machine went down before it was confirmed'
   elif [ -n "$generation" ]; then
-    uptime_now
     reject 'it was not confirmed over a new connection in time; most likely it cut the way to this machine'
   else
     reject 'somebody asked for that'

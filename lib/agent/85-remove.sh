@@ -26,11 +26,16 @@ remove() {
     end_change remove
     return 0
   fi
+  leave_nothing "$@" || stop_removal
+  say "done: everything of $owner was removed"
+}
+
+# The last steps, which cannot be undone.
+leave_nothing() {
   remove_stale_directories '' "$@"
   disable_recovery
-  rm -rf "$home" || { problem="cannot remove $home"; stop_removal; }
+  rm -rf "$home" "$MARK.$owner" || { problem="cannot remove $home"; return 1; }
   rmdir "$STATE" 2>/dev/null || :
-  say "done: everything of $owner was removed"
 }
 
 begin_removal() {

@@ -26,8 +26,8 @@ on_trial=
 show_trial() {
   current=$trial_stage
   pending=
-  uptime_now
-  on_trial=" (on trial, for $((trial_deadline - now)) more seconds at most)"
+  time_remaining
+  on_trial=" (on trial, for $remaining more seconds at most)"
 }
 
 owners() {

@@ -71,13 +71,6 @@ stop_monitor() {
   rm -rf "$room"
 }
 
-# Sets now: since boot.
-clock() {
-  now=0
-  read -r up _ 2>/dev/null </proc/uptime || return 0
-  now=$((${up%.*} * 100 + 1${up#*.} - 100))
-}
-
 # A storm of events that do no harm must not keep the machine busy.
 spare=$AT_ONCE
 paced=0

@@ -25,6 +25,9 @@ BEGIN {
   ROUTES = 0
 }
 
+# Under which protocol the rule or guard that is wanted at place k is in the kernel.
+function tag(k) { return (k in IS_GUARD) ? BY_KERNEL : OURS }
+
 function named(names, word) { return (word in names) ? names[word] : word }
 
 # Tables that everybody shares: there, only what is exactly ours is ours.

@@ -220,8 +220,6 @@ END {
   print added, dropped, essential, restored
 }
 
-# Under which protocol the rule that is wanted there goes into the kernel.
-function tag(k) { return (k in IS_GUARD) ? BY_KERNEL : OURS }
 function name_of(by) { return by == BY_KERNEL ? "guard" : "rule" }
 
 # Notes what still does the work of the rules that the kernel itself makes: they may stand

@@ -10,9 +10,6 @@ function tagged(i) { return K_BY[i] "" != "0" }
 function problem(text) { print "E " text }
 function remark(text) { if (!(text in SAID)) print "W " text; SAID[text] = 1 }
 
-# Under which protocol is the rule wanted that belongs there?
-function tag(k) { return (k in IS_GUARD) ? BY_KERNEL : OURS }
-
 # What `ip rule del` and `ip route del` take.
 function how_to_delete_rule(i) {
   return "ip -" K_FAMILY[i] " rule del pref " K_PRIORITY[i] " " K_SPEC[i] (tagged(i) ? " proto " K_BY[i] : "")

@@ -2,7 +2,7 @@ import type { FamilyOrAuto } from './family';
 import { overlaps } from './family';
 import type { Host } from './host';
 import type { Rule, Word } from './rule';
-import { MAX_PRIORITY, ruleWords } from './rule';
+import { MAX_PRIORITY, goesAnywhere, isRejecting, ruleWords } from './rule';
 import { isAny, isInside, isKnown } from './value';
 
 /** A guard stands so far behind its rule: behind the suggested band, 10000 to 19999. */
@@ -51,14 +51,8 @@ function failsClosed(host: Host, { action, family, suppressPrefixLength, suppres
 }
 
 /** Whether it keeps a source from going anywhere, not just from some destination. */
-function rejectsSource({ action, source, destination }: Rule): boolean {
-  return (
-    action.kind !== 'lookup' &&
-    action.kind !== 'goto' &&
-    source !== undefined &&
-    !isAny(source) &&
-    (destination === undefined || isAny(destination))
-  );
+function rejectsSource(rule: Rule): boolean {
+  return isRejecting(rule.action) && rule.source !== undefined && !isAny(rule.source) && goesAnywhere(rule);
 }
 
 /** What a guard selects by, where it has a gate: see lib/agent/README.md. The widest come first, or the kernel would refuse them. */

@@ -3,6 +3,7 @@ import { familyName, otherFamily, overlaps } from './family';
 import type { Host, Interface, Problem } from './host';
 import { MAIN_TABLE_ID } from './host';
 import type { Action, Rule } from './rule';
+import { goesAnywhere, isRejecting } from './rule';
 import type { InterfaceAddress, Value } from './value';
 import { isAny, isInside, isKnown, isLinkLocal, networkOf } from './value';
 
@@ -30,13 +31,13 @@ interface Routed {
 
 /** Whether a rule takes packets of clients out of the main table; false if it cannot be known. */
 function routesClients(rule: Rule, host: Host): boolean {
-  const { source, destination, inputInterface } = rule;
+  const { source, inputInterface } = rule;
   return (
     isElsewhere(rule.action) &&
     rule.family !== 'auto' &&
     !rule.invert &&
     // Where packets to some place go by another way, it is a place of that family.
-    (!destination || isAny(destination)) &&
+    goesAnywhere(rule) &&
     // Those are packets of the machine itself.
     !rule.outputInterface &&
     !rule.uidRange &&
@@ -55,10 +56,6 @@ function isOwnAddress(source: Value, host: Host): boolean {
 
 function isElsewhere(action: Action): boolean {
   return action.kind === 'lookup' && action.tableId !== MAIN_TABLE_ID;
-}
-
-function isRejecting(action: Action): boolean {
-  return action.kind !== 'lookup' && action.kind !== 'goto';
 }
 
 function forgottenNetworks(host: Host, routed: readonly Routed[]): Problem[] {
@@ -102,11 +99,11 @@ function tunnelsOf({ source, inputInterface }: Rule, host: Host): Interface[] {
 
 /** Whether a rule says what becomes of packets from that network, or may do so. */
 function takesCareOf(rule: Rule, address: InterfaceAddress, tunnel: Interface): boolean {
-  const { source, inputInterface, destination } = rule;
+  const { source, inputInterface } = rule;
   return (
     overlaps(rule.family, address.family) &&
     ((isElsewhere(rule.action) && rule.suppressPrefixLength === undefined) || isRejecting(rule.action)) &&
-    (!destination || isAny(destination)) &&
+    goesAnywhere(rule) &&
     (!inputInterface || !isKnown(inputInterface) || inputInterface.text === tunnel.name) &&
     !rule.invert &&
     (!source || !isKnown(source) || isAny(source) || touches(source, address))
@@ -174,7 +171,7 @@ function tablesOf(host: Host, family: Family): Set<number> {
 }
 
 function rejectsClients(rule: Rule, family: Family): boolean {
-  return isRejecting(rule.action) && overlaps(rule.family, family) && (!rule.destination || isAny(rule.destination));
+  return isRejecting(rule.action) && overlaps(rule.family, family) && goesAnywhere(rule);
 }
 
 /** Whether one of the two lies in the other. */

@@ -1,5 +1,6 @@
 import type { FamilyOrAuto } from './family';
 import type { Value } from './value';
+import { isAny } from './value';
 
 /** One word of an `ip` command line: literal, or a value that may be deferred. */
 export type Word = string | Value;
@@ -14,6 +15,10 @@ export type Action =
   | { readonly kind: 'lookup'; readonly tableId: number }
   | { readonly kind: 'goto'; readonly priority: number }
   | { readonly kind: 'blackhole' | 'unreachable' | 'prohibit' };
+
+export function isRejecting(action: Action): boolean {
+  return action.kind !== 'lookup' && action.kind !== 'goto';
+}
 
 /** One policy rule of one family, as the kernel has it. */
 export interface Rule {
@@ -42,6 +47,11 @@ export interface Rule {
 export const MIN_PRIORITY = 1;
 export const MAX_PRIORITY = 32765;
 export const MAIN_RULE_PRIORITY = 32766;
+
+/** Whether a rule takes packets to everywhere. */
+export function goesAnywhere({ destination }: Rule): boolean {
+  return destination === undefined || isAny(destination);
+}
 
 /**
  * The rule without family and priority, in the order of lib/agent/README.md, which is the
