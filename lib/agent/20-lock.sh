@@ -40,12 +40,37 @@ break_stale_lock() {
   rmdir "$LOCK.break"
 }
 
+# A signal waits until it is noted whose the lock is: in between, the lock would stay, or that of
+# another run would go.
+uninterruptible=
+late_signal=
+make_lock() {
+  uninterruptible=1
+  ! mkdir "$LOCK" 2>/dev/null || locked=1
+  end_uninterruptible
+  [ -n "$locked" ]
+}
+
+drop_lock() {
+  [ -n "$locked" ] || return 0
+  uninterruptible=1
+  # Signals to all processes of a unit reach it, too.
+  rm -rf "$LOCK" || rm -rf "$LOCK"
+  locked=
+  end_uninterruptible
+}
+
+end_uninterruptible() {
+  uninterruptible=
+  [ -z "$late_signal" ] || stopped "$late_signal"
+}
+
 # One try: fails if another run has the lock.
 nameless=
 holder=
 try_lock() {
   refused=0
-  until mkdir "$LOCK" 2>/dev/null; do
+  until make_lock; do
     # Not there and yet not to be made: once, it may have gone in between; not many times.
     if [ ! -d "$LOCK" ]; then
       refused=$((refused + 1))
@@ -61,7 +86,6 @@ try_lock() {
     fi
     break_stale_lock || return 1
   done
-  locked=1
   nameless=
   started_at $$
   printf '%s %s %s\n' "$$" "$started" "$owner" 2>/dev/null >"$LOCK/holder" ||
@@ -92,9 +116,4 @@ seize_lock() {
     esac
     sleep 1
   done
-}
-
-drop_lock() {
-  [ -z "$locked" ] || rm -rf "$LOCK"
-  locked=
 }

@@ -14,6 +14,7 @@ usage() {
 # Runs at the end of every run, whatever its end is.
 # shellcheck disable=SC2317  # called by trap
 finish() {
+  trap '' INT TERM
   if [ -n "$dropped_stage" ]; then
     rm -rf "$stage"
     # Only if they are empty: a first apply that failed leaves nothing.
@@ -27,6 +28,10 @@ finish() {
 
 # shellcheck disable=SC2317  # called by trap
 stopped() {
+  if [ -n "$uninterruptible" ]; then
+    late_signal=$1
+    return 0
+  fi
   trap '' INT TERM
   [ -z "$changed" ] || undo "stopped by signal $1"
   case $command in

@@ -1083,6 +1083,25 @@ export function agentSuite(flavour: Flavour): void {
       succeeds(machine.verify());
     });
 
+    test('a signal leaves no lock behind and takes none of another run away', () => {
+      succeeds(machine.apply(HOW_TO));
+      // Between the lock and the next line of the program.
+      machine.write(
+        '/mnt/bin/mkdir',
+        '#!/bin/sh\n/bin/mkdir "$@"\n[ "$*" != /run/source-routing.lock ] || kill -TERM $PPID\n',
+      );
+      expect(machine.agent('assert')).toMatchObject({ code: 0, last: 'source-routing: stopped by signal TERM' });
+      expect(machine.sh('ls /run').out).not.toContain('source-routing.lock');
+      machine.must('ln -sf /bin/mkdir /mnt/bin/mkdir');
+      // Another run has made its lock as soon as this one's is gone.
+      machine.write(
+        '/mnt/bin/rm',
+        '#!/bin/sh\n/bin/rm "$@"\n[ "$*" != "-rf /run/source-routing.lock" ] || { mkdir /mnt/once && mkdir /run/source-routing.lock && kill -TERM $PPID; }\n',
+      );
+      machine.agent('assert');
+      expect(machine.sh('ls /run').out).toContain('source-routing.lock');
+    });
+
     test('does not need its terminal', () => {
       machine.write('/mnt/bundle', bundleText(['bundle 1', 'owner vpn1', ...HOW_TO]));
       const command = `${flavour.shell} /mnt/bundle apply --owner vpn1 --generation g1 /mnt/bundle`;
