@@ -1098,7 +1098,7 @@ export function agentSuite(flavour: Flavour): void {
         '/mnt/bin/rm',
         '#!/bin/sh\n/bin/rm "$@"\n[ "$*" != "-rf /run/source-routing.lock" ] || { mkdir /mnt/once && mkdir /run/source-routing.lock && kill -TERM $PPID; }\n',
       );
-      machine.agent('assert');
+      machine.agent('watch');
       expect(machine.sh('ls /run').out).toContain('source-routing.lock');
     });
 
