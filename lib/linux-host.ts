@@ -151,7 +151,7 @@ export class LinuxHost extends Construct {
       engine,
       owner: this.owner,
       ssh: props.ssh,
-      persistence: this.persistence._renderer,
+      persistence: this.persistence,
       host: () => this.model(),
       absent: this.absent,
       confirmTimeout: parseConfirmTimeout(args, props.confirmTimeout),
@@ -284,7 +284,7 @@ export class LinuxHost extends Construct {
     if (this.problems === undefined) {
       const host = this.model();
       this.problems = {
-        errors: distinct([...errors(host), ...this.persistence._renderer.problems(host)]),
+        errors: distinct([...errors(host), ...this.persistence._problems(host)]),
         warnings: warnings(host),
       };
     }

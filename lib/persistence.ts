@@ -1,13 +1,16 @@
 import { Token } from 'cdktf';
+import type { Host, Problem } from './model/host';
 import { parseDevice } from './model/value';
+import { allRenderers, problemsOf } from './persistence/all';
 import { NetworkScriptsRenderer } from './persistence/network-scripts';
+import { NetworkdRenderer } from './persistence/networkd';
 import type { PersistenceRenderer } from './persistence/persistence';
 import { ServiceRenderer } from './persistence/service';
 
 /**
- * Options of `Persistence.networkScripts()`.
+ * Options of what makes rules and routes permanent under an interface.
  */
-export interface NetworkScriptsOptions {
+export interface PersistenceOptions {
   /**
    * The interface that brings up what has none of its own, such as a rule that looks up the main
    * table.
@@ -19,18 +22,35 @@ export interface NetworkScriptsOptions {
 
 /**
  * How a machine gets its rules and routes back when it boots.
+ *
+ * Whichever it is, the agent makes each change in the kernel itself, before it removes what was there; a
+ * systemd unit of ours (where systemd runs the machine) then waits for news from the kernel, and puts back within a
+ * second what a lost link, a restarted daemon or a stray `ip rule flush` has taken away. What differs is who
+ * brings rules and routes up besides, and in whose configuration they can be found.
  */
 export class Persistence {
   /**
-   * A systemd unit of our own. It works beside any network manager, and can express everything.
+   * A systemd unit of our own, and nothing else. It works beside any network manager, and can express
+   * everything.
    *
    * At boot it sets rules and unreachable routes before the network comes up, and the other routes as
-   * their interfaces appear. Then it waits for news from the kernel, and puts back within a second
-   * what a lost link, a restarted daemon or a stray `ip rule flush` has taken away; what it puts
-   * back is in its journal. What its owner has removed stays away.
+   * their interfaces appear; what it puts back later is in its journal. What its owner has removed
+   * stays away.
    */
   public static service(): Persistence {
-    return new Persistence(new ServiceRenderer());
+    return new Persistence([new ServiceRenderer()]);
+  }
+
+  /**
+   * systemd-networkd: a drop-in in `/etc/systemd/network/FILE.d`, beside the `.network` file of each
+   * interface. Rules and routes are tagged `proto static`, as systemd-networkd tags them, so that it leaves them alone
+   * when it starts again. Refused on the machine if systemd-networkd does not manage the interface.
+   *
+   * @param options - which interface brings up what has none of its own
+   * @throws Error if the device is not an interface name
+   */
+  public static networkd(options: PersistenceOptions = {}): Persistence {
+    return new Persistence([new NetworkdRenderer(deviceOf(options, 'networkd'))]);
   }
 
   /**
@@ -42,20 +62,50 @@ export class Persistence {
    * @param options - which interface brings up what has none of its own
    * @throws Error if the device is not an interface name
    */
-  public static networkScripts(options: NetworkScriptsOptions = {}): Persistence {
-    if (options.device !== undefined) {
-      if (Token.isUnresolved(options.device)) {
-        throw new Error(
-          'Persistence.networkScripts() device is known at apply only; it is part of file names. Give it literally.',
-        );
-      }
-      parseDevice(options.device, 'Persistence.networkScripts() device');
-    }
-    return new Persistence(new NetworkScriptsRenderer(options.device));
+  public static networkScripts(options: PersistenceOptions = {}): Persistence {
+    return new Persistence([new NetworkScriptsRenderer(deviceOf(options, 'networkScripts'))]);
   }
 
-  private constructor(
-    /** @internal */
-    public readonly _renderer: PersistenceRenderer,
-  ) {}
+  /**
+   * The way of whoever manages the interfaces of the host's routes, found out on the machine; `service()`
+   * where that is nobody known here, or one that cannot express what is declared. `source-routing
+   * status` says which it is. Once chosen it stays: if another network manager takes over, the
+   * next change is refused until you declare that one, once.
+   *
+   * @param options - which interface brings up what has none of its own
+   * @throws Error if the device is not an interface name
+   */
+  public static auto(options: PersistenceOptions = {}): Persistence {
+    return new Persistence(allRenderers(deviceOf(options, 'auto')));
+  }
+
+  private constructor(private readonly renderers: readonly PersistenceRenderer[]) {}
+
+  /**
+   * Those among which the machine chooses: one, or all that can express the host.
+   *
+   * @internal
+   */
+  public _candidates(host: Host): readonly PersistenceRenderer[] {
+    return this.renderers.length === 1
+      ? this.renderers
+      : this.renderers.filter((renderer) => problemsOf(renderer, host).length === 0);
+  }
+
+  /** @internal */
+  public _problems(host: Host): Problem[] {
+    return this._candidates(host).flatMap((renderer) => problemsOf(renderer, host));
+  }
+}
+
+function deviceOf({ device }: PersistenceOptions, name: string): string | undefined {
+  if (device === undefined) {
+    return undefined;
+  }
+  if (Token.isUnresolved(device)) {
+    throw new Error(
+      `Persistence.${name}() device is known at apply only; it is part of file names. Give it literally.`,
+    );
+  }
+  return parseDevice(device, `Persistence.${name}() device`).text;
 }

@@ -161,7 +161,7 @@ describe('triggers', () => {
       await jest.isolateModulesAsync(async () => {
         mock();
         const { generationTriggers } = await import('../lib/delivery/triggers');
-        found = generationTriggers(HOST, 'service', { files: [], units: [], requirements: [] }).agent;
+        found = generationTriggers(HOST, []).agent;
       });
       return found;
     }

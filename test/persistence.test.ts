@@ -1,6 +1,6 @@
 import { TerraformVariable } from 'cdktf';
 import type { TerraformStack } from 'cdktf';
-import type { LinuxHost, NetworkScriptsOptions } from '../lib';
+import type { LinuxHost, PersistenceOptions } from '../lib';
 import { IpFamily, Persistence, PolicyRule, Route, RouteType, RuleAction, SourceRoutingTable } from '../lib';
 import { IPV4_TUNNELS, bundleOf, filesOf, newHost, newStack, newTable, validationErrors } from './fixtures';
 
@@ -66,7 +66,7 @@ describe('networkScripts()', () => {
   type Add = (stack: TerraformStack, host: LinuxHost) => void;
 
   /** A host with what is added, and its files by their names. */
-  function scripts(add: Add, options?: NetworkScriptsOptions): Record<string, string[]> {
+  function scripts(add: Add, options?: PersistenceOptions): Record<string, string[]> {
     const stack = newStack();
     // 10.100.0.0/15 is what the test of many rules needs.
     const interfaces = [...IPV4_TUNNELS, { name: 'tun2', addresses: ['10.100.0.1/15'] }];
@@ -118,7 +118,7 @@ describe('networkScripts()', () => {
     ],
   };
 
-  test.each<[string, Add, NetworkScriptsOptions | undefined, Record<string, string[]>]>([
+  test.each<[string, Add, PersistenceOptions | undefined, Record<string, string[]>]>([
     ['two egress devices', twoDevices, undefined, TWO_DEVICES],
     [
       'what has no interface of its own comes up with the one that is given',

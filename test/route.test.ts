@@ -116,7 +116,7 @@ describe('fail-closed', () => {
   test('is the default, for the families that come to the table', () => {
     expect(lines()).toEqual([
       'route 4 200 default 0 via 192.168.1.1',
-      'route 4 200 default 4278198272 type unreachable',
+      'route 4 200 default 4278198272 type unreachable proto 77',
     ]);
   });
 

@@ -33,8 +33,8 @@ const GUARDS = [
 const ROUTES = [
   'route 4 200 default 0 via 192.168.1.1 dev eth1',
   'route 6 200 default 1024 via fd00:1010:1010:1010::1 dev eth1',
-  'route 4 200 default 4278198272 type unreachable',
-  'route 6 200 default 4278198272 type unreachable',
+  'route 4 200 default 4278198272 type unreachable proto 77',
+  'route 6 200 default 4278198272 type unreachable proto 77',
 ];
 
 describe('local traffic', () => {
@@ -184,7 +184,7 @@ describe('rejected clients', () => {
         REJECTED,
         'rule 6 10009 from fd00:4242:4242:4242::/64 lookup 200 suppress_prefixlength 0',
         GUARD,
-        'route 6 200 default 4278198272 type unreachable',
+        'route 6 200 default 4278198272 type unreachable proto 77',
       ],
     ],
     ['isolated()', LocalTraffic.isolated(), [REJECTED, GUARD]],
@@ -412,8 +412,8 @@ test('everything may be known at apply only', () => {
     'rule auto 10010 from @1@ lookup 200',
     'rule auto 10009 to @2@ lookup 254',
     'route auto 200 default 0 via @3@ dev @4@',
-    'route 4 200 default 4278198272 type unreachable',
-    'route 6 200 default 4278198272 type unreachable',
+    'route 4 200 default 4278198272 type unreachable proto 77',
+    'route 6 200 default 4278198272 type unreachable proto 77',
   ]);
   expect(resourceOf(stack, 'apply').triggers_replace['rule 10010']).toBe('from ${var.pool} lookup 200');
 });

@@ -24,8 +24,9 @@ check_root() {
 }
 
 check_requires() {
-  while read -r _ what path; do
+  while read -r _ what path rest; do
     case $what in
+      version) check_version "$path" "${rest%% *}" "${rest#* }" ;;
       systemd)
         if [ ! -d /run/systemd/system ] || ! command -v systemctl >/dev/null 2>&1; then
           complain 'systemd does not run this machine: choose another persistence'
@@ -36,6 +37,37 @@ check_requires() {
         ;;
     esac
   done <"$1/requires"
+}
+
+# Is network manager $1 of version $2 at least? $3 is what needs it.
+check_version() {
+  case $1 in
+    networkd) version=$(networkctl --version 2>/dev/null) || version= ;;
+    network-manager) version=$(nmcli --version 2>/dev/null) || version= ;;
+    *) return 0 ;;
+  esac
+  # "systemd 252 (252.39-1)", "nmcli tool, version 1.42.4"
+  version=${version#systemd }
+  version=${version#*version }
+  version=${version%%[!0-9.]*}
+  # If it is missing, that is said elsewhere.
+  [ -n "$version" ] && is_older "$version" "$2" || return 0
+  complain "$1 is of version $version here, and $2 or later is needed for $3: use Persistence.service()"
+}
+
+# Of two versions, is the first the older one?
+is_older() {
+  left=$1.
+  right=$2.
+  while [ -n "$right" ]; do
+    one=${left%%.*}
+    two=${right%%.*}
+    [ "${one:-0}" -le "${two:-0}" ] || return 1
+    [ "${one:-0}" -eq "${two:-0}" ] || return 0
+    left=${left#*.}
+    right=${right#*.}
+  done
+  return 1
 }
 
 # The files of the new generation in $1, compared with what is there.
@@ -147,7 +179,9 @@ preflight() {
   check_tools
   refuse_if_problems 69
   check_requires "$1"
+  place_files "$1"
   check_files "$1"
+  check_blocks "$1"
   set -- "$1" "$1/state"
   # shellcheck disable=SC2086  # a list of words
   for each in $current $pending; do

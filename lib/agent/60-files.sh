@@ -101,6 +101,7 @@ install_files() {
       return 1
     }
   done <"$1/manifest"
+  install_blocks "$1" || return 1
   install_file 0700 "$1/agent" "$home/agent" || {
     problem="cannot write $home/agent (disk full, or read-only?)"
     return 1
@@ -139,6 +140,7 @@ remove_stale_files() {
       changed_files="$changed_files $path "
     done <"$each/manifest"
   done
+  remove_stale_blocks "$new" "$@"
 }
 
 # Takes away the directories of generations $2... that are empty and not needed by $1.
@@ -173,4 +175,5 @@ differing_files() {
       printf '+ file %s (its mode is not %s)\n' "$path" "$mode" >>"$2"
     fi
   done <"$1/manifest"
+  differing_blocks "$1" "$2"
 }

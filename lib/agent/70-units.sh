@@ -4,7 +4,7 @@
 reloaded=
 units_changed() {
   case ${changed_files#"$reloaded"} in
-    */systemd/*) return 0 ;;
+    */systemd/system/*) return 0 ;;
   esac
   return 1
 }

@@ -23,11 +23,12 @@ go_back() {
   ! same_boot || undo_kernel
   undo_units enabled
   undo_files
-  if [ -f "$trial/undo" ] && grep -q '/systemd/\|^enabled\|^disabled' "$trial/undo" && has_systemd; then
+  if [ -f "$trial/undo" ] && grep -q '/systemd/system/\|^enabled\|^disabled' "$trial/undo" && has_systemd; then
     systemctl daemon-reload 2>/dev/null || incomplete="$incomplete; systemctl daemon-reload"
   fi
   undo_units disabled
   undo_units restarted
+  undo_loads
   disarm
   [ -z "$incomplete" ] || return 1
   forget_pending
@@ -65,6 +66,13 @@ undo_units() {
       restarted) systemctl try-restart --no-block "$unit" >/dev/null 2>&1 || : ;;
     esac
   done <"$trial/undo"
+}
+
+# What the managers have read since must be forgotten, too, and what they take away while they read.
+undo_loads() {
+  [ -f "$trial/undo" ] && grep '^loaded ' "$trial/undo" >"$LOCK/loads" || return 0
+  load "$LOCK/loads" || incomplete="$incomplete; $problem"
+  ! same_boot || undo_kernel
 }
 
 # The log backwards.

@@ -43,10 +43,34 @@ apply() {
   stop_stale_units "$stage" "$@"
   remove_stale_files "$stage" "$@" || undo "$problem"
   ! units_changed || reload_units || undo "$problem"
+  load_managers "$stage" "$@" || undo "$problem"
+  # shellcheck disable=SC2086  # a list of words
+  [ ! -s "$LOCK/loads" ] || hold_on "$stage/state" "$stage/state" $states || undo "$problem"
   # To be in force then takes no more than a rename, for which even a full disk has room.
   printf '%s\n' "${stage##*/}" >"$trial/current" || undo "cannot write $trial/current (disk full, or read-only?)"
   ! has_hooks "$stage" || run_hooks "$stage"
   end_change apply
+}
+
+# What was told to read its files again may have taken rules and routes away, and takes a moment.
+# Puts back what is wanted; $* is what look takes.
+hold_on() {
+  steady=0
+  for pause in 0.1 0.2 0.4 0.8 1 1; do
+    look "$@" || return 1
+    if nothing_planned; then
+      steady=$((steady + 1))
+    else
+      steady=0
+      carry_out -force || :
+    fi
+    [ "$steady" -lt 3 ] || return 0
+    sleep "$pause" 2>/dev/null || sleep 1
+  done
+  look "$@" || return 1
+  nothing_planned && return 0
+  problem="the network manager does not leave what was set: $(first_difference)"
+  return 1
 }
 
 # A directory for generation $1. The id may have been used: by the one in force, if only a

@@ -22,6 +22,8 @@ remove() {
   remove_from_kernel "$@" || stop_removal
   remove_stale_files '' "$@" || stop_removal
   ! units_changed || reload_units || say "note: $problem"
+  load_managers "$@" || say "note: $problem"
+  [ ! -s "$LOCK/loads" ] || remove_from_kernel "$@" || stop_removal
   if [ -n "$confirm_timeout" ]; then
     end_change remove
     return 0

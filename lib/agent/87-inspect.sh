@@ -90,6 +90,7 @@ status_of() {
       # Of a table, the two words are its id and its name.
       table) say "table $family ($key)" ;;
       rule | guard) say "IPv$family $word $key: $rest" ;;
+      static) say "IPv$family rule $key: $rest" ;;
       route)
         destination=${rest%% *}
         rest=${rest#"$destination "}
@@ -99,7 +100,9 @@ status_of() {
   done <"$1/state"
   while read -r word what path rest; do
     case $word in
+      persistence) say "made permanent by $what${path:+, which manages $path${rest:+ $rest}}" ;;
       file) say "file ${rest%% *}" ;;
+      block) say "in file $path${rest:+ $rest}" ;;
       hook) say "up hook $path ($what)" ;;
       unit) say "unit $what: $(systemctl is-active "$what" 2>/dev/null || :)" ;;
     esac

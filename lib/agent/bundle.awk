@@ -1,7 +1,8 @@
 # Reads a bundle: checks every line, puts the values in, and writes what the agent keeps:
 # agent (the program itself), state, manifest, requires, summary, files/N. Prints problems, one a line.
 #
-# Variables: out (directory), owner (whom the run is for), mark (the line before the data).
+# Variables: out (directory), owner (whom the run is for), mark (the line before the data),
+# chosen (the persistence), systemd (set if it runs this machine).
 
 function bad(text) { print text; problems++ }
 
@@ -152,7 +153,7 @@ function read_rule(    out, word, priority, what) {
   if (take("suppress_prefixlength")) out = out " suppress_prefixlength " number(128)
   if (take("suppress_ifgroup")) out = out " suppress_ifgroup " number(4294967295)
   nothing_left()
-  what = $1
+  what = $1 == "rule" && managed ? "static" : $1
   if ((family " " priority) in SEEN_RULE)
     bad("two IPv" family " rules" (what SEEN_RULE[family " " priority] ~ /guard/ ? ", one of them a guard," : "") " have priority " priority ": give each its own")
   SEEN_RULE[family " " priority] = what
@@ -200,6 +201,9 @@ function read_route(    out, table, destination, metric) {
     if (take("weight")) out = out " weight " number(256)
     if (W[at + 1] == "onlink") { at++; out = out " onlink" }
   }
+  if (take("proto")) {
+    if (number(255) != OURS) damaged("a route is of our own protocol, or of that of the persistence")
+  } else if (managed) out = out " proto " BY_MANAGER
   nothing_left()
   if ((family " " table " " destination " " metric) in SEEN_ROUTE)
     bad("table " table " has two IPv" family " routes to " destination " with metric " metric ": give each its own metric")
@@ -215,23 +219,51 @@ function shared(table) { return table >= 253 && table <= 255 }
 
 function state(line) {
   STATE[++states] = line
-  if (line ~ /^(rule|guard|route) 4 /) has4 = 1
-  if (line ~ /^(rule|guard|route) 6 /) has6 = 1
+  if (line ~ /^(rule|guard|static|route) 4 /) has4 = 1
+  if (line ~ /^(rule|guard|static|route) 6 /) has6 = 1
 }
 
 function is_path(text) { return text ~ /^\/[A-Za-z0-9._@\/+-]+$/ && text !~ /\/\// && text !~ /\/\.\.?(\/|$)/ && text !~ /\/$/ }
 
 function read_file_line() {
-  if ((NF != 4 && !(NF == 5 && $5 == "shared")) || $2 !~ /^0[0-7][0-7][0-7]$/ || !is_path($3) || !is_number($4, 1000000))
+  if ((NF != 4 && !(NF == 5 && $5 ~ /^(shared|systemd)$/)) || $2 !~ /^0[0-7][0-7][0-7]$/ || !is_path($3) || !is_number($4, 1000000))
     damaged("no such file")
   if ($3 in PATHS) damaged("the file is there twice")
   PATHS[$3] = 1
-  files++
-  print "file " $2 " " files " " $3 (NF == 5 ? " shared" : "") > (out "/manifest")
-  if (files > 1) close(file)
-  file = out "/files/" files
+  dropped = $5 == "systemd" && !systemd
+  if (!dropped) print "file " $2 " " files + 1 " " $3 ($5 == "shared" ? " shared" : "") > (out "/manifest")
+  begin_file($4 + 0)
+}
+
+# Where the network manager has the configuration of the device: what that means is found out later.
+function read_placed() {
+  if ((NF != 4 && !($1 == "block" && NF == 3)) || !is_device($2) || !is_number($NF, 1000000) || $1 == "dropin" && !is_path("/" $3))
+    damaged("no such file")
+  if ($1 == "block") print "block " files + 1 " @" $2 > (out "/manifest")
+  else print "file 0644 " files + 1 " @" $2 "/" $3 > (out "/manifest")
+  begin_file($NF + 0)
+}
+
+function begin_file(n) {
+  if (files++) close(file)
+  file = dropped ? "/dev/null" : out "/files/" files
+  dropped = 0
   printf "" > file
-  content = $4 + 0
+  content = n
+}
+
+# persistence NAME own|static DEVICE...
+function read_persistence(    i, devices) {
+  if (NF < 3 || $2 !~ /^[a-z-]+$/ || $3 !~ /^(own|static)$/) damaged("no such persistence")
+  devices = ""
+  for (i = 4; i <= NF; i++) {
+    if (!is_device($i)) damaged("\"" $i "\" is not the name of a network device")
+    devices = devices " " $i
+  }
+  if ($2 != chosen) return
+  known = 1
+  managed = $3 == "static"
+  print "persistence " $2 devices > (out "/manifest")
 }
 
 function read_hook(    i) {
@@ -245,7 +277,7 @@ function read_hook(    i) {
 
 BEGIN {
   lines = files = content = states = has4 = has6 = problems = ended = 0
-  in_data = stop = 0
+  in_data = stop = managed = known = skipping = dropped = 0
   printf "" > (out "/manifest")
   printf "" > (out "/requires")
 }
@@ -272,10 +304,19 @@ $1 == "owner" {
   next
 }
 $1 == "value" { read_value(); next }
+$1 == "persistence" { read_persistence(); next }
+# Up to the end come what only one persistence needs, one after the other.
+$1 == "for" {
+  if (NF != 2) damaged("no such persistence")
+  skipping = $2 != chosen
+  next
+}
+skipping && $1 != "end" { next }
 # With a bad value the rest cannot be judged: only the other values are still looked at.
 problems { next }
 $1 == "requires" {
-  if (!($2 == "systemd" && NF == 2) && !($2 == "directory" && NF == 3 && is_path($3))) damaged("unknown requirement")
+  if (!($2 == "systemd" && NF == 2) && !($2 == "directory" && NF == 3 && is_path($3)) &&
+      !($2 == "version" && NF > 4 && $3 ~ /^[a-z-]+$/ && $4 ~ /^[0-9]+([.][0-9]+)*$/)) damaged("unknown requirement")
   print > (out "/requires")
   next
 }
@@ -288,10 +329,11 @@ $1 == "table" {
 $1 == "rule" || $1 == "guard" { read_rule(); next }
 $1 == "route" { read_route(); next }
 $1 == "file" { read_file_line(); next }
+$1 == "dropin" || $1 == "block" { read_placed(); next }
 $1 == "hook" { read_hook(); next }
 $1 == "unit" {
-  if (NF != 2 || $2 !~ /^[A-Za-z0-9_.@-]+\.[a-z]+$/) damaged("no such unit")
-  print > (out "/manifest")
+  if ((NF != 2 && !(NF == 3 && $3 == "systemd")) || $2 !~ /^[A-Za-z0-9_.@-]+\.[a-z]+$/) damaged("no such unit")
+  if (NF == 2 || systemd) print "unit " $2 > (out "/manifest")
   next
 }
 $1 == "end" {
@@ -306,6 +348,7 @@ END {
   if (!in_data) bad("the bundle is damaged: it holds no data. Upload it again")
   else if (!ended) bad("the bundle is damaged: it breaks off after data line " lines ". Upload it again")
   else if (!owned) bad("the bundle is damaged: it names no owner. Upload it again")
+  else if (!known) bad("the bundle is damaged: it does not name the persistence " chosen ". Upload it again")
   print "families" (has4 ? " 4" : "") (has6 ? " 6" : "") (guards ? " guards" : "") > (out "/state")
   # The places that are looked after, where the watch finds them without reading it all.
   for (table in TABLES) watched = watched " " table

@@ -6,7 +6,7 @@
 BEGIN { served = split(tables, SERVED, " ") }
 
 part == "want" {
-  if ($1 != "rule" || $4 != "from") next
+  if (($1 != "rule" && $1 != "static") || $4 != "from") next
   for (i = 6; i < NF; i++) if ($i == "lookup" && index(" " tables " ", " " $(i + 1) " ")) FROM[$2, ++n] = $5
   next
 }

@@ -22,11 +22,13 @@ BEGIN {
   OURS = 77        # routing protocol of rules and routes that the agent makes
   BY_HOOK = 78     # of routes that an up hook makes, and of rules for the moment of a change
   BY_KERNEL = 2    # of guards, as of the kernels own rules: network managers leave those alone
+  BY_MANAGER = 4   # of what a network manager is to have made: that is how they tag it
+  TAG_OF["rule"] = OURS; TAG_OF["guard"] = BY_KERNEL; TAG_OF["static"] = BY_MANAGER
   ROUTES = 0
 }
 
-# Under which protocol the rule or guard that is wanted at place k is in the kernel.
-function tag(k) { return (k in IS_GUARD) ? BY_KERNEL : OURS }
+# Under which protocol the rule that is wanted at place k is in the kernel.
+function tag(k) { return (k in TAG) ? TAG[k] : OURS }
 
 function named(names, word) { return (word in names) ? names[word] : word }
 
@@ -158,6 +160,9 @@ function read_state_route(line,    n, w, id) {
   read_attributes(id, w, 6, n)
   return id
 }
+
+# Under which protocol a route of a state file is in the kernel.
+function route_tag(line) { return match(line, / proto [0-9]+$/) ? substr(line, RSTART + 7) : OURS }
 
 function route_key(id) {
   return FAMILY[id] " " ROUTE_TABLE[id] " " DESTINATION[id] " " METRIC[id]

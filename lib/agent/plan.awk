@@ -94,18 +94,15 @@ part == "want" && $1 == "snapshot" { as_was = 1; next }
 part == "want" && $1 == "gate" { want_gate($2, substr($0, length($2) + 7)); next }
 
 # Rules and guards are kept under "FAMILY PRIORITY": of each owner there is one at a priority.
-(part == "want" || part == "own") && ($1 == "rule" || $1 == "guard") {
+(part == "want" || part == "own") && ($1 in TAG_OF) {
   if (without6 && $2 == 6) next
   key = $2 " " $3
-  if ($1 == "guard") {
+  by = TAG_OF[$1]
+  spec = substr($0, length($1 key) + 3)
+  if (by == BY_KERNEL) {
     guarded = 1
-    by = BY_KERNEL
-    spec = substr($0, length(key) + 8)
     if (part == "own") own_gate($2, gate_of(spec))
     else if (!as_was) want_gate($2, gate_of(spec))
-  } else {
-    by = OURS
-    spec = substr($0, length(key) + 7)
   }
   if (part == "own") {
     OWN_RULE[key, spec, by] = 1
@@ -113,8 +110,8 @@ part == "want" && $1 == "gate" { want_gate($2, substr($0, length($2) + 7)); next
     next
   }
   WANT_RULE[key] = spec
+  if (by != OURS) TAG[key] = by
   if (by == BY_KERNEL) {
-    IS_GUARD[key] = 1
     GUARDS[++wanted_guards] = key
     # `ip -N` prints the number of the action.
     WANT_TEXT[key] = substr(spec, 1, length(spec) - length("unreachable")) "7 proto " by
@@ -137,7 +134,10 @@ part == "want" || part == "own" {
   } else if ($1 == "route" && !(without6 && $2 == 6)) {
     key = $2 " " $3 " " $4 " " $5
     if ($3 == 254) NEED_MAIN = 1
-    if (part == "own" || both) OWN_ROUTE[key] = 1
+    if (part == "own" || both) {
+      OWN_ROUTE[key] = 1
+      OWN_TAG[key, route_tag($0)] = 1
+    }
     if (part == "own") next
     WANT_ROUTE[key] = $0
     WANTED[++wanted_routes] = key
@@ -168,7 +168,7 @@ guarded && /^[01]:\t/ { note_gate($0) }
   read_kernel_rule($0)
   wanted = (key in WANT_RULE) && WANT_RULE[key] == rule_spec
   if (rule_protocol == BY_HOOK) {
-    guard = wanted ? (key in IS_GUARD) : !((key, rule_spec, OURS) in OWN_RULE)
+    guard = wanted ? tag(key) == BY_KERNEL : !((key, rule_spec, OURS) in OWN_RULE || (key, rule_spec, BY_MANAGER) in OWN_RULE)
     if (!wanted && guard && !((key, rule_spec, BY_KERNEL) in OWN_RULE)) next
     if (wanted) HAS_COPY[key] = 1
   } else {
@@ -220,7 +220,9 @@ END {
   print added, dropped, essential, restored
 }
 
+# For people, and for a state file.
 function name_of(by) { return by == BY_KERNEL ? "guard" : "rule" }
+function word_of(by) { return by == BY_MANAGER ? "static" : name_of(by) }
 
 # Notes what still does the work of the rules that the kernel itself makes: they may stand
 # elsewhere by the will of somebody.
@@ -486,7 +488,7 @@ function plan_routes(    i, id, key, table, w) {
     key = KERNEL_ROUTE[id]
     table = ROUTE_TABLE[id]
     if (key in WANT_ROUTE) continue
-    if (BY[id] == OURS && ((key in OWN_ROUTE) || given_up(table))) STALE_ROUTE[++stale_routes] = id
+    if ((key, BY[id]) in OWN_TAG || BY[id] == OURS && ((key in OWN_ROUTE) || given_up(table))) STALE_ROUTE[++stale_routes] = id
     else if (BY[id] == BY_HOOK && (table in OUR_TABLE) && !shared_table(table) && !(table in HOOKED))
       STALE_ROUTE[++stale_routes] = id
   }
@@ -507,7 +509,7 @@ function put_route(key,    line, w, text, id, verb, by) {
     # In a table of our own the place is ours, whoever has changed it since. Elsewhere `add`
     # fails, rather than replace what is not ours.
     by = BY[FIRST[key]]
-    if (by == OURS || by == BY_HOOK || !shared_table(w[3])) verb = "replace"
+    if (by == OURS || by == BY_HOOK || (key, by) in OWN_TAG || !shared_table(w[3])) verb = "replace"
     if (reporting()) report("- " route_text(w[2], w[3], w[4], w[5], substr(attributes(FIRST[key]), 2)) \
       (by == OURS ? "" : " proto " by))
   }
@@ -528,9 +530,9 @@ function write_snapshot(    i, id, key, t) {
   print "families 4 6" (guarded ? " guards" : "") > snapshot
   print "snapshot" > snapshot
   for (t in OWN_TABLE) print "table " t > snapshot
-  for (i = 1; i <= settled; i++) print name_of(tag(SETTLED[i])), SETTLED[i], WANT_RULE[SETTLED[i]] > snapshot
+  for (i = 1; i <= settled; i++) print word_of(tag(SETTLED[i])), SETTLED[i], WANT_RULE[SETTLED[i]] > snapshot
   for (i = 1; i <= kernel_rules; i++)
-    if (K_BY[i] != BY_HOOK) print name_of(K_BY[i]), K_KEY[i], K_SPEC[i] > snapshot
+    if (K_BY[i] != BY_HOOK) print word_of(K_BY[i]), K_KEY[i], K_SPEC[i] > snapshot
   for (i = 1; i <= own_gates; i++) if (halves(OWN_GATES[i]) != "") print "gate " OWN_GATES[i] > snapshot
   for (i = 1; i <= wanted_gates; i++)
     if (!(WANTED_GATES[i] in OWN_GATE) && halves(WANTED_GATES[i]) != "") print "gate " WANTED_GATES[i] > snapshot

@@ -19,18 +19,18 @@ part == "want" || part == "own" {
   if ($1 == "table") {
     if (part == "want") { WANT_TABLE[$2] = $3; if ($3 != "-") WANT_NAME[$3] = $2 }
     else OWN_TABLE[$2] = 1
-  } else if ($1 == "rule" || $1 == "guard") {
+  } else if ($1 in TAG_OF) {
     spec = substr($0, length($1) + length($2) + length($3) + 4)
-    if (part == "own") OWN_RULE[$2, $3, spec, $1 == "guard" ? BY_KERNEL : OURS] = 1
+    if (part == "own") OWN_RULE[$2, $3, spec, TAG_OF[$1]] = 1
     else {
       WANT_RULE[$2, $3] = spec
-      if ($1 == "guard") IS_GUARD[$2, $3] = 1
+      TAG[$2, $3] = TAG_OF[$1]
       any_rule[$2] = 1
       if (spec ~ /fwmark/) marks = 1
     }
   } else if ($1 == "route") {
     key = $2 " " $3 " " $4 " " $5
-    if (part == "own") OWN_ROUTE[key] = 1
+    if (part == "own") OWN_ROUTE[key] = OWN_TAG[key, route_tag($0)] = 1
     else { WANT_ROUTE[key] = $0; WANTED[++wanted] = key }
   }
   next
@@ -40,7 +40,7 @@ part == "other" {
   if ($1 == "table" && !shared_table($2)) {
     if ($2 in WANT_TABLE) problem("table " $2 " belongs to owner " whose " on this machine: choose another id")
     else if ($3 in WANT_NAME) problem("the table name " $3 " belongs to owner " whose " on this machine: choose another name")
-  } else if (($1 == "rule" || $1 == "guard") && (($2, $3) in WANT_RULE))
+  } else if (($1 in TAG_OF) && (($2, $3) in WANT_RULE))
     problem("priority " $3 " (IPv" $2 ") belongs to owner " whose " on this machine: choose another priority")
   else if ($1 == "route" && ($2 " " $3 " " $4 " " $5) in WANT_ROUTE)
     problem("the IPv" $2 " route to " $4 " with metric " $5 " in table " $3 " belongs to owner " whose " on this machine: choose another metric")
@@ -97,24 +97,24 @@ function foreign_rule(i,    k) {
   if (!(k in WANT_RULE)) return
   # What opens the gates may stand beside any rule (see plan.awk).
   if (K_PRIORITY[i] == 1 && K_BY[i] == OURS && K_SPEC[i] ~ /(^| )nop$/) return
-  # A copy tagged 78 may hold the place of a rule or of a guard.
-  if ((K_BY[i] == tag(k) || K_BY[i] == BY_HOOK) && WANT_RULE[k] == K_SPEC[i]) return
+  # A copy tagged 78 may hold the place of a rule or of a guard. The tag of network managers alone
+  # does not say who has made a rule.
+  if ((K_BY[i] == tag(k) && K_BY[i] != BY_MANAGER || K_BY[i] == BY_HOOK) && WANT_RULE[k] == K_SPEC[i]) return
   if ((k SUBSEP K_SPEC[i] SUBSEP K_BY[i]) in OWN_RULE) return
-  if (K_BY[i] == BY_HOOK && ((k SUBSEP K_SPEC[i] SUBSEP OURS) in OWN_RULE)) return
-  if (K_BY[i] == BY_HOOK && ((k SUBSEP K_SPEC[i] SUBSEP BY_KERNEL) in OWN_RULE)) return
+  if (K_BY[i] == BY_HOOK) for (word in TAG_OF) if ((k SUBSEP K_SPEC[i] SUBSEP TAG_OF[word]) in OWN_RULE) return
   # Said below, in words.
   sub(/ proto 0 *$/, "", K_LINE[i])
   sub(/\t/, " ", K_LINE[i])
   sub(/ +$/, "", K_LINE[i])
   problem("someone else has an IPv" K_FAMILY[i] " rule at priority " K_PRIORITY[i] \
-    ((k in IS_GUARD) ? ", where a guard of ours goes" : "") ": \"" K_LINE[i] "\" (" \
+    (tag(k) == BY_KERNEL ? ", where a guard of ours goes" : "") ": \"" K_LINE[i] "\" (" \
     (tagged(i) ? "proto " K_BY[i] : "no proto, so made by hand or by a script") \
     "). Choose another priority, or remove it: " how_to_delete_rule(i))
 }
 
 function foreign_route(id,    key) {
   key = THERE[id]
-  if (BY[id] == OURS) return
+  if (BY[id] == OURS || (key, BY[id]) in OWN_TAG) return
   # In a table of our own, a place that we had stays ours, whoever has changed it since.
   if ((key in OWN_ROUTE) && !shared_table(ROUTE_TABLE[id])) return
   problem("someone else has a route where ours goes, IPv" FAMILY[id] " table " ROUTE_TABLE[id] ": \"" trimmed(LINE[id]) \

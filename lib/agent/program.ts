@@ -15,6 +15,8 @@ const SHELL_PARTS = [
   '50-preflight.sh',
   '55-management.sh',
   '60-files.sh',
+  '61-blocks.sh',
+  '65-managers.sh',
   '70-units.sh',
   '75-undo.sh',
   '80-apply.sh',
@@ -27,7 +29,7 @@ const SHELL_PARTS = [
 ];
 
 /** Each becomes a shell variable of the program: `plan.awk` is `$AWK_PLAN`. */
-const AWK_PARTS = ['address', 'kernel', 'plan', 'bundle', 'preflight', 'hooks', 'lookup', 'management'];
+const AWK_PARTS = ['address', 'kernel', 'plan', 'bundle', 'preflight', 'hooks', 'lookup', 'management', 'keyfile'];
 
 /** The program that runs on the machine, the same for every one. Ends with a newline. */
 export function agentProgram(): string {

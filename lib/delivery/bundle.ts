@@ -3,12 +3,14 @@ import { BUNDLE_MARK, agentProgram, dispatcherText, upHookText } from '../agent/
 import type { FamilyOrAuto } from '../model/family';
 import { guards } from '../model/guard';
 import type { Host, UpHook } from '../model/host';
-import { allRoutes } from '../model/host';
+import { failClosedRoutes } from '../model/host';
+import type { Route } from '../model/route';
 import { routeMetric, routeWords } from '../model/route';
 import type { Rule, Word } from '../model/rule';
 import { ruleWords } from '../model/rule';
 import type { Value } from '../model/value';
-import type { HostFile, Rendered } from '../persistence/persistence';
+import { ROUTING_PROTOCOL } from '../model/protocol';
+import type { HostFile, Lines, PersistenceRenderer, Rendered, Requirement } from '../persistence/persistence';
 import { textLines } from '../persistence/persistence';
 import { expression, isTemplate, literal } from './escape';
 
@@ -26,17 +28,24 @@ export interface HookFile {
  * The whole bundle as one string for a `file` provisioner: program, mark, data. The program is encoded
  * because Terraform takes seconds to look for templates in so many lines, at each validate and plan.
  */
-export function bundleContent(host: Host, rendered: Rendered, resolve: (token: string) => unknown): string {
+export function bundleContent(
+  host: Host,
+  persistences: readonly PersistenceRenderer[],
+  resolve: (token: string) => unknown,
+): string {
   const program = expression(`base64decode("${Buffer.from(agentProgram()).toString('base64')}")`);
-  return `${program}${BUNDLE_MARK}\n${new BundleData(host, rendered, resolve).text()}`;
+  return `${program}${BUNDLE_MARK}\n${new BundleData(host, persistences, resolve).text()}`;
 }
 
 /** The bundle's text, made when the whole app is known. */
-export function lazyBundleContent(host: () => Host, render: (host: Host) => Rendered): string {
+export function lazyBundleContent(
+  host: () => Host,
+  persistences: (host: Host) => readonly PersistenceRenderer[],
+): string {
   return Lazy.stringValue({
     produce: (context) => {
       const model = host();
-      return bundleContent(model, render(model), (token) => context.resolve(token) as unknown);
+      return bundleContent(model, persistences(model), (token) => context.resolve(token) as unknown);
     },
   });
 }
@@ -56,7 +65,7 @@ class BundleData {
 
   public constructor(
     private readonly host: Host,
-    private readonly rendered: Rendered,
+    private readonly persistences: readonly PersistenceRenderer[],
     private readonly resolve: (token: string) => unknown,
   ) {}
 
@@ -73,33 +82,39 @@ class BundleData {
   }
 
   private body(): string[] {
-    const { host, rendered } = this;
+    const { host, persistences } = this;
     const hooks = hookFiles(host.hooks);
     const files: HostFile[] = [
       { path: DISPATCHER, mode: '0755', lines: textLines(dispatcherText()), shared: true },
       ...this.tableNames(),
-      ...rendered.files,
       ...hooks.map((hook): HostFile => ({
         path: hook.path,
         mode: '0755',
         lines: textLines(upHookText([...hook.tableIds])),
       })),
     ];
+    const rendered = persistences.map((persistence) => ({ ...persistence.render(host), of: persistence }));
     return [
-      ...rendered.requirements.map((r) => (r.kind === 'systemd' ? 'requires systemd' : `requires directory ${r.path}`)),
+      ...rendered.map(({ of, devices }) => literal(['persistence', of.name, of.tag, ...devices].join(' '))),
       ...host.tables.map((table) => `table ${table.id} ${table.name ?? '-'}`),
       ...host.rules.map((rule) => this.rule('rule', rule)),
       ...guards(host).map((guard) => this.rule('guard', guard)),
-      ...allRoutes(host).map((route) =>
-        this.line(
-          ['route', route.family, route.tableId],
-          [route.destination, String(routeMetric(route)), ...routeWords(route)],
-          route.family,
-        ),
-      ),
+      ...host.routes.map((route) => this.route(route)),
+      // Whatever the persistence, these are there before the network comes up, and do not go with a link.
+      ...failClosedRoutes(host).map((route) => `${this.route(route)} proto ${ROUTING_PROTOCOL}`),
       ...files.flatMap((file) => this.file(file)),
       ...hooks.map((hook) => `hook ${hook.daemon} ${hook.path} ${hook.tableIds.join(' ')}`),
-      ...rendered.units.map((unit) => `unit ${unit}`),
+      ...rendered.flatMap((each) => [`for ${each.of.name}`, ...this.persistence(each)]),
+    ];
+  }
+
+  private persistence({ files, dropIns = [], blocks = [], units, requirements }: Rendered): string[] {
+    return [
+      ...requirements.map(requirement),
+      ...files.flatMap((file) => this.file(file)),
+      ...dropIns.flatMap(({ device, name, lines }) => this.content(`dropin ${device} ${name}`, lines)),
+      ...blocks.flatMap(({ device, lines }) => this.content(`block ${device}`, lines)),
+      ...units.map(({ name, systemdOnly }) => `unit ${name}${systemdOnly ? ' systemd' : ''}`),
     ];
   }
 
@@ -109,28 +124,40 @@ class BundleData {
     return lines.length === 0 ? [] : [{ path, mode: '0644', lines }];
   }
 
-  private file(file: HostFile): string[] {
-    const head = `file ${file.mode} ${file.path} ${file.lines.length}${file.shared ? ' shared' : ''}`;
-    return [literal(head), ...file.lines.map((words) => `|${this.words(words, 'auto')}`)];
+  private file({ mode, path, lines, shared, systemdOnly }: HostFile): string[] {
+    return this.content(`file ${mode} ${path}`, lines, shared ? ' shared' : systemdOnly ? ' systemd' : '');
+  }
+
+  private content(head: string, lines: Lines, tail = ''): string[] {
+    return [
+      literal(`${head} ${lines.length}${tail}`),
+      ...lines.map((pieces) => `|${this.pieces(pieces, 'auto').join('')}`),
+    ];
   }
 
   private rule(word: string, rule: Rule): string {
     return this.line([word, rule.family, rule.priority], ruleWords(rule), rule.family);
   }
 
-  private line(head: ReadonlyArray<string | number>, words: readonly Word[], family: FamilyOrAuto): string {
-    return [...head, this.words(words, family)].join(' ');
+  private route(route: Route): string {
+    return this.line(
+      ['route', route.family, route.tableId],
+      [route.destination, String(routeMetric(route)), ...routeWords(route)],
+      route.family,
+    );
   }
 
-  private words(words: readonly Word[], family: FamilyOrAuto): string {
-    return words
-      .map((word) => {
-        if (typeof word === 'string') {
-          return literal(word);
-        }
-        return word.deferredFor === undefined ? word.text : `@${this.deferred(word, word.deferredFor, family)}@`;
-      })
-      .join(' ');
+  private line(head: ReadonlyArray<string | number>, words: readonly Word[], family: FamilyOrAuto): string {
+    return [...head, ...this.pieces(words, family)].join(' ');
+  }
+
+  private pieces(words: readonly Word[], family: FamilyOrAuto): string[] {
+    return words.map((word) => {
+      if (typeof word === 'string') {
+        return literal(word);
+      }
+      return word.deferredFor === undefined ? word.text : `@${this.deferred(word, word.deferredFor, family)}@`;
+    });
   }
 
   /** `jsonencode` keeps the value on one line, in quotes; the agent takes nothing else out of them. */
@@ -152,5 +179,16 @@ class BundleData {
     const resolved = this.resolve(token);
     // A token may stand for a text that is known by now; in an expression that would be bare words.
     return typeof resolved === 'string' && !isTemplate(resolved) ? JSON.stringify(resolved) : Fn.jsonencode(token);
+  }
+}
+
+function requirement(required: Requirement): string {
+  switch (required.kind) {
+    case 'systemd':
+      return 'requires systemd';
+    case 'directory':
+      return `requires directory ${required.path}`;
+    case 'version':
+      return `requires version ${required.manager} ${required.atLeast} ${required.for}`;
   }
 }

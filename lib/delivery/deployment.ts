@@ -2,7 +2,7 @@ import type { ITerraformDependable, TerraformResource } from 'cdktf';
 import { Token } from 'cdktf';
 import type { Construct } from 'constructs';
 import type { Host } from '../model/host';
-import type { PersistenceRenderer } from '../persistence/persistence';
+import type { Persistence } from '../persistence';
 import type { SshConnection } from '../ssh-connection';
 import { lazyBundleContent } from './bundle';
 import type { EngineType } from './engine';
@@ -15,7 +15,7 @@ export interface DeploymentProps {
   readonly engine: EngineType;
   readonly owner: string;
   readonly ssh: SshConnection;
-  readonly persistence: PersistenceRenderer;
+  readonly persistence: Persistence;
   readonly host: () => Host;
   /** Nothing is to be left on the machine. */
   readonly absent: boolean;
@@ -64,7 +64,7 @@ export class Deployment {
         : deliveryProvisioners({
             ...change,
             allowManagementPathChange,
-            bundle: lazyBundleContent(host, (model) => persistence.render(model)),
+            bundle: lazyBundleContent(host, (model) => persistence._candidates(model)),
           }),
     });
   }
@@ -72,7 +72,7 @@ export class Deployment {
 
 function generation({ host, persistence }: DeploymentProps): Record<string, string> {
   const model = host();
-  return generationTriggers(model, persistence.name, persistence.render(model));
+  return generationTriggers(model, persistence._candidates(model));
 }
 
 /** How a resource is called on Terraform's command line. */

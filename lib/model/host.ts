@@ -74,7 +74,12 @@ export function familiesOf(tableId: number, rules: readonly Rule[]): Set<Family>
 
 /** The declared routes, and the unreachable defaults of the tables that fail closed. */
 export function allRoutes(host: Host): Route[] {
-  const failClosed = host.tables
+  return [...host.routes, ...failClosedRoutes(host)];
+}
+
+/** The unreachable defaults of the tables that fail closed. */
+export function failClosedRoutes(host: Host): Route[] {
+  return host.tables
     .filter((table) => table.failClosed)
     .flatMap((table) => {
       const families = familiesOf(table.id, host.rules);
@@ -82,5 +87,4 @@ export function allRoutes(host: Host): Route[] {
         failClosedRoute(table.path, family, table.id),
       );
     });
-  return [...host.routes, ...failClosed];
 }

@@ -8,9 +8,15 @@ import { routeMetric, routeWords } from '../model/route';
 import type { Rule, Word } from '../model/rule';
 import { option, ruleWords } from '../model/rule';
 import type { Value } from '../model/value';
-import { isInside, isKnown } from '../model/value';
+import { isKnown } from '../model/value';
+import type { Capabilities } from './capabilities';
+import { UNKNOWN_FAMILY } from './capabilities';
+import { Devices, only } from './devices';
 import type { HostFile, PersistenceRenderer, Rendered } from './persistence';
+import { spaced } from './persistence';
+import { watchUnit } from './service';
 
+const FAMILIES = 'IPv4 and IPv6 are in different files';
 const DIRECTORY = '/etc/sysconfig/network-scripts';
 
 /**
@@ -19,6 +25,12 @@ const DIRECTORY = '/etc/sysconfig/network-scripts';
  */
 export class NetworkScriptsRenderer implements PersistenceRenderer {
   public readonly name = 'network-scripts';
+  public readonly call = 'Persistence.networkScripts()';
+  public readonly tag = 'own';
+  public readonly capabilities: Capabilities = {
+    rules: { [UNKNOWN_FAMILY]: { refused: FAMILIES } },
+    routes: { [UNKNOWN_FAMILY]: { refused: FAMILIES } },
+  };
   private readonly device?: string;
 
   public constructor(device?: string) {
@@ -61,67 +73,20 @@ export class NetworkScriptsRenderer implements PersistenceRenderer {
     for (const route of allRoutes(host)) {
       add('route', route.family, devices.ofRoute(route), routeLine(route));
     }
+    const watch = watchUnit(host.owner);
     return {
-      files: [...files].map(([path, lines]): HostFile => ({ path, mode: '0644', lines })),
-      units: [],
+      devices: devices.all(),
+      files: [
+        ...[...files].map(([path, lines]): HostFile => ({ path, mode: '0644', lines: lines.map(spaced) })),
+        { ...watch.file, systemdOnly: true },
+      ],
+      units: [{ name: watch.name, systemdOnly: true }],
       requirements: [{ kind: 'directory', path: DIRECTORY }],
     };
   }
 
   public problems(host: Host): Problem[] {
-    const devices = new Devices(host, this.device);
-    const fix = 'Give Persistence.networkScripts() the device, or use Persistence.service().';
-    const unknownFamily = [...host.rules, ...host.routes]
-      .filter((item) => item.family === 'auto')
-      .map((item) => ({
-        path: item.path,
-        message:
-          'Persistence.networkScripts() keeps IPv4 and IPv6 in different files and cannot tell the family of a value that is known at apply only. ' +
-          'Set families on the rule or family on the route, or use Persistence.service().',
-      }));
-    const rules = host.rules
-      .filter((rule) => devices.ofRule(rule) === undefined)
-      .map((rule) => ({
-        path: rule.path,
-        message: `Persistence.networkScripts() cannot tell which interface brings up the rule at priority ${rule.priority}. ${fix}`,
-      }));
-    const routes = host.routes
-      .filter((route) => devices.ofRoute(route) === undefined)
-      .map((route) => ({
-        path: route.path,
-        message: `Persistence.networkScripts() cannot tell which interface brings up the route to "${route.destination.text}". ${fix}`,
-      }));
-    return [...unknownFamily, ...rules, ...routes];
-  }
-}
-
-/** Which interface brings up a rule or route. */
-class Devices {
-  private readonly own = new Map<Route, string | undefined>();
-  private readonly ofTable = new Map<number, string | undefined>();
-  private readonly fallback?: string;
-
-  public constructor(host: Host, fallback: string | undefined) {
-    const byTable = new Map<number, Set<string>>();
-    for (const route of host.routes) {
-      const device = deviceOf(route, host);
-      this.own.set(route, device);
-      byTable.set(
-        route.tableId,
-        new Set([...(byTable.get(route.tableId) ?? []), ...(device === undefined ? [] : [device])]),
-      );
-    }
-    byTable.forEach((devices, tableId) => this.ofTable.set(tableId, only(devices)));
-    this.fallback = fallback ?? only([...byTable.values()].flatMap((devices) => [...devices]));
-  }
-
-  /** A rule comes up with the interface of the routes that it leads to. */
-  public ofRule({ action }: Rule): string | undefined {
-    return (action.kind === 'lookup' ? this.ofTable.get(action.tableId) : undefined) ?? this.fallback;
-  }
-
-  public ofRoute(route: Route): string | undefined {
-    return this.own.get(route) ?? this.ofTable.get(route.tableId) ?? this.fallback;
+    return new Devices(host, this.device).problems(this.call);
   }
 }
 
@@ -151,19 +116,4 @@ function routeLine(route: Route): Word[] {
 
 function destination(route: Route): Value | string {
   return isKnown(route.destination) ? route.destination.text : route.destination;
-}
-
-/** The interface that a route names, or on whose network its next hop is. */
-function deviceOf(route: Route, host: Host): string | undefined {
-  const named = route.hops.map((hop) => hop.device).find((device) => device && isKnown(device));
-  if (named) {
-    return named.text;
-  }
-  const via = route.hops.map((hop) => hop.via).find((address) => address && isKnown(address));
-  return via && host.interfaces.find((i) => i.addresses.some((address) => isInside(via.text, address.text)))?.name;
-}
-
-function only(devices: Iterable<string>): string | undefined {
-  const distinct = [...new Set(devices)];
-  return distinct.length === 1 ? distinct[0] : undefined;
 }

@@ -1,32 +1,74 @@
 import type { Host, Problem } from '../model/host';
 import type { Word } from '../model/rule';
+import type { Capabilities } from './capabilities';
 
-/** A file on the host. Its lines may hold deferred values. */
+/** Lines of text, each in pieces that stand side by side; pieces may be deferred values. */
+export type Lines = ReadonlyArray<readonly Word[]>;
+
+/** A file on the host. */
 export interface HostFile {
   readonly path: string;
   readonly mode: '0600' | '0644' | '0755';
-  readonly lines: ReadonlyArray<readonly Word[]>;
+  readonly lines: Lines;
   /** The same for all owners; goes with the last one. */
   readonly shared?: boolean;
+  /** Only where systemd runs the machine. */
+  readonly systemdOnly?: boolean;
+}
+
+/** A drop-in beside the file in which systemd-networkd finds the configuration of a device: the host knows which. */
+export interface DropIn {
+  readonly device: string;
+  readonly name: string;
+  readonly lines: Lines;
+}
+
+/** Lines in the NetworkManager profile of a device, beside what is there. */
+export interface ProfileBlock {
+  readonly device: string;
+  readonly lines: Lines;
+}
+
+/** A systemd unit to enable and start. */
+export interface Unit {
+  readonly name: string;
+  /** Only where systemd runs the machine. */
+  readonly systemdOnly?: boolean;
 }
 
 /** What the machine must have for a persistence to work. */
-export type Requirement = { readonly kind: 'systemd' } | { readonly kind: 'directory'; readonly path: string };
+export type Requirement =
+  | { readonly kind: 'systemd' }
+  | { readonly kind: 'directory'; readonly path: string }
+  | { readonly kind: 'version'; readonly manager: string; readonly atLeast: string; readonly for: string };
 
 /** What a persistence puts on a machine. */
 export interface Rendered {
+  /** The devices of which the network manager must be in charge. */
+  readonly devices: readonly string[];
   readonly files: readonly HostFile[];
-  /** systemd units to enable and start. */
-  readonly units: readonly string[];
+  readonly dropIns?: readonly DropIn[];
+  readonly blocks?: readonly ProfileBlock[];
+  readonly units: readonly Unit[];
   readonly requirements: readonly Requirement[];
 }
 
-/** One network manager's way to make rules and routes permanent. */
+/**
+ * One network manager's way to make rules and routes permanent. The agent sets them in the kernel
+ * with the tag that the manager would give them, and the manager reads its files again without
+ * touching the link; the watch puts back what anybody takes away.
+ */
 export interface PersistenceRenderer {
-  /** As it stands in the plan. */
+  /** As it stands in the plan, and as the agent calls the manager. */
   readonly name: string;
+  /** How it is declared. */
+  readonly call: string;
+  /** Under which protocol its rules and routes are in the kernel: our own, or `static`. */
+  readonly tag: 'own' | 'static';
+  /** What of the model it can express. */
+  readonly capabilities: Capabilities;
   render(host: Host): Rendered;
-  /** What of this host it cannot express. */
+  /** What of this host it cannot express, beyond what the capabilities say. */
   problems(host: Host): Problem[];
 }
 
@@ -36,4 +78,9 @@ export function textLines(text: string): string[][] {
     .replace(/\n$/, '')
     .split('\n')
     .map((line) => [line]);
+}
+
+/** Words of one line, with a blank between. */
+export function spaced(words: readonly Word[]): Word[] {
+  return words.flatMap((word, index) => (index === 0 ? [word] : [' ', word]));
 }

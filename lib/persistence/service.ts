@@ -1,23 +1,32 @@
 import type { Host } from '../model/host';
-import type { PersistenceRenderer, Rendered } from './persistence';
+import { EVERYTHING } from './capabilities';
+import type { HostFile, PersistenceRenderer, Rendered } from './persistence';
 import { textLines } from './persistence';
 
 /** Our own systemd unit: works beside any network manager. */
 export class ServiceRenderer implements PersistenceRenderer {
   public readonly name = 'service';
+  public readonly call = 'Persistence.service()';
+  public readonly tag = 'own';
+  public readonly capabilities = EVERYTHING;
 
   public render(host: Host): Rendered {
-    const unit = `source-routing-${host.owner}.service`;
-    return {
-      files: [{ path: `/etc/systemd/system/${unit}`, mode: '0644', lines: textLines(unitText(host.owner)) }],
-      units: [unit],
-      requirements: [{ kind: 'systemd' }],
-    };
+    const { name, file } = watchUnit(host.owner);
+    return { devices: [], files: [file], units: [{ name }], requirements: [{ kind: 'systemd' }] };
   }
 
   public problems(): [] {
     return [];
   }
+}
+
+/**
+ * The unit that keeps the kernel as it was declared. Every persistence has it: what a link takes along
+ * when it goes down, no network manager holds back meanwhile, and some never bring it back.
+ */
+export function watchUnit(owner: string): { readonly name: string; readonly file: HostFile } {
+  const name = `source-routing-${owner}.service`;
+  return { name, file: { path: `/etc/systemd/system/${name}`, mode: '0644', lines: textLines(unitText(owner)) } };
 }
 
 /**

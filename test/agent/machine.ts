@@ -61,9 +61,11 @@ export interface Outcome {
   readonly last: string;
 }
 
-/** The bundle of these data lines, `end` line included. */
+/** The bundle of these data lines, `end` line included; of persistence `service` if they name none. */
 export function bundle(data: readonly string[], program: string): string {
-  return `${program}${BUNDLE_MARK}\n${data.join('\n')}\nend ${data.length}\n`;
+  const named = data.some((line) => line.startsWith('persistence '));
+  const all = named ? data : [...data.slice(0, 2), 'persistence service own', ...data.slice(2)];
+  return `${program}${BUNDLE_MARK}\n${all.join('\n')}\nend ${all.length}\n`;
 }
 
 /** The program, except that it looks for its tools in the test's directory first, and does not wait long. */

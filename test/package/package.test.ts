@@ -43,7 +43,7 @@ describe('the package', () => {
       'LinuxHostProps',
       'LocalTraffic',
       'NetworkInterface',
-      'NetworkScriptsOptions',
+      'PersistenceOptions',
       'NextHop',
       'NumberRange',
       'Persistence',

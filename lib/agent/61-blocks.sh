@@ -1,0 +1,85 @@
+# Blocks in files that are not ours: lines "block N PATH" of a manifest.
+
+# Puts the blocks of generation $1 into their files.
+install_blocks() {
+  while read -r word number path; do
+    [ "$word" = block ] || continue
+    put_block "$path" "$1/files/$number" || return 1
+  done <"$1/manifest"
+}
+
+# Takes away the blocks of generations $2... in files in which generation $1 (may be empty) has none.
+remove_stale_blocks() {
+  new=$1
+  shift
+  for each in "$@"; do
+    while read -r word number path; do
+      if [ "$word" != block ] || [ ! -f "$path" ] || { [ -n "$new" ] && has_block "$path" "$new"; }; then
+        continue
+      fi
+      put_block "$path" '' || return 1
+    done <"$each/manifest"
+  done
+}
+
+has_block() {
+  while read -r word number path; do
+    [ "$word $path" != "block $1" ] || return 0
+  done <"$2/manifest"
+  return 1
+}
+
+# Puts block $2 (a file; may be empty) into file $1, for those that any generation has there.
+put_block() {
+  problem="cannot write $1 (disk full, or read-only?)"
+  edit_block "$1" "$2" '' >"$LOCK/edited" || return 1
+  cmp -s "$LOCK/edited" "$1" && return 0
+  keep "$1" || return 1
+  # Owner and mode stay.
+  if ! { cp -p "$1" "$1.source-routing-new" && cat "$LOCK/edited" >"$1.source-routing-new" &&
+    mv -f "$1.source-routing-new" "$1"; }; then
+    rm -f "$1.source-routing-new"
+    return 1
+  fi
+  changed_files="$changed_files $1 "
+}
+
+# File $1 with block $2 instead of any that this owner has had; with a third argument only
+# whether block $2 is there.
+edit_block() {
+  target=$1
+  block=$2
+  check=$3
+  set -- part=ours
+  if [ -z "$check" ]; then
+    # shellcheck disable=SC2086  # a list of words
+    for old in $current $pending; do
+      while read -r word number path; do
+        [ "$word $path" != "block $target" ] || set -- "$@" "$old/files/$number"
+      done <"$old/manifest"
+    done
+  fi
+  [ -z "$block" ] || set -- "$@" "$block"
+  awk -v owner="$owner" -v block="$block" -v check="$check" "$AWK_KEYFILE" "$@" part=file "$target"
+}
+
+# Before anything is changed: can the blocks of generation $1 be put where they belong?
+check_blocks() {
+  while read -r word number path; do
+    [ "$word" = block ] || continue
+    if [ ! -f "$path" ]; then
+      complain "$path does not exist: it was to hold what is declared here"
+    elif [ "$(grep -c "^# BEGIN source-routing $owner " "$path")" != "$(grep -c -x "# END source-routing $owner" "$path")" ]; then
+      complain "the lines \"# BEGIN source-routing $owner\" and \"# END source-routing $owner\" in $path do not belong together any more: remove what is between them by hand"
+    fi
+  done <"$1/manifest"
+}
+
+# The blocks of generation $1 that are not there: lines into $2.
+differing_blocks() {
+  while read -r word number path; do
+    [ "$word" = block ] || continue
+    { [ -f "$path" ] && edit_block "$path" "$1/files/$number" 1; } ||
+      printf '+ in file %s: what %s has\n' "$path" "$1/files/$number" >>"$2"
+  done <"$1/manifest"
+}

@@ -1,0 +1,82 @@
+import type { Host, Problem } from '../model/host';
+import type { Route } from '../model/route';
+import type { Rule } from '../model/rule';
+import { isInside, isKnown } from '../model/value';
+
+/** Which interface brings up a rule or route: network managers hang all of them under one. */
+export class Devices {
+  private readonly own = new Map<Route, string | undefined>();
+  private readonly ofTable = new Map<number, string | undefined>();
+  private readonly fallback?: string;
+
+  /**
+   * @param host - whose rules and routes
+   * @param fallback - brings up what has no interface of its own; without it, the one of all routes, if there is one
+   */
+  public constructor(
+    private readonly host: Host,
+    fallback: string | undefined,
+  ) {
+    const byTable = new Map<number, Set<string>>();
+    for (const route of host.routes) {
+      const device = deviceOf(route, host);
+      this.own.set(route, device);
+      byTable.set(
+        route.tableId,
+        new Set([...(byTable.get(route.tableId) ?? []), ...(device === undefined ? [] : [device])]),
+      );
+    }
+    byTable.forEach((devices, tableId) => this.ofTable.set(tableId, only(devices)));
+    this.fallback = fallback ?? only([...byTable.values()].flatMap((devices) => [...devices]));
+  }
+
+  /** A rule comes up with the interface of the routes that it leads to. */
+  public ofRule({ action }: Rule): string | undefined {
+    return (action.kind === 'lookup' ? this.ofTable.get(action.tableId) : undefined) ?? this.fallback;
+  }
+
+  public ofRoute(route: Route): string | undefined {
+    return this.own.get(route) ?? this.ofTable.get(route.tableId) ?? this.fallback;
+  }
+
+  /** The interfaces that bring up something, each once. */
+  public all(): string[] {
+    const { rules, routes } = this.host;
+    const devices = [...rules.map((rule) => this.ofRule(rule)), ...routes.map((route) => this.ofRoute(route))];
+    return [...new Set(devices.flatMap((device) => device ?? []))];
+  }
+
+  /** The rules and routes of which it cannot be known. */
+  public problems(call: string): Problem[] {
+    const fix = `Give ${call} the device, or use Persistence.service().`;
+    const rules = this.host.rules
+      .filter((rule) => this.ofRule(rule) === undefined)
+      .map((rule) => ({
+        path: rule.path,
+        message: `${call} cannot tell which interface brings up the rule at priority ${rule.priority}. ${fix}`,
+      }));
+    const routes = this.host.routes
+      .filter((route) => this.ofRoute(route) === undefined)
+      .map((route) => ({
+        path: route.path,
+        message: `${call} cannot tell which interface brings up the route to "${route.destination.text}". ${fix}`,
+      }));
+    return [...rules, ...routes];
+  }
+}
+
+/** The interface that a route names, or on whose network its next hop is. */
+function deviceOf(route: Route, host: Host): string | undefined {
+  const named = route.hops.map((hop) => hop.device).find((device) => device && isKnown(device));
+  if (named) {
+    return named.text;
+  }
+  const via = route.hops.map((hop) => hop.via).find((address) => address && isKnown(address));
+  return via && host.interfaces.find((i) => i.addresses.some((address) => isInside(via.text, address.text)))?.name;
+}
+
+/** The one thing that they all are. */
+export function only<T>(items: Iterable<T>): T | undefined {
+  const distinct = [...new Set(items)];
+  return distinct.length === 1 ? distinct[0] : undefined;
+}

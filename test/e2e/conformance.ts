@@ -1,0 +1,262 @@
+import type { TerraformStack } from 'cdktf';
+import type { Persistence, VpnEgressProps } from '../../lib';
+import { LocalTraffic } from '../../lib';
+import { describeLab } from '../lab/describe-lab';
+import type { Lab, LabOptions } from '../lab/lab';
+import type { Snapshot } from '../lab/snapshot';
+import type { Traffic } from '../lab/traffic';
+import { ALL_THROUGH_NAT, ALL_THROUGH_UPSTREAM, declareEgress, sources } from './egress';
+import { CONFIRM_TIMEOUT, settled, sleep } from './faults';
+import { Terraform, saidBy } from './terraform';
+
+/** What one persistence has to show. */
+export interface Conformance {
+  /** The machine that it is for. */
+  readonly lab: LabOptions;
+  readonly persistence: Persistence;
+  /** Under which protocol rules and routes are in the kernel, as `ip` calls it. */
+  readonly tag: 'static' | '77';
+  /** The files of other people that may change while it is in force; no others do. */
+  readonly edits?: RegExp;
+  /** The files that are there besides what every host has. */
+  readonly files: readonly string[];
+  /** What other people do to the machine, in shell. */
+  readonly events: Readonly<Record<string, string>>;
+  /** Makes the machine what the tests need, in shell, after each boot. */
+  readonly prepare?: string;
+  /** Puts something of somebody else beside ours, in shell. */
+  readonly foreign?: string;
+  /** A persistence for another machine, and what the refusal says. */
+  readonly wrong: { readonly persistence: Persistence; readonly says: RegExp };
+}
+
+const RESTORED_MS = 2_000;
+
+/** Waits until rules and routes are what they were; says after how many milliseconds since `command` ended. */
+const timed = (command: string): string => `state() {
+    ip -d rule; ip -d -6 rule; ip route show table 200; ip -6 route show table 200
+  }
+  now() { echo $(($(date +%s%N) / 1000000)); }
+  before=$(state)
+  { ${command}
+  } >&2
+  start=$(now)
+  until [ "$(state)" = "$before" ]; do
+    [ $(($(now) - start)) -lt 15000 ] || { echo "wanted: $before"; echo "there is: $(state)"; exit 1; }
+    sleep 0.02
+  done >&2
+  echo $(($(now) - start))`;
+
+/** The same cases for every persistence. */
+export function conformance(name: string, options: Conformance): void {
+  const { persistence, tag, events, wrong } = options;
+
+  describeLab(`${name} on a machine`, options.lab, (lab) => {
+    let terraform: Terraform;
+    let before: Snapshot;
+
+    const declare = (props: Partial<VpnEgressProps> = {}, use = persistence): void =>
+      terraform.declare(
+        (stack: TerraformStack) =>
+          void declareEgress(
+            stack,
+            lab(),
+            { localTraffic: LocalTraffic.upHook(), ...props },
+            { confirmTimeout: CONFIRM_TIMEOUT, persistence: use },
+          ),
+      );
+
+    beforeAll(async () => {
+      if (options.foreign) await lab().vpn.exec(options.foreign);
+      if (options.prepare) await lab().vpn.exec(options.prepare);
+      before = await lab().vpn.snapshotState();
+      terraform = new Terraform(lab());
+    }, 120_000);
+    afterAll(() => terraform.close());
+
+    /** Exactly what is declared, each thing once, under the tag of the manager, and the clients come out where they should. */
+    async function exact(): Promise<void> {
+      await settled(lab().vpn);
+      expect((await lab().vpn.exec('source-routing verify vpn', { allowFailure: true })).stdout).toMatch(
+        /agree with generation/,
+      );
+      expect(await duplicates(lab())).toEqual([]);
+      expect(await tags(lab())).toEqual([tag]);
+    }
+
+    test('a wrong declaration is refused, with the name of the right one, and changes nothing', async () => {
+      declare({}, wrong.persistence);
+      const { code, stdout, stderr } = await terraform.run('apply', ['-auto-approve']);
+      expect(code).not.toBe(0);
+      expect(stderr + stdout).toMatch(wrong.says);
+      expect(await lab().vpn.changedSince(before)).toEqual([]);
+    });
+
+    test('apply: the kernel as declared, and no files but those that are ours', async () => {
+      declare();
+      await terraform.apply();
+      await exact();
+      expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
+      const changed = (await lab().vpn.changedSince(before)).filter((line) => / file \/etc\//.test(line));
+      expect(changed.map((line) => line.replace(/^(. file \S+?):? .*/, '$1')).sort()).toEqual(
+        [
+          '+ file /etc/iproute2/rt_tables.d/source-routing-vpn.conf',
+          ...['', '.rollback'].flatMap((kind) => [
+            `+ file /etc/systemd/system/multi-user.target.wants/source-routing-vpn${kind}.service`,
+            `+ file /etc/systemd/system/source-routing-vpn${kind}.service`,
+          ]),
+          ...options.files,
+        ].sort(),
+      );
+    });
+
+    test('a second apply has nothing to do', async () => {
+      expect(await terraform.apply()).toMatch(/No changes/);
+    });
+
+    describe('under traffic', () => {
+      let traffic: Traffic;
+      beforeEach(async () => {
+        await lab().waitForVpn();
+        traffic = await lab().startTraffic(170);
+        await sleep(500);
+      });
+      afterEach(() => traffic.stop().catch(() => undefined));
+
+      async function hitless(change: () => Promise<unknown>): Promise<void> {
+        const leaked = await lab().countPackets('upstream');
+        const mark = await traffic.mark();
+        await change();
+        await sleep(1_000);
+        const flows = await traffic.since(mark);
+        expect(flows.filter(({ lost, upstream }) => lost > 0 || upstream > 0)).toEqual([]);
+        expect(await leaked.total()).toBe(0);
+      }
+
+      test.each<[string, Partial<VpnEgressProps>]>([
+        ['another priority', { priority: 11010 }],
+        ['another table', { priority: 11010, tableId: 201 }],
+        ['another name', { priority: 11010, tableId: 201, tableName: 'tunnels' }],
+        ['back to what it was', {}],
+      ])('a change is hitless: %s', async (_, props) => {
+        declare(props);
+        await hitless(() => terraform.apply());
+        await exact();
+        expect(await terraform.plan()).toMatch(/No changes/);
+      });
+
+      test.each(Object.entries(events))('%s', async (_, command) => {
+        const leaked = await lab().countPackets('upstream');
+        const healed = Number((await lab().vpn.exec(timed(command))).stdout);
+        process.stderr.write(`conformance: ${name}: ${_}: ${healed} ms\n`);
+        await exact();
+        expect(await leaked.total()).toBe(0);
+        expect(healed).toBeLessThan(RESTORED_MS);
+        await lab().waitForVpn();
+        expect(await sources(lab(), ['ovpn1', 'wg1'])).toEqual(
+          ALL_THROUGH_NAT.filter((line) => /^(ovpn1|wg1) /.test(line)),
+        );
+      });
+
+      test('a cable that is pulled for 8 s', async () => {
+        const leaked = await lab().countPackets('upstream');
+        await lab().vpn.unplug('eth1');
+        await sleep(8_000);
+        const up = await traffic.mark();
+        await lab().vpn.plug('eth1');
+        await sleep(5_000);
+        const flows = await traffic.since(up);
+        // IPv6 looks for somebody else with the same address first.
+        const waited = { ipv4: 0, ipv6: 2_000 };
+        expect(
+          flows.filter(({ family, first }) => first === undefined || first > waited[family] + RESTORED_MS),
+        ).toEqual([]);
+        await exact();
+        expect(await leaked.total()).toBe(0);
+      });
+    });
+
+    test('a reboot', async () => {
+      const leaked = await lab().countPackets('upstream');
+      await lab().vpn.reboot();
+      if (options.prepare) await lab().vpn.exec(options.prepare);
+      await lab().waitForVpn();
+      await exact();
+      expect(await leaked.total()).toBe(0);
+      expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
+    });
+
+    test('a reboot without our unit: it is the network manager that has it', async () => {
+      await exact();
+      const own = 'ip rule; ip -6 rule; ip route show table 200; ip -6 route show table 200';
+      const declared = `{ ${own}; } | grep -e "lookup vpn" -e "via .* dev eth1" | sort`;
+      const wanted = (await lab().vpn.exec(declared)).stdout;
+      expect(wanted.split('\n').length).toBeGreaterThan(5);
+      await lab().vpn.exec('systemctl disable source-routing-vpn; systemctl mask --runtime source-routing-vpn');
+      await lab().vpn.reboot();
+      await lab().waitForVpn();
+      const found = (await lab().vpn.exec(`${declared}; systemctl is-active source-routing-vpn >&2 || :`)).stdout;
+      expect(found).toBe(wanted);
+      await lab().vpn.exec('systemctl enable --now source-routing-vpn');
+      if (options.prepare) await lab().vpn.exec(options.prepare);
+      await exact();
+    });
+
+    test('a change that is not confirmed is undone, in the files of the manager, too', async () => {
+      const old = await lab().vpn.snapshotState();
+      declare({ priority: 12010 });
+      // The confirmation needs a new connection.
+      await lab().vpn.exec(
+        'iptables-nft -V >/dev/null 2>&1 || :; nft add table inet cut; nft add chain inet cut in "{ type filter hook input priority 0; }"',
+      );
+      const running = await terraform.start('apply', ['-auto-approve']);
+      for (;;) {
+        const { code } = await lab().vpn.exec('test -e /var/lib/source-routing/vpn/trial/applied', {
+          allowFailure: true,
+        });
+        if (code === 0) break;
+        await sleep(20);
+      }
+      await lab().vpn.exec('nft add rule inet cut in tcp dport 22 ct state new drop');
+      const { code, stdout, stderr } = await running.result;
+      await lab().vpn.exec('nft delete table inet cut');
+      expect(code).not.toBe(0);
+      expect(saidBy('apply', stdout).join() + stderr).toMatch(/./);
+      expect(await lab().vpn.changedSince(old)).toEqual([]);
+      for (const command of Object.values(events).slice(0, 1)) await lab().vpn.exec(timed(command));
+      await exact();
+      declare();
+      await terraform.apply();
+    });
+
+    test('destroy: the machine is as it was, and stays so', async () => {
+      await terraform.destroy();
+      expect(await lab().vpn.changedSince(before)).toEqual([]);
+      for (const command of Object.values(events)) {
+        await lab().vpn.exec(command);
+        await sleep(1_000);
+      }
+      await sleep(2_000);
+      expect(await lab().vpn.changedSince(before)).toEqual([]);
+      expect(await sources(lab(), ['vpn'])).toEqual(ALL_THROUGH_UPSTREAM.filter((line) => line.startsWith('vpn ')));
+    });
+  });
+}
+
+/** Rules that are there more than once, under whatever protocol. */
+async function duplicates(lab: Lab): Promise<string[]> {
+  const { stdout } = await lab.vpn.exec('ip -d -4 rule | sed "s/^/4 /"; ip -d -6 rule | sed "s/^/6 /"');
+  const rules = stdout.split('\n').map((line) => line.replace(/ proto \S+/, '').trim());
+  return rules.filter((line, index) => line !== '' && rules.indexOf(line) !== index);
+}
+
+/** The protocols of the rules that lead to tables of ours, and of the routes through the egress device. */
+async function tags(lab: Lab): Promise<string[]> {
+  const { stdout } = await lab.vpn.exec(
+    'ip -d -4 rule; ip -d -6 rule; ip -4 route show table all; ip -6 route show table all',
+  );
+  const lines = stdout
+    .split('\n')
+    .filter((line) => /lookup (vpn|tunnels|20\d) |default via .* dev eth1 table/.test(line));
+  return [...new Set(lines.map((line) => / proto (\S+)/.exec(line)?.[1] ?? 'none'))];
+}

@@ -1,0 +1,28 @@
+import { Persistence } from '../../lib';
+import { conformance } from './conformance';
+
+/** Without udev in its namespace, systemd-networkd would not look at what there is before it configures a link. */
+const FAKE_UDEV = `mount -o remount,rw /sys 2>/dev/null || :
+  mkdir -p /run/udev/data
+  for link in /sys/class/net/*; do echo I:1 >"/run/udev/data/n$(cat "$link/ifindex")"; done`;
+
+conformance('Persistence.networkd()', {
+  lab: { networkManager: 'networkd' },
+  persistence: Persistence.networkd(),
+  tag: 'static',
+  files: [
+    '+ file /etc/systemd/network/10-eth1.network.d',
+    '+ file /etc/systemd/network/10-eth1.network.d/50-source-routing-vpn.conf',
+  ],
+  prepare: FAKE_UDEV,
+  events: {
+    'a restart of systemd-networkd': 'systemctl restart systemd-networkd; sleep 0.5',
+    'networkctl reconfigure': 'networkctl reconfigure eth1; sleep 0.5',
+    'a touched file and networkctl reload': 'touch /etc/systemd/network/10-eth0.network; networkctl reload; sleep 0.5',
+    'a link that is set down and up': 'ip link set eth1 down; sleep 1; ip link set eth1 up; sleep 0.1',
+  },
+  wrong: {
+    persistence: Persistence.networkScripts(),
+    says: /directory \/etc\/sysconfig\/network-scripts does not exist/,
+  },
+});
