@@ -578,7 +578,7 @@ describe('bundle', () => {
       'from 10.10.10.0/24 lookup 200 priority 10010 protocol 77',
       'to 10.10.10.0/24 lookup 254 priority 10009 protocol 77',
       'from 10.10.10.0/24 unreachable priority 20010 protocol 2',
-      'nop priority 1 protocol 77',
+      'nop priority 1 protocol 2',
       'from 10.10.10.0/24 goto 1 priority 0 protocol 2',
       'from 10.10.10.0/24 unreachable priority 0 protocol 2',
     ]);
@@ -586,7 +586,7 @@ describe('bundle', () => {
       'from fd00:4242:4242:4242::/64 lookup 200 priority 10010 protocol 77',
       'to fd00:4242:4242:4242::/64 lookup 254 priority 10009 protocol 77',
       'from fd00:4242:4242:4242::/64 unreachable priority 20010 protocol 2',
-      'nop priority 1 protocol 77',
+      'nop priority 1 protocol 2',
       'from fd00:4242:4242:4242::/64 goto 1 priority 0 protocol 2',
       'from fd00:4242:4242:4242::/64 unreachable priority 0 protocol 2',
     ]);

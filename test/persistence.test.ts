@@ -83,7 +83,7 @@ describe('networkScripts()', () => {
   const CLIENTS = [
     'from 10.10.10.0/24 lookup 200 priority 10010 protocol 77',
     'from 10.10.10.0/24 unreachable priority 20010 protocol 2',
-    'nop priority 1 protocol 77',
+    'nop priority 1 protocol 2',
     'from 10.10.10.0/24 goto 1 priority 0 protocol 2',
     'from 10.10.10.0/24 unreachable priority 0 protocol 2',
   ];
@@ -107,7 +107,7 @@ describe('networkScripts()', () => {
     'rule-eth0': [
       'from 10.10.11.0/24 lookup 201 priority 10011 protocol 77',
       'from 10.10.11.0/24 unreachable priority 20011 protocol 2',
-      'iif eth0 nop priority 1 protocol 77',
+      'iif eth0 nop priority 1 protocol 2',
       'from 10.10.11.0/24 goto 1 priority 0 protocol 2',
       'from 10.10.11.0/24 unreachable priority 0 protocol 2',
     ],
@@ -143,7 +143,7 @@ describe('networkScripts()', () => {
         'rule6-tun0': [
           'from fd00:66::/64 prohibit priority 10009 protocol 77',
           'from fd00:66::/64 unreachable priority 20009 protocol 2',
-          'iif tun0 nop priority 1 protocol 77',
+          'iif tun0 nop priority 1 protocol 2',
           'from fd00:66::/64 goto 1 priority 0 protocol 2',
           'from fd00:66::/64 unreachable priority 0 protocol 2',
         ],
@@ -170,7 +170,7 @@ describe('networkScripts()', () => {
           'iif tun0 lookup 200 priority 10011 protocol 77',
           'from 10.10.10.0/24 iif tun0 unreachable priority 20010 protocol 2',
           'iif tun0 unreachable priority 20011 protocol 2',
-          'nop priority 1 protocol 77',
+          'nop priority 1 protocol 2',
           'iif tun0 goto 1 priority 0 protocol 2',
           'iif tun0 unreachable priority 0 protocol 2',
           'from 10.10.10.0/24 iif tun0 goto 1 priority 0 protocol 2',

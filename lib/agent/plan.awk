@@ -332,7 +332,7 @@ function own_gate(family, sel) {
 function note_gate(line) {
   read_kernel_rule(line)
   if (rule_priority == 1) {
-    if (rule_protocol != OURS || rule_spec !~ /(^| )nop$/) return
+    if (rule_protocol != BY_KERNEL || rule_spec !~ /(^| )nop$/) return
     NOOP[++noops] = rule_spec
     NOOP_FAMILY[noops] = family
     HAS_NOOP[family] = 1
@@ -392,7 +392,7 @@ function put_gates(family,    i, gate, has) {
   }
   if ((family in NEED_NOOP) && !(family in HAS_NOOP)) {
     if (reporting()) report("+ IPv" family " rule 1: nop (opens the gates)")
-    add(family, rule_line("add", 1, "nop", OURS))
+    add(family, rule_line("add", 1, "nop", BY_KERNEL))
   }
   move_halves(family, 0)
 }
@@ -410,7 +410,7 @@ function drop_gates(family,    i, gate) {
   if ((family in NEED_NOOP) || (family in OTHER_GATES)) return
   for (i = 1; i <= noops; i++) if (NOOP_FAMILY[i] == family) {
     if (reporting()) report("- IPv" family " rule 1: " NOOP[i] " (opens the gates)")
-    drop(family, rule_line("del", 1, NOOP[i], OURS))
+    drop(family, rule_line("del", 1, NOOP[i], BY_KERNEL))
   }
 }
 

@@ -65,7 +65,7 @@ export class NetworkScriptsRenderer implements PersistenceRenderer {
       // One for each interface, or whichever goes down would close the gates of the others.
       if (device !== undefined && !opened.has(`${guard.family} ${device}`)) {
         opened.add(`${guard.family} ${device}`);
-        add('rule', guard.family, device, [...(single ? [] : ['iif', device]), 'nop', ...placed(1, ROUTING_PROTOCOL)]);
+        add('rule', guard.family, device, [...(single ? [] : ['iif', device]), 'nop', ...placed(1, KERNEL_PROTOCOL)]);
       }
       add('rule', guard.family, device, [...selectors, 'goto', '1', ...placed(0, KERNEL_PROTOCOL)]);
       add('rule', guard.family, device, [...selectors, 'unreachable', ...placed(0, KERNEL_PROTOCOL)]);

@@ -375,7 +375,7 @@ export function agentSuite(flavour: Flavour): void {
 
     describe('gates', () => {
       const GATE = ['0:\tfrom 10.10.10.0/24 goto 1 proto 2', '0:\tfrom 10.10.10.0/24 7 proto 2'];
-      const OPENS = '1:\tfrom all nop proto 77';
+      const OPENS = '1:\tfrom all nop proto 2';
       const way = (family: 4 | 6 = 4): string =>
         machine.sh(
           family === 4
@@ -456,7 +456,7 @@ export function agentSuite(flavour: Flavour): void {
         const pristine = machine.picture();
         succeeds(machine.apply(HOW_TO));
         succeeds(machine.verify());
-        machine.must('ip rule del pref 1 nop proto 77');
+        machine.must('ip rule del pref 1 nop proto kernel');
         succeeds(machine.agent('assert'));
         succeeds(machine.agent('remove'));
         expect(machine.picture()).toBe(pristine);
@@ -509,7 +509,7 @@ export function agentSuite(flavour: Flavour): void {
         machine.must('ip rule flush proto 77; ip rule flush');
         machine.sh('ip rule del pref 0 from 10.10.10.0/24 goto 1; ip rule del pref 0 from 10.10.10.0/24 unreachable');
         const boot = `for line in 'to 10.10.10.0/24 lookup 254 priority 10009 protocol 77' 'from 10.10.10.0/24 lookup 200 priority 10010 protocol 77' \
-          'from 10.10.10.0/24 unreachable priority 20010 protocol 2' 'iif eth1 nop priority 1 protocol 77' \
+          'from 10.10.10.0/24 unreachable priority 20010 protocol 2' 'iif eth1 nop priority 1 protocol 2' \
           'from 10.10.10.0/24 goto 1 priority 0 protocol 2' 'from 10.10.10.0/24 unreachable priority 0 protocol 2'; do ip rule add $line; done`;
         machine.must(`${boot}; ip rule add pref 32766 lookup main`);
         succeeds(machine.verify());
