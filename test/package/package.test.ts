@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { PAGE, page } from '../../scripts/persistence-table';
 
 const ROOT = resolve(__dirname, '../..');
 const MINUTES = 60_000;
@@ -85,6 +86,16 @@ describe('the package', () => {
     },
     3 * MINUTES,
   );
+
+  test('the tables of docs/persistence.md are what the renderers do (npm run docs)', () => {
+    const text = readFileSync(PAGE, 'utf8');
+    const formatted = spawnSync('npx', ['prettier', '--stdin-filepath', PAGE], {
+      cwd: ROOT,
+      encoding: 'utf8',
+      input: page(text),
+    });
+    expect(formatted.stdout).toBe(text);
+  });
 
   test(
     'the examples in README.md and in docstrings compile',

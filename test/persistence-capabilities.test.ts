@@ -1,0 +1,135 @@
+import type { Host } from '../lib/model/host';
+import type { Route } from '../lib/model/route';
+import type { Rule } from '../lib/model/rule';
+import type { Value } from '../lib/model/value';
+import { allRenderers, problemsOf } from '../lib/persistence/all';
+import type { RouteFeature, RuleFeature, Support } from '../lib/persistence/capabilities';
+import {
+  ROUTE_FEATURES,
+  RULE_FEATURES,
+  UNKNOWN_FAMILY,
+  routeFeatures,
+  ruleFeatures,
+} from '../lib/persistence/capabilities';
+
+const prefix = (text: string): Value => ({ kind: 'prefix', text });
+const address = (text: string): Value => ({ kind: 'address', text });
+const device = (text: string): Value => ({ kind: 'device', text });
+const deferred: Value = { kind: 'prefix', text: '${var.pool}', deferredFor: 'stack/rule:source' };
+
+const RULE: Rule = {
+  path: 'stack/rule',
+  family: 4,
+  priority: 10010,
+  source: prefix('10.10.10.0/24'),
+  action: { kind: 'lookup', tableId: 200 },
+};
+const ROUTE: Route = {
+  path: 'stack/route',
+  family: 4,
+  tableId: 200,
+  destination: prefix('default'),
+  hops: [{ via: address('192.168.1.1'), device: device('eth1') }],
+};
+
+/** A rule that has the feature. What `lookup` and `from` look like, RULE says itself. */
+const RULES: Record<RuleFeature, Partial<Rule>> = {
+  'from': { source: prefix('10.10.11.0/24') },
+  'to': { destination: prefix('10.20.0.0/16') },
+  'not': { invert: true },
+  'tos': { tos: 16 },
+  'fwmark': { firewallMark: 7 },
+  'fwmark/mask': { firewallMark: 7, firewallMask: 15 },
+  'fwmark 0/mask': { firewallMark: 0, firewallMask: 15 },
+  'iif': { inputInterface: device('tun0') },
+  'oif': { outputInterface: device('tun0') },
+  'mark, iif or oif without from and to': { source: undefined, inputInterface: device('tun0') },
+  'uidrange': { uidRange: { first: 1000, last: 1010 } },
+  'ipproto': { ipProtocol: 17 },
+  'sport': { sourcePorts: { first: 53, last: 53 } },
+  'dport': { destinationPorts: { first: 53, last: 60 } },
+  'lookup': { action: { kind: 'lookup', tableId: 201 } },
+  'goto': { action: { kind: 'goto', priority: 20000 } },
+  'blackhole': { action: { kind: 'blackhole' } },
+  'unreachable': { action: { kind: 'unreachable' } },
+  'prohibit': { action: { kind: 'prohibit' } },
+  'suppress_prefixlength': { suppressPrefixLength: 0 },
+  'suppress_ifgroup': { suppressInterfaceGroup: 5 },
+  [UNKNOWN_FAMILY]: { family: 'auto', source: deferred },
+};
+
+const ROUTES: Record<RouteFeature, Partial<Route>> = {
+  'via': { hops: [{ via: address('192.168.1.2'), device: device('eth1') }] },
+  'dev': { hops: [{ device: device('eth1') }] },
+  'src': { preferredSource: address('192.168.1.100') },
+  'scope': { scope: 200 },
+  'mtu': { mtu: 1400 },
+  'advmss': { advmss: 1300 },
+  'onlink': { hops: [{ ...ROUTE.hops[0], onLink: true }] },
+  'metric': { metric: 50 },
+  'metric above 2147483647': { metric: 2147483648 },
+  'nexthop': { hops: [ROUTE.hops[0], { via: address('192.168.1.2'), device: device('eth1'), weight: 2 }] },
+  'nexthop … onlink': { hops: [ROUTE.hops[0], { via: address('192.168.1.2'), device: device('eth1'), onLink: true }] },
+  'blackhole': { type: 'blackhole', hops: [] },
+  'unreachable': { type: 'unreachable', hops: [] },
+  'prohibit': { type: 'prohibit', hops: [] },
+  'throw': { type: 'throw', hops: [] },
+  [UNKNOWN_FAMILY]: { family: 'auto', destination: deferred },
+};
+
+function host(rule: Partial<Rule>, route: Partial<Route>): Host {
+  return {
+    path: 'stack/host',
+    owner: 'vpn',
+    interfaces: [{ name: 'eth1', addresses: [], incomplete: true }],
+    management: { hostKeyPinned: true, bastion: false },
+    tables: [200, 201].map((id) => ({ path: `stack/${id}`, id, failClosed: false })),
+    // So that it is known which interface brings up what has none of its own.
+    rules: [{ ...RULE, ...rule }],
+    routes: [
+      { ...ROUTE, destination: prefix('10.99.0.0/16') },
+      { ...ROUTE, ...route },
+    ],
+    hooks: [],
+  };
+}
+
+type Sample = readonly [name: string, support: Support, Host];
+
+// The service says nothing of rules and routes: the agent reads them elsewhere.
+describe.each(allRenderers().filter(({ name }) => name !== 'service'))('$call', (renderer) => {
+  const samples: Sample[] = [
+    ...RULE_FEATURES.map((name): Sample => [
+      `rule: ${name}`,
+      renderer.capabilities.rules[name] ?? true,
+      host(RULES[name], {}),
+    ]),
+    ...ROUTE_FEATURES.map((name): Sample => [
+      `route: ${name}`,
+      renderer.capabilities.routes[name] ?? true,
+      host({}, ROUTES[name]),
+    ]),
+  ];
+  const plain = JSON.stringify(renderer.render(host({}, {})));
+
+  test.each(samples)('%s: what the table says is what it does', (_, support, sample) => {
+    const problems = problemsOf(renderer, sample).map(({ message }) => message);
+    if (support !== true && 'refused' in support) {
+      expect(problems.join()).toContain(support.refused);
+      expect(problems.join()).toContain('Persistence.service()');
+      return;
+    }
+    expect(problems).toEqual([]);
+    const rendered = renderer.render(sample);
+    expect(JSON.stringify(rendered)).not.toBe(plain);
+    if (support !== true) {
+      const needed = rendered.requirements.flatMap((each) => (each.kind === 'version' ? [each.atLeast] : []));
+      expect(needed).toEqual([support.since]);
+    }
+  });
+});
+
+test('each sample has the feature that it is for', () => {
+  expect(RULE_FEATURES.filter((name) => !ruleFeatures({ ...RULE, ...RULES[name] }).includes(name))).toEqual([]);
+  expect(ROUTE_FEATURES.filter((name) => !routeFeatures({ ...ROUTE, ...ROUTES[name] }).includes(name))).toEqual([]);
+});
