@@ -11,7 +11,7 @@ manager_of() {
 }
 
 has_service() {
-  has_systemd && systemctl is-active --quiet "$1" 2>/dev/null
+  has_systemd && systemctl is-active "$1" >/dev/null 2>&1
 }
 
 managed_by_networkd() {
@@ -163,8 +163,11 @@ place_files() {
   [ -z "$automatic" ] || say "made permanent by $persistence${devices:+, which manages $devices}"
 }
 
-# Has the managers of generations $* read again what this run has written or removed.
+# Has the managers of generations $2... read again what this run has written or removed, where state
+# file $1 says what the kernel has by now.
 load_managers() {
+  now_there=$1
+  shift
   : >"$LOCK/loads"
   for generation_of in "$@"; do
     has_loadable "$generation_of" || continue
@@ -178,7 +181,7 @@ load_managers() {
   done
   [ -s "$LOCK/loads" ] || return 0
   # Going back will have to do the same.
-  cat "$LOCK/loads" >>"$undo_log/undo" && load "$LOCK/loads"
+  cat "$LOCK/loads" >>"$undo_log/undo" && load "$LOCK/loads" "$now_there"
 }
 
 # Has this run changed a file of generation $1 that a manager reads?
@@ -195,8 +198,9 @@ has_loadable() {
 }
 
 # Does what the lines of file $1 say: "loaded networkd|netplan NETWORK-FILE", "loaded network-manager
-# PROFILE". Sets problem and fails if that fails.
+# PROFILE". $2 is the state of the kernel. Sets problem and fails if that fails.
 load() {
+  now_there=$2
   networks=
   generate=
   while read -r _ name rest; do
@@ -229,8 +233,11 @@ load_networks() {
     { mkdir -p "/run/systemd/network/$network.d" && chmod 0755 /run/systemd/network "/run/systemd/network/$network.d" &&
       printf '[Network]\nKeepConfiguration=static\n' | put_file 0644 "/run/systemd/network/$network.d/$KEEP"; } 2>/dev/null || :
   done
+  stand_in "$now_there"
   loaded=1
   networkctl reload 2>"$LOCK/error" || loaded=
+  # It answers before it has finished.
+  sleep 0.3 2>/dev/null || sleep 1
   for network in "$@"; do
     rm -f "/run/systemd/network/$network.d/$KEEP"
     rmdir "/run/systemd/network/$network.d" 2>/dev/null || :
@@ -239,6 +246,17 @@ load_networks() {
   first_line "$LOCK/error"
   problem="networkctl reload failed: ${first:-no reason given}"
   return 1
+}
+
+# When it reads its files, systemd-networkd deletes rules that it does not know yet, or knows under another
+# link, some of them only to add them again. Those of state file $1 get a copy each under the
+# tag of the kernel, which it leaves alone; the next look takes the copies away, once all is there.
+stand_in() {
+  for family in 4 6; do
+    awk -v family="$family" '($1 == "rule" || $1 == "static") && $2 == family {
+      print "rule add pref " $3 substr($0, length($1 $2 $3) + 3) " proto kernel"
+    }' "$1" | ip "-$family" -force -batch - >/dev/null 2>&1 || :
+  done
 }
 
 # The profile is read, and comes into force when the connection comes up the next time: to reapply it

@@ -71,7 +71,7 @@ undo_units() {
 # What the managers have read since must be forgotten, too, and what they take away while they read.
 undo_loads() {
   [ -f "$trial/undo" ] && grep '^loaded ' "$trial/undo" >"$LOCK/loads" || return 0
-  load "$LOCK/loads" || incomplete="$incomplete; $problem"
+  load "$LOCK/loads" "$trial/snapshot" || incomplete="$incomplete; $problem"
   ! same_boot || undo_kernel
 }
 

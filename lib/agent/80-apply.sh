@@ -43,7 +43,7 @@ apply() {
   stop_stale_units "$stage" "$@"
   remove_stale_files "$stage" "$@" || undo "$problem"
   ! units_changed || reload_units || undo "$problem"
-  load_managers "$stage" "$@" || undo "$problem"
+  load_managers "$stage/state" "$stage" "$@" || undo "$problem"
   # shellcheck disable=SC2086  # a list of words
   [ ! -s "$LOCK/loads" ] || hold_on "$stage/state" "$stage/state" $states || undo "$problem"
   # To be in force then takes no more than a rename, for which even a full disk has room.

@@ -22,7 +22,7 @@ remove() {
   remove_from_kernel "$@" || stop_removal
   remove_stale_files '' "$@" || stop_removal
   ! units_changed || reload_units || say "note: $problem"
-  load_managers "$@" || say "note: $problem"
+  load_managers /dev/null "$@" || say "note: $problem"
   [ ! -s "$LOCK/loads" ] || remove_from_kernel "$@" || stop_removal
   if [ -n "$confirm_timeout" ]; then
     end_change remove

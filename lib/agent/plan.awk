@@ -167,7 +167,9 @@ guarded && /^[01]:\t/ { note_gate($0) }
   }
   read_kernel_rule($0)
   wanted = (key in WANT_RULE) && WANT_RULE[key] == rule_spec
-  if (rule_protocol == BY_HOOK) {
+  guard = stand_in = 0
+  if (rule_protocol == BY_KERNEL && stands_in()) stand_in = 1
+  else if (rule_protocol == BY_HOOK) {
     guard = wanted ? tag(key) == BY_KERNEL : !((key, rule_spec, OURS) in OWN_RULE || (key, rule_spec, BY_MANAGER) in OWN_RULE)
     if (!wanted && guard && !((key, rule_spec, BY_KERNEL) in OWN_RULE)) next
     if (wanted) HAS_COPY[key] = 1
@@ -182,6 +184,7 @@ guarded && /^[01]:\t/ { note_gate($0) }
   K_SPEC[kernel_rules] = rule_spec
   K_BY[kernel_rules] = rule_protocol
   if (guard) K_GUARD[kernel_rules] = 1
+  if (stand_in) STANDS_IN[kernel_rules] = 1
   next
 }
 
@@ -218,6 +221,12 @@ END {
   for (i = 1; i <= stale_routes; i++) drop_route(STALE_ROUTE[i])
   if (reported > most) print "... and " (reported - most) " more" > (out "report")
   print added, dropped, essential, restored
+}
+
+# Does the rule last read stand in for one of ours while systemd-networkd reads (see 65-managers.sh)?
+function stands_in() {
+  if (wanted) return tag(key) != BY_KERNEL
+  return !((key, rule_spec, BY_KERNEL) in OWN_RULE) && ((key, rule_spec, OURS) in OWN_RULE || (key, rule_spec, BY_MANAGER) in OWN_RULE)
 }
 
 # For people, and for a state file.
@@ -298,7 +307,7 @@ function drop_rule(i,    k, family, priority, s) {
   priority = substr(k, 3)
   # A copy that holds the place goes with the swap below.
   if (K_BY[i] == BY_HOOK && (k in SWAP) && WANT_RULE[k] == K_SPEC[i]) return
-  if (K_BY[i] != BY_HOOK && reporting()) report("- " rule_text(family, name_of(K_BY[i]), priority, K_SPEC[i]))
+  if (K_BY[i] != BY_HOOK && !(i in STANDS_IN) && reporting()) report("- " rule_text(family, name_of(K_BY[i]), priority, K_SPEC[i]))
   drop(family, rule_line("del", priority, K_SPEC[i], K_BY[i]))
   if (!(k in SWAP) || K_BY[i] != tag(k)) return
   # This runs backwards: the first of the old rules is the last to go.
@@ -532,7 +541,7 @@ function write_snapshot(    i, id, key, t) {
   for (t in OWN_TABLE) print "table " t > snapshot
   for (i = 1; i <= settled; i++) print word_of(tag(SETTLED[i])), SETTLED[i], WANT_RULE[SETTLED[i]] > snapshot
   for (i = 1; i <= kernel_rules; i++)
-    if (K_BY[i] != BY_HOOK) print word_of(K_BY[i]), K_KEY[i], K_SPEC[i] > snapshot
+    if (K_BY[i] != BY_HOOK && !(i in STANDS_IN)) print word_of(K_BY[i]), K_KEY[i], K_SPEC[i] > snapshot
   for (i = 1; i <= own_gates; i++) if (halves(OWN_GATES[i]) != "") print "gate " OWN_GATES[i] > snapshot
   for (i = 1; i <= wanted_gates; i++)
     if (!(WANTED_GATES[i] in OWN_GATE) && halves(WANTED_GATES[i]) != "") print "gate " WANTED_GATES[i] > snapshot

@@ -101,7 +101,7 @@ function foreign_rule(i,    k) {
   # does not say who has made a rule.
   if ((K_BY[i] == tag(k) && K_BY[i] != BY_MANAGER || K_BY[i] == BY_HOOK) && WANT_RULE[k] == K_SPEC[i]) return
   if ((k SUBSEP K_SPEC[i] SUBSEP K_BY[i]) in OWN_RULE) return
-  if (K_BY[i] == BY_HOOK) for (word in TAG_OF) if ((k SUBSEP K_SPEC[i] SUBSEP TAG_OF[word]) in OWN_RULE) return
+  if (K_BY[i] == BY_HOOK || K_BY[i] == BY_KERNEL) for (word in TAG_OF) if ((k SUBSEP K_SPEC[i] SUBSEP TAG_OF[word]) in OWN_RULE) return
   # Said below, in words.
   sub(/ proto 0 *$/, "", K_LINE[i])
   sub(/\t/, " ", K_LINE[i])

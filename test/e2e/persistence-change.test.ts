@@ -58,7 +58,7 @@ describeLab('who makes it permanent is changed on a machine of systemd-networkd'
 
   async function tags(): Promise<string[]> {
     const { stdout } = await lab().vpn.exec('ip -4 rule; ip -6 rule');
-    const lines = stdout.split('\n').filter((line) => / from \S+ lookup vpn /.test(line));
+    const lines = stdout.split('\n').filter((line) => /from \S+ lookup vpn/.test(line));
     return lines.map((line) => / proto (\S+)/.exec(line)?.[1] ?? 'none');
   }
 
