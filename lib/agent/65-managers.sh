@@ -228,11 +228,16 @@ load() {
 KEEP=99-source-routing-keep.conf
 load_networks() {
   has_service systemd-networkd.service || return 0
+  # Those that were kept before have changed, too: what kept them is gone.
+  while read -r network; do
+    case " $* " in *" $network "*) ;; *) set -- "$@" "$network" ;; esac
+  done <"$(known_file "$KEPT")"
   for network in "$@"; do
     # Without it, the reload is not hitless, but right.
     { mkdir -p "/run/systemd/network/$network.d" && chmod 0755 /run/systemd/network "/run/systemd/network/$network.d" &&
       printf '[Network]\nKeepConfiguration=static\n' | put_file 0644 "/run/systemd/network/$network.d/$KEEP"; } 2>/dev/null || :
   done
+  printf '%s\n' "$@" >"$KEPT"
   stand_in "$now_there"
   loaded=1
   networkctl reload 2>"$LOCK/error" || loaded=
@@ -248,14 +253,25 @@ load_networks() {
   return 1
 }
 
-# When it reads its files, systemd-networkd deletes rules that it does not know yet, or knows under another
-# link, some of them only to add them again. Those of state file $1 get a copy each under the
-# tag of the kernel, which it leaves alone; the next look takes the copies away, once all is there.
+# A file, or what stands for none.
+known_file() {
+  if [ -f "$1" ]; then printf '%s' "$1"; else printf /dev/null; fi
+}
+
+# When it reads its files, systemd-networkd deletes rules and routes that it does not know yet, or knows under
+# another link, some of them only to add them again. Those of state file $1 get a copy each under the
+# tag of the kernel, which it leaves alone: routes behind all others but what fails closed. The
+# next look takes the copies away, once all is there (see plan.awk).
 stand_in() {
   for family in 4 6; do
-    awk -v family="$family" '($1 == "rule" || $1 == "static") && $2 == family {
-      print "rule add pref " $3 substr($0, length($1 $2 $3) + 3) " proto kernel"
-    }' "$1" | ip "-$family" -force -batch - >/dev/null 2>&1 || :
+    awk -v family="$family" '
+      $2 != family { next }
+      $1 == "rule" || $1 == "static" { print "rule add pref " $3 substr($0, length($1 $2 $3) + 3) " proto kernel" }
+      $1 == "route" && !/ type / && ($3 < 253 || $3 > 255) {
+        words = substr($0, length($1 $2 $3 $4 $5) + 5)
+        sub(/ proto [0-9]+$/, "", words)
+        printf "route add %s table %s metric %.0f proto kernel%s\n", $4, $3, 4278190000 + ($5 < 8000 ? $5 : 8000), words
+      }' "$1" | ip "-$family" -force -batch - >/dev/null 2>&1 || :
   done
 }
 

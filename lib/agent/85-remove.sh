@@ -37,7 +37,7 @@ leave_nothing() {
   remove_stale_directories '' "$@"
   disable_recovery
   rm -rf "$home" "$MARK.$owner" || { problem="cannot remove $home"; return 1; }
-  rmdir "$STATE" 2>/dev/null || :
+  ! rmdir "$STATE" 2>/dev/null || rm -f "$KEPT"
 }
 
 begin_removal() {

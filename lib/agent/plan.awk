@@ -498,6 +498,9 @@ function plan_routes(    i, id, key, table, w) {
     table = ROUTE_TABLE[id]
     if (key in WANT_ROUTE) continue
     if ((key, BY[id]) in OWN_TAG || BY[id] == OURS && ((key in OWN_ROUTE) || given_up(table))) STALE_ROUTE[++stale_routes] = id
+    # It stood in for one of ours (see 65-managers.sh).
+    else if (BY[id] == BY_KERNEL && METRIC[id] >= 4278190000 && METRIC[id] <= 4278198000 && (table in OUR_TABLE) && !shared_table(table))
+      STALE_ROUTE[++stale_routes] = id
     else if (BY[id] == BY_HOOK && (table in OUR_TABLE) && !shared_table(table) && !(table in HOOKED))
       STALE_ROUTE[++stale_routes] = id
   }

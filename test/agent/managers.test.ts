@@ -37,6 +37,10 @@ function headOf(...persistences: string[]): string[] {
   return persistences.map((each) => `persistence ${each}`);
 }
 
+/** What holds the place of rules and routes while systemd-networkd reads its files. */
+const STAND_INS = `ip rule add pref 10010 from 10.10.10.0/24 lookup 200 proto kernel
+  ip route add default via 192.168.1.1 dev eth1 table 200 metric 4278190000 proto kernel`;
+
 function succeeds(done: Outcome): void {
   if (done.code !== 0) {
     throw new Error(`exit ${done.code}\n${done.out}`);
@@ -98,6 +102,7 @@ esac
       expect(told()).toEqual([]);
       succeeds(machine.agent('remove'));
       expect(told()).toEqual(['reload', '[Network]', 'KeepConfiguration=static']);
+      expect(machine.sh('ls /run').out).not.toContain('source-routing');
       expect(dropIns()).toEqual([]);
       expect(machine.rules()).toEqual([]);
       expect(machine.routes(200)).toEqual([]);
@@ -135,12 +140,14 @@ esac
 
     test('a run that was killed while the manager read leaves nothing that the next one does not take away', () => {
       succeeds(machine.apply(bySystemd()));
-      machine.must('ip rule add pref 10010 from 10.10.10.0/24 lookup 200 proto kernel');
+      machine.must(STAND_INS);
       succeeds(machine.apply(bySystemd(), { generation: 'g2' }));
       expect(machine.rules(4)).toHaveLength(2);
-      machine.must('ip rule add pref 10010 from 10.10.10.0/24 lookup 200 proto kernel');
+      expect(machine.routes(200, 4)).toHaveLength(2);
+      machine.must(STAND_INS);
       succeeds(machine.agent('remove'));
       expect(machine.rules(4)).toEqual([]);
+      expect(machine.routes(200, 4)).toEqual([]);
     });
 
     test('a failure puts the files of the manager back, and has it read them again', () => {
