@@ -4,7 +4,7 @@ import { parseDevice } from './model/value';
 import { allRenderers, problemsOf } from './persistence/all';
 import { NetworkScriptsRenderer } from './persistence/network-scripts';
 import { NetworkdRenderer } from './persistence/networkd';
-import type { PersistenceRenderer } from './persistence/persistence';
+import type { Choice, PersistenceRenderer } from './persistence/persistence';
 import { ServiceRenderer } from './persistence/service';
 
 /**
@@ -76,25 +76,31 @@ export class Persistence {
    * @throws Error if the device is not an interface name
    */
   public static auto(options: PersistenceOptions = {}): Persistence {
-    return new Persistence(allRenderers(deviceOf(options, 'auto')));
+    return new Persistence(allRenderers(deviceOf(options, 'auto')), true);
   }
 
-  private constructor(private readonly renderers: readonly PersistenceRenderer[]) {}
+  private constructor(
+    private readonly renderers: readonly PersistenceRenderer[],
+    private readonly automatic = false,
+  ) {}
 
   /**
-   * Those among which the machine chooses: one, or all that can express the host.
+   * What is to be on the machine. The machine chooses among those that can express the host, and
+   * of a network manager only if it has to do with an interface.
    *
    * @internal
    */
-  public _candidates(host: Host): readonly PersistenceRenderer[] {
-    return this.renderers.length === 1
-      ? this.renderers
-      : this.renderers.filter((renderer) => problemsOf(renderer, host).length === 0);
+  public _choice(host: Host): Choice {
+    const { automatic, renderers } = this;
+    const able = (renderer: PersistenceRenderer): boolean =>
+      problemsOf(renderer, host).length === 0 &&
+      (renderer instanceof ServiceRenderer || renderer.render(host).devices.length > 0);
+    return { automatic, among: automatic ? renderers.filter(able) : renderers };
   }
 
   /** @internal */
   public _problems(host: Host): Problem[] {
-    return this._candidates(host).flatMap((renderer) => problemsOf(renderer, host));
+    return this._choice(host).among.flatMap((renderer) => problemsOf(renderer, host));
   }
 }
 

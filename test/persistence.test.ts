@@ -291,3 +291,36 @@ describe('networkScripts()', () => {
     );
   });
 });
+
+describe('auto()', () => {
+  function tableWithRule(host: LinuxHost): void {
+    new PolicyRule(host, 'clients', { table: newTable(host), source: '10.10.10.0/24', priority: 10010 });
+  }
+
+  /** The persistences among which the machine chooses. */
+  function among(declare: (host: LinuxHost) => void): string[] {
+    const stack = newStack();
+    declare(newHost(stack, { interfaces: IPV4_TUNNELS, persistence: Persistence.auto() }));
+    expect(validationErrors(stack)).toEqual([]);
+    return bundleOf(stack).filter((line) => /^(automatic|persistence|for) /.test(`${line} `));
+  }
+
+  test('brings along what every network manager wants', () => {
+    const lines = among((host) => tableWithRule(host));
+    expect(lines[0]).toBe('automatic');
+    expect(lines).toContain('persistence networkd static eth1');
+    expect(lines.filter((line) => line.startsWith('persistence ')).at(-1)).toBe('persistence service own');
+    expect(lines.filter((line) => line.startsWith('for ')).map((line) => line.split(' ')[1])).toEqual(
+      lines.filter((line) => line.startsWith('persistence ')).map((line) => line.split(' ')[1]),
+    );
+  });
+
+  test('leaves out who cannot express it, or has nothing to do with it', () => {
+    const jump = among((host) => {
+      tableWithRule(host);
+      new PolicyRule(host, 'jump', { host, source: '10.66.0.0/16', priority: 10020, action: RuleAction.goTo(32766) });
+    });
+    expect(jump.join()).not.toContain('networkd');
+    expect(among(() => undefined)).toEqual(['automatic', 'persistence service own', 'for service']);
+  });
+});

@@ -94,21 +94,22 @@ in_charge() {
   done
 }
 
-# Which of the persistences that bundle $1 names is it to be? The only one; or the one that is
-# in force; or that of who is in charge. Sets chosen, and automatic if there was a choice.
+# Which of the persistences that bundle $1 names is it to be? The only one; or, if that is left to the
+# machine, the one that is in force; or that of who is in charge. Sets chosen and automatic.
 chosen=
 automatic=
 choose_persistence() {
   awk -v mark="$BUNDLE_MARK" '$0 == mark { data = 1 } data && $1 == "for" { exit }
-    data && $1 == "persistence" { sub(/^persistence /, ""); sub(/ [a-z]+/, ""); print }' "$1" >"$LOCK/persistences"
-  chosen=
+    data && ($1 == "automatic" || sub(/^persistence /, "")) { sub(/ (own|static)/, ""); print }' "$1" >"$LOCK/persistences"
   automatic=
-  { read -r chosen _ && ! read -r _; } <"$LOCK/persistences" && return 0
+  read -r chosen _ <"$LOCK/persistences" || chosen=
+  [ "$chosen" = automatic ] || return 0
   automatic=1
   persistence_of "$current"
   now_in_force=$persistence
   chosen=
   while read -r name devices; do
+    [ "$name" != automatic ] || continue
     # shellcheck disable=SC2086  # a list of words
     [ -z "$devices" ] || in_charge "$name" $devices || continue
     chosen=$name

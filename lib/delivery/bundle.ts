@@ -10,7 +10,7 @@ import type { Rule, Word } from '../model/rule';
 import { ruleWords } from '../model/rule';
 import type { Value } from '../model/value';
 import { ROUTING_PROTOCOL } from '../model/protocol';
-import type { HostFile, Lines, PersistenceRenderer, Rendered, Requirement } from '../persistence/persistence';
+import type { Choice, HostFile, Lines, Rendered, Requirement } from '../persistence/persistence';
 import { textLines } from '../persistence/persistence';
 import { expression, isTemplate, literal } from './escape';
 
@@ -28,24 +28,17 @@ export interface HookFile {
  * The whole bundle as one string for a `file` provisioner: program, mark, data. The program is encoded
  * because Terraform takes seconds to look for templates in so many lines, at each validate and plan.
  */
-export function bundleContent(
-  host: Host,
-  persistences: readonly PersistenceRenderer[],
-  resolve: (token: string) => unknown,
-): string {
+export function bundleContent(host: Host, choice: Choice, resolve: (token: string) => unknown): string {
   const program = expression(`base64decode("${Buffer.from(agentProgram()).toString('base64')}")`);
-  return `${program}${BUNDLE_MARK}\n${new BundleData(host, persistences, resolve).text()}`;
+  return `${program}${BUNDLE_MARK}\n${new BundleData(host, choice, resolve).text()}`;
 }
 
 /** The bundle's text, made when the whole app is known. */
-export function lazyBundleContent(
-  host: () => Host,
-  persistences: (host: Host) => readonly PersistenceRenderer[],
-): string {
+export function lazyBundleContent(host: () => Host, choice: (host: Host) => Choice): string {
   return Lazy.stringValue({
     produce: (context) => {
       const model = host();
-      return bundleContent(model, persistences(model), (token) => context.resolve(token) as unknown);
+      return bundleContent(model, choice(model), (token) => context.resolve(token) as unknown);
     },
   });
 }
@@ -65,7 +58,7 @@ class BundleData {
 
   public constructor(
     private readonly host: Host,
-    private readonly persistences: readonly PersistenceRenderer[],
+    private readonly choice: Choice,
     private readonly resolve: (token: string) => unknown,
   ) {}
 
@@ -82,7 +75,7 @@ class BundleData {
   }
 
   private body(): string[] {
-    const { host, persistences } = this;
+    const { host, choice } = this;
     const hooks = hookFiles(host.hooks);
     const files: HostFile[] = [
       { path: DISPATCHER, mode: '0755', lines: textLines(dispatcherText()), shared: true },
@@ -93,8 +86,9 @@ class BundleData {
         lines: textLines(upHookText([...hook.tableIds])),
       })),
     ];
-    const rendered = persistences.map((persistence) => ({ ...persistence.render(host), of: persistence }));
+    const rendered = choice.among.map((persistence) => ({ ...persistence.render(host), of: persistence }));
     return [
+      ...(choice.automatic ? ['automatic'] : []),
       ...rendered.map(({ of, devices }) => literal(['persistence', of.name, of.tag, ...devices].join(' '))),
       ...host.tables.map((table) => `table ${table.id} ${table.name ?? '-'}`),
       ...host.rules.map((rule) => this.rule('rule', rule)),

@@ -64,7 +64,7 @@ export class Deployment {
         : deliveryProvisioners({
             ...change,
             allowManagementPathChange,
-            bundle: lazyBundleContent(host, (model) => persistence._candidates(model)),
+            bundle: lazyBundleContent(host, (model) => persistence._choice(model)),
           }),
     });
   }
@@ -72,7 +72,7 @@ export class Deployment {
 
 function generation({ host, persistence }: DeploymentProps): Record<string, string> {
   const model = host();
-  return generationTriggers(model, persistence._candidates(model));
+  return generationTriggers(model, persistence._choice(model));
 }
 
 /** How a resource is called on Terraform's command line. */

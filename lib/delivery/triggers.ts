@@ -10,7 +10,7 @@ import { defaultMetric, routeMetric, routeWords } from '../model/route';
 import type { Rule, Word } from '../model/rule';
 import { ruleWords } from '../model/rule';
 import { isKnown } from '../model/value';
-import type { PersistenceRenderer } from '../persistence/persistence';
+import type { Choice } from '../persistence/persistence';
 import { hookFiles } from './bundle';
 import { literal } from './escape';
 
@@ -18,11 +18,11 @@ import { literal } from './escape';
  * What a generation consists of, keyed so that a plan shows the rules and routes that change and
  * little else. Keys must be known at synth time.
  */
-export function generationTriggers(host: Host, persistences: readonly PersistenceRenderer[]): Record<string, string> {
+export function generationTriggers(host: Host, choice: Choice): Record<string, string> {
   return Object.fromEntries([
     ['agent', agentDigest()],
-    ['persistence', persistences.length > 1 ? 'auto' : (persistences[0]?.name ?? '')],
-    ['files', filesDigest(persistences, host)],
+    ['persistence', choice.automatic ? 'auto' : choice.among[0].name],
+    ['files', filesDigest(choice, host)],
     ...host.tables.map((table) => [`table ${table.id}`, table.name ?? '']),
     ...host.rules.map((rule) => [ruleKey('rule', rule), plain(ruleWords(rule))]),
     ...guards(host).map((guard) => [ruleKey('guard', guard), plain(ruleWords(guard))]),
@@ -57,11 +57,11 @@ function agentDigest(): string {
 }
 
 /** Changes when a file changes of which no other key speaks: where it is, and how it is written. */
-function filesDigest(persistences: readonly PersistenceRenderer[], host: Host): string {
+function filesDigest({ among }: Choice, host: Host): string {
   const named = (word: Word): string =>
     typeof word === 'string' ? word : word.deferredFor === undefined ? word.text : `@${word.deferredFor}@`;
   return digest(
-    persistences.map((persistence) => {
+    among.map((persistence) => {
       const { files, dropIns = [], blocks = [], ...rest } = persistence.render(host);
       const texts = [...files, ...dropIns, ...blocks].map((file) => ({
         ...file,

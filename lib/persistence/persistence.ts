@@ -72,6 +72,12 @@ export interface PersistenceRenderer {
   problems(host: Host): Problem[];
 }
 
+/** What is to be on the machine: the one, or what the machine chooses. */
+export interface Choice {
+  readonly automatic: boolean;
+  readonly among: readonly PersistenceRenderer[];
+}
+
 /** Lines of text without deferred values. */
 export function textLines(text: string): string[][] {
   return text

@@ -27,6 +27,7 @@ const NETWORKD = [
 const bySystemd = (data = RULES): string[] => [...headOf('networkd static eth1'), ...data, ...NETWORKD];
 const byService = (data = RULES): string[] => [...headOf('service own'), ...data, ...SERVICE];
 const automatic = (data = RULES): string[] => [
+  'automatic',
   ...headOf('networkd static eth1', 'service own'),
   ...data,
   ...NETWORKD,
@@ -247,7 +248,7 @@ esac
 
       test('one that cannot express it any more is not left without a word', () => {
         succeeds(machine.apply(automatic()));
-        const only = [...headOf('netplan static eth1', 'service own'), ...RULES, 'for netplan', ...SERVICE];
+        const only = ['automatic', ...headOf('service own'), ...RULES, ...SERVICE];
         expect(machine.apply(only, { generation: 'g2' })).toMatchObject({
           code: 69,
           last: expect.stringContaining('which cannot express what is declared now'),
