@@ -1,5 +1,11 @@
-import { Persistence } from '../../lib';
+import type { VpnEgressProps } from '../../lib';
+import { Persistence, PolicyRule, SourceRoutingTable } from '../../lib';
+import { describeLab } from '../lab/describe-lab';
+import type { Snapshot } from '../lab/snapshot';
 import { FAKE_UDEV, conformance } from './conformance';
+import { declareEgress } from './egress';
+import { CONFIRM_TIMEOUT, settled, sleep } from './faults';
+import { Terraform, saidBy } from './terraform';
 
 /** What somebody else has in the file of the interface, and how it came into force. */
 const FOREIGN = `cat >>/etc/netplan/50-eth1.yaml <<'END'
@@ -36,4 +42,123 @@ conformance('Persistence.netplan()', {
     persistence: Persistence.networkd(),
     says: /eth1 is managed by netplan \(.*10-netplan-eth1\.network\), not by networkd: use Persistence\.netplan\(\)/,
   },
+});
+
+/** The interface has another name in netplan, and there is one that is no Ethernet. */
+const OTHER_NAMES = `sed -i 's/^    eth1:$/    egress:\\n      match: {name: eth1}/' /etc/netplan/50-eth1.yaml
+cat >/etc/netplan/60-bridge.yaml <<'END'
+network:
+  version: 2
+  bridges:
+    br0: {addresses: [10.5.0.1/24], optional: true}
+END
+chmod 600 /etc/netplan/60-bridge.yaml
+netplan generate && networkctl reload && sleep 3`;
+
+describeLab('netplan on a machine', { networkManager: 'netplan' }, (lab) => {
+  let terraform: Terraform;
+  let before: Snapshot;
+
+  const declare = (props: Partial<VpnEgressProps> = {}): void =>
+    terraform.declare((stack) => {
+      const host = { interfaces: undefined, confirmTimeout: CONFIRM_TIMEOUT, persistence: Persistence.netplan() };
+      const egress = declareEgress(stack, lab(), props, host);
+      const table = new SourceRoutingTable(stack, 'other', { host: egress.table.host, tableId: 210 });
+      table.addRoute('v4', { destination: 'default', via: '10.5.0.2', device: 'br0' });
+      new PolicyRule(stack, 'other clients', { table, source: '10.69.0.0/16', priority: 12_000 });
+    });
+
+  /** What a failed apply says last. */
+  async function failure(): Promise<string | undefined> {
+    const { code, stdout } = await terraform.run('apply', ['-auto-approve']);
+    expect(code).not.toBe(0);
+    return saidBy('apply', stdout).at(-1);
+  }
+
+  beforeAll(async () => {
+    await lab().vpn.exec(OTHER_NAMES);
+    await lab().vpn.exec(FAKE_UDEV);
+    before = await lab().vpn.snapshotState();
+    terraform = new Terraform(lab());
+  }, 120_000);
+  afterAll(() => terraform.close());
+
+  test('files that netplan cannot read are found before anything is changed', async () => {
+    await lab().vpn.writeFile('/etc/netplan/70-broken.yaml', 'network: {version: 2, ethernet: {}}\n', '0600');
+    declare();
+    expect(await failure()).toMatch(
+      /refused, nothing was changed: netplan get failed: \/etc\/netplan\/70-broken\.yaml:1/,
+    );
+    await lab().vpn.exec('rm /etc/netplan/70-broken.yaml');
+    expect(await lab().vpn.changedSince(before)).toEqual([]);
+  });
+
+  test('if netplan refuses the new file, everything is put back', async () => {
+    const generated = 'cd /run/systemd/network; cat 10-netplan-*; ls 10-netplan-*';
+    const old = (await lab().vpn.exec(generated)).stdout;
+    await lab().vpn.exec(`cp /usr/share/netplan/netplan.script /var/tmp/netplan.script
+      cat >/var/tmp/netplan <<'END'
+#!/bin/sh
+if [ "$1" = generate ] && ! [ -e /run/refused ]; then
+  : >/run/refused
+  echo 'Error in network definition: unknown key' >&2
+  exit 1
+fi
+PYTHONPATH=/usr/share/netplan exec python3 /var/tmp/netplan.script "$@"
+END
+      chmod 755 /var/tmp/netplan
+      mount --bind /var/tmp/netplan /usr/share/netplan/netplan.script`);
+    declare();
+    expect(await failure()).toMatch(/put back as it was: netplan generate failed: Error in network definition/);
+    await lab().vpn.exec('umount /usr/share/netplan/netplan.script');
+    expect(await lab().vpn.changedSince(before)).toEqual([]);
+    expect((await lab().vpn.exec(generated)).stdout).toBe(old);
+  });
+
+  test('each interface is called what netplan calls it', async () => {
+    declare();
+    await terraform.apply();
+    const { stdout } = await lab().vpn.exec('sed -n 4,5p /etc/netplan/90-source-routing-vpn-*.yaml');
+    expect(stdout).toBe('  bridges:\n    "br0":\n  ethernets:\n    "egress":\n');
+    await exact();
+    await lab().vpn.exec('networkctl reconfigure eth1 br0; sleep 1');
+    await exact();
+    expect(await terraform.apply()).toMatch(/No changes/);
+  });
+
+  test.each([
+    // Between the two netplan has a file that is not what systemd-networkd has read.
+    ['before netplan has read it', 'grep -q 11010 /etc/netplan/90-source-routing-vpn-eth1.yaml', 0],
+    ['when it is made', '[ -e /var/lib/source-routing/vpn/trial/applied ]', 500],
+  ])('a power cut during a change, %s: the machine boots what it had before', async (_, condition, more) => {
+    const old = await lab().vpn.snapshotState();
+    declare({ priority: 11010 });
+    const run = await terraform.start('apply', ['-auto-approve']);
+    await lab().vpn.exec(`for try in $(seq 3000); do ${condition} && exit 0; sleep 0.01; done; exit 1`);
+    run.signal('SIGKILL');
+    await sleep(more);
+    await lab().vpn.powerCut();
+    await run.result;
+    await lab().waitForVpn();
+    await exact();
+    expect(await lab().vpn.changedSince(old)).toEqual([]);
+    await lab().vpn.exec('networkctl reconfigure eth1; sleep 1');
+    await exact();
+    expect(await lab().vpn.changedSince(old)).toEqual([]);
+  });
+
+  test('destroy: the machine is as it was', async () => {
+    await lab().vpn.exec(FAKE_UDEV);
+    declare();
+    await terraform.destroy();
+    await lab().vpn.exec('networkctl reconfigure eth1 br0; sleep 3');
+    expect(await lab().vpn.changedSince(before)).toEqual([]);
+  });
+
+  async function exact(): Promise<void> {
+    await settled(lab().vpn);
+    expect((await lab().vpn.exec('source-routing verify vpn', { allowFailure: true })).stdout).toMatch(/agree with/);
+    const { stdout } = await lab().vpn.exec('ip rule; ip -6 rule');
+    expect(stdout.match(/lookup (vpn|210)/g)).toHaveLength(5);
+  }
 });
