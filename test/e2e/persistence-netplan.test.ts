@@ -1,5 +1,5 @@
 import type { VpnEgressProps } from '../../lib';
-import { Persistence, PolicyRule, SourceRoutingTable } from '../../lib';
+import { Persistence, Route, SourceRoutingTable } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
 import type { Snapshot } from '../lab/snapshot';
 import { FAKE_UDEV, conformance } from './conformance';
@@ -61,11 +61,10 @@ describeLab('netplan on a machine', { networkManager: 'netplan' }, (lab) => {
 
   const declare = (props: Partial<VpnEgressProps> = {}): void =>
     terraform.declare((stack) => {
-      const host = { interfaces: undefined, confirmTimeout: CONFIRM_TIMEOUT, persistence: Persistence.netplan() };
-      const egress = declareEgress(stack, lab(), props, host);
-      const table = new SourceRoutingTable(stack, 'other', { host: egress.table.host, tableId: 210 });
-      table.addRoute('v4', { destination: 'default', via: '10.5.0.2', device: 'br0' });
-      new PolicyRule(stack, 'other clients', { table, source: '10.69.0.0/16', priority: 12_000 });
+      const own = Persistence.netplan({ device: 'eth1' });
+      const host = { interfaces: undefined, confirmTimeout: CONFIRM_TIMEOUT, persistence: own };
+      const main = SourceRoutingTable.main(declareEgress(stack, lab(), props, host).table.host);
+      new Route(stack, 'beyond', { table: main, destination: '10.6.0.0/16', via: '10.5.0.2', device: 'br0' });
     });
 
   /** What a failed apply says last. */
@@ -158,7 +157,7 @@ END
   async function exact(): Promise<void> {
     await settled(lab().vpn);
     expect((await lab().vpn.exec('source-routing verify vpn', { allowFailure: true })).stdout).toMatch(/agree with/);
-    const { stdout } = await lab().vpn.exec('ip rule; ip -6 rule');
-    expect(stdout.match(/lookup (vpn|210)/g)).toHaveLength(5);
+    const { stdout } = await lab().vpn.exec('ip rule; ip -6 rule; ip route');
+    expect(stdout.match(/lookup vpn|10\.6\.0\.0/g)).toHaveLength(5);
   }
 });
