@@ -170,10 +170,11 @@ place_files() {
 name_in_netplan() {
   id=${configured_in##*/10-netplan-}
   id=${id%.network}
-  netplan get all >"$LOCK/netplan" 2>"$LOCK/error" || {
-    first_line "$LOCK/error"
-    complain "netplan get failed: ${first:-no reason given}"
-    return
+  [ -e "$LOCK/netplan" ] || netplan get all >"$LOCK/netplan" 2>"$LOCK/error" || {
+    # Behind a Python traceback.
+    first=$(sed -n 's/^.*Exception: //p' "$LOCK/error")
+    complain "netplan get failed: ${first:-see what it says}"
+    refuse_if_problems 69
   }
   kind=
   section=
