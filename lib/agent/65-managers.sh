@@ -29,6 +29,9 @@ managed_by_networkd() {
     *,/run/systemd/network/*-netplan-*) manager=netplan ;;
     *) manager=networkd ;;
   esac
+  # What stands beside such a file would come up with all of them.
+  [ "$(networkctl --no-pager --lines=0 --all status 2>/dev/null | grep -c " Network File: $configured_in\$")" -le 1 ] ||
+    manager="$manager with one file for several interfaces"
 }
 
 managed_by_network_manager() {

@@ -99,6 +99,19 @@ describeOnMachine('network managers', () => {
     );
   });
 
+  test('one file for several interfaces is refused, with a way out', () => {
+    machine.write(
+      '/mnt/bin/networkctl',
+      `${networkctl('/etc/systemd/network/10-all.network')}case $* in
+  *all*status*) printf '    Network File: %s\\n' /etc/systemd/network/10-all.network ;;
+esac
+`,
+    );
+    expect(refused(machine.apply(declared('networkd')))).toMatch(
+      /eth1 is managed by networkd with one file for several interfaces \(.*10-all\.network\), not by networkd: use Persistence\.service\(\)$/,
+    );
+  });
+
   test('an older systemd-networkd is refused, with the version that is needed', () => {
     isNetworkd('/run/systemd/network/10-netplan-egress.network', 247);
     const needed = 'requires version networkd 248 Type= of the rule at priority 10011';

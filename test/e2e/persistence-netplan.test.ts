@@ -1,11 +1,11 @@
 import type { VpnEgressProps } from '../../lib';
-import { Persistence, Route, SourceRoutingTable } from '../../lib';
+import { LinuxHost, Persistence, Route, SourceRoutingTable } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
 import type { Snapshot } from '../lab/snapshot';
 import { FAKE_UDEV, conformance } from './conformance';
 import { declareEgress } from './egress';
 import { CONFIRM_TIMEOUT, settled, sleep } from './faults';
-import { Terraform, saidBy } from './terraform';
+import { Terraform, saidBy, sshOf } from './terraform';
 
 /** What somebody else has in the file of the interface, and how it came into force. */
 const FOREIGN = `cat >>/etc/netplan/50-eth1.yaml <<'END'
@@ -123,6 +123,35 @@ END
     await lab().vpn.exec('networkctl reconfigure eth1 br0; sleep 1');
     await exact();
     expect(await terraform.apply()).toMatch(/No changes/);
+  });
+
+  test('what somebody else does later leaves the addresses of the uplink alone', async () => {
+    const { stdout } = await lab().vpn.exec(`ip -o monitor address >/run/addresses & sleep 0.5
+      networkctl reload; sleep 1; kill $!; cat /run/addresses`);
+    expect(stdout).not.toMatch(/eth0/);
+    await exact();
+  });
+
+  test('one file for several interfaces is refused', async () => {
+    await lab().vpn.exec(`printf '[Match]\\nName=br1 br2\\n' >/run/systemd/network/70-several.network
+      networkctl reload; ip link add br1 type bridge; ip link add br2 type bridge; sleep 1`);
+    terraform.declare((stack) => {
+      const host = new LinuxHost(stack, 'vpn', {
+        ssh: sshOf(lab()),
+        owner: 'vpn',
+        persistence: Persistence.networkd(),
+      });
+      const table = SourceRoutingTable.main(host);
+      new Route(stack, 'beyond', { table, destination: '10.7.0.0/16', device: 'br1' });
+    });
+    const said = await failure();
+    await lab().vpn.exec(
+      'rm /run/systemd/network/70-several.network; ip link del br1; ip link del br2; networkctl reload',
+    );
+    expect(said).toMatch(
+      /br1 is managed by networkd with one file for several interfaces \(.*\), .* use Persistence\.service\(\)/,
+    );
+    await exact();
   });
 
   test.each([
