@@ -3,6 +3,7 @@ import type { Host, Problem } from './model/host';
 import { parseDevice } from './model/value';
 import { allRenderers, problemsOf } from './persistence/all';
 import { NetworkScriptsRenderer } from './persistence/network-scripts';
+import { NetplanRenderer } from './persistence/netplan';
 import { NetworkdRenderer } from './persistence/networkd';
 import type { Choice, PersistenceRenderer } from './persistence/persistence';
 import { ServiceRenderer } from './persistence/service';
@@ -51,6 +52,22 @@ export class Persistence {
    */
   public static networkd(options: PersistenceOptions = {}): Persistence {
     return new Persistence([new NetworkdRenderer(deviceOf(options, 'networkd'))]);
+  }
+
+  /**
+   * netplan, where systemd-networkd does the work: a file `/etc/netplan/90-source-routing-OWNER-DEVICE.yaml` for each
+   * interface, which adds to what other files say of it. What netplan's YAML has no words for is in a drop-in
+   * for systemd-networkd, beside the file that netplan makes. Rules and routes are tagged `proto static`.
+   *
+   * `netplan generate` is run for it, so what somebody has written to `/etc/netplan` but not applied
+   * yet comes into force, too. Refused on the machine if netplan has not configured the interface, or has NetworkManager
+   * do it: netplan does not hand rules on to that.
+   *
+   * @param options - which interface brings up what has none of its own
+   * @throws Error if the device is not an interface name
+   */
+  public static netplan(options: PersistenceOptions = {}): Persistence {
+    return new Persistence([new NetplanRenderer(deviceOf(options, 'netplan'))]);
   }
 
   /**

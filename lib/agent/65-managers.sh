@@ -29,6 +29,9 @@ managed_by_networkd() {
     *,/run/systemd/network/*-netplan-*) manager=netplan ;;
     *) manager=networkd ;;
   esac
+  # What stands beside such a file would come up with all of them.
+  [ "$(networkctl --no-pager --lines=0 --all status 2>/dev/null | grep -c " Network File: $configured_in\$")" -le 1 ] ||
+    manager="$manager with one file for several interfaces"
 }
 
 managed_by_network_manager() {
@@ -41,7 +44,8 @@ managed_by_network_manager() {
   done <"$LOCK/manager"
   case $configured_in in
     '') return 1 ;;
-    */netplan-*) manager=netplan ;;
+    # Another one than netplan: it does not hand rules on.
+    */netplan-*) manager='netplan with NetworkManager' ;;
     */ifcfg-*) manager='network-scripts' ;;
     *) manager='network-manager' ;;
   esac
@@ -143,6 +147,7 @@ place_files() {
       complain "$device is managed by ${manager:-no network manager that is known here}${configured_in:+ ($configured_in)}, not by $persistence: use $call"
       continue
     fi
+    [ "$persistence" != netplan ] || name_in_netplan "$1"
     case $persistence in
       networkd | netplan) place=/etc/systemd/network/${configured_in##*/}.d ;;
       *) place=$configured_in ;;
@@ -162,6 +167,40 @@ place_files() {
     } }' part=places "$LOCK/places" part=manifest "$1/manifest" >"$1/placed" || die 70 "cannot write $1/placed, nothing was changed: is the disk full?"
   mv -f "$1/placed" "$1/manifest" || die 70 "cannot write $1/manifest, nothing was changed"
   [ -z "$automatic" ] || say "made permanent by $persistence${devices:+, which manages $devices}"
+}
+
+# Puts the name by which netplan calls $device into the file of generation $1, and what it is: the
+# bundle has an Ethernet of its own name there.
+name_in_netplan() {
+  id=${configured_in##*/10-netplan-}
+  id=${id%.network}
+  [ -e "$LOCK/netplan" ] || netplan get all >"$LOCK/netplan" 2>"$LOCK/error" || {
+    # Behind a Python traceback.
+    first=$(sed -n 's/^.*Exception: //p' "$LOCK/error")
+    complain "netplan get failed: ${first:-see what it says}"
+    refuse_if_problems 69
+  }
+  kind=
+  section=
+  while IFS= read -r line; do
+    case $line in
+      "    $id:" | "    \"$id\":") section=$kind ;;
+      '   '*) ;;
+      '  '*:) kind=${line#  } ;;
+    esac
+  done <"$LOCK/netplan"
+  case $section,$id in
+    ,* | *,*[!A-Za-z0-9._:-]*)
+      complain "netplan made $configured_in for $device, but \"netplan get\" says nothing of \"$id\": use Persistence.service()"
+      return
+      ;;
+  esac
+  while read -r word _ number path; do
+    [ "$word $path" = "file /etc/netplan/90-source-routing-$owner-$device.yaml" ] || continue
+    { awk -v section="  $section" -v id="    \"$id\":" '/^  ethernets:$/ { $0 = section } /^    "/ { $0 = id } { print }' \
+      "$1/files/$number" >"$LOCK/named" && cat "$LOCK/named" >"$1/files/$number"; } ||
+      die 70 "cannot write $1/files/$number, nothing was changed: is the disk full?"
+  done <"$1/manifest"
 }
 
 # Has the managers of generations $2... read again what this run has written or removed, where state
@@ -214,13 +253,29 @@ load() {
       network-manager) load_profile "$rest" || return 1 ;;
     esac
   done <"$1"
-  if [ -n "$generate" ] && ! netplan generate 2>"$LOCK/error"; then
-    first_line "$LOCK/error"
-    problem="netplan generate failed: ${first:-no reason given}"
-    return 1
-  fi
+  [ -z "$generate" ] || generate_networks || return 1
   # shellcheck disable=SC2086  # a list of words
   [ -z "$networks" ] || load_networks $networks
+}
+
+# netplan writes all files anew, and a new file is a change to systemd-networkd, which would take the
+# addresses of the uplink away for a moment. Where one says what it said before, the very file is put back.
+generate_networks() {
+  rm -rf "$LOCK/generated"
+  mkdir "$LOCK/generated" || { problem="cannot make $LOCK/generated"; return 1; }
+  for file in /run/systemd/network/10-netplan-*; do
+    # Without it, the reload is not hitless, but right.
+    [ ! -f "$file" ] || ln "$file" "$LOCK/generated/" 2>/dev/null || :
+  done
+  generated=1
+  netplan generate >"$LOCK/error" 2>&1 || generated=
+  for file in "$LOCK/generated"/*; do
+    ! cmp -s "$file" "/run/systemd/network/${file##*/}" || mv -f "$file" /run/systemd/network/
+  done
+  [ -z "$generated" ] || return 0
+  first_line "$LOCK/error"
+  problem="netplan generate failed: ${first:-no reason given}"
+  return 1
 }
 
 # systemd-networkd deletes the IPv4 addresses of a link whose files have changed, and adds them again,

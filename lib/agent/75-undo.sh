@@ -70,7 +70,11 @@ undo_units() {
 
 # What the managers have read since must be forgotten, too, and what they take away while they read.
 undo_loads() {
-  [ -f "$trial/undo" ] && grep '^loaded ' "$trial/undo" >"$LOCK/loads" || return 0
+  [ -f "$trial/undo" ] || return 0
+  grep '^loaded ' "$trial/undo" >"$LOCK/loads" || :
+  # At boot netplan has read what was there then.
+  ! grep -q ' /etc/netplan/' "$trial/undo" || printf 'loaded netplan\n' >>"$LOCK/loads"
+  [ -s "$LOCK/loads" ] || return 0
   load "$LOCK/loads" "$trial/snapshot" || incomplete="$incomplete; $problem"
   ! same_boot || undo_kernel
 }

@@ -148,7 +148,8 @@ function read_rule(    out, word, priority, what) {
   else {
     word = next_word()
     if (word != "blackhole" && word != "unreachable" && word != "prohibit") damaged("no action")
-    out = out " " word
+    # Of systemd-networkd also such a rule has a table; without that it would be another rule beside it.
+    out = out ($1 == "rule" && (chosen == "networkd" || chosen == "netplan") ? " lookup 254 " : " ") word
   }
   if (take("suppress_prefixlength")) out = out " suppress_prefixlength " number(128)
   if (take("suppress_ifgroup")) out = out " suppress_ifgroup " number(4294967295)

@@ -1,13 +1,19 @@
 import type { Host, Problem } from '../model/host';
 import { UNKNOWN_FAMILY, refusals } from './capabilities';
 import { NetworkScriptsRenderer } from './network-scripts';
+import { NetplanRenderer } from './netplan';
 import { NetworkdRenderer } from './networkd';
 import type { PersistenceRenderer } from './persistence';
 import { ServiceRenderer } from './service';
 
 /** Every persistence. The last one can express everything, on every machine with systemd. */
 export function allRenderers(device?: string): PersistenceRenderer[] {
-  return [new NetworkdRenderer(device), new NetworkScriptsRenderer(device), new ServiceRenderer()];
+  return [
+    new NetworkdRenderer(device),
+    new NetplanRenderer(device),
+    new NetworkScriptsRenderer(device),
+    new ServiceRenderer(),
+  ];
 }
 
 /** What of the host a persistence cannot express, and which one can. */

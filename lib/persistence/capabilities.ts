@@ -53,8 +53,12 @@ export const ROUTE_FEATURES = [
 export type RuleFeature = (typeof RULE_FEATURES)[number];
 export type RouteFeature = (typeof ROUTE_FEATURES)[number];
 
-/** Yes; yes, from a version of the manager on; or no, and why. */
-export type Support = true | { readonly since: string; readonly key: string } | { readonly refused: string };
+/** Yes; yes, but elsewhere, or from a version of the manager on; or no, and why. */
+export type Support =
+  | true
+  | { readonly note: string }
+  | { readonly since: string; readonly key: string; readonly note?: string }
+  | { readonly refused: string };
 
 /** What a network manager can express. What is not named, it can. */
 export interface Capabilities {

@@ -1,5 +1,6 @@
 import type { Family } from '../model/family';
 import type { Host, Problem } from '../model/host';
+import { MAIN_TABLE_ID } from '../model/host';
 import type { Hop, Route } from '../model/route';
 import { routeMetric, defaultMetric } from '../model/route';
 import type { Range, Rule, Word } from '../model/rule';
@@ -9,6 +10,7 @@ import type { Capabilities } from './capabilities';
 import { versionNeeded } from './capabilities';
 import { Devices } from './devices';
 import type { DropIn, PersistenceRenderer, Rendered } from './persistence';
+import { HEADER } from './persistence';
 import { watchUnit } from './service';
 
 const since = (version: string, key: string): { since: string; key: string } => ({ since: version, key });
@@ -64,15 +66,14 @@ export class NetworkdRenderer implements PersistenceRenderer {
     return {
       devices: devices.all(),
       files: [watch.file],
-      dropIns: devices.all().map((device): DropIn => ({
-        device,
-        name: `50-source-routing-${host.owner}.conf`,
-        lines: [
-          ['# Managed by cdktf-source-routing: changes here are lost.'],
-          ...host.rules.filter((rule) => devices.ofRule(rule) === device).flatMap(ruleSection),
-          ...host.routes.filter((route) => devices.ofRoute(route) === device).flatMap(routeSection),
-        ],
-      })),
+      dropIns: devices.all().flatMap((device) =>
+        dropIn(
+          host.owner,
+          device,
+          host.rules.filter((rule) => devices.ofRule(rule) === device),
+          host.routes.filter((route) => devices.ofRoute(route) === device),
+        ),
+      ),
       units: [{ name: watch.name }],
       requirements: [
         { kind: 'systemd' },
@@ -82,15 +83,27 @@ export class NetworkdRenderer implements PersistenceRenderer {
   }
 
   public problems(host: Host): Problem[] {
-    const unknownFamily = host.rules
-      .filter((rule) => rule.family === 'auto' && !rule.source && !rule.destination)
-      .map((rule) => ({ path: rule.path, message: `${this.call}: ${FAMILY} (rule at priority ${rule.priority}).` }));
-    return [...unknownFamily, ...new Devices(host, this.device).problems(this.call)];
+    return [...unknownFamilies(host, this.call), ...new Devices(host, this.device).problems(this.call)];
   }
 }
 
+/** The drop-in with these rules and routes, if there are any. */
+export function dropIn(owner: string, device: string, rules: readonly Rule[], routes: readonly Route[]): DropIn[] {
+  const sections = [...rules.flatMap(ruleSection), ...routes.flatMap(routeSection)];
+  return sections.length === 0
+    ? []
+    : [{ device, name: `50-source-routing-${owner}.conf`, lines: [HEADER, ...sections] }];
+}
+
+/** The rules whose family systemd-networkd would have to guess. */
+export function unknownFamilies(host: Host, call: string): Problem[] {
+  return host.rules
+    .filter((rule) => rule.family === 'auto' && !rule.source && !rule.destination)
+    .map((rule) => ({ path: rule.path, message: `${call}: ${FAMILY} (rule at priority ${rule.priority}).` }));
+}
+
 /** `[RoutingPolicyRule]` of one rule. */
-export function ruleSection(rule: Rule): Word[][] {
+function ruleSection(rule: Rule): Word[][] {
   const { action, firewallMark, firewallMask } = rule;
   return [
     ['[RoutingPolicyRule]'],
@@ -110,14 +123,16 @@ export function ruleSection(rule: Rule): Word[][] {
     ...key('IPProtocol', rule.ipProtocol),
     ...key('SourcePort', range(rule.sourcePorts)),
     ...key('DestinationPort', range(rule.destinationPorts)),
-    ...(action.kind === 'lookup' ? key('Table', action.tableId) : key('Type', action.kind)),
+    // Without a table systemd-networkd says main for all: that is the rule which the agent sets, too.
+    ...key('Table', action.kind === 'lookup' ? action.tableId : MAIN_TABLE_ID),
+    ...key('Type', action.kind === 'lookup' ? undefined : action.kind),
     ...key('SuppressPrefixLength', rule.suppressPrefixLength),
     ...key('SuppressInterfaceGroup', rule.suppressInterfaceGroup),
   ];
 }
 
 /** `[Route]` of one route. */
-export function routeSection(route: Route): Word[][] {
+function routeSection(route: Route): Word[][] {
   const [only] = route.hops.length === 1 ? route.hops : [];
   const metric = routeMetric(route);
   return [
@@ -141,7 +156,7 @@ function key(name: string, value: Value | string | number | undefined): Word[][]
 }
 
 /** A default route of a family that only the host knows takes it from its gateway. */
-function destination(route: Route): Value | string | undefined {
+export function destination(route: Route): Value | string | undefined {
   if (!isKnown(route.destination) || route.destination.text !== 'default') {
     return route.destination;
   }
@@ -149,7 +164,7 @@ function destination(route: Route): Value | string | undefined {
 }
 
 /** What `default` stands for. */
-export function everywhere(family: Family): string {
+function everywhere(family: Family): string {
   return family === 4 ? '0.0.0.0/0' : '::/0';
 }
 

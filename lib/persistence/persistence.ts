@@ -5,6 +5,9 @@ import type { Capabilities } from './capabilities';
 /** Lines of text, each in pieces that stand side by side; pieces may be deferred values. */
 export type Lines = ReadonlyArray<readonly Word[]>;
 
+/** The first line of a file that is all ours. */
+export const HEADER: readonly Word[] = ['# Managed by cdktf-source-routing: changes here are lost.'];
+
 /** A file on the host. */
 export interface HostFile {
   readonly path: string;

@@ -1,5 +1,6 @@
 import type { TerraformStack } from 'cdktf';
-import type { Persistence, VpnEgressProps } from '../../lib';
+import type { Persistence, VpnEgress, VpnEgressProps } from '../../lib';
+import { PolicyRule, RuleAction } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
 import type { Lab, LabOptions } from '../lab/lab';
 import type { Snapshot } from '../lab/snapshot';
@@ -29,7 +30,26 @@ export interface Conformance {
   readonly wrong: { readonly persistence: Persistence; readonly says: RegExp };
 }
 
+/** Without udev in its namespace, systemd-networkd would not look at what there is before it configures a link. */
+export const FAKE_UDEV = `mount -o remount,rw /sys 2>/dev/null || :
+  mkdir -p /run/udev/data
+  for link in /sys/class/net/*; do echo I:1 >"/run/udev/data/n$(cat "$link/ifindex")"; done`;
+
 const RESTORED_MS = 2_000;
+
+/** Rules of kinds for which managers have other words, or other places, than for most. */
+function declareRules(stack: TerraformStack, { table }: VpnEgress): void {
+  new PolicyRule(stack, 'narrow', { table, source: '10.66.0.0/16', inputInterface: 'wg0', priority: 12_000 });
+  for (const source of ['10.67.0.0/16', 'fd00:67::/64']) {
+    const action = RuleAction.prohibit();
+    new PolicyRule(stack, `reject ${source.replace(/\W/g, '-')}`, {
+      host: table.host,
+      source,
+      action,
+      priority: 12_001,
+    });
+  }
+}
 
 /** Waits until rules and routes are what they were; says after how many milliseconds since `command` ended. */
 const timed = (command: string): string => `state() {
@@ -55,14 +75,16 @@ export function conformance(name: string, options: Conformance): void {
     let before: Snapshot;
 
     const declare = (props: Partial<VpnEgressProps> = {}, use = persistence, allowManagementPathChange = false): void =>
-      terraform.declare(
-        (stack: TerraformStack) =>
-          void declareEgress(stack, lab(), props, {
+      terraform.declare((stack: TerraformStack) =>
+        declareRules(
+          stack,
+          declareEgress(stack, lab(), props, {
             interfaces: undefined,
             confirmTimeout: CONFIRM_TIMEOUT,
             persistence: use,
             allowManagementPathChange,
           }),
+        ),
       );
 
     beforeAll(async () => {
@@ -125,8 +147,12 @@ export function conformance(name: string, options: Conformance): void {
       async function hitless(change: () => Promise<unknown>): Promise<void> {
         const leaked = await lab().countPackets('upstream');
         const mark = await traffic.mark();
+        await lab().vpn.exec('systemd-run -q --unit=addresses sh -c "exec ip -o monitor address >/run/addresses"');
         await change();
         await sleep(1_000);
+        // The routes of a link go with its addresses, and nobody should have to put them back.
+        const { stdout } = await lab().vpn.exec('systemctl stop addresses; cat /run/addresses');
+        expect(stdout).not.toMatch(/Deleted/);
         const flows = await traffic.since(mark);
         expect(flows.filter(({ lost, upstream }) => lost > 0 || upstream > 0)).toEqual([]);
         expect(await leaked.total()).toBe(0);
@@ -188,7 +214,7 @@ export function conformance(name: string, options: Conformance): void {
     test('a reboot without our unit: it is the network manager that has it', async () => {
       await exact();
       const own = 'ip rule; ip -6 rule; ip route show table 200; ip -6 route show table 200';
-      const declared = `{ ${own}; } | grep -e "lookup vpn" -e "via .* dev eth1" | sort`;
+      const declared = `{ ${own}; } | grep -e "lookup vpn" -e "prohibit" -e "via .* dev eth1" | sort`;
       const wanted = (await lab().vpn.exec(declared)).stdout;
       expect(wanted.split('\n').length).toBeGreaterThan(5);
       await lab().vpn.exec('systemctl disable source-routing-vpn; systemctl mask --runtime source-routing-vpn');
@@ -232,10 +258,16 @@ export function conformance(name: string, options: Conformance): void {
   });
 }
 
-/** Rules that are there more than once, under whatever protocol. */
+/** Rules that are there more than once, under whatever protocol and however they are put. */
 async function duplicates(lab: Lab): Promise<string[]> {
   const { stdout } = await lab.vpn.exec('ip -d -4 rule | sed "s/^/4 /"; ip -d -6 rule | sed "s/^/6 /"');
-  const rules = stdout.split('\n').map((line) => line.replace(/ proto \S+/, '').trim());
+  const rules = stdout.split('\n').map((line) =>
+    line
+      .replace(/ proto \S+/, '')
+      // Only at priority 0 is there more than one of ours.
+      .replace(/^(. [1-9]\d*:).*/, '$1')
+      .trim(),
+  );
   return rules.filter((line, index) => line !== '' && rules.indexOf(line) !== index);
 }
 
@@ -246,6 +278,6 @@ async function tags(lab: Lab): Promise<string[]> {
   );
   const lines = stdout
     .split('\n')
-    .filter((line) => /lookup (vpn|tunnels|20\d) |default via .* dev eth1 table/.test(line));
+    .filter((line) => /lookup (vpn|tunnels|20\d) |^12001:|default via .* dev eth1 table/.test(line));
   return [...new Set(lines.map((line) => / proto (\S+)/.exec(line)?.[1] ?? 'none'))];
 }

@@ -1,10 +1,5 @@
 import { Persistence } from '../../lib';
-import { conformance } from './conformance';
-
-/** Without udev in its namespace, systemd-networkd would not look at what there is before it configures a link. */
-const FAKE_UDEV = `mount -o remount,rw /sys 2>/dev/null || :
-  mkdir -p /run/udev/data
-  for link in /sys/class/net/*; do echo I:1 >"/run/udev/data/n$(cat "$link/ifindex")"; done`;
+import { FAKE_UDEV, conformance } from './conformance';
 
 conformance('Persistence.networkd()', {
   lab: { networkManager: 'networkd' },
@@ -22,7 +17,7 @@ conformance('Persistence.networkd()', {
     'a link that is set down and up': 'ip link set eth1 down; sleep 1; ip link set eth1 up; sleep 0.1',
   },
   wrong: {
-    persistence: Persistence.networkScripts(),
-    says: /directory \/etc\/sysconfig\/network-scripts does not exist/,
+    persistence: Persistence.netplan(),
+    says: /eth1 is managed by networkd \(.*10-eth1\.network\), not by netplan: use Persistence\.networkd\(\)/,
   },
 });
