@@ -623,12 +623,6 @@ export function agentSuite(flavour: Flavour): void {
         ],
         ['no systemd', '', [...HOW_TO, 'requires systemd'], /systemd does not run this machine/],
         [
-          'a missing directory',
-          '',
-          [...HOW_TO, 'requires directory /etc/sysconfig/network-scripts'],
-          /directory \/etc\/sysconfig\/network-scripts does not exist/,
-        ],
-        [
           'the ip of BusyBox',
           'printf "#!/bin/sh\nexec busybox ip \\"\\$@\\"\n" >/mnt/bin/ip; chmod 755 /mnt/bin/ip',
           HOW_TO,

@@ -23,6 +23,6 @@ conformance('Persistence.networkd()', {
   },
   wrong: {
     persistence: Persistence.networkScripts(),
-    says: /directory \/etc\/sysconfig\/network-scripts does not exist/,
+    says: /eth1 is managed by networkd \(.*\), not by network-scripts: use Persistence\.networkd\(\)/,
   },
 });

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -124,6 +125,19 @@ async function build(root: string, release: { id: string; codename: string }): P
     await boxMirror(release),
   ]);
   await run(['chroot', root, '/bin/sh', '-c', setup], { env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' } });
+}
+
+/** Put another package of the box's archive into the root of a machine, instead of one that the image has. */
+export async function replacePackage(root: string, old: string, name: string): Promise<void> {
+  const downloads = join(cacheDir(), 'packages');
+  // apt fetches only what is not there yet.
+  await withLock(join(cacheDir(), 'lock'), () => run(['apt-get', 'download', '--quiet', name], { cwd: downloads }));
+  const file = readdirSync(downloads).find((each) => each.startsWith(`${name}_`));
+  if (!file) throw new Error(`apt-get did not download ${name}`);
+  copyFileSync(join(downloads, file), join(root, 'package.deb'));
+  const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
+  await run(['chroot', root, '/bin/sh', '-c', `dpkg --remove ${old} && dpkg --install /package.deb`], { env });
+  rmSync(join(root, 'package.deb'));
 }
 
 /** The archive that the box's own apt uses: it is reachable, trusted and near. */
