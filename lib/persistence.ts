@@ -71,9 +71,8 @@ export class Persistence {
   }
 
   /**
-   * ifupdown and ifupdown2: a file in `/etc/network/interfaces.d` with one more `iface` stanza for each
-   * interface, whose `up` commands bring up rules and routes. Refused on the machine if they do not manage the
-   * interface, or `/etc/network/interfaces` does not read that file.
+   * ifupdown and ifupdown2: a script in `/etc/network/if-up.d` that brings up rules and routes with their
+   * interface. Refused on the machine if they do not manage the interface, or do not run such scripts.
    *
    * @param options - which interface brings up what has none of its own
    * @throws Error if the device is not an interface name

@@ -1,3 +1,4 @@
+import { spawnSync } from 'child_process';
 import { TerraformVariable } from 'cdktf';
 import type { TerraformStack } from 'cdktf';
 import type { LinuxHost, PersistenceOptions } from '../lib';
@@ -228,17 +229,49 @@ describe('networkScripts()', () => {
 });
 
 describe('ifupdown()', () => {
-  const PATH = '/etc/network/interfaces.d/zz-source-routing-vpn';
+  const PATH = '/etc/network/if-up.d/source-routing-vpn';
 
-  function stanzas(add: (stack: TerraformStack, host: LinuxHost) => void, options?: PersistenceOptions): string[] {
+  function script(add: (stack: TerraformStack, host: LinuxHost) => void, options?: PersistenceOptions): string[] {
     const stack = newStack();
     add(stack, newHost(stack, { owner: 'vpn', interfaces: IPV4_TUNNELS, persistence: Persistence.ifupdown(options) }));
     expect(validationErrors(stack)).toEqual([]);
     return filesOf(stack)[PATH] ?? [];
   }
 
+  const WHOLE = `#!/bin/sh
+# Managed by cdktf-source-routing: changes here are lost.
+# What is there already is no error, and neither is a gateway whose network comes with the next stanza.
+case $IFACE in
+  eth1)
+    ip -4 -force -batch - 2>/dev/null <<'END'
+route replace default via 192.168.1.1 dev eth1 table 200 proto 77
+route replace unreachable default table 200 metric 4278198272 proto 77
+rule add from 10.10.10.0/24 unreachable priority 20010 protocol 2
+rule add from 10.10.10.0/24 lookup 200 priority 10010 protocol 77
+rule add nop priority 1 protocol 2
+rule add from 10.10.10.0/24 goto 1 priority 0 protocol 2
+rule add from 10.10.10.0/24 unreachable priority 0 protocol 2
+END
+    ip -6 -force -batch - 2>/dev/null <<'END'
+rule add to fd00:66::/64 lookup 254 priority 10009 protocol 77
+END
+    ;;
+  eth0)
+    ip -4 -force -batch - 2>/dev/null <<'END'
+route replace default table 201 proto 77 nexthop via 192.168.178.1 dev eth0 nexthop via 192.168.178.3 dev eth0 weight 2
+route replace unreachable default table 201 metric 4278198272 proto 77
+rule add from 10.10.11.0/24 unreachable priority 20011 protocol 2
+rule add from 10.10.11.0/24 lookup 201 priority 10011 protocol 77
+rule add nop priority 1 protocol 2
+rule add from 10.10.11.0/24 goto 1 priority 0 protocol 2
+rule add from 10.10.11.0/24 unreachable priority 0 protocol 2
+END
+    ;;
+esac
+exit 0`;
+
   test('the whole file', () => {
-    const lines = stanzas(
+    const lines = script(
       (stack, host) => {
         const table = new SourceRoutingTable(stack, 'vpn', { host, tableId: 200 });
         table.addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });
@@ -257,31 +290,16 @@ describe('ifupdown()', () => {
       },
       { device: 'eth1' },
     );
-    expect(lines.join('\n')).toBe(
-      `# Managed by cdktf-source-routing: changes here are lost.
-# A command may find that what it adds is there already.
-iface eth1 inet manual
-    up ip -4 route replace default via 192.168.1.1 dev eth1 table 200 proto 77 || true
-    up ip -4 route replace unreachable default table 200 metric 4278198272 proto 77 || true
-    up ip -4 rule add from 10.10.10.0/24 unreachable priority 20010 protocol 2 || true
-    up ip -4 rule add from 10.10.10.0/24 lookup 200 priority 10010 protocol 77 || true
-    up ip -6 rule add to fd00:66::/64 lookup 254 priority 10009 protocol 77 || true
-    up ip -4 rule add nop priority 1 protocol 2 || true
-    up ip -4 rule add from 10.10.10.0/24 goto 1 priority 0 protocol 2 || true
-    up ip -4 rule add from 10.10.10.0/24 unreachable priority 0 protocol 2 || true
-iface eth0 inet manual
-    up ip -4 route replace default table 201 proto 77 nexthop via 192.168.178.1 dev eth0 nexthop via 192.168.178.3 dev eth0 weight 2 || true
-    up ip -4 route replace unreachable default table 201 metric 4278198272 proto 77 || true
-    up ip -4 rule add from 10.10.11.0/24 unreachable priority 20011 protocol 2 || true
-    up ip -4 rule add from 10.10.11.0/24 lookup 201 priority 10011 protocol 77 || true
-    up ip -4 rule add nop priority 1 protocol 2 || true
-    up ip -4 rule add from 10.10.11.0/24 goto 1 priority 0 protocol 2 || true
-    up ip -4 rule add from 10.10.11.0/24 unreachable priority 0 protocol 2 || true`,
-    );
+    expect(lines.join('\n')).toBe(WHOLE);
+  });
+
+  test('it passes shellcheck', () => {
+    const checked = spawnSync('shellcheck', ['-s', 'sh', '-'], { input: `${WHOLE}\n`, encoding: 'utf8' });
+    expect([checked.status, checked.stdout]).toEqual([0, '']);
   });
 
   test('of two gates the wider one comes first, or the kernel would refuse it', () => {
-    const lines = stanzas((stack, host) => {
+    const lines = script((stack, host) => {
       const table = new SourceRoutingTable(stack, 'vpn', { host, tableId: 200 });
       table.addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });
       const rule = { table, inputInterface: 'tun0', families: [IpFamily.IPV4] };
@@ -290,13 +308,22 @@ iface eth0 inet manual
     });
     expect(lines.filter((line) => line.includes('priority 0 '))).toEqual(
       ['iif tun0', 'from 10.10.10.0/24 iif tun0'].flatMap((selectors) => [
-        `    up ip -4 rule add ${selectors} goto 1 priority 0 protocol 2 || true`,
-        `    up ip -4 rule add ${selectors} unreachable priority 0 protocol 2 || true`,
+        `rule add ${selectors} goto 1 priority 0 protocol 2`,
+        `rule add ${selectors} unreachable priority 0 protocol 2`,
       ]),
     );
   });
 
-  test('no stanza where there is nothing to bring up', () => {
+  test('what is known at apply only is put in on the machine', () => {
+    const lines = script((stack, host) => {
+      const table = newTable(host);
+      const source = new TerraformVariable(stack, 'pool', {}).stringValue;
+      new PolicyRule(stack, 'deferred', { table, source, priority: 10010, families: [IpFamily.IPV4] });
+    });
+    expect(lines).toContain('rule add from @1@ lookup 200 priority 10010 protocol 77');
+  });
+
+  test('no script where there is nothing to bring up', () => {
     const stack = newStack();
     newHost(stack, { owner: 'vpn', persistence: Persistence.ifupdown() });
     expect(Object.keys(filesOf(stack))).not.toContain(PATH);

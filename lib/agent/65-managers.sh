@@ -79,28 +79,15 @@ managed_by_ifupdown() {
   command -v ifquery >/dev/null 2>&1 || return 1
   answer=0
   ifquery --state "$1" >/dev/null 2>&1 || answer=$?
-  # ifupdown2 does not know that option: it is in charge of what it has a stanza for.
-  [ "$answer" = 0 ] || { [ "$answer" = 2 ] && ifquery "$1" >/dev/null 2>&1; } || return 1
+  if [ "$answer" != 0 ]; then
+    # ifupdown2 does not know that option: it is in charge of what it has a stanza for.
+    [ "$answer" = 2 ] && ifquery "$1" >/dev/null 2>&1 || return 1
+    settings=/etc/network/ifupdown2/ifupdown2.conf
+    grep -q '^addon_scripts_support=1' "$settings" 2>/dev/null ||
+      lacking="it does not run what is in /etc/network/if-up.d: set addon_scripts_support=1 in $settings"
+  fi
   configured_in=/etc/network/interfaces
   manager=ifupdown
-  snippet=/etc/network/interfaces.d/zz-source-routing-$owner
-  is_sourced "$snippet" || lacking="$configured_in does not read $snippet: add the line \"source /etc/network/interfaces.d/zz-source-routing-*\" to it"
-}
-
-# Does /etc/network/interfaces read file $1?
-is_sourced() {
-  while read -r word pattern rest; do
-    case $pattern in /*) ;; *) pattern=/etc/network/$pattern ;; esac
-    case $word in
-      source)
-        [ "${pattern%/*}" = "${1%/*}" ] || continue
-        # shellcheck disable=SC2254  # it is a pattern
-        case $1 in $pattern) return 0 ;; esac
-        ;;
-      source-directory) [ "${pattern%/}" != "${1%/*}" ] || return 0 ;;
-    esac
-  done 2>/dev/null </etc/network/interfaces
-  return 1
 }
 
 # How the persistence that manager $1 wants is declared.

@@ -1,4 +1,5 @@
 import type { FamilyOrAuto } from '../model/family';
+import { BOTH_FAMILIES } from '../model/family';
 import { KERNEL_PROTOCOL, gates, guards } from '../model/guard';
 import type { Host, Problem } from '../model/host';
 import { allRoutes } from '../model/host';
@@ -9,20 +10,28 @@ import { UNKNOWN_FAMILY } from './capabilities';
 import { Devices } from './devices';
 import { placed, routeArguments, ruleArguments } from './ip-arguments';
 import type { PersistenceRenderer, Rendered } from './persistence';
-import { spaced } from './persistence';
+import { spaced, textLines } from './persistence';
 import { watchUnit } from './service';
 
 const FAMILIES = 'its commands are for IPv4 or for IPv6';
 
+const HEAD = `#!/bin/sh
+# Managed by cdktf-source-routing: changes here are lost.
+# What is there already is no error, and neither is a gateway whose network comes with the next stanza.
+case $IFACE in
+`;
+const TAIL = `esac
+exit 0
+`;
+
 /**
- * One more `iface` stanza for each interface, with commands that bring up what is declared.
+ * A script in `/etc/network/if-up.d`, which is run once for each stanza of an interface, whatever file that is in.
+ * A stanza of our own would not do: stanzas are brought up in the order in which they are read, and those in
+ * `/etc/network/interfaces` mostly after those that are in `interfaces.d`, so that a gateway would
+ * not have the addresses that it needs.
  *
- * Stanzas are run in the order in which they are read: the name of the file comes after those of
- * other people, whose addresses the gateways need. It has only characters that `source-directory` takes.
- *
- * There is no `down`: routes go with the link, and rules must stay, so that meanwhile the clients are
- * rejected. A command that fails would leave the interface half-configured, so none does. ifupdown2 runs them at
- * each `ifreload -a`.
+ * There is none for `if-down.d`: routes go with the link, and rules must stay, so that meanwhile the clients
+ * are rejected. A script that fails would leave the interface half-configured, so it does not.
  */
 export class IfupdownRenderer implements PersistenceRenderer {
   public readonly name = 'ifupdown';
@@ -40,10 +49,12 @@ export class IfupdownRenderer implements PersistenceRenderer {
 
   public render(host: Host): Rendered {
     const devices = new Devices(host, this.device);
-    const stanzas = new Map<string, Word[][]>(devices.all().map((device) => [device, []]));
+    const commands = new Map<string, Word[][]>();
     const add = (device: string | undefined, family: FamilyOrAuto, verb: string, words: readonly Word[]): void => {
-      const lines = device === undefined ? undefined : stanzas.get(device);
-      lines?.push(spaced(['    up', 'ip', `-${family}`, verb, ...words, '|| true']));
+      const place = `${device} ${family}`;
+      const lines = commands.get(place) ?? [];
+      lines.push(spaced([verb, ...words]));
+      commands.set(place, lines);
     };
     const addRule = (rule: Rule, device: string | undefined, protocol: number): void =>
       add(device, rule.family, 'rule add', ruleArguments(rule, protocol));
@@ -69,15 +80,22 @@ export class IfupdownRenderer implements PersistenceRenderer {
     }
     const watch = watchUnit(host.owner);
     const lines = [
-      ['# Managed by cdktf-source-routing: changes here are lost.'],
-      ['# A command may find that what it adds is there already.'],
-      ...[...stanzas].flatMap(([device, commands]) => [[`iface ${device} inet manual`], ...commands]),
+      ...textLines(HEAD),
+      ...devices.all().flatMap((device) => [
+        [`  ${device})`],
+        ...BOTH_FAMILIES.flatMap((family) => {
+          const batch = commands.get(`${device} ${family}`);
+          return batch ? [[`    ip -${family} -force -batch - 2>/dev/null <<'END'`], ...batch, ['END']] : [];
+        }),
+        ['    ;;'],
+      ]),
+      ...textLines(TAIL),
     ];
-    const path = `/etc/network/interfaces.d/zz-source-routing-${host.owner}`;
+    const path = `/etc/network/if-up.d/source-routing-${host.owner}`;
     return {
       devices: devices.all(),
       files: [
-        ...(stanzas.size === 0 ? [] : [{ path, mode: '0644', lines } as const]),
+        ...(commands.size === 0 ? [] : [{ path, mode: '0755', lines } as const]),
         { ...watch.file, systemdOnly: true },
       ],
       units: [{ name: watch.name, systemdOnly: true }],

@@ -6,7 +6,7 @@ const LEGACY = `mkdir -p ${SCRIPTS}; cd ${SCRIPTS}; echo DEVICE=eth1 >ifcfg-eth1
 const INITSCRIPTS = `: >${SCRIPTS}/ifup-routes`;
 const DISPATCHER = '/etc/NetworkManager/dispatcher.d/10-ifcfg-rh-routes.sh';
 const WITH_DISPATCHER = `mkdir -p ${DISPATCHER.replace(/\/[^/]*$/, '')}; : >${DISPATCHER}`;
-const IFUPDOWN_FILE = '/etc/network/interfaces.d/zz-source-routing-vpn1';
+const IFUPDOWN2_SETTINGS = '/etc/network/ifupdown2/ifupdown2.conf';
 
 /** Data of a bundle whose persistence keeps one file. */
 function data(name: string, path: string): string[] {
@@ -158,11 +158,9 @@ END
     });
 
     describe('ifupdown', () => {
-      const apply = (): Outcome => machine.apply(data('ifupdown', IFUPDOWN_FILE));
+      const apply = (): Outcome => machine.apply(data('ifupdown', '/etc/network/if-up.d/source-routing-vpn1'));
       const NOBODY =
         'eth1 is managed by no network manager that is known here, not by ifupdown: use Persistence.service()';
-      const LINE = 'source /etc/network/interfaces.d/zz-source-routing-*';
-      const UNREAD = `eth1 is managed by ifupdown (/etc/network/interfaces), but /etc/network/interfaces does not read ${IFUPDOWN_FILE}: add the line "${LINE}" to it, or use Persistence.service()`;
 
       /** As ifupdown 0.8.41 answers: it knows what it has brought up. */
       function ifupdown(...up: string[]): void {
@@ -180,52 +178,34 @@ END
         );
       }
 
-      function interfaces(...lines: string[]): void {
-        machine.must('mkdir -p /etc/network/interfaces.d');
-        machine.write('/etc/network/interfaces', `# x\n${lines.join('\n')}\n\nauto lo\niface lo inet loopback\n`);
-      }
-
-      test.each([
-        'source /etc/network/interfaces.d/*',
-        '\tsource  interfaces.d/*',
-        'source-directory /etc/network/interfaces.d',
-        'source-directory interfaces.d/',
-        LINE,
-      ])('reads the file by %j', (line) => {
+      test('is in charge of what it has brought up', () => {
         ifupdown('lo', 'eth1');
-        interfaces(line);
         accepted(apply());
-      });
-
-      test.each([
-        '',
-        '#source /etc/network/interfaces.d/*',
-        'source /etc/network/interfaces.d/*.cfg',
-        'source /etc/network/*',
-        'source-directory /etc/network/other.d',
-      ])('does not read the file by %j, until there is the line that it says', (line) => {
-        ifupdown('lo', 'eth1');
-        interfaces(line);
-        refused(apply, UNREAD);
-        machine.must(`echo '${LINE}' >>/etc/network/interfaces`);
-        accepted(apply());
-      });
-
-      test('does not read the file without /etc/network/interfaces', () => {
-        ifupdown('eth1');
-        refused(apply, UNREAD);
       });
 
       test('of version 2 is in charge of what it has a stanza for', () => {
-        interfaces('source /etc/network/interfaces.d/*');
+        machine.must('mkdir -p /etc/network/ifupdown2');
+        machine.write(IFUPDOWN2_SETTINGS, '# x\naddon_scripts_support=1\n');
         ifupdown2('eth0');
         refused(apply, NOBODY);
         ifupdown2('eth0', 'eth1');
         accepted(apply());
       });
 
+      test.each(['# x', 'addon_scripts_support=0', '#addon_scripts_support=1'])(
+        'of version 2 must run scripts: %j',
+        (setting) => {
+          machine.must('mkdir -p /etc/network/ifupdown2');
+          machine.write(IFUPDOWN2_SETTINGS, `${setting}\n`);
+          ifupdown2('eth1');
+          refused(
+            apply,
+            `eth1 is managed by ifupdown (/etc/network/interfaces), but it does not run what is in /etc/network/if-up.d: set addon_scripts_support=1 in ${IFUPDOWN2_SETTINGS}, or use Persistence.service()`,
+          );
+        },
+      );
+
       test('is not in charge of what it has not brought up, or where another one is', () => {
-        interfaces('source /etc/network/interfaces.d/*');
         refused(apply, NOBODY);
         ifupdown('lo', 'eth0');
         refused(apply, NOBODY);

@@ -8,13 +8,17 @@ conformance('Persistence.ifupdown()', {
   lab: { networkManager: 'ifupdown' },
   persistence: Persistence.ifupdown(),
   tag: '77',
-  files: ['+ file /etc/network/interfaces.d/zz-source-routing-vpn'],
-  foreign: `cat >>/etc/network/interfaces.d/eth1 <<'END'
+  files: ['+ file /etc/network/if-up.d/source-routing-vpn'],
+  rejects: true,
+  // The stanzas of the interface are where the installer of Debian puts them.
+  foreign: `ifdown eth1
+    cat /etc/network/interfaces.d/eth1 >>/etc/network/interfaces; rm /etc/network/interfaces.d/eth1
+    cat >>/etc/network/interfaces <<'END'
     # the printers, see ticket 42
     up ip -6 route add fd00:77::/64 dev $IFACE || true
     up ip rule add from 10.77.0.0/16 lookup 77 priority 7700 || true
 END
-    ifdown eth1; ifup eth1`,
+    ifup eth1`,
   events: {
     'ifdown and ifup': 'ifdown eth1; ifup eth1',
     'a restart of networking': 'systemctl restart networking',

@@ -5,7 +5,8 @@ conformance('Persistence.ifupdown() with ifupdown2', {
   lab: { networkManager: 'ifupdown2' },
   persistence: Persistence.ifupdown(),
   tag: '77',
-  files: ['+ file /etc/network/interfaces.d/zz-source-routing-vpn'],
+  files: ['+ file /etc/network/if-up.d/source-routing-vpn'],
+  rejects: true,
   foreign: `cat >>/etc/network/interfaces.d/eth1 <<'END'
     # the printers, see ticket 42
     up ip -6 route replace fd00:77::/64 dev $IFACE || true

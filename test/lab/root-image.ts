@@ -10,6 +10,7 @@ import {
   rmSync,
   statSync,
   utimesSync,
+  writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { run, withLock } from './process';
@@ -138,6 +139,35 @@ export async function replacePackage(root: string, old: string, name: string): P
   const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
   await run(['chroot', root, '/bin/sh', '-c', `dpkg --remove ${old} && dpkg --install /package.deb`], { env });
   rmSync(join(root, 'package.deb'));
+}
+
+/** A file of a source package of the box's archive, by its name. */
+export async function fileOfSourcePackage(name: string, file: string): Promise<string> {
+  const release = boxRelease();
+  if (!release) throw new Error('the box is neither Debian nor Ubuntu');
+  mkdirSync(cacheDir(), { recursive: true });
+  const scratch = mkdtempSync(join(cacheDir(), 'building-'));
+  try {
+    const keyring = `/usr/share/keyrings/${release.id}-archive-keyring.gpg`;
+    const source = `deb-src [signed-by=${keyring}] ${await boxMirror(release)} ${release.codename} main\n`;
+    writeFileSync(join(scratch, 'sources.list'), source);
+    mkdirSync(join(scratch, 'lists', 'partial'), { recursive: true });
+    // The box's own lists have no sources, and stay as they are.
+    const apt = [
+      'apt-get',
+      '--quiet',
+      ...['Dir::Etc::sourceparts=/dev/null', `Dir::Etc::sourcelist=${scratch}/sources.list`],
+      ...[`Dir::State::lists=${scratch}/lists`, `Dir::Cache::pkgcache=`, `Dir::Cache::srcpkgcache=`],
+    ].flatMap((word) => (word.startsWith('Dir::') ? ['--option', word] : [word]));
+    await run([...apt, 'update']);
+    await run([...apt, 'source', '--download-only', name], { cwd: scratch });
+    const archive = readdirSync(scratch).find((each) => /\.orig\.tar\.\w+$/.test(each));
+    if (!archive) throw new Error(`apt-get did not download the source of ${name}`);
+    const { stdout } = await run(['tar', '-xOf', join(scratch, archive), '--wildcards', `*/${file}`]);
+    return stdout;
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
 }
 
 /** The archive that the box's own apt uses: it is reachable, trusted and near. */
