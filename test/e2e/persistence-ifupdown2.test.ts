@@ -12,7 +12,8 @@ conformance('Persistence.ifupdown() with ifupdown2', {
     up ip -6 route replace fd00:77::/64 dev $IFACE || true
     up ip rule add from 10.77.0.0/16 lookup 77 priority 7700 || true
 END
-    ifreload -a`,
+    ifreload -a
+    until ip -6 route show table local | grep -q "local fd00:1010:1010:1010::100"; do sleep 0.1; done`,
   events: {
     'ifreload': 'ifreload -a',
     'ifdown and ifup': 'ifdown eth1; ifup eth1',
