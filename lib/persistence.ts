@@ -2,6 +2,7 @@ import { Token } from 'cdktf';
 import type { Host, Problem } from './model/host';
 import { parseDevice } from './model/value';
 import { allRenderers, problemsOf } from './persistence/all';
+import { IfupdownRenderer } from './persistence/ifupdown';
 import { NetworkScriptsRenderer } from './persistence/network-scripts';
 import { NetplanRenderer } from './persistence/netplan';
 import { NetworkdRenderer } from './persistence/networkd';
@@ -74,13 +75,27 @@ export class Persistence {
    * The files `rule-DEVICE`, `rule6-DEVICE`, `route-DEVICE` and `route6-DEVICE` in
    * `/etc/sysconfig/network-scripts`, for CentOS, RHEL and Fedora up to version 9 and 40. With
    * NetworkManager they need the package NetworkManager-dispatcher-routing-rules, and a connection
-   * whose profile is an ifcfg file.
+   * whose profile is the file `ifcfg-DEVICE`. Refused on the machine if nobody would read them.
+   *
+   * While the interface is down its rules are gone, too, and clients are rejected by what our
+   * systemd unit keeps in the kernel.
    *
    * @param options - which interface brings up what has none of its own
    * @throws Error if the device is not an interface name
    */
   public static networkScripts(options: PersistenceOptions = {}): Persistence {
     return new Persistence([new NetworkScriptsRenderer(deviceOf(options, 'networkScripts'))]);
+  }
+
+  /**
+   * ifupdown and ifupdown2: a script in `/etc/network/if-up.d` that brings up rules and routes with their
+   * interface. Refused on the machine if they do not manage the interface, or do not run such scripts.
+   *
+   * @param options - which interface brings up what has none of its own
+   * @throws Error if the device is not an interface name
+   */
+  public static ifupdown(options: PersistenceOptions = {}): Persistence {
+    return new Persistence([new IfupdownRenderer(deviceOf(options, 'ifupdown'))]);
   }
 
   /**

@@ -1,3 +1,4 @@
+import { spawnSync } from 'child_process';
 import { TerraformVariable } from 'cdktf';
 import type { TerraformStack } from 'cdktf';
 import type { LinuxHost, PersistenceOptions } from '../lib';
@@ -80,13 +81,7 @@ describe('networkScripts()', () => {
     );
   }
 
-  const CLIENTS = [
-    'from 10.10.10.0/24 lookup 200 priority 10010 protocol 77',
-    'from 10.10.10.0/24 unreachable priority 20010 protocol 2',
-    'nop priority 1 protocol 2',
-    'from 10.10.10.0/24 goto 1 priority 0 protocol 2',
-    'from 10.10.10.0/24 unreachable priority 0 protocol 2',
-  ];
+  const CLIENTS = ['from 10.10.10.0/24 lookup 200 priority 10010 protocol 77'];
   const FAIL_CLOSED = 'unreachable default table 200 metric 4278198272 proto 77';
 
   function tableFor(stack: TerraformStack, host: LinuxHost): SourceRoutingTable {
@@ -101,16 +96,9 @@ describe('networkScripts()', () => {
     other.addRoute('v4', { destination: 'default', via: '192.168.178.1', device: 'eth0' });
     new PolicyRule(stack, 'more', { table: other, source: '10.10.11.0/24', priority: 10011 });
   };
-  const OF_ETH1 = CLIENTS.map((line) => line.replace(/^nop/, 'iif eth1 nop'));
   const TWO_DEVICES = {
-    'rule-eth1': OF_ETH1,
-    'rule-eth0': [
-      'from 10.10.11.0/24 lookup 201 priority 10011 protocol 77',
-      'from 10.10.11.0/24 unreachable priority 20011 protocol 2',
-      'iif eth0 nop priority 1 protocol 2',
-      'from 10.10.11.0/24 goto 1 priority 0 protocol 2',
-      'from 10.10.11.0/24 unreachable priority 0 protocol 2',
-    ],
+    'rule-eth1': CLIENTS,
+    'rule-eth0': ['from 10.10.11.0/24 lookup 201 priority 10011 protocol 77'],
     'route-eth1': ['default via 192.168.1.1 dev eth1 table 200 proto 77', FAIL_CLOSED],
     'route-eth0': [
       'default via 192.168.178.1 dev eth0 table 201 proto 77',
@@ -140,43 +128,7 @@ describe('networkScripts()', () => {
       {
         ...TWO_DEVICES,
         'rule-tun0': ['to 10.10.10.0/24 lookup 254 priority 10009 protocol 77'],
-        'rule6-tun0': [
-          'from fd00:66::/64 prohibit priority 10009 protocol 77',
-          'from fd00:66::/64 unreachable priority 20009 protocol 2',
-          'iif tun0 nop priority 1 protocol 2',
-          'from fd00:66::/64 goto 1 priority 0 protocol 2',
-          'from fd00:66::/64 unreachable priority 0 protocol 2',
-        ],
-      },
-    ],
-    [
-      'of two gates the wider one comes first, or the kernel would refuse it',
-      (stack, host) => {
-        const table = new SourceRoutingTable(stack, 'vpn', { host, tableId: 200 });
-        table.addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });
-        new PolicyRule(stack, 'some', {
-          table,
-          source: '10.10.10.0/24',
-          inputInterface: 'tun0',
-          families: [IpFamily.IPV4],
-          priority: 10010,
-        });
-        new PolicyRule(stack, 'all', { table, inputInterface: 'tun0', families: [IpFamily.IPV4], priority: 10011 });
-      },
-      { device: 'eth1' },
-      {
-        'rule-eth1': [
-          'from 10.10.10.0/24 iif tun0 lookup 200 priority 10010 protocol 77',
-          'iif tun0 lookup 200 priority 10011 protocol 77',
-          'from 10.10.10.0/24 iif tun0 unreachable priority 20010 protocol 2',
-          'iif tun0 unreachable priority 20011 protocol 2',
-          'nop priority 1 protocol 2',
-          'iif tun0 goto 1 priority 0 protocol 2',
-          'iif tun0 unreachable priority 0 protocol 2',
-          'from 10.10.10.0/24 iif tun0 goto 1 priority 0 protocol 2',
-          'from 10.10.10.0/24 iif tun0 unreachable priority 0 protocol 2',
-        ],
-        'route-eth1': ['default via 192.168.1.1 dev eth1 table 200 proto 77', FAIL_CLOSED],
+        'rule6-tun0': ['from fd00:66::/64 prohibit priority 10009 protocol 77'],
       },
     ],
     [
@@ -236,6 +188,8 @@ describe('networkScripts()', () => {
       { device: 'eth1' },
       {
         'rule-eth1': CLIENTS,
+        // Or NetworkManager would take the routes for its own.
+        'rule-eth0': [expect.stringMatching(/^#/) as string],
         'route-eth0': ['10.1.0.0/16 dev eth0 table 200 proto 77'],
         'route-eth1': ['10.2.0.0/16 dev eth1 table 200 proto 77', FAIL_CLOSED],
       },
@@ -268,11 +222,127 @@ describe('networkScripts()', () => {
       }
     });
     expect(Object.entries(files).map(([name, lines]) => [name, lines.length])).toEqual([
-      ['rule-eth1', 2001],
+      ['rule-eth1', 500],
       ['route-eth1', 502],
     ]);
   }, 60_000);
+});
 
+describe('ifupdown()', () => {
+  const PATH = '/etc/network/if-up.d/source-routing-vpn';
+
+  function script(add: (stack: TerraformStack, host: LinuxHost) => void, options?: PersistenceOptions): string[] {
+    const stack = newStack();
+    add(stack, newHost(stack, { owner: 'vpn', interfaces: IPV4_TUNNELS, persistence: Persistence.ifupdown(options) }));
+    expect(validationErrors(stack)).toEqual([]);
+    return filesOf(stack)[PATH] ?? [];
+  }
+
+  const WHOLE = `#!/bin/sh
+# Managed by cdktf-source-routing: changes here are lost.
+# What is there already is no error, and neither is a gateway whose network comes with the next stanza.
+case $IFACE in
+  eth1)
+    ip -4 -force -batch - 2>/dev/null <<'END'
+route replace default via 192.168.1.1 dev eth1 table 200 proto 77
+route replace unreachable default table 200 metric 4278198272 proto 77
+rule add from 10.10.10.0/24 unreachable priority 20010 protocol 2
+rule add from 10.10.10.0/24 lookup 200 priority 10010 protocol 77
+rule add nop priority 1 protocol 2
+rule add from 10.10.10.0/24 goto 1 priority 0 protocol 2
+rule add from 10.10.10.0/24 unreachable priority 0 protocol 2
+END
+    ip -6 -force -batch - 2>/dev/null <<'END'
+rule add to fd00:66::/64 lookup 254 priority 10009 protocol 77
+END
+    ;;
+  eth0)
+    ip -4 -force -batch - 2>/dev/null <<'END'
+route replace default table 201 proto 77 nexthop via 192.168.178.1 dev eth0 nexthop via 192.168.178.3 dev eth0 weight 2
+route replace unreachable default table 201 metric 4278198272 proto 77
+rule add from 10.10.11.0/24 unreachable priority 20011 protocol 2
+rule add from 10.10.11.0/24 lookup 201 priority 10011 protocol 77
+rule add nop priority 1 protocol 2
+rule add from 10.10.11.0/24 goto 1 priority 0 protocol 2
+rule add from 10.10.11.0/24 unreachable priority 0 protocol 2
+END
+    ;;
+esac
+exit 0`;
+
+  test('the whole file', () => {
+    const lines = script(
+      (stack, host) => {
+        const table = new SourceRoutingTable(stack, 'vpn', { host, tableId: 200 });
+        table.addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });
+        new PolicyRule(stack, 'clients', { table, source: '10.10.10.0/24', priority: 10010 });
+        const other = new SourceRoutingTable(stack, 'other', { host, tableId: 201 });
+        other.addRoute('v4', {
+          destination: 'default',
+          nextHops: [
+            { via: '192.168.178.1', device: 'eth0' },
+            { via: '192.168.178.3', device: 'eth0', weight: 2 },
+          ],
+        });
+        new PolicyRule(stack, 'more', { table: other, source: '10.10.11.0/24', priority: 10011 });
+        const main = SourceRoutingTable.main(host);
+        new PolicyRule(stack, 'local', { table: main, destination: 'fd00:66::/64', priority: 10009 });
+      },
+      { device: 'eth1' },
+    );
+    expect(lines.join('\n')).toBe(WHOLE);
+  });
+
+  test('it passes shellcheck', () => {
+    const checked = spawnSync('shellcheck', ['-s', 'sh', '-'], { input: `${WHOLE}\n`, encoding: 'utf8' });
+    expect([checked.status, checked.stdout]).toEqual([0, '']);
+  });
+
+  test('of two gates the wider one comes first, or the kernel would refuse it', () => {
+    const lines = script((stack, host) => {
+      const table = new SourceRoutingTable(stack, 'vpn', { host, tableId: 200 });
+      table.addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });
+      const rule = { table, inputInterface: 'tun0', families: [IpFamily.IPV4] };
+      new PolicyRule(stack, 'some', { ...rule, source: '10.10.10.0/24', priority: 10010 });
+      new PolicyRule(stack, 'all', { ...rule, priority: 10011 });
+    });
+    expect(lines.filter((line) => line.includes('priority 0 '))).toEqual(
+      ['iif tun0', 'from 10.10.10.0/24 iif tun0'].flatMap((selectors) => [
+        `rule add ${selectors} goto 1 priority 0 protocol 2`,
+        `rule add ${selectors} unreachable priority 0 protocol 2`,
+      ]),
+    );
+  });
+
+  test('what is known at apply only is put in on the machine', () => {
+    const lines = script((stack, host) => {
+      const table = newTable(host);
+      const source = new TerraformVariable(stack, 'pool', {}).stringValue;
+      new PolicyRule(stack, 'deferred', { table, source, priority: 10010, families: [IpFamily.IPV4] });
+    });
+    expect(lines).toContain('rule add from @1@ lookup 200 priority 10010 protocol 77');
+  });
+
+  test('no script where there is nothing to bring up', () => {
+    const stack = newStack();
+    newHost(stack, { owner: 'vpn', persistence: Persistence.ifupdown() });
+    expect(Object.keys(filesOf(stack))).not.toContain(PATH);
+  });
+
+  test('says what it cannot express', () => {
+    const stack = newStack();
+    const host = newHost(stack, { persistence: Persistence.ifupdown() });
+    const table = newTable(host);
+    table.addRoute('lan', { destination: '10.0.0.0/8', via: '192.168.1.1', device: 'eth1' });
+    const source = new TerraformVariable(stack, 'pool', {}).stringValue;
+    new PolicyRule(stack, 'deferred', { table, source, priority: 10010 });
+    expect(validationErrors(stack)).toEqual([
+      '[stack/deferred] Persistence.ifupdown() cannot express "family known at apply only" of the rule at priority 10010: its commands are for IPv4 or for IPv6. Set families on the rule or family on the route, or use Persistence.networkd() or Persistence.service().',
+    ]);
+  });
+});
+
+describe.each(['networkScripts', 'ifupdown'] as const)('%s()', (name) => {
   test.each<[string, (stack: TerraformStack) => string, string]>([
     [
       'no interface name',
@@ -286,9 +356,7 @@ describe('networkScripts()', () => {
     ],
   ])('a device that is %s is refused', (_, device, message) => {
     const stack = newStack();
-    expect(() => Persistence.networkScripts({ device: device(stack) })).toThrow(
-      `Persistence.networkScripts() ${message}`,
-    );
+    expect(() => Persistence[name]({ device: device(stack) })).toThrow(`Persistence.${name}() ${message}`);
   });
 });
 

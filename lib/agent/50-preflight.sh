@@ -32,9 +32,6 @@ check_requires() {
           complain 'systemd does not run this machine: choose another persistence'
         fi
         ;;
-      directory)
-        [ -d "$path" ] || complain "directory $path does not exist: is this machine managed by what the persistence is for?"
-        ;;
     esac
   done <"$1/requires"
 }

@@ -1,11 +1,12 @@
 # Network managers: who is in charge of a device, where its configuration is, and how it is read
 # again without touching the link. They are called as persistences are.
 
-# Sets manager, empty if it is none of those known here, and configured_in: where that one has the
-# configuration of device $1.
+# Sets manager, empty if it is none of those known here, configured_in: where that one has the
+# configuration of device $1, and lacking: what must be done before it reads what is put there.
 manager_of() {
   manager=
   configured_in=
+  lacking=
   managed_by_networkd "$1" || managed_by_network_manager "$1" || managed_by_network_scripts "$1" ||
     managed_by_ifupdown "$1" || :
 }
@@ -46,20 +47,49 @@ managed_by_network_manager() {
     '') return 1 ;;
     # Another one than netplan: it does not hand rules on.
     */netplan-*) manager='netplan with NetworkManager' ;;
-    */ifcfg-*) manager='network-scripts' ;;
+    */ifcfg-*)
+      manager='network-scripts'
+      if [ "${configured_in##*/ifcfg-}" != "$1" ]; then
+        lacking="rule-${configured_in##*/ifcfg-} is what is read for that, not rule-$1: name the file ifcfg-$1"
+      elif ! has_dispatcher; then
+        lacking="NetworkManager does not read rule-$1: install the package NetworkManager-dispatcher-routing-rules"
+      fi
+      ;;
     *) manager='network-manager' ;;
   esac
 }
 
+# Without it, NetworkManager silently ignores the rules of network scripts. One in /etc stands
+# in for one of the same name, so a link to /dev/null there switches it off.
+has_dispatcher() {
+  for dispatcher in /etc /usr/lib; do
+    dispatcher=$dispatcher/NetworkManager/dispatcher.d/10-ifcfg-rh-routes.sh
+    ! exists "$dispatcher" || { [ -f "$dispatcher" ] && return 0; return 1; }
+  done
+  return 1
+}
+
+# The network service of the package network-scripts.
 managed_by_network_scripts() {
   configured_in=/etc/sysconfig/network-scripts/ifcfg-$1
-  [ -f "$configured_in" ] || { configured_in=; return 1; }
+  if [ ! -f "$configured_in" ] || [ ! -f /etc/sysconfig/network-scripts/ifup-routes ]; then
+    configured_in=
+    return 1
+  fi
   manager='network-scripts'
 }
 
 managed_by_ifupdown() {
   command -v ifquery >/dev/null 2>&1 || return 1
-  ifquery --state "$1" >/dev/null 2>&1 || return 1
+  answer=0
+  ifquery --state "$1" >/dev/null 2>&1 || answer=$?
+  if [ "$answer" != 0 ]; then
+    # ifupdown2 does not know that option: it is in charge of what it has a stanza for.
+    [ "$answer" = 2 ] && ifquery "$1" >/dev/null 2>&1 || return 1
+    settings=/etc/network/ifupdown2/ifupdown2.conf
+    grep -q '^addon_scripts_support=1' "$settings" 2>/dev/null ||
+      lacking="it does not run what is in /etc/network/if-up.d: set addon_scripts_support=1 in $settings"
+  fi
   configured_in=/etc/network/interfaces
   manager=ifupdown
 }
@@ -94,7 +124,7 @@ in_charge() {
   shift
   for device in "$@"; do
     manager_of "$device"
-    [ "$manager" = "$wanted_manager" ] || return 1
+    { [ "$manager" = "$wanted_manager" ] && [ -z "$lacking" ]; } || return 1
   done
 }
 
@@ -127,8 +157,8 @@ choose_persistence() {
     [ "$name" = "$now_in_force" ] || continue
     # shellcheck disable=SC2086  # a list of words
     in_charge "$name" $devices || :
-    persistence_call "$manager"
-    complain "the rules of $owner were made permanent by $name, but now $device is managed by ${manager:-no network manager that is known here}${configured_in:+ ($configured_in)}. Moving them is for you to decide: declare $call once, then automatic choice keeps that"
+    persistence_call "${lacking:+service of }$manager"
+    complain "the rules of $owner were made permanent by $name, but now $device is managed by ${manager:-no network manager that is known here}${configured_in:+ ($configured_in)}${lacking:+, and $lacking}. Moving them is for you to decide: declare $call once, then automatic choice keeps that"
   done <"$LOCK/persistences"
   [ "$PROBLEMS" -ne 0 ] ||
     complain "the rules of $owner were made permanent by $now_in_force, which cannot express what is declared now. Moving them is for you to decide: declare Persistence.service() once, then automatic choice keeps that"
@@ -145,6 +175,9 @@ place_files() {
     if [ "$manager" != "$persistence" ]; then
       persistence_call "$manager"
       complain "$device is managed by ${manager:-no network manager that is known here}${configured_in:+ ($configured_in)}, not by $persistence: use $call"
+      continue
+    elif [ -n "$lacking" ]; then
+      complain "$device is managed by $manager ($configured_in), but $lacking, or use Persistence.service()"
       continue
     fi
     [ "$persistence" != netplan ] || name_in_netplan "$1"

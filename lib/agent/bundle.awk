@@ -317,7 +317,7 @@ skipping && $1 != "end" { next }
 # With a bad value the rest cannot be judged: only the other values are still looked at.
 problems { next }
 $1 == "requires" {
-  if (!($2 == "systemd" && NF == 2) && !($2 == "directory" && NF == 3 && is_path($3)) &&
+  if (!($2 == "systemd" && NF == 2) &&
       !($2 == "version" && NF > 4 && $3 ~ /^[a-z-]+$/ && $4 ~ /^[0-9]+([.][0-9]+)*$/)) damaged("unknown requirement")
   print > (out "/requires")
   next

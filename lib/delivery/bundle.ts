@@ -180,8 +180,6 @@ function requirement(required: Requirement): string {
   switch (required.kind) {
     case 'systemd':
       return 'requires systemd';
-    case 'directory':
-      return `requires directory ${required.path}`;
     case 'version':
       return `requires version ${required.manager} ${required.atLeast} ${required.for}`;
   }

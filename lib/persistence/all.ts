@@ -1,5 +1,6 @@
 import type { Host, Problem } from '../model/host';
 import { UNKNOWN_FAMILY, refusals } from './capabilities';
+import { IfupdownRenderer } from './ifupdown';
 import { NetworkScriptsRenderer } from './network-scripts';
 import { NetplanRenderer } from './netplan';
 import { NetworkdRenderer } from './networkd';
@@ -12,6 +13,7 @@ export function allRenderers(device?: string): PersistenceRenderer[] {
     new NetworkdRenderer(device),
     new NetplanRenderer(device),
     new NetworkScriptsRenderer(device),
+    new IfupdownRenderer(device),
     new ServiceRenderer(),
   ];
 }

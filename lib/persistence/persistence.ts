@@ -42,7 +42,6 @@ export interface Unit {
 /** What the machine must have for a persistence to work. */
 export type Requirement =
   | { readonly kind: 'systemd' }
-  | { readonly kind: 'directory'; readonly path: string }
   | { readonly kind: 'version'; readonly manager: string; readonly atLeast: string; readonly for: string };
 
 /** What a persistence puts on a machine. */

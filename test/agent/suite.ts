@@ -504,12 +504,12 @@ export function agentSuite(flavour: Flavour): void {
         expect(machine.picture()).toBe(pristine);
       });
 
-      test('of network scripts are the same, however often they run', () => {
+      test('of ifupdown are the same, however often it runs', () => {
         machine.apply(HOW_TO);
         machine.must('ip rule flush proto 77; ip rule flush');
         machine.sh('ip rule del pref 0 from 10.10.10.0/24 goto 1; ip rule del pref 0 from 10.10.10.0/24 unreachable');
         const boot = `for line in 'to 10.10.10.0/24 lookup 254 priority 10009 protocol 77' 'from 10.10.10.0/24 lookup 200 priority 10010 protocol 77' \
-          'from 10.10.10.0/24 unreachable priority 20010 protocol 2' 'iif eth1 nop priority 1 protocol 2' \
+          'from 10.10.10.0/24 unreachable priority 20010 protocol 2' 'nop priority 1 protocol 2' \
           'from 10.10.10.0/24 goto 1 priority 0 protocol 2' 'from 10.10.10.0/24 unreachable priority 0 protocol 2'; do ip rule add $line; done`;
         machine.must(`${boot}; ip rule add pref 32766 lookup main`);
         succeeds(machine.verify());
@@ -622,12 +622,6 @@ export function agentSuite(flavour: Flavour): void {
           /\/usr\/local cannot be written/,
         ],
         ['no systemd', '', [...HOW_TO, 'requires systemd'], /systemd does not run this machine/],
-        [
-          'a missing directory',
-          '',
-          [...HOW_TO, 'requires directory /etc/sysconfig/network-scripts'],
-          /directory \/etc\/sysconfig\/network-scripts does not exist/,
-        ],
         [
           'the ip of BusyBox',
           'printf "#!/bin/sh\nexec busybox ip \\"\\$@\\"\n" >/mnt/bin/ip; chmod 755 /mnt/bin/ip',

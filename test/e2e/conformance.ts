@@ -3,6 +3,7 @@ import type { Persistence, VpnEgress, VpnEgressProps } from '../../lib';
 import { PolicyRule, RuleAction } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
 import type { Lab, LabOptions } from '../lab/lab';
+import type { Machine } from '../lab/machine';
 import type { Snapshot } from '../lab/snapshot';
 import type { Traffic } from '../lab/traffic';
 import { ALL_THROUGH_NAT, ALL_THROUGH_UPSTREAM, POOLS, declareEgress, sources } from './egress';
@@ -22,8 +23,12 @@ export interface Conformance {
   readonly files: readonly string[];
   /** What other people do to the machine, in shell. */
   readonly events: Readonly<Record<string, string>>;
+  /** Whether the manager also brings up what rejects. @default false */
+  readonly rejects?: boolean;
   /** Makes the machine what the tests need, in shell, after each boot. */
   readonly prepare?: string;
+  /** Puts on the machine what it needs besides what is in its image. */
+  readonly install?: (machine: Machine) => Promise<void>;
   /** Puts something of somebody else beside ours, in shell. */
   readonly foreign?: string;
   /** A persistence for another machine, and what the refusal says. */
@@ -88,6 +93,7 @@ export function conformance(name: string, options: Conformance): void {
       );
 
     beforeAll(async () => {
+      await options.install?.(lab().vpn);
       if (options.foreign) await lab().vpn.exec(options.foreign);
       if (options.prepare) await lab().vpn.exec(options.prepare);
       before = await lab().vpn.snapshotState();
@@ -214,7 +220,7 @@ export function conformance(name: string, options: Conformance): void {
     test('a reboot without our unit: it is the network manager that has it', async () => {
       await exact();
       const own = 'ip rule; ip -6 rule; ip route show table 200; ip -6 route show table 200';
-      const declared = `{ ${own}; } | grep -e "lookup vpn" -e "prohibit" -e "via .* dev eth1" | sort`;
+      const declared = `{ ${own}; } | grep -e "lookup vpn" -e "prohibit" -e "via .* dev eth1" ${options.rejects ? '-e "^[01]:.* \\(goto 1\\|nop\\)" -e unreachable' : ''} | sort`;
       const wanted = (await lab().vpn.exec(declared)).stdout;
       expect(wanted.split('\n').length).toBeGreaterThan(5);
       await lab().vpn.exec('systemctl disable source-routing-vpn; systemctl mask --runtime source-routing-vpn');

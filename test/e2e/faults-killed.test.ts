@@ -38,7 +38,7 @@ describeLab('an apply that is cut short', { networkScripts: true }, (lab) => {
     terraform.declare((stack) => declareGeneration(stack, lab(), which, machine));
 
   beforeAll(async () => {
-    await lab().nat.enableNetworkScripts();
+    await lab().nat.enableNetworkScripts('eth0');
     deployments = await Promise.all(
       machineNames.map(async (machine) => {
         const terraform = new Terraform(lab());

@@ -40,7 +40,7 @@ export interface LabOptions {
   readonly returnRoutes?: boolean;
   /** What brings up the VPN server's interfaces. @default 'networkd' */
   readonly networkManager?: NetworkManagerName;
-  /** Whether the VPN server honours /etc/sysconfig/network-scripts at boot. @default false */
+  /** Whether network scripts bring up eth1 of the VPN server, instead of systemd-networkd. @default false */
   readonly networkScripts?: boolean;
 }
 

@@ -12,11 +12,12 @@ import {
   stopped,
 } from './nspawn';
 import { greeting } from './internet';
+import { replacePackage } from './root-image';
 import { poll, run, type RunOptions, type RunResult } from './process';
 import type { RunDirectory } from './run-directory';
 import { diffSnapshots, parseSnapshot, type Snapshot, snapshotScript } from './snapshot';
 import type { SshKeys } from './ssh';
-import { address, type Family, type MachineName, nodes } from './topology';
+import { address, type Family, type Interface, type MachineName, nodes } from './topology';
 
 export interface ExecOptions extends RunOptions {
   /** User inside the machine; root unless told. */
@@ -60,6 +61,7 @@ export class Machine {
     write('/etc/machine-id', `${Buffer.from(`lab-machine-${this.name}`.padEnd(16)).toString('hex').slice(0, 32)}\n`);
     write('/etc/sysctl.d/50-lab.conf', sysctls(this.name));
     this.keys.install(this.name, root);
+    if (manager === 'ifupdown2') await replacePackage(root, 'ifupdown', 'ifupdown2');
     const units = [...configureNetwork(root, this.name, manager, returnRoutes), 'ssh.service'];
     const { masquerade } = nodes[this.name];
     if (masquerade) {
@@ -166,14 +168,25 @@ export class Machine {
   }
 
   /**
-   * Make the machine honour /etc/sysconfig/network-scripts at boot, as the how-to's distribution
-   * does: every line of route-*, route6-*, rule-* and rule6-* is given to `ip`.
+   * Give an interface to network scripts, as the how-to's distribution has them: every line of its
+   * route-*, route6-*, rule-* and rule6-* is given to `ip`.
    */
-  async enableNetworkScripts(): Promise<void> {
-    await this.exec(['mkdir', '-p', '/etc/sysconfig/network-scripts']);
+  async enableNetworkScripts(device = 'eth1'): Promise<void> {
+    const scripts = '/etc/sysconfig/network-scripts';
+    const card = nodes[this.name].interfaces.find(({ name }) => name === device);
+    if (!card) throw new Error(`${this.name} has no interface ${device}`);
+    await this.writeFile(`${scripts}/ifcfg-${device}`, ifcfg(card));
+    await this.writeFile(`${scripts}/ifup-routes`, ifupRoutes, '0755');
+    await this.writeFile(`${scripts}/ifdown-routes`, ifdownRoutes, '0755');
     await this.writeFile('/usr/local/libexec/lab-network-scripts', networkScriptsProgram, '0755');
     await this.writeFile('/etc/systemd/system/lab-network-scripts.service', networkScriptsUnit);
-    await this.exec('systemctl daemon-reload && systemctl --quiet enable lab-network-scripts.service');
+    await this.writeFile(
+      `/etc/systemd/network/10-${device}.network`,
+      `[Match]\nName=${device}\n[Link]\nUnmanaged=yes\n`,
+    );
+    await this.exec(`systemctl daemon-reload && networkctl reload
+      until networkctl status ${device} | grep -q unmanaged; do sleep 0.1; done
+      systemctl --quiet enable --now lab-network-scripts.service`);
   }
 
   /** The journal of this boot, for a test that failed. */
@@ -198,35 +211,81 @@ net.ipv6.conf.all.forwarding = 1
 net.ipv4.conf.all.rp_filter = ${name === 'vpn' ? 1 : 0}
 `;
 
-/** As ifup-routes: comments and empty lines are skipped, a line that fails does not stop the next. */
-const networkScriptsProgram = `#!/bin/sh
+const ifcfg = (card: Interface): string => `DEVICE=${card.name}
+BOOTPROTO=none
+ONBOOT=yes
+IPADDR=${card.ipv4.replace(/\/.*/, '')}
+PREFIX=${card.ipv4.replace(/.*\//, '')}
+IPV6INIT=yes
+IPV6ADDR=${card.ipv6}
+`;
+
+/** As the script of that name: comments and empty lines are skipped, a line that fails does not stop the next. */
+const ifupRoutes = `#!/bin/sh
 cd /etc/sysconfig/network-scripts || exit 0
 feed() {
-  for file in $2-*; do
-    [ -f "$file" ] || continue
-    sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$file" | while read -r line; do
-      # The line is made of arguments: it has to be split.
-      # shellcheck disable=SC2086
-      ip $1 $3 add $line
-    done
+  [ -f "$3" ] || return 0
+  grep -v '^[[:space:]]*\\(#.*\\)\\{0,1\\}$' "$3" | while read -r line; do
+    # The line is made of arguments: it has to be split.
+    # shellcheck disable=SC2086
+    ip $1 $2 add $line || [ "$2" = rule ] || ip $1 $2 replace $line
   done
 }
-feed -4 route route
-feed -6 route6 route
-feed -4 rule rule
-feed -6 rule6 rule
+feed -4 route "route-$1"
+feed -6 route "route6-$1"
+feed -4 rule "rule-$1"
+feed -6 rule "rule6-$1"
+exit 0
+`;
+
+/** As the script of that name: routes go with the link, rules by their lines. */
+const ifdownRoutes = `#!/bin/sh
+cd /etc/sysconfig/network-scripts || exit 0
+take() {
+  [ -f "$2" ] || return 0
+  grep -v '^[[:space:]]*\\(#.*\\)\\{0,1\\}$' "$2" | while read -r line; do
+    # shellcheck disable=SC2086
+    ip $1 rule del $line
+  done
+}
+take -4 "rule-$1"
+take -6 "rule6-$1"
+exit 0
+`;
+
+/** As ifup and ifdown, of what the ifcfg files of the lab say. */
+const networkScriptsProgram = `#!/bin/sh
+cd /etc/sysconfig/network-scripts || exit 0
+for ifcfg in ifcfg-*; do
+  . "./$ifcfg"
+  case $1 in
+    start)
+      ip link set "$DEVICE" up
+      ip addr replace "$IPADDR/$PREFIX" dev "$DEVICE"
+      ip -6 addr replace "$IPV6ADDR" dev "$DEVICE"
+      while ip -6 addr show dev "$DEVICE" tentative | grep -q inet6; do sleep 0.1; done
+      ./ifup-routes "$DEVICE"
+      ;;
+    stop)
+      ip addr flush dev "$DEVICE" scope global
+      ip link set "$DEVICE" down
+      ./ifdown-routes "$DEVICE"
+      ;;
+  esac
+done
 exit 0
 `;
 
 const networkScriptsUnit = `[Unit]
-Description=Routes and rules of /etc/sysconfig/network-scripts
+Description=Network scripts
 Wants=network-online.target
 After=network-online.target
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/local/libexec/lab-network-scripts
+ExecStart=/usr/local/libexec/lab-network-scripts start
+ExecStop=/usr/local/libexec/lab-network-scripts stop
 
 [Install]
 WantedBy=multi-user.target

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { address, families, type Interface, type MachineName, nodes, poolsOf } from './topology';
 
 /** Which of the installed programs brings up a machine's interfaces. */
-export type NetworkManagerName = 'networkd' | 'networkManager' | 'netplan' | 'ifupdown';
+export type NetworkManagerName = 'networkd' | 'networkManager' | 'netplan' | 'ifupdown' | 'ifupdown2';
 
 /** The configuration of a machine's interfaces in the words of one network manager. */
 interface Flavour {
@@ -21,7 +21,7 @@ interface Route {
 
 const list = (lines: readonly string[]): string => `${lines.join('\n')}\n`;
 
-const flavours: Readonly<Record<NetworkManagerName, Flavour>> = {
+const flavours: Readonly<Record<Exclude<NetworkManagerName, 'ifupdown2'>, Flavour>> = {
   networkd: {
     units: ['systemd-networkd.service', 'systemd-networkd-wait-online.service'],
     file: (card, routes) => [
@@ -99,7 +99,7 @@ export function configureNetwork(
   manager: NetworkManagerName,
   returnRoutes: boolean,
 ): readonly string[] {
-  const { units, file } = flavours[manager];
+  const { units, file } = flavours[manager === 'ifupdown2' ? 'ifupdown' : manager];
   for (const card of nodes[machine].interfaces) {
     const [path, text] = file(card, routesOf(machine, card, returnRoutes));
     mkdirSync(dirname(join(root, path)), { recursive: true });

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -9,6 +10,7 @@ import {
   rmSync,
   statSync,
   utimesSync,
+  writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { run, withLock } from './process';
@@ -124,6 +126,48 @@ async function build(root: string, release: { id: string; codename: string }): P
     await boxMirror(release),
   ]);
   await run(['chroot', root, '/bin/sh', '-c', setup], { env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' } });
+}
+
+/** Put another package of the box's archive into the root of a machine, instead of one that the image has. */
+export async function replacePackage(root: string, old: string, name: string): Promise<void> {
+  const downloads = join(cacheDir(), 'packages');
+  // apt fetches only what is not there yet.
+  await withLock(join(cacheDir(), 'lock'), () => run(['apt-get', 'download', '--quiet', name], { cwd: downloads }));
+  const file = readdirSync(downloads).find((each) => each.startsWith(`${name}_`));
+  if (!file) throw new Error(`apt-get did not download ${name}`);
+  copyFileSync(join(downloads, file), join(root, 'package.deb'));
+  const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
+  await run(['chroot', root, '/bin/sh', '-c', `dpkg --remove ${old} && dpkg --install /package.deb`], { env });
+  rmSync(join(root, 'package.deb'));
+}
+
+/** A file of a source package of the box's archive, by its name. */
+export async function fileOfSourcePackage(name: string, file: string): Promise<string> {
+  const release = boxRelease();
+  if (!release) throw new Error('the box is neither Debian nor Ubuntu');
+  mkdirSync(cacheDir(), { recursive: true });
+  const scratch = mkdtempSync(join(cacheDir(), 'building-'));
+  try {
+    const keyring = `/usr/share/keyrings/${release.id}-archive-keyring.gpg`;
+    const source = `deb-src [signed-by=${keyring}] ${await boxMirror(release)} ${release.codename} main\n`;
+    writeFileSync(join(scratch, 'sources.list'), source);
+    mkdirSync(join(scratch, 'lists', 'partial'), { recursive: true });
+    // The box's own lists have no sources, and stay as they are.
+    const apt = [
+      'apt-get',
+      '--quiet',
+      ...['Dir::Etc::sourceparts=/dev/null', `Dir::Etc::sourcelist=${scratch}/sources.list`],
+      ...[`Dir::State::lists=${scratch}/lists`, `Dir::Cache::pkgcache=`, `Dir::Cache::srcpkgcache=`],
+    ].flatMap((word) => (word.startsWith('Dir::') ? ['--option', word] : [word]));
+    await run([...apt, 'update']);
+    await run([...apt, 'source', '--download-only', name], { cwd: scratch });
+    const archive = readdirSync(scratch).find((each) => /\.orig\.tar\.\w+$/.test(each));
+    if (!archive) throw new Error(`apt-get did not download the source of ${name}`);
+    const { stdout } = await run(['tar', '-xOf', join(scratch, archive), '--wildcards', `*/${file}`]);
+    return stdout;
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
 }
 
 /** The archive that the box's own apt uses: it is reachable, trusted and near. */

@@ -1,0 +1,109 @@
+import type { FamilyOrAuto } from '../model/family';
+import { BOTH_FAMILIES } from '../model/family';
+import { KERNEL_PROTOCOL, gates, guards } from '../model/guard';
+import type { Host, Problem } from '../model/host';
+import { allRoutes } from '../model/host';
+import { ROUTING_PROTOCOL } from '../model/protocol';
+import type { Rule, Word } from '../model/rule';
+import type { Capabilities } from './capabilities';
+import { UNKNOWN_FAMILY } from './capabilities';
+import { Devices } from './devices';
+import { placed, routeArguments, ruleArguments } from './ip-arguments';
+import type { PersistenceRenderer, Rendered } from './persistence';
+import { spaced, textLines } from './persistence';
+import { watchUnit } from './service';
+
+const FAMILIES = 'its commands are for IPv4 or for IPv6';
+
+const HEAD = `#!/bin/sh
+# Managed by cdktf-source-routing: changes here are lost.
+# What is there already is no error, and neither is a gateway whose network comes with the next stanza.
+case $IFACE in
+`;
+const TAIL = `esac
+exit 0
+`;
+
+/**
+ * A script in `/etc/network/if-up.d`, which is run once for each stanza of an interface, whatever file that is in.
+ * A stanza of our own would not do: stanzas are brought up in the order in which they are read, and those in
+ * `/etc/network/interfaces` mostly after those that are in `interfaces.d`, so that a gateway would
+ * not have the addresses that it needs.
+ *
+ * There is none for `if-down.d`: routes go with the link, and rules must stay, so that meanwhile the clients
+ * are rejected. A script that fails would leave the interface half-configured, so it does not.
+ */
+export class IfupdownRenderer implements PersistenceRenderer {
+  public readonly name = 'ifupdown';
+  public readonly call = 'Persistence.ifupdown()';
+  public readonly tag = 'own';
+  public readonly capabilities: Capabilities = {
+    rules: { [UNKNOWN_FAMILY]: { refused: FAMILIES } },
+    routes: { [UNKNOWN_FAMILY]: { refused: FAMILIES } },
+  };
+  private readonly device?: string;
+
+  public constructor(device?: string) {
+    this.device = device;
+  }
+
+  public render(host: Host): Rendered {
+    const devices = new Devices(host, this.device);
+    const commands = new Map<string, Word[][]>();
+    const add = (device: string | undefined, family: FamilyOrAuto, verb: string, words: readonly Word[]): void => {
+      const place = `${device} ${family}`;
+      const lines = commands.get(place) ?? [];
+      lines.push(spaced([verb, ...words]));
+      commands.set(place, lines);
+    };
+    const addRule = (rule: Rule, device: string | undefined, protocol: number): void =>
+      add(device, rule.family, 'rule add', ruleArguments(rule, protocol));
+    for (const route of allRoutes(host)) {
+      add(devices.ofRoute(route), route.family, 'route replace', routeArguments(route));
+    }
+    for (const guard of guards(host)) {
+      addRule(guard, devices.ofRule(guard.behind), KERNEL_PROTOCOL);
+    }
+    for (const rule of host.rules) {
+      addRule(rule, devices.ofRule(rule), ROUTING_PROTOCOL);
+    }
+    const opened = new Set<string>();
+    for (const { guard, selectors } of gates(host)) {
+      const { family, behind } = guard;
+      const device = devices.ofRule(behind);
+      if (!opened.has(`${family} ${device}`)) {
+        opened.add(`${family} ${device}`);
+        add(device, family, 'rule add', ['nop', ...placed(1, KERNEL_PROTOCOL)]);
+      }
+      add(device, family, 'rule add', [...selectors, 'goto', '1', ...placed(0, KERNEL_PROTOCOL)]);
+      add(device, family, 'rule add', [...selectors, 'unreachable', ...placed(0, KERNEL_PROTOCOL)]);
+    }
+    const watch = watchUnit(host.owner);
+    const lines = [
+      ...textLines(HEAD),
+      ...devices.all().flatMap((device) => [
+        [`  ${device})`],
+        ...BOTH_FAMILIES.flatMap((family) => {
+          const batch = commands.get(`${device} ${family}`);
+          return batch ? [[`    ip -${family} -force -batch - 2>/dev/null <<'END'`], ...batch, ['END']] : [];
+        }),
+        ['    ;;'],
+      ]),
+      ...textLines(TAIL),
+    ];
+    const path = `/etc/network/if-up.d/source-routing-${host.owner}`;
+    return {
+      devices: devices.all(),
+      files: [
+        ...(commands.size === 0 ? [] : [{ path, mode: '0755', lines } as const]),
+        { ...watch.file, systemdOnly: true },
+      ],
+      units: [{ name: watch.name, systemdOnly: true }],
+      requirements: [],
+    };
+  }
+
+  public problems(host: Host): Problem[] {
+    return new Devices(host, this.device).problems(this.call);
+  }
+}
