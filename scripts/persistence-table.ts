@@ -33,7 +33,9 @@ function tables(): string {
   };
   const cell = (support: Support = true): string => {
     if (support === true) return 'yes';
-    return 'refused' in support ? `no ${note(support.refused)}` : `since ${support.since}`;
+    if ('refused' in support) return `no ${note(support.refused)}`;
+    const yes = 'since' in support ? `since ${support.since}` : 'yes';
+    return support.note === undefined ? yes : `${yes} ${note(support.note)}`;
   };
   const table = (what: string, rows: ReadonlyArray<readonly [string, ReadonlyArray<Support | undefined>]>): string[] =>
     [

@@ -394,7 +394,7 @@ describe('errors', () => {
     const message =
       'cannot tell which interface brings up the rule at priority 10011. Give Persistence.networkScripts() the device, or use Persistence.service().';
     expect(validationErrors(stack)).toEqual([
-      '[stack/deferred] Persistence.networkScripts() cannot express "family known at apply only" of the rule at priority 10010: IPv4 and IPv6 are in different files. Set families on the rule or family on the route, or use Persistence.networkd() or Persistence.netplan() or Persistence.service().',
+      '[stack/deferred] Persistence.networkScripts() cannot express "family known at apply only" of the rule at priority 10010: IPv4 and IPv6 are in different files. Set families on the rule or family on the route, or use Persistence.service().',
       expect.stringContaining('[stack/deferred] Persistence.networkScripts() cannot tell which interface'),
       `[stack/blackhole] Persistence.networkScripts() ${message}`,
     ]);

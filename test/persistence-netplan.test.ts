@@ -274,8 +274,8 @@ test('says what neither can express, and who can', () => {
   new PolicyRule(stack, 'y', { host, source: SOURCE, priority: 10010, action: RuleAction.goTo(10020) });
   new PolicyRule(stack, 'z', { table, source: SOURCE, priority: 10020 });
   expect(validationErrors(stack).sort()).toEqual([
-    '[stack/vpn/x] Persistence.netplan() cannot express "nexthop … onlink" of the route to "10.1.0.0/16" in table 200: MultiPathRoute= has no on-link next hops. Use Persistence.networkScripts() or Persistence.service().',
-    '[stack/y] Persistence.netplan() cannot express "goto" of the rule at priority 10010: systemd-networkd before 257 has no such rule. Use Persistence.networkScripts() or Persistence.service().',
+    '[stack/vpn/x] Persistence.netplan() cannot express "nexthop … onlink" of the route to "10.1.0.0/16" in table 200: MultiPathRoute= has no on-link next hops. Use Persistence.service().',
+    '[stack/y] Persistence.netplan() cannot express "goto" of the rule at priority 10010: systemd-networkd before 257 has no such rule. Use Persistence.service().',
   ]);
 });
 

@@ -18,21 +18,14 @@ export function allRenderers(device?: string): PersistenceRenderer[] {
   ];
 }
 
-/** What of the host a persistence cannot express, and which one can. */
+/** What of the host a persistence cannot express. On the same machine, only our own unit can do more than its network manager. */
 export function problemsOf(renderer: PersistenceRenderer, host: Host): Problem[] {
   const refused = refusals(host, renderer.capabilities).map(({ path, what, feature, reason }) => {
-    // What can express this rule or route, and not just this feature of it.
-    const alone = { ...host, rules: host.rules.filter(isAt(path)), routes: host.routes.filter(isAt(path)) };
-    const able = allRenderers().filter((other) => refusals(alone, other.capabilities).length === 0);
     const use = feature === UNKNOWN_FAMILY ? 'Set families on the rule or family on the route, or use' : 'Use';
     return {
       path,
-      message: `${renderer.call} cannot express "${feature}" of ${what}: ${reason}. ${use} ${able.map((other) => other.call).join(' or ')}.`,
+      message: `${renderer.call} cannot express "${feature}" of ${what}: ${reason}. ${use} Persistence.service().`,
     };
   });
   return [...refused, ...renderer.problems(host)];
-}
-
-function isAt(path: string): (item: { readonly path: string }) => boolean {
-  return (item) => item.path === path;
 }
