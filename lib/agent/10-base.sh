@@ -18,6 +18,7 @@ LOCK_WAIT=60        # seconds that a run waits for another one
 SEIZE_AFTER=10      # seconds that the rollback waits for another one
 MARK=/run/source-routing.trial  # of a trial of this boot, .OWNER
 SAID=/run/source-routing.said   # how the last run of each owner failed
+RETIRED=/run/source-routing.retired  # what a network manager may bring back
 SHOWN=20            # changes named one by one; a machine may have thousands of rules
 
 # The terminal may be gone: a failed write is no failure of the run.

@@ -132,6 +132,7 @@ check_kernel() {
   for each in $current $pending; do
     set -- "$@" "$each/state"
   done
+  [ ! -f "$RETIRED" ] || set -- "$@" "$RETIRED"
   set -- "$@" part=other
   for other in "$STATE"/*/; do
     other=${other%/}
