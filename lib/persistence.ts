@@ -2,6 +2,7 @@ import { Token } from 'cdktf';
 import type { Host, Problem } from './model/host';
 import { parseDevice } from './model/value';
 import { allRenderers, problemsOf } from './persistence/all';
+import { NetworkManagerRenderer } from './persistence/network-manager';
 import { NetworkScriptsRenderer } from './persistence/network-scripts';
 import { NetworkdRenderer } from './persistence/networkd';
 import type { PersistenceRenderer } from './persistence/persistence';
@@ -51,6 +52,24 @@ export class Persistence {
    */
   public static networkd(options: PersistenceOptions = {}): Persistence {
     return new Persistence([new NetworkdRenderer(deviceOf(options, 'networkd'))]);
+  }
+
+  /**
+   * NetworkManager: keys at the end of the profile of each interface's connection, beside what is there. Rules
+   * and routes are tagged `proto static`, as NetworkManager tags them. Needs NetworkManager 1.42 or later, and a
+   * profile that is a keyfile in `/etc/NetworkManager/system-connections`. Refused on the machine if NetworkManager
+   * does not manage the interface, or does not configure IPv4 or IPv6 where rules or routes of that family are
+   * declared.
+   *
+   * NetworkManager reads the profile, and nothing is activated again: no packet is lost. Only when the host is
+   * removed the device forgets routes that NetworkManager has taken over meanwhile, which costs its IPv6 one or
+   * two seconds.
+   *
+   * @param options - which interface brings up what has none of its own
+   * @throws Error if the device is not an interface name
+   */
+  public static networkManager(options: PersistenceOptions = {}): Persistence {
+    return new Persistence([new NetworkManagerRenderer(deviceOf(options, 'networkManager'))]);
   }
 
   /**

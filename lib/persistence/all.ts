@@ -1,5 +1,6 @@
 import type { Host, Problem } from '../model/host';
 import { UNKNOWN_FAMILY, refusals } from './capabilities';
+import { NetworkManagerRenderer } from './network-manager';
 import { NetworkScriptsRenderer } from './network-scripts';
 import { NetworkdRenderer } from './networkd';
 import type { PersistenceRenderer } from './persistence';
@@ -7,7 +8,12 @@ import { ServiceRenderer } from './service';
 
 /** Every persistence. The last one can express everything, on every machine with systemd. */
 export function allRenderers(device?: string): PersistenceRenderer[] {
-  return [new NetworkdRenderer(device), new NetworkScriptsRenderer(device), new ServiceRenderer()];
+  return [
+    new NetworkdRenderer(device),
+    new NetworkManagerRenderer(device),
+    new NetworkScriptsRenderer(device),
+    new ServiceRenderer(),
+  ];
 }
 
 /** What of the host a persistence cannot express, and which one can. */
