@@ -3,6 +3,7 @@ import type { Host, Problem } from './model/host';
 import { parseDevice } from './model/value';
 import { allRenderers, problemsOf } from './persistence/all';
 import { IfupdownRenderer } from './persistence/ifupdown';
+import { NetworkManagerRenderer } from './persistence/network-manager';
 import { NetworkScriptsRenderer } from './persistence/network-scripts';
 import { NetplanRenderer } from './persistence/netplan';
 import { NetworkdRenderer } from './persistence/networkd';
@@ -69,6 +70,24 @@ export class Persistence {
    */
   public static netplan(options: PersistenceOptions = {}): Persistence {
     return new Persistence([new NetplanRenderer(deviceOf(options, 'netplan'))]);
+  }
+
+  /**
+   * NetworkManager: keys at the end of the profile of each interface's connection, beside what is there. Rules
+   * and routes are tagged `proto static`, as NetworkManager tags them. Needs NetworkManager 1.42 or later, and a
+   * profile that is a keyfile in `/etc/NetworkManager/system-connections`. Refused on the machine if NetworkManager
+   * does not manage the interface, or does not configure IPv4 or IPv6 where rules or routes of that family are
+   * declared.
+   *
+   * NetworkManager reads the profile, and nothing is activated again: no packet is lost. Only when the host is
+   * removed the device forgets routes that NetworkManager has taken over meanwhile, which costs its IPv6 one or
+   * two seconds.
+   *
+   * @param options - which interface brings up what has none of its own
+   * @throws Error if the device is not an interface name
+   */
+  public static networkManager(options: PersistenceOptions = {}): Persistence {
+    return new Persistence([new NetworkManagerRenderer(deviceOf(options, 'networkManager'))]);
   }
 
   /**

@@ -19,6 +19,7 @@ SEIZE_AFTER=10      # seconds that the rollback waits for another one
 MARK=/run/source-routing.trial  # of a trial of this boot, .OWNER
 SAID=/run/source-routing.said   # how the last run of each owner failed
 KEPT=/run/source-routing.kept   # .network files whose links were told to keep what they had
+RETIRED=/run/source-routing.retired  # what a network manager may bring back
 SHOWN=20            # changes named one by one; a machine may have thousands of rules
 
 # The terminal may be gone: a failed write is no failure of the run.

@@ -50,12 +50,13 @@ read_bundle() {
   refuse_if_problems 65
 }
 
-# The state files of generations $*: sets states, each with a blank in front.
+# The state files of generations $*, and of what may come back: sets states, each with a blank in front.
 states_of() {
   states=
   for directory in "$@"; do
     states="$states $directory/state"
   done
+  [ -z "$states" ] || [ ! -f "$RETIRED" ] || states="$states $RETIRED"
 }
 
 # The state files of the owner in directory $1: sets its_states.

@@ -129,6 +129,7 @@ check_kernel() {
   for each in $current $pending; do
     set -- "$@" "$each/state"
   done
+  [ ! -f "$RETIRED" ] || set -- "$@" "$RETIRED"
   set -- "$@" part=other
   for other in "$STATE"/*/; do
     other=${other%/}

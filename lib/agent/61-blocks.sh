@@ -51,7 +51,9 @@ edit_block() {
   block=$2
   check=$3
   set -- part=ours
-  if [ -z "$check" ]; then
+  if [ -n "$check" ]; then
+    set -- "$@" "$block"
+  else
     # shellcheck disable=SC2086  # a list of words
     for old in $current $pending; do
       while read -r word number path; do
@@ -59,7 +61,6 @@ edit_block() {
       done <"$old/manifest"
     done
   fi
-  [ -z "$block" ] || set -- "$@" "$block"
   awk -v owner="$owner" -v block="$block" -v check="$check" "$AWK_KEYFILE" "$@" part=file "$target"
 }
 
@@ -67,6 +68,7 @@ edit_block() {
 check_blocks() {
   while read -r word number path; do
     [ "$word" = block ] || continue
+    check_profile "$path" "$1/files/$number"
     if [ ! -f "$path" ]; then
       complain "$path does not exist: it was to hold what is declared here"
     elif [ "$(grep -c "^# BEGIN source-routing $owner " "$path")" != "$(grep -c -x "# END source-routing $owner" "$path")" ]; then
@@ -82,4 +84,28 @@ differing_blocks() {
     { [ -f "$path" ] && edit_block "$path" "$1/files/$number" 1; } ||
       printf '+ in file %s: what %s has\n' "$path" "$1/files/$number" >>"$2"
   done <"$1/manifest"
+}
+
+# Does profile $1 stay, and will NetworkManager do for it what block $2 says?
+check_profile() {
+  case $1 in
+    /etc/NetworkManager/system-connections/*) ;;
+    *)
+      complain "the profile $1 does not survive a reboot, or is not for people to edit. To have it in /etc/NetworkManager/system-connections: nmcli connection modify $(profile_of "$1") connection.autoconnect yes"
+      return
+      ;;
+  esac
+  [ -f "$1" ] || return 0
+  awk 'part == "block" { if (/^\[ipv[46]\]$/) NEEDED[$0] = 1; next }
+    /^\[/ { section = $0 }
+    /^method *=/ { sub(/^method *= */, ""); METHOD[section] = $1 }
+    END {
+      for (i = 4; i <= 6; i += 2) {
+        section = "[ipv" i "]"
+        if ((section in NEEDED) && METHOD[section] ~ /^(|disabled|ignore|link-local)$/) print "ipv" i, METHOD[section]
+      }
+    }' part=block "$2" part=profile "$1" >"$LOCK/methods"
+  while read -r family method; do
+    complain "NetworkManager does not set routes of $family under $1, where $family.method is ${method:-not given}. Let it configure that family: nmcli connection modify $(profile_of "$1") $family.method manual $family.addresses ADDRESS/LENGTH"
+  done <"$LOCK/methods"
 }

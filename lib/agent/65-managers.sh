@@ -37,8 +37,10 @@ managed_by_networkd() {
 
 managed_by_network_manager() {
   command -v nmcli >/dev/null 2>&1 || return 1
-  profile=$(nmcli -e no -g GENERAL.CON-UUID device show "$1" 2>/dev/null) || return 1
-  [ -n "$profile" ] || return 1
+  nmcli -e no -g GENERAL.STATE,GENERAL.CON-UUID device show "$1" >"$LOCK/manager" 2>/dev/null || return 1
+  { read -r setup && read -r profile; } <"$LOCK/manager" || return 1
+  # "100 (connected (externally))" is a device that somebody else has configured.
+  case $setup,$profile in *externally*,* | *,) return 1 ;; esac
   nmcli -e no -t -f UUID,FILENAME connection show >"$LOCK/manager" 2>/dev/null || return 1
   while IFS=: read -r uuid file; do
     [ "$uuid" != "$profile" ] || configured_in=$file
@@ -364,8 +366,41 @@ stand_in() {
   done
 }
 
+# The uuid of the profile in file $1.
+profile_of() {
+  nmcli -e no -t -f UUID,FILENAME connection show >"$LOCK/profiles" 2>/dev/null || :
+  while IFS=: read -r uuid file; do
+    [ "$file" != "$1" ] || printf '%s' "$uuid"
+  done <"$LOCK/profiles"
+}
+
+# Has NetworkManager taken all of the blocks of generation $1? What it does not understand it leaves out, and
+# says so in the journal only; without its options, a route is in the main table.
+check_loaded() {
+  has_loadable "$1" && has_service NetworkManager.service || return 0
+  while read -r word number path; do
+    [ "$word" = block ] || continue
+    nmcli -e no -g ipv4.routes,ipv4.routing-rules,ipv6.routes,ipv6.routing-rules connection show uuid "$(profile_of "$path")" \
+      >"$LOCK/loaded" 2>"$LOCK/error" || {
+      first_line "$LOCK/error"
+      problem="NetworkManager has no profile $path any more: ${first:-no reason given}"
+      return 1
+    }
+    for property in ipv4.routes ipv4.routing-rules ipv6.routes ipv6.routing-rules; do
+      IFS= read -r line || line=
+      printf '%s\t%s\n' "$property" "$line"
+    done <"$LOCK/loaded" >"$LOCK/values"
+    lacking=$(awk -v loaded=1 "$AWK_KEYFILE" part=ours "$1/files/$number" part=file "$LOCK/values") || lacking='(awk failed)'
+    [ -z "$lacking" ] || {
+      problem="NetworkManager does not take from $path: $lacking. See: journalctl -u NetworkManager"
+      return 1
+    }
+  done <"$1/manifest"
+}
+
 # The profile is read, and comes into force when the connection comes up the next time: to reapply it
-# now would take IPv6 away from the device for one or two seconds.
+# now would take IPv6 away from the device for one or two seconds. What it was before, NetworkManager may
+# bring back with the link until then: see 66-retired.sh.
 load_profile() {
   has_service NetworkManager.service || return 0
   nmcli connection load "$1" >"$LOCK/error" 2>&1 && [ ! -s "$LOCK/error" ] && return 0

@@ -32,6 +32,12 @@ go_back() {
   disarm
   [ -z "$incomplete" ] || return 1
   forget_pending
+  if same_boot && [ -n "$stage" ]; then
+    in_force=/dev/null
+    [ -z "$current" ] || in_force=$current/state
+    retire "$in_force" "$stage" || :
+    [ -n "$current" ] || forget_retired
+  fi
   rm -rf "$stage"
   close_trial
   # Only if they are empty: a first apply that failed leaves nothing.

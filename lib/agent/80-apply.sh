@@ -29,6 +29,7 @@ apply() {
 
   begin_change apply
   write_pending "$@" "$stage" || undo "cannot write $home/pending (disk full, or read-only?)"
+  retire "$stage/state" || :
   install_files "$stage" || undo "$problem"
   if ! nothing_planned; then
     carry_out || undo "$problem"
@@ -44,6 +45,7 @@ apply() {
   remove_stale_files "$stage" "$@" || undo "$problem"
   ! units_changed || reload_units || undo "$problem"
   load_managers "$stage/state" "$stage" "$@" || undo "$problem"
+  check_loaded "$stage" || undo "$problem"
   # shellcheck disable=SC2086  # a list of words
   [ ! -s "$LOCK/loads" ] || hold_on "$stage/state" "$stage/state" $states || undo "$problem"
   # To be in force then takes no more than a rename, for which even a full disk has room.

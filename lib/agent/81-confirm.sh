@@ -23,11 +23,16 @@ keep_change() {
     mv -f "$trial/current" "$home/current" || { problem="cannot write $home/current"; return 1; }
   fi
   current=$stage
-  rm -f "$home/pending" "$stage/requires" "$stage/summary" "$stage/agent"
+  old=
   for directory in "$home"/*/; do
     directory=${directory%/}
-    [ "$directory" = "$stage" ] || [ "$directory" = "$trial" ] || rm -rf "$directory"
+    [ "$directory" = "$stage" ] || [ "$directory" = "$trial" ] || old="$old $directory"
   done
+  # shellcheck disable=SC2086  # a list of words
+  retire "$stage/state" $old || :
+  rm -f "$home/pending" "$stage/requires" "$stage/summary" "$stage/agent"
+  # shellcheck disable=SC2086  # a list of words
+  rm -rf $old
   close_trial
 }
 

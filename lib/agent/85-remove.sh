@@ -35,6 +35,8 @@ remove() {
 # The last steps, which cannot be undone.
 leave_nothing() {
   remove_stale_directories '' "$@"
+  retire /dev/null "$@" || :
+  forget_retired
   disable_recovery
   rm -rf "$home" "$MARK.$owner" || { problem="cannot remove $home"; return 1; }
   ! rmdir "$STATE" 2>/dev/null || rm -f "$KEPT"

@@ -131,6 +131,9 @@ part == "want" || part == "own" {
     OUR_TABLE[$2] = 1
   } else if ($1 == "hooked") {
     if (part == "want") HOOKED[$2] = 1
+  } else if ($1 == "retired") {
+    if ($3 == 254) NEED_MAIN = 1
+    RETIRED[$3] = OWN_TAG[$2 " " $3 " " $4 " " $5, BY_MANAGER] = 1
   } else if ($1 == "route" && !(without6 && $2 == 6)) {
     key = $2 " " $3 " " $4 " " $5
     if ($3 == 254) NEED_MAIN = 1
@@ -198,7 +201,8 @@ guarded && /^[01]:\t/ { note_gate($0) }
 
 {
   id = read_kernel_route($0, family)
-  if (!(ROUTE_TABLE[id] in OUR_TABLE) && !shared_table(ROUTE_TABLE[id])) next
+  # A table that was given up has none of ours, but what may come back.
+  if (!(ROUTE_TABLE[id] in RETIRED) && !(ROUTE_TABLE[id] in OUR_TABLE) && !shared_table(ROUTE_TABLE[id])) next
   key = route_key(id)
   if (!(key in FIRST)) FIRST[key] = id
   KERNEL_ROUTE[id] = key

@@ -28,7 +28,7 @@ part == "want" || part == "own" {
       any_rule[$2] = 1
       if (spec ~ /fwmark/) marks = 1
     }
-  } else if ($1 == "route") {
+  } else if ($1 == "route" || $1 == "retired") {
     key = $2 " " $3 " " $4 " " $5
     if (part == "own") OWN_ROUTE[key] = OWN_TAG[key, route_tag($0)] = 1
     else { WANT_ROUTE[key] = $0; WANTED[++wanted] = key }

@@ -17,6 +17,7 @@ const SHELL_PARTS = [
   '60-files.sh',
   '61-blocks.sh',
   '65-managers.sh',
+  '66-retired.sh',
   '70-units.sh',
   '75-undo.sh',
   '80-apply.sh',

@@ -1,6 +1,7 @@
 import type { Host, Problem } from '../model/host';
 import { UNKNOWN_FAMILY, refusals } from './capabilities';
 import { IfupdownRenderer } from './ifupdown';
+import { NetworkManagerRenderer } from './network-manager';
 import { NetworkScriptsRenderer } from './network-scripts';
 import { NetplanRenderer } from './netplan';
 import { NetworkdRenderer } from './networkd';
@@ -12,6 +13,7 @@ export function allRenderers(device?: string): PersistenceRenderer[] {
   return [
     new NetworkdRenderer(device),
     new NetplanRenderer(device),
+    new NetworkManagerRenderer(device),
     new NetworkScriptsRenderer(device),
     new IfupdownRenderer(device),
     new ServiceRenderer(),

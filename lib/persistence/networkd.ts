@@ -164,7 +164,7 @@ export function destination(route: Route): Value | string | undefined {
 }
 
 /** What `default` stands for. */
-function everywhere(family: Family): string {
+export function everywhere(family: Family): string {
   return family === 4 ? '0.0.0.0/0' : '::/0';
 }
 

@@ -155,8 +155,7 @@ export class Machine {
   /** Rules of a family beyond the kernel's own and gates, as `ip -N` prints them, guards with their protocol. */
   public rules(family: 4 | 6 = 4): string[] {
     // What opens the gates is something left behind when there are none any more.
-    const hidden =
-      this.gates(family).length > 0 ? /^(0|32766|32767):|^1:\tfrom all nop proto 2$/ : /^(0|32766|32767):/;
+    const hidden = this.gates(family).length > 0 ? /^(0|32766|32767):|^1:\tfrom all nop proto 2$/ : /^(0|32766|32767):/;
     return this.allRules(family).filter((line) => !hidden.test(line));
   }
 

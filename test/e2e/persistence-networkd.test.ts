@@ -17,7 +17,7 @@ conformance('Persistence.networkd()', {
     'a link that is set down and up': 'ip link set eth1 down; sleep 1; ip link set eth1 up; sleep 0.1',
   },
   wrong: {
-    persistence: Persistence.netplan(),
-    says: /eth1 is managed by networkd \(.*10-eth1\.network\), not by netplan: use Persistence\.networkd\(\)/,
+    persistence: Persistence.networkManager(),
+    says: /eth1 is managed by networkd \(\S+10-eth1\.network\), not by network-manager: use\s+Persistence\.networkd\(\)/,
   },
 });

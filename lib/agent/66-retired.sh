@@ -1,0 +1,70 @@
+# What NetworkManager may bring back: it has read a profile when it activated it, or when it started, and
+# restores the routes of that after the link was down, whatever has become of the profile meanwhile.
+#
+# RETIRED is a state file ("retired" instead of "route") of what no generation wants any more, one for all
+# owners: the watch takes away what comes back. Besides, "forget DEVICE PROPERTY VALUE" as nmcli takes it. A boot
+# leaves none of it.
+
+# retire STATE GENERATION...: notes what the generations had, but for what this owner, in state file STATE, or
+# any other one wants.
+retire() {
+  wanted_now=$1
+  shift
+  for generation_of in "$@"; do
+    persistence_of "$generation_of"
+    case $persistence in network-manager) [ -f "$generation_of/state" ] || continue ;; *) continue ;; esac
+    grep -e '^static ' -e '^route .* proto 4$' "$generation_of/state" || :
+    while read -r word number path; do
+      [ "$word" = block ] || continue
+      for device in $devices; do
+        awk -v list=1 -v device="$device" "$AWK_KEYFILE" part=ours "$generation_of/files/$number"
+      done
+    done <"$generation_of/manifest"
+  done >"$LOCK/retired"
+  [ -s "$LOCK/retired" ] || [ -f "$RETIRED" ] || return 0
+  set -- part=wanted "$wanted_now"
+  for other in "$STATE"/*/; do
+    other=${other%/}
+    [ "$other" != "$home" ] || continue
+    states_in "$other"
+    # shellcheck disable=SC2086  # a list of words
+    set -- "$@" $its_states
+  done
+  [ ! -f "$RETIRED" ] || set -- "$@" part=retired "$RETIRED"
+  awk 'part == "wanted" { WANTED[$0] = 1; next }
+    sub(/^retired /, "route ") { }
+    /^(static|route|forget) / && !($0 in WANTED) && !($0 in SEEN) {
+      SEEN[$0] = 1
+      if (sub(/^route /, "retired ")) watched = watched " " ($3 >= 253 && $3 <= 255 ? $3 ":" $4 : $3)
+      line[++n] = $0
+    }
+    END {
+      if (!n) exit
+      print "families 4 6"
+      print "watched" watched
+      for (i = 1; i <= n; i++) print line[i]
+    }' "$@" part=retired "$LOCK/retired" >"$LOCK/retired.new" || return 1
+  if [ -s "$LOCK/retired.new" ]; then
+    put_file 0600 "$RETIRED" <"$LOCK/retired.new"
+  else
+    rm -f "$RETIRED"
+  fi
+}
+
+# Nobody is there any more who would take away what comes back: NetworkManager must forget it. If it has
+# something to forget, that costs IPv6 on the device one or two seconds.
+forget_retired() {
+  [ -f "$RETIRED" ] || return 0
+  : >"$LOCK/devices"
+  # What does not run has nothing to remember.
+  ! has_service NetworkManager.service || sed -n 's/^forget \([^ ]*\) .*/\1/p' "$RETIRED" | sort -u >"$LOCK/devices"
+  while read -r device; do
+    set --
+    while read -r word of property value; do
+      [ "$word $of" != "forget $device" ] || set -- "$@" "-$property" "$value"
+    done <"$RETIRED"
+    nmcli device modify "$device" "$@" >/dev/null 2>&1 </dev/null ||
+      say "note: NetworkManager may bring back routes on $device when its link comes up, until it starts again"
+  done <"$LOCK/devices"
+  rm -f "$RETIRED"
+}

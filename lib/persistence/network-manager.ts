@@ -1,0 +1,169 @@
+import { createHash } from 'crypto';
+import type { Family } from '../model/family';
+import type { Host, Problem } from '../model/host';
+import type { Route } from '../model/route';
+import { routeMetric } from '../model/route';
+import type { Rule, Word } from '../model/rule';
+import { option, ruleWords } from '../model/rule';
+import type { Value } from '../model/value';
+import { isKnown } from '../model/value';
+import type { Capabilities } from './capabilities';
+import { UNKNOWN_FAMILY, versionNeeded } from './capabilities';
+import { Devices } from './devices';
+import { everywhere } from './networkd';
+import type { PersistenceRenderer, ProfileBlock, Rendered } from './persistence';
+import { spaced } from './persistence';
+import { watchUnit } from './service';
+
+// Before that version the kernel takes the rules for those of "proto boot".
+const RULE = { since: '1.42', key: 'routing-rule under proto static' } as const;
+const TYPE = { since: '1.36', key: 'type=' } as const;
+const FAMILIES = { refused: '[ipv4] and [ipv6] are different sections of the profile' } as const;
+
+/** The scope that NetworkManager does not set on a route that names no gateway. */
+const SCOPE_HOST = 254;
+
+/**
+ * Keys in the profile of each interface. Measured with NetworkManager 1.42; the versions are those of its
+ * NEWS.
+ *
+ * @see https://networkmanager.dev/docs/api/latest/nm-settings-keyfile.html
+ */
+export const NETWORK_MANAGER_CAPABILITIES: Capabilities = {
+  rules: {
+    lookup: RULE,
+    goto: { refused: 'NetworkManager has no such rule' },
+    blackhole: RULE,
+    unreachable: RULE,
+    prohibit: RULE,
+    suppress_ifgroup: { refused: 'NetworkManager has no such selector' },
+    [UNKNOWN_FAMILY]: FAMILIES,
+  },
+  routes: {
+    scope: { since: '1.22', key: 'scope=' },
+    // 1.42 merges routes with weight= into one, whose next hops it then wants in an order of its own.
+    nexthop: { refused: 'NetworkManager knows several next hops in IPv4 only, and puts them in another order' },
+    blackhole: TYPE,
+    unreachable: TYPE,
+    prohibit: TYPE,
+    throw: { since: '1.38', key: 'type=throw' },
+    [UNKNOWN_FAMILY]: FAMILIES,
+  },
+};
+
+/** NetworkManager: a block in the keyfile of a profile. */
+export class NetworkManagerRenderer implements PersistenceRenderer {
+  public readonly name = 'network-manager';
+  public readonly call = 'Persistence.networkManager()';
+  public readonly tag = 'static';
+  public readonly capabilities = NETWORK_MANAGER_CAPABILITIES;
+  private readonly device?: string;
+
+  public constructor(device?: string) {
+    this.device = device;
+  }
+
+  public render(host: Host): Rendered {
+    const devices = new Devices(host, this.device);
+    const watch = watchUnit(host.owner);
+    const needed = versionNeeded(host, this.capabilities);
+    return {
+      devices: devices.all(),
+      files: [watch.file],
+      blocks: devices.all().map((device): ProfileBlock => ({
+        device,
+        lines: ([4, 6] as const).flatMap((family) =>
+          section(
+            family,
+            firstNumber(host.owner),
+            host.routes.filter((route) => route.family === family && devices.ofRoute(route) === device),
+            host.rules.filter((rule) => rule.family === family && devices.ofRule(rule) === device),
+          ),
+        ),
+      })),
+      units: [{ name: watch.name }],
+      requirements: [
+        { kind: 'systemd' },
+        ...(needed ? [{ kind: 'version', manager: this.name, ...needed } as const] : []),
+      ],
+    };
+  }
+
+  public problems(host: Host): Problem[] {
+    const unset = host.routes
+      .filter(({ scope, hops }) => scope === SCOPE_HOST && hops.every((hop) => !hop.via))
+      .map((route) => ({
+        path: route.path,
+        message: `${this.call} cannot express "scope ${SCOPE_HOST}" of the route to "${route.destination.text}" without a gateway: NetworkManager does not set it. Use Persistence.service().`,
+      }));
+    return [...unset, ...new Devices(host, this.device).problems(this.call)];
+  }
+}
+
+/**
+ * Of two lines with the same number only one counts. People count from 1, as NetworkManager does; the highest number
+ * that it takes is 2147483647.
+ */
+function firstNumber(owner: string): number {
+  return 1_000_000 + (createHash('sha256').update(owner).digest().readUInt32BE() % 2_146_000_000);
+}
+
+function section(family: Family, first: number, routes: readonly Route[], rules: readonly Rule[]): Word[][] {
+  if (routes.length + rules.length === 0) {
+    return [];
+  }
+  return [
+    [`[ipv${family}]`],
+    ...routes.flatMap((route, index) => routeLines(`route${first + index}`, family, route)),
+    ...rules.map((rule, index) => [`routing-rule${first + index}=`, ...spaced(words(family, rule))]),
+  ];
+}
+
+/** The metric is always given: without one, NetworkManager takes that of the device. */
+function routeLines(key: string, family: Family, route: Route): Word[][] {
+  const [hop] = route.hops;
+  const { type, scope = type && 0 } = route;
+  // In the order in which NetworkManager itself would write them.
+  const options = [
+    ...set('advmss', route.advmss),
+    ...set('mtu', route.mtu),
+    ...set('onlink', hop?.onLink ? 'true' : undefined),
+    // Else it would be that of a link, in a route that goes nowhere, too.
+    ...set('scope', family === 4 ? scope : undefined),
+    ...set('src', route.preferredSource),
+    ...set('table', route.tableId),
+    ...set('type', type),
+  ];
+  const gateway = hop?.via ?? (family === 4 ? '0.0.0.0' : '::');
+  return [
+    [`${key}=`, destination(family, route.destination), ',', gateway, `,${routeMetric(route)}`],
+    [`${key}_options=`, ...options.flatMap((each, index) => (index === 0 ? each : [',', ...each]))],
+  ];
+}
+
+function set(name: string, value: Value | string | number | undefined): Word[][] {
+  return value === undefined ? [] : [[`${name}=`, typeof value === 'number' ? String(value) : value]];
+}
+
+function destination(family: Family, prefix: Value): Word {
+  if (isKnown(prefix) && prefix.text === 'default') {
+    return everywhere(family);
+  }
+  return isKnown(prefix) && !prefix.text.includes('/') ? `${prefix.text}/${family === 4 ? 32 : 128}` : prefix;
+}
+
+/** The words of `ip rule`, but that of the table, and one of the prefixes is a must. */
+function words(family: Family, rule: Rule): Word[] {
+  const source = rule.source ?? (rule.destination ? undefined : anyOf(family));
+  const { action } = rule;
+  return [
+    ...option('priority', rule.priority),
+    ...ruleWords({ ...rule, source }).flatMap((word) =>
+      word === 'lookup' ? ['table'] : word === action.kind ? ['type', word] : [word],
+    ),
+  ];
+}
+
+function anyOf(family: Family): Value {
+  return { kind: 'prefix', text: everywhere(family), family };
+}
