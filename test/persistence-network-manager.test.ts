@@ -183,13 +183,13 @@ describe('networkManager()', () => {
           priority: 10010,
           action: RuleAction.goTo(10020),
         }),
-      'Persistence.networkManager() cannot express "goto" of the rule at priority 10010: NetworkManager has no such rule. Use Persistence.networkScripts() or Persistence.service().',
+      'Persistence.networkManager() cannot express "goto" of the rule at priority 10010: NetworkManager has no such rule. Use Persistence.service().',
     ],
     [
       'suppress_ifgroup',
       (host, table) =>
         new PolicyRule(host, 'rule', { table, source: '10.10.10.0/24', priority: 10010, suppressInterfaceGroup: 1 }),
-      'Persistence.networkManager() cannot express "suppress_ifgroup" of the rule at priority 10010: NetworkManager has no such selector. Use Persistence.networkd() or Persistence.networkScripts() or Persistence.service().',
+      'Persistence.networkManager() cannot express "suppress_ifgroup" of the rule at priority 10010: NetworkManager has no such selector. Use Persistence.service().',
     ],
     [
       'several next hops',
@@ -201,7 +201,7 @@ describe('networkManager()', () => {
             { via: '192.168.1.2', device: 'eth1' },
           ],
         }),
-      'Persistence.networkManager() cannot express "nexthop" of the route to "10.66.0.0/16" in table 200: NetworkManager knows several next hops in IPv4 only, and puts them in another order. Use Persistence.networkd() or Persistence.networkScripts() or Persistence.service().',
+      'Persistence.networkManager() cannot express "nexthop" of the route to "10.66.0.0/16" in table 200: NetworkManager knows several next hops in IPv4 only, and puts them in another order. Use Persistence.service().',
     ],
     [
       'a scope that it does not set',
@@ -216,7 +216,7 @@ describe('networkManager()', () => {
           source: new TerraformVariable(host, 'pool', {}).stringValue,
           priority: 10010,
         }),
-      'Persistence.networkManager() cannot express "family known at apply only" of the rule at priority 10010: [ipv4] and [ipv6] are different sections of the profile. Set families on the rule or family on the route, or use Persistence.networkd() or Persistence.service().',
+      'Persistence.networkManager() cannot express "family known at apply only" of the rule at priority 10010: [ipv4] and [ipv6] are different sections of the profile. Set families on the rule or family on the route, or use Persistence.service().',
     ],
   ])('refuses %s', (_, add, message) => {
     const stack = newStack();
