@@ -320,7 +320,7 @@ exit 0`;
       const source = new TerraformVariable(stack, 'pool', {}).stringValue;
       new PolicyRule(stack, 'deferred', { table, source, priority: 10010, families: [IpFamily.IPV4] });
     });
-    expect(lines).toContainEqual(expect.stringMatching(/^rule add from @\d@ lookup 200 priority 10010 protocol 77$/));
+    expect(lines).toContainEqual(expect.stringMatching(/^rule add from @\d+@ lookup 200 priority 10010 protocol 77$/));
   });
 
   test('no script where there is nothing to bring up', () => {

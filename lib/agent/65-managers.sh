@@ -66,9 +66,9 @@ managed_by_network_manager() {
 has_dispatcher() {
   for dispatcher in /etc /usr/lib; do
     dispatcher=$dispatcher/NetworkManager/dispatcher.d/10-ifcfg-rh-routes.sh
-    ! exists "$dispatcher" || { [ -f "$dispatcher" ] && return 0; return 1; }
+    exists "$dispatcher" && break
   done
-  return 1
+  [ -f "$dispatcher" ]
 }
 
 # The network service of the package network-scripts.
