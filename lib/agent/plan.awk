@@ -227,7 +227,7 @@ END {
   print added, dropped, essential, restored
 }
 
-# Does the rule last read stand in for one of ours while systemd-networkd reads (see 65-managers.sh)?
+# Does the rule last read stand in for one of ours while systemd-networkd reads (see 67-load.sh)?
 function stands_in() {
   if (wanted) return tag(key) != BY_KERNEL
   return !((key, rule_spec, BY_KERNEL) in OWN_RULE) && ((key, rule_spec, OURS) in OWN_RULE || (key, rule_spec, BY_MANAGER) in OWN_RULE)
@@ -502,7 +502,7 @@ function plan_routes(    i, id, key, table, w) {
     table = ROUTE_TABLE[id]
     if (key in WANT_ROUTE) continue
     if ((key, BY[id]) in OWN_TAG || BY[id] == OURS && ((key in OWN_ROUTE) || given_up(table))) STALE_ROUTE[++stale_routes] = id
-    # It stood in for one of ours (see 65-managers.sh).
+    # It stood in for one of ours (see 67-load.sh).
     else if (BY[id] == BY_KERNEL && METRIC[id] >= 4278190000 && METRIC[id] <= 4278198000 && (table in OUR_TABLE) && !shared_table(table))
       STALE_ROUTE[++stale_routes] = id
     else if (BY[id] == BY_HOOK && (table in OUR_TABLE) && !shared_table(table) && !(table in HOOKED))

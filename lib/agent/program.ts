@@ -18,6 +18,7 @@ const SHELL_PARTS = [
   '61-blocks.sh',
   '65-managers.sh',
   '66-retired.sh',
+  '67-load.sh',
   '70-units.sh',
   '75-undo.sh',
   '80-apply.sh',

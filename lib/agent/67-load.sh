@@ -1,0 +1,172 @@
+# How network managers read their files again without touching the link.
+
+# Has the managers of generations $2... read again what this run has written or removed, where state
+# file $1 says what the kernel has by now.
+load_managers() {
+  now_there=$1
+  shift
+  : >"$LOCK/loads"
+  for generation_of in "$@"; do
+    has_loadable "$generation_of" || continue
+    persistence_of "$generation_of"
+    while read -r word first rest; do
+      case $word in
+        network) printf 'loaded %s %s\n' "$persistence" "$first" ;;
+        block) printf 'loaded %s %s\n' "$persistence" "$rest" ;;
+      esac
+    done <"$generation_of/manifest" >>"$LOCK/loads"
+  done
+  [ -s "$LOCK/loads" ] || return 0
+  # Going back will have to do the same.
+  cat "$LOCK/loads" >>"$undo_log/undo" && load "$LOCK/loads" "$now_there"
+}
+
+# Has this run changed a file of generation $1 that a manager reads?
+has_loadable() {
+  while read -r word mode number path rest; do
+    case $word in
+      file) case $path in /etc/systemd/network/* | /etc/netplan/*) ;; *) continue ;; esac ;;
+      block) path="$number${path:+ $path}${rest:+ $rest}" ;;
+      *) continue ;;
+    esac
+    case $changed_files in *" $path "*) return 0 ;; esac
+  done <"$1/manifest"
+  return 1
+}
+
+# Does what the lines of file $1 say: "loaded networkd|netplan NETWORK-FILE", "loaded network-manager
+# PROFILE". $2 is the state of the kernel. Sets problem and fails if that fails.
+load() {
+  now_there=$2
+  networks=
+  generate=
+  while read -r _ name rest; do
+    case $name in
+      networkd) networks="$networks $rest" ;;
+      netplan)
+        generate=1
+        networks="$networks $rest"
+        ;;
+      network-manager) load_profile "$rest" || return 1 ;;
+    esac
+  done <"$1"
+  [ -z "$generate" ] || generate_networks || return 1
+  # shellcheck disable=SC2086  # a list of words
+  [ -z "$networks" ] || load_networks $networks
+}
+
+# netplan writes all files anew, and a new file is a change to systemd-networkd, which would take the
+# addresses of the uplink away for a moment. Where one says what it said before, the very file is put back.
+generate_networks() {
+  rm -rf "$LOCK/generated"
+  mkdir "$LOCK/generated" || { problem="cannot make $LOCK/generated"; return 1; }
+  for file in /run/systemd/network/10-netplan-*; do
+    # Without it, the reload is not hitless, but right.
+    [ ! -f "$file" ] || ln "$file" "$LOCK/generated/" 2>/dev/null || :
+  done
+  generated=1
+  netplan generate >"$LOCK/error" 2>&1 || generated=
+  for file in "$LOCK/generated"/*; do
+    ! cmp -s "$file" "/run/systemd/network/${file##*/}" || mv -f "$file" /run/systemd/network/
+  done
+  [ -z "$generated" ] || return 0
+  first_line "$LOCK/error"
+  problem="netplan generate failed: ${first:-no reason given}"
+  return 1
+}
+
+# systemd-networkd deletes the IPv4 addresses of a link whose files have changed, and adds them again,
+# unless it is told to keep what there is; the routes of the link go with its addresses. It is told
+# so for this one time: what else is in the files shall mean what it says.
+KEEP=99-source-routing-keep.conf
+load_networks() {
+  has_service systemd-networkd.service || return 0
+  # Those that were kept before have changed, too: what kept them is gone.
+  while read -r network; do
+    case " $* " in *" $network "*) ;; *) set -- "$@" "$network" ;; esac
+  done <"$(known_file "$KEPT")"
+  for network in "$@"; do
+    # Without it, the reload is not hitless, but right.
+    { mkdir -p "/run/systemd/network/$network.d" && chmod 0755 /run/systemd/network "/run/systemd/network/$network.d" &&
+      printf '[Network]\nKeepConfiguration=static\n' | put_file 0644 "/run/systemd/network/$network.d/$KEEP"; } 2>/dev/null || :
+  done
+  printf '%s\n' "$@" >"$KEPT"
+  stand_in "$now_there"
+  loaded=1
+  networkctl reload 2>"$LOCK/error" || loaded=
+  # It answers before it has finished.
+  sleep 0.3 2>/dev/null || sleep 1
+  for network in "$@"; do
+    rm -f "/run/systemd/network/$network.d/$KEEP"
+    rmdir "/run/systemd/network/$network.d" 2>/dev/null || :
+  done
+  [ -z "$loaded" ] || return 0
+  first_line "$LOCK/error"
+  problem="networkctl reload failed: ${first:-no reason given}"
+  return 1
+}
+
+# A file, or what stands for none.
+known_file() {
+  if [ -f "$1" ]; then printf '%s' "$1"; else printf /dev/null; fi
+}
+
+# When it reads its files, systemd-networkd deletes rules and routes that it does not know yet, or knows under
+# another link, some of them only to add them again. Those of state file $1 get a copy each under the
+# tag of the kernel, which it leaves alone: routes behind all others but what fails closed. The
+# next look takes the copies away, once all is there (see plan.awk).
+stand_in() {
+  for family in 4 6; do
+    awk -v family="$family" '
+      $2 != family { next }
+      $1 == "rule" || $1 == "static" { print "rule add pref " $3 substr($0, length($1 $2 $3) + 3) " proto kernel" }
+      $1 == "route" && !/ type / && ($3 < 253 || $3 > 255) {
+        words = substr($0, length($1 $2 $3 $4 $5) + 5)
+        sub(/ proto [0-9]+$/, "", words)
+        printf "route add %s table %s metric %.0f proto kernel%s\n", $4, $3, 4278190000 + ($5 < 8000 ? $5 : 8000), words
+      }' "$1" | ip "-$family" -force -batch - >/dev/null 2>&1 || :
+  done
+}
+
+# The uuid of the profile in file $1.
+profile_of() {
+  nmcli -e no -t -f UUID,FILENAME connection show >"$LOCK/profiles" 2>/dev/null || :
+  while IFS=: read -r uuid file; do
+    [ "$file" != "$1" ] || printf '%s' "$uuid"
+  done <"$LOCK/profiles"
+}
+
+# Has NetworkManager taken all of the blocks of generation $1? What it does not understand it leaves out, and
+# says so in the journal only; without its options, a route is in the main table.
+check_loaded() {
+  has_loadable "$1" && has_service NetworkManager.service || return 0
+  while read -r word number path; do
+    [ "$word" = block ] || continue
+    nmcli -e no -g ipv4.routes,ipv4.routing-rules,ipv6.routes,ipv6.routing-rules connection show uuid "$(profile_of "$path")" \
+      >"$LOCK/loaded" 2>"$LOCK/error" || {
+      first_line "$LOCK/error"
+      problem="NetworkManager has no profile $path any more: ${first:-no reason given}"
+      return 1
+    }
+    for property in ipv4.routes ipv4.routing-rules ipv6.routes ipv6.routing-rules; do
+      IFS= read -r line || line=
+      printf '%s\t%s\n' "$property" "$line"
+    done <"$LOCK/loaded" >"$LOCK/values"
+    lacking=$(awk -v loaded=1 "$AWK_KEYFILE" part=ours "$1/files/$number" part=file "$LOCK/values") || lacking='(awk failed)'
+    [ -z "$lacking" ] || {
+      problem="NetworkManager does not take from $path: $lacking. See: journalctl -u NetworkManager"
+      return 1
+    }
+  done <"$1/manifest"
+}
+
+# The profile is read, and comes into force when the connection comes up the next time: to reapply it
+# now would take IPv6 away from the device for one or two seconds. What it was before, NetworkManager may
+# bring back with the link until then: see 66-retired.sh.
+load_profile() {
+  has_service NetworkManager.service || return 0
+  nmcli connection load "$1" >"$LOCK/error" 2>&1 && [ ! -s "$LOCK/error" ] && return 0
+  first_line "$LOCK/error"
+  problem="nmcli connection load $1 failed: ${first:-no reason given}"
+  return 1
+}
