@@ -46,6 +46,14 @@ export class Devices {
     return [...new Set(devices.flatMap((device) => device ?? []))];
   }
 
+  public rulesOf(device: string): Rule[] {
+    return this.host.rules.filter((rule) => this.ofRule(rule) === device);
+  }
+
+  public routesOf(device: string): Route[] {
+    return this.host.routes.filter((route) => this.ofRoute(route) === device);
+  }
+
   /** The rules and routes of which it cannot be known. */
   public problems(call: string): Problem[] {
     const fix = `Give ${call} the device, or use Persistence.service().`;

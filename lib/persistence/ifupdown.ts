@@ -1,17 +1,17 @@
 import type { FamilyOrAuto } from '../model/family';
 import { BOTH_FAMILIES } from '../model/family';
 import { KERNEL_PROTOCOL, gates, guards } from '../model/guard';
-import type { Host, Problem } from '../model/host';
+import type { Host } from '../model/host';
 import { allRoutes } from '../model/host';
 import { ROUTING_PROTOCOL } from '../model/protocol';
 import type { Rule, Word } from '../model/rule';
 import type { Capabilities } from './capabilities';
 import { UNKNOWN_FAMILY } from './capabilities';
-import { Devices } from './devices';
+import type { Devices } from './devices';
 import { placed, routeArguments, ruleArguments } from './ip-arguments';
-import type { PersistenceRenderer, Rendered } from './persistence';
 import { spaced, textLines } from './persistence';
-import { watchUnit } from './service';
+import type { Written } from './link-renderer';
+import { LinkRenderer } from './link-renderer';
 
 const FAMILIES = 'its commands are for IPv4 or for IPv6';
 
@@ -33,7 +33,7 @@ exit 0
  * There is none for `if-down.d`: routes go with the link, and rules must stay, so that meanwhile the clients
  * are rejected. A script that fails would leave the interface half-configured, so it does not.
  */
-export class IfupdownRenderer implements PersistenceRenderer {
+export class IfupdownRenderer extends LinkRenderer {
   public readonly name = 'ifupdown';
   public readonly call = 'Persistence.ifupdown()';
   public readonly tag = 'own';
@@ -41,14 +41,8 @@ export class IfupdownRenderer implements PersistenceRenderer {
     rules: { [UNKNOWN_FAMILY]: { refused: FAMILIES } },
     routes: { [UNKNOWN_FAMILY]: { refused: FAMILIES } },
   };
-  private readonly device?: string;
 
-  public constructor(device?: string) {
-    this.device = device;
-  }
-
-  public render(host: Host): Rendered {
-    const devices = new Devices(host, this.device);
+  protected write(host: Host, devices: Devices): Written {
     const commands = new Map<string, Word[][]>();
     const add = (device: string | undefined, family: FamilyOrAuto, verb: string, words: readonly Word[]): void => {
       const place = `${device} ${family}`;
@@ -78,7 +72,6 @@ export class IfupdownRenderer implements PersistenceRenderer {
       add(device, family, 'rule add', [...selectors, 'goto', '1', ...placed(0, KERNEL_PROTOCOL)]);
       add(device, family, 'rule add', [...selectors, 'unreachable', ...placed(0, KERNEL_PROTOCOL)]);
     }
-    const watch = watchUnit(host.owner);
     const lines = [
       ...textLines(HEAD),
       ...devices.all().flatMap((device) => [
@@ -93,17 +86,7 @@ export class IfupdownRenderer implements PersistenceRenderer {
     ];
     const path = `/etc/network/if-up.d/source-routing-${host.owner}`;
     return {
-      devices: devices.all(),
-      files: [
-        ...(commands.size === 0 ? [] : [{ path, mode: '0755', lines } as const]),
-        { ...watch.file, systemdOnly: true },
-      ],
-      units: [{ name: watch.name, systemdOnly: true }],
-      requirements: [],
+      files: [...(commands.size === 0 ? [] : [{ path, mode: '0755', lines } as const])],
     };
-  }
-
-  public problems(host: Host): Problem[] {
-    return new Devices(host, this.device).problems(this.call);
   }
 }

@@ -4,12 +4,13 @@ import { defaultMetric, routeMetric } from '../model/route';
 import type { Rule, Word } from '../model/rule';
 import type { Value } from '../model/value';
 import type { Capabilities, RouteFeature, RuleFeature, Support } from './capabilities';
-import { ROUTE_FEATURES, RULE_FEATURES, routeFeatures, ruleFeatures, versionNeeded } from './capabilities';
-import { Devices } from './devices';
+import { ROUTE_FEATURES, RULE_FEATURES, routeFeatures, ruleFeatures } from './capabilities';
+import type { Devices } from './devices';
 import { NETWORKD_CAPABILITIES, destination, dropIn, unknownFamilies } from './networkd';
-import type { HostFile, PersistenceRenderer, Rendered } from './persistence';
+import type { HostFile } from './persistence';
 import { HEADER } from './persistence';
-import { watchUnit } from './service';
+import type { Written } from './link-renderer';
+import { LinkRenderer } from './link-renderer';
 
 /** What its YAML has words for since 0.103. One that it does not know, and netplan reads none of its files any more. */
 const RULES_IN_YAML: readonly RuleFeature[] = ['from', 'to', 'tos', 'fwmark', 'lookup'];
@@ -34,34 +35,22 @@ export const NETPLAN_CAPABILITIES: Capabilities = {
 };
 
 /** netplan: a YAML file for each interface, and a drop-in for systemd-networkd beside the file that netplan makes of it. */
-export class NetplanRenderer implements PersistenceRenderer {
+export class NetplanRenderer extends LinkRenderer {
   public readonly name = 'netplan';
   public readonly call = 'Persistence.netplan()';
   public readonly tag = 'static';
   public readonly capabilities = NETPLAN_CAPABILITIES;
-  private readonly device?: string;
 
-  public constructor(device?: string) {
-    this.device = device;
-  }
-
-  public render(host: Host): Rendered {
-    const devices = new Devices(host, this.device);
-    const watch = watchUnit(host.owner);
-    const needed = versionNeeded(host, this.capabilities);
+  protected write(host: Host, devices: Devices): Written {
     const links = devices.all().map((device) => ({
       device,
-      rules: host.rules.filter((rule) => devices.ofRule(rule) === device),
-      routes: host.routes.filter((route) => devices.ofRoute(route) === device),
+      rules: devices.rulesOf(device),
+      routes: devices.routesOf(device),
     }));
     return {
-      devices: devices.all(),
-      files: [
-        watch.file,
-        ...links.flatMap(({ device, rules, routes }) =>
-          yamlFile(host.owner, device, rules.filter(isRuleInYaml), routes.filter(isRouteInYaml)),
-        ),
-      ],
+      files: links.flatMap(({ device, rules, routes }) =>
+        yamlFile(host.owner, device, rules.filter(isRuleInYaml), routes.filter(isRouteInYaml)),
+      ),
       dropIns: links.flatMap(({ device, rules, routes }) =>
         dropIn(
           host.owner,
@@ -70,16 +59,15 @@ export class NetplanRenderer implements PersistenceRenderer {
           routes.filter((route) => !isRouteInYaml(route)),
         ),
       ),
-      units: [{ name: watch.name }],
-      requirements: [
-        { kind: 'systemd' },
-        ...(needed ? [{ kind: 'version', manager: 'networkd', ...needed } as const] : []),
-      ],
     };
   }
 
-  public problems(host: Host): Problem[] {
-    return [...unknownFamilies(host, this.call), ...new Devices(host, this.device).problems(this.call)];
+  protected override versionOf(): string {
+    return 'networkd';
+  }
+
+  public override problems(host: Host): Problem[] {
+    return [...unknownFamilies(host, this.call), ...super.problems(host)];
   }
 }
 

@@ -8,12 +8,13 @@ import { option, ruleWords } from '../model/rule';
 import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 import type { Capabilities } from './capabilities';
-import { UNKNOWN_FAMILY, versionNeeded } from './capabilities';
-import { Devices } from './devices';
+import { UNKNOWN_FAMILY } from './capabilities';
+import type { Devices } from './devices';
 import { everywhere } from './networkd';
-import type { PersistenceRenderer, ProfileBlock, Rendered } from './persistence';
+import type { ProfileBlock } from './persistence';
 import { spaced } from './persistence';
-import { watchUnit } from './service';
+import type { Written } from './link-renderer';
+import { LinkRenderer } from './link-renderer';
 
 // Before that version the kernel takes the rules for those of "proto boot".
 const RULE = { since: '1.42', key: 'routing-rule under proto static' } as const;
@@ -52,51 +53,36 @@ export const NETWORK_MANAGER_CAPABILITIES: Capabilities = {
 };
 
 /** NetworkManager: a block in the keyfile of a profile. */
-export class NetworkManagerRenderer implements PersistenceRenderer {
+export class NetworkManagerRenderer extends LinkRenderer {
   public readonly name = 'network-manager';
   public readonly call = 'Persistence.networkManager()';
   public readonly tag = 'static';
   public readonly capabilities = NETWORK_MANAGER_CAPABILITIES;
-  private readonly device?: string;
 
-  public constructor(device?: string) {
-    this.device = device;
-  }
-
-  public render(host: Host): Rendered {
-    const devices = new Devices(host, this.device);
-    const watch = watchUnit(host.owner);
-    const needed = versionNeeded(host, this.capabilities);
+  protected write(host: Host, devices: Devices): Written {
     return {
-      devices: devices.all(),
-      files: [watch.file],
       blocks: devices.all().map((device): ProfileBlock => ({
         device,
         lines: ([4, 6] as const).flatMap((family) =>
           section(
             family,
             firstNumber(host.owner),
-            host.routes.filter((route) => route.family === family && devices.ofRoute(route) === device),
-            host.rules.filter((rule) => rule.family === family && devices.ofRule(rule) === device),
+            devices.routesOf(device).filter((route) => route.family === family),
+            devices.rulesOf(device).filter((rule) => rule.family === family),
           ),
         ),
       })),
-      units: [{ name: watch.name }],
-      requirements: [
-        { kind: 'systemd' },
-        ...(needed ? [{ kind: 'version', manager: this.name, ...needed } as const] : []),
-      ],
     };
   }
 
-  public problems(host: Host): Problem[] {
+  public override problems(host: Host): Problem[] {
     const unset = host.routes
       .filter(({ scope, hops }) => scope === SCOPE_HOST && hops.every((hop) => !hop.via))
       .map((route) => ({
         path: route.path,
         message: `${this.call} cannot express "scope ${SCOPE_HOST}" of the route to "${route.destination.text}" without a gateway: NetworkManager does not set it. Use Persistence.service().`,
       }));
-    return [...unset, ...new Devices(host, this.device).problems(this.call)];
+    return [...unset, ...super.problems(host)];
   }
 }
 

@@ -1,15 +1,16 @@
 import type { FamilyOrAuto } from '../model/family';
-import type { Host, Problem } from '../model/host';
+import type { Host } from '../model/host';
 import { allRoutes } from '../model/host';
 import { ROUTING_PROTOCOL } from '../model/protocol';
 import type { Word } from '../model/rule';
 import type { Capabilities } from './capabilities';
 import { UNKNOWN_FAMILY } from './capabilities';
-import { Devices } from './devices';
+import type { Devices } from './devices';
 import { routeArguments, ruleArguments } from './ip-arguments';
-import type { HostFile, PersistenceRenderer, Rendered } from './persistence';
+import type { HostFile } from './persistence';
 import { spaced } from './persistence';
-import { watchUnit } from './service';
+import type { Written } from './link-renderer';
+import { LinkRenderer } from './link-renderer';
 
 const FAMILIES = 'IPv4 and IPv6 are in different files';
 const DIRECTORY = '/etc/sysconfig/network-scripts';
@@ -21,7 +22,7 @@ const DIRECTORY = '/etc/sysconfig/network-scripts';
  * Guards and gates are not in them: what goes down with the interface is every line of the rule
  * files, and then the clients must still be rejected.
  */
-export class NetworkScriptsRenderer implements PersistenceRenderer {
+export class NetworkScriptsRenderer extends LinkRenderer {
   public readonly name = 'network-scripts';
   public readonly call = 'Persistence.networkScripts()';
   public readonly tag = 'own';
@@ -29,14 +30,8 @@ export class NetworkScriptsRenderer implements PersistenceRenderer {
     rules: { [UNKNOWN_FAMILY]: { refused: FAMILIES } },
     routes: { [UNKNOWN_FAMILY]: { refused: FAMILIES } },
   };
-  private readonly device?: string;
 
-  public constructor(device?: string) {
-    this.device = device;
-  }
-
-  public render(host: Host): Rendered {
-    const devices = new Devices(host, this.device);
+  protected write(host: Host, devices: Devices): Written {
     const files = new Map<string, Word[][]>();
     const add = (kind: string, family: FamilyOrAuto, device: string | undefined, words: Word[]): void => {
       if (family === 'auto' || device === undefined) {
@@ -61,19 +56,8 @@ export class NetworkScriptsRenderer implements PersistenceRenderer {
         ]);
       }
     }
-    const watch = watchUnit(host.owner);
     return {
-      devices: devices.all(),
-      files: [
-        ...[...files].map(([path, lines]): HostFile => ({ path, mode: '0644', lines })),
-        { ...watch.file, systemdOnly: true },
-      ],
-      units: [{ name: watch.name, systemdOnly: true }],
-      requirements: [],
+      files: [...[...files].map(([path, lines]): HostFile => ({ path, mode: '0644', lines }))],
     };
-  }
-
-  public problems(host: Host): Problem[] {
-    return new Devices(host, this.device).problems(this.call);
   }
 }

@@ -7,11 +7,11 @@ import type { Range, Rule, Word } from '../model/rule';
 import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 import type { Capabilities } from './capabilities';
-import { versionNeeded } from './capabilities';
-import { Devices } from './devices';
-import type { DropIn, PersistenceRenderer, Rendered } from './persistence';
+import type { Devices } from './devices';
+import type { DropIn } from './persistence';
 import { HEADER } from './persistence';
-import { watchUnit } from './service';
+import type { Written } from './link-renderer';
+import { LinkRenderer } from './link-renderer';
 
 const since = (version: string, key: string): { since: string; key: string } => ({ since: version, key });
 const FAMILY = 'Family= must be literal where neither From= nor To= says it';
@@ -48,42 +48,22 @@ export const NETWORKD_CAPABILITIES: Capabilities = {
 };
 
 /** systemd-networkd: `*.network.d/*.conf`. */
-export class NetworkdRenderer implements PersistenceRenderer {
+export class NetworkdRenderer extends LinkRenderer {
   public readonly name = 'networkd';
   public readonly call = 'Persistence.networkd()';
   public readonly tag = 'static';
   public readonly capabilities = NETWORKD_CAPABILITIES;
-  private readonly device?: string;
 
-  public constructor(device?: string) {
-    this.device = device;
-  }
-
-  public render(host: Host): Rendered {
-    const devices = new Devices(host, this.device);
-    const watch = watchUnit(host.owner);
-    const needed = versionNeeded(host, this.capabilities);
+  protected write(host: Host, devices: Devices): Written {
     return {
-      devices: devices.all(),
-      files: [watch.file],
-      dropIns: devices.all().flatMap((device) =>
-        dropIn(
-          host.owner,
-          device,
-          host.rules.filter((rule) => devices.ofRule(rule) === device),
-          host.routes.filter((route) => devices.ofRoute(route) === device),
-        ),
-      ),
-      units: [{ name: watch.name }],
-      requirements: [
-        { kind: 'systemd' },
-        ...(needed ? [{ kind: 'version', manager: this.name, ...needed } as const] : []),
-      ],
+      dropIns: devices
+        .all()
+        .flatMap((device) => dropIn(host.owner, device, devices.rulesOf(device), devices.routesOf(device))),
     };
   }
 
-  public problems(host: Host): Problem[] {
-    return [...unknownFamilies(host, this.call), ...new Devices(host, this.device).problems(this.call)];
+  public override problems(host: Host): Problem[] {
+    return [...unknownFamilies(host, this.call), ...super.problems(host)];
   }
 }
 
