@@ -123,7 +123,9 @@ describe.each(allRenderers().filter(({ name }) => name !== 'service'))('$call', 
       each !== undefined && each !== true && 'refused' in each ? [each.refused] : [],
     );
     expect(problems).toEqual(
-      refused.map((reason) => expect.stringMatching(`cannot express .*${escaped(reason)}\\. .*Persistence\\.service`)),
+      refused.map((reason): unknown =>
+        expect.stringMatching(`cannot express .*${escaped(reason)}\\. .*Persistence\\.service`),
+      ),
     );
     if (refused.length > 0) {
       return;

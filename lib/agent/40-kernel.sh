@@ -1,7 +1,7 @@
 # The kernel's rules and routes: read them, plan, carry the plan out.
 #
-# The number of processes does not depend on the number of rules: one `ip -batch` reads, one
-# writes, per family; where there are guards, one more reads.
+# The number of processes does not depend on the number of rules: two read, one `ip -batch`
+# writes, per family.
 
 without6=
 [ -e /proc/net/if_inet6 ] || without6=1
@@ -11,18 +11,13 @@ besides=       # what else is asked for
 # Writes to $LOCK/kernel what the kernel has of families $*: "100:<tab>" begins a rule,
 # "2: eth0: <" a device, anything else is a route. (A file, not a pipe: ip writes line by line,
 # and would wake its reader for each.) Only with details does ip say that a rule is `proto
-# kernel`, as a guard is; of routes they would say too much.
+# kernel`, as a guard is, and what stands in for one of ours; of routes they would say too much.
 read_kernel() {
   for family in "$@"; do
     [ "$family" = 4 ] || [ -z "$without6" ] || continue
     printf 'family %s\n' "$family"
-    rules='rule show'
-    if [ -n "$guards" ]; then
-      rules=
-      ip -N -o -d "-$family" rule show 2>"$LOCK/error$family" || { printf 'failed %s\n' "$family"; continue; }
-    fi
+    ip -N -o -d "-$family" rule show 2>"$LOCK/error$family" || { printf 'failed %s\n' "$family"; continue; }
     ip -N -o "-$family" -batch - 2>"$LOCK/error$family" <<END || printf 'failed %s\n' "$family"
-$rules
 route show table all
 $besides
 END

@@ -36,7 +36,7 @@ function suite(flavour: Flavour): void {
         '/mnt/bin/nmcli',
         `#!/bin/sh
 case $* in
-  *'GENERAL.CON-UUID device show eth1') echo ${file && uuid} ;;
+  *'GENERAL.STATE,GENERAL.CON-UUID device show eth1') printf '%s\\n' '${file ? '100 (connected)' : '10 (unmanaged)'}' '${file && uuid}' ;;
   *'UUID,FILENAME connection show') printf '%s\\n' '${other}:/run/NetworkManager/system-connections/lo.nmconnection' '${uuid}:${file}' ;;
   *) exit 2 ;;
 esac
@@ -47,7 +47,7 @@ esac
     /** As networkctl 252 answers. */
     function networkd(): void {
       machine.must('mkdir -p /run/systemd/system');
-      machine.write('/mnt/bin/systemctl', '#!/bin/sh\n[ "$*" = "is-active --quiet systemd-networkd.service" ]\n');
+      machine.write('/mnt/bin/systemctl', '#!/bin/sh\n[ "$*" = "is-active systemd-networkd.service" ]\n');
       machine.write(
         '/mnt/bin/networkctl',
         `#!/bin/sh
@@ -142,7 +142,7 @@ END
         machine.must(`${LEGACY}; ${INITSCRIPTS}`);
         networkManager(`${SCRIPTS}/ifcfg-eth1`);
         const [first, ...rest] = data('network-scripts', `${SCRIPTS}/rule-eth1`);
-        const both = [first, 'persistence service own', ...rest, 'for service'];
+        const both = ['automatic', first, 'persistence service own', ...rest, 'for service'];
         const done = machine.apply(both);
         accepted(done);
         expect(done.out).toContain('made permanent by service');

@@ -60,7 +60,7 @@ describeOnMachine('network managers', () => {
   beforeEach(() => {
     machine = new Machine();
     machine.fakeSystemd();
-    machine.must(`touch /mnt/active.--quiet
+    machine.must(`touch /mnt/active.systemd-networkd.service
       mkdir -p /run/systemd/network /etc/netplan; echo theirs >/etc/netplan/50-eth1.yaml`);
     machine.write('/mnt/bin/netplan', NETPLAN);
     machine.write('/mnt/merged.yaml', MERGED);
@@ -93,7 +93,7 @@ describeOnMachine('network managers', () => {
 
   test('netplan with NetworkManager is refused, with a way out', () => {
     const profile = '/run/NetworkManager/system-connections/netplan-eth1.nmconnection';
-    machine.write('/mnt/bin/nmcli', `#!/bin/sh\ncase "$*" in *device*) echo 1-2 ;; *) echo 1-2:${profile} ;; esac\n`);
+    machine.write('/mnt/bin/nmcli', `#!/bin/sh\ncase "$*" in *device*) echo '100 (connected)'; echo 1-2 ;; *) echo 1-2:${profile} ;; esac\n`);
     expect(refused(machine.apply(declared('netplan', ...FILES)))).toMatch(
       /eth1 is managed by netplan with NetworkManager \(.*netplan-eth1\.nmconnection\), not by netplan: use Persistence\.service\(\)$/,
     );

@@ -1,10 +1,11 @@
 import type { TerraformStack } from 'cdktf';
-import type { Persistence, VpnEgress, VpnEgressProps } from '../../lib';
-import { PolicyRule, RuleAction } from '../../lib';
+import type { VpnEgress, VpnEgressProps } from '../../lib';
+import { Persistence, PolicyRule, RuleAction } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
 import type { Lab, LabOptions } from '../lab/lab';
 import type { Machine } from '../lab/machine';
 import type { Snapshot } from '../lab/snapshot';
+import { diffSnapshots, withoutIds } from '../lab/snapshot';
 import type { Traffic } from '../lab/traffic';
 import { ALL_THROUGH_NAT, ALL_THROUGH_UPSTREAM, POOLS, declareEgress, sources } from './egress';
 import { CONFIRM_TIMEOUT, settled, sleep } from './faults';
@@ -122,9 +123,11 @@ export function conformance(name: string, options: Conformance): void {
       expect(await lab().vpn.changedSince(before)).toEqual([]);
     });
 
-    test('apply: the kernel as declared, and no files but those that are ours', async () => {
-      declare();
-      await terraform.apply();
+    test('apply: the machine chooses it, the kernel is as declared, and there are no files but those that are ours', async () => {
+      declare({}, Persistence.auto());
+      expect(saidBy('apply', await terraform.apply()).join('\n')).toContain(
+        `made permanent by ${agentName(name)}, which manages eth1`,
+      );
       await exact();
       expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
       const changed = (await lab().vpn.changedSince(before)).filter((line) => / file \/etc\//.test(line));
@@ -140,8 +143,13 @@ export function conformance(name: string, options: Conformance): void {
       );
     });
 
-    test('a second apply has nothing to do', async () => {
+    test('a second apply has nothing to do, and neither has one that names it', async () => {
       expect(await terraform.apply()).toMatch(/No changes/);
+      const chosen = await lab().vpn.snapshotState();
+      declare();
+      await terraform.apply();
+      await settled(lab().vpn);
+      expect(diffSnapshots(withoutIds(chosen), withoutIds(await lab().vpn.snapshotState()))).toEqual([]);
     });
 
     describe('under traffic', () => {
@@ -268,6 +276,12 @@ export function conformance(name: string, options: Conformance): void {
       expect(await sources(lab(), ['vpn'])).toEqual(ALL_THROUGH_UPSTREAM.filter((line) => line.startsWith('vpn ')));
     });
   });
+}
+
+/** How the agent calls what is declared as `Persistence.networkManager()`. */
+function agentName(call: string): string {
+  const [, name] = /^Persistence\.(\w+)/.exec(call) ?? [];
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 /** Rules that are there more than once, under whatever protocol and however they are put. */
