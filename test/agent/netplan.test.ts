@@ -93,7 +93,10 @@ describeOnMachine('network managers', () => {
 
   test('netplan with NetworkManager is refused, with a way out', () => {
     const profile = '/run/NetworkManager/system-connections/netplan-eth1.nmconnection';
-    machine.write('/mnt/bin/nmcli', `#!/bin/sh\ncase "$*" in *device*) echo '100 (connected)'; echo 1-2 ;; *) echo 1-2:${profile} ;; esac\n`);
+    machine.write(
+      '/mnt/bin/nmcli',
+      `#!/bin/sh\ncase "$*" in *device*) echo '100 (connected)'; echo 1-2 ;; *) echo 1-2:${profile} ;; esac\n`,
+    );
     expect(refused(machine.apply(declared('netplan', ...FILES)))).toMatch(
       /eth1 is managed by netplan with NetworkManager \(.*netplan-eth1\.nmconnection\), not by netplan: use Persistence\.service\(\)$/,
     );
