@@ -159,12 +159,19 @@ export class RunDirectory {
     for (const mount of this.mounts()) await run(['umount', mount], { allowFailure: true });
     for (const mount of this.mounts()) await run(['umount', '--lazy', mount]);
     for (const name of this.namespaces()) await run(['ip', 'netns', 'delete', name]);
-    for (const root of controlGroupRoots()) {
-      for (const name of readdirSync(root)) {
-        if (name.startsWith(this.prefix)) removeControlGroup(join(root, name));
-      }
-    }
+    // A process that has left its network namespace may be about to leave its control group.
+    await poll(`removing the control groups of lab ${this.id}`, 10_000, () =>
+      this.controlGroups().every(removeControlGroup) ? true : undefined,
+    );
     rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  private controlGroups(): string[] {
+    return controlGroupRoots().flatMap((root) =>
+      readdirSync(root)
+        .filter((name) => name.startsWith(this.prefix))
+        .map((name) => join(root, name)),
+    );
   }
 
   private namespaces(): string[] {
@@ -206,9 +213,15 @@ export function controlGroupRoots(): string[] {
     .map(([, path]) => path);
 }
 
-function removeControlGroup(path: string): void {
-  for (const entry of readdirSync(path, { withFileTypes: true })) {
-    if (entry.isDirectory()) removeControlGroup(join(path, entry.name));
+/** Fails where there is still a process in it. */
+function removeControlGroup(path: string): boolean {
+  const inner = readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  if (!inner.every((entry) => removeControlGroup(join(path, entry.name)))) return false;
+  try {
+    rmdirSync(path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EBUSY') return false;
+    throw error;
   }
-  rmdirSync(path);
 }
