@@ -23,17 +23,27 @@ keep_change() {
     mv -f "$trial/current" "$home/current" || { problem="cannot write $home/current"; return 1; }
   fi
   current=$stage
-  old=
-  for directory in "$home"/*/; do
-    directory=${directory%/}
-    [ "$directory" = "$stage" ] || [ "$directory" = "$trial" ] || old="$old $directory"
-  done
+  pending=
+  find_unused
   # shellcheck disable=SC2086  # a list of words
-  retire "$stage/state" $old || :
+  retire "$stage/state" $unused || :
   rm -f "$home/pending" "$stage/requires" "$stage/summary" "$stage/agent"
   # shellcheck disable=SC2086  # a list of words
-  rm -rf $old
+  rm -rf $unused
   close_trial
+}
+
+# The directories of generations of which nothing is on the machine: old ones, and what a run has left
+# that was killed before it had changed anything. Sets unused, with a blank in front of each.
+find_unused() {
+  unused=
+  for directory in "$home"/*/; do
+    directory=${directory%/}
+    case " $current $pending $trial $trial_stage " in
+      *" $directory "*) ;;
+      *) [ ! -d "$directory" ] || unused="$unused $directory" ;;
+    esac
+  done
 }
 
 say_kept() {
@@ -78,6 +88,10 @@ confirm() {
 
 # There is nothing to confirm: says why, and ends the run with the exit code of that.
 tell_outcome() {
+  find_unused
+  # shellcheck disable=SC2086  # a list of words
+  rm -rf $unused
+  rmdir "$home" "$STATE" 2>/dev/null || :
   if [ -f "$SAID/$owner" ]; then
     { read -r said code && IFS= read -r line; } <"$SAID/$owner" || :
     if [ -z "$generation" ] || [ "$said" = "$generation" ]; then

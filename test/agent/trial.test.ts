@@ -327,6 +327,30 @@ describe.each([DASH, BUSYBOX, BASH])('a change on trial', (flavour) => {
 });
 
 describeOnMachine('what is not confirmed', () => {
+  test('a run that was killed before it had changed anything leaves nothing', () => {
+    const machine = new Machine();
+    try {
+      const kill = `sh -c 'kill -9 "$(cut -d" " -f1 /run/source-routing.lock/holder)"'`;
+      const killed = (generation: string): void => {
+        // The first thing that is looked at after the bundle was read.
+        machine.write('/mnt/bin/ip', `#!/bin/sh\n${kill}\n`);
+        expect(machine.apply(OLD, { generation }).code).toBe(137);
+        machine.must('rm /mnt/bin/ip; test -d /var/lib/source-routing/vpn1/' + generation);
+      };
+      const before = machine.picture();
+      killed('g1');
+      expect(machine.sh('sh /mnt/bundle confirm --owner vpn1 --generation g1').code).toBe(67);
+      machine.must('rm -rf /mnt/bundle; rm -f /run/source-routing.lock/*; rmdir /run/source-routing.lock || :');
+      expect(machine.picture()).toBe(before);
+      expect(machine.apply(OLD, { generation: 'g2' }).code).toBe(0);
+      killed('g3');
+      expect(machine.agent('confirm --generation g3').code).toBe(67);
+      expect(machine.sh('ls /var/lib/source-routing/vpn1').out).toBe('agent\ncurrent\ng2\n');
+    } finally {
+      machine.close();
+    }
+  }, 20_000);
+
   test('wrong words on the command line', () => {
     const machine = new Machine();
     try {
