@@ -8,7 +8,7 @@ import type { Snapshot } from '../lab/snapshot';
 import { diffSnapshots, withoutIds } from '../lab/snapshot';
 import type { Traffic } from '../lab/traffic';
 import { ALL_THROUGH_NAT, ALL_THROUGH_UPSTREAM, POOLS, declareEgress, sources } from './egress';
-import { CONFIRM_TIMEOUT, settled, sleep } from './faults';
+import { CONFIRM_TIMEOUT, settled, sleep, steadyTraffic } from './faults';
 import { Terraform, saidBy } from './terraform';
 
 /** What one persistence has to show. */
@@ -156,8 +156,7 @@ export function conformance(name: string, options: Conformance): void {
       let traffic: Traffic;
       beforeEach(async () => {
         await lab().waitForVpn();
-        traffic = await lab().startTraffic(170);
-        await sleep(500);
+        traffic = await steadyTraffic(lab());
       });
       afterEach(() => traffic.stop().catch(() => undefined));
 

@@ -3,8 +3,10 @@ import type { LinuxHostProps } from '../../lib';
 import { LinuxHost, LocalTraffic, Persistence, VpnEgress } from '../../lib';
 import type { Lab } from '../lab/lab';
 import type { Machine } from '../lab/machine';
+import { poll } from '../lab/process';
 import type { Snapshot } from '../lab/snapshot';
 import { type MachineName, tunnels } from '../lab/topology';
+import type { Traffic } from '../lab/traffic';
 import { GATEWAYS, POOLS } from './egress';
 import { sshOf } from './terraform';
 
@@ -49,6 +51,17 @@ export function declareGeneration(
     localTraffic: old ? LocalTraffic.mainTable() : LocalTraffic.upHook(),
     priority: old ? undefined : 11010,
   });
+}
+
+/** Traffic of all clients that has found its way: whoever is to be told that a change lost nothing begins with nothing lost. */
+export async function steadyTraffic(lab: Lab): Promise<Traffic> {
+  const traffic = await lab.startTraffic(170);
+  await poll('traffic of which nothing is lost', 20_000, async () => {
+    const mark = await traffic.mark();
+    await sleep(500);
+    return (await traffic.since(mark)).every(({ lost }) => lost === 0) ? true : undefined;
+  });
+  return traffic;
 }
 
 /** Applies both generations, to know what they are like; leaves the machine in the old one. */

@@ -5,7 +5,7 @@ import { describeLab } from '../lab/describe-lab';
 import type { Snapshot } from '../lab/snapshot';
 import type { Traffic } from '../lab/traffic';
 import { ALL_THROUGH_NAT, declareEgress, sources } from './egress';
-import { CONFIRM_TIMEOUT, settled, sleep } from './faults';
+import { CONFIRM_TIMEOUT, settled, sleep, steadyTraffic } from './faults';
 import { Terraform, saidBy } from './terraform';
 
 const DROP_IN = '/etc/systemd/network/10-eth1.network.d/50-source-routing-vpn.conf';
@@ -22,7 +22,7 @@ describeLab('who makes it permanent is changed on a machine of systemd-networkd'
     declare(Persistence.service());
     await terraform.apply();
     await lab().waitForVpn();
-    traffic = await lab().startTraffic(170);
+    traffic = await steadyTraffic(lab());
   }, 120_000);
   afterAll(async () => {
     await traffic.stop().catch(() => undefined);
