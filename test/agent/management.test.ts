@@ -257,7 +257,7 @@ describeOnMachine('the lock-out check', () => {
     start();
     machine.write(
       '/mnt/bin/ip',
-      '#!/bin/sh\ncase "$*" in\n"-N -o -4 -batch -") /usr/sbin/ip "$@" | sed "s/tos 0x04/dscp CS1/" ;;\n*) exec /usr/sbin/ip "$@" ;;\nesac\n',
+      '#!/bin/sh\ncase "$*" in\n"-N -o -d -4 rule show") /usr/sbin/ip "$@" | sed "s/tos 0x04/dscp CS1/" ;;\n*) exec /usr/sbin/ip "$@" ;;\nesac\n',
     );
     machine.must('ip rule add pref 20000 to 192.168.178.10 tos 0x04 lookup 254');
     expect(apply(['rule 4 10010 to 192.168.178.10/32 ipproto 17 blackhole'], NEAR).code).toBe(0);
@@ -270,7 +270,7 @@ describeOnMachine('the lock-out check', () => {
     start();
     machine.write(
       '/mnt/bin/ip',
-      '#!/bin/sh\ncase "$*" in\n"-N -o -4 -batch -") /usr/sbin/ip "$@" | sed "s/tos 0x04/dscp CS1/" ;;\n*) exec /usr/sbin/ip "$@" ;;\nesac\n',
+      '#!/bin/sh\ncase "$*" in\n"-N -o -d -4 rule show") /usr/sbin/ip "$@" | sed "s/tos 0x04/dscp CS1/" ;;\n*) exec /usr/sbin/ip "$@" ;;\nesac\n',
     );
     machine.must('ip rule add pref 20000 to 192.168.178.10 tos 0x04 blackhole');
     expect(apply(['rule 4 20001 to 192.168.178.10/32 blackhole'], NEAR).last).toMatch(
