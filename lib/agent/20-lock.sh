@@ -62,7 +62,10 @@ drop_lock() {
 
 end_uninterruptible() {
   uninterruptible=
-  [ -z "$late_signal" ] || stopped "$late_signal"
+  signal=$late_signal
+  # The end of the run drops the lock, and comes here again.
+  late_signal=
+  [ -z "$signal" ] || stopped "$signal"
 }
 
 # One try: fails if another run has the lock.

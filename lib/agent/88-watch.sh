@@ -68,6 +68,8 @@ stop_monitor() {
     kill "${child%:*}"
   done
   kill "$reader" "$monitor"
+  # What they were about to write would be left.
+  wait
   rm -rf "$room"
 }
 

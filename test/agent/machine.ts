@@ -110,7 +110,8 @@ export class Machine {
 
   public sh(script: string): Outcome {
     const [command, args] = this.inside('sh', '-c', `exec 2>&1\n${script}`);
-    const done = spawnSync(command, args, { encoding: 'utf8' });
+    // Whoever leaves a process behind that holds the output must not hold up the tests, too.
+    const done = spawnSync(command, args, { encoding: 'utf8', timeout: 120_000, killSignal: 'SIGKILL' });
     const out = done.stdout;
     return { code: done.status ?? -1, out, last: out.trimEnd().split('\n').at(-1) ?? '' };
   }

@@ -1086,6 +1086,9 @@ export function agentSuite(flavour: Flavour): void {
       );
       expect(machine.agent('assert')).toMatchObject({ code: 0, last: 'source-routing: stopped by signal TERM' });
       expect(machine.sh('ls /run').out).not.toContain('source-routing.lock');
+      const watch = machine.agent('watch');
+      expect(watch.out.match(/stopped by signal TERM/g)).toHaveLength(1);
+      expect(machine.sh('ls /run').out).not.toContain('source-routing');
       machine.must('ln -sf /bin/mkdir /mnt/bin/mkdir');
       // Another run has made its lock as soon as this one's is gone.
       machine.write(
