@@ -149,9 +149,13 @@ export class Persistence {
     return { automatic, among: automatic ? renderers.filter(able) : renderers };
   }
 
-  /** @internal */
+  /**
+   * What is wrong with the host for all that may be chosen: nothing, where the choice leaves out who cannot.
+   *
+   * @internal
+   */
   public _problems(host: Host): Problem[] {
-    return this._choice(host).among.flatMap((renderer) => problemsOf(renderer, host));
+    return this.automatic ? [] : this.renderers.flatMap((renderer) => problemsOf(renderer, host));
   }
 }
 

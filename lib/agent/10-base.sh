@@ -89,6 +89,11 @@ put_file() {
   return 1
 }
 
+# A fraction of a second, or a second where sleep does not know fractions.
+pause() {
+  sleep "$1" 2>/dev/null || sleep 1
+}
+
 # Sets now, in hundredths of a second since boot: the clock may be set at any time.
 clock() {
   now=0

@@ -48,12 +48,12 @@ arm_process() {
     exec /bin/sh "$1/agent" rollback --owner "$3" --generation "$4"
   ' sh "$trial" "$confirm_timeout" "$owner" "$trial_generation" </dev/null >/dev/null 2>&1 &
   timer=$!
-  for pause in 0.02 0.05 0.1 0.2 0.5 1 1 1 1 1; do
+  for delay in 0.02 0.05 0.1 0.2 0.5 1 1 1 1 1; do
     if [ -e "$trial/armed" ]; then
       started_at "$timer"
       printf '%s %s\n' "$timer" "$started" >"$trial/timer" && return 0
     fi
-    sleep "$pause" 2>/dev/null || sleep 1
+    pause "$delay"
   done
   problem='the process that would undo the change did not start'
   return 1

@@ -28,9 +28,7 @@ check_requires() {
     case $what in
       version) check_version "$path" "${rest%% *}" "${rest#* }" ;;
       systemd)
-        if [ ! -d /run/systemd/system ] || ! command -v systemctl >/dev/null 2>&1; then
-          complain 'systemd does not run this machine: choose another persistence'
-        fi
+        has_systemd || complain 'systemd does not run this machine: choose another persistence'
         ;;
     esac
   done <"$1/requires"

@@ -82,9 +82,11 @@ KEEP=99-source-routing-keep.conf
 load_networks() {
   has_service systemd-networkd.service || return 0
   # Those that were kept before have changed, too: what kept them is gone.
-  while read -r network; do
-    case " $* " in *" $network "*) ;; *) set -- "$@" "$network" ;; esac
-  done <"$(known_file "$KEPT")"
+  if [ -f "$KEPT" ]; then
+    while read -r network; do
+      case " $* " in *" $network "*) ;; *) set -- "$@" "$network" ;; esac
+    done <"$KEPT"
+  fi
   for network in "$@"; do
     # Without it, the reload is not hitless, but right.
     { mkdir -p "/run/systemd/network/$network.d" && chmod 0755 /run/systemd/network "/run/systemd/network/$network.d" &&
@@ -95,7 +97,7 @@ load_networks() {
   loaded=1
   networkctl reload 2>"$LOCK/error" || loaded=
   # It answers before it has finished.
-  sleep 0.3 2>/dev/null || sleep 1
+  pause 0.3
   for network in "$@"; do
     rm -f "/run/systemd/network/$network.d/$KEEP"
     rmdir "/run/systemd/network/$network.d" 2>/dev/null || :
@@ -104,11 +106,6 @@ load_networks() {
   first_line "$LOCK/error"
   problem="networkctl reload failed: ${first:-no reason given}"
   return 1
-}
-
-# A file, or what stands for none.
-known_file() {
-  if [ -f "$1" ]; then printf '%s' "$1"; else printf /dev/null; fi
 }
 
 # When it reads its files, systemd-networkd deletes rules and routes that it does not know yet, or knows under

@@ -58,7 +58,7 @@ apply() {
 # Puts back what is wanted; $* is what look takes.
 hold_on() {
   steady=0
-  for pause in 0.1 0.2 0.4 0.8 1 1; do
+  for delay in 0.1 0.2 0.4 0.8 1 1; do
     look "$@" || return 1
     if nothing_planned; then
       steady=$((steady + 1))
@@ -67,7 +67,7 @@ hold_on() {
       carry_out -force || :
     fi
     [ "$steady" -lt 3 ] || return 0
-    sleep "$pause" 2>/dev/null || sleep 1
+    pause "$delay"
   done
   look "$@" || return 1
   nothing_planned && return 0

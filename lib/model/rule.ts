@@ -68,8 +68,8 @@ export function ruleWords(rule: Rule): Word[] {
     ...option('oif', rule.outputInterface),
     ...option('uidrange', rule.uidRange && `${rule.uidRange.first}-${rule.uidRange.last}`),
     ...option('ipproto', rule.ipProtocol),
-    ...option('sport', range(rule.sourcePorts)),
-    ...option('dport', range(rule.destinationPorts)),
+    ...option('sport', rangeWord(rule.sourcePorts)),
+    ...option('dport', rangeWord(rule.destinationPorts)),
     ...actionWords(rule.action),
     ...option('suppress_prefixlength', rule.suppressPrefixLength),
     ...option('suppress_ifgroup', rule.suppressInterfaceGroup),
@@ -108,6 +108,6 @@ function mark(value: number | undefined, mask: number | undefined): string | und
   return value === undefined || mask === undefined || mask === 0xffffffff ? hex(value) : `${hex(value)}/${hex(mask)}`;
 }
 
-function range(value: Range | undefined): string | undefined {
+export function rangeWord(value: Range | undefined): string | undefined {
   return value && (value.first === value.last ? String(value.first) : `${value.first}-${value.last}`);
 }

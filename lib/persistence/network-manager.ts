@@ -1,5 +1,6 @@
 import { createHash } from 'crypto';
 import type { Family } from '../model/family';
+import { BOTH_FAMILIES } from '../model/family';
 import type { Host, Problem } from '../model/host';
 import type { Route } from '../model/route';
 import { routeMetric } from '../model/route';
@@ -63,7 +64,7 @@ export class NetworkManagerRenderer extends LinkRenderer {
     return {
       blocks: devices.all().map((device): ProfileBlock => ({
         device,
-        lines: ([4, 6] as const).flatMap((family) =>
+        lines: BOTH_FAMILIES.flatMap((family) =>
           section(
             family,
             firstNumber(host.owner),

@@ -3,7 +3,8 @@ import type { Host, Problem } from '../model/host';
 import { MAIN_TABLE_ID } from '../model/host';
 import type { Hop, Route } from '../model/route';
 import { routeMetric, defaultMetric } from '../model/route';
-import type { Range, Rule, Word } from '../model/rule';
+import type { Rule, Word } from '../model/rule';
+import { rangeWord } from '../model/rule';
 import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 import type { Capabilities } from './capabilities';
@@ -99,10 +100,10 @@ function ruleSection(rule: Rule): Word[][] {
     ),
     ...key('IncomingInterface', rule.inputInterface),
     ...key('OutgoingInterface', rule.outputInterface),
-    ...key('User', range(rule.uidRange)),
+    ...key('User', rangeWord(rule.uidRange)),
     ...key('IPProtocol', rule.ipProtocol),
-    ...key('SourcePort', range(rule.sourcePorts)),
-    ...key('DestinationPort', range(rule.destinationPorts)),
+    ...key('SourcePort', rangeWord(rule.sourcePorts)),
+    ...key('DestinationPort', rangeWord(rule.destinationPorts)),
     // Without a table systemd-networkd says main for all: that is the rule which the agent sets, too.
     ...key('Table', action.kind === 'lookup' ? action.tableId : MAIN_TABLE_ID),
     ...key('Type', action.kind === 'lookup' ? undefined : action.kind),
@@ -150,10 +151,6 @@ export function everywhere(family: Family): string {
 
 function familyWord(family: Family): string {
   return family === 4 ? 'ipv4' : 'ipv6';
-}
-
-function range(value: Range | undefined): string | undefined {
-  return value && (value.first === value.last ? String(value.first) : `${value.first}-${value.last}`);
 }
 
 function hopWords({ via, device, weight }: Hop): Word[] {
