@@ -5,7 +5,7 @@ import { allRenderers, problemsOf } from './persistence/all';
 import { IfupdownRenderer } from './persistence/ifupdown';
 import { NetworkManagerRenderer } from './persistence/network-manager';
 import { NetworkScriptsRenderer } from './persistence/network-scripts';
-import { NetplanRenderer } from './persistence/netplan';
+import { NetplanNetworkManagerRenderer, NetplanRenderer } from './persistence/netplan';
 import { NetworkdRenderer } from './persistence/networkd';
 import type { Choice, PersistenceRenderer } from './persistence/persistence';
 import { ServiceRenderer } from './persistence/service';
@@ -57,19 +57,20 @@ export class Persistence {
   }
 
   /**
-   * netplan, where systemd-networkd does the work: a file `/etc/netplan/90-source-routing-OWNER-DEVICE.yaml` for each
-   * interface, which adds to what other files say of it. What netplan's YAML has no words for is in a drop-in
-   * for systemd-networkd, beside the file that netplan makes. Rules and routes are tagged `proto static`.
+   * netplan: a file `/etc/netplan/90-source-routing-OWNER-DEVICE.yaml` for each interface, which adds to what other
+   * files say of it. Rules and routes are tagged `proto static`. Where systemd-networkd does the work, what
+   * netplan's YAML has no words for is in a drop-in beside the file that netplan makes. Where NetworkManager does, the
+   * file hands keys on to its profile (`passthrough`), and what is said of `networkManager()` is true here, too.
    *
    * `netplan generate` is run for it, so what somebody has written to `/etc/netplan` but not applied
-   * yet comes into force, too. Refused on the machine if netplan has not configured the interface, or has NetworkManager
-   * do it: netplan does not hand rules on to that.
+   * yet comes into force, too. Refused on the machine if netplan has not configured the interface.
    *
    * @param options - which interface brings up what has none of its own
    * @throws Error if the device is not an interface name
    */
   public static netplan(options: PersistenceOptions = {}): Persistence {
-    return new Persistence([new NetplanRenderer(deviceOf(options, 'netplan'))]);
+    const device = deviceOf(options, 'netplan');
+    return new Persistence([new NetplanRenderer(device), new NetplanNetworkManagerRenderer(device)], 'either');
   }
 
   /**
@@ -127,12 +128,12 @@ export class Persistence {
    * @throws Error if the device is not an interface name
    */
   public static auto(options: PersistenceOptions = {}): Persistence {
-    return new Persistence(allRenderers(deviceOf(options, 'auto')), true);
+    return new Persistence(allRenderers(deviceOf(options, 'auto')), 'automatic');
   }
 
   private constructor(
     private readonly renderers: readonly PersistenceRenderer[],
-    private readonly automatic = false,
+    private readonly kind: Choice['kind'] = 'named',
   ) {}
 
   /**
@@ -142,20 +143,21 @@ export class Persistence {
    * @internal
    */
   public _choice(host: Host): Choice {
-    const { automatic, renderers } = this;
-    const able = (renderer: PersistenceRenderer): boolean =>
-      problemsOf(renderer, host).length === 0 &&
-      (renderer instanceof ServiceRenderer || renderer.render(host).devices.length > 0);
-    return { automatic, among: automatic ? renderers.filter(able) : renderers };
+    const { kind, renderers } = this;
+    const concerned = (renderer: PersistenceRenderer): boolean =>
+      kind !== 'automatic' || renderer instanceof ServiceRenderer || renderer.render(host).devices.length > 0;
+    const able = renderers.filter((renderer) => problemsOf(renderer, host).length === 0 && concerned(renderer));
+    return { kind, among: able.length > 0 ? able : renderers };
   }
 
   /**
-   * What is wrong with the host for all that may be chosen: nothing, where the choice leaves out who cannot.
+   * What is wrong with the host: nothing, if one of those among which is chosen can express it.
    *
    * @internal
    */
   public _problems(host: Host): Problem[] {
-    return this.automatic ? [] : this.renderers.flatMap((renderer) => problemsOf(renderer, host));
+    const problems = this.renderers.map((renderer) => problemsOf(renderer, host));
+    return problems.some((each) => each.length === 0) ? [] : problems[0];
   }
 }
 

@@ -25,7 +25,8 @@ function split(text: string, mark: string): [string, string] {
 }
 
 function tables(): string {
-  const renderers = allRenderers();
+  // netplan hands on to NetworkManager what that one can do.
+  const renderers = allRenderers().filter(({ name }) => name !== 'netplan-network-manager');
   const reasons: string[] = [];
   const note = (reason: string): string => {
     if (!reasons.includes(reason)) reasons.push(reason);

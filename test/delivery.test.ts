@@ -161,7 +161,7 @@ describe('triggers', () => {
       await jest.isolateModulesAsync(async () => {
         mock();
         const { generationTriggers } = await import('../lib/delivery/triggers');
-        found = generationTriggers(HOST, { automatic: true, among: [] }).agent;
+        found = generationTriggers(HOST, { kind: 'automatic', among: [] }).agent;
       });
       return found;
     }

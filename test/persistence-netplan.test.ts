@@ -18,6 +18,13 @@ interface Rendered {
 
 const HEADER = '# Managed by cdktf-source-routing: changes here are lost.';
 
+/** The lines that count only if this is who makes it permanent. */
+function sectionFor(name: string, lines: readonly string[]): string[] {
+  const start = lines.indexOf(`for ${name}`) + 1;
+  const length = lines.slice(start).findIndex((line) => /^(for|end) /.test(line));
+  return start === 0 ? [] : lines.slice(start, start + length);
+}
+
 /** What netplan and systemd-networkd get of a host with the how-to's route, a rule and what is added. */
 function rendered(add: Add, options?: PersistenceOptions): Rendered {
   const stack = newStack();
@@ -26,7 +33,7 @@ function rendered(add: Add, options?: PersistenceOptions): Rendered {
   new PolicyRule(stack, 'base', { table, source: '10.10.11.0/24', priority: 10000 });
   add(stack, host, table);
   expect(validationErrors(stack)).toEqual([]);
-  const lines = bundleOf(stack);
+  const lines = sectionFor('netplan', bundleOf(stack));
   const yaml = Object.entries(filesOf(stack)).flatMap(([path, text]) => {
     const [, device] = /^\/etc\/netplan\/90-source-routing-vpn-(.*)\.yaml$/.exec(path) ?? [];
     if (device === undefined) return [];
@@ -286,4 +293,44 @@ test('it can do all that systemd-networkd can', () => {
     );
   expect(refused(NETPLAN_CAPABILITIES.rules)).toEqual(refused(NETWORKD_CAPABILITIES.rules));
   expect(refused(NETPLAN_CAPABILITIES.routes)).toEqual(refused(NETWORKD_CAPABILITIES.routes));
+});
+
+describe('the machine says who does the work of netplan', () => {
+  /** The persistences that it may choose among. */
+  function offered(add: Add): { offered: string[]; lines: string[] } {
+    const stack = newStack();
+    const host = newHost(stack, { owner: 'vpn', interfaces: IPV4_TUNNELS, persistence: Persistence.netplan() });
+    const table = newTable(host);
+    new PolicyRule(stack, 'base', { table, source: '10.10.11.0/24', priority: 10000 });
+    add(stack, host, table);
+    expect(validationErrors(stack)).toEqual([]);
+    const lines = bundleOf(stack);
+    return { offered: lines.filter((line) => /^(either|automatic|persistence .*)$/.test(line)), lines };
+  }
+  const [networkd, networkManager] = ['netplan', 'netplan-network-manager'].map(
+    (name) => `persistence ${name} static eth1`,
+  );
+
+  test("both ways are in the bundle, NetworkManager's as lines for its profile", () => {
+    const { offered: found, lines } = offered(() => undefined);
+    expect(found).toEqual(['either', networkd, networkManager]);
+    const section = sectionFor('netplan-network-manager', lines);
+    expect(
+      section.some((line) => /^\|routing-rule\d+=priority 10000 from 10\.10\.11\.0\/24 table 200$/.test(line)),
+    ).toBe(true);
+    expect(section).toContain(
+      'requires version network-manager 1.42 routing-rule under proto static of the rule at priority 10000',
+    );
+    expect(section.join()).not.toContain('/etc/netplan');
+  });
+
+  test('only one, if the other cannot express it', () => {
+    const { offered: found } = offered((_stack, _host, table) =>
+      table.addRoute('twice', {
+        destination: '10.1.0.0/16',
+        nextHops: [{ via: '192.168.1.1' }, { via: '192.168.1.2' }],
+      }),
+    );
+    expect(found).toEqual(['either', networkd]);
+  });
 });

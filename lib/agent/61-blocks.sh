@@ -64,11 +64,13 @@ edit_block() {
   awk -v owner="$owner" -v block="$block" -v check="$check" "$AWK_KEYFILE" "$@" part=file "$target"
 }
 
-# Before anything is changed: can the blocks of generation $1 be put where they belong?
+# Before anything is changed: can the blocks of generation $1 be put where they belong, and will they do
+# something there?
 check_blocks() {
   while read -r word number path; do
+    case $word in block | profile) check_methods "$path" "$1/files/$number" ;; esac
     [ "$word" = block ] || continue
-    check_profile "$path" "$1/files/$number"
+    check_profile "$path"
     if [ ! -f "$path" ]; then
       complain "$path does not exist: it was to hold what is declared here"
     elif [ "$(grep -c "^# BEGIN source-routing $owner " "$path")" != "$(grep -c -x "# END source-routing $owner" "$path")" ]; then
@@ -86,15 +88,14 @@ differing_blocks() {
   done <"$1/manifest"
 }
 
-# Does profile $1 stay, and will NetworkManager do for it what block $2 says?
+# Does profile $1 stay?
 check_profile() {
-  case $1 in
-    /etc/NetworkManager/system-connections/*) ;;
-    *)
-      complain "the profile $1 does not survive a reboot, or is not for people to edit. To have it in /etc/NetworkManager/system-connections: nmcli connection modify $(profile_of "$1") connection.autoconnect yes"
-      return
-      ;;
-  esac
+  case $1 in /etc/NetworkManager/system-connections/*) return ;; esac
+  complain "the profile $1 does not survive a reboot, or is not for people to edit. To have it in /etc/NetworkManager/system-connections: nmcli connection modify $(profile_of "$1") connection.autoconnect yes"
+}
+
+# Will NetworkManager do for profile $1 what block $2 says?
+check_methods() {
   [ -f "$1" ] || return 0
   awk 'part == "block" { if (/^\[ipv[46]\]$/) NEEDED[$0] = 1; next }
     /^\[/ { section = $0 }
@@ -106,6 +107,10 @@ check_profile() {
       }
     }' part=block "$2" part=profile "$1" >"$LOCK/methods"
   while read -r family method; do
-    complain "NetworkManager does not set routes of $family under $1, where $family.method is ${method:-not given}. Let it configure that family: nmcli connection modify $(profile_of "$1") $family.method manual $family.addresses ADDRESS/LENGTH"
+    case $1 in
+      /run/*/netplan-*) configure='give it an address of that family, or dhcp, in /etc/netplan, and call netplan apply' ;;
+      *) configure="nmcli connection modify $(profile_of "$1") $family.method manual $family.addresses ADDRESS/LENGTH" ;;
+    esac
+    complain "NetworkManager does not set routes of $family under $1, where $family.method is ${method:-not given}. Let it configure that family: $configure"
   done <"$LOCK/methods"
 }

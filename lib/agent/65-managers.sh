@@ -47,8 +47,7 @@ managed_by_network_manager() {
   done <"$LOCK/manager"
   case $configured_in in
     '') return 1 ;;
-    # Another one than netplan: it does not hand rules on.
-    */netplan-*) manager='netplan with NetworkManager' ;;
+    */netplan-*) manager='netplan-network-manager' ;;
     */ifcfg-*)
       manager='network-scripts'
       if [ "${configured_in##*/ifcfg-}" != "$1" ]; then
@@ -101,6 +100,7 @@ persistence_call() {
   case $1 in
     network-manager) call='Persistence.networkManager()' ;;
     network-scripts) call='Persistence.networkScripts()' ;;
+    netplan-network-manager) call='Persistence.netplan()' ;;
     networkd | netplan | ifupdown) call="Persistence.$1()" ;;
     *) call='Persistence.service()' ;;
   esac
@@ -130,17 +130,21 @@ in_charge() {
   done
 }
 
-# Which of the persistences that bundle $1 names is it to be? The only one; or, if that is left to the
-# machine, the one that is in force; or that of who is in charge. Sets chosen and automatic.
+# Which of the persistences that bundle $1 names is it to be? The only one; either of two, whichever
+# is in charge; or, if all is left to the machine, the one that is in force, or that of who is in charge. Sets
+# chosen and automatic.
 chosen=
 automatic=
 choose_persistence() {
   awk -v mark="$BUNDLE_MARK" '$0 == mark { data = 1 } data && $1 == "for" { exit }
-    data && ($1 == "automatic" || sub(/^persistence /, "")) { sub(/ (own|static)/, ""); print }' "$1" >"$LOCK/persistences"
+    data && ($1 == "automatic" || $1 == "either" || sub(/^persistence /, "")) { sub(/ (own|static)/, ""); print }' "$1" >"$LOCK/persistences"
   automatic=
   read -r chosen _ <"$LOCK/persistences" || chosen=
-  [ "$chosen" = automatic ] || return 0
-  automatic=1
+  case $chosen in
+    automatic) automatic=1 ;;
+    either) choose_either; return ;;
+    *) return 0 ;;
+  esac
   persistence_of "$current"
   now_in_force=$persistence
   chosen=
@@ -167,6 +171,18 @@ choose_persistence() {
   refuse_if_problems 69
 }
 
+# If neither is in charge, it is the first one that is refused.
+choose_either() {
+  while read -r name devices; do
+    [ "$name" != either ] || continue
+    [ "$chosen" != either ] || chosen=$name
+    # shellcheck disable=SC2086  # a list of words
+    in_charge "$name" $devices || continue
+    chosen=$name
+    return
+  done <"$LOCK/persistences"
+}
+
 # Is the manager that generation $1 needs in charge, and where does it have its configuration?
 # Puts paths into the manifest where it has the name of a device.
 place_files() {
@@ -175,17 +191,29 @@ place_files() {
   for device in $devices; do
     manager_of "$device"
     if [ "$manager" != "$persistence" ]; then
+      persistence_call "$persistence"
+      declared=$call
       persistence_call "$manager"
+      # Declared by the same call, but that one cannot express it.
+      [ "$call" != "$declared" ] || call='Persistence.service()'
       complain "$device is managed by ${manager:-no network manager that is known here}${configured_in:+ ($configured_in)}, not by $persistence: use $call"
       continue
     elif [ -n "$lacking" ]; then
       complain "$device is managed by $manager ($configured_in), but $lacking, or use Persistence.service()"
       continue
     fi
-    [ "$persistence" != netplan ] || name_in_netplan "$1"
+    place=$configured_in
     case $persistence in
-      networkd | netplan) place=/etc/systemd/network/${configured_in##*/}.d ;;
-      *) place=$configured_in ;;
+      networkd) place=/etc/systemd/network/${configured_in##*/}.d ;;
+      netplan)
+        place=/etc/systemd/network/${configured_in##*/}.d
+        name_in_netplan && put_name "$1"
+        ;;
+      netplan-network-manager)
+        place=/etc/netplan/90-source-routing-$owner-$device.yaml
+        printf 'profile:%s %s\n' "$device" "$configured_in" >>"$LOCK/places"
+        name_in_netplan && pass_through "$1"
+        ;;
     esac
     printf '%s %s\n' "$device" "$place" >>"$LOCK/places"
   done
@@ -193,6 +221,11 @@ place_files() {
   awk 'part == "places" { at = index($0, " "); PLACE[substr($0, 1, at - 1)] = substr($0, at + 1); next }
     match($0, / @[^\/]+/) {
       device = substr($0, RSTART + 2, RLENGTH - 2)
+      if (("profile:" device) in PLACE) {
+        print "file 0600 " $2 " " PLACE[device]
+        print "profile " $2 ".keys " PLACE["profile:" device]
+        next
+      }
       $0 = substr($0, 1, RSTART) PLACE[device] substr($0, RSTART + RLENGTH)
     }
     { print }
@@ -204,11 +237,14 @@ place_files() {
   [ -z "$automatic" ] || say "made permanent by $persistence${devices:+, which manages $devices}"
 }
 
-# Puts the name by which netplan calls $device into the file of generation $1, and what it is: the
-# bundle has an Ethernet of its own name there.
+# What netplan calls $device: sets section and id; complains and fails if it does not say.
 name_in_netplan() {
-  id=${configured_in##*/10-netplan-}
+  case $configured_in in
+    *.network) id=${configured_in##*/10-netplan-} ;;
+    *) id=${configured_in##*/netplan-} ;;
+  esac
   id=${id%.network}
+  id=${id%.nmconnection}
   [ -e "$LOCK/netplan" ] || netplan get all >"$LOCK/netplan" 2>"$LOCK/error" || {
     # Behind a Python traceback.
     first=$(sed -n 's/^.*Exception: //p' "$LOCK/error")
@@ -227,13 +263,31 @@ name_in_netplan() {
   case $section,$id in
     ,* | *,*[!A-Za-z0-9._:-]*)
       complain "netplan made $configured_in for $device, but \"netplan get\" says nothing of \"$id\": use Persistence.service()"
-      return
+      return 1
       ;;
   esac
+}
+
+# Puts that into the file of generation $1: the bundle has an Ethernet of the name of the device there.
+put_name() {
   while read -r word _ number path; do
     [ "$word $path" = "file /etc/netplan/90-source-routing-$owner-$device.yaml" ] || continue
     { awk -v section="  $section" -v id="    \"$id\":" '/^  ethernets:$/ { $0 = section } /^    "/ { $0 = id } { print }' \
       "$1/files/$number" >"$LOCK/named" && cat "$LOCK/named" >"$1/files/$number"; } ||
+      die 70 "cannot write $1/files/$number, nothing was changed: is the disk full?"
+  done <"$1/manifest"
+}
+
+# Makes of the keys for the profile of $device, in generation $1, a file in which netplan hands them on.
+pass_through() {
+  while read -r word number path; do
+    [ "$word $path" = "block @$device" ] || continue
+    { mv -f "$1/files/$number" "$1/files/$number.keys" && awk -v section="  $section" -v id="    \"$id\":" '
+      BEGIN { print "# Managed by cdktf-source-routing: changes here are lost.\nnetwork:\n  version: 2"
+        print section "\n" id "\n      networkmanager:\n        passthrough:" }
+      /^\[/ { prefix = substr($0, 2, length($0) - 2) "."; next }
+      { at = index($0, "="); print "          \"" prefix substr($0, 1, at - 1) "\": \"" substr($0, at + 1) "\"" }' \
+      "$1/files/$number.keys" >"$1/files/$number"; } ||
       die 70 "cannot write $1/files/$number, nothing was changed: is the disk full?"
   done <"$1/manifest"
 }

@@ -12,10 +12,10 @@ retire() {
   shift
   for generation_of in "$@"; do
     persistence_of "$generation_of"
-    case $persistence in network-manager) [ -f "$generation_of/state" ] || continue ;; *) continue ;; esac
+    case $persistence in network-manager | netplan-network-manager) [ -f "$generation_of/state" ] || continue ;; *) continue ;; esac
     grep -e '^static ' -e '^route .* proto 4$' "$generation_of/state" || :
     while read -r word number path; do
-      [ "$word" = block ] || continue
+      case $word in block | profile) ;; *) continue ;; esac
       for device in $devices; do
         awk -v list=1 -v device="$device" "$AWK_KEYFILE" part=ours "$generation_of/files/$number"
       done

@@ -12,7 +12,7 @@ load_managers() {
     while read -r word first rest; do
       case $word in
         network) printf 'loaded %s %s\n' "$persistence" "$first" ;;
-        block) printf 'loaded %s %s\n' "$persistence" "$rest" ;;
+        block | profile) printf 'loaded %s %s\n' "$persistence" "$rest" ;;
       esac
     done <"$generation_of/manifest" >>"$LOCK/loads"
   done
@@ -34,8 +34,8 @@ has_loadable() {
   return 1
 }
 
-# Does what the lines of file $1 say: "loaded networkd|netplan NETWORK-FILE", "loaded network-manager
-# PROFILE". $2 is the state of the kernel. Sets problem and fails if that fails.
+# Does what the lines of file $1 say: "loaded networkd|netplan NETWORK-FILE", "loaded
+# network-manager|netplan-network-manager PROFILE". $2 is the state of the kernel. Sets problem and fails if that fails.
 load() {
   now_there=$2
   networks=
@@ -47,10 +47,13 @@ load() {
         generate=1
         networks="$networks $rest"
         ;;
-      network-manager) load_profile "$rest" || return 1 ;;
+      netplan-network-manager) generate=1 ;;
     esac
   done <"$1"
   [ -z "$generate" ] || generate_networks || return 1
+  while read -r _ name rest; do
+    case $name in *network-manager) load_profile "$rest" || return 1 ;; esac
+  done <"$1"
   # shellcheck disable=SC2086  # a list of words
   [ -z "$networks" ] || load_networks $networks
 }
@@ -138,7 +141,7 @@ profile_of() {
 check_loaded() {
   has_loadable "$1" && has_service NetworkManager.service || return 0
   while read -r word number path; do
-    [ "$word" = block ] || continue
+    case $word in block | profile) ;; *) continue ;; esac
     nmcli -e no -g ipv4.routes,ipv4.routing-rules,ipv6.routes,ipv6.routing-rules connection show uuid "$(profile_of "$path")" \
       >"$LOCK/loaded" 2>"$LOCK/error" || {
       first_line "$LOCK/error"

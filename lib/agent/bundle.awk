@@ -305,7 +305,7 @@ $1 == "owner" {
   next
 }
 $1 == "value" { read_value(); next }
-$1 == "automatic" && NF == 1 { next }
+($1 == "automatic" || $1 == "either") && NF == 1 { next }
 $1 == "persistence" { read_persistence(); next }
 # Up to the end come what only one persistence needs, one after the other.
 $1 == "for" {

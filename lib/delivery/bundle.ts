@@ -88,7 +88,7 @@ class BundleData {
     ];
     const rendered = choice.among.map((persistence) => ({ ...persistence.render(host), of: persistence }));
     return [
-      ...(choice.automatic ? ['automatic'] : []),
+      ...(choice.kind === 'named' ? [] : [choice.kind]),
       ...rendered.map(({ of, devices }) => literal(['persistence', of.name, of.tag, ...devices].join(' '))),
       ...host.tables.map((table) => `table ${table.id} ${table.name ?? '-'}`),
       ...host.rules.map((rule) => this.rule('rule', rule)),

@@ -21,7 +21,7 @@ import { literal } from './escape';
 export function generationTriggers(host: Host, choice: Choice): Record<string, string> {
   return Object.fromEntries([
     ['agent', agentDigest()],
-    ['persistence', choice.automatic ? 'auto' : choice.among[0].name],
+    ['persistence', choice.kind === 'automatic' ? 'auto' : choice.among[0].name],
     ['files', filesDigest(choice, host)],
     ...host.tables.map((table) => [`table ${table.id}`, table.name ?? '']),
     ...host.rules.map((rule) => [ruleKey('rule', rule), plain(ruleWords(rule))]),

@@ -3,7 +3,7 @@ import { UNKNOWN_FAMILY, refusals } from './capabilities';
 import { IfupdownRenderer } from './ifupdown';
 import { NetworkManagerRenderer } from './network-manager';
 import { NetworkScriptsRenderer } from './network-scripts';
-import { NetplanRenderer } from './netplan';
+import { NetplanNetworkManagerRenderer, NetplanRenderer } from './netplan';
 import { NetworkdRenderer } from './networkd';
 import type { PersistenceRenderer } from './persistence';
 import { ServiceRenderer } from './service';
@@ -13,6 +13,7 @@ export function allRenderers(device?: string): PersistenceRenderer[] {
   return [
     new NetworkdRenderer(device),
     new NetplanRenderer(device),
+    new NetplanNetworkManagerRenderer(device),
     new NetworkManagerRenderer(device),
     new NetworkScriptsRenderer(device),
     new IfupdownRenderer(device),

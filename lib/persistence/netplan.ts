@@ -8,6 +8,7 @@ import { ROUTE_FEATURES, RULE_FEATURES, routeFeatures, ruleFeatures } from './ca
 import type { Devices } from './devices';
 import { NETWORKD_CAPABILITIES, destination, dropIn, unknownFamilies } from './networkd';
 import type { HostFile } from './persistence';
+import { NetworkManagerRenderer } from './network-manager';
 import { HEADER } from './persistence';
 import type { Written } from './link-renderer';
 import { LinkRenderer } from './link-renderer';
@@ -34,7 +35,7 @@ export const NETPLAN_CAPABILITIES: Capabilities = {
   routes: besides(ROUTE_FEATURES, ROUTES_IN_YAML, NETWORKD_CAPABILITIES.routes),
 };
 
-/** netplan: a YAML file for each interface, and a drop-in for systemd-networkd beside the file that netplan makes of it. */
+/** netplan, by way of systemd-networkd: a YAML file for each interface, and a drop-in beside the file that netplan makes of it. */
 export class NetplanRenderer extends LinkRenderer {
   public readonly name = 'netplan';
   public readonly call = 'Persistence.netplan()';
@@ -69,6 +70,15 @@ export class NetplanRenderer extends LinkRenderer {
   public override problems(host: Host): Problem[] {
     return [...unknownFamilies(host, this.call), ...super.problems(host)];
   }
+}
+
+/**
+ * netplan, by way of NetworkManager: the keys of its profile, which the agent puts into a YAML file under
+ * `passthrough`. netplan drops `routing-policy` there without a word.
+ */
+export class NetplanNetworkManagerRenderer extends NetworkManagerRenderer {
+  public override readonly name: string = 'netplan-network-manager';
+  public override readonly call: string = 'Persistence.netplan()';
 }
 
 function besides<F extends string>(

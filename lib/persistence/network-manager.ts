@@ -55,8 +55,8 @@ export const NETWORK_MANAGER_CAPABILITIES: Capabilities = {
 
 /** NetworkManager: a block in the keyfile of a profile. */
 export class NetworkManagerRenderer extends LinkRenderer {
-  public readonly name = 'network-manager';
-  public readonly call = 'Persistence.networkManager()';
+  public readonly name: string = 'network-manager';
+  public readonly call: string = 'Persistence.networkManager()';
   public readonly tag = 'static';
   public readonly capabilities = NETWORK_MANAGER_CAPABILITIES;
 
@@ -74,6 +74,10 @@ export class NetworkManagerRenderer extends LinkRenderer {
         ),
       })),
     };
+  }
+
+  protected override versionOf(): string {
+    return 'network-manager';
   }
 
   public override problems(host: Host): Problem[] {

@@ -74,9 +74,12 @@ export interface PersistenceRenderer {
   problems(host: Host): Problem[];
 }
 
-/** What is to be on the machine: the one, or what the machine chooses. */
+/**
+ * What is to be on the machine: the one that is named; either of two that are declared by the same call,
+ * whichever is in charge; or what the machine has chosen before, and chooses if there is nothing yet.
+ */
 export interface Choice {
-  readonly automatic: boolean;
+  readonly kind: 'named' | 'either' | 'automatic';
   readonly among: readonly PersistenceRenderer[];
 }
 

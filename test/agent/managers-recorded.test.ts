@@ -116,7 +116,7 @@ describeOnMachine('network managers', () => {
       [
         'netplan, by way of NetworkManager',
         { ...NETWORK_MANAGER, profiles: `${UUID}:${netplan}` },
-        /by netplan with NetworkManager \(\/run\/NetworkManager\/system-connections\/netplan-eth1.nmconnection\)/,
+        /by netplan-network-manager \(\/run\/NetworkManager\/system-connections\/netplan-eth1.nmconnection\)/,
       ],
       [
         'the network scripts, by way of NetworkManager',

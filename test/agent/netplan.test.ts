@@ -91,15 +91,67 @@ describeOnMachine('network managers', () => {
     );
   });
 
-  test('netplan with NetworkManager is refused, with a way out', () => {
-    const profile = '/run/NetworkManager/system-connections/netplan-eth1.nmconnection';
-    machine.write(
-      '/mnt/bin/nmcli',
-      `#!/bin/sh\ncase "$*" in *device*) echo '100 (connected)'; echo 1-2 ;; *) echo 1-2:${profile} ;; esac\n`,
-    );
-    expect(refused(machine.apply(declared('netplan', ...FILES)))).toMatch(
-      /eth1 is managed by netplan with NetworkManager \(.*netplan-eth1\.nmconnection\), not by netplan: use Persistence\.service\(\)$/,
-    );
+  describe('by way of NetworkManager', () => {
+    const profile = '/run/NetworkManager/system-connections/netplan-egress.nmconnection';
+    const KEYS = ['[ipv4]', 'route7=0.0.0.0/0,192.168.1.1,0', 'route7_options=table=200'];
+    const either = (...more: string[]): string[] => [
+      'either',
+      'persistence netplan static eth1',
+      ...declared('netplan-network-manager', ...more),
+    ];
+    beforeEach(() => {
+      machine.write(
+        '/mnt/bin/nmcli',
+        `#!/bin/sh
+case "$*" in
+  *device*show*) echo '100 (connected)'; echo 1-2 ;;
+  *FILENAME*) echo 1-2:${profile} ;;
+  *ipv4.routes*) printf '%s\\n' '0.0.0.0/0 192.168.1.1 0 table=200' '' '' '' ;;
+  *) echo "nmcli $*" >>/mnt/managers.log ;;
+esac
+`,
+      );
+      machine.must(`touch /mnt/active.NetworkManager.service; mkdir -p ${profile.replace(/[^/]*$/, '')}
+        printf '[ipv4]\\nmethod=manual\\n' >${profile}`);
+      isNetworkd('n/a');
+    });
+
+    test('is refused if what is declared cannot be expressed there, with a way out', () => {
+      expect(refused(machine.apply(declared('netplan', ...FILES)))).toMatch(
+        /eth1 is managed by netplan-network-manager \(.*netplan-egress\.nmconnection\), not by netplan: use Persistence\.service\(\)$/,
+      );
+    });
+
+    test('hands on the keys of the profile, and has them read', () => {
+      const keys = [`block eth1 ${KEYS.length}`, ...KEYS.map((line) => `|${line}`)];
+      expect(machine.apply(either(...keys))).toMatchObject({ code: 0 });
+      expect(machine.must('cat /etc/netplan/90-source-routing-vpn1-eth1.yaml'))
+        .toBe(`# Managed by cdktf-source-routing: changes here are lost.
+network:
+  version: 2
+  bonds:
+    "egress":
+      networkmanager:
+        passthrough:
+          "ipv4.route7": "0.0.0.0/0,192.168.1.1,0"
+          "ipv4.route7_options": "table=200"
+`);
+      expect(machine.must('grep -e generate -e load /mnt/managers.log')).toBe(
+        `netplan generate\nnmcli connection load ${profile}\n`,
+      );
+      expect(machine.apply(either(...keys), { generation: 'g2' })).toMatchObject({ code: 0 });
+      expect(machine.must('grep -c generate /mnt/managers.log')).toBe('1\n');
+      expect(machine.agent('status').out).toContain('made permanent by netplan-network-manager, which manages eth1');
+      expect(machine.agent('remove')).toMatchObject({ code: 0 });
+      expect(machine.must('ls /etc/netplan; grep -c load /mnt/managers.log')).toBe('50-eth1.yaml\n2\n');
+    });
+
+    test('is refused for a family that the profile does not configure', () => {
+      const keys = ['block eth1 2', '|[ipv6]', '|route7=::/0,fd00::1,1024'];
+      expect(refused(machine.apply(either(...keys)))).toMatch(
+        /NetworkManager does not set routes of ipv6 under .*, where ipv6\.method is not given\. .*in \/etc\/netplan, and call netplan apply$/,
+      );
+    });
   });
 
   test('one file for several interfaces is refused, with a way out', () => {

@@ -32,6 +32,10 @@ export interface Conformance {
   readonly install?: (machine: Machine) => Promise<void>;
   /** Puts something of somebody else beside ours, in shell. */
   readonly foreign?: string;
+  /** Who makes it permanent, as the machine says it. @default - as in the call */
+  readonly manager?: string;
+  /** Whether the uplink is in its charge, too. @default true */
+  readonly hasUplink?: boolean;
   /** A persistence for another machine, and what the refusal says. */
   readonly wrong: { readonly persistence: Persistence; readonly says: RegExp };
 }
@@ -77,7 +81,7 @@ const ADDRESSED = 'for i in $(seq 50); do [ -n "$(ip -6 address show tentative)"
 
 /** The same cases for every persistence. */
 export function conformance(name: string, options: Conformance): void {
-  const { persistence, tag, events, wrong } = options;
+  const { persistence, tag, events, wrong, hasUplink = true, manager = agentName(name) } = options;
 
   describeLab(`${name} on a machine`, options.lab, (lab) => {
     let terraform: Terraform;
@@ -106,13 +110,13 @@ export function conformance(name: string, options: Conformance): void {
     afterAll(() => terraform.close());
 
     /** Exactly what is declared, each thing once, under the tag of the manager, and the clients come out where they should. */
-    async function exact(): Promise<void> {
+    async function exact(tagged = tag): Promise<void> {
       await settled(lab().vpn);
       expect((await lab().vpn.exec('source-routing verify vpn', { allowFailure: true })).stdout).toMatch(
         /agree with generation/,
       );
       expect(await duplicates(lab())).toEqual([]);
-      expect(await tags(lab())).toEqual([tag]);
+      expect(await tags(lab())).toEqual([tagged]);
     }
 
     test('a wrong declaration is refused, with the name of the right one, and changes nothing', async () => {
@@ -126,7 +130,7 @@ export function conformance(name: string, options: Conformance): void {
     test('apply: the machine chooses it, the kernel is as declared, and there are no files but those that are ours', async () => {
       declare({}, Persistence.auto());
       expect(saidBy('apply', await terraform.apply()).join('\n')).toContain(
-        `made permanent by ${agentName(name)}, which manages eth1`,
+        `made permanent by ${manager}, which manages eth1`,
       );
       await exact();
       expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
@@ -184,6 +188,37 @@ export function conformance(name: string, options: Conformance): void {
         await hitless(() => terraform.apply());
         await exact();
         expect(await terraform.plan()).toMatch(/No changes/);
+      });
+
+      if (hasUplink) {
+        test('another egress interface, and back', async () => {
+          // What comes back through eth1 is not what strict reverse path filtering would expect.
+          await lab().vpn.exec('sysctl -qw net.ipv4.conf.all.rp_filter=2');
+          for (const props of [{ device: 'eth0', gateways: ['192.168.178.3', 'fd00:178::3'] }, {}]) {
+            declare(props);
+            await hitless(() => terraform.apply());
+            await exact();
+            expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
+          }
+          await lab().vpn.exec('sysctl -qw net.ipv4.conf.all.rp_filter=1');
+        });
+      }
+
+      test('from and to our own unit: nothing of it stays or comes back', async () => {
+        declare({}, Persistence.service());
+        await hitless(() => terraform.apply());
+        await exact('77');
+        const left = (await lab().vpn.changedSince(before)).filter((line) =>
+          options.files.includes(line.split(':')[0]),
+        );
+        expect(left).toEqual([]);
+        await lab().vpn.exec(Object.values(events)[0]);
+        await sleep(1_000);
+        await exact('77');
+        await lab().waitForVpn();
+        declare();
+        await hitless(() => terraform.apply());
+        await exact();
       });
 
       test.each(Object.entries(events))('%s', async (_, command) => {
@@ -303,6 +338,6 @@ async function tags(lab: Lab): Promise<string[]> {
   );
   const lines = stdout
     .split('\n')
-    .filter((line) => /lookup (vpn|tunnels|20\d) |^12001:|default via .* dev eth1 table/.test(line));
+    .filter((line) => /lookup (vpn|tunnels|20\d) |^12001:|default via .* dev eth[01] table/.test(line));
   return [...new Set(lines.map((line) => / proto (\S+)/.exec(line)?.[1] ?? 'none'))];
 }

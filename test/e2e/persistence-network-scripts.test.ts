@@ -9,6 +9,7 @@ conformance('Persistence.networkScripts()', {
   lab: { networkScripts: true },
   persistence: Persistence.networkScripts(),
   tag: '77',
+  hasUplink: false,
   files: ['rule', 'rule6', 'route', 'route6'].map((kind) => `+ file ${SCRIPTS}/${kind}-eth1`),
   // Debian has the dispatcher script of NetworkManager-dispatcher-routing-rules, but no package with it.
   install: async (machine) =>

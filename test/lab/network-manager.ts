@@ -3,7 +3,8 @@ import { dirname, join } from 'node:path';
 import { address, families, type Interface, type MachineName, nodes, poolsOf } from './topology';
 
 /** Which of the installed programs brings up a machine's interfaces. */
-export type NetworkManagerName = 'networkd' | 'networkManager' | 'netplan' | 'ifupdown' | 'ifupdown2';
+export type NetworkManagerName =
+  'networkd' | 'networkManager' | 'netplan' | 'netplanNetworkManager' | 'ifupdown' | 'ifupdown2';
 
 /** The configuration of a machine's interfaces in the words of one network manager. */
 interface Flavour {
@@ -20,6 +21,23 @@ interface Route {
 }
 
 const list = (lines: readonly string[]): string => `${lines.join('\n')}\n`;
+
+const netplanFile =
+  (renderer: string): Flavour['file'] =>
+  (card, routes) => [
+    `/etc/netplan/50-${card.name}.yaml`,
+    list([
+      'network:',
+      '  version: 2',
+      `  renderer: ${renderer}`,
+      '  ethernets:',
+      `    ${card.name}:`,
+      `      addresses: ["${card.ipv4}", "${card.ipv6}"]`,
+      '      accept-ra: false',
+      ...(routes.length > 0 ? ['      routes:'] : []),
+      ...routes.map(({ destination, via }) => `        - {to: "${destination}", via: "${via}"}`),
+    ]),
+  ];
 
 const flavours: Readonly<Record<Exclude<NetworkManagerName, 'ifupdown2'>, Flavour>> = {
   networkd: {
@@ -59,20 +77,11 @@ const flavours: Readonly<Record<Exclude<NetworkManagerName, 'ifupdown2'>, Flavou
   },
   netplan: {
     units: ['systemd-networkd.service', 'systemd-networkd-wait-online.service'],
-    file: (card, routes) => [
-      `/etc/netplan/50-${card.name}.yaml`,
-      list([
-        'network:',
-        '  version: 2',
-        '  renderer: networkd',
-        '  ethernets:',
-        `    ${card.name}:`,
-        `      addresses: ["${card.ipv4}", "${card.ipv6}"]`,
-        '      accept-ra: false',
-        ...(routes.length > 0 ? ['      routes:'] : []),
-        ...routes.map(({ destination, via }) => `        - {to: "${destination}", via: "${via}"}`),
-      ]),
-    ],
+    file: netplanFile('networkd'),
+  },
+  netplanNetworkManager: {
+    units: ['NetworkManager.service', 'NetworkManager-dispatcher.service', 'NetworkManager-wait-online.service'],
+    file: netplanFile('NetworkManager'),
   },
   ifupdown: {
     units: ['networking.service'],
