@@ -23,8 +23,9 @@ remove_stale_blocks() {
 }
 
 has_block() {
-  while read -r word number path; do
-    [ "$word $path" != "block $1" ] || return 0
+  # Not the variables of the caller's loop.
+  while read -r its_word _ its_path; do
+    [ "$its_word $its_path" != "block $1" ] || return 0
   done <"$2/manifest"
   return 1
 }
@@ -68,9 +69,11 @@ edit_block() {
 # something there?
 check_blocks() {
   while read -r word number path; do
-    case $word in block | profile) check_methods "$path" "$1/files/$number" ;; esac
-    [ "$word" = block ] || continue
-    check_profile "$path"
+    case $word in
+      block) ! check_profile "$path" || check_methods "$path" "$1/files/$number" ;;
+      profile) check_methods "$path" "$1/files/$number"; continue ;;
+      *) continue ;;
+    esac
     if [ ! -f "$path" ]; then
       complain "$path does not exist: it was to hold what is declared here"
     elif [ "$(grep -c "^# BEGIN source-routing $owner " "$path")" != "$(grep -c -x "# END source-routing $owner" "$path")" ]; then
@@ -90,8 +93,9 @@ differing_blocks() {
 
 # Does profile $1 stay?
 check_profile() {
-  case $1 in /etc/NetworkManager/system-connections/*) return ;; esac
+  case $1 in /etc/NetworkManager/system-connections/*) return 0 ;; esac
   complain "the profile $1 does not survive a reboot, or is not for people to edit. To have it in /etc/NetworkManager/system-connections: nmcli connection modify $(profile_of "$1") connection.autoconnect yes"
+  return 1
 }
 
 # Will NetworkManager do for profile $1 what block $2 says?

@@ -9,6 +9,7 @@ interface Recorded {
   readonly nmcli?: string;
   /** Of eth1: state, uuid; then all uuids and files. */
   readonly device?: string;
+  readonly eth0?: string;
   readonly profiles?: string;
   readonly status?: string;
 }
@@ -35,7 +36,7 @@ const NETWORK_MANAGER: Recorded = {
 const KEYFILE = '[connection]\\nid=eth1\\n[ipv4]\\nmethod=manual\\n[ipv6]\\nmethod=manual\\n';
 
 /** A machine on which these programs say that. */
-function record(machine: Machine, { active, networkctl, nmcli, device, profiles, status }: Recorded): void {
+function record(machine: Machine, { active, networkctl, nmcli, device, eth0, profiles, status }: Recorded): void {
   machine.must('mkdir -p /run/systemd/system');
   const program = (name: string, cases: Record<string, string | undefined>): void =>
     machine.write(
@@ -51,7 +52,12 @@ function record(machine: Machine, { active, networkctl, nmcli, device, profiles,
   );
   if (networkctl !== undefined) program('networkctl', { '--version': networkctl, '*status*eth1': status });
   if (nmcli !== undefined) {
-    program('nmcli', { '--version': nmcli, '*device*show*eth1': device, '*UUID,FILENAME*': profiles });
+    program('nmcli', {
+      '--version': nmcli,
+      '*device*show*eth1': device,
+      '*device*show*eth0': eth0,
+      '*UUID,FILENAME*': profiles,
+    });
   }
 }
 
@@ -177,6 +183,29 @@ describeOnMachine('network managers', () => {
       expect(code).toBe(69);
       expect(out).toContain(says);
       expect(machine.must('ls -A /var/lib; ls /run')).not.toMatch(/source-routing/);
+    });
+
+    test('what is declared for another interface goes from one profile to the other', () => {
+      const other = PROFILE.replace('eth1', 'eth0');
+      const on = (device: string): string[] => [
+        `persistence network-manager static ${device}`,
+        'for network-manager',
+        `block ${device} 2`,
+        '|[ipv4]',
+        '|route9=10.66.0.0/16,192.168.1.1,0',
+      ];
+      record(machine, {
+        ...NETWORK_MANAGER,
+        active: [],
+        eth0: '100 (connected)\n0-1',
+        profiles: `0-1:${other}\n${UUID}:${PROFILE}`,
+      });
+      machine.must(`mkdir -p ${PROFILE.replace(/\/[^/]*$/, '')}
+        for file in ${PROFILE} ${other}; do printf '${KEYFILE}' >$file; done`);
+      expect(machine.apply(on('eth1'))).toMatchObject({ code: 0 });
+      expect(machine.apply(on('eth0'), { generation: 'g2' })).toMatchObject({ code: 0 });
+      expect(machine.must(`grep -c route9 ${other}`)).toBe('1\n');
+      expect(machine.must(`cat ${PROFILE}`)).toBe(machine.must(`printf '${KEYFILE}'`));
     });
 
     describe('what NetworkManager may bring back', () => {

@@ -166,8 +166,11 @@ export function conformance(name: string, options: Conformance): void {
 
       async function hitless(change: () => Promise<unknown>): Promise<void> {
         const leaked = await lab().countPackets('upstream');
+        await lab().vpn.exec('systemctl stop addresses', { allowFailure: true });
         const mark = await traffic.mark();
-        await lab().vpn.exec('systemd-run -q --unit=addresses sh -c "exec ip -o monitor address >/run/addresses"');
+        await lab().vpn.exec(
+          'systemd-run -q --collect --unit=addresses sh -c "exec ip -o monitor address >/run/addresses"',
+        );
         await change();
         await sleep(1_000);
         // The routes of a link go with its addresses, and nobody should have to put them back.
