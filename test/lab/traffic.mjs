@@ -29,7 +29,8 @@ function receive([flows, ...routers]) {
   const nameOf = new Map(routers.map((each) => each.split('=').reverse()));
   const arrivals = Array.from({ length: Number(flows) }, () => new Map());
   for (const family of [4, 6]) {
-    const socket = createSocket({ type: `udp${family}`, ipv6Only: family === 6 });
+    // What waits while a busy box does not let us run must not be lost: that would look like the fault of a router.
+    const socket = createSocket({ type: `udp${family}`, ipv6Only: family === 6, recvBufferSize: 4 << 20 });
     socket.on('message', (message, from) => {
       const { flow, place } = read(message);
       arrivals[flow].set(place, { at: now(), router: nameOf.get(from.address) ?? from.address });

@@ -152,7 +152,9 @@ class Talker {
   private ended?: Error;
 
   constructor(directory: RunDirectory, node: string, argv: readonly string[]) {
-    const child = spawn('ip', ['netns', 'exec', directory.name(node), process.execPath, ...argv], {
+    // Who measures comes before those who keep the box busy.
+    const command = ['ip', 'netns', 'exec', directory.name(node), process.execPath, ...argv];
+    const child = spawn('nice', ['-n', '-10', ...command], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     const fail = (error: Error): void => {
