@@ -1,0 +1,130 @@
+import type { Family } from '../model/family';
+import { overlaps } from '../model/family';
+import type { Hop, Route } from '../model/route';
+import { defaultMetric } from '../model/route';
+import type { Rule } from '../model/rule';
+import type { Value } from '../model/value';
+import { isKnown } from '../model/value';
+import { addressBits, prefixBits } from './bits';
+import { kernelRoutes } from './kernel-routes';
+import type { Link, Machine, Side, Sysctls } from './machine';
+import { LOOPBACK } from './machine';
+import { RuleList } from './rules';
+import type { NextHop } from './table';
+import { Table } from './table';
+
+/** A route that may be there or not. */
+export interface PossibleRoute extends Route {
+  readonly possibleFor: string;
+}
+
+/** All that decides where the packets of a machine go. */
+export interface Description {
+  /** Without the loopback interface, which is always up. */
+  readonly links: readonly Link[];
+  /** All of them, the kernel's own, too. */
+  readonly rules: readonly Rule[];
+  /** But those that the kernel makes from the links. */
+  readonly routes: readonly (Route | PossibleRoute)[];
+  readonly sysctls?: Sysctls;
+  /** Tables that may have other routes as well. */
+  readonly incompleteTables?: readonly number[];
+  /** Links may have other addresses as well. */
+  readonly incompleteLinks?: boolean;
+}
+
+export function buildMachine(description: Description): Machine {
+  const links = new Map([LOOPBACK, ...description.links].map((link) => [link.name, link]));
+  const { sysctls = {}, incompleteLinks = false } = description;
+  const side = (family: Family): Side => ({
+    rules: new RuleList(family, description.rules),
+    tables: tablesOf(family, description, links, sysctls),
+  });
+  return { links, sides: { 4: side(4), 6: side(6) }, sysctls, complete: !incompleteLinks };
+}
+
+/** The same machine with some links down. */
+export function withLinksDown(description: Description, down: readonly string[]): Description {
+  return {
+    ...description,
+    links: description.links.map((link) => (down.includes(link.name) ? { ...link, state: 'down' } : link)),
+  };
+}
+
+function tablesOf(
+  family: Family,
+  description: Description,
+  links: ReadonlyMap<string, Link>,
+  sysctls: Sysctls,
+): Map<number, Table> {
+  const tables = new Map<number, Table>();
+  const tableOf = (id: number): Table => {
+    const table = tables.get(id) ?? new Table(!description.incompleteTables?.includes(id));
+    tables.set(id, table);
+    return table;
+  };
+  description.incompleteTables?.forEach(tableOf);
+  const isDead = (device: string | undefined): boolean => {
+    const state = device === undefined ? undefined : links.get(device)?.state;
+    return state === 'down' || (state === 'no carrier' && sysctls.ignoreRoutesWithLinkdown === true);
+  };
+  for (const link of links.values()) {
+    for (const { tableId, kind, destination, metric, device } of kernelRoutes(link)[family]) {
+      // IPv4 keeps its own addresses whatever becomes of the link.
+      const dead = isDead(device) && !(family === 4 && kind === 'local');
+      tableOf(tableId).add({ kind, destination, metric, hops: [{ device, dead }], deferred: [] });
+    }
+  }
+  for (const route of description.routes.filter((each) => overlaps(each.family, family))) {
+    const hops = route.hops.map((hop): NextHop => {
+      const device = deviceOf(hop, description.links);
+      return { device, via: hop.via?.text, dead: isDead(device) };
+    });
+    if (route.type === undefined && hops.every((hop) => hop.dead)) {
+      continue;
+    }
+    tableOf(route.tableId).add({
+      kind: route.type ?? 'unicast',
+      destination: isKnown(route.destination) ? prefixBits(route.destination.text) : undefined,
+      metric: route.metric ?? defaultMetric(family),
+      hops,
+      deferred: deferredOf(route),
+    });
+  }
+  return tables;
+}
+
+/** Who to name where it cannot be said whether the route is there, or what it leads to. */
+function deferredOf(route: Route | PossibleRoute): string[] {
+  const place = [route.destination, ...(route.family === 'auto' ? route.hops.map((hop) => hop.via) : [])];
+  return [
+    ...('possibleFor' in route ? [route.possibleFor] : []),
+    ...place.flatMap((value) => value?.deferredFor ?? []),
+  ];
+}
+
+/** A gateway without device is on the link in whose network it is. */
+function deviceOf({ via, device }: Hop, links: readonly Link[]): string | undefined {
+  if (device) {
+    return isKnown(device) ? device.text : undefined;
+  }
+  return via && isKnown(via) ? linkTo(via, links)?.name : undefined;
+}
+
+function linkTo(via: Value, links: readonly Link[]): Link | undefined {
+  const gateway = addressBits(via.text);
+  const lengthOn = (link: Link): number =>
+    Math.max(
+      -1,
+      ...link.addresses
+        .filter((address) => address.family === via.family)
+        .map((address) => addressBits(address.address).slice(0, Number(address.text.split('/')[1])))
+        .filter((network) => gateway.startsWith(network))
+        .map((network) => network.length),
+    );
+  const [best] = links
+    .map((link) => ({ link, length: lengthOn(link) }))
+    .filter(({ length }) => length >= 0)
+    .sort((a, b) => b.length - a.length);
+  return best?.link;
+}

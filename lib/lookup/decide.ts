@@ -1,0 +1,20 @@
+import type { Flow } from './flow';
+import { ipv4Afterwards, ipv4Special } from './ipv4';
+import type { Machine } from './machine';
+import type { Outcome } from './outcome';
+import { checkSource } from './reverse-path';
+import { walk } from './walk';
+
+/**
+ * What the kernel does with a packet: the set of what may happen, of which it chooses one. It asks
+ * once, like `ip route get`; a socket without a source that connects asks again with the one it got.
+ */
+export function decide(machine: Machine, flow: Flow): Outcome[] {
+  if (flow.family === 6) {
+    return walk(machine, flow);
+  }
+  const outcomes = ipv4Special(machine, flow) ?? walk(machine, flow).map((outcome) => ipv4Afterwards(flow, outcome));
+  return flow.inputInterface === undefined
+    ? outcomes
+    : outcomes.map((outcome) => ({ ...outcome, source: checkSource(machine, flow, outcome) }));
+}

@@ -1,0 +1,79 @@
+import type { Family } from '../model/family';
+import { familyName } from '../model/family';
+import type { Bits } from './bits';
+import { ADDRESS_LENGTH, addressBits } from './bits';
+
+/** A packet as far as routing looks at it. */
+export interface Flow {
+  readonly family: Family;
+  readonly destination: Bits;
+  /**
+   * Unspecified where the machine itself sends and leaves the choice to the kernel. To IPv4 that is
+   * the address 0.0.0.0, which a rule can match; IPv6 knows that there is none.
+   */
+  readonly source?: Bits;
+  /** Where the packet came in; none for one that the machine itself sends. */
+  readonly inputInterface?: string;
+  /** What the sending socket is bound to. */
+  readonly outputInterface?: string;
+  readonly mark: number;
+  readonly tos: number;
+  /** Of the sending process. What came in from outside counts as that of root. */
+  readonly uid: number;
+  readonly ipProtocol?: number;
+  readonly sourcePort?: number;
+  readonly destinationPort?: number;
+}
+
+/** What is not given: an unmarked packet that root of this machine sends from an unspecified address. */
+export interface FlowOptions {
+  readonly destination: string;
+  readonly source?: string;
+  readonly inputInterface?: string;
+  readonly outputInterface?: string;
+  readonly mark?: number;
+  readonly tos?: number;
+  readonly uid?: number;
+  readonly ipProtocol?: number;
+  readonly sourcePort?: number;
+  readonly destinationPort?: number;
+}
+
+export const UNSPECIFIED: Readonly<Record<Family, Bits | undefined>> = { 4: '0'.repeat(32), 6: undefined };
+
+/** @throws Error if the addresses do not fit together, or a packet from outside has no source */
+export function flowOf(options: FlowOptions): Flow {
+  const { destination, source, mark = 0, tos = 0, uid = 0 } = options;
+  const family = familyOf(destination);
+  if (source !== undefined && familyOf(source) !== family) {
+    throw new Error(
+      `source "${source}" is ${familyName(familyOf(source))} but destination "${destination}" is ${familyName(family)}. Give both in one family.`,
+    );
+  }
+  if (options.inputInterface !== undefined && source === undefined) {
+    throw new Error(
+      `a packet to "${destination}" that comes in through "${options.inputInterface}" has a source. Give it, or leave out inputInterface.`,
+    );
+  }
+  return {
+    ...options,
+    family,
+    destination: wholeAddress(destination, 'destination', family),
+    source: source === undefined ? UNSPECIFIED[family] : wholeAddress(source, 'source', family),
+    mark,
+    tos,
+    uid,
+  };
+}
+
+function familyOf(address: string): Family {
+  return address.includes(':') ? 6 : 4;
+}
+
+function wholeAddress(text: string, property: string, family: Family): Bits {
+  const bits = addressBits(text);
+  if (bits.length !== ADDRESS_LENGTH[family] || /[^01]/.test(bits)) {
+    throw new Error(`${property} "${text}" is not an ${familyName(family)} address. Write it like "10.10.10.2".`);
+  }
+  return bits;
+}

@@ -1,0 +1,80 @@
+import type { Family } from '../model/family';
+import type { InterfaceAddress } from '../model/value';
+import type { Rule } from '../model/rule';
+import type { RuleList } from './rules';
+import type { Table } from './table';
+
+export type LinkState = 'up' | 'no carrier' | 'down';
+
+/** What the kernel asks of the source of a forwarded IPv4 packet, by the numbers of `rp_filter`. */
+export enum ReversePathFilter {
+  OFF = 0,
+  STRICT = 1,
+  LOOSE = 2,
+}
+
+export interface LinkAddress extends InterfaceAddress {
+  /** What `ip address add … brd` names. */
+  readonly broadcast?: string;
+}
+
+export interface Link {
+  readonly name: string;
+  readonly addresses: readonly LinkAddress[];
+  readonly group?: number;
+  /** @default 'up' */
+  readonly state?: LinkState;
+  /** The greater of `conf.all.rp_filter` and that of the link, which is what counts. */
+  readonly reversePathFilter?: ReversePathFilter;
+}
+
+export const LOOPBACK: Link = {
+  name: 'lo',
+  addresses: [
+    { text: '127.0.0.1/8', address: '127.0.0.1', family: 4 },
+    { text: '::1/128', address: '::1', family: 6 },
+  ],
+};
+
+/** Settings of the kernel that change where packets go. */
+export interface Sysctls {
+  /** `ignore_routes_with_linkdown`: a link without carrier is as good as one that is down. */
+  readonly ignoreRoutesWithLinkdown?: boolean;
+  /** `src_valid_mark`: the check of the source sees the mark, too. */
+  readonly srcValidMark?: boolean;
+}
+
+/** What the kernel looks at in one family. */
+export interface Side {
+  readonly rules: RuleList;
+  readonly tables: ReadonlyMap<number, Table>;
+}
+
+/** A machine made ready for lookups. It forwards in both families. */
+export interface Machine {
+  readonly links: ReadonlyMap<string, Link>;
+  readonly sides: Readonly<Record<Family, Side>>;
+  readonly sysctls: Sysctls;
+  /** Whether all addresses of the machine are known. */
+  readonly complete: boolean;
+}
+
+export const LOCAL_TABLE_ID = 255;
+export const DEFAULT_TABLE_ID = 253;
+
+/** The rules that the kernel makes itself; IPv6 has no table "default". */
+export function kernelRules(): Rule[] {
+  const rule = (family: Family, priority: number, tableId: number): Rule => ({
+    path: 'kernel',
+    family,
+    priority,
+    action: { kind: 'lookup', tableId },
+  });
+  return [
+    rule(4, 0, LOCAL_TABLE_ID),
+    rule(4, 32766, 254),
+    rule(4, 32767, DEFAULT_TABLE_ID),
+    rule(6, 0, LOCAL_TABLE_ID),
+    rule(6, 32766, 254),
+  ];
+}

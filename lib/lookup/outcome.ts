@@ -1,0 +1,46 @@
+import type { ReadyRule } from './rules';
+import type { ReadyRoute, RouteKind } from './table';
+
+/** What a rule that matched led to. */
+export type Said =
+  | { readonly kind: 'route' | 'throw'; readonly tableId: number; readonly route: ReadyRoute }
+  | { readonly kind: 'suppressed'; readonly tableId: number; readonly route: ReadyRoute; readonly by: Suppressor }
+  | { readonly kind: 'no route' | 'unknown'; readonly tableId: number }
+  | { readonly kind: 'goto'; readonly resolved: boolean }
+  | { readonly kind: 'rejected' | 'passed over' };
+
+export type Suppressor = 'prefix length' | 'interface group';
+
+/** One station on the way of a packet through the rules. */
+export interface Step {
+  readonly before?: Step;
+  readonly rule: ReadyRule;
+  readonly said: Said;
+}
+
+/**
+ * `invalid` packets are dropped for their addresses; `unknown` is what is not declared: a table
+ * that is not known to the last route said nothing.
+ */
+export type OutcomeKind = Exclude<RouteKind, 'throw'> | 'no route' | 'invalid' | 'unknown';
+
+/** What the kernel says of the source of a packet that comes in. */
+export type SourceCheck = 'passes' | 'is no address of a neighbour' | 'fails rp_filter' | 'unknown';
+
+/** One thing that may happen to a packet. */
+export interface Outcome {
+  readonly kind: OutcomeKind;
+  readonly device?: string;
+  readonly via?: string;
+  readonly route?: ReadyRoute;
+  /** What decided without rules, or in spite of them. */
+  readonly why?: string;
+  /** Only of IPv4 packets that come in. */
+  readonly source?: SourceCheck;
+  /** The last step; undefined if no rule was asked, or none matched. */
+  readonly trail?: Step;
+}
+
+export function isRejecting({ kind }: Pick<Outcome, 'kind'>): boolean {
+  return kind === 'blackhole' || kind === 'unreachable' || kind === 'prohibit' || kind === 'no route';
+}

@@ -1,0 +1,67 @@
+import { UNSPECIFIED } from './flow';
+import type { Flow } from './flow';
+import type { Machine } from './machine';
+import { ReversePathFilter } from './machine';
+import type { Outcome, SourceCheck } from './outcome';
+import type { RuleList } from './rules';
+import { walk } from './walk';
+
+/** `rp_filter`, and the check that IPv4 makes even without it, of a packet that comes in. */
+export function checkSource(machine: Machine, flow: Flow, { kind, device }: Outcome): SourceCheck | undefined {
+  const { inputInterface } = flow;
+  if (inputInterface === undefined || !isChecked(flow, kind)) {
+    return undefined;
+  }
+  const { reversePathFilter = ReversePathFilter.OFF, addresses = [] } = machine.links.get(inputInterface) ?? {};
+  const hasAddress = addresses.some(({ family }) => family === 4);
+  const verdicts = new Set(
+    walk(machine, answerTo(machine, flow, kind === 'unicast' ? device : undefined)).map((back): SourceCheck => {
+      if (back.kind === 'unknown') {
+        return 'unknown';
+      }
+      if (back.kind === 'local' || back.kind === 'broadcast' || back.kind === 'multicast') {
+        return 'is no address of a neighbour';
+      }
+      const usesInput = back.kind === 'unicast' && back.route?.hops.some((hop) => hop.device === inputInterface);
+      const passes =
+        usesInput ||
+        reversePathFilter === ReversePathFilter.OFF ||
+        (reversePathFilter === ReversePathFilter.LOOSE && back.kind === 'unicast' && hasAddress);
+      return passes ? 'passes' : 'fails rp_filter';
+    }),
+  );
+  const [only] = verdicts;
+  return verdicts.size === 1 ? only : 'unknown';
+}
+
+/** What is dropped anyway is not looked at, nor is who asks for an address. */
+function isChecked({ source }: Flow, kind: Outcome['kind']): boolean {
+  return kind === 'unicast' || kind === 'local' || (kind === 'broadcast' && source !== UNSPECIFIED[4]);
+}
+
+/** As if the packet came the other way: in where it leaves. */
+function answerTo(machine: Machine, flow: Flow, device: string | undefined): Flow {
+  const answer: Flow = {
+    ...flow,
+    source: flow.destination,
+    destination: flow.source ?? '',
+    inputInterface: device,
+    outputInterface: undefined,
+    mark: machine.sysctls.srcValidMark ? flow.mark : 0,
+    uid: 0,
+    sourcePort: flow.destinationPort,
+    destinationPort: flow.sourcePort,
+  };
+  return looksIntoPackets(machine.sides[4].rules)
+    ? answer
+    : { ...answer, ipProtocol: undefined, sourcePort: undefined, destinationPort: undefined };
+}
+
+/** The kernel looks for protocol and ports only where a rule for packets from outside asks for them. */
+function looksIntoPackets(rules: RuleList): boolean {
+  return [...rules].some(
+    ({ rule, inputInterface }) =>
+      inputInterface !== 'lo' &&
+      (rule.ipProtocol !== undefined || rule.sourcePorts !== undefined || rule.destinationPorts !== undefined),
+  );
+}

@@ -1,0 +1,143 @@
+import type { Family } from '../model/family';
+import { overlaps } from '../model/family';
+import type { Range, Rule } from '../model/rule';
+import type { Value } from '../model/value';
+import { isKnown } from '../model/value';
+import type { Bits } from './bits';
+import { prefixBits } from './bits';
+import type { Flow } from './flow';
+
+/** A rule made ready for lookups. */
+export interface ReadyRule {
+  readonly rule: Rule;
+  readonly position: number;
+  /** Undefined where the rule names none, or one that is known at apply only. */
+  readonly source?: Bits;
+  readonly destination?: Bits;
+  readonly inputInterface?: string;
+  readonly outputInterface?: string;
+  /** Who to name where it cannot be said whether the rule is there, or matches. */
+  readonly deferred: readonly string[];
+}
+
+/** The rules of one family in the order of the kernel. */
+export class RuleList {
+  private readonly rules: readonly ReadyRule[];
+  private readonly firstAt = new Map<number, ReadyRule>();
+  private readonly bySource = new PrefixIndex<ReadyRule>();
+  private readonly byDestination = new PrefixIndex<ReadyRule>();
+  private readonly others: ReadyRule[] = [];
+
+  public constructor(family: Family, declared: readonly Rule[]) {
+    // A stable sort: of rules at one priority the first to be added comes first.
+    this.rules = declared
+      .filter((rule) => overlaps(rule.family, family))
+      .sort((a, b) => a.priority - b.priority)
+      .map(ready);
+    for (const rule of this.rules) {
+      if (!this.firstAt.has(rule.rule.priority)) {
+        this.firstAt.set(rule.rule.priority, rule);
+      }
+      this.index(rule);
+    }
+  }
+
+  public [Symbol.iterator](): Iterator<ReadyRule> {
+    return this.rules[Symbol.iterator]();
+  }
+
+  /** The rules that this packet may match, in order: of thousands for disjoint pools only a few. */
+  public candidates(flow: Flow): ReadyRule[] {
+    return [
+      ...this.others,
+      ...(flow.source === undefined ? [] : this.bySource.around(flow.source)),
+      ...this.byDestination.around(flow.destination),
+    ].sort((a, b) => a.position - b.position);
+  }
+
+  /** Where a goto leads. */
+  public at(priority: number): ReadyRule | undefined {
+    return this.firstAt.get(priority);
+  }
+
+  private index(rule: ReadyRule): void {
+    if (!rule.rule.invert && rule.source) {
+      this.bySource.add(rule.source, rule);
+    } else if (!rule.rule.invert && rule.destination) {
+      this.byDestination.add(rule.destination, rule);
+    } else {
+      this.others.push(rule);
+    }
+  }
+}
+
+class PrefixIndex<T> {
+  private readonly items = new Map<Bits, T[]>();
+  private readonly lengths = new Set<number>();
+
+  public add(prefix: Bits, item: T): void {
+    this.lengths.add(prefix.length);
+    const items = this.items.get(prefix);
+    if (items) {
+      items.push(item);
+    } else {
+      this.items.set(prefix, [item]);
+    }
+  }
+
+  public around(address: Bits): T[] {
+    return [...this.lengths].flatMap((length) => this.items.get(address.slice(0, length)) ?? []);
+  }
+}
+
+/** Whether a rule matches a packet; undefined if that is known at apply only. */
+export function matches(rule: ReadyRule, flow: Flow): boolean | undefined {
+  const selected = isSelected(rule, flow);
+  const { family, invert = false } = rule.rule;
+  // One that may be of the other family does not even match what it does not select.
+  if (rule.deferred.length > 0 && (selected || (invert && family === 'auto'))) {
+    return undefined;
+  }
+  return selected !== invert;
+}
+
+/** Whether what is known of the selectors matches. */
+function isSelected({ rule, ...ready }: ReadyRule, flow: Flow): boolean {
+  return (
+    (!ready.source || flow.source?.startsWith(ready.source) === true) &&
+    (ready.destination === undefined || flow.destination.startsWith(ready.destination)) &&
+    (ready.inputInterface === undefined || ready.inputInterface === (flow.inputInterface ?? 'lo')) &&
+    (ready.outputInterface === undefined || ready.outputInterface === flow.outputInterface) &&
+    (rule.tos === undefined || isOfTos(flow, rule.tos)) &&
+    (rule.firewallMark === undefined || ((rule.firewallMark ^ flow.mark) & (rule.firewallMask ?? 0xffffffff)) === 0) &&
+    (rule.uidRange === undefined || isInRange(flow.uid, rule.uidRange)) &&
+    (rule.ipProtocol === undefined || rule.ipProtocol === flow.ipProtocol) &&
+    (rule.sourcePorts === undefined || isInRange(flow.sourcePort, rule.sourcePorts)) &&
+    (rule.destinationPorts === undefined || isInRange(flow.destinationPort, rule.destinationPorts))
+  );
+}
+
+function isOfTos(flow: Flow, tos: number): boolean {
+  return flow.tos === tos;
+}
+
+function isInRange(value: number | undefined, { first, last }: Range): boolean {
+  return value !== undefined && first <= value && value <= last;
+}
+
+function ready(rule: Rule, position: number): ReadyRule {
+  const { source, destination, inputInterface, outputInterface } = rule;
+  return {
+    rule,
+    position,
+    source: known(source, prefixBits),
+    destination: known(destination, prefixBits),
+    inputInterface: known(inputInterface),
+    outputInterface: known(outputInterface),
+    deferred: [source, destination, inputInterface, outputInterface].flatMap((value) => value?.deferredFor ?? []),
+  };
+}
+
+function known(value: Value | undefined, convert = (text: string): string => text): string | undefined {
+  return value && isKnown(value) ? convert(value.text) : undefined;
+}

@@ -1,0 +1,67 @@
+import type { Family } from '../model/family';
+import type { Flow } from './flow';
+import type { NextHop, ReadyRoute, Table } from './table';
+
+/** A route that a packet can take, and the next hops among which the kernel chooses. */
+export interface Found {
+  readonly route: ReadyRoute;
+  readonly hops: readonly NextHop[];
+}
+
+/** The routes to a packet's destination, the preferred one first. */
+export type Search = (table: Table, flow: Flow) => Generator<Found>;
+
+export const SEARCH: Readonly<Record<Family, Search>> = { 4: searchIpv4, 6: searchIpv6 };
+
+export function rejects({ kind }: ReadyRoute): boolean {
+  return kind === 'blackhole' || kind === 'unreachable' || kind === 'prohibit' || kind === 'throw';
+}
+
+function* searchIpv4(table: Table, flow: Flow): Generator<Found> {
+  for (const routes of table.around(flow.destination)) {
+    for (const route of routes) {
+      const hops = route.hops.filter((hop) => !hop.dead && isOn(hop, flow.outputInterface));
+      if (rejects(route) || hops.length > 0) {
+        // Where the device is given, packets are not spread.
+        yield { route, hops: flow.outputInterface === undefined ? hops : hops.slice(0, 1) };
+      }
+    }
+  }
+}
+
+/**
+ * IPv6 prefers, among routes of one metric, one through the device that the packet is bound to or
+ * came in through. That is a must only for what has a meaning on one link alone, and for a
+ * socket that is bound but has no source yet.
+ */
+function* searchIpv6(table: Table, flow: Flow): Generator<Found> {
+  const device = flow.inputInterface ?? flow.outputInterface;
+  const strict = isOfOneLink(flow) || (flow.inputInterface === undefined && flow.source === undefined);
+  for (const routes of table.around(flow.destination)) {
+    const usable = routes.flatMap((route): Found[] => {
+      const hops = hopsOf(route).filter((hop) => !hop.dead && (!strict || isOn(hop, device)));
+      return hops.length > 0 ? [{ route, hops }] : [];
+    });
+    const lowest = routes[0]?.metric;
+    const first = usable.filter(({ route }) => route.metric === lowest);
+    // Behind the lowest metric the kernel no longer tells the others apart.
+    const level = first.length > 0 ? first : usable;
+    const preferred = level.filter(({ hops }) => hops.some((hop) => isOn(hop, device)));
+    const best = preferred.length > 0 ? preferred : level;
+    yield* best.filter(({ route }) => route.metric === best[0]?.route.metric);
+  }
+}
+
+/** To IPv6 a route that rejects is one to the loopback interface. */
+function hopsOf(route: ReadyRoute): readonly NextHop[] {
+  return rejects(route) ? [{ device: 'lo', dead: false }] : route.hops;
+}
+
+function isOn(hop: NextHop, device: string | undefined): boolean {
+  return device === undefined || hop.device === undefined || hop.device === device;
+}
+
+/** Link-local, multicast or loopback. */
+function isOfOneLink({ destination }: Flow): boolean {
+  return /^(1111111010|11111111|0{127}1$)/.test(destination);
+}

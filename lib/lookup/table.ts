@@ -1,0 +1,61 @@
+import type { RejectType } from '../model/route';
+import type { Bits } from './bits';
+
+export type RouteKind = 'unicast' | 'local' | 'broadcast' | 'anycast' | 'multicast' | RejectType;
+
+export interface NextHop {
+  /** Undefined where the kernel chooses it, and what it chooses is not known. */
+  readonly device?: string;
+  readonly via?: string;
+  /** Its link is down (or has no carrier, where that counts): never used. */
+  readonly dead: boolean;
+}
+
+/** A route made ready for lookups. */
+export interface ReadyRoute {
+  readonly kind: RouteKind;
+  /** Undefined where it is known at apply only. */
+  readonly destination?: Bits;
+  readonly metric: number;
+  readonly hops: readonly NextHop[];
+  /** Who to name where it cannot be said whether packets take it. */
+  readonly deferred: readonly string[];
+}
+
+/** One routing table of one family. */
+export class Table {
+  private readonly routes = new Map<Bits, ReadyRoute[]>();
+  private lengths: number[] = [];
+  /** With a destination that is known at apply only. */
+  private readonly anywhere: ReadyRoute[] = [];
+
+  /** @param complete - whether no other routes can be in it */
+  public constructor(public readonly complete: boolean) {}
+
+  /** In order: of routes to one destination with one metric the first to be added comes first. */
+  public add(route: ReadyRoute): void {
+    const { destination, metric } = route;
+    if (destination === undefined) {
+      this.anywhere.push(route);
+      return;
+    }
+    const others = this.routes.get(destination) ?? [];
+    const behind = others.findIndex((other) => other.metric > metric);
+    others.splice(behind < 0 ? others.length : behind, 0, route);
+    this.routes.set(destination, others);
+    if (!this.lengths.includes(destination.length)) {
+      this.lengths = [...this.lengths, destination.length].sort((a, b) => b - a);
+    }
+  }
+
+  /** The routes to an address, grouped by destination, longest prefix first, each group by metric. */
+  public *around(address: Bits): Generator<readonly ReadyRoute[]> {
+    yield* this.anywhere.map((route) => [route]);
+    for (const length of this.lengths) {
+      const routes = this.routes.get(address.slice(0, length));
+      if (routes) {
+        yield routes;
+      }
+    }
+  }
+}

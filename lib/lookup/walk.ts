@@ -1,0 +1,103 @@
+import type { Flow } from './flow';
+import type { Machine } from './machine';
+import type { Outcome, OutcomeKind, Said, Step } from './outcome';
+import type { ReadyRule, RuleList } from './rules';
+import { matches } from './rules';
+import type { Found } from './search';
+import { SEARCH, rejects } from './search';
+import { passSuppressors } from './suppress';
+import type { NextHop } from './table';
+
+/** What a table has for a packet: outcomes, and why the rules may go on. */
+interface Answer {
+  readonly outcomes: ReadonlyArray<Omit<Outcome, 'trail'> & { readonly said: Said }>;
+  readonly goesOn?: Said;
+}
+
+/**
+ * Follows a packet through the rules of its family. Where something is not known both ways are
+ * followed, and where the kernel chooses among next hops all are taken: an answer is a set.
+ */
+export function walk(machine: Machine, flow: Flow): Outcome[] {
+  const { rules } = machine.sides[flow.family];
+  const candidates = rules.candidates(flow);
+  const outcomes: Outcome[] = [];
+  // How each candidate is reached, if at all. A goto leads forward only, so one pass sees every way.
+  const reached: Array<{ readonly step?: Step } | undefined> = [{}];
+  candidates.forEach((rule, index) => {
+    const here = reached[index];
+    if (!here) {
+      return;
+    }
+    const goOn = (said?: Said, to = index + 1): void => {
+      reached[to] ??= { step: said ? { before: here.step, rule, said } : here.step };
+    };
+    const end = (said: Said, outcome: Omit<Outcome, 'trail'>): void => {
+      outcomes.push({ ...outcome, trail: { before: here.step, rule, said } });
+    };
+    const matched = matches(rule, flow);
+    if (matched === undefined) {
+      goOn({ kind: 'passed over' });
+    } else if (!matched) {
+      goOn();
+      return;
+    }
+    const { action } = rule.rule;
+    if (action.kind === 'goto') {
+      const target = targetOf(rules, action.priority, rule);
+      goOn({ kind: 'goto', resolved: target !== undefined }, target && firstFrom(candidates, target));
+    } else if (action.kind === 'lookup') {
+      const answer = lookIn(machine, action.tableId, rule, flow);
+      answer.outcomes.forEach(({ said, ...outcome }) => end(said, outcome));
+      if (answer.goesOn) {
+        goOn(answer.goesOn);
+      }
+    } else {
+      end({ kind: 'rejected' }, { kind: action.kind });
+    }
+  });
+  const last = reached[candidates.length];
+  return last ? [...outcomes, { kind: 'no route', trail: last.step }] : outcomes;
+}
+
+/** The kernel passes over a goto to where no rule is. */
+function targetOf(rules: RuleList, priority: number, from: ReadyRule): ReadyRule | undefined {
+  return priority > from.rule.priority ? rules.at(priority) : undefined;
+}
+
+function firstFrom(candidates: readonly ReadyRule[], target: ReadyRule): number {
+  const index = candidates.findIndex((rule) => rule.position >= target.position);
+  return index < 0 ? candidates.length : index;
+}
+
+function lookIn(machine: Machine, tableId: number, rule: ReadyRule, flow: Flow): Answer {
+  const table = machine.sides[flow.family].tables.get(tableId);
+  if (!table) {
+    return { outcomes: [], goesOn: { kind: 'no route', tableId } };
+  }
+  const outcomes: Array<Answer['outcomes'][number]> = [];
+  let goesOn: Said | undefined;
+  for (const found of SEARCH[flow.family](table, flow)) {
+    const { route } = found;
+    if (route.kind === 'throw') {
+      goesOn ??= { kind: 'throw', tableId, route };
+    } else {
+      const { hops, by } = passSuppressors(machine, flow.family, rule.rule, found);
+      outcomes.push(...ends(found, hops).map((end) => ({ ...end, said: { kind: 'route', tableId, route } as const })));
+      goesOn ??= by && { kind: 'suppressed', tableId, route, by };
+    }
+    if (route.deferred.length === 0) {
+      return { outcomes, goesOn };
+    }
+  }
+  return table.complete
+    ? { outcomes, goesOn: { kind: 'no route', tableId } }
+    : { outcomes: [...outcomes, { kind: 'unknown', said: { kind: 'unknown', tableId } }], goesOn };
+}
+
+function ends({ route }: Found, hops: readonly NextHop[]): Array<Omit<Outcome, 'trail'>> {
+  const kind = route.kind as OutcomeKind;
+  return rejects(route)
+    ? [{ kind, route }]
+    : hops.map(({ device, via }) => ({ kind, route, device, ...(via === undefined ? {} : { via }) }));
+}

@@ -1,0 +1,71 @@
+import { buildMachine } from '../../lib/lookup/build';
+import { decide } from '../../lib/lookup/decide';
+import type { Flow } from '../../lib/lookup/flow';
+import type { Machine } from '../../lib/lookup/machine';
+import type { Outcome } from '../../lib/lookup/outcome';
+import type { Recorded } from './kernel';
+
+/** A lookup under test: the real one, or one that is broken on purpose. */
+export type Lookup = (machine: Machine, flow: Flow) => Outcome[];
+
+export interface Disagreement {
+  readonly index: number;
+  readonly kernel: string;
+  readonly lookup: readonly string[];
+}
+
+export function disagreements(recorded: Recorded, lookup: Lookup = decide): Disagreement[] {
+  const machine = buildMachine(recorded.description);
+  return recorded.flows.flatMap((flow, index) => {
+    const kernel = kernelSays(recorded.answers[index] ?? '');
+    const foreseen = [...new Set(lookup(machine, flow).flatMap((outcome) => lookupSays(flow, outcome)))];
+    return foreseen.includes(kernel) ? [] : [{ index, kernel, lookup: foreseen }];
+  });
+}
+
+const KINDS: Readonly<Record<string, string>> = { 2: 'local', 3: 'broadcast', 4: 'anycast', 5: 'multicast' };
+
+/** What `ip -N -o route get` printed, in few words. */
+function kernelSays(answer: string): string {
+  const [, number, via, device] = /^(?:(\d+) )?\S+(?: from \S+)?(?: via (\S+))? dev (\S+)/.exec(answer) ?? [];
+  if (device === undefined) {
+    return answer.replace('RTNETLINK answers: ', '');
+  }
+  const kind = number === undefined ? 'unicast' : (KINDS[number] ?? number);
+  return inWords(kind, device, via);
+}
+
+/** A rule that says unreachable and the end of all rules are one error; so are several reasons to drop. */
+function lookupSays(flow: Flow, outcome: Outcome): string[] {
+  const dropped = 'Invalid argument';
+  if (outcome.source === 'unknown') {
+    return [dropped, ...lookupSays(flow, { ...outcome, source: 'passes' })];
+  }
+  if (outcome.source !== undefined && outcome.source !== 'passes') {
+    return [dropped];
+  }
+  switch (outcome.kind) {
+    case 'no route':
+      return ['Network is unreachable'];
+    case 'unreachable':
+      return [outcome.route ? 'No route to host' : 'Network is unreachable'];
+    case 'prohibit':
+      return ['Permission denied'];
+    case 'blackhole':
+      return [dropped];
+    case 'invalid':
+      return [dropped, 'Network is unreachable'];
+    case 'broadcast':
+      // Where it is delivered to, once it has come in.
+      return [inWords(outcome.kind, flow.inputInterface === undefined ? outcome.device : 'lo')];
+    default:
+      return [inWords(outcome.kind, outcome.device, outcome.via)];
+  }
+}
+
+/** The kernel names no link for what stays on the machine. */
+function inWords(kind: string, device = '?', via?: string): string {
+  return kind === 'local' || kind === 'anycast'
+    ? kind
+    : [kind, `dev ${device}`, ...(via === undefined ? [] : [`via ${via}`])].join(' ');
+}

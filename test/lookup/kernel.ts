@@ -1,0 +1,85 @@
+import { spawnSync } from 'child_process';
+import type { Description } from '../../lib/lookup/build';
+import { addressCommand, flowCommand, machineCommands, routeCommand, ruleCommand } from './commands';
+import type { Scenario } from './scenario';
+
+/** A scenario as the kernel took it, with its answers, one for each flow. */
+export interface Recorded extends Scenario {
+  readonly answers: readonly string[];
+  /** The commands that it refused; what they stand for is no longer part of the description. */
+  readonly refused: readonly string[];
+}
+
+const MARK = '=====';
+
+/** Builds a scenario in a network namespace of its own, and asks about all its flows. */
+export function askKernel({ description, flows }: Scenario): Recorded {
+  const commands = machineCommands(description);
+  const questions = flows.map(flowCommand);
+  const family = flows[0]?.family ?? 4;
+  const script = [
+    ...commands.map((command, index) => `{ ${command}; } 2>/dev/null || echo ${index} >&2`),
+    `echo ${MARK} >&2`,
+    `ip -${family} -N -o -force -batch - <<END`,
+    ...questions.map((question) => question.replace(/^ip -[46] /, '')),
+    'END',
+    ':',
+  ].join('\n');
+  const { status, stdout, stderr, error } = spawnSync('unshare', ['--net', 'sh'], {
+    input: script,
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+  });
+  if (status !== 0 || !stderr.includes(MARK)) {
+    throw new Error(`the namespace failed: ${error?.message ?? stderr.slice(0, 2000)}`);
+  }
+  const [failed = '', errors = ''] = stderr.split(`${MARK}\n`);
+  const refused = failed
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => commands[Number(line)] ?? line);
+  return { description: without(description, refused), flows, answers: inOrder(stdout, errors, flows.length), refused };
+}
+
+/** Answers come on one stream, errors with the number of their line on another. */
+function inOrder(stdout: string, stderr: string, count: number): string[] {
+  const failures = new Map<number, string>();
+  let message = '';
+  for (const line of stderr.split('\n')) {
+    const [, number] = /^Command failed -:(\d+)/.exec(line) ?? [];
+    if (number === undefined) {
+      message = line;
+    } else {
+      failures.set(Number(number) - 1, message);
+    }
+  }
+  const lines = stdout.split('\n').filter((line) => line !== '');
+  const answers = Array.from({ length: count }, (_, index) => failures.get(index) ?? lines.shift() ?? 'no answer');
+  if (lines.length > 0) {
+    throw new Error(`${lines.length} answers are left over, the first: ${lines[0]}`);
+  }
+  return answers;
+}
+
+function without(description: Description, refused: readonly string[]): Description {
+  const gone = new Set(refused);
+  const known = new Set<string>();
+  const kept = (command: string): boolean => {
+    known.add(command);
+    return !gone.has(command);
+  };
+  const left: Description = {
+    ...description,
+    links: description.links.map((link) => ({
+      ...link,
+      addresses: link.addresses.filter((address) => kept(addressCommand(link, address))),
+    })),
+    routes: description.routes.filter((route) => kept(routeCommand(route))),
+    rules: description.rules.filter((rule) => rule.path === 'kernel' || kept(ruleCommand(rule))),
+  };
+  const strange = refused.find((command) => !known.has(command));
+  if (strange !== undefined) {
+    throw new Error(`the kernel refused: ${strange}`);
+  }
+  return left;
+}
