@@ -70,8 +70,8 @@ function tablesOf(
   };
   for (const link of links.values()) {
     for (const { tableId, kind, destination, metric, device } of kernelRoutes(link)[family]) {
-      // IPv4 keeps its own addresses whatever becomes of the link.
-      const dead = isDead(device) && !(family === 4 && kind === 'local');
+      // The machine's own addresses do not depend on the carrier, in IPv4 not even on the link.
+      const dead = isDead(device) && kind !== 'local' && kind !== 'anycast';
       tableOf(tableId).add({ kind, destination, metric, hops: [{ device, dead }], deferred: [] });
     }
   }

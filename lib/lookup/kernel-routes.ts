@@ -75,7 +75,8 @@ function ipv6Routes(link: Link, addresses: readonly LinkAddress[]): KernelRoute[
   return [
     ...own,
     ...anycast.map((address) => route('anycast', address)),
-    routeFurther('multicast', prefixBits('ff00::/8')),
+    // Without carrier IPv6 is not set up before there is an address.
+    ...(link.state === 'no carrier' && own.length === 0 ? [] : [routeFurther('multicast', prefixBits('ff00::/8'))]),
     ...networks.map((network) => routeFurther('unicast', network)),
   ];
 }

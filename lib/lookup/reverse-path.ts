@@ -15,7 +15,7 @@ export function checkSource(machine: Machine, flow: Flow, { kind, device }: Outc
   const { reversePathFilter = ReversePathFilter.OFF, addresses = [] } = machine.links.get(inputInterface) ?? {};
   const hasAddress = addresses.some(({ family }) => family === 4);
   const verdicts = new Set(
-    walk(machine, answerTo(machine, flow, kind === 'unicast' ? device : undefined)).map((back): SourceCheck => {
+    walk(machine, answerTo(machine, flow, kind, device)).map((back): SourceCheck => {
       if (back.kind === 'unknown') {
         return 'unknown';
       }
@@ -39,13 +39,13 @@ function isChecked({ source }: Flow, kind: Outcome['kind']): boolean {
   return kind === 'unicast' || kind === 'local' || (kind === 'broadcast' && source !== UNSPECIFIED[4]);
 }
 
-/** As if the packet came the other way: in where it leaves. */
-function answerTo(machine: Machine, flow: Flow, device: string | undefined): Flow {
+/** As if the packet came the other way: in where it leaves; nothing comes from a broadcast address. */
+function answerTo(machine: Machine, flow: Flow, kind: Outcome['kind'], device: string | undefined): Flow {
   const answer: Flow = {
     ...flow,
-    source: flow.destination,
+    source: kind === 'broadcast' ? UNSPECIFIED[4] : flow.destination,
     destination: flow.source ?? '',
-    inputInterface: device,
+    inputInterface: kind === 'unicast' ? device : undefined,
     outputInterface: undefined,
     mark: machine.sysctls.srcValidMark ? flow.mark : 0,
     uid: 0,

@@ -109,12 +109,17 @@ function isSelected({ rule, ...ready }: ReadyRule, flow: Flow): boolean {
     (ready.inputInterface === undefined || ready.inputInterface === (flow.inputInterface ?? 'lo')) &&
     (ready.outputInterface === undefined || ready.outputInterface === flow.outputInterface) &&
     (rule.tos === undefined || isOfTos(flow, rule.tos)) &&
-    (rule.firewallMark === undefined || ((rule.firewallMark ^ flow.mark) & (rule.firewallMask ?? 0xffffffff)) === 0) &&
+    (rule.firewallMark === undefined || isMarked(flow.mark, rule.firewallMark, rule.firewallMask)) &&
     (rule.uidRange === undefined || isInRange(flow.uid, rule.uidRange)) &&
     (rule.ipProtocol === undefined || rule.ipProtocol === flow.ipProtocol) &&
     (rule.sourcePorts === undefined || isInRange(flow.sourcePort, rule.sourcePorts)) &&
     (rule.destinationPorts === undefined || isInRange(flow.destinationPort, rule.destinationPorts))
   );
+}
+
+/** Without a mask all bits count, but none does for mark 0: such a rule matches every mark. */
+function isMarked(mark: number, wanted: number, mask = wanted === 0 ? 0 : 0xffffffff): boolean {
+  return ((mark ^ wanted) & mask) === 0;
 }
 
 function isOfTos(flow: Flow, tos: number): boolean {

@@ -36,6 +36,9 @@ const NETWORKS: Readonly<Record<Family, readonly string[]>> = {
 
 const MULTICAST: Readonly<Record<Family, Bits>> = { 4: prefixBits('224.0.0.0/4'), 6: prefixBits('ff00::/8') };
 
+/** To `ip -6 route get` that is no source, which no packet from outside is without. */
+const NOBODY = addressBits('::');
+
 /** Of one family: a machine has two sides, but a packet sees one. */
 export function randomScenario(random: Random, flows: number): Scenario {
   const family = random.one(BOTH_FAMILIES);
@@ -107,7 +110,11 @@ function randomRules(random: Random, family: Family, prefixes: readonly Bits[], 
     random.chance(8) || !own.some((rule) => rule.family === family && rule.priority === 0)
       ? [{ path: 'moved', family, priority: 40, action: { kind: 'lookup', tableId: 255 } }]
       : [];
-  const rules = [...own, ...priorities.map((priority) => randomRule(random, family, priority, prefixes, links)), ...moved];
+  const rules = [
+    ...own,
+    ...priorities.map((priority) => randomRule(random, family, priority, prefixes, links)),
+    ...moved,
+  ];
   return rules.filter((rule, at) => rules.findIndex((other) => ruleCommand(other) === ruleCommand(rule)) === at);
 }
 
@@ -130,15 +137,31 @@ function randomRule(
     invert: random.maybe(6, () => true),
     source: random.maybe(2, () => prefixValue(random.one(prefixes), family)),
     destination: random.maybe(3, () => prefixValue(random.one(prefixes), family)),
-    tos: random.maybe(10, () => random.one([0x8, 0x10, 0xb8])),
+    tos: random.maybe(8, () => random.one([0x8, 0x10, 0x18, 0xb8])),
     firewallMark: marked ? random.one([0, 1, 2, 0xf0]) : undefined,
     firewallMask: marked ? random.one([undefined, 0xf, 0xff, 1]) : undefined,
     inputInterface: random.maybe(6, device),
     outputInterface: random.maybe(12, device),
-    uidRange: random.maybe(12, () => random.one([{ first: 0, last: 0 }, { first: 0, last: 999 }, { first: 1000, last: 2000 }])),
+    uidRange: random.maybe(12, () =>
+      random.one([
+        { first: 0, last: 0 },
+        { first: 0, last: 999 },
+        { first: 1000, last: 2000 },
+      ]),
+    ),
     ipProtocol: random.maybe(8, () => random.one([6, 17, 1, 58])),
-    sourcePorts: random.maybe(12, () => random.one([{ first: 22, last: 22 }, { first: 20, last: 30 }])),
-    destinationPorts: random.maybe(12, () => random.one([{ first: 1, last: 1023 }, { first: 443, last: 443 }])),
+    sourcePorts: random.maybe(12, () =>
+      random.one([
+        { first: 22, last: 22 },
+        { first: 20, last: 30 },
+      ]),
+    ),
+    destinationPorts: random.maybe(12, () =>
+      random.one([
+        { first: 1, last: 1023 },
+        { first: 443, last: 443 },
+      ]),
+    ),
     suppressPrefixLength: looksUp ? random.maybe(5, () => random.one([0, 1, 8, 16, 24, 64])) : undefined,
     suppressInterfaceGroup: looksUp ? random.maybe(8, () => random.one([0, 5, 7])) : undefined,
   };
@@ -193,7 +216,11 @@ function randomHop(random: Random, family: Family, links: readonly Link[]): Hop 
   const length = address ? Number(address.text.split('/')[1]) : 0;
   const device = value('device', link.name);
   if (!address || ADDRESS_LENGTH[family] - length < 4 || random.chance(5)) {
-    return { via: value('address', random.one(family === 4 ? ['9.9.9.9', '9.9.9.8'] : ['fd99::9', 'fe80::9'])), device, onLink: true };
+    return {
+      via: value('address', random.one(family === 4 ? ['9.9.9.9', '9.9.9.8'] : ['fd99::9', 'fe80::9'])),
+      device,
+      onLink: true,
+    };
   }
   const via = prefixText(addressBits(address.address).slice(0, -4) + random.one(['1110', '1010']), family);
   return { via: value('address', via), device };
@@ -233,7 +260,8 @@ function randomFlow(random: Random, family: Family, points: readonly Bits[], lin
   const up = links.filter(({ state }) => state !== 'down').map(({ name }) => name);
   const comesIn = up.length > 0 && random.chance(2);
   const own = links.flatMap((link) => link.addresses).map(({ address }) => addressBits(address));
-  const sender = own.length > 0 && !random.chance(10) ? random.one(own) : random.one(points);
+  const sender =
+    own.length > 0 && !random.chance(10) ? random.one(own) : random.one(points.filter((point) => point !== NOBODY));
   const ipProtocol = random.one([6, 6, 17, 17, family === 4 ? 1 : 58]);
   const hasPorts = ipProtocol === 6 || ipProtocol === 17;
   // Who is in a group is not for the rules to say, nor for `route get`.
@@ -241,11 +269,15 @@ function randomFlow(random: Random, family: Family, points: readonly Bits[], lin
   return {
     family,
     destination: random.one(destinations),
-    source: comesIn ? random.one(points) : random.chance(3) ? UNSPECIFIED[family] : sender,
+    source: comesIn
+      ? random.one(points.filter((point) => point !== NOBODY))
+      : random.chance(3)
+        ? UNSPECIFIED[family]
+        : sender,
     inputInterface: comesIn ? random.one(up) : undefined,
     outputInterface: comesIn ? undefined : random.maybe(5, () => random.one(links).name),
     mark: random.one([0, 0, 0, 1, 2, 0xf1, 0x12]),
-    tos: random.one([0, 0, 0, 0x8, 0x10, 0xb8]),
+    tos: random.one([0, 0, 0, 0x8, 0x10, 0x18, 0xb8]),
     uid: comesIn ? 0 : random.one([0, 0, 500, 1000]),
     ipProtocol,
     sourcePort: hasPorts ? random.one([22, 22, 30, 31, 2222]) : undefined,
