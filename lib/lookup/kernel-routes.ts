@@ -35,25 +35,18 @@ function ipv4Routes(link: Link, addresses: readonly LinkAddress[]): KernelRoute[
   if (link.state === 'down') {
     return own;
   }
-  // The second address in a network is secondary: it brings no other routes.
-  const primary = addresses.filter(
-    (address, index) => addresses.findIndex((other) => networkBits(other) === networkBits(address)) === index,
-  );
+  // The second address in a network is secondary: it does not bring the network again.
+  const networks = [...new Set(addresses.map(networkBits))].filter((network) => network.length < ADDRESS_LENGTH[4]);
+  const named = addresses.flatMap(({ broadcast }) => (broadcast === undefined ? [] : [addressBits(broadcast)]));
+  // A network of two has no address left for that.
+  const last = networks
+    .filter((network) => network.length < 31)
+    .map((network) => network.padEnd(ADDRESS_LENGTH[4], '1'));
   return [
     ...own,
-    ...primary.flatMap((address) => broadcasts(address).map((each) => route('broadcast', each))),
-    ...primary
-      .map(networkBits)
-      .filter((network) => network.length < ADDRESS_LENGTH[4])
-      .map((network) => route(link.name === 'lo' ? 'local' : 'unicast', network)),
+    ...[...new Set([...named, ...last])].map((address) => route('broadcast', address)),
+    ...networks.map((network) => route(link.name === 'lo' ? 'local' : 'unicast', network)),
   ];
-}
-
-function broadcasts(address: LinkAddress): Bits[] {
-  const named = address.broadcast === undefined ? [] : [addressBits(address.broadcast)];
-  const network = networkBits(address);
-  // A network of two has no address left for that.
-  return network.length < 31 ? [...new Set([...named, network.padEnd(ADDRESS_LENGTH[4], '1')])] : named;
 }
 
 function ipv6Routes(link: Link, addresses: readonly LinkAddress[]): KernelRoute[] {

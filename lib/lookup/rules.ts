@@ -102,16 +102,18 @@ export function matches(rule: ReadyRule, flow: Flow): boolean | undefined {
 }
 
 /** Whether what is known of the selectors matches. */
-function isSelected({ rule, ...ready }: ReadyRule, flow: Flow): boolean {
+function isSelected(ready: ReadyRule, flow: Flow): boolean {
+  const { rule, source, destination, inputInterface, outputInterface } = ready;
   return (
-    (!ready.source || flow.source?.startsWith(ready.source) === true) &&
-    (ready.destination === undefined || flow.destination.startsWith(ready.destination)) &&
-    (ready.inputInterface === undefined || ready.inputInterface === (flow.inputInterface ?? 'lo')) &&
-    (ready.outputInterface === undefined || ready.outputInterface === flow.outputInterface) &&
-    (rule.tos === undefined || isOfTos(flow, rule.tos)) &&
+    (!source || flow.source?.startsWith(source) === true) &&
+    (destination === undefined || flow.destination.startsWith(destination)) &&
+    (inputInterface === undefined || inputInterface === (flow.inputInterface ?? 'lo')) &&
+    (outputInterface === undefined || outputInterface === flow.outputInterface) &&
+    // For the kernel 0 is none.
+    (!rule.tos || isOfTos(flow, rule.tos)) &&
+    (!rule.ipProtocol || rule.ipProtocol === flow.ipProtocol) &&
     (rule.firewallMark === undefined || isMarked(flow.mark, rule.firewallMark, rule.firewallMask)) &&
     (rule.uidRange === undefined || isInRange(flow.uid, rule.uidRange)) &&
-    (rule.ipProtocol === undefined || rule.ipProtocol === flow.ipProtocol) &&
     (rule.sourcePorts === undefined || isInRange(flow.sourcePort, rule.sourcePorts)) &&
     (rule.destinationPorts === undefined || isInRange(flow.destinationPort, rule.destinationPorts))
   );
@@ -122,8 +124,9 @@ function isMarked(mark: number, wanted: number, mask = wanted === 0 ? 0 : 0xffff
   return ((mark ^ wanted) & mask) === 0;
 }
 
-function isOfTos(flow: Flow, tos: number): boolean {
-  return flow.tos === tos;
+/** Of the packet's, IPv4 looks at the bits that once were the type of service. */
+function isOfTos({ family, tos }: Flow, wanted: number): boolean {
+  return (family === 4 ? tos & 0x1c : tos) === wanted;
 }
 
 function isInRange(value: number | undefined, { first, last }: Range): boolean {
