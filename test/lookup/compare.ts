@@ -1,12 +1,17 @@
+import type { Description } from '../../lib/lookup/build';
 import { buildMachine } from '../../lib/lookup/build';
 import { decide } from '../../lib/lookup/decide';
 import type { Flow } from '../../lib/lookup/flow';
-import type { Machine } from '../../lib/lookup/machine';
 import type { Outcome } from '../../lib/lookup/outcome';
 import type { Recorded } from './kernel';
 
 /** A lookup under test: the real one, or one that is broken on purpose. */
-export type Lookup = (machine: Machine, flow: Flow) => Outcome[];
+export type Lookup = (description: Description) => (flow: Flow) => Outcome[];
+
+export const realLookup: Lookup = (description) => {
+  const machine = buildMachine(description);
+  return (flow) => decide(machine, flow);
+};
 
 export interface Disagreement {
   readonly index: number;
@@ -14,11 +19,11 @@ export interface Disagreement {
   readonly lookup: readonly string[];
 }
 
-export function disagreements(recorded: Recorded, lookup: Lookup = decide): Disagreement[] {
-  const machine = buildMachine(recorded.description);
+export function disagreements(recorded: Recorded, lookup = realLookup): Disagreement[] {
+  const look = lookup(recorded.description);
   return recorded.flows.flatMap((flow, index) => {
     const kernel = kernelSays(recorded.answers[index] ?? '');
-    const foreseen = [...new Set(lookup(machine, flow).flatMap((outcome) => lookupSays(flow, outcome)))];
+    const foreseen = [...new Set(look(flow).flatMap((outcome) => lookupSays(flow, outcome)))];
     return foreseen.includes(kernel) ? [] : [{ index, kernel, lookup: foreseen }];
   });
 }

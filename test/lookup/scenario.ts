@@ -51,7 +51,12 @@ export function randomScenario(random: Random, flows: number): Scenario {
     sysctls: { ignoreRoutesWithLinkdown: random.chance(3), srcValidMark: random.chance(3) },
   };
   const points = pointsOf(family, prefixes, description);
-  return { description, flows: random.times(flows, () => randomFlow(random, family, points, links)) };
+  const aims = description.rules.filter(({ path }) => path !== 'kernel');
+  const flow = (): Flow => {
+    const any = randomFlow(random, family, points, links);
+    return aims.length > 0 && random.chance(2) ? aimedAt(random, any, random.one(aims)) : any;
+  };
+  return { description, flows: random.times(flows, flow) };
 }
 
 function randomLinks(random: Random, family: Family): Link[] {
@@ -126,7 +131,7 @@ function randomRule(
   links: readonly Link[],
 ): Rule {
   const device = (): Value => value('device', random.one(['lo', 'absent', ...links.map(({ name }) => name)]));
-  const marked = random.chance(6);
+  const marked = random.chance(4);
   const action = randomAction(random, priority);
   const looksUp = action.kind === 'lookup';
   return {
@@ -138,8 +143,8 @@ function randomRule(
     source: random.maybe(2, () => prefixValue(random.one(prefixes), family)),
     destination: random.maybe(3, () => prefixValue(random.one(prefixes), family)),
     tos: random.maybe(8, () => random.one([0x8, 0x10, 0x18, 0xb8])),
-    firewallMark: marked ? random.one([0, 1, 2, 0xf0]) : undefined,
-    firewallMask: marked ? random.one([undefined, 0xf, 0xff, 1]) : undefined,
+    firewallMark: marked ? random.one([0, 0, 1, 2, 0xf0]) : undefined,
+    firewallMask: marked ? random.one([undefined, undefined, 0xf, 0xff, 1]) : undefined,
     inputInterface: random.maybe(6, device),
     outputInterface: random.maybe(12, device),
     uidRange: random.maybe(12, () =>
@@ -276,11 +281,38 @@ function randomFlow(random: Random, family: Family, points: readonly Bits[], lin
         : sender,
     inputInterface: comesIn ? random.one(up) : undefined,
     outputInterface: comesIn ? undefined : random.maybe(5, () => random.one(links).name),
-    mark: random.one([0, 0, 0, 1, 2, 0xf1, 0x12]),
+    mark: random.one([0, 0, 1, 2, 0xf0, 0xf1, 0x12]),
     tos: random.one([0, 0, 0, 0x8, 0x10, 0x18, 0xb8]),
     uid: comesIn ? 0 : random.one([0, 0, 500, 1000]),
     ipProtocol,
     sourcePort: hasPorts ? random.one([22, 22, 30, 31, 2222]) : undefined,
     destinationPort: hasPorts ? random.one([1, 80, 443, 1023, 1024]) : undefined,
+  };
+}
+
+/** With some of what a rule selects; few would have that by chance. */
+function aimedAt(random: Random, flow: Flow, rule: Rule): Flow {
+  const { family, ipProtocol, inputInterface } = flow;
+  const comesIn = inputInterface !== undefined;
+  const some = <T>(wanted: T | undefined, other: T): T => (wanted === undefined || random.chance(5) ? other : wanted);
+  const edge = (prefix: Value | undefined): Bits | undefined => {
+    const bits = prefix && prefixBits(prefix.text).padEnd(ADDRESS_LENGTH[family], random.one(['0', '1']));
+    return bits === NOBODY || (comesIn && bits?.startsWith(MULTICAST[family])) ? undefined : bits;
+  };
+  const protocol = some(
+    [6, 17].find((each) => each === rule.ipProtocol),
+    ipProtocol,
+  );
+  const hasPorts = protocol === 6 || protocol === 17;
+  return {
+    ...flow,
+    destination: some(edge(rule.destination), flow.destination),
+    source: comesIn ? some(edge(rule.source), flow.source) : flow.source,
+    mark: some(rule.firewallMark, flow.mark),
+    tos: some(rule.tos, flow.tos),
+    uid: comesIn ? 0 : some(rule.uidRange?.first, flow.uid),
+    ipProtocol: protocol,
+    sourcePort: hasPorts ? some(rule.sourcePorts?.first, flow.sourcePort ?? 22) : undefined,
+    destinationPort: hasPorts ? some(rule.destinationPorts?.last, flow.destinationPort ?? 80) : undefined,
   };
 }

@@ -1,0 +1,59 @@
+import type { Family } from '../model/family';
+import { BOTH_FAMILIES } from '../model/family';
+import { guards } from '../model/guard';
+import type { Host, Interface, UpHook } from '../model/host';
+import { MAIN_TABLE_ID, allRoutes } from '../model/host';
+import { prefixText } from './bits';
+import type { Description, PossibleRoute } from './build';
+import { kernelRoutes } from './kernel-routes';
+import type { Link } from './machine';
+import { DEFAULT_TABLE_ID, LOCAL_TABLE_ID, kernelRules } from './machine';
+
+/**
+ * What is known at synth of a machine. An address that is not declared counts as somebody else's;
+ * all other routes of the main table, and all of tables that nobody declares, are unknown.
+ */
+export function describeHost(host: Host): Description {
+  const links = host.interfaces.map(linkOf);
+  return {
+    links,
+    rules: [...kernelRules(), ...host.rules, ...guards(host)],
+    routes: [...allRoutes(host), ...host.hooks.flatMap((hook) => copiedRoutes(hook, links))],
+    incompleteTables: [MAIN_TABLE_ID, ...undeclaredTables(host), ...host.hooks.map(({ tableId }) => tableId)],
+    incompleteLinks: links.length === 0 || host.interfaces.some(({ incomplete }) => incomplete),
+  };
+}
+
+function linkOf({ name, addresses }: Interface): Link {
+  return { name, addresses };
+}
+
+function undeclaredTables(host: Host): number[] {
+  const known = new Set([LOCAL_TABLE_ID, DEFAULT_TABLE_ID, ...host.tables.map(({ id }) => id)]);
+  return host.rules.flatMap(({ action }) =>
+    action.kind === 'lookup' && !known.has(action.tableId) ? [action.tableId] : [],
+  );
+}
+
+/** An up hook copies the routes of its tunnel; which link that is, and whether it is up, is not declared. */
+function copiedRoutes(hook: UpHook, links: readonly Link[]): PossibleRoute[] {
+  return links.flatMap((link) =>
+    BOTH_FAMILIES.flatMap((family) =>
+      connectedNetworks(link, family).map((text) => ({
+        path: hook.path,
+        family,
+        tableId: hook.tableId,
+        destination: { kind: 'prefix' as const, text, family },
+        hops: [{ device: { kind: 'device' as const, text: link.name } }],
+        possibleFor: hook.path,
+      })),
+    ),
+  );
+}
+
+function connectedNetworks(link: Link, family: Family): string[] {
+  const connected = kernelRoutes(link)[family].filter(({ kind }) => kind === 'unicast');
+  return connected
+    .map(({ destination }) => prefixText(destination, family))
+    .filter((text) => !/^(169\.254\.|fe80:)/.test(text));
+}

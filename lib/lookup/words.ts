@@ -1,0 +1,118 @@
+import type { Family } from '../model/family';
+import { familyName } from '../model/family';
+import { defaultMetric } from '../model/route';
+import type { Rule, Word } from '../model/rule';
+import { ruleWords } from '../model/rule';
+import { isKnown } from '../model/value';
+import { prefixText } from './bits';
+import { MAIN_TABLE_ID } from '../model/host';
+import { DEFAULT_TABLE_ID, LOCAL_TABLE_ID } from './machine';
+import type { Outcome, Said, Step } from './outcome';
+import type { ReadyRule } from './rules';
+import type { NextHop, ReadyRoute } from './table';
+
+/** The way of a packet through the rules, line by line, in the words of `ip`. */
+export function explain(outcome: Outcome, family: Family): string[] {
+  return [
+    ...stepsOf(outcome.trail).map((step) => stepText(step, family)),
+    ...(outcome.kind === 'no route' && outcome.why === undefined ? ['no rule has a route'] : []),
+    ...(outcome.why === undefined ? [] : [`${familyName(family)}: ${outcome.why}`]),
+    ...(outcome.source === undefined || outcome.source === 'passes' ? [] : [`source: ${outcome.source}`]),
+  ];
+}
+
+/** What happens to the packet, as `ip route get` would say it. */
+export function outcomeText({ kind, via, device }: Outcome): string {
+  if (kind !== 'unicast') {
+    return kind;
+  }
+  return hopText({ via, device, dead: false });
+}
+
+function stepsOf(last: Step | undefined): Step[] {
+  const steps: Step[] = [];
+  for (let step = last; step; step = step.before) {
+    steps.unshift(step);
+  }
+  return steps;
+}
+
+function stepText({ rule, said }: Step, family: Family): string {
+  return `rule ${rule.rule.priority}: ${ruleText(rule.rule)} -> ${saidText(rule, said, family)}`;
+}
+
+/** As `ip rule` prints it. */
+function ruleText(rule: Rule): string {
+  const words = ruleWords(rule).map(wordText);
+  const from = rule.source ? [] : ['from', 'all'];
+  const all = rule.invert ? ['not', ...from, ...words.slice(1)] : [...from, ...words];
+  return all.join(' ').replace(/(?<=\blookup )\d+/, (id) => tableName(Number(id)));
+}
+
+function wordText(word: Word): string {
+  return typeof word === 'string' ? word : isKnown(word) ? word.text : `<${word.deferredFor}>`;
+}
+
+function saidText(rule: ReadyRule, said: Said, family: Family): string {
+  const condition = rule.deferred.length > 0 && said.kind !== 'passed over' ? 'may match: ' : '';
+  switch (said.kind) {
+    case 'goto':
+      return condition + (said.resolved ? 'goes on there' : 'no rule there, passed over');
+    case 'rejected':
+      return condition + rule.rule.action.kind;
+    case 'passed over':
+      return `may not match: ${rule.deferred.join(', ')} is known at apply only`;
+    default:
+      return `${condition}table ${tableName(said.tableId)}: ${inTable(rule.rule, said, family)}`;
+  }
+}
+
+function inTable(
+  rule: Rule,
+  said: Exclude<Said, { kind: 'goto' | 'rejected' | 'passed over' }>,
+  family: Family,
+): string {
+  switch (said.kind) {
+    case 'no route':
+      return 'no route';
+    case 'unknown':
+      return 'has routes that are not declared';
+    case 'throw':
+      return `${routeText(said.route, family)}, goes on`;
+    case 'suppressed':
+      return `${routeText(said.route, family)}, suppressed (${
+        said.by === 'prefix length'
+          ? `suppress_prefixlength ${rule.suppressPrefixLength}`
+          : `suppress_ifgroup ${rule.suppressInterfaceGroup}`
+      })`;
+    case 'route':
+      return routeText(said.route, family);
+  }
+}
+
+/** As `ip route` prints it; dead next hops with that word. */
+function routeText(route: ReadyRoute, family: Family): string {
+  const { kind, destination, metric, hops, deferred } = route;
+  const [only] = hops.length === 1 ? hops : [];
+  return [
+    ...(kind === 'unicast' ? [] : [kind]),
+    destination === undefined ? '<not known>' : prefixText(destination, family),
+    ...(only ? [hopText(only)] : []),
+    ...(metric === 0 || metric === defaultMetric(family) ? [] : [`metric ${metric}`]),
+    ...(only ? [] : hops.map((hop) => `nexthop ${hopText(hop)}`)),
+    ...(deferred.length === 0 ? [] : [`(may be there or not: ${deferred.join(', ')})`]),
+  ].join(' ');
+}
+
+function hopText({ via, device = '<not known>', dead }: NextHop): string {
+  return [...(via === undefined ? [] : [`via ${via}`]), `dev ${device}`, ...(dead ? ['dead'] : [])].join(' ');
+}
+
+function tableName(id: number): string {
+  const names = new Map([
+    [LOCAL_TABLE_ID, 'local'],
+    [MAIN_TABLE_ID, 'main'],
+    [DEFAULT_TABLE_ID, 'default'],
+  ]);
+  return names.get(id) ?? String(id);
+}
