@@ -53,6 +53,15 @@ export default tseslint.config(
     rules: { 'no-restricted-imports': ['error', { patterns: ['cdktf', 'constructs', '@cdktf/*', '../*'] }] },
   },
   {
+    files: ['lib/lookup/**/*.ts'],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        { patterns: ['cdktf', 'constructs', '@cdktf/*', '../*', '!../model', 'node:*', 'fs', 'child_process'] },
+      ],
+    },
+  },
+  {
     files: ['lib/persistence/**/*.ts'],
     rules: {
       'no-restricted-imports': [

@@ -1,5 +1,5 @@
 import type { Flow } from './flow';
-import { ipv4Afterwards, ipv4Special } from './ipv4';
+import { ipv4Afterwards, ipv4Special, keepLoopback } from './ipv4';
 import type { Machine } from './machine';
 import type { Outcome } from './outcome';
 import { checkSource } from './reverse-path';
@@ -13,8 +13,11 @@ export function decide(machine: Machine, flow: Flow): Outcome[] {
   if (flow.family === 6) {
     return walk(machine, flow);
   }
-  const outcomes = ipv4Special(machine, flow) ?? walk(machine, flow).map((outcome) => ipv4Afterwards(flow, outcome));
-  return flow.inputInterface === undefined
-    ? outcomes
-    : outcomes.map((outcome) => ({ ...outcome, source: checkSource(machine, flow, outcome) }));
+  const special = ipv4Special(machine, flow);
+  if (flow.inputInterface === undefined) {
+    const outcomes = special ?? walk(machine, flow).map((outcome) => ipv4Afterwards(flow, outcome));
+    return outcomes.map((outcome) => keepLoopback(flow, outcome));
+  }
+  const outcomes = special ?? walk(machine, flow);
+  return outcomes.map((outcome) => ({ ...outcome, source: checkSource(machine, flow, outcome) }));
 }

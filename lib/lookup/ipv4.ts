@@ -59,12 +59,8 @@ function specialToSend(machine: Machine, flow: Flow): Outcome[] | undefined {
   return destination === ZERO ? [{ kind: 'local', device: 'lo', why: 'stands for this machine' }] : undefined;
 }
 
-/** What IPv4 makes of the outcome of the rules. */
-export function ipv4Afterwards(flow: Flow, outcome: Outcome): Outcome {
-  const { source = '', destination, inputInterface, outputInterface } = flow;
-  if (inputInterface !== undefined) {
-    return outcome;
-  }
+/** What IPv4 makes of the outcome of the rules for a packet that the machine sends. */
+export function ipv4Afterwards({ destination, outputInterface }: Flow, outcome: Outcome): Outcome {
   const bound: Outcome =
     isRejecting(outcome) && outputInterface !== undefined
       ? {
@@ -74,20 +70,25 @@ export function ipv4Afterwards(flow: Flow, outcome: Outcome): Outcome {
           why: `bound to ${outputInterface}: taken for a neighbour there`,
         }
       : outcome;
-  const leaves = bound.kind === 'unicast' || bound.kind === 'broadcast';
-  if (leaves && bound.device !== 'lo' && source.startsWith(LOOPBACK_NETWORK)) {
-    return { kind: 'invalid', trail: bound.trail, why: 'a source in 127.0.0.0/8 does not leave the machine' };
+  if (bound.kind !== 'unicast' || !isGroup(destination)) {
+    return bound;
   }
-  if (bound.kind === 'unicast' && isGroup(destination)) {
-    const { via, ...direct } = bound;
-    // Only a route for groups has a gateway for them.
-    const kept = destination !== LIMITED_BROADCAST && (bound.route?.destination?.length ?? 0) >= MULTICAST.length;
-    return {
-      ...(kept ? { via, ...direct } : direct),
-      kind: destination === LIMITED_BROADCAST ? 'broadcast' : 'multicast',
-    };
+  const { via: _gateway, ...direct } = bound;
+  if (destination === LIMITED_BROADCAST) {
+    return { ...direct, kind: 'broadcast' };
   }
-  return bound;
+  // Only a route for groups has a gateway for them.
+  const isForGroups = (bound.route?.destination?.length ?? 0) >= MULTICAST.length;
+  return { ...(isForGroups ? bound : direct), kind: 'multicast' };
+}
+
+/** A source in 127.0.0.0/8 does not leave the machine. */
+export function keepLoopback({ source }: Flow, outcome: Outcome): Outcome {
+  const { kind, device, trail } = outcome;
+  const leaves = (kind === 'unicast' || kind === 'broadcast' || kind === 'multicast') && device !== 'lo';
+  return leaves && source?.startsWith(LOOPBACK_NETWORK)
+    ? { kind: 'invalid', trail, why: 'a source in 127.0.0.0/8 does not leave the machine' }
+    : outcome;
 }
 
 /** Multicast or limited broadcast. */

@@ -3,7 +3,6 @@ import type { Flow } from './flow';
 import type { Machine } from './machine';
 import { ReversePathFilter } from './machine';
 import type { Outcome, SourceCheck } from './outcome';
-import type { RuleList } from './rules';
 import { walk } from './walk';
 
 /** `rp_filter`, and the check that IPv4 makes even without it, of a packet that comes in. */
@@ -52,16 +51,7 @@ function answerTo(machine: Machine, flow: Flow, kind: Outcome['kind'], device: s
     sourcePort: flow.destinationPort,
     destinationPort: flow.sourcePort,
   };
-  return looksIntoPackets(machine.sides[4].rules)
+  return machine.sides[4].rules.looksIntoPackets
     ? answer
     : { ...answer, ipProtocol: undefined, sourcePort: undefined, destinationPort: undefined };
-}
-
-/** The kernel looks for protocol and ports only where a rule for packets from outside asks for them. */
-function looksIntoPackets(rules: RuleList): boolean {
-  return [...rules].some(
-    ({ rule, inputInterface }) =>
-      inputInterface !== 'lo' &&
-      (rule.ipProtocol !== undefined || rule.sourcePorts !== undefined || rule.destinationPorts !== undefined),
-  );
 }

@@ -22,7 +22,9 @@ export interface ReadyRule {
 
 /** The rules of one family in the order of the kernel. */
 export class RuleList {
-  private readonly rules: readonly ReadyRule[];
+  /** Whether the kernel looks for protocol and ports of packets from outside: only where a rule asks for them. */
+  public readonly looksIntoPackets: boolean;
+
   private readonly firstAt = new Map<number, ReadyRule>();
   private readonly bySource = new PrefixIndex<ReadyRule>();
   private readonly byDestination = new PrefixIndex<ReadyRule>();
@@ -30,20 +32,17 @@ export class RuleList {
 
   public constructor(family: Family, declared: readonly Rule[]) {
     // A stable sort: of rules at one priority the first to be added comes first.
-    this.rules = declared
+    const rules = declared
       .filter((rule) => overlaps(rule.family, family))
       .sort((a, b) => a.priority - b.priority)
       .map(ready);
-    for (const rule of this.rules) {
+    this.looksIntoPackets = rules.some(asksForPorts);
+    for (const rule of rules) {
       if (!this.firstAt.has(rule.rule.priority)) {
         this.firstAt.set(rule.rule.priority, rule);
       }
       this.index(rule);
     }
-  }
-
-  public [Symbol.iterator](): Iterator<ReadyRule> {
-    return this.rules[Symbol.iterator]();
   }
 
   /** The rules that this packet may match, in order: of thousands for disjoint pools only a few. */
@@ -88,6 +87,12 @@ class PrefixIndex<T> {
   public around(address: Bits): T[] {
     return [...this.lengths].flatMap((length) => this.items.get(address.slice(0, length)) ?? []);
   }
+}
+
+/** Of a packet that this machine sends they are known anyway. */
+function asksForPorts({ rule, inputInterface }: ReadyRule): boolean {
+  const { ipProtocol, sourcePorts, destinationPorts } = rule;
+  return (ipProtocol ?? sourcePorts ?? destinationPorts) !== undefined && inputInterface !== 'lo';
 }
 
 /** Whether a rule matches a packet; undefined if that is known at apply only. */

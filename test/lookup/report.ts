@@ -32,8 +32,9 @@ export function report({ description, flows }: Recorded, index: number, lookup: 
   ].join('\n');
 }
 
-/** What the kernel refuses on the way says nothing. */
+/** What the kernel refuses on the way says nothing, nor does a question about a link that is gone. */
 function isInteresting({ description, flow }: Case, lookup: Lookup): boolean {
   const recorded = askKernel({ description, flows: [flow] });
-  return recorded.refused.length === 0 && disagreements(recorded, lookup).length > 0;
+  const [found] = disagreements(recorded, lookup);
+  return found !== undefined && recorded.refused.length === 0 && !found.kernel.startsWith('Cannot find device');
 }

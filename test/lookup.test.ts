@@ -1,0 +1,346 @@
+import type { LinuxHost } from '../lib';
+import { PolicyRule, SourceRoutingTable, VpnEgress } from '../lib';
+import type { Description } from '../lib/lookup/build';
+import { buildMachine, withLinksDown } from '../lib/lookup/build';
+import { prefixBits, prefixText } from '../lib/lookup/bits';
+import { decide } from '../lib/lookup/decide';
+import type { FlowOptions } from '../lib/lookup/flow';
+import { flowOf } from '../lib/lookup/flow';
+import { describeHost } from '../lib/lookup/from-host';
+import { ReversePathFilter, kernelRules } from '../lib/lookup/machine';
+import type { Outcome } from '../lib/lookup/outcome';
+import { explain, outcomeText } from '../lib/lookup/words';
+import type { Host } from '../lib/model/host';
+import type { Route } from '../lib/model/route';
+import type { Action, Rule } from '../lib/model/rule';
+import { parseInterfaceAddress } from '../lib/model/value';
+import { Fn, TerraformVariable } from 'cdktf';
+import { GATEWAYS, POOLS, newHost, newStack } from './fixtures';
+
+function link(name: string, addresses: string[], more = {}): Description['links'][number] {
+  return { name, addresses: addresses.map((text) => parseInterfaceAddress(text, 'address')), ...more };
+}
+function lookup(tableId: number): Action {
+  return { kind: 'lookup', tableId };
+}
+function rule(priority: number, source: string | undefined, action: Action, more: Partial<Rule> = {}): Rule {
+  const family = source?.includes(':') ? 6 : 4;
+  const from = source === undefined ? {} : { source: { kind: 'prefix' as const, text: source, family } as const };
+  return { path: `rule${priority}`, family, priority, ...from, action, ...more };
+}
+function route(tableId: number, destination: string, hops: string[] | Route['type'], more: Partial<Route> = {}): Route {
+  const gateways = Array.isArray(hops) ? hops : [];
+  return {
+    path: 'route',
+    family: destination.includes(':') || gateways.some((hop) => hop.includes(':')) ? 6 : 4,
+    tableId,
+    destination: { kind: 'prefix', text: destination.replace('::/0', 'default') },
+    type: Array.isArray(hops) ? undefined : hops,
+    hops: gateways.map((hop) => {
+      const [device = '', via] = hop.split(' ').reverse();
+      return { device: { kind: 'device', text: device }, ...(via && { via: { kind: 'address', text: via } }) };
+    }),
+    ...more,
+  };
+}
+
+/** The how-to's server, with what is given here besides. */
+function server(rules: Rule[], routes: Route[], more: Partial<Description> = {}): Description {
+  return {
+    links: [
+      link('eth0', ['192.168.178.2/24', 'fd00:178::2/64']),
+      link('eth1', ['192.168.1.100/24', 'fd00:1010::100/64'], { group: 5 }),
+      link('tun0', ['10.10.10.1/24', 'fd00:4242::1/64']),
+    ],
+    rules: [...kernelRules(), ...rules],
+    routes: [
+      route(254, 'default', ['192.168.178.1 eth0']),
+      route(254, '::/0', ['fd00:178::1 eth0']),
+      route(200, 'default', ['192.168.1.1 eth1']),
+      route(200, '::/0', ['fd00:1010::1 eth1']),
+      ...routes,
+    ],
+    ...more,
+  };
+}
+
+function outcomes(description: Description, flow: FlowOptions): Outcome[] {
+  return decide(buildMachine(description), flowOf(flow));
+}
+/** What may happen, each outcome once. */
+function ways(description: Description, flow: FlowOptions): string[] {
+  return [...new Set(outcomes(description, flow).map(outcomeText))];
+}
+function trail(description: Description, flow: FlowOptions): string[] {
+  const parsed = flowOf(flow);
+  return decide(buildMachine(description), parsed).flatMap((outcome) => explain(outcome, parsed.family));
+}
+
+const EGRESS = 'via 192.168.1.1 dev eth1';
+const UPLINK = 'via 192.168.178.1 dev eth0';
+const CLIENT = { source: '10.10.10.2', inputInterface: 'tun0' };
+const CLIENT6 = { source: 'fd00:4242::2', inputInterface: 'tun0' };
+const OUT = { ...CLIENT, destination: '198.51.100.7' };
+const OUT6 = { ...CLIENT6, destination: '2001:db8::7' };
+const FROM_POOL = rule(10010, '10.10.10.0/24', lookup(200));
+const FROM_POOL6 = rule(10010, 'fd00:4242::/64', lookup(200));
+
+describe('a trail', () => {
+  test('is what ip would say of the rules that matched', () => {
+    const first = rule(10000, '10.10.10.0/24', lookup(254), { suppressPrefixLength: 0 });
+    expect(trail(server([FROM_POOL, first], []), OUT)).toEqual([
+      'rule 0: from all lookup local -> table local: no route',
+      'rule 10000: from 10.10.10.0/24 lookup main suppress_prefixlength 0 -> table main: default via 192.168.178.1 dev eth0, suppressed (suppress_prefixlength 0)',
+      'rule 10010: from 10.10.10.0/24 lookup 200 -> table 200: default via 192.168.1.1 dev eth1',
+    ]);
+  });
+  test('shows throw, goto, and what rejects', () => {
+    const rules = [
+      rule(10, undefined, { kind: 'goto', priority: 30 }),
+      rule(20, undefined, { kind: 'prohibit' }),
+      rule(30, undefined, lookup(201)),
+      rule(40, undefined, { kind: 'goto', priority: 41 }),
+      rule(50, '10.0.0.0/8', { kind: 'unreachable' }, { invert: true }),
+      rule(60, '10.0.0.0/8', { kind: 'blackhole' }),
+    ];
+    expect(trail(server(rules, [route(201, '198.51.100.0/24', 'throw')]), OUT).slice(1)).toEqual([
+      'rule 10: from all goto 30 -> goes on there',
+      'rule 30: from all lookup 201 -> table 201: throw 198.51.100.0/24, goes on',
+      'rule 40: from all goto 41 -> no rule there, passed over',
+      'rule 60: from 10.0.0.0/8 blackhole -> blackhole',
+    ]);
+  });
+  test('ends in words where no rule has a route', () => {
+    const none = { ...server([], []), routes: [] };
+    expect(trail(none, { ...OUT6 })).toEqual([
+      'rule 0: from all lookup local -> table local: no route',
+      'rule 32766: from all lookup main -> table main: no route',
+      'no rule has a route',
+    ]);
+  });
+});
+
+describe('of routes', () => {
+  test.each<[string, Route[], string[]]>([
+    ['the longest prefix wins', [route(200, '198.51.100.0/24', ['eth0'], { metric: 9 })], ['dev eth0']],
+    ['then the lowest metric', [route(200, 'default', ['192.168.1.9 eth1'], { metric: 5 })], [EGRESS]],
+    ['one that rejects is an answer', [route(200, '198.51.0.0/16', 'unreachable')], ['unreachable']],
+    ['throw leads to the next rule', [route(200, '198.51.100.7', 'throw')], [UPLINK]],
+    [
+      'several next hops are all possible',
+      [route(200, '198.51.100.7', ['192.168.1.7 eth1', '192.168.1.8 eth1'])],
+      ['via 192.168.1.7 dev eth1', 'via 192.168.1.8 dev eth1'],
+    ],
+  ])('%s', (_, routes, expected) => {
+    expect(ways(server([FROM_POOL], routes), OUT)).toEqual(expected);
+  });
+  test('without a metric is 1024 in IPv6 and 0 in IPv4', () => {
+    const lower = route(200, 'default', ['192.168.1.9 eth1'], { metric: 1000 });
+    const lower6 = route(200, '::/0', ['fd00:1010::9 eth1'], { metric: 1000 });
+    const description = server([FROM_POOL, FROM_POOL6], [lower, lower6]);
+    expect(ways(description, OUT)).toEqual([EGRESS]);
+    expect(ways(description, OUT6)).toEqual(['via fd00:1010::9 dev eth1']);
+  });
+});
+
+describe('with a link down', () => {
+  const rules = [FROM_POOL, FROM_POOL6];
+  test('its routes are gone, and packets leak', () => {
+    const down = withLinksDown(server(rules, []), ['eth1']);
+    expect(ways(down, OUT)).toEqual([UPLINK]);
+    expect(ways(down, OUT6)).toEqual(['via fd00:178::1 dev eth0']);
+  });
+  test('the unreachable default of a table that fails closed holds them', () => {
+    const closed = route(200, 'default', 'unreachable', { metric: 4278198272 });
+    expect(ways(withLinksDown(server(rules, [closed]), ['eth1']), OUT)).toEqual(['unreachable']);
+  });
+  test('its IPv4 address is still local, its IPv6 address is not', () => {
+    const down = withLinksDown(server([], []), ['eth1']);
+    expect(ways(down, { ...CLIENT, destination: '192.168.1.100' })).toEqual(['local']);
+    expect(ways(down, { ...CLIENT6, destination: 'fd00:1010::100' })).toEqual(['via fd00:178::1 dev eth0']);
+  });
+  test('other next hops go on', () => {
+    const both = route(200, '198.51.100.7', ['192.168.1.7 eth1', '192.168.178.7 eth0']);
+    expect(ways(withLinksDown(server(rules, [both]), ['eth1']), OUT)).toEqual(['via 192.168.178.7 dev eth0']);
+  });
+  test('no carrier counts only where ignore_routes_with_linkdown is set', () => {
+    const base = server(rules, []);
+    const links = base.links.map((each) => (each.name === 'eth1' ? { ...each, state: 'no carrier' as const } : each));
+    expect(ways({ ...base, links }, OUT)).toEqual([EGRESS]);
+    expect(ways({ ...base, links, sysctls: { ignoreRoutesWithLinkdown: true } }, OUT)).toEqual([UPLINK]);
+  });
+});
+
+describe('the known traps:', () => {
+  test('a rule for the pool captures what the server itself sends to its clients', () => {
+    expect(ways(server([FROM_POOL], []), { source: '10.10.10.1', destination: '10.10.10.2' })).toEqual([EGRESS]);
+  });
+  test('a rule on the input interface does not', () => {
+    const byInput = rule(10010, undefined, lookup(200), { inputInterface: { kind: 'device', text: 'tun0' } });
+    expect(ways(server([byInput], []), { source: '10.10.10.1', destination: '10.10.10.2' })).toEqual(['dev tun0']);
+    expect(ways(server([byInput], []), OUT)).toEqual([EGRESS]);
+  });
+  test('suppressors spare what rejects, in both families', () => {
+    const rules = [
+      rule(10, undefined, lookup(201), { suppressPrefixLength: 0 }),
+      rule(10, '::/0', lookup(201), { suppressPrefixLength: 0 }),
+    ];
+    const routes = [route(201, 'default', 'prohibit'), { ...route(201, '::/0', 'prohibit'), family: 6 as const }];
+    expect([ways(server(rules, routes), OUT), ways(server(rules, routes), OUT6)]).toEqual([['prohibit'], ['prohibit']]);
+  });
+  test('IPv4 suppresses by the first next hop, IPv6 by the one chosen', () => {
+    const by = { suppressInterfaceGroup: 5 };
+    const rules = [rule(10, undefined, lookup(201), by), rule(10, '::/0', lookup(201), by)];
+    const routes = [
+      route(201, 'default', ['192.168.178.9 eth0', '192.168.1.9 eth1']),
+      route(201, '::/0', ['fd00:178::9 eth0', 'fd00:1010::9 eth1']),
+    ];
+    expect(ways(server(rules, routes), OUT)).toEqual(['via 192.168.178.9 dev eth0', 'via 192.168.1.9 dev eth1']);
+    expect(ways(server(rules, routes), OUT6)).toEqual(['via fd00:178::9 dev eth0', 'via fd00:178::1 dev eth0']);
+  });
+  test('mark 0 without a mask matches every mark', () => {
+    const unmarked = rule(10, undefined, lookup(200), { firewallMark: 0 });
+    expect(ways(server([unmarked], []), { ...OUT, mark: 7 })).toEqual([EGRESS]);
+    expect(ways(server([{ ...unmarked, firewallMask: 0xff }], []), { ...OUT, mark: 7 })).toEqual([UPLINK]);
+  });
+  test('IPv4 looks at the old bits of tos only, IPv6 at all', () => {
+    const rules = [rule(10, undefined, lookup(200), { tos: 0x18 }), rule(10, '::/0', lookup(200), { tos: 0x18 })];
+    expect(ways(server(rules, []), { ...OUT, tos: 0xb8 })).toEqual([EGRESS]);
+    expect(ways(server(rules, []), { ...OUT6, tos: 0xb8 })).toEqual(['via fd00:178::1 dev eth0']);
+  });
+  test('IPv4 takes everybody for a neighbour where a socket is bound and there is no route; IPv6 does not', () => {
+    const bound = { outputInterface: 'tun0' };
+    expect(ways(server([], []), { ...bound, destination: '198.51.100.7' })).toEqual(['dev tun0']);
+    expect(ways(server([], []), { ...bound, destination: '2001:db8::7' })).toEqual(['no route']);
+  });
+  test('IPv6 forgets the device of a socket that has a source', () => {
+    const flow = { source: 'fd00:178::2', destination: '2001:db8::7', outputInterface: 'tun0' };
+    expect(ways(server([], []), flow)).toEqual(['via fd00:178::1 dev eth0']);
+  });
+  test('no source matches a rule for 0.0.0.0/8 in IPv4', () => {
+    expect(ways(server([rule(10, '0.0.0.0/8', lookup(200))], []), { destination: '198.51.100.7' })).toEqual([EGRESS]);
+    expect(ways(server([FROM_POOL], []), { destination: '198.51.100.7' })).toEqual([UPLINK]);
+  });
+  test('of rules at one priority the first to be added comes first', () => {
+    expect(ways(server([FROM_POOL, rule(10010, undefined, { kind: 'prohibit' })], []), OUT)).toEqual([EGRESS]);
+  });
+  test('the router of an IPv6 network has its first address, too', () => {
+    expect(ways(server([], []), { ...CLIENT6, destination: 'fd00:4242::' })).toEqual(['anycast']);
+    expect(ways(server([], []), { ...CLIENT, destination: '10.10.10.255' })).toEqual(['broadcast']);
+  });
+});
+
+describe('rp_filter', () => {
+  const reply = { source: '198.51.100.7', destination: '10.10.10.2', inputInterface: 'eth1' };
+  const sourceOf = (rules: Rule[], filter: ReversePathFilter, more: Partial<Description> = {}): unknown => {
+    const base = server(rules, [], more);
+    const links = base.links.map((each) => ({ ...each, reversePathFilter: filter }));
+    return outcomes({ ...base, links }, { ...reply, mark: 7 })[0]?.source;
+  };
+  const toMain = rule(5, undefined, lookup(254), { suppressPrefixLength: 0 });
+  const marked = rule(10010, undefined, lookup(200), { firewallMark: 7 });
+
+  test.each<[string, unknown, unknown]>([
+    ['strict, no rule', sourceOf([], ReversePathFilter.STRICT), 'fails rp_filter'],
+    ['loose, no rule', sourceOf([], ReversePathFilter.LOOSE), 'passes'],
+    ['strict, a rule for the pool', sourceOf([toMain, FROM_POOL], ReversePathFilter.STRICT), 'passes'],
+    ['strict, a rule by mark', sourceOf([toMain, marked], ReversePathFilter.STRICT), 'fails rp_filter'],
+    [
+      'the same with src_valid_mark',
+      sourceOf([toMain, marked], ReversePathFilter.STRICT, { sysctls: { srcValidMark: true } }),
+      'passes',
+    ],
+  ])('%s', (_, source, expected) => {
+    expect(source).toBe(expected);
+  });
+  test('an address of the machine itself does not come in from outside', () => {
+    const [outcome] = outcomes(server([], []), { ...reply, source: '192.168.178.2' });
+    expect(outcome?.source).toBe('is no address of a neighbour');
+  });
+});
+
+describe('what is not known', () => {
+  function hostOf(construct: LinuxHost): Host {
+    return construct['model']();
+  }
+  function withEgress(): LinuxHost {
+    const stack = newStack();
+    const host = newHost(stack);
+    new VpnEgress(stack, 'egress', {
+      host,
+      device: 'eth1',
+      tableId: 200,
+      clients: POOLS,
+      gateways: GATEWAYS,
+    });
+    return host;
+  }
+
+  test('is nothing about clients of a VpnEgress', () => {
+    const description = describeHost(hostOf(withEgress()));
+    expect(ways(description, OUT)).toEqual([EGRESS]);
+    expect(ways(withLinksDown(description, ['eth1']), OUT)).toEqual(['unreachable']);
+    expect(ways(description, { ...CLIENT, destination: '10.10.10.3' })).toEqual(['dev tun0']);
+    expect(ways(description, { ...OUT6, source: 'fd00:4242:4242:4242::2' })).toEqual([
+      'via fd00:1010:1010:1010::1 dev eth1',
+    ]);
+  });
+  test('is where the main table leads to, but for the links', () => {
+    const description = describeHost(hostOf(withEgress()));
+    expect(ways(description, { destination: '198.51.100.7' })).toEqual(['unknown']);
+    expect(trail(description, { destination: '198.51.100.7' }).at(-1)).toBe(
+      'rule 32766: from all lookup main -> table main: has routes that are not declared',
+    );
+    expect(ways(description, { destination: '192.168.178.9' })).toEqual(['dev eth0']);
+  });
+  test('is a rule with a value known at apply: both ways are followed', () => {
+    const stack = newStack();
+    const host = newHost(stack);
+    const table = new SourceRoutingTable(stack, 'vpn', { host, tableId: 200 });
+    table.addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });
+    const pool = new TerraformVariable(stack, 'pool', {}).stringValue;
+    new PolicyRule(stack, 'clients', { table, source: pool, destination: '198.51.0.0/16', priority: 10010 });
+    const description = describeHost(hostOf(host));
+    // Each unknown for itself: the guard behind the rule asks for the same source.
+    expect(ways(description, OUT)).toEqual([EGRESS, 'unreachable', 'unknown']);
+    expect(trail(description, OUT)[1]).toBe(
+      'rule 10010: from <stack/clients:source> to 198.51.0.0/16 lookup 200 -> may match: table 200: default via 192.168.1.1 dev eth1',
+    );
+    expect(ways(description, { ...OUT, destination: '203.0.113.1' })).toEqual(['unknown']);
+  });
+  test('is a route with a destination known at apply', () => {
+    const stack = newStack();
+    const host = newHost(stack);
+    const table = new SourceRoutingTable(stack, 'vpn', { host, tableId: 200 });
+    const network = Fn.cidrsubnet(new TerraformVariable(stack, 'net', {}).stringValue, 8, 1);
+    table.addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });
+    table.addRoute('some', { destination: network, via: '192.168.1.9', device: 'eth1' });
+    new PolicyRule(stack, 'clients', { table, source: '10.10.10.0/24', priority: 10010 });
+    expect(ways(describeHost(hostOf(host)), OUT)).toEqual(['via 192.168.1.9 dev eth1', EGRESS]);
+  });
+});
+
+test('prefixes are read and written as ip has them', () => {
+  const texts = [
+    '0.0.0.0/1',
+    '10.10.10.0/24',
+    '192.168.1.1',
+    '::1',
+    '::/1',
+    'fd00:0:1::/48',
+    '2001:db8:0:1:0:1:0:1',
+    'fe80::/10',
+    '1::',
+    '::ffff:0:0/96',
+  ];
+  expect(texts.map((text) => prefixText(prefixBits(text), text.includes(':') ? 6 : 4))).toEqual(texts);
+  expect(prefixBits('default')).toBe('');
+});
+
+test('a flow names what is wrong with it', () => {
+  expect(() => flowOf({ destination: '10.0.0.1', source: '::1' })).toThrow(
+    'source "::1" is IPv6 but destination "10.0.0.1" is IPv4',
+  );
+  expect(() => flowOf({ destination: '10.0.0.0/8' })).toThrow('destination "10.0.0.0/8" is not an IPv4 address');
+  expect(() => flowOf({ destination: '10.0.0.1', inputInterface: 'eth0' })).toThrow('has a source');
+});
