@@ -308,6 +308,23 @@ describe('what is not known', () => {
     );
     expect(ways(description, { ...OUT, destination: '203.0.113.1' })).toEqual(['unknown']);
   });
+  test('is rp_filter, which matters only where the answer leaves by another interface', () => {
+    const description = describeHost(hostOf(withEgress()));
+    const reply = { source: '198.51.100.7', destination: '10.10.10.2' };
+    const sources = ['eth1', 'eth0'].map(
+      (inputInterface) => outcomes(description, { ...reply, inputInterface })[0]?.source,
+    );
+    expect(sources).toEqual(['passes', 'unknown']);
+  });
+  test('is a gateway known at apply', () => {
+    const stack = newStack();
+    const host = newHost(stack);
+    const table = new SourceRoutingTable(stack, 'vpn', { host, tableId: 200 });
+    const gateway = new TerraformVariable(stack, 'gateway', {}).stringValue;
+    table.addRoute('v4', { destination: '0.0.0.0/0', via: gateway, device: 'eth1' });
+    new PolicyRule(stack, 'clients', { table, source: '10.10.10.0/24', priority: 10010 });
+    expect(ways(describeHost(hostOf(host)), OUT)).toEqual(['via <stack/vpn/v4:via> dev eth1']);
+  });
   test('is a route with a destination known at apply', () => {
     const stack = newStack();
     const host = newHost(stack);

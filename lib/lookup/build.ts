@@ -78,7 +78,7 @@ function tablesOf(
   for (const route of description.routes.filter((each) => overlaps(each.family, family))) {
     const hops = route.hops.map((hop): NextHop => {
       const device = deviceOf(hop, description.links);
-      return { device, via: hop.via?.text, dead: isDead(device) };
+      return { device, via: hop.via && textOf(hop.via), dead: isDead(device) };
     });
     if (route.type === undefined && hops.every((hop) => hop.dead)) {
       continue;
@@ -101,6 +101,10 @@ function deferredOf(route: Route | PossibleRoute): string[] {
     ...('possibleFor' in route ? [route.possibleFor] : []),
     ...place.flatMap((value) => value?.deferredFor ?? []),
   ];
+}
+
+function textOf(value: Value): string {
+  return isKnown(value) ? value.text : `<${value.deferredFor}>`;
 }
 
 /** A gateway without device is on the link in whose network it is. */

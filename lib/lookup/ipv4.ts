@@ -73,13 +73,12 @@ export function ipv4Afterwards({ destination, outputInterface }: Flow, outcome: 
   if (bound.kind !== 'unicast' || !isGroup(destination)) {
     return bound;
   }
-  const { via: _gateway, ...direct } = bound;
   if (destination === LIMITED_BROADCAST) {
-    return { ...direct, kind: 'broadcast' };
+    return { ...bound, kind: 'broadcast', via: undefined };
   }
   // Only a route for groups has a gateway for them.
   const isForGroups = (bound.route?.destination?.length ?? 0) >= MULTICAST.length;
-  return { ...(isForGroups ? bound : direct), kind: 'multicast' };
+  return { ...bound, kind: 'multicast', via: isForGroups ? bound.via : undefined };
 }
 
 /** A source in 127.0.0.0/8 does not leave the machine. */

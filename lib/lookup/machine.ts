@@ -24,7 +24,11 @@ export interface Link {
   readonly group?: number;
   /** @default 'up' */
   readonly state?: LinkState;
-  /** The greater of `conf.all.rp_filter` and that of the link, which is what counts. */
+  /**
+   * The greater of `conf.all.rp_filter` and that of the link, which is what counts.
+   *
+   * @default - not known
+   */
   readonly reversePathFilter?: ReversePathFilter;
 }
 

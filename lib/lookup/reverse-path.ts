@@ -11,7 +11,7 @@ export function checkSource(machine: Machine, flow: Flow, { kind, device }: Outc
   if (inputInterface === undefined || !isChecked(flow, kind)) {
     return undefined;
   }
-  const { reversePathFilter = ReversePathFilter.OFF, addresses = [] } = machine.links.get(inputInterface) ?? {};
+  const { reversePathFilter, addresses = [] } = machine.links.get(inputInterface) ?? {};
   const hasAddress = addresses.some(({ family }) => family === 4);
   const verdicts = new Set(
     walk(machine, answerTo(machine, flow, kind, device)).map((back): SourceCheck => {
@@ -22,6 +22,9 @@ export function checkSource(machine: Machine, flow: Flow, { kind, device }: Outc
         return 'is no address of a neighbour';
       }
       const usesInput = back.kind === 'unicast' && back.route?.hops.some((hop) => hop.device === inputInterface);
+      if (!usesInput && reversePathFilter === undefined) {
+        return 'unknown';
+      }
       const passes =
         usesInput ||
         reversePathFilter === ReversePathFilter.OFF ||

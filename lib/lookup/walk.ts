@@ -45,7 +45,13 @@ export function walk(machine: Machine, flow: Flow): Outcome[] {
     const { action } = rule.rule;
     if (action.kind === 'goto') {
       const target = targetOf(rules, action.priority, rule);
-      goOn({ kind: 'goto', resolved: target !== undefined }, target && firstFrom(candidates, target));
+      if (target) {
+        goOn({ kind: 'goto', resolved: true }, firstFrom(candidates, target));
+      }
+      // One that may be of the other family may not be there.
+      if (!target || target.rule.family === 'auto') {
+        goOn({ kind: 'goto', resolved: false });
+      }
     } else if (action.kind === 'lookup') {
       const answer = lookIn(machine, action.tableId, rule, flow);
       answer.outcomes.forEach(({ said, ...outcome }) => end(said, outcome));

@@ -18,6 +18,7 @@ export function machineCommands(description: Description): string[] {
     // The kernel keeps the tables local and main together until there has been a rule.
     'ip -4 rule add pref 1; ip -4 rule del pref 1',
     ...links.flatMap(linkCommands),
+    ...awaitIpv6(links),
     ...routes.map(routeCommand),
     ...kernelRules()
       .filter((own) => !rules.some((rule) => rule.path === own.path && sameRule(rule, own)))
@@ -58,6 +59,13 @@ function sysctlCommands(ignoreLinkdown: boolean, srcValidMark: boolean): string[
       : []),
     ...(srcValidMark ? ['echo 1 >ipv4/conf/all/src_valid_mark'] : []),
   ];
+}
+
+/** IPv6 takes its time until an address is one of the machine, be it milliseconds. */
+function awaitIpv6(links: readonly Link[]): string[] {
+  const count = links.flatMap(({ addresses }) => addresses.filter(({ family }) => family === 6)).length;
+  const all = `[ $(ip -6 route show table local type local | wc -l) -gt ${count} ]`;
+  return count === 0 ? [] : [`n=0; until ${all} || [ $n = 200 ]; do n=$((n + 1)); sleep 0.01; done`];
 }
 
 /** A bridge has a carrier, a pair of which only one is up has none. */

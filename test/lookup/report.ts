@@ -10,7 +10,8 @@ import type { Case } from './shrink';
 import { shrink } from './shrink';
 
 /** A disagreement, as small as it gets, as commands for a shell in a fresh namespace, with both answers. */
-export function report({ description, flows }: Recorded, index: number, lookup: Lookup = realLookup): string {
+export function report(whole: Recorded, index: number, lookup: Lookup = realLookup): string {
+  const { description, flows, answers } = whole;
   const flow = flows[index];
   if (!flow) {
     throw new Error(`there is no packet ${index} among ${flows.length}`);
@@ -26,7 +27,7 @@ export function report({ description, flows }: Recorded, index: number, lookup: 
     ...machineCommands(small.description),
     flowCommand(small.flow),
     '',
-    `the kernel says: ${found?.kernel ?? 'the same (this time)'}`,
+    `the kernel says: ${found?.kernel ?? `the same, but once it said: ${answers[index]}`}`,
     `the lookup says: ${found?.lookup.join(' or ') ?? ''}`,
     ...trails.map((lines) => lines.join('\n')),
   ].join('\n');
