@@ -1,7 +1,7 @@
 import type { Description } from '../../lib/lookup/build';
 import type { Flow } from '../../lib/lookup/flow';
 import type { Link } from '../../lib/lookup/machine';
-import { ReversePathFilter } from '../../lib/lookup/machine';
+import { ReversePathFilter, kernelRules } from '../../lib/lookup/machine';
 import type { Route } from '../../lib/model/route';
 import type { Rule } from '../../lib/model/rule';
 
@@ -37,6 +37,7 @@ function smallerThan({ description, flow }: Case): Case[] {
       rules: fewer,
     })),
     ...leavingOneOut(routes, smallerRoutes).map((fewer) => ({ ...description, routes: fewer })),
+    ...withKernelRules(rules).map((more) => ({ ...description, rules: more })),
     ...without(sysctls ?? {}).map((fewer) => ({ ...description, sysctls: fewer })),
   ];
   const flows: Flow[] = [
@@ -74,6 +75,17 @@ function smallerLinks(link: Link): Link[] {
 
 function smallerRules(rule: Rule): Rule[] {
   return without(rule, ['path', 'family', 'priority', 'action']);
+}
+
+/** To have the kernel's own is simpler than not to. */
+function withKernelRules(rules: readonly Rule[]): Rule[][] {
+  const gone = kernelRules().filter(
+    (own) =>
+      !rules.some(
+        ({ path, family, priority }) => path === own.path && family === own.family && priority === own.priority,
+      ),
+  );
+  return gone.map((own) => [own, ...rules]);
 }
 
 function smallerRoutes(route: Route): Route[] {
