@@ -337,6 +337,15 @@ describe('what is not known', () => {
   });
 });
 
+test('addresses of the loopback interface are added to its own', () => {
+  const base = server([], []);
+  const description = { ...base, links: [...base.links, link('lo', ['10.99.0.1/32'])] };
+  expect(['10.99.0.1', '127.0.0.2'].flatMap((destination) => ways(description, { destination }))).toEqual([
+    'local',
+    'local',
+  ]);
+});
+
 test('prefixes are read and written as ip has them', () => {
   const texts = [
     '0.0.0.0/1',

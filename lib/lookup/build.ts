@@ -20,7 +20,7 @@ export interface PossibleRoute extends Route {
 
 /** All that decides where the packets of a machine go. */
 export interface Description {
-  /** Without the loopback interface, which is always up. */
+  /** The loopback interface need not be among them. */
   readonly links: readonly Link[];
   /** All of them, the kernel's own, too. */
   readonly rules: readonly Rule[];
@@ -34,13 +34,22 @@ export interface Description {
 }
 
 export function buildMachine(description: Description): Machine {
-  const links = new Map([LOOPBACK, ...description.links].map((link) => [link.name, link]));
+  const links = new Map(withLoopback(description.links).map((link) => [link.name, link]));
   const { sysctls = {}, incompleteLinks = false } = description;
   const side = (family: Family): Side => ({
     rules: new RuleList(family, description.rules),
     tables: tablesOf(family, description, links, sysctls),
   });
   return { links, sides: { 4: side(4), 6: side(6) }, sysctls, complete: !incompleteLinks };
+}
+
+/** The loopback interface may have more addresses than everybody's. */
+function withLoopback(links: readonly Link[]): Link[] {
+  const more = links.filter(({ name }) => name === LOOPBACK.name).flatMap(({ addresses }) => addresses);
+  return [
+    { ...LOOPBACK, addresses: [...LOOPBACK.addresses, ...more] },
+    ...links.filter(({ name }) => name !== LOOPBACK.name),
+  ];
 }
 
 /** The same machine with some links down. */
