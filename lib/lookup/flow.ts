@@ -25,6 +25,9 @@ export interface Flow {
   readonly destinationPort?: number;
 }
 
+/** What routing looks at besides the addresses. */
+export type Kind = Omit<Flow, 'source' | 'destination'>;
+
 /** What is not given: an unmarked packet that root of this machine sends from an unspecified address. */
 export interface FlowOptions {
   readonly destination: string;

@@ -5,7 +5,7 @@ import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 import type { Bits } from './bits';
 import { prefixBits } from './bits';
-import type { Flow } from './flow';
+import type { Flow, Kind } from './flow';
 
 /** A rule made ready for lookups. */
 export interface ReadyRule {
@@ -22,6 +22,7 @@ export interface ReadyRule {
 
 /** The rules of one family in the order of the kernel. */
 export class RuleList {
+  public readonly inOrder: readonly ReadyRule[];
   /** Whether the kernel looks for protocol and ports of packets from outside: only where a rule asks for them. */
   public readonly looksIntoPackets: boolean;
 
@@ -32,12 +33,12 @@ export class RuleList {
 
   public constructor(family: Family, declared: readonly Rule[]) {
     // A stable sort: of rules at one priority the first to be added comes first.
-    const rules = declared
+    this.inOrder = declared
       .filter((rule) => overlaps(rule.family, family))
       .sort((a, b) => a.priority - b.priority)
       .map(ready);
-    this.looksIntoPackets = rules.some(asksForPorts);
-    for (const rule of rules) {
+    this.looksIntoPackets = this.inOrder.some(asksForPorts);
+    for (const rule of this.inOrder) {
       if (!this.firstAt.has(rule.rule.priority)) {
         this.firstAt.set(rule.rule.priority, rule);
       }
@@ -108,10 +109,17 @@ export function matches(rule: ReadyRule, flow: Flow): boolean | undefined {
 
 /** Whether what is known of the selectors matches. */
 function isSelected(ready: ReadyRule, flow: Flow): boolean {
-  const { rule, source, destination, inputInterface, outputInterface } = ready;
+  const { source, destination } = ready;
   return (
     (!source || flow.source?.startsWith(source) === true) &&
     (destination === undefined || flow.destination.startsWith(destination)) &&
+    isOfKind(ready, flow)
+  );
+}
+
+/** Whether what is known of the selectors matches, but for addresses. */
+export function isOfKind({ rule, inputInterface, outputInterface }: ReadyRule, flow: Kind): boolean {
+  return (
     (inputInterface === undefined || inputInterface === (flow.inputInterface ?? 'lo')) &&
     (outputInterface === undefined || outputInterface === flow.outputInterface) &&
     // For the kernel 0 is none.
@@ -130,7 +138,7 @@ function isMarked(mark: number, wanted: number, mask = wanted === 0 ? 0 : 0xffff
 }
 
 /** Of the packet's, IPv4 looks at the bits that once were the type of service. */
-function isOfTos({ family, tos }: Flow, wanted: number): boolean {
+function isOfTos({ family, tos }: Kind, wanted: number): boolean {
   return (family === 4 ? tos & 0x1c : tos) === wanted;
 }
 

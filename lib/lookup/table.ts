@@ -48,10 +48,15 @@ export class Table {
     }
   }
 
-  /** The routes to an address, grouped by destination, longest prefix first, each group by metric. */
+  /** Where packets are told apart. */
+  public destinations(): Iterable<Bits> {
+    return this.routes.keys();
+  }
+
+  /** The routes to an address, or to all of a prefix, grouped by destination, longest prefix first, each group by metric. */
   public *around(address: Bits): Generator<readonly ReadyRoute[]> {
     yield* this.anywhere.map((route) => [route]);
-    for (const length of this.lengths) {
+    for (const length of this.lengths.filter((each) => each <= address.length)) {
       const routes = this.routes.get(address.slice(0, length));
       if (routes) {
         yield routes;

@@ -9,7 +9,7 @@ import { passSuppressors } from './suppress';
 import type { NextHop } from './table';
 
 /** What a table has for a packet: outcomes, and why the rules may go on. */
-interface Answer {
+export interface Answer {
   readonly outcomes: ReadonlyArray<Omit<Outcome, 'trail'> & { readonly said: Said }>;
   readonly goesOn?: Said;
 }
@@ -76,7 +76,8 @@ function firstFrom(candidates: readonly ReadyRule[], target: ReadyRule): number 
   return index < 0 ? candidates.length : index;
 }
 
-function lookIn(machine: Machine, tableId: number, rule: ReadyRule, flow: Flow): Answer {
+/** What a table has for a packet that a rule sends there. */
+export function lookIn(machine: Machine, tableId: number, rule: ReadyRule, flow: Flow): Answer {
   const table = machine.sides[flow.family].tables.get(tableId);
   if (!table) {
     return { outcomes: [], goesOn: { kind: 'no route', tableId } };

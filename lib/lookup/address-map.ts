@@ -1,0 +1,175 @@
+import type { Bits } from './bits';
+
+/**
+ * What each address is mapped to: an immutable binary trie over the bits of addresses. Equal maps of
+ * one `AddressMaps` are the same object, and a map that differs in one prefix shares all else.
+ */
+export type AddressMap<T> = Leaf<T> | Fork<T>;
+
+/** The same value for all addresses. */
+export class Leaf<T> {
+  /** All values that some address has. */
+  public readonly values: ReadonlySet<T>;
+
+  public constructor(
+    public readonly id: number,
+    public readonly value: T,
+    public readonly open: boolean,
+  ) {
+    this.values = new Set([value]);
+  }
+}
+
+export class Fork<T> {
+  /** Whether the value of some address is open. */
+  public readonly open: boolean;
+  private found?: ReadonlySet<T>;
+
+  public constructor(
+    public readonly id: number,
+    public readonly zero: AddressMap<T>,
+    public readonly one: AddressMap<T>,
+  ) {
+    this.open = zero.open || one.open;
+  }
+
+  /** Found when it is asked for: of most maps on the way to another nobody asks. */
+  public get values(): ReadonlySet<T> {
+    // Most forks have no more values than one of their sides: that set serves for both.
+    this.found ??= isSuperset(this.zero.values, this.one.values)
+      ? this.zero.values
+      : isSuperset(this.one.values, this.zero.values)
+        ? this.one.values
+        : new Set([...this.zero.values, ...this.one.values]);
+    return this.found;
+  }
+}
+
+/** Values of which some are open: they say only a part, and another value can be added. */
+export interface Values<T> {
+  /** Says nothing, and is open. */
+  readonly nothing: T;
+  isOpen(value: T): boolean;
+  /** What an open value and another one say together. */
+  add(open: T, other: T): T;
+}
+
+/** Makes maps, each once. */
+export class AddressMaps<T> {
+  private readonly leaves = new Map<T, Leaf<T>>();
+  private readonly forks = new Map<number, Map<number, Fork<T>>>();
+  private made = 0;
+
+  public constructor(public readonly values: Values<T>) {}
+
+  public all(value: T): Leaf<T> {
+    let leaf = this.leaves.get(value);
+    if (!leaf) {
+      leaf = new Leaf(this.made++, value, this.values.isOpen(value));
+      this.leaves.set(value, leaf);
+    }
+    return leaf;
+  }
+
+  public fork(zero: AddressMap<T>, one: AddressMap<T>): AddressMap<T> {
+    // A fork stands for one bit, so two equal ones cannot become one of them.
+    if (zero === one && zero instanceof Leaf) {
+      return zero;
+    }
+    let ofZero = this.forks.get(zero.id);
+    if (!ofZero) {
+      ofZero = new Map();
+      this.forks.set(zero.id, ofZero);
+    }
+    let fork = ofZero.get(one.id);
+    if (!fork) {
+      fork = new Fork(this.made++, zero, one);
+      ofZero.set(one.id, fork);
+    }
+    return fork;
+  }
+
+  /** The map, but with what `change` makes of it in the prefix. */
+  public within(
+    map: AddressMap<T>,
+    prefix: Bits,
+    change: (part: AddressMap<T>) => AddressMap<T>,
+    depth = 0,
+  ): AddressMap<T> {
+    if (depth === prefix.length) {
+      return change(map);
+    }
+    const [zero, one] = sides(map);
+    return prefix[depth] === '0'
+      ? this.fork(this.within(zero, prefix, change, depth + 1), one)
+      : this.fork(zero, this.within(one, prefix, change, depth + 1));
+  }
+
+  /** The map, with the other one added where it is open: no more is visited of either than that takes. */
+  public fill(map: AddressMap<T>, other: AddressMap<T>): AddressMap<T> {
+    const { nothing } = this.values;
+    if (!map.open || (other instanceof Leaf && other.value === nothing)) {
+      return map;
+    }
+    if (map instanceof Leaf) {
+      if (map.value === nothing) {
+        return other;
+      }
+      if (other instanceof Leaf) {
+        return this.all(this.values.add(map.value, other.value));
+      }
+    }
+    const [zero, one] = sides(map);
+    const [otherZero, otherOne] = sides(other);
+    return this.fork(this.fill(zero, otherZero), this.fill(one, otherOne));
+  }
+
+  /** The map with other values. */
+  public change(
+    map: AddressMap<T>,
+    to: (value: T) => T,
+    done = new Map<AddressMap<T>, AddressMap<T>>(),
+  ): AddressMap<T> {
+    let changed = done.get(map);
+    if (!changed) {
+      changed =
+        map instanceof Leaf
+          ? this.all(to(map.value))
+          : this.fork(this.change(map.zero, to, done), this.change(map.one, to, done));
+      done.set(map, changed);
+    }
+    return changed;
+  }
+}
+
+/** A map in two halves. */
+export function sides<T>(map: AddressMap<T>): [zero: AddressMap<T>, one: AddressMap<T>] {
+  return map instanceof Leaf ? [map, map] : [map.zero, map.one];
+}
+
+/** What the map says inside a prefix, as a map of its own. */
+export function partOf<T>(map: AddressMap<T>, prefix: Bits): AddressMap<T> {
+  let part = map;
+  for (let depth = 0; depth < prefix.length && part instanceof Fork; depth++) {
+    part = prefix[depth] === '0' ? part.zero : part.one;
+  }
+  return part;
+}
+
+export function valueAt<T>(map: AddressMap<T>, address: Bits): T {
+  const part = partOf(map, address);
+  if (part instanceof Fork) {
+    throw new Error(`the ${address.length} bits of "${address}" are no whole address`);
+  }
+  return part.value;
+}
+
+function isSuperset<T>(all: ReadonlySet<T>, some: ReadonlySet<T>): boolean {
+  if (all === some) {
+    return true;
+  }
+  for (const each of some) {
+    if (!all.has(each)) return false;
+  }
+  return true;
+}

@@ -1,0 +1,92 @@
+import type { AddressMap, Values } from './address-map';
+import { Leaf, partOf, sides } from './address-map';
+import type { Bits } from './bits';
+
+/**
+ * Maps of which each says what those before it have left open. To fill each other's holes would cost, for every
+ * pool, as much as there are pools.
+ */
+export type Chain<T> = ReadonlyArray<AddressMap<T>>;
+
+export function chainValueAt<T>(chain: Chain<T>, address: Bits, values: Values<T>): T {
+  const parts = chain.map((map) => partOf(map, address));
+  if (!areLeaves(parts)) {
+    throw new Error(`the ${address.length} bits of "${address}" are no whole address`);
+  }
+  return together(parts, values);
+}
+
+/** All values that some address has. */
+export function chainValues<T>(chain: Chain<T>, values: Values<T>): Set<T> {
+  const found = new Set<T>();
+  collect(shortened(chain, values), values, found);
+  return found;
+}
+
+function collect<T>(chain: Chain<T>, values: Values<T>, found: Set<T>): void {
+  const [first, second] = chain;
+  if (chain.length === 1) {
+    first.values.forEach((value) => found.add(value));
+  } else if (chain.length === 2 && second instanceof Leaf) {
+    // However many addresses the first one leaves open: the rest is the same for all of them.
+    first.values.forEach((value) => found.add(values.isOpen(value) ? values.add(value, second.value) : value));
+  } else if (areLeaves(chain)) {
+    found.add(together(chain, values));
+  } else {
+    for (const half of [0, 1] as const) {
+      collect(
+        shortened(
+          chain.map((map) => sides(map)[half]),
+          values,
+        ),
+        values,
+        found,
+      );
+    }
+  }
+}
+
+/** Calls `found` for each prefix in which not all chains say the same, with what each of them says there. */
+export function differences<T>(
+  chains: ReadonlyArray<Chain<T>>,
+  values: Values<T>,
+  found: (prefix: Bits, said: readonly T[]) => void,
+  prefix: Bits = '',
+): void {
+  const parts = chains.map((chain) => shortened(chain, values));
+  const [first] = parts;
+  if (parts.every((part) => part.length === first.length && part.every((map, index) => map === first[index]))) {
+    return;
+  }
+  if (parts.every(areLeaves)) {
+    const said = parts.map((part) => together(part, values));
+    if (new Set(said).size > 1) found(prefix, said);
+    return;
+  }
+  for (const half of [0, 1] as const) {
+    differences(
+      parts.map((part) => part.map((map) => sides(map)[half])),
+      values,
+      found,
+      `${prefix}${half}`,
+    );
+  }
+}
+
+function areLeaves<T>(chain: Chain<T>): chain is ReadonlyArray<Leaf<T>> {
+  return chain.every((map) => map instanceof Leaf);
+}
+
+function together<T>(leaves: ReadonlyArray<Leaf<T>>, values: Values<T>): T {
+  return leaves.reduce((said, { value }) => (values.isOpen(said) ? values.add(said, value) : said), values.nothing);
+}
+
+/** Without the maps that say nothing, and those behind one that leaves nothing open; at least one is left. */
+function shortened<T>(chain: Chain<T>, { nothing }: Values<T>): Chain<T> {
+  const short: Array<AddressMap<T>> = [];
+  for (const map of chain) {
+    if (!(map instanceof Leaf) || map.value !== nothing) short.push(map);
+    if (!map.open) break;
+  }
+  return short.length > 0 ? short : chain.slice(0, 1);
+}

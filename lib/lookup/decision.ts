@@ -1,0 +1,39 @@
+import type { Values } from './address-map';
+import type { Outcome } from './outcome';
+
+/** What may happen to packets, as far as it is decided. Of equal ones there is only one. */
+export interface Decision {
+  /** Several where the kernel chooses among next hops, or something is not known before apply. */
+  readonly outcomes: readonly Outcome[];
+  /** Whether later rules may decide otherwise. */
+  readonly open: boolean;
+}
+
+/** Two outcomes are one if packets take the same way, whatever route says so. */
+export function outcomeKey({ kind, device = '', via = '' }: Outcome): string {
+  return `${kind} ${device} ${via}`;
+}
+
+export class Decisions implements Values<Decision> {
+  private readonly made = new Map<string, Decision>();
+  public readonly nothing = this.of([], true);
+
+  public of(outcomes: readonly Outcome[], open: boolean): Decision {
+    const different = new Map(outcomes.map((outcome) => [outcomeKey(outcome), outcome]));
+    const key = `${open} ${[...different.keys()].sort().join(', ')}`;
+    let decision = this.made.get(key);
+    if (!decision) {
+      decision = { outcomes: [...different.values()], open };
+      this.made.set(key, decision);
+    }
+    return decision;
+  }
+
+  public isOpen({ open }: Decision): boolean {
+    return open;
+  }
+
+  public add(open: Decision, other: Decision): Decision {
+    return this.of([...open.outcomes, ...other.outcomes], other.open);
+  }
+}

@@ -1,0 +1,278 @@
+import type { AddressMap } from './address-map';
+import { AddressMaps, partOf, valueAt } from './address-map';
+import type { Bits } from './bits';
+import { addressBits, prefixBits } from './bits';
+import type { Chain } from './chain';
+import type { Decision } from './decision';
+import { Decisions } from './decision';
+import type { Flow, Kind } from './flow';
+import { ipv4Special } from './ipv4';
+import type { Machine } from './machine';
+import type { ReadyRule } from './rules';
+import type { Step, Verdict } from './steps';
+import { isInside, stepOf } from './steps';
+import { lookIn } from './walk';
+
+/** Destinations that the kernel treats in ways of its own, so that no prefix may be across their border. */
+const BORDERS = {
+  4: ['224.0.0.0/4', '255.255.255.255', '0.0.0.0', '127.0.0.0/8'].map(prefixBits),
+  6: ['fe80::/10', 'ff00::/8', '::1'].map(prefixBits),
+};
+/** What no client has as its address. */
+const NO_SOURCES = { 4: BORDERS[4], 6: [prefixBits('ff00::/8'), addressBits('::'), addressBits('::1')] };
+
+/**
+ * Where the packets of one kind that come in go: all of them, by source and destination. The sources are cut
+ * into classes between which no rule tells any difference; of each class it is known, as a chain of maps, what
+ * becomes of its packets to all destinations.
+ */
+export class Paths {
+  private readonly maps: AddressMaps<Decision>;
+  private readonly sources = new AddressMaps<Bits | undefined>({
+    nothing: undefined,
+    isOpen: () => false,
+    add: (_, other) => other,
+  });
+  private readonly classes: AddressMap<Bits | undefined>;
+  /** The rules that look at the source. */
+  private readonly sourced = new Map<Bits, Step[]>();
+  private readonly everywhere: Step[] = [];
+  private readonly steps: readonly Step[];
+  private readonly hasGoto: boolean;
+  /** What all rules before a position that do not look at the source say. */
+  private readonly common: Array<{ readonly position: number; readonly map: AddressMap<Decision> }> = [];
+  private readonly said = new Map<string, AddressMap<Decision>>();
+  private readonly chains = new Map<Bits, Chain<Decision>>();
+
+  public constructor(
+    private readonly machine: Machine,
+    public readonly kind: Kind & { readonly inputInterface: string },
+    public readonly decisions = new Decisions(),
+    maps?: AddressMaps<Decision>,
+  ) {
+    this.maps = maps ?? new AddressMaps(decisions);
+    this.steps = machine.sides[kind.family].rules.inOrder.flatMap((rule) => stepOf(rule, kind));
+    this.hasGoto = this.steps.some(({ rule }) => rule.rule.action.kind === 'goto');
+    this.steps.forEach((step) => this.index(step));
+    this.classes = this.cutSources();
+    this.combine();
+  }
+
+  /** The classes of sources, each by the prefix that it is, but for the prefixes of other classes in that. */
+  public sourceClasses(): Bits[] {
+    return [...this.classes.values].filter((each) => each !== undefined);
+  }
+
+  /** The class of a source; undefined for what no client has as its address. */
+  public classOf(source: Bits): Bits | undefined {
+    return valueAt(this.classes, source);
+  }
+
+  /** What becomes of the packets of a class of sources. */
+  public chainOf(sourceClass: Bits): Chain<Decision> {
+    let chain = this.chains.get(sourceClass);
+    if (!chain) {
+      chain = this.hasGoto ? [this.follow(sourceClass)] : this.link(sourceClass);
+      this.chains.set(sourceClass, chain);
+    }
+    return chain;
+  }
+
+  private index(step: Step): void {
+    if (step.source === undefined) {
+      return;
+    }
+    if (step.outside !== 'leaves') {
+      this.everywhere.push(step);
+    }
+    const steps = this.sourced.get(step.source);
+    if (steps) {
+      steps.push(step);
+    } else {
+      this.sourced.set(step.source, [step]);
+    }
+  }
+
+  private cutSources(): AddressMap<Bits | undefined> {
+    const prefixes = [...this.sourced.keys()].sort((a, b) => a.length - b.length);
+    const classes = ['', ...prefixes].reduce<AddressMap<Bits | undefined>>(
+      (map, prefix) => this.sources.within(map, prefix, () => this.sources.all(prefix)),
+      this.sources.all(undefined),
+    );
+    return NO_SOURCES[this.kind.family].reduce(
+      (map, prefix) => this.sources.within(map, prefix, () => this.sources.all(undefined)),
+      classes,
+    );
+  }
+
+  private combine(): void {
+    let map = this.special();
+    for (const step of this.steps) {
+      this.common.push({ position: step.rule.position, map });
+      if (step.source === undefined && step.rule.rule.action.kind !== 'goto') {
+        map = this.maps.fill(map, this.saidBy(step, true));
+      }
+    }
+    const none = this.decisions.of([{ kind: 'no route' }], false);
+    this.common.push({ position: Infinity, map: this.maps.fill(map, this.maps.all(none)) });
+  }
+
+  /** What is decided without the rules. */
+  private special(): AddressMap<Decision> {
+    const nothing = this.maps.all(this.decisions.nothing);
+    if (this.kind.family === 6) {
+      return nothing;
+    }
+    return BORDERS[4].reduce<AddressMap<Decision>>((map, prefix) => {
+      const outcomes = ipv4Special(this.machine, this.flow('', prefix));
+      return outcomes ? this.maps.within(map, prefix, () => this.maps.all(this.decisions.of(outcomes, false))) : map;
+    }, nothing);
+  }
+
+  /** What those rules say that look at the source, and between them the others. */
+  private link(sourceClass: Bits): Chain<Decision> {
+    const own = this.ownSteps(sourceClass);
+    const chain = own.flatMap((step) => [this.commonBefore(step), this.saidBy(step, isInside(step, sourceClass))]);
+    return [...chain, this.common[this.common.length - 1].map];
+  }
+
+  private ownSteps(sourceClass: Bits): Step[] {
+    const around: Step[] = [];
+    for (let length = 0; length <= sourceClass.length; length++) {
+      around.push(...(this.sourced.get(sourceClass.slice(0, length)) ?? []));
+    }
+    return [...new Set([...around, ...this.everywhere])].sort((a, b) => a.rule.position - b.rule.position);
+  }
+
+  private commonBefore({ rule }: Step): AddressMap<Decision> {
+    // Positions count all rules, of which some have no step.
+    let [low, high] = [0, this.common.length - 1];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.common[middle].position < rule.position) low = middle + 1;
+      else high = middle;
+    }
+    return this.common[low].map;
+  }
+
+  /** With a goto there is no order in which all packets meet the rules: each rule is followed to all its ends. */
+  private follow(sourceClass: Bits): AddressMap<Decision> {
+    const from = new Array<AddressMap<Decision>>(this.steps.length + 1);
+    from[this.steps.length] = this.maps.all(this.decisions.of([{ kind: 'no route' }], false));
+    for (let index = this.steps.length - 1; index >= 0; index--) {
+      const step = this.steps[index];
+      const inside = isInside(step, sourceClass);
+      const { action } = step.rule.rule;
+      from[index] =
+        action.kind === 'goto'
+          ? this.branch(step, inside, this.jump(step, index, action.priority, from), from[index + 1])
+          : this.maps.fill(this.saidBy(step, inside), from[index + 1]);
+    }
+    return this.maps.fill(this.special(), from[0]);
+  }
+
+  /** What becomes of packets that a goto takes. */
+  private jump(
+    { rule }: Step,
+    index: number,
+    priority: number,
+    from: ReadonlyArray<AddressMap<Decision>>,
+  ): AddressMap<Decision> {
+    const target = this.machine.sides[this.kind.family].rules.at(priority);
+    if (priority <= rule.rule.priority || !target) {
+      return from[index + 1];
+    }
+    const found = this.steps.findIndex((step) => step.rule.position >= target.position);
+    const there = from[found < 0 ? this.steps.length : found];
+    // One that may be of the other family may not be there.
+    return target.rule.family === 'auto' ? this.either(there, from[index + 1]) : there;
+  }
+
+  private branch(
+    step: Step,
+    fromSource: boolean,
+    taken: AddressMap<Decision>,
+    left: AddressMap<Decision>,
+  ): AddressMap<Decision> {
+    const by: Record<Verdict, AddressMap<Decision>> = {
+      'takes': taken,
+      'leaves': left,
+      'may take': taken,
+    };
+    if ([step.inside, step.outside].includes('may take')) {
+      by['may take'] = this.either(taken, left);
+    }
+    const outside = by[step.outside];
+    if (!fromSource) {
+      return outside;
+    }
+    return this.maps.within(outside, step.destination ?? '', () => partOf(by[step.inside], step.destination ?? ''));
+  }
+
+  private either(one: AddressMap<Decision>, other: AddressMap<Decision>): AddressMap<Decision> {
+    return this.maps.fill(this.opened(one), other);
+  }
+
+  /** What a rule says of all destinations. */
+  private saidBy(step: Step, fromSource: boolean): AddressMap<Decision> {
+    const key = `${step.rule.position} ${fromSource}`;
+    let said = this.said.get(key);
+    if (!said) {
+      const outside = this.byVerdict(step, step.outside);
+      const prefix = step.destination ?? '';
+      said = fromSource
+        ? this.maps.within(outside, prefix, () => partOf(this.byVerdict(step, step.inside), prefix))
+        : outside;
+      this.said.set(key, said);
+    }
+    return said;
+  }
+
+  private byVerdict(step: Step, verdict: Verdict): AddressMap<Decision> {
+    if (verdict === 'leaves') {
+      return this.maps.all(this.decisions.nothing);
+    }
+    const said = this.action(step.rule);
+    return verdict === 'takes' ? said : this.opened(said);
+  }
+
+  private action(ready: ReadyRule): AddressMap<Decision> {
+    const { action, suppressPrefixLength, suppressInterfaceGroup } = ready.rule;
+    if (action.kind === 'goto') {
+      return this.maps.all(this.decisions.nothing);
+    }
+    if (action.kind !== 'lookup') {
+      return this.maps.all(this.decisions.of([{ kind: action.kind }], false));
+    }
+    const key = `table ${action.tableId} ${suppressPrefixLength} ${suppressInterfaceGroup}`;
+    let map = this.said.get(key);
+    if (!map) {
+      map = this.table(action.tableId, ready);
+      this.said.set(key, map);
+    }
+    return map;
+  }
+
+  private table(tableId: number, ready: ReadyRule): AddressMap<Decision> {
+    const { family } = this.kind;
+    const table = this.machine.sides[family].tables.get(tableId);
+    const prefixes = [...new Set(['', ...BORDERS[family], ...(table?.destinations() ?? [])])];
+    return prefixes
+      .sort((a, b) => a.length - b.length)
+      .reduce<AddressMap<Decision>>((map, prefix) => {
+        const { outcomes, goesOn } = lookIn(this.machine, tableId, ready, this.flow('', prefix));
+        const decision = this.decisions.of(outcomes, goesOn !== undefined);
+        return this.maps.within(map, prefix, () => this.maps.all(decision));
+      }, this.maps.all(this.decisions.nothing));
+  }
+
+  /** The same, and later rules may decide otherwise. */
+  private opened(map: AddressMap<Decision>): AddressMap<Decision> {
+    return this.maps.change(map, ({ outcomes }) => this.decisions.of(outcomes, true));
+  }
+
+  /** A prefix stands for all addresses in it that are in no longer one. */
+  private flow(source: Bits, destination: Bits): Flow {
+    return { ...this.kind, source, destination };
+  }
+}
