@@ -76,9 +76,6 @@ const timed = (command: string): string => `state() {
   done >&2
   echo $(($(now) - start))`;
 
-/** Until no IPv6 address is being looked for on the network any more: only then the kernel uses it, and has its route. */
-const ADDRESSED = 'for i in $(seq 50); do [ -n "$(ip -6 address show tentative)" ] || break; sleep 0.1; done';
-
 /** The same cases for every persistence. */
 export function conformance(name: string, options: Conformance): void {
   const { persistence, tag, events, wrong, hasUplink = true, manager = agentName(name) } = options;
@@ -231,7 +228,6 @@ export function conformance(name: string, options: Conformance): void {
         await exact();
         expect(await leaked.total()).toBe(0);
         expect(healed).toBeLessThan(RESTORED_MS);
-        await lab().vpn.exec(ADDRESSED);
         await lab().waitForVpn();
         expect(await sources(lab(), ['ovpn1', 'wg1'])).toEqual(
           ALL_THROUGH_NAT.filter((line) => /^(ovpn1|wg1) /.test(line)),
@@ -294,7 +290,6 @@ export function conformance(name: string, options: Conformance): void {
       expect(await lab().vpn.changedSince(old)).toEqual([]);
       await lab().vpn.exec(timed(Object.values(events)[0]));
       await exact();
-      await lab().vpn.exec(ADDRESSED);
       expect(await lab().vpn.changedSince(old)).toEqual([]);
       declare();
       await terraform.apply();
@@ -302,7 +297,6 @@ export function conformance(name: string, options: Conformance): void {
 
     test('destroy: the machine is as it was, and stays so', async () => {
       await terraform.destroy();
-      await lab().vpn.exec(ADDRESSED);
       expect(await lab().vpn.changedSince(before)).toEqual([]);
       for (const command of Object.values(events)) {
         await lab().vpn.exec(command);
