@@ -47,7 +47,7 @@ managed_by_network_manager() {
   done <"$LOCK/manager"
   case $configured_in in
     '') return 1 ;;
-    */netplan-*) manager='netplan-network-manager' ;;
+    /run/*/netplan-*) manager='netplan-network-manager' ;;
     */ifcfg-*)
       manager='network-scripts'
       if [ "${configured_in##*/ifcfg-}" != "$1" ]; then

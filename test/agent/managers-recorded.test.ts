@@ -125,6 +125,11 @@ describeOnMachine('network managers', () => {
         /by netplan-network-manager \(\/run\/NetworkManager\/system-connections\/netplan-eth1.nmconnection\)/,
       ],
       [
+        'NetworkManager, with a profile that is only called as those of netplan are',
+        { ...NETWORK_MANAGER, profiles: `${UUID}:${netplan.replace('/run/', '/etc/')}` },
+        /by network-manager \(\/etc\/NetworkManager\/system-connections\/netplan-eth1.nmconnection\)/,
+      ],
+      [
         'the network scripts, by way of NetworkManager',
         { ...NETWORK_MANAGER, profiles: `${UUID}:/etc/sysconfig/network-scripts/ifcfg-eth1` },
         /by network-scripts \(\/etc\/sysconfig\/network-scripts\/ifcfg-eth1\)/,
