@@ -5,6 +5,7 @@ import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 import type { Bits } from './bits';
 import { prefixBits } from './bits';
+import type { MaskedMark } from './representatives';
 import type { Flow, Kind } from './flow';
 
 /** A rule made ready for lookups. */
@@ -125,7 +126,7 @@ export function isOfKind({ rule, inputInterface, outputInterface }: ReadyRule, f
     // For the kernel 0 is none.
     (!rule.tos || isOfTos(flow, rule.tos)) &&
     (!rule.ipProtocol || rule.ipProtocol === flow.ipProtocol) &&
-    (rule.firewallMark === undefined || isMarked(flow.mark, rule.firewallMark, rule.firewallMask)) &&
+    isMarked(flow.mark, markSelector(rule)) &&
     (rule.uidRange === undefined || isInRange(flow.uid, rule.uidRange)) &&
     (rule.sourcePorts === undefined || isInRange(flow.sourcePort, rule.sourcePorts)) &&
     (rule.destinationPorts === undefined || isInRange(flow.destinationPort, rule.destinationPorts))
@@ -133,8 +134,12 @@ export function isOfKind({ rule, inputInterface, outputInterface }: ReadyRule, f
 }
 
 /** Without a mask all bits count, but none does for mark 0: such a rule matches every mark. */
-function isMarked(mark: number, wanted: number, mask = wanted === 0 ? 0 : 0xffffffff): boolean {
-  return ((mark ^ wanted) & mask) === 0;
+export function markSelector({ firewallMark: value, firewallMask }: Rule): MaskedMark | undefined {
+  return value === undefined ? undefined : { value, mask: firewallMask ?? (value === 0 ? 0 : 0xffffffff) };
+}
+
+function isMarked(mark: number, wanted: MaskedMark | undefined): boolean {
+  return !wanted || ((mark ^ wanted.value) & wanted.mask) === 0;
 }
 
 /** Of the packet's, IPv4 looks at the bits that once were the type of service. */

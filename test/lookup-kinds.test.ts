@@ -1,0 +1,63 @@
+import { buildMachine } from '../lib/lookup/build';
+import type { Kind } from '../lib/lookup/flow';
+import { kindsOf } from '../lib/lookup/kinds';
+import type { Machine } from '../lib/lookup/machine';
+import { kernelRules } from '../lib/lookup/machine';
+import { isOfKind } from '../lib/lookup/rules';
+import type { Rule } from '../lib/model/rule';
+import { Random } from './lookup/random';
+import { randomScenario } from './lookup/scenario';
+
+/** Which rules take packets of the kind, so far as it is for them to say. */
+function takenBy(machine: Machine, kind: Kind): string {
+  return machine.sides[kind.family].rules.inOrder.map((rule) => (isOfKind(rule, kind) ? '1' : '0')).join('');
+}
+
+function machineWith(...rules: Array<Partial<Rule>>): Machine {
+  const ours = rules.map((rule, index): Rule => ({
+    path: 'x',
+    family: 4,
+    priority: 100 + index,
+    action: { kind: 'lookup', tableId: 200 },
+    ...rule,
+  }));
+  return buildMachine({ links: [], rules: [...kernelRules(), ...ours], routes: [] });
+}
+
+test.each([1, 2, 3])('every packet that comes in is of one of the kinds (seed %i)', (seed) => {
+  const random = new Random(seed);
+  let seen = 0;
+  while (seen < 2000) {
+    const { description, flows } = randomScenario(random, 40);
+    const machine = buildMachine(description);
+    for (const flow of flows) {
+      if (flow.inputInterface === undefined) continue;
+      seen++;
+      const kinds = kindsOf(machine, flow.family, flow.inputInterface);
+      expect(kinds.map((kind) => takenBy(machine, kind))).toContain(
+        takenBy(machine, { ...flow, outputInterface: undefined }),
+      );
+    }
+  }
+});
+
+test('without such rules there is one kind', () => {
+  expect(kindsOf(machineWith({}), 4, 'tun0')).toEqual([{ family: 4, inputInterface: 'tun0', uid: 0, mark: 0, tos: 0 }]);
+});
+
+test.each<[string, Partial<Rule>, number]>([
+  ['a mark', { firewallMark: 1 }, 2],
+  ['a mark that matches all', { firewallMark: 0 }, 1],
+  ['a type of service', { tos: 0x10 }, 2],
+  ['a protocol', { ipProtocol: 1 }, 2],
+  // Before, at and behind the port.
+  ['a port of a protocol', { ipProtocol: 17, destinationPorts: { first: 53, last: 53 } }, 1 + 3 + 3],
+  ['a port of any protocol', { destinationPorts: { first: 1024, last: 65535 } }, 1 + 2],
+])('%s', (_, rule, count) => {
+  const machine = machineWith(rule);
+  const kinds = kindsOf(machine, 4, 'tun0');
+  expect(kinds).toHaveLength(count);
+  expect(new Set(kinds.map((kind) => takenBy(machine, kind))).size).toBe(count === 1 ? 1 : 2);
+  // What is there without any mark or the like comes first.
+  expect(kinds[0]).toMatchObject({ mark: 0, tos: 0 });
+});
