@@ -46,6 +46,24 @@ function collect<T>(chain: Chain<T>, values: Values<T>, found: Set<T>): void {
   }
 }
 
+/** An address of which each of the maps leaves something open: bits to put behind the prefix; undefined if there is none. */
+export function openAddress<T>(chain: Chain<T>, length: number): Bits | undefined {
+  if (!chain.every((map) => map.open)) {
+    return undefined;
+  }
+  if (areLeaves(chain)) {
+    return ''.padEnd(length, '0');
+  }
+  for (const half of [0, 1] as const) {
+    const rest = openAddress(
+      chain.map((map) => sides(map)[half]),
+      length - 1,
+    );
+    if (rest !== undefined) return `${half}${rest}`;
+  }
+  return undefined;
+}
+
 /** Calls `found` for each prefix in which not all chains say the same, with what each of them says there. */
 export function differences<T>(
   chains: ReadonlyArray<Chain<T>>,

@@ -1,14 +1,17 @@
 import type { AddressMap } from './address-map';
-import { AddressMaps, partOf, valueAt } from './address-map';
+import { AddressMaps, partOf } from './address-map';
 import type { Bits } from './bits';
-import { addressBits, prefixBits } from './bits';
+import { ADDRESS_LENGTH, prefixBits } from './bits';
 import type { Chain } from './chain';
+import { openAddress } from './chain';
 import type { Decision } from './decision';
 import { Decisions } from './decision';
 import type { Flow, Kind } from './flow';
 import { ipv4Special } from './ipv4';
 import type { Machine } from './machine';
 import type { ReadyRule } from './rules';
+import type { SourceClass } from './source-classes';
+import { SourceClasses } from './source-classes';
 import type { Step, Verdict } from './steps';
 import { isInside, stepOf } from './steps';
 import { lookIn } from './walk';
@@ -18,8 +21,6 @@ const BORDERS = {
   4: ['224.0.0.0/4', '255.255.255.255', '0.0.0.0', '127.0.0.0/8'].map(prefixBits),
   6: ['fe80::/10', 'ff00::/8', '::1'].map(prefixBits),
 };
-/** What no client has as its address. */
-const NO_SOURCES = { 4: BORDERS[4], 6: [prefixBits('ff00::/8'), addressBits('::'), addressBits('::1')] };
 
 /**
  * Where the packets of one kind that come in go: all of them, by source and destination. The sources are cut
@@ -27,55 +28,91 @@ const NO_SOURCES = { 4: BORDERS[4], 6: [prefixBits('ff00::/8'), addressBits('::'
  * becomes of its packets to all destinations.
  */
 export class Paths {
-  private readonly maps: AddressMaps<Decision>;
-  private readonly sources = new AddressMaps<Bits | undefined>({
-    nothing: undefined,
-    isOpen: () => false,
-    add: (_, other) => other,
-  });
-  private readonly classes: AddressMap<Bits | undefined>;
+  public readonly decisions = new Decisions();
+  /** Sources between which no rule tells any difference. */
+  public readonly sources: SourceClasses;
+  private readonly maps = new AddressMaps(this.decisions);
   /** The rules that look at the source. */
   private readonly sourced = new Map<Bits, Step[]>();
   private readonly everywhere: Step[] = [];
   private readonly steps: readonly Step[];
+  private readonly stepOf: ReadonlyMap<ReadyRule, Step>;
   private readonly hasGoto: boolean;
   /** What all rules before a position that do not look at the source say. */
   private readonly common: Array<{ readonly position: number; readonly map: AddressMap<Decision> }> = [];
   private readonly said = new Map<string, AddressMap<Decision>>();
-  private readonly chains = new Map<Bits, Chain<Decision>>();
+  private readonly chains = new Map<SourceClass, Chain<Decision>>();
 
   public constructor(
     private readonly machine: Machine,
     public readonly kind: Kind & { readonly inputInterface: string },
-    public readonly decisions = new Decisions(),
-    maps?: AddressMaps<Decision>,
   ) {
-    this.maps = maps ?? new AddressMaps(decisions);
     this.steps = machine.sides[kind.family].rules.inOrder.flatMap((rule) => stepOf(rule, kind));
     this.hasGoto = this.steps.some(({ rule }) => rule.rule.action.kind === 'goto');
+    this.stepOf = new Map(this.steps.map((step) => [step.rule, step]));
     this.steps.forEach((step) => this.index(step));
-    this.classes = this.cutSources();
+    this.sources = new SourceClasses(kind.family, this.sourced.keys());
     this.combine();
   }
 
-  /** The classes of sources, each by the prefix that it is, but for the prefixes of other classes in that. */
-  public sourceClasses(): Bits[] {
-    return [...this.classes.values].filter((each) => each !== undefined);
-  }
-
-  /** The class of a source; undefined for what no client has as its address. */
-  public classOf(source: Bits): Bits | undefined {
-    return valueAt(this.classes, source);
-  }
-
   /** What becomes of the packets of a class of sources. */
-  public chainOf(sourceClass: Bits): Chain<Decision> {
+  public chainOf(sourceClass: SourceClass): Chain<Decision> {
     let chain = this.chains.get(sourceClass);
     if (!chain) {
       chain = this.hasGoto ? [this.follow(sourceClass)] : this.link(sourceClass);
       this.chains.set(sourceClass, chain);
     }
     return chain;
+  }
+
+  /**
+   * A packet that the rule takes, or may take; undefined if there is none, so that the rule does nothing for
+   * packets of this kind. Not known where a goto takes packets past others.
+   */
+  public packetOf(rule: ReadyRule): Flow | 'unknown' | undefined {
+    const step = this.stepOf.get(rule);
+    if (!step || this.hasGoto) {
+      return step && 'unknown';
+    }
+    for (const sourceClass of this.classesFor(step)) {
+      const destination = this.reachedBy(step, sourceClass);
+      if (destination !== undefined) {
+        return this.flow(this.sources.someOf(sourceClass), destination);
+      }
+    }
+    return undefined;
+  }
+
+  private *classesFor({ source, outside }: Step): Generator<SourceClass> {
+    yield* this.sources.within(source ?? '');
+    if (source !== undefined && outside !== 'leaves') {
+      yield* this.sources.within('').filter((each) => !each.startsWith(source));
+    }
+  }
+
+  /** A destination in which what comes before the rule is open, and the rule takes the packet. */
+  private reachedBy(step: Step, sourceClass: SourceClass): Bits | undefined {
+    const length = ADDRESS_LENGTH[this.kind.family];
+    const before = this.ownSteps(sourceClass).filter(({ rule }) => rule.position < step.rule.position);
+    const chain = [
+      ...before.flatMap((each) => [this.commonBefore(each), this.saidBy(each, isInside(each, sourceClass))]),
+      this.commonBefore(step),
+    ];
+    const prefix = step.destination ?? '';
+    const within = isInside(step, sourceClass);
+    if (within && step.inside !== 'leaves') {
+      const rest = openAddress(
+        chain.map((map) => partOf(map, prefix)),
+        length - prefix.length,
+      );
+      if (rest !== undefined) return `${prefix}${rest}`;
+    }
+    if (step.outside === 'leaves') {
+      return undefined;
+    }
+    const nothing = this.maps.all(this.decisions.nothing);
+    const closed = this.maps.all(this.decisions.of([], false));
+    return openAddress([...chain, within ? this.maps.within(nothing, prefix, () => closed) : nothing], length);
   }
 
   private index(step: Step): void {
@@ -91,18 +128,6 @@ export class Paths {
     } else {
       this.sourced.set(step.source, [step]);
     }
-  }
-
-  private cutSources(): AddressMap<Bits | undefined> {
-    const prefixes = [...this.sourced.keys()].sort((a, b) => a.length - b.length);
-    const classes = ['', ...prefixes].reduce<AddressMap<Bits | undefined>>(
-      (map, prefix) => this.sources.within(map, prefix, () => this.sources.all(prefix)),
-      this.sources.all(undefined),
-    );
-    return NO_SOURCES[this.kind.family].reduce(
-      (map, prefix) => this.sources.within(map, prefix, () => this.sources.all(undefined)),
-      classes,
-    );
   }
 
   private combine(): void {
@@ -130,13 +155,13 @@ export class Paths {
   }
 
   /** What those rules say that look at the source, and between them the others. */
-  private link(sourceClass: Bits): Chain<Decision> {
+  private link(sourceClass: SourceClass): Chain<Decision> {
     const own = this.ownSteps(sourceClass);
     const chain = own.flatMap((step) => [this.commonBefore(step), this.saidBy(step, isInside(step, sourceClass))]);
     return [...chain, this.common[this.common.length - 1].map];
   }
 
-  private ownSteps(sourceClass: Bits): Step[] {
+  private ownSteps(sourceClass: SourceClass): Step[] {
     const around: Step[] = [];
     for (let length = 0; length <= sourceClass.length; length++) {
       around.push(...(this.sourced.get(sourceClass.slice(0, length)) ?? []));
@@ -156,7 +181,7 @@ export class Paths {
   }
 
   /** With a goto there is no order in which all packets meet the rules: each rule is followed to all its ends. */
-  private follow(sourceClass: Bits): AddressMap<Decision> {
+  private follow(sourceClass: SourceClass): AddressMap<Decision> {
     const from = new Array<AddressMap<Decision>>(this.steps.length + 1);
     from[this.steps.length] = this.maps.all(this.decisions.of([{ kind: 'no route' }], false));
     for (let index = this.steps.length - 1; index >= 0; index--) {

@@ -1,7 +1,7 @@
-import { AddressMaps, partOf, valueAt } from '../lib/lookup/address-map';
-import type { AddressMap, Values } from '../lib/lookup/address-map';
-import type { Chain } from '../lib/lookup/chain';
-import { chainValues, chainValueAt, differences } from '../lib/lookup/chain';
+import { AddressMaps, partOf, valueAt } from '../../lib/lookup/address-map';
+import type { AddressMap, Values } from '../../lib/lookup/address-map';
+import type { Chain } from '../../lib/lookup/chain';
+import { chainValues, chainValueAt, differences } from '../../lib/lookup/chain';
 
 const WIDTH = 5;
 const ADDRESSES = Array.from({ length: 2 ** WIDTH }, (_, index) => index.toString(2).padStart(WIDTH, '0'));

@@ -1,12 +1,12 @@
-import { buildMachine } from '../lib/lookup/build';
-import type { Kind } from '../lib/lookup/flow';
-import { kindsOf } from '../lib/lookup/kinds';
-import type { Machine } from '../lib/lookup/machine';
-import { kernelRules } from '../lib/lookup/machine';
-import { isOfKind } from '../lib/lookup/rules';
-import type { Rule } from '../lib/model/rule';
-import { Random } from './lookup/random';
-import { randomScenario } from './lookup/scenario';
+import { buildMachine } from '../../lib/lookup/build';
+import type { Kind } from '../../lib/lookup/flow';
+import { kindsOf } from '../../lib/lookup/kinds';
+import type { Machine } from '../../lib/lookup/machine';
+import { kernelRules } from '../../lib/lookup/machine';
+import { isOfKind } from '../../lib/lookup/rules';
+import type { Rule } from '../../lib/model/rule';
+import { Random } from './random';
+import { randomScenario } from './scenario';
 
 /** Which rules take packets of the kind, so far as it is for them to say. */
 function takenBy(machine: Machine, kind: Kind): string {

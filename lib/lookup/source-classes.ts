@@ -1,0 +1,57 @@
+import type { Family } from '../model/family';
+import type { AddressMap } from './address-map';
+import { AddressMaps, Fork, partOf, sides, valueAt } from './address-map';
+import type { Bits } from './bits';
+import { ADDRESS_LENGTH, addressBits, prefixBits } from './bits';
+
+/** A class of sources: a prefix, but for the prefixes of other classes in it. */
+export type SourceClass = Bits;
+
+/** What no client has as its address. */
+const NO_SOURCES: Readonly<Record<Family, readonly Bits[]>> = {
+  4: ['224.0.0.0/4', '255.255.255.255', '0.0.0.0', '127.0.0.0/8'].map(prefixBits),
+  6: [prefixBits('ff00::/8'), addressBits('::'), addressBits('::1')],
+};
+
+/** All sources that clients can have, cut where prefixes begin and end. */
+export class SourceClasses {
+  private readonly map: AddressMap<SourceClass | undefined>;
+
+  public constructor(
+    private readonly family: Family,
+    prefixes: Iterable<Bits>,
+  ) {
+    const maps = new AddressMaps<SourceClass | undefined>({
+      nothing: undefined,
+      isOpen: () => false,
+      add: (_, other) => other,
+    });
+    const outerFirst = [...prefixes].sort((a, b) => a.length - b.length);
+    const cut = ['', ...outerFirst].reduce<AddressMap<SourceClass | undefined>>(
+      (map, prefix) => maps.within(map, prefix, () => maps.all(prefix)),
+      maps.all(undefined),
+    );
+    this.map = NO_SOURCES[family].reduce((map, prefix) => maps.within(map, prefix, () => maps.all(undefined)), cut);
+  }
+
+  /** Undefined for what no client has as its address. */
+  public of(source: Bits): SourceClass | undefined {
+    return valueAt(this.map, source);
+  }
+
+  /** Those in a prefix at whose ends sources are cut. */
+  public within(prefix: Bits): SourceClass[] {
+    return [...partOf(this.map, prefix).values].filter((each) => each !== undefined);
+  }
+
+  /** An address of a class. */
+  public someOf(sourceClass: SourceClass): Bits {
+    let [part, bits] = [partOf(this.map, sourceClass), sourceClass];
+    while (part instanceof Fork) {
+      const half = part.zero.values.has(sourceClass) ? 0 : 1;
+      part = sides(part)[half];
+      bits += String(half);
+    }
+    return bits.padEnd(ADDRESS_LENGTH[this.family], '0');
+  }
+}

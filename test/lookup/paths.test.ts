@@ -1,0 +1,113 @@
+import type { Description } from '../../lib/lookup/build';
+import { buildMachine } from '../../lib/lookup/build';
+import { chainValueAt } from '../../lib/lookup/chain';
+import { decide } from '../../lib/lookup/decide';
+import { outcomeKey } from '../../lib/lookup/decision';
+import type { Flow } from '../../lib/lookup/flow';
+import type { Machine } from '../../lib/lookup/machine';
+import { Paths } from '../../lib/lookup/paths';
+import type { ReadyRule } from '../../lib/lookup/rules';
+import type { Action, Rule } from '../../lib/model/rule';
+import type { Value } from '../../lib/model/value';
+import { Random } from './random';
+import { randomScenario } from './scenario';
+
+/** What the classes say of a packet that comes in. */
+function fromClasses(paths: Paths, { source = '', destination }: Flow): string[] | undefined {
+  const sourceClass = paths.sources.of(source);
+  if (sourceClass === undefined) return undefined;
+  const { outcomes } = chainValueAt(paths.chainOf(sourceClass), destination, paths.decisions);
+  return outcomes.map(outcomeKey).sort();
+}
+
+/** Some of what is declared is known at apply only. */
+function unsure(random: Random, { rules, routes, ...rest }: Description): Description {
+  const deferred = (value: Value | undefined): Value | undefined =>
+    value && random.chance(8) ? { ...value, deferredFor: 'x' } : value;
+  return {
+    ...rest,
+    rules: rules.map((rule) => ({
+      ...rule,
+      family: random.chance(8) ? 'auto' : rule.family,
+      source: deferred(rule.source),
+      destination: deferred(rule.destination),
+      inputInterface: deferred(rule.inputInterface),
+    })),
+    routes: routes.map((route) => ({ ...route, destination: deferred(route.destination) ?? route.destination })),
+  };
+}
+
+test.each([1, 2, 3, 4])('classes of packets go where each single packet goes (seed %i)', (seed) => {
+  const random = new Random(seed);
+  let compared = 0;
+  while (compared < 1000) {
+    const { description, flows } = randomScenario(random, 40);
+    const machine = buildMachine(unsure(random, description));
+    const made = new Map<string, Paths>();
+    for (const flow of flows) {
+      const { inputInterface } = flow;
+      if (inputInterface === undefined) continue;
+      const kind = { ...flow, source: undefined, destination: undefined };
+      const key = JSON.stringify(kind);
+      const paths = made.get(key) ?? new Paths(machine, { ...kind, inputInterface });
+      made.set(key, paths);
+      const said = fromClasses(paths, flow);
+      if (said === undefined) continue;
+      compared++;
+      const single = [...new Set(decide(machine, flow).map(outcomeKey))].sort();
+      if (said.join() !== single.join()) {
+        throw new Error(`${JSON.stringify(flow)}\nclasses: ${said.join(', ')}\na packet: ${single.join(', ')}`);
+      }
+    }
+  }
+});
+
+/** The rules that take a packet, or may. */
+function rulesOf(machine: Machine, flow: Flow): ReadyRule[] {
+  return decide(machine, flow).flatMap(({ trail }) => {
+    const rules: ReadyRule[] = [];
+    for (let step = trail; step; step = step.before) rules.push(step.rule);
+    return rules;
+  });
+}
+
+test.each([1, 2, 3, 4])('for each rule a packet that it takes, or none that does (seed %i)', (seed) => {
+  const random = new Random(seed);
+  const seen = { found: 0, none: 0 };
+  while (seen.none < 300) {
+    const { description, flows } = randomScenario(random, 40);
+    const rules = description.rules.filter(({ action }) => action.kind !== 'goto');
+    const machine = buildMachine(unsure(random, { ...description, rules }));
+    for (const flow of flows.slice(0, 10)) {
+      const { inputInterface, family } = flow;
+      if (inputInterface === undefined) continue;
+      const paths = new Paths(machine, { ...flow, inputInterface });
+      for (const rule of machine.sides[family].rules.inOrder) {
+        const packet = paths.packetOf(rule);
+        if (packet === undefined) {
+          seen.none++;
+          // Neither this packet nor any other one of the kind.
+          const others = flows.filter((other) => other.family === family && other.source !== undefined);
+          const same = others.map(({ source, destination }) => ({ ...flow, source, destination }));
+          const client = same.filter(({ source = '' }) => paths.sources.of(source) !== undefined);
+          expect(client.some((each) => rulesOf(machine, each).includes(rule))).toBe(false);
+        } else {
+          seen.found++;
+          expect(packet !== 'unknown' && rulesOf(machine, packet).includes(rule)).toBe(true);
+        }
+      }
+    }
+  }
+  expect(seen.found).toBeGreaterThan(100);
+});
+
+test('which rule a goto leads past is not known', () => {
+  const rule = (priority: number, action: Action): Rule => ({ path: 'x', family: 4, priority, action });
+  const machine = buildMachine({
+    links: [],
+    rules: [rule(1, { kind: 'goto', priority: 3 }), rule(2, { kind: 'blackhole' }), rule(3, { kind: 'prohibit' })],
+    routes: [],
+  });
+  const paths = new Paths(machine, { family: 4, inputInterface: 'tun0', mark: 0, tos: 0, uid: 0 });
+  expect(machine.sides[4].rules.inOrder.map((each) => paths.packetOf(each))).toEqual(['unknown', 'unknown', 'unknown']);
+});
