@@ -64,6 +64,7 @@ function bundle(count: number): string {
   const data = [
     'bundle 1',
     'owner bench',
+    'persistence service own',
     'table 200 -',
     ...rules(count).map((rule) => rule.replace('pref', 'rule 4')),
     'route 4 200 default 4278198272 type unreachable',
