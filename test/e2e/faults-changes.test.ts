@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { LinuxHost, LocalTraffic, PolicyRule, VpnEgress } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
 import { GATEWAYS, POOLS } from './egress';
-import { random, seed, settled } from './faults';
+import { random } from '../random';
+import { seed, settled } from './faults';
 import { Terraform, sshOf } from './terraform';
 
 const CHANGES = 50;

@@ -2,16 +2,8 @@ import { describeLab } from '../lab/describe-lab';
 import type { Running } from '../lab/process';
 import { generationOf, type Snapshot } from '../lab/snapshot';
 import { type MachineName, machineNames } from '../lab/topology';
-import {
-  CONFIRM_TIMEOUT,
-  declareGeneration,
-  type Generation,
-  random,
-  recordGenerations,
-  seed,
-  settled,
-  sleep,
-} from './faults';
+import { random } from '../random';
+import { CONFIRM_TIMEOUT, declareGeneration, type Generation, recordGenerations, seed, settled, sleep } from './faults';
 import { Terraform, expectSuccess } from './terraform';
 
 /** Each round is one moment on each of the two machines. */

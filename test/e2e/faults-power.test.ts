@@ -1,6 +1,7 @@
 import { describeLab } from '../lab/describe-lab';
 import { generationOf, type Snapshot } from '../lab/snapshot';
-import { declareGeneration, type Generation, random, recordGenerations, seed, settled, sleep } from './faults';
+import { random } from '../random';
+import { declareGeneration, type Generation, recordGenerations, seed, settled, sleep } from './faults';
 import { Terraform } from './terraform';
 
 /** The old generation is a unit of ours at boot, the new one files of the network scripts. */

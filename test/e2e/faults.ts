@@ -96,18 +96,6 @@ export async function settled(machine: Machine): Promise<void> {
   await machine.exec(look, { timeoutMs: 70_000 });
 }
 
-/** Numbers from 0 to 1 that look random, and are the same again for the same seed. */
-export function random(seed: number): () => number {
-  let state = seed >>> 0;
-  // Mulberry32.
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** A seed of its own for each run, printed; that of an earlier run with FAULT_SEED. */
 export function seed(): number {
   const chosen = Number(process.env.FAULT_SEED ?? Date.now() % 1_000_000);

@@ -1,6 +1,7 @@
 import { AddressMaps, partOf, valueAt } from '../../lib/lookup/address-map';
 import type { AddressMap, Values } from '../../lib/lookup/address-map';
 import type { Chain } from '../../lib/lookup/chain';
+import { Random } from './random';
 import { chainValues, chainValueAt, differences } from '../../lib/lookup/chain';
 
 const WIDTH = 5;
@@ -17,31 +18,22 @@ const VALUES: Values<Value> = {
 const together = (said: readonly Value[]): Value =>
   said.reduce((before, value) => (VALUES.isOpen(before) ? VALUES.add(before, value) : before), undefined);
 
-/** The same numbers in each run. */
-function randomNumbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-}
-
 /** Random maps beside what they should say of each address. */
 class Both {
   public readonly maps = new AddressMaps<Value>(VALUES);
 
-  public constructor(private readonly random: (below: number) => number) {}
+  public constructor(private readonly random: Random) {}
 
   public prefix(): string {
-    return ADDRESSES[this.random(ADDRESSES.length)].slice(0, this.random(WIDTH + 1));
+    return ADDRESSES[this.random.below(ADDRESSES.length)].slice(0, this.random.below(WIDTH + 1));
   }
 
   public map(): { map: AddressMap<Value>; plain: Value[] } {
     let map: AddressMap<Value> = this.maps.all(undefined);
     const plain = ADDRESSES.map((): Value => undefined);
-    for (let i = this.random(6); i > 0; i--) {
+    for (let i = this.random.below(6); i > 0; i--) {
       const prefix = this.prefix();
-      const value = this.random(5) || undefined;
+      const value = this.random.below(5) || undefined;
       map = this.maps.within(map, prefix, () => this.maps.all(value));
       ADDRESSES.forEach((address, index) => {
         if (address.startsWith(prefix)) plain[index] = value;
@@ -51,7 +43,7 @@ class Both {
   }
 
   public chain(): { chain: Chain<Value>; plain: Value[] } {
-    const all = Array.from({ length: 1 + this.random(3) }, () => this.map());
+    const all = Array.from({ length: 1 + this.random.below(3) }, () => this.map());
     return {
       chain: all.map(({ map }) => map),
       plain: ADDRESSES.map((_, index) => together(all.map(({ plain }) => plain[index]))),
@@ -62,7 +54,7 @@ class Both {
 const sorted = (values: Iterable<Value>): string[] => [...new Set(values)].map(String).sort();
 
 test.each([1, 2, 3])('random maps say of each address what they should (seed %i)', (seed) => {
-  const both = new Both(randomNumbers(seed));
+  const both = new Both(new Random(seed));
   for (let round = 0; round < 100; round++) {
     const [a, b] = [both.map(), both.map()];
     expect(ADDRESSES.map((address) => valueAt(a.map, address))).toEqual(a.plain);
@@ -91,7 +83,7 @@ test('what is equal is the same object, however it was made', () => {
 });
 
 test.each([1, 2, 3])('random chains: all their values, and where two of them differ (seed %i)', (seed) => {
-  const both = new Both(randomNumbers(seed));
+  const both = new Both(new Random(seed));
   for (let round = 0; round < 100; round++) {
     const [a, b] = [both.chain(), both.chain()];
     expect(sorted(chainValues(a.chain, VALUES))).toEqual(sorted(a.plain));

@@ -1,18 +1,16 @@
-/** Random numbers that a seed determines (mulberry32). */
+import { random } from '../random';
+
+/** Random numbers that a seed determines. */
 export class Random {
-  private state: number;
+  private readonly next: () => number;
 
   public constructor(seed: number) {
-    this.state = seed >>> 0;
+    this.next = random(seed);
   }
 
   /** A whole number from 0 up to, but not including, `limit`. */
   public below(limit: number): number {
-    this.state = (this.state + 0x6d2b79f5) >>> 0;
-    let mixed = this.state;
-    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296) * limit);
+    return Math.floor(this.next() * limit);
   }
 
   public one<T>(list: readonly T[]): T {
