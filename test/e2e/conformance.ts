@@ -5,7 +5,7 @@ import { describeLab } from '../lab/describe-lab';
 import type { Lab, LabOptions } from '../lab/lab';
 import type { Machine } from '../lab/machine';
 import type { Snapshot } from '../lab/snapshot';
-import { diffSnapshots, withoutIds } from '../lab/snapshot';
+import { addressed, diffSnapshots, withoutIds } from '../lab/snapshot';
 import type { Traffic } from '../lab/traffic';
 import { ALL_THROUGH_NAT, ALL_THROUGH_UPSTREAM, POOLS, declareEgress, sources } from './egress';
 import { CONFIRM_TIMEOUT, settled, sleep, steadyTraffic } from './faults';
@@ -228,6 +228,7 @@ export function conformance(name: string, options: Conformance): void {
         await exact();
         expect(await leaked.total()).toBe(0);
         expect(healed).toBeLessThan(RESTORED_MS);
+        await lab().vpn.exec(addressed);
         await lab().waitForVpn();
         expect(await sources(lab(), ['ovpn1', 'wg1'])).toEqual(
           ALL_THROUGH_NAT.filter((line) => /^(ovpn1|wg1) /.test(line)),

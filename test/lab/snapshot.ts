@@ -4,6 +4,12 @@ export interface Snapshot {
   readonly entries: Readonly<Record<string, string>>;
 }
 
+/** Until no IPv6 address is being looked for on the network any more: only then it is used, and has its route. */
+export const addressed = `for try in $(seq 50); do
+  [ -n "$(ip -6 address show tentative -dadfailed)" ] || break
+  sleep 0.1
+done`;
+
 /**
  * Printed one thing a line, "kind<TAB>key<TAB>value".
  *
@@ -13,11 +19,7 @@ export interface Snapshot {
  */
 export const snapshotScript = `set -eu
 export LC_ALL=C
-# An IPv6 address is used, and has its route, once nobody is being asked any more who else has it.
-for try in $(seq 50); do
-  [ -n "$(ip -6 address show tentative -dadfailed)" ] || break
-  sleep 0.1
-done
+${addressed}
 tab=$(printf '\\t')
 for family in 4 6; do
   ip -$family rule show | sed "s/^/rule$tab ipv$family /; s/$/$tab/"
