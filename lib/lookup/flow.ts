@@ -1,7 +1,7 @@
 import type { Family } from '../model/family';
 import { familyName } from '../model/family';
 import type { Bits } from './bits';
-import { ADDRESS_LENGTH, addressBits } from './bits';
+import { addressBits, isAddress } from './bits';
 
 /** A packet as far as routing looks at it. */
 export interface Flow {
@@ -28,6 +28,9 @@ export interface Flow {
 /** What routing looks at besides the addresses. */
 export type Kind = Omit<Flow, 'source' | 'destination'>;
 
+/** The kind of a packet that comes in. */
+export type IncomingKind = Kind & { readonly inputInterface: string };
+
 /** What is not given: an unmarked packet that root of this machine sends from an unspecified address. */
 export interface FlowOptions {
   readonly destination: string;
@@ -42,7 +45,7 @@ export interface FlowOptions {
   readonly destinationPort?: number;
 }
 
-export const UNSPECIFIED: Readonly<Record<Family, Bits | undefined>> = { 4: '0'.repeat(32), 6: undefined };
+export const UNSPECIFIED: Readonly<{ 4: Bits; 6: undefined }> = { 4: '0'.repeat(32), 6: undefined };
 
 /** @throws Error if the addresses do not fit together, or a packet from outside has no source */
 export function flowOf(options: FlowOptions): Flow {
@@ -74,9 +77,8 @@ function familyOf(address: string): Family {
 }
 
 function wholeAddress(text: string, property: string, family: Family): Bits {
-  const bits = addressBits(text);
-  if (bits.length !== ADDRESS_LENGTH[family] || /[^01]/.test(bits)) {
+  if (!isAddress(text)) {
     throw new Error(`${property} "${text}" is not an ${familyName(family)} address. Write it like "10.10.10.2".`);
   }
-  return bits;
+  return addressBits(text);
 }
