@@ -6,12 +6,13 @@ import type { Rule } from '../model/rule';
 import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 import { addressBits, prefixBits } from './bits';
-import { kernelRoutes } from './kernel-routes';
+import { kernelRoutes, networkBits } from './kernel-routes';
 import type { Link, Machine, Side, Sysctls } from './machine';
 import { LOOPBACK } from './machine';
 import { RuleList } from './rules';
 import type { NextHop } from './table';
 import { Table } from './table';
+import { valueText } from './words';
 
 /** A route that may be there or not. */
 export interface PossibleRoute extends Route {
@@ -87,7 +88,7 @@ function tablesOf(
   for (const route of description.routes.filter((each) => overlaps(each.family, family))) {
     const hops = route.hops.map((hop): NextHop => {
       const device = deviceOf(hop, description.links);
-      return { device, via: hop.via && textOf(hop.via), dead: isDead(device) };
+      return { device, via: hop.via && valueText(hop.via), dead: isDead(device) };
     });
     if (route.type === undefined && hops.every((hop) => hop.dead)) {
       continue;
@@ -112,10 +113,6 @@ function deferredOf(route: Route | PossibleRoute): string[] {
   ];
 }
 
-function textOf(value: Value): string {
-  return isKnown(value) ? value.text : `<${value.deferredFor}>`;
-}
-
 /** A gateway without device is on the link in whose network it is. */
 function deviceOf({ via, device }: Hop, links: readonly Link[]): string | undefined {
   if (device) {
@@ -131,7 +128,7 @@ function linkTo(via: Value, links: readonly Link[]): Link | undefined {
       -1,
       ...link.addresses
         .filter((address) => address.family === via.family)
-        .map((address) => addressBits(address.address).slice(0, Number(address.text.split('/')[1])))
+        .map(networkBits)
         .filter((network) => gateway.startsWith(network))
         .map((network) => network.length),
     );

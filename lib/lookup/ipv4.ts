@@ -12,6 +12,8 @@ const LOOPBACK_NETWORK = prefixBits('127.0.0.0/8');
 const MULTICAST = prefixBits('224.0.0.0/4');
 const LOCAL_MULTICAST = prefixBits('224.0.0.0/24');
 const LIMITED_BROADCAST = addressBits('255.255.255.255');
+/** Where IPv4 has ways of its own: the borders of those prefixes cut all others. */
+export const IPV4_SPECIAL: readonly Bits[] = [MULTICAST, LIMITED_BROADCAST, ZERO, LOOPBACK_NETWORK];
 
 /** What IPv4 decides without asking the rules, if it does. */
 export function ipv4Special(machine: Machine, flow: Flow): Outcome[] | undefined {

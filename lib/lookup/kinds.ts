@@ -1,17 +1,17 @@
 import type { Family } from '../model/family';
 import type { Range } from '../model/rule';
-import type { Kind } from './flow';
+import type { IncomingKind, Kind } from './flow';
 import type { Machine } from './machine';
 import { marksOf, numbersOf } from './representatives';
 import type { ReadyRule } from './rules';
 import { markSelector } from './rules';
 
-/** The kind of a packet that comes in. */
-export type IncomingKind = Kind & { readonly inputInterface: string };
-
-/** @see https://www.iana.org/assignments/protocol-numbers */
-const TCP = 6;
-const PROTOCOLS_WITH_PORTS: readonly number[] = [TCP, 17, 33, 132, 136];
+/**
+ * TCP, UDP, DCCP, SCTP and UDP-Lite.
+ *
+ * @see https://www.iana.org/assignments/protocol-numbers
+ */
+const PROTOCOLS_WITH_PORTS: readonly number[] = [6, 17, 33, 132, 136];
 const HIGHEST_PORT = 65535;
 
 /**

@@ -1,6 +1,8 @@
 import type { Family } from '../model/family';
 import type { InterfaceAddress } from '../model/value';
+import { MAIN_TABLE_ID } from '../model/host';
 import type { Rule } from '../model/rule';
+import { MAIN_RULE_PRIORITY } from '../model/rule';
 import type { RuleList } from './rules';
 import type { Table } from './table';
 
@@ -76,9 +78,9 @@ export function kernelRules(): Rule[] {
   });
   return [
     rule(4, 0, LOCAL_TABLE_ID),
-    rule(4, 32766, 254),
-    rule(4, 32767, DEFAULT_TABLE_ID),
+    rule(4, MAIN_RULE_PRIORITY, MAIN_TABLE_ID),
+    rule(4, MAIN_RULE_PRIORITY + 1, DEFAULT_TABLE_ID),
     rule(6, 0, LOCAL_TABLE_ID),
-    rule(6, 32766, 254),
+    rule(6, MAIN_RULE_PRIORITY, MAIN_TABLE_ID),
   ];
 }

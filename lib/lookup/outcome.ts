@@ -44,3 +44,12 @@ export interface Outcome {
 export function isRejecting({ kind }: Pick<Outcome, 'kind'>): boolean {
   return kind === 'blackhole' || kind === 'unreachable' || kind === 'prohibit' || kind === 'no route';
 }
+
+/** The way through the rules, from the first station on. */
+export function stepsOf({ trail }: Pick<Outcome, 'trail'>): Step[] {
+  const steps: Step[] = [];
+  for (let step = trail; step; step = step.before) {
+    steps.unshift(step);
+  }
+  return steps;
+}

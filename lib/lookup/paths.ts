@@ -1,3 +1,4 @@
+import type { Family } from '../model/family';
 import type { AddressMap } from './address-map';
 import { AddressMaps, partOf } from './address-map';
 import type { Bits } from './bits';
@@ -6,8 +7,8 @@ import type { Chain } from './chain';
 import { openAddress } from './chain';
 import type { Decision } from './decision';
 import { Decisions } from './decision';
-import type { Flow, Kind } from './flow';
-import { ipv4Special } from './ipv4';
+import type { Flow, IncomingKind } from './flow';
+import { IPV4_SPECIAL, ipv4Special } from './ipv4';
 import type { Machine } from './machine';
 import type { ReadyRule } from './rules';
 import type { SourceClass } from './source-classes';
@@ -17,8 +18,8 @@ import { isInside, stepOf } from './steps';
 import { lookIn } from './walk';
 
 /** Destinations that the kernel treats in ways of its own, so that no prefix may be across their border. */
-const BORDERS = {
-  4: ['224.0.0.0/4', '255.255.255.255', '0.0.0.0', '127.0.0.0/8'].map(prefixBits),
+const BORDERS: Readonly<Record<Family, readonly Bits[]>> = {
+  4: IPV4_SPECIAL,
   6: ['fe80::/10', 'ff00::/8', '::1'].map(prefixBits),
 };
 
@@ -36,20 +37,20 @@ export class Paths {
   private readonly sourced = new Map<Bits, Step[]>();
   private readonly everywhere: Step[] = [];
   private readonly steps: readonly Step[];
-  private readonly stepOf: ReadonlyMap<ReadyRule, Step>;
+  private readonly stepFor: ReadonlyMap<ReadyRule, Step>;
   private readonly hasGoto: boolean;
-  /** What all rules before a position that do not look at the source say. */
-  private readonly common: Array<{ readonly position: number; readonly map: AddressMap<Decision> }> = [];
+  /** What all rules that do not look at the source say, before each step and in the end. */
+  private readonly common = new Map<Step | 'end', AddressMap<Decision>>();
   private readonly said = new Map<string, AddressMap<Decision>>();
   private readonly chains = new Map<SourceClass, Chain<Decision>>();
 
   public constructor(
     private readonly machine: Machine,
-    public readonly kind: Kind & { readonly inputInterface: string },
+    public readonly kind: IncomingKind,
   ) {
     this.steps = machine.sides[kind.family].rules.inOrder.flatMap((rule) => stepOf(rule, kind));
     this.hasGoto = this.steps.some(({ rule }) => rule.rule.action.kind === 'goto');
-    this.stepOf = new Map(this.steps.map((step) => [step.rule, step]));
+    this.stepFor = new Map(this.steps.map((step) => [step.rule, step]));
     this.steps.forEach((step) => this.index(step));
     this.sources = new SourceClasses(kind.family, this.sourced.keys());
     this.combine();
@@ -70,7 +71,7 @@ export class Paths {
    * packets of this kind. Not known where a goto takes packets past others.
    */
   public packetOf(rule: ReadyRule): Flow | 'unknown' | undefined {
-    const step = this.stepOf.get(rule);
+    const step = this.stepFor.get(rule);
     if (!step || this.hasGoto) {
       return step && 'unknown';
     }
@@ -94,10 +95,7 @@ export class Paths {
   private reachedBy(step: Step, sourceClass: SourceClass): Bits | undefined {
     const length = ADDRESS_LENGTH[this.kind.family];
     const before = this.ownSteps(sourceClass).filter(({ rule }) => rule.position < step.rule.position);
-    const chain = [
-      ...before.flatMap((each) => [this.commonBefore(each), this.saidBy(each, isInside(each, sourceClass))]),
-      this.commonBefore(step),
-    ];
+    const chain = this.link(sourceClass, before, step);
     const prefix = step.destination ?? '';
     const within = isInside(step, sourceClass);
     if (within && step.inside !== 'leaves') {
@@ -133,13 +131,13 @@ export class Paths {
   private combine(): void {
     let map = this.special();
     for (const step of this.steps) {
-      this.common.push({ position: step.rule.position, map });
+      this.common.set(step, map);
       if (step.source === undefined && step.rule.rule.action.kind !== 'goto') {
         map = this.maps.fill(map, this.saidBy(step, true));
       }
     }
     const none = this.decisions.of([{ kind: 'no route' }], false);
-    this.common.push({ position: Infinity, map: this.maps.fill(map, this.maps.all(none)) });
+    this.common.set('end', this.maps.fill(map, this.maps.all(none)));
   }
 
   /** What is decided without the rules. */
@@ -148,17 +146,16 @@ export class Paths {
     if (this.kind.family === 6) {
       return nothing;
     }
-    return BORDERS[4].reduce<AddressMap<Decision>>((map, prefix) => {
+    return IPV4_SPECIAL.reduce<AddressMap<Decision>>((map, prefix) => {
       const outcomes = ipv4Special(this.machine, this.flow('', prefix));
       return outcomes ? this.maps.within(map, prefix, () => this.maps.all(this.decisions.of(outcomes, false))) : map;
     }, nothing);
   }
 
-  /** What those rules say that look at the source, and between them the others. */
-  private link(sourceClass: SourceClass): Chain<Decision> {
-    const own = this.ownSteps(sourceClass);
-    const chain = own.flatMap((step) => [this.commonBefore(step), this.saidBy(step, isInside(step, sourceClass))]);
-    return [...chain, this.common[this.common.length - 1].map];
+  /** What those rules say that look at the source, and between them and up to `end` the others. */
+  private link(sourceClass: SourceClass, own = this.ownSteps(sourceClass), end: Step | 'end' = 'end'): Chain<Decision> {
+    const said = own.flatMap((step) => [this.commonBefore(step), this.saidBy(step, isInside(step, sourceClass))]);
+    return [...said, this.commonBefore(end)];
   }
 
   private ownSteps(sourceClass: SourceClass): Step[] {
@@ -169,15 +166,8 @@ export class Paths {
     return [...new Set([...around, ...this.everywhere])].sort((a, b) => a.rule.position - b.rule.position);
   }
 
-  private commonBefore({ rule }: Step): AddressMap<Decision> {
-    // Positions count all rules, of which some have no step.
-    let [low, high] = [0, this.common.length - 1];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.common[middle].position < rule.position) low = middle + 1;
-      else high = middle;
-    }
-    return this.common[low].map;
+  private commonBefore(step: Step | 'end'): AddressMap<Decision> {
+    return this.common.get(step) ?? this.maps.all(this.decisions.nothing);
   }
 
   /** With a goto there is no order in which all packets meet the rules: each rule is followed to all its ends. */
@@ -219,19 +209,20 @@ export class Paths {
     taken: AddressMap<Decision>,
     left: AddressMap<Decision>,
   ): AddressMap<Decision> {
-    const by: Record<Verdict, AddressMap<Decision>> = {
-      'takes': taken,
-      'leaves': left,
-      'may take': taken,
-    };
-    if ([step.inside, step.outside].includes('may take')) {
-      by['may take'] = this.either(taken, left);
-    }
-    const outside = by[step.outside];
-    if (!fromSource) {
-      return outside;
-    }
-    return this.maps.within(outside, step.destination ?? '', () => partOf(by[step.inside], step.destination ?? ''));
+    return this.parted(step, fromSource, (verdict) =>
+      verdict === 'takes' ? taken : verdict === 'leaves' ? left : this.either(taken, left),
+    );
+  }
+
+  /** What a verdict means, where it is that of the step. */
+  private parted(
+    step: Step,
+    fromSource: boolean,
+    meaning: (verdict: Verdict) => AddressMap<Decision>,
+  ): AddressMap<Decision> {
+    const outside = meaning(step.outside);
+    const prefix = step.destination ?? '';
+    return fromSource ? this.maps.within(outside, prefix, () => partOf(meaning(step.inside), prefix)) : outside;
   }
 
   private either(one: AddressMap<Decision>, other: AddressMap<Decision>): AddressMap<Decision> {
@@ -243,11 +234,7 @@ export class Paths {
     const key = `${step.rule.position} ${fromSource}`;
     let said = this.said.get(key);
     if (!said) {
-      const outside = this.byVerdict(step, step.outside);
-      const prefix = step.destination ?? '';
-      said = fromSource
-        ? this.maps.within(outside, prefix, () => partOf(this.byVerdict(step, step.inside), prefix))
-        : outside;
+      said = this.parted(step, fromSource, (verdict) => this.byVerdict(step, verdict));
       this.said.set(key, said);
     }
     return said;

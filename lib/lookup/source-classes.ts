@@ -3,13 +3,14 @@ import type { AddressMap } from './address-map';
 import { AddressMaps, Fork, partOf, sides, valueAt } from './address-map';
 import type { Bits } from './bits';
 import { ADDRESS_LENGTH, addressBits, prefixBits } from './bits';
+import { IPV4_SPECIAL } from './ipv4';
 
 /** A class of sources: a prefix, but for the prefixes of other classes in it. */
 export type SourceClass = Bits;
 
 /** What no client has as its address. */
 const NO_SOURCES: Readonly<Record<Family, readonly Bits[]>> = {
-  4: ['224.0.0.0/4', '255.255.255.255', '0.0.0.0', '127.0.0.0/8'].map(prefixBits),
+  4: IPV4_SPECIAL,
   6: [prefixBits('ff00::/8'), addressBits('::'), addressBits('::1')],
 };
 

@@ -3,18 +3,20 @@ import { familyName } from '../model/family';
 import { defaultMetric } from '../model/route';
 import type { Rule, Word } from '../model/rule';
 import { ruleWords } from '../model/rule';
+import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 import { prefixText } from './bits';
 import { MAIN_TABLE_ID } from '../model/host';
 import { DEFAULT_TABLE_ID, LOCAL_TABLE_ID } from './machine';
 import type { Outcome, Said, Step } from './outcome';
+import { stepsOf } from './outcome';
 import type { ReadyRule } from './rules';
 import type { NextHop, ReadyRoute } from './table';
 
 /** The way of a packet through the rules, line by line, in the words of `ip`. */
 export function explain(outcome: Outcome, family: Family): string[] {
   return [
-    ...stepsOf(outcome.trail).map((step) => stepText(step, family)),
+    ...stepsOf(outcome).map((step) => stepText(step, family)),
     ...(outcome.kind === 'no route' && outcome.why === undefined ? ['no rule has a route'] : []),
     ...(outcome.why === undefined ? [] : [`${familyName(family)}: ${outcome.why}`]),
     ...(outcome.source === undefined || outcome.source === 'passes' ? [] : [`source: ${outcome.source}`]),
@@ -27,14 +29,6 @@ export function outcomeText({ kind, via, device }: Outcome): string {
     return kind;
   }
   return hopText({ via, device, dead: false });
-}
-
-function stepsOf(last: Step | undefined): Step[] {
-  const steps: Step[] = [];
-  for (let step = last; step; step = step.before) {
-    steps.unshift(step);
-  }
-  return steps;
 }
 
 function stepText({ rule, said }: Step, family: Family): string {
@@ -50,7 +44,12 @@ function ruleText(rule: Rule): string {
 }
 
 function wordText(word: Word): string {
-  return typeof word === 'string' ? word : isKnown(word) ? word.text : `<${word.deferredFor}>`;
+  return typeof word === 'string' ? word : valueText(word);
+}
+
+/** Who is known at apply only is named instead. */
+export function valueText(value: Value): string {
+  return isKnown(value) ? value.text : `<${value.deferredFor}>`;
 }
 
 function saidText(rule: ReadyRule, said: Said, family: Family): string {
@@ -108,11 +107,12 @@ function hopText({ via, device = '<not known>', dead }: NextHop): string {
   return [...(via === undefined ? [] : [`via ${via}`]), `dev ${device}`, ...(dead ? ['dead'] : [])].join(' ');
 }
 
+const TABLE_NAMES: ReadonlyMap<number, string> = new Map([
+  [LOCAL_TABLE_ID, 'local'],
+  [MAIN_TABLE_ID, 'main'],
+  [DEFAULT_TABLE_ID, 'default'],
+]);
+
 function tableName(id: number): string {
-  const names = new Map([
-    [LOCAL_TABLE_ID, 'local'],
-    [MAIN_TABLE_ID, 'main'],
-    [DEFAULT_TABLE_ID, 'default'],
-  ]);
-  return names.get(id) ?? String(id);
+  return TABLE_NAMES.get(id) ?? String(id);
 }

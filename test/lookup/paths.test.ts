@@ -5,6 +5,7 @@ import { decide } from '../../lib/lookup/decide';
 import { outcomeKey } from '../../lib/lookup/decision';
 import type { Flow } from '../../lib/lookup/flow';
 import type { Machine } from '../../lib/lookup/machine';
+import { stepsOf } from '../../lib/lookup/outcome';
 import { Paths } from '../../lib/lookup/paths';
 import type { ReadyRule } from '../../lib/lookup/rules';
 import type { Action, Rule } from '../../lib/model/rule';
@@ -64,11 +65,7 @@ test.each([1, 2, 3, 4])('classes of packets go where each single packet goes (se
 
 /** The rules that take a packet, or may. */
 function rulesOf(machine: Machine, flow: Flow): ReadyRule[] {
-  return decide(machine, flow).flatMap(({ trail }) => {
-    const rules: ReadyRule[] = [];
-    for (let step = trail; step; step = step.before) rules.push(step.rule);
-    return rules;
-  });
+  return decide(machine, flow).flatMap((outcome) => stepsOf(outcome).map(({ rule }) => rule));
 }
 
 test.each([1, 2, 3, 4])('for each rule a packet that it takes, or none that does (seed %i)', (seed) => {
