@@ -275,6 +275,7 @@ export class LinuxHost extends Construct {
       rules,
       routes,
       hooks,
+      expectations: [],
       ...(this.absent ? NOTHING : {}),
     };
   }
@@ -322,7 +323,13 @@ export class LinuxHost extends Construct {
 }
 
 /** What is declared for a host that is to be absent: nothing can be wrong with it. */
-const NOTHING: Pick<Host, 'tables' | 'rules' | 'routes' | 'hooks'> = { tables: [], rules: [], routes: [], hooks: [] };
+const NOTHING: Pick<Host, 'tables' | 'rules' | 'routes' | 'hooks' | 'expectations'> = {
+  tables: [],
+  rules: [],
+  routes: [],
+  hooks: [],
+  expectations: [],
+};
 
 const OWNER = /^[a-z][a-z0-9-]{0,30}$/;
 const OWNER_FORM = 'lower-case letters, digits and "-" (at most 31, a letter first)';

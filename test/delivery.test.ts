@@ -153,6 +153,7 @@ describe('triggers', () => {
       rules: [],
       routes: [],
       hooks: [],
+      expectations: [],
     };
 
     /** The digest when some of what runs on the machine is of another version. */

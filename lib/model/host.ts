@@ -1,3 +1,4 @@
+import type { Expectation } from './expectation';
 import type { Family } from './family';
 import { BOTH_FAMILIES } from './family';
 import type { Route } from './route';
@@ -52,6 +53,8 @@ export interface Host {
   readonly rules: readonly Rule[];
   readonly routes: readonly Route[];
   readonly hooks: readonly UpHook[];
+  /** What the kernel is asked before a change is kept. */
+  readonly expectations: readonly Expectation[];
 }
 
 /** Something wrong (or risky) that one construct is told about. */
