@@ -318,6 +318,9 @@ export class LinuxHost extends Construct {
       addresses: addresses
         .filter((address) => !Token.isUnresolved(address))
         .map((address) => args.attempt(() => parseInterfaceAddress(address, `interfaces "${name}" address`))),
+      gateways: args
+        .list(declared.gateways ?? [], `interfaces "${name}" gateways`)
+        .map((gateway, index) => args.value('address', gateway, `interfaces "${name}" gateways[${index}]`)),
     };
   }
 }

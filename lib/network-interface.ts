@@ -1,6 +1,6 @@
 /**
  * An interface that a machine is known to have. Nothing is configured by it: it feeds the checks
- * (is a next hop on-link?) and the return routes.
+ * (is a next hop on-link?), the lookup (where does a packet go?) and the return routes.
  */
 export interface NetworkInterface {
   /** Its name, as `ip link` shows it. */
@@ -13,4 +13,14 @@ export interface NetworkInterface {
    * @default - not known
    */
   readonly addresses?: string[];
+
+  /**
+   * The routers that the main table's default routes go through on this interface, as `ip route show
+   * default` shows them. Where those of a family are declared, the main table counts as known: it has
+   * them, the networks of the interfaces, and the routes declared for it. Only then can it be said at
+   * synth time what leaves through them.
+   *
+   * @default - not known
+   */
+  readonly gateways?: string[];
 }

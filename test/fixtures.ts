@@ -1,5 +1,5 @@
 import { TerraformOutput, TerraformStack, Testing } from 'cdktf';
-import type { LinuxHostProps } from '../lib';
+import type { LinuxHostProps, NetworkInterface } from '../lib';
 import { LinuxHost, SourceRoutingTable } from '../lib';
 import { literal } from '../lib/delivery/escape';
 
@@ -20,6 +20,12 @@ export const IPV4_TUNNELS = [
   ...INTERFACES.slice(0, 2),
   { name: 'tun0', addresses: ['10.10.10.1/24'] },
   { name: 'tun1', addresses: ['10.10.11.1/24'] },
+];
+
+/** All of it declared, as it should be where the synth is to say where packets go. */
+export const ALL_INTERFACES: NetworkInterface[] = [
+  { name: 'eth0', addresses: ['192.168.178.2/24', 'fd00:178::2/64'], gateways: ['192.168.178.1', 'fd00:178::1'] },
+  ...INTERFACES.slice(1),
 ];
 
 export const POOLS = ['10.10.10.0/24', 'fd00:4242:4242:4242::/64'];

@@ -15,7 +15,7 @@ import type { Route } from '../lib/model/route';
 import type { Action, Rule } from '../lib/model/rule';
 import { parseInterfaceAddress } from '../lib/model/value';
 import { Fn, TerraformVariable } from 'cdktf';
-import { GATEWAYS, POOLS, newHost, newStack } from './fixtures';
+import { ALL_INTERFACES, GATEWAYS, INTERFACES, POOLS, newHost, newStack } from './fixtures';
 
 function link(name: string, addresses: string[], more = {}): Description['links'][number] {
   return { name, addresses: addresses.map((text) => parseInterfaceAddress(text, 'address')), ...more };
@@ -292,6 +292,29 @@ describe('what is not known', () => {
       'rule 32766: from all lookup main -> table main: has routes that are not declared',
     );
     expect(ways(description, { destination: '192.168.178.9' })).toEqual(['dev eth0']);
+  });
+  test('is no longer the main table of a family whose gateways are declared', () => {
+    const interfaces = [{ ...INTERFACES[0], gateways: ['192.168.178.1'] }, ...INTERFACES.slice(1)];
+    const description = describeHost(hostOf(newHost(newStack(), { interfaces })));
+    expect(ways(description, { destination: '198.51.100.7' })).toEqual([UPLINK]);
+    expect(ways(description, { destination: '2001:db8::7' })).toEqual(['unknown']);
+    expect(ways(withLinksDown(description, ['eth0']), { destination: '198.51.100.7' })).toEqual(['no route']);
+  });
+  test('is which of several gateways is preferred', () => {
+    const interfaces = ALL_INTERFACES.map((each) => ({
+      ...each,
+      gateways: each.name === 'eth1' ? GATEWAYS : each.gateways,
+    }));
+    const description = describeHost(hostOf(newHost(newStack(), { interfaces })));
+    expect(ways(description, { destination: '198.51.100.7' })).toEqual([UPLINK, EGRESS]);
+    expect(ways(withLinksDown(description, ['eth0']), { destination: '198.51.100.7' })).toEqual([EGRESS]);
+  });
+  test('is a gateway of an interface, if that is known at apply: it may be of either family', () => {
+    const stack = newStack();
+    const gateway = new TerraformVariable(stack, 'gateway', {}).stringValue;
+    const interfaces = [{ ...ALL_INTERFACES[0], gateways: ['192.168.178.1', gateway] }];
+    const description = describeHost(hostOf(newHost(stack, { interfaces })));
+    expect(ways(description, { destination: '198.51.100.7' })).toEqual(['unknown']);
   });
   test('is a rule with a value known at apply: both ways are followed', () => {
     const stack = newStack();

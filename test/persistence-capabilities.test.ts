@@ -81,7 +81,7 @@ function host(rule: Partial<Rule>, route: Partial<Route>): Host {
   return {
     path: 'stack/host',
     owner: 'vpn',
-    interfaces: [{ name: 'eth1', addresses: [], incomplete: true }],
+    interfaces: [{ name: 'eth1', addresses: [], gateways: [], incomplete: true }],
     management: { hostKeyPinned: true, bastion: false },
     tables: [200, 201].map((id) => ({ path: `stack/${id}`, id, failClosed: false })),
     // So that it is known which interface brings up what has none of its own.

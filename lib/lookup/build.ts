@@ -19,6 +19,12 @@ export interface PossibleRoute extends Route {
   readonly possibleFor: string;
 }
 
+export interface IncompleteTable {
+  readonly tableId: number;
+  /** @default - both */
+  readonly family?: Family;
+}
+
 /** All that decides where the packets of a machine go. */
 export interface Description {
   /** The loopback interface need not be among them. */
@@ -29,7 +35,7 @@ export interface Description {
   readonly routes: readonly (Route | PossibleRoute)[];
   readonly sysctls?: Sysctls;
   /** Tables that may have other routes as well. */
-  readonly incompleteTables?: readonly number[];
+  readonly incompleteTables?: readonly IncompleteTable[];
   /** Links may have other addresses as well. */
   readonly incompleteLinks?: boolean;
 }
@@ -68,12 +74,17 @@ function tablesOf(
   sysctls: Sysctls,
 ): Map<number, Table> {
   const tables = new Map<number, Table>();
+  const incomplete = new Set(
+    (description.incompleteTables ?? [])
+      .filter((each) => each.family === undefined || each.family === family)
+      .map(({ tableId }) => tableId),
+  );
   const tableOf = (id: number): Table => {
-    const table = tables.get(id) ?? new Table(!description.incompleteTables?.includes(id));
+    const table = tables.get(id) ?? new Table(!incomplete.has(id));
     tables.set(id, table);
     return table;
   };
-  description.incompleteTables?.forEach(tableOf);
+  incomplete.forEach(tableOf);
   const isDead = (device: string | undefined): boolean => {
     const state = device === undefined ? undefined : links.get(device)?.state;
     return state === 'down' || (state === 'no carrier' && sysctls.ignoreRoutesWithLinkdown === true);

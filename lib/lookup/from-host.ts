@@ -3,6 +3,8 @@ import { BOTH_FAMILIES } from '../model/family';
 import { guards } from '../model/guard';
 import type { Host, Interface, UpHook } from '../model/host';
 import { MAIN_TABLE_ID, allRoutes } from '../model/host';
+import type { Hop, Route } from '../model/route';
+import { DEFAULT_DESTINATION } from '../model/value';
 import { prefixText } from './bits';
 import type { Description, PossibleRoute } from './build';
 import { kernelRoutes } from './kernel-routes';
@@ -10,22 +12,46 @@ import type { Link } from './machine';
 import { DEFAULT_TABLE_ID, LOCAL_TABLE_ID, kernelRules } from './machine';
 
 /**
- * What is known at synth of a machine. An address that is not declared counts as somebody else's;
- * all other routes of the main table, and all of tables that nobody declares, are unknown.
+ * What is known at synth of a machine. An address that is not declared counts as somebody else's. The main
+ * table is known in the families whose gateways are declared; tables that nobody declares are unknown.
  */
 export function describeHost(host: Host): Description {
   const links = host.interfaces.map(linkOf);
   return {
     links,
     rules: [...kernelRules(), ...host.rules, ...guards(host)],
-    routes: [...allRoutes(host), ...host.hooks.flatMap((hook) => copiedRoutes(hook, links))],
-    incompleteTables: [MAIN_TABLE_ID, ...undeclaredTables(host), ...host.hooks.map(({ tableId }) => tableId)],
+    routes: [...defaultRoutes(host), ...allRoutes(host), ...host.hooks.flatMap((hook) => copiedRoutes(hook, links))],
+    incompleteTables: [
+      ...BOTH_FAMILIES.filter((family) => !isMainKnown(host, family)).map((family) => ({
+        tableId: MAIN_TABLE_ID,
+        family,
+      })),
+      ...[...undeclaredTables(host), ...host.hooks.map((hook) => hook.tableId)].map((tableId) => ({ tableId })),
+    ],
     incompleteLinks: links.length === 0 || host.interfaces.some(({ incomplete }) => incomplete),
   };
 }
 
 function linkOf({ name, addresses }: Interface): Link {
   return { name, addresses };
+}
+
+/** Of a gateway whose family is not known either family may have another one. */
+function isMainKnown({ interfaces }: Host, family: Family): boolean {
+  const gateways = interfaces.flatMap((each) => each.gateways);
+  return gateways.every((via) => via.family !== undefined) && gateways.some((via) => via.family === family);
+}
+
+/** Which of several the kernel prefers is a matter of metrics, which are not declared. */
+function defaultRoutes(host: Host): Route[] {
+  const { path, interfaces } = host;
+  const hops = interfaces.flatMap(({ name, gateways }) =>
+    gateways.map((via): Hop => ({ via, device: { kind: 'device', text: name } })),
+  );
+  return BOTH_FAMILIES.filter((family) => isMainKnown(host, family)).map((family) => {
+    const ofFamily = hops.filter(({ via }) => via?.family === family);
+    return { path, family, tableId: MAIN_TABLE_ID, destination: DEFAULT_DESTINATION, hops: ofFamily };
+  });
 }
 
 function undeclaredTables(host: Host): number[] {

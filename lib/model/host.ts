@@ -4,7 +4,7 @@ import { BOTH_FAMILIES } from './family';
 import type { Route } from './route';
 import { failClosedRoute } from './route';
 import type { Rule } from './rule';
-import type { InterfaceAddress } from './value';
+import type { InterfaceAddress, Value } from './value';
 
 export const MAIN_TABLE_ID = 254;
 
@@ -24,6 +24,8 @@ export interface Table {
 export interface Interface {
   readonly name: string;
   readonly addresses: readonly InterfaceAddress[];
+  /** Of the main table's default routes. */
+  readonly gateways: readonly Value[];
   /** Some address is known at apply only, so nothing may be concluded from its absence here. */
   readonly incomplete: boolean;
 }
