@@ -7,6 +7,7 @@ import { decide } from '../lib/lookup/decide';
 import type { FlowOptions } from '../lib/lookup/flow';
 import { flowOf } from '../lib/lookup/flow';
 import { describeHost } from '../lib/lookup/from-host';
+import type { LinkState } from '../lib/lookup/machine';
 import { ReversePathFilter, kernelRules } from '../lib/lookup/machine';
 import type { Outcome } from '../lib/lookup/outcome';
 import { explain, outcomeText } from '../lib/lookup/words';
@@ -168,6 +169,21 @@ describe('with a link down', () => {
     const links = base.links.map((each) => (each.name === 'eth1' ? { ...each, state: 'no carrier' as const } : each));
     expect(ways({ ...base, links }, OUT)).toEqual([EGRESS]);
     expect(ways({ ...base, links, sysctls: { ignoreRoutesWithLinkdown: true } }, OUT)).toEqual([UPLINK]);
+  });
+  test('behind a route without carrier IPv6 goes by the interface that the packet came in by, not by metrics', () => {
+    const behind = [
+      route(200, '2001:db8::/32', ['fd00:1010::1 eth1'], { metric: 10 }),
+      route(200, '2001:db8::/32', 'blackhole', { metric: 1024, family: 6 }),
+      route(200, '2001:db8::/32', ['tun0'], { metric: 2000, family: 6 }),
+    ];
+    const base = server(rules, behind);
+    const withState = (state: LinkState): Description => ({
+      ...base,
+      links: base.links.map((each) => (each.name === 'eth1' ? { ...each, state } : each)),
+      sysctls: { ignoreRoutesWithLinkdown: true },
+    });
+    expect(ways(withState('no carrier'), OUT6)).toEqual(['dev tun0']);
+    expect(ways(withState('down'), OUT6)).toEqual(['blackhole']);
   });
 });
 

@@ -85,10 +85,10 @@ function tablesOf(
     return table;
   };
   incomplete.forEach(tableOf);
-  const isDead = (device: string | undefined): boolean => {
-    const state = device === undefined ? undefined : links.get(device)?.state;
-    return state === 'down' || (state === 'no carrier' && sysctls.ignoreRoutesWithLinkdown === true);
-  };
+  const stateOf = (device: string | undefined): Link['state'] =>
+    device === undefined ? undefined : links.get(device)?.state;
+  const isDead = (device: string | undefined): boolean =>
+    stateOf(device) === 'down' || (stateOf(device) === 'no carrier' && sysctls.ignoreRoutesWithLinkdown === true);
   for (const link of links.values()) {
     for (const { tableId, kind, destination, metric, device } of kernelRoutes(link)[family]) {
       // The machine's own addresses do not depend on the carrier, in IPv4 not even on the link.
@@ -101,7 +101,8 @@ function tablesOf(
       const device = deviceOf(hop, description.links);
       return { device, via: hop.via && valueText(hop.via), dead: isDead(device) };
     });
-    if (route.type === undefined && hops.every((hop) => hop.dead)) {
+    // Without carrier a route stays, and IPv6 tells metrics apart up to the lowest of them only.
+    if (route.type === undefined && hops.every(({ device }) => stateOf(device) === 'down')) {
       continue;
     }
     tableOf(route.tableId).add({
