@@ -1,3 +1,4 @@
+import { AddressMaps } from './address-map';
 import type { Values } from './address-map';
 import type { Outcome } from './outcome';
 
@@ -14,13 +15,26 @@ export function outcomeKey({ kind, device = '', via = '' }: Outcome): string {
   return `${kind} ${device} ${via}`;
 }
 
+/** Whether all of its outcomes happen, to one packet or another. */
+export function isCertain({ outcomes }: Decision): boolean {
+  return outcomes.every(({ kind, unsure = false }) => kind !== 'unknown' && (!unsure || outcomes.length === 1));
+}
+
+/** Makes decisions, and maps of them, each once. */
 export class Decisions implements Values<Decision> {
   private readonly made = new Map<string, Decision>();
   public readonly nothing = this.of([], true);
+  public readonly maps = new AddressMaps<Decision>(this);
 
   public of(outcomes: readonly Outcome[], open: boolean): Decision {
-    const different = new Map(outcomes.map((outcome) => [outcomeKey(outcome), outcome]));
-    const key = `${open} ${[...different.keys()].sort().join(', ')}`;
+    const different = new Map<string, Outcome>();
+    for (const outcome of outcomes) {
+      const key = `${outcomeKey(outcome)} ${outcome.fellThrough === true}`;
+      const { unsure = false } = different.get(key) ?? {};
+      different.set(key, unsure ? { ...outcome, unsure } : outcome);
+    }
+    const texts = [...different].map(([text, { unsure = false }]) => `${text} ${unsure}`);
+    const key = `${open} ${texts.sort().join(', ')}`;
     let decision = this.made.get(key);
     if (!decision) {
       decision = { outcomes: [...different.values()], open };

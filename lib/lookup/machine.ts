@@ -68,10 +68,13 @@ export interface Machine {
 export const LOCAL_TABLE_ID = 255;
 export const DEFAULT_TABLE_ID = 253;
 
+/** Path of the rules that nobody declares. */
+export const KERNEL = 'kernel';
+
 /** The rules that the kernel makes itself; IPv6 has no table "default". */
 export function kernelRules(): Rule[] {
   const rule = (family: Family, priority: number, tableId: number): Rule => ({
-    path: 'kernel',
+    path: KERNEL,
     family,
     priority,
     action: { kind: 'lookup', tableId },

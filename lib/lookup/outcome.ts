@@ -35,6 +35,10 @@ export interface Outcome {
   readonly route?: ReadyRoute;
   /** What decided without rules, or in spite of them. */
   readonly why?: string;
+  /** Whether it happens, or another one does, depends on what is known at apply only. */
+  readonly unsure?: boolean;
+  /** No declared rule has decided, but the kernel's own rule for the main table. */
+  readonly fellThrough?: boolean;
   /** Only of IPv4 packets that come in. */
   readonly source?: SourceCheck;
   /** The last step; undefined if no rule was asked, or none matched. */

@@ -1,20 +1,23 @@
 import type { Family } from '../model/family';
 import type { AddressMap } from './address-map';
-import { AddressMaps, partOf } from './address-map';
+import type { AddressMaps } from './address-map';
+import { partOf } from './address-map';
 import type { Bits } from './bits';
 import { ADDRESS_LENGTH, prefixBits } from './bits';
 import type { Chain } from './chain';
 import { openAddress } from './chain';
 import type { Decision } from './decision';
 import { Decisions } from './decision';
-import type { Flow, IncomingKind } from './flow';
-import { IPV4_SPECIAL, ipv4Special } from './ipv4';
+import type { Flow, Kind } from './flow';
+import { IPV4_SPECIAL, ipv4Afterwards, ipv4Special, keepLoopback } from './ipv4';
 import type { Machine } from './machine';
+import { KERNEL, LOCAL_TABLE_ID } from './machine';
+import type { Outcome } from './outcome';
 import type { ReadyRule } from './rules';
 import type { SourceClass } from './source-classes';
 import { SourceClasses } from './source-classes';
 import type { Step, Verdict } from './steps';
-import { isInside, stepOf } from './steps';
+import { isInside, stepOf, withSource } from './steps';
 import { lookIn } from './walk';
 
 /** Destinations that the kernel treats in ways of its own, so that no prefix may be across their border. */
@@ -23,16 +26,36 @@ const BORDERS: Readonly<Record<Family, readonly Bits[]>> = {
   6: ['fe80::/10', 'ff00::/8', '::1'].map(prefixBits),
 };
 
+/** Which packets of a kind are asked for. */
+export interface Scope {
+  /** Of packets that the machine sends: the one source that is looked at. That to a device, if it is bound to one, is not. */
+  readonly source?: Bits;
+  /** Prefixes of sources at whose ends classes end, too. */
+  readonly cuts?: readonly Bits[];
+  /**
+   * Prefixes of destinations, without others in them; what becomes of packets to elsewhere is `elsewhere`.
+   *
+   * @default - all
+   */
+  readonly destinations?: { readonly within: readonly Bits[]; readonly except: readonly Bits[] };
+  /** The decisions of several `Paths` can be compared if one made them all. */
+  readonly decisions?: Decisions;
+  /** Tells what no declared rule has decided from what one has: see `Outcome.fellThrough`. */
+  readonly tellsFallThrough?: boolean;
+}
+
 /**
- * Where the packets of one kind that come in go: all of them, by source and destination. The sources are cut
- * into classes between which no rule tells any difference; of each class it is known, as a chain of maps, what
- * becomes of its packets to all destinations.
+ * Where the packets of one kind go: all of them, by source and destination. The sources are cut into classes
+ * between which no rule tells any difference; of each class it is known, as a chain of maps, what becomes of its
+ * packets to all destinations. What the machine itself sends has one source, and one class.
  */
 export class Paths {
-  public readonly decisions = new Decisions();
+  public readonly decisions: Decisions;
+  /** What is said of destinations that nobody asks for. */
+  public readonly elsewhere: Decision;
   /** Sources between which no rule tells any difference. */
   public readonly sources: SourceClasses;
-  private readonly maps = new AddressMaps(this.decisions);
+  private readonly maps: AddressMaps<Decision>;
   /** The rules that look at the source. */
   private readonly sourced = new Map<Bits, Step[]>();
   private readonly everywhere: Step[] = [];
@@ -46,13 +69,18 @@ export class Paths {
 
   public constructor(
     private readonly machine: Machine,
-    public readonly kind: IncomingKind,
+    public readonly kind: Kind,
+    private readonly scope: Scope = {},
   ) {
-    this.steps = machine.sides[kind.family].rules.inOrder.flatMap((rule) => stepOf(rule, kind));
+    this.decisions = scope.decisions ?? new Decisions();
+    this.maps = this.decisions.maps;
+    this.elsewhere = this.decisions.of([], false);
+    const steps = machine.sides[kind.family].rules.inOrder.flatMap((rule) => stepOf(rule, kind));
+    this.steps = kind.inputInterface === undefined ? steps.flatMap((step) => withSource(step, scope.source)) : steps;
     this.hasGoto = this.steps.some(({ rule }) => rule.rule.action.kind === 'goto');
     this.stepFor = new Map(this.steps.map((step) => [step.rule, step]));
     this.steps.forEach((step) => this.index(step));
-    this.sources = new SourceClasses(kind.family, this.sourced.keys());
+    this.sources = new SourceClasses(kind.family, [...this.sourced.keys(), ...(scope.cuts ?? [])]);
     this.combine();
   }
 
@@ -109,7 +137,7 @@ export class Paths {
       return undefined;
     }
     const nothing = this.maps.all(this.decisions.nothing);
-    const closed = this.maps.all(this.decisions.of([], false));
+    const closed = this.maps.all(this.elsewhere);
     return openAddress([...chain, within ? this.maps.within(nothing, prefix, () => closed) : nothing], length);
   }
 
@@ -140,16 +168,31 @@ export class Paths {
     this.common.set('end', this.maps.fill(map, this.maps.all(none)));
   }
 
-  /** What is decided without the rules. */
+  /** What is decided without the rules, or not asked for. */
   private special(): AddressMap<Decision> {
     const nothing = this.maps.all(this.decisions.nothing);
-    if (this.kind.family === 6) {
-      return nothing;
-    }
-    return IPV4_SPECIAL.reduce<AddressMap<Decision>>((map, prefix) => {
-      const outcomes = ipv4Special(this.machine, this.flow('', prefix));
-      return outcomes ? this.maps.within(map, prefix, () => this.maps.all(this.decisions.of(outcomes, false))) : map;
-    }, nothing);
+    const decided = (this.kind.family === 6 ? [] : ['', ...IPV4_SPECIAL]).reduce<AddressMap<Decision>>(
+      (map, prefix) => {
+        const flow = this.flow('', prefix);
+        const outcomes = ipv4Special(this.machine, flow)?.map((outcome) => this.afterwards(flow, outcome));
+        return outcomes ? this.maps.within(map, prefix, () => this.maps.all(this.decisions.of(outcomes, false))) : map;
+      },
+      nothing,
+    );
+    const { within, except } = this.scope.destinations ?? { within: [''], except: [] };
+    const elsewhere: AddressMap<Decision> = this.maps.all(this.elsewhere);
+    const among = within.reduce<AddressMap<Decision>>(
+      (map, prefix) => this.maps.within(map, prefix, () => partOf(decided, prefix)),
+      elsewhere,
+    );
+    return except.reduce<AddressMap<Decision>>((map, prefix) => this.maps.within(map, prefix, () => elsewhere), among);
+  }
+
+  /** What becomes of it in the end, if the machine sends it. */
+  private afterwards(flow: Flow, outcome: Outcome): Outcome {
+    return flow.family === 4 && flow.inputInterface === undefined
+      ? keepLoopback(flow, ipv4Afterwards(flow, outcome))
+      : outcome;
   }
 
   /** What those rules say that look at the source, and between them and up to `end` the others. */
@@ -256,7 +299,7 @@ export class Paths {
     if (action.kind !== 'lookup') {
       return this.maps.all(this.decisions.of([{ kind: action.kind }], false));
     }
-    const key = `table ${action.tableId} ${suppressPrefixLength} ${suppressInterfaceGroup}`;
+    const key = `table ${action.tableId} ${suppressPrefixLength} ${suppressInterfaceGroup} ${ready.rule.path === KERNEL}`;
     let map = this.said.get(key);
     if (!map) {
       map = this.table(action.tableId, ready);
@@ -268,23 +311,32 @@ export class Paths {
   private table(tableId: number, ready: ReadyRule): AddressMap<Decision> {
     const { family } = this.kind;
     const table = this.machine.sides[family].tables.get(tableId);
+    const fellThrough =
+      this.scope.tellsFallThrough === true && ready.rule.path === KERNEL && tableId !== LOCAL_TABLE_ID;
     const prefixes = [...new Set(['', ...BORDERS[family], ...(table?.destinations() ?? [])])];
     return prefixes
       .sort((a, b) => a.length - b.length)
       .reduce<AddressMap<Decision>>((map, prefix) => {
-        const { outcomes, goesOn } = lookIn(this.machine, tableId, ready, this.flow('', prefix));
-        const decision = this.decisions.of(outcomes, goesOn !== undefined);
+        const flow = this.flow('', prefix);
+        const { outcomes, goesOn } = lookIn(this.machine, tableId, ready, flow);
+        const ends = outcomes.map((outcome) => ({ ...this.afterwards(flow, outcome), fellThrough }));
+        const decision = this.decisions.of(ends, goesOn !== undefined);
         return this.maps.within(map, prefix, () => this.maps.all(decision));
       }, this.maps.all(this.decisions.nothing));
   }
 
   /** The same, and later rules may decide otherwise. */
   private opened(map: AddressMap<Decision>): AddressMap<Decision> {
-    return this.maps.change(map, ({ outcomes }) => this.decisions.of(outcomes, true));
+    return this.maps.change(map, ({ outcomes }) =>
+      this.decisions.of(
+        outcomes.map((outcome) => ({ ...outcome, unsure: true })),
+        true,
+      ),
+    );
   }
 
   /** A prefix stands for all addresses in it that are in no longer one. */
   private flow(source: Bits, destination: Bits): Flow {
-    return { ...this.kind, source, destination };
+    return { ...this.kind, source: this.kind.inputInterface === undefined ? this.scope.source : source, destination };
   }
 }

@@ -20,6 +20,15 @@ export function isInside({ source }: Step, sourceClass: Bits): boolean {
   return source === undefined || sourceClass.startsWith(source);
 }
 
+/** The same for packets of one source, if it takes any: it no longer looks at the source. */
+export function withSource(step: Step, source: Bits | undefined): Step[] {
+  if (step.source === undefined || source?.startsWith(step.source) === true) {
+    return [{ ...step, source: undefined }];
+  }
+  const verdict = step.outside;
+  return verdict === 'leaves' ? [] : [{ rule: step.rule, inside: verdict, outside: verdict }];
+}
+
 /** The rule as a step; none if it takes no packet of the kind. */
 export function stepOf(rule: ReadyRule, kind: Kind): Step[] {
   const { source: from, destination: to, deferred } = rule;

@@ -90,7 +90,9 @@ export function lookIn(machine: Machine, tableId: number, rule: ReadyRule, flow:
       goesOn ??= { kind: 'throw', tableId, route };
     } else {
       const { hops, by } = passSuppressors(machine, flow.family, rule.rule, found);
-      outcomes.push(...ends(found, hops).map((end) => ({ ...end, said: { kind: 'route', tableId, route } as const })));
+      const certainty = route.deferred.length > 0 ? { unsure: true } : {};
+      const said = { kind: 'route', tableId, route } as const;
+      outcomes.push(...ends(found, hops).map((end) => ({ ...end, ...certainty, said })));
       goesOn ??= by && { kind: 'suppressed', tableId, route, by };
     }
     if (route.deferred.length === 0) {

@@ -13,12 +13,12 @@ import type { Value } from '../../lib/model/value';
 import { Random } from './random';
 import { randomScenario } from './scenario';
 
-/** What the classes say of a packet that comes in. */
-function fromClasses(paths: Paths, { source = '', destination }: Flow): string[] | undefined {
-  const sourceClass = paths.sources.of(source);
+/** What the classes say of a packet. */
+function fromClasses(paths: Paths, { source = '', destination, inputInterface }: Flow): string[] | undefined {
+  const sourceClass = inputInterface === undefined ? '' : paths.sources.of(source);
   if (sourceClass === undefined) return undefined;
   const { outcomes } = chainValueAt(paths.chainOf(sourceClass), destination, paths.decisions);
-  return outcomes.map(outcomeKey).sort();
+  return [...new Set(outcomes.map(outcomeKey))].sort();
 }
 
 /** Some of what is declared is known at apply only. */
@@ -46,11 +46,12 @@ test.each([1, 2, 3, 4])('classes of packets go where each single packet goes (se
     const machine = buildMachine(unsure(random, description));
     const made = new Map<string, Paths>();
     for (const flow of flows) {
-      const { inputInterface } = flow;
-      if (inputInterface === undefined) continue;
+      const { inputInterface, outputInterface, source } = flow;
+      if (outputInterface !== undefined) continue;
       const kind = { ...flow, source: undefined, destination: undefined };
-      const key = JSON.stringify(kind);
-      const paths = made.get(key) ?? new Paths(machine, { ...kind, inputInterface });
+      const scope = inputInterface === undefined ? { source } : {};
+      const key = JSON.stringify([kind, scope]);
+      const paths = made.get(key) ?? new Paths(machine, kind, scope);
       made.set(key, paths);
       const said = fromClasses(paths, flow);
       if (said === undefined) continue;
