@@ -1,5 +1,7 @@
 export * from './engine';
 export { Errors } from './errors';
+export * from './expected';
+export * from './flow';
 export * from './host-state';
 export * from './ip-family';
 export * from './ip-protocol';

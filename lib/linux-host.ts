@@ -5,8 +5,17 @@ import { Arguments } from './private/arguments';
 import { Deployment } from './delivery/deployment';
 import { ensureProvider } from './delivery/engine';
 import { Engine } from './engine';
+import type { Expected } from './expected';
+import type { Flow, LookupOutcome, Packet } from './flow';
 import { HostState } from './host-state';
+import { buildMachine, withLinksDown } from './lookup/build';
+import { decide } from './lookup/decide';
+import { flowOf } from './lookup/flow';
+import { describeHost } from './lookup/from-host';
+import { checkIntents } from './lookup/intents';
+import { explain, outcomeText } from './lookup/words';
 import { errors, warnings } from './model/checks';
+import type { Expectation, Intent } from './model/expectation';
 import type { Host, Interface, Problem, Table, UpHook } from './model/host';
 import type { Route } from './model/route';
 import type { Rule } from './model/rule';
@@ -14,6 +23,7 @@ import { parseInterfaceAddress } from './model/value';
 import type { NetworkInterface } from './network-interface';
 import { Persistence } from './persistence';
 import { parseConfirmTimeout } from './private/confirm-timeout';
+import { parseFlow, parseLinksDown, parsePacket } from './private/flows';
 import { checkSshConnection, managementOf } from './private/ssh-checks';
 import type { SshConnection } from './ssh-connection';
 
@@ -123,10 +133,11 @@ export class LinuxHost extends Construct {
   private readonly rules: Rule[] = [];
   private readonly routes: Route[] = [];
   private readonly hooks: UpHook[] = [];
+  private readonly intents: Intent[] = [];
   private readonly persistence: Persistence;
   private readonly absent: boolean;
   private readonly deployment: Deployment;
-  private problems?: { readonly errors: Problem[]; readonly warnings: Problem[] };
+  private found?: Findings;
 
   /**
    * @param scope - where in the tree
@@ -188,28 +199,80 @@ export class LinuxHost extends Construct {
     return this.deployment.apply;
   }
 
+  /**
+   * Where a packet goes by what is declared so far: the kernel's decision, looked up in the declaration. Several
+   * things may happen where the kernel chooses among next hops, or something is known at apply only.
+   *
+   * What is not declared is not known: give all addresses and gateways in `interfaces`.
+   *
+   * @param packet - the packet
+   * @throws ValidationError if an address is wrong, or what comes in has no source
+   */
+  public lookup(packet: Packet): LookupOutcome[] {
+    const args = new Arguments(this);
+    const options = parsePacket(args, packet);
+    const linksDown = parseLinksDown(args, packet);
+    const flow = args.attempt(() => flowOf(options));
+    const machine = buildMachine(withLinksDown(describeHost(this.declared()), linksDown));
+    return decide(machine, flow).map((outcome) => ({
+      text: outcomeText(outcome),
+      via: outcome.via,
+      device: outcome.device,
+      trail: explain(outcome, flow.family),
+    }));
+  }
+
+  /**
+   * Says where packets are to go. If that is not so by what is declared, synth fails and shows a packet,
+   * its way through the rules, and the rule at fault. On the machine the kernel is asked about packets that stand
+   * for all of them before a change is kept; if it says otherwise, the machine goes back to what was before.
+   *
+   * @param id - names it in errors and plans; letters, digits and `_ . -`, unique in the host
+   * @param flow - all packets that are meant
+   * @param expected - what is to become of each of them
+   * @throws ValidationError if the id is taken, or a value is wrong
+   */
+  public expect(id: string, flow: Flow, expected: Expected): void {
+    const args = new Arguments(this);
+    const label = args.text(id, 'id', EXPECTATION_ID, 'letters, digits, "_", "." and "-"');
+    if (this.intents.some((other) => other.path === this.node.path && other.label === label)) {
+      throw args.error(`id "${id}" is already that of another expectation. Give each its own.`);
+    }
+    const fates = expected._fates(args);
+    const linksDown = parseLinksDown(args, flow);
+    for (const traffic of parseFlow(args, flow, fates)) {
+      this._addIntent({ path: this.node.path, label, traffic, fates, linksDown });
+    }
+  }
+
   /** @internal */
   public _addTable(table: Table): void {
     this.tables.push(table);
-    this.problems = undefined;
+    this.found = undefined;
   }
 
   /** @internal */
   public _addRule(rule: Rule): void {
     this.rules.push(rule);
-    this.problems = undefined;
+    this.found = undefined;
   }
 
   /** @internal */
   public _addRoute(route: Route): void {
     this.routes.push(route);
-    this.problems = undefined;
+    this.found = undefined;
   }
 
   /** @internal */
   public _addHook(hook: UpHook): void {
     this.hooks.push(hook);
-    this.problems = undefined;
+    this.found = undefined;
+  }
+
+  /** @internal */
+  public _addIntent(intent: Intent): void {
+    this.intents.push(intent);
+    this.found = undefined;
   }
 
   /**
@@ -219,6 +282,11 @@ export class LinuxHost extends Construct {
    */
   public _interface(name: string): Interface | undefined {
     return this.interfaces.find((declared) => declared.name === name);
+  }
+
+  /** @internal */
+  public _interfaces(): readonly Interface[] {
+    return this.interfaces;
   }
 
   /**
@@ -238,7 +306,7 @@ export class LinuxHost extends Construct {
   public _validate(construct: Construct): void {
     construct.node.addValidation({
       validate: () =>
-        this.findProblems()
+        this.findings()
           .errors.filter((problem) => problem.path === construct.node.path)
           .map((problem) => problem.message),
     });
@@ -265,7 +333,11 @@ export class LinuxHost extends Construct {
   }
 
   private model(): Host {
-    const { tables, rules, routes, hooks, interfaces } = this;
+    return { ...this.declared(), expectations: this.findings().expectations };
+  }
+
+  private declared(): Host {
+    const { tables, rules, routes, hooks, intents, interfaces } = this;
     return {
       path: this.node.path,
       owner: this.owner,
@@ -275,26 +347,31 @@ export class LinuxHost extends Construct {
       rules,
       routes,
       hooks,
+      intents,
       expectations: [],
       ...(this.absent ? NOTHING : {}),
     };
   }
 
   /** Once per change of the model, however many constructs ask. */
-  private findProblems(): { readonly errors: Problem[]; readonly warnings: Problem[] } {
-    if (this.problems === undefined) {
-      const host = this.model();
-      this.problems = {
-        errors: distinct([...errors(host), ...this.persistence._problems(host)]),
+  private findings(): Findings {
+    if (this.found === undefined) {
+      const host = this.declared();
+      const wrong = [...errors(host), ...this.persistence._problems(host)];
+      // Where packets go is not known before it is known what is meant.
+      const checked = wrong.length > 0 ? { problems: [], expectations: [] } : checkIntents(host);
+      this.found = {
+        errors: distinct([...wrong, ...checked.problems]),
         warnings: warnings(host),
+        expectations: checked.expectations,
       };
     }
-    return this.problems;
+    return this.found;
   }
 
   private warn(): void {
     const byPath = new Map(this.node.root.node.findAll().map((node) => [node.node.path, node]));
-    for (const { path, message } of this.findProblems().warnings) {
+    for (const { path, message } of this.findings().warnings) {
       const construct = byPath.get(path) ?? this;
       const annotations = construct.node.metadata.map((entry) => entry.data as unknown);
       // An aspect may be visited more than once.
@@ -325,15 +402,24 @@ export class LinuxHost extends Construct {
   }
 }
 
+/** What is found by looking at all that is declared. */
+interface Findings {
+  readonly errors: Problem[];
+  readonly warnings: Problem[];
+  readonly expectations: readonly Expectation[];
+}
+
 /** What is declared for a host that is to be absent: nothing can be wrong with it. */
-const NOTHING: Pick<Host, 'tables' | 'rules' | 'routes' | 'hooks' | 'expectations'> = {
+const NOTHING: Pick<Host, 'tables' | 'rules' | 'routes' | 'hooks' | 'intents' | 'expectations'> = {
   tables: [],
   rules: [],
   routes: [],
   hooks: [],
+  intents: [],
   expectations: [],
 };
 
+const EXPECTATION_ID = /^[A-Za-z0-9_.-]{1,63}$/;
 const OWNER = /^[a-z][a-z0-9-]{0,30}$/;
 const OWNER_FORM = 'lower-case letters, digits and "-" (at most 31, a letter first)';
 

@@ -4,6 +4,7 @@ import { Arguments } from './private/arguments';
 import type { LinuxHost } from './linux-host';
 import { LocalTraffic } from './local-traffic';
 import type { FamilyOrAuto } from './model/family';
+import { expectEgress } from './model/egress';
 import { familyName, overlaps } from './model/family';
 import { MAX_PRIORITY } from './model/rule';
 import type { Value } from './model/value';
@@ -174,6 +175,16 @@ export class VpnEgress extends Construct {
       });
     }
     this.addLocalTraffic(localTraffic, priority);
+    expectEgress({
+      path: this.node.path,
+      device: this.args.value('device', props.device, 'device'),
+      interfaces: this.host._interfaces(),
+      clients: this.pools.map(({ value }) => value),
+      rejectedClients: this.rejected.map(({ value }) => value),
+      gateways,
+      localTraffic: localTraffic._kind,
+      failClosed: props.failClosed ?? true,
+    }).forEach((intent) => this.host._addIntent(intent));
     if (props.natRouter) {
       const table = SourceRoutingTable.main(props.natRouter);
       this.returnRoutes.forEach((route, index) => new Route(this, `return-${index + 1}`, { table, ...route }));

@@ -153,6 +153,7 @@ describe('triggers', () => {
       rules: [],
       routes: [],
       hooks: [],
+      intents: [],
       expectations: [],
     };
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { agentProgram, dispatcherText, upHookText } from '../agent/program';
 import { guards } from '../model/guard';
+import { fateWords, trafficWords } from '../model/expectation';
 import type { Host } from '../model/host';
 import { allRoutes } from '../model/host';
 import type { Route } from '../model/route';
@@ -31,7 +32,25 @@ export function generationTriggers(host: Host, choice: Choice): Record<string, s
       literal(`hook ${hook.path}`),
       `${hook.daemon}, table ${hook.tableIds.join(' ')}`,
     ]),
+    ...expectationTriggers(host),
   ]) as Record<string, string>;
+}
+
+/** Those that follow from the rest of what is declared would say nothing new. */
+function expectationTriggers({ intents }: Host): Array<[string, string]> {
+  const declared = intents.filter(({ yieldsToOthers }) => !yieldsToOthers);
+  const texts = new Map<string, string[]>();
+  for (const { label, traffic, linksDown, fates } of declared) {
+    const down = linksDown.length > 0 ? [`with ${linksDown.join(', ')} down`] : [];
+    const text = [
+      plain(trafficWords(traffic)),
+      ...down,
+      '->',
+      fates.map((fate) => plain(fateWords(fate))).join(' or '),
+    ];
+    texts.set(label, [...(texts.get(label) ?? []), text.join(' ')]);
+  }
+  return [...texts].map(([label, all]) => [`expect ${label}`, all.join('; ')]);
 }
 
 function ruleKey(word: string, rule: Rule): string {

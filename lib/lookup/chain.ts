@@ -46,6 +46,21 @@ function collect<T>(chain: Chain<T>, values: Values<T>, found: Set<T>): void {
   }
 }
 
+/** An address that has a value: bits to put behind the prefix. */
+export function addressOf<T>(chain: Chain<T>, values: Values<T>, wanted: T, length: number): Bits | undefined {
+  if (!chainValues(chain, values).has(wanted)) {
+    return undefined;
+  }
+  let [rest, part] = ['', chain];
+  while (rest.length < length) {
+    const halves = ([0, 1] as const).map((half) => part.map((map) => sides(map)[half]));
+    const half = chainValues(halves[0], values).has(wanted) ? 0 : 1;
+    part = halves[half];
+    rest += String(half);
+  }
+  return rest;
+}
+
 /** An address of which each of the maps leaves something open: bits to put behind the prefix; undefined if there is none. */
 export function openAddress<T>(chain: Chain<T>, length: number): Bits | undefined {
   if (!chain.every((map) => map.open)) {

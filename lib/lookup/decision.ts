@@ -29,7 +29,7 @@ export class Decisions implements Values<Decision> {
   public of(outcomes: readonly Outcome[], open: boolean): Decision {
     const different = new Map<string, Outcome>();
     for (const outcome of outcomes) {
-      const key = `${outcomeKey(outcome)} ${outcome.fellThrough === true}`;
+      const key = `${outcomeKey(outcome)} ${outcome.by}`;
       const { unsure = false } = different.get(key) ?? {};
       different.set(key, unsure ? { ...outcome, unsure } : outcome);
     }

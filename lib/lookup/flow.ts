@@ -1,5 +1,6 @@
 import type { Family } from '../model/family';
 import { familyName } from '../model/family';
+import { InvalidValue } from '../model/value';
 import type { Bits } from './bits';
 import { addressBits, isAddress } from './bits';
 
@@ -28,9 +29,6 @@ export interface Flow {
 /** What routing looks at besides the addresses. */
 export type Kind = Omit<Flow, 'source' | 'destination'>;
 
-/** The kind of a packet that comes in. */
-export type IncomingKind = Kind & { readonly inputInterface: string };
-
 /** What is not given: an unmarked packet that root of this machine sends from an unspecified address. */
 export interface FlowOptions {
   readonly destination: string;
@@ -47,17 +45,17 @@ export interface FlowOptions {
 
 export const UNSPECIFIED: Readonly<{ 4: Bits; 6: undefined }> = { 4: '0'.repeat(32), 6: undefined };
 
-/** @throws Error if the addresses do not fit together, or a packet from outside has no source */
+/** @throws InvalidValue if the addresses do not fit together, or a packet from outside has no source */
 export function flowOf(options: FlowOptions): Flow {
   const { destination, source, mark = 0, tos = 0, uid = 0 } = options;
   const family = familyOf(destination);
   if (source !== undefined && familyOf(source) !== family) {
-    throw new Error(
+    throw new InvalidValue(
       `source "${source}" is ${familyName(familyOf(source))} but destination "${destination}" is ${familyName(family)}. Give both in one family.`,
     );
   }
   if (options.inputInterface !== undefined && source === undefined) {
-    throw new Error(
+    throw new InvalidValue(
       `a packet to "${destination}" that comes in through "${options.inputInterface}" has a source. Give it, or leave out inputInterface.`,
     );
   }
@@ -78,7 +76,9 @@ function familyOf(address: string): Family {
 
 function wholeAddress(text: string, property: string, family: Family): Bits {
   if (!isAddress(text)) {
-    throw new Error(`${property} "${text}" is not an ${familyName(family)} address. Write it like "10.10.10.2".`);
+    throw new InvalidValue(
+      `${property} "${text}" is not an ${familyName(family)} address. Write it like "10.10.10.2".`,
+    );
   }
   return addressBits(text);
 }

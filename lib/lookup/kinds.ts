@@ -1,6 +1,6 @@
 import type { Family } from '../model/family';
 import type { Range } from '../model/rule';
-import type { IncomingKind, Kind } from './flow';
+import type { Kind } from './flow';
 import type { Machine } from './machine';
 import { marksOf, numbersOf } from './representatives';
 import type { ReadyRule } from './rules';
@@ -15,10 +15,10 @@ const PROTOCOLS_WITH_PORTS: readonly number[] = [6, 17, 33, 132, 136];
 const HIGHEST_PORT = 65535;
 
 /**
- * One kind for each way in which the rules tell packets apart that come in by an interface, by all but
- * their addresses. The first is that of an unmarked packet of which no rule says anything in particular.
+ * One kind for each way in which the rules tell packets apart that come in by an interface, or are sent by
+ * root of this machine, by all but their addresses. The first is that of an unmarked packet of which no rule says anything in particular.
  */
-export function kindsOf(machine: Machine, family: Family, inputInterface: string): IncomingKind[] {
+export function kindsOf(machine: Machine, family: Family, inputInterface: string | undefined): Kind[] {
   const rules = machine.sides[family].rules.inOrder;
   const marks = marksOf(rules.flatMap(({ rule }) => markSelector(rule) ?? []));
   const services = [0, ...new Set(rules.flatMap(({ rule }) => rule.tos || []))];

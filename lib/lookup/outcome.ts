@@ -37,8 +37,8 @@ export interface Outcome {
   readonly why?: string;
   /** Whether it happens, or another one does, depends on what is known at apply only. */
   readonly unsure?: boolean;
-  /** No declared rule has decided, but the kernel's own rule for the main table. */
-  readonly fellThrough?: boolean;
+  /** Whose rule decided, where that was asked for. */
+  readonly by?: string;
   /** Only of IPv4 packets that come in. */
   readonly source?: SourceCheck;
   /** The last step; undefined if no rule was asked, or none matched. */

@@ -1,9 +1,10 @@
 import type { Family } from '../model/family';
+import type { Rule } from '../model/rule';
 import type { AddressMap } from './address-map';
 import type { AddressMaps } from './address-map';
 import { partOf } from './address-map';
 import type { Bits } from './bits';
-import { ADDRESS_LENGTH, prefixBits } from './bits';
+import { ADDRESS_LENGTH, addressBits, prefixBits } from './bits';
 import type { Chain } from './chain';
 import { openAddress } from './chain';
 import type { Decision } from './decision';
@@ -11,7 +12,6 @@ import { Decisions } from './decision';
 import type { Flow, Kind } from './flow';
 import { IPV4_SPECIAL, ipv4Afterwards, ipv4Special, keepLoopback } from './ipv4';
 import type { Machine } from './machine';
-import { KERNEL, LOCAL_TABLE_ID } from './machine';
 import type { Outcome } from './outcome';
 import type { ReadyRule } from './rules';
 import type { SourceClass } from './source-classes';
@@ -40,8 +40,8 @@ export interface Scope {
   readonly destinations?: { readonly within: readonly Bits[]; readonly except: readonly Bits[] };
   /** The decisions of several `Paths` can be compared if one made them all. */
   readonly decisions?: Decisions;
-  /** Tells what no declared rule has decided from what one has: see `Outcome.fellThrough`. */
-  readonly tellsFallThrough?: boolean;
+  /** Whose a rule is, in any words: what rules of different ones decide are different decisions. */
+  readonly whose?: (rule: Rule) => string;
 }
 
 /**
@@ -94,6 +94,20 @@ export class Paths {
     return chain;
   }
 
+  /** An address of a class; if there is one, not the first of a network, and none of this machine. */
+  public sourceOf(sourceClass: SourceClass): Bits | undefined {
+    if (this.kind.inputInterface === undefined) {
+      return this.scope.source;
+    }
+    const left = ADDRESS_LENGTH[this.kind.family] - sourceClass.length;
+    const clients = left < 3 ? [] : ['010', '011', '100', '101'].map((end) => sourceClass + end.padStart(left, '0'));
+    const own = [...this.machine.links.values()].flatMap(({ addresses }) =>
+      addresses.map(({ address }) => addressBits(address)),
+    );
+    const client = clients.find((each) => this.sources.of(each) === sourceClass && !own.includes(each));
+    return client ?? this.sources.someOf(sourceClass);
+  }
+
   /**
    * A packet that the rule takes, or may take; undefined if there is none, so that the rule does nothing for
    * packets of this kind. Not known where a goto takes packets past others.
@@ -106,7 +120,7 @@ export class Paths {
     for (const sourceClass of this.classesFor(step)) {
       const destination = this.reachedBy(step, sourceClass);
       if (destination !== undefined) {
-        return this.flow(this.sources.someOf(sourceClass), destination);
+        return { ...this.kind, source: this.sourceOf(sourceClass), destination };
       }
     }
     return undefined;
@@ -297,9 +311,9 @@ export class Paths {
       return this.maps.all(this.decisions.nothing);
     }
     if (action.kind !== 'lookup') {
-      return this.maps.all(this.decisions.of([{ kind: action.kind }], false));
+      return this.maps.all(this.decisions.of([{ kind: action.kind, by: this.scope.whose?.(ready.rule) }], false));
     }
-    const key = `table ${action.tableId} ${suppressPrefixLength} ${suppressInterfaceGroup} ${ready.rule.path === KERNEL}`;
+    const key = `table ${action.tableId} ${suppressPrefixLength} ${suppressInterfaceGroup} ${this.scope.whose?.(ready.rule)}`;
     let map = this.said.get(key);
     if (!map) {
       map = this.table(action.tableId, ready);
@@ -311,15 +325,14 @@ export class Paths {
   private table(tableId: number, ready: ReadyRule): AddressMap<Decision> {
     const { family } = this.kind;
     const table = this.machine.sides[family].tables.get(tableId);
-    const fellThrough =
-      this.scope.tellsFallThrough === true && ready.rule.path === KERNEL && tableId !== LOCAL_TABLE_ID;
+    const by = this.scope.whose?.(ready.rule);
     const prefixes = [...new Set(['', ...BORDERS[family], ...(table?.destinations() ?? [])])];
     return prefixes
       .sort((a, b) => a.length - b.length)
       .reduce<AddressMap<Decision>>((map, prefix) => {
         const flow = this.flow('', prefix);
         const { outcomes, goesOn } = lookIn(this.machine, tableId, ready, flow);
-        const ends = outcomes.map((outcome) => ({ ...this.afterwards(flow, outcome), fellThrough }));
+        const ends = outcomes.map((outcome) => ({ ...this.afterwards(flow, outcome), by }));
         const decision = this.decisions.of(ends, goesOn !== undefined);
         return this.maps.within(map, prefix, () => this.maps.all(decision));
       }, this.maps.all(this.decisions.nothing));

@@ -1,3 +1,5 @@
+import type { Fate } from '../model/expectation';
+import { WHERE_THE_SOURCE_IS, fateWords } from '../model/expectation';
 import type { Family } from '../model/family';
 import { familyName } from '../model/family';
 import { defaultMetric } from '../model/route';
@@ -8,6 +10,8 @@ import { isKnown } from '../model/value';
 import { prefixText } from './bits';
 import { MAIN_TABLE_ID } from '../model/host';
 import { DEFAULT_TABLE_ID, LOCAL_TABLE_ID } from './machine';
+import type { Flow } from './flow';
+import { UNSPECIFIED } from './flow';
 import type { Outcome, Said, Step } from './outcome';
 import { stepsOf } from './outcome';
 import type { ReadyRule } from './rules';
@@ -31,12 +35,32 @@ export function outcomeText({ kind, via, device }: Outcome): string {
   return hopText({ via, device, dead: false });
 }
 
+/** A packet, in the words of `ip route get`. */
+export function packetText({ family, destination, source, inputInterface, ...rest }: Flow): string {
+  return [
+    ...(source === undefined || source === UNSPECIFIED[family] ? [] : [`from ${prefixText(source, family)}`]),
+    `to ${prefixText(destination, family)}`,
+    ...(inputInterface === undefined || inputInterface === WHERE_THE_SOURCE_IS ? [] : [`iif ${inputInterface}`]),
+    ...(rest.mark === 0 ? [] : [`mark 0x${rest.mark.toString(16)}`]),
+    ...(rest.tos === 0 ? [] : [`tos 0x${rest.tos.toString(16)}`]),
+    ...(rest.uid === 0 ? [] : [`uid ${rest.uid}`]),
+    ...(rest.ipProtocol === undefined ? [] : [`ipproto ${rest.ipProtocol}`]),
+    ...(rest.sourcePort === undefined ? [] : [`sport ${rest.sourcePort}`]),
+    ...(rest.destinationPort === undefined ? [] : [`dport ${rest.destinationPort}`]),
+  ].join(' ');
+}
+
+/** What is to become of a packet. */
+export function fateText(fate: Fate): string {
+  return fateWords(fate).map(wordText).join(' ');
+}
+
 function stepText({ rule, said }: Step, family: Family): string {
   return `rule ${rule.rule.priority}: ${ruleText(rule.rule)} -> ${saidText(rule, said, family)}`;
 }
 
 /** As `ip rule` prints it. */
-function ruleText(rule: Rule): string {
+export function ruleText(rule: Rule): string {
   const words = ruleWords(rule).map(wordText);
   const from = rule.source ? [] : ['from', 'all'];
   const all = rule.invert ? ['not', ...from, ...words.slice(1)] : [...from, ...words];

@@ -1,14 +1,15 @@
 import type { Family } from './family';
+import type { Word } from './rule';
+import { option } from './rule';
 import type { Value } from './value';
 
-/** A packet that the kernel is asked about. */
-export interface Question {
-  readonly family: Family;
-  readonly destination: string;
-  /** None where the machine sends it and leaves the choice to the kernel. */
-  readonly source?: string;
+/** The interface that leads to the source of a packet, which only the machine knows. No interface has this name. */
+export const WHERE_THE_SOURCE_IS = '-';
+
+/** What of a packet counts for routing besides its addresses; what is not given is any, but for mark and uid, which are 0. */
+export interface Selectors {
   /** Where it comes in; none for one that the machine itself sends. */
-  readonly inputInterface?: string | typeof WHERE_THE_SOURCE_IS;
+  readonly inputInterface?: string;
   readonly firewallMark?: number;
   readonly tos?: number;
   readonly uid?: number;
@@ -17,8 +18,13 @@ export interface Question {
   readonly destinationPort?: number;
 }
 
-/** The interface that leads to the source of a packet, which only the machine knows. No interface has this name. */
-export const WHERE_THE_SOURCE_IS = '-';
+/** A packet that the kernel is asked about. */
+export interface Question extends Selectors {
+  readonly family: Family;
+  readonly destination: string;
+  /** None where the machine sends it and leaves the choice to the kernel. */
+  readonly source?: string;
+}
 
 /** What may become of a packet. */
 export type Fate =
@@ -26,6 +32,11 @@ export type Fate =
   | { readonly kind: 'local' }
   /** Whatever rejects it, and whatever the sender is told. */
   | { readonly kind: 'rejected' };
+
+/** What is to become of a packet, in the words of `ip route get`. */
+export function fateWords(fate: Fate): Word[] {
+  return fate.kind === 'unicast' ? [...option('via', fate.via), ...option('dev', fate.device)] : [fate.kind];
+}
 
 /** What some packets stand for, and what is to become of each of them. */
 export interface Expectation {
@@ -36,4 +47,53 @@ export interface Expectation {
   readonly questions: readonly Question[];
   /** Any of these. */
   readonly fates: readonly Fate[];
+}
+
+/** Some addresses: those in some prefixes, without others in them. */
+export interface Addresses {
+  readonly within: readonly string[];
+  readonly except: readonly string[];
+}
+
+/** Packets from all of some addresses to all of others. */
+export interface Traffic extends Selectors {
+  readonly family: Family;
+  /** Undefined where the machine sends them and leaves the choice to the kernel. */
+  readonly sources?: Addresses;
+  readonly destinations: Addresses;
+}
+
+/** What is to become of all packets of some traffic. */
+export interface Intent {
+  readonly path: string;
+  /** As in `Expectation`. */
+  readonly label: string;
+  readonly traffic: Traffic;
+  /** Any of these. */
+  readonly fates: readonly Fate[];
+  /** Interfaces that are taken to be down; with any, the machine is not asked. */
+  readonly linksDown: readonly string[];
+  /** Packets that rules of other constructs decide are not meant: somebody wants that. */
+  readonly yieldsToOthers?: boolean;
+}
+
+/** Packets, in words like those of `ip route get`. */
+export function trafficWords({ sources, destinations, ...selectors }: Traffic): Word[] {
+  const { inputInterface, firewallMark, tos, uid, ipProtocol, sourcePort, destinationPort } = selectors;
+  const prefixes = (word: string, { within, except }: Addresses): Word[] => [
+    word,
+    ...within,
+    ...(except.length > 0 ? ['except', ...except] : []),
+  ];
+  return [
+    ...(sources ? prefixes('from', sources) : []),
+    ...prefixes('to', destinations),
+    ...option('iif', inputInterface),
+    ...option('mark', firewallMark),
+    ...option('tos', tos),
+    ...option('uid', uid),
+    ...option('ipproto', ipProtocol),
+    ...option('sport', sourcePort),
+    ...option('dport', destinationPort),
+  ];
 }

@@ -1,4 +1,4 @@
-import type { Expectation } from './expectation';
+import type { Expectation, Intent } from './expectation';
 import type { Family } from './family';
 import { BOTH_FAMILIES } from './family';
 import type { Route } from './route';
@@ -55,6 +55,8 @@ export interface Host {
   readonly rules: readonly Rule[];
   readonly routes: readonly Route[];
   readonly hooks: readonly UpHook[];
+  /** What is expected of all this. */
+  readonly intents: readonly Intent[];
   /** What the kernel is asked before a change is kept. */
   readonly expectations: readonly Expectation[];
 }

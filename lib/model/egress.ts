@@ -1,0 +1,156 @@
+import type { Addresses, Fate, Intent, Traffic } from './expectation';
+import { WHERE_THE_SOURCE_IS } from './expectation';
+import type { Family } from './family';
+import { BOTH_FAMILIES } from './family';
+import type { Interface } from './host';
+import type { Value } from './value';
+import { isInside, isKnown, networkOf } from './value';
+
+/** Clients that leave through a NAT router. */
+export interface Egress {
+  readonly path: string;
+  readonly device: Value;
+  readonly interfaces: readonly Interface[];
+  readonly clients: readonly Value[];
+  readonly rejectedClients: readonly Value[];
+  readonly gateways: readonly Value[];
+  readonly localTraffic: 'main-table' | 'suppress-default' | 'up-hook' | 'isolated';
+  readonly failClosed: boolean;
+}
+
+const REJECTED: Fate = { kind: 'rejected' };
+
+/**
+ * What is expected of it: clients leave through the gateway and, if its link is down, not at all; they reach
+ * each other and the server as chosen; the server's own packets go where they went. Nothing where it is known at
+ * apply only who the clients are.
+ */
+export function expectEgress(egress: Egress): Intent[] {
+  const known = [...egress.clients, ...egress.rejectedClients].every(isKnown) && isKnown(egress.device);
+  return known ? BOTH_FAMILIES.flatMap((family) => new Expecting(egress, family).intents()) : [];
+}
+
+class Expecting {
+  private readonly clients: readonly Value[];
+  private readonly rejected: readonly Value[];
+  private readonly pools: Addresses;
+  private readonly elsewhere: Addresses;
+  /** To whichever client it is, or nobody. */
+  private readonly toClients: readonly Fate[];
+
+  public constructor(
+    private readonly egress: Egress,
+    private readonly family: Family,
+  ) {
+    const { clients, rejectedClients, interfaces, localTraffic } = egress;
+    const ofFamily = (values: readonly Value[]): Value[] => values.filter((value) => value.family === family);
+    [this.clients, this.rejected] = [ofFamily(clients), ofFamily(rejectedClients)];
+    const pools = [...this.clients, ...this.rejected];
+    const texts = pools.map(({ text }) => text);
+    this.pools = { within: texts, except: [] };
+    const seen = localTraffic === 'suppress-default' ? networksOf(interfaces, family) : [];
+    this.elsewhere = { within: ['default'], except: [...texts, ...seen] };
+    const tunnels = [...new Set(pools.flatMap((pool) => this.tunnelsOf(pool)))];
+    this.toClients =
+      localTraffic === 'isolated' ? [REJECTED] : [...tunnels.map((name): Fate => through(name)), REJECTED];
+  }
+
+  public intents(): Intent[] {
+    return [
+      ...this.clients.flatMap((pool, index) => this.ofClients(pool, index + 1)),
+      ...this.rejected.flatMap((pool, index) => this.from(pool, `rejected-${index + 1}`, this.elsewhere, [REJECTED])),
+      ...this.ofServer(),
+    ];
+  }
+
+  private ofClients(pool: Value, number: number): Intent[] {
+    const { device, gateways, failClosed } = this.egress;
+    const via = gateways.find((gateway) => gateway.family === this.family);
+    const leaving: Fate = { kind: 'unicast', via, device };
+    return [
+      ...this.from(pool, `leave-${number}`, this.elsewhere, [leaving]),
+      ...(failClosed ? this.from(pool, `leave-${number}`, this.elsewhere, [REJECTED], [device.text]) : []),
+      // Without a declared tunnel it is not known where they are.
+      ...(this.toClients.length > 1 || this.egress.localTraffic === 'isolated'
+        ? this.from(pool, `local-${number}`, this.pools, this.toClients)
+        : []),
+    ];
+  }
+
+  private from(
+    pool: Value,
+    name: string,
+    destinations: Addresses,
+    fates: readonly Fate[],
+    linksDown: readonly string[] = [],
+  ): Intent[] {
+    const tunnels = this.tunnelsOf(pool);
+    const inputs = tunnels.length > 0 ? tunnels : [WHERE_THE_SOURCE_IS];
+    return inputs.map((inputInterface) => {
+      const sources = { within: [pool.text], except: [] };
+      return this.intent(name, { family: this.family, inputInterface, sources, destinations }, fates, linksDown);
+    });
+  }
+
+  private ofServer(): Intent[] {
+    const { interfaces, device } = this.egress;
+    const uplinks = interfaces.filter((each) => each.name !== device.text && each.gateways.length > 0);
+    const gateways = interfaces.flatMap(({ name, gateways: vias }) => vias.map((via) => ({ name, via })));
+    const known = gateways.every(({ via }) => isKnown(via));
+    const fates = gateways
+      .filter(({ via }) => via.family === this.family)
+      .map(({ name, via }): Fate => ({ kind: 'unicast', via, device: { kind: 'device', text: name } }));
+    const elsewhere = { within: ['default'], except: [...this.pools.within, ...networksOf(interfaces, this.family)] };
+    const own = this.addressesOf(uplinks).filter((address) => !this.isClient(address));
+    const inTunnels = this.addressesOf(interfaces).filter((address) => this.isClient(address));
+    return [
+      ...(known && fates.length > 0 ? own.map((address) => this.sent('server', address, elsewhere, fates)) : []),
+      ...inTunnels.map((address) => this.sent('server-to-clients', address, this.pools, this.toClients)),
+    ];
+  }
+
+  private sent(name: string, address: string, destinations: Addresses, fates: readonly Fate[]): Intent {
+    const sources = { within: [address], except: [] };
+    return this.intent(name, { family: this.family, sources, destinations }, fates);
+  }
+
+  private intent(name: string, traffic: Traffic, fates: readonly Fate[], linksDown: readonly string[] = []): Intent {
+    const { path } = this.egress;
+    const label = `${path}/${name}`.replace(/[^A-Za-z0-9_.:/-]/g, '_');
+    return { path, label, traffic, fates, linksDown, yieldsToOthers: true };
+  }
+
+  /** The interfaces that have clients of a pool behind them. */
+  private tunnelsOf(pool: Value): string[] {
+    const { interfaces, device } = this.egress;
+    return interfaces
+      .filter(
+        ({ name, addresses }) =>
+          name !== device.text &&
+          addresses.some(({ text, address }) => isInside(address, pool.text) || isInside(pool.text, text)),
+      )
+      .map(({ name }) => name);
+  }
+
+  private addressesOf(interfaces: readonly Interface[]): string[] {
+    return interfaces
+      .flatMap(({ addresses }) => addresses)
+      .filter(({ family }) => family === this.family)
+      .map(({ address }) => address);
+  }
+
+  private isClient(address: string): boolean {
+    return this.pools.within.some((pool) => isInside(address, pool));
+  }
+}
+
+function through(name: string): Fate {
+  return { kind: 'unicast', device: { kind: 'device', text: name } };
+}
+
+function networksOf(interfaces: readonly Interface[], family: Family): string[] {
+  return interfaces
+    .flatMap(({ addresses }) => addresses)
+    .filter((address) => address.family === family)
+    .map(networkOf);
+}

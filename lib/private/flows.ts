@@ -1,0 +1,127 @@
+import { Token } from 'cdktf';
+import type { Flow, FlowSelectors, Packet } from '../flow';
+import type { FlowOptions } from '../lookup/flow';
+import type { Addresses, Fate, Selectors, Traffic } from '../model/expectation';
+import type { Family } from '../model/family';
+import { BOTH_FAMILIES } from '../model/family';
+import type { Value } from '../model/value';
+import { DEFAULT_DESTINATION, commonFamily } from '../model/value';
+import type { Arguments } from './arguments';
+
+const UINT32_MAX = 0xffffffff;
+const MAX_PORT = 65535;
+
+/** The packets of a flow, in each family that it can have. */
+export function parseFlow(args: Arguments, flow: Flow, fates: readonly Fate[]): Traffic[] {
+  const source = flow.source === undefined ? undefined : prefix(args, flow.source, 'source');
+  const destination = flow.destination === 'default' ? undefined : prefix(args, flow.destination, 'destination');
+  const exceptSources = prefixes(args, flow.exceptSources, 'exceptSources');
+  const exceptDestinations = prefixes(args, flow.exceptDestinations, 'exceptDestinations');
+  const selectors = parseSelectors(args, flow);
+  if (selectors.inputInterface === undefined && (source?.text.includes('/') || exceptSources.length > 0)) {
+    throw args.error(
+      `source "${flow.source ?? ''}" is a prefix, but what the machine itself sends comes from one address. ` +
+        'Give that address, or inputInterface if the packets come in.',
+    );
+  }
+  const vias = fates.flatMap((fate) => (fate.kind === 'unicast' && fate.via ? [fate.via] : []));
+  const ends: Array<[string, Value | undefined]> = [
+    ['source', source],
+    ['destination', destination],
+    ...vias.map((via): [string, Value] => ['gateway', via]),
+  ];
+  const family = args.attempt(() => commonFamily(ends));
+  const families = family === undefined || family === 'auto' ? BOTH_FAMILIES : [family];
+  return families.map((each) => ({
+    ...selectors,
+    family: each,
+    sources: sourcesOf(source, exceptSources, each, selectors),
+    destinations: addresses(destination ?? DEFAULT_DESTINATION, exceptDestinations, each),
+  }));
+}
+
+/** One packet, as the lookup takes it. */
+export function parsePacket(args: Arguments, packet: Packet): FlowOptions {
+  const { inputInterface, firewallMark, tos, ipProtocol, sourcePort, destinationPort, uid } = parseSelectors(
+    args,
+    packet,
+  );
+  return {
+    source: packet.source === undefined ? undefined : address(args, packet.source, 'source'),
+    destination: address(args, packet.destination, 'destination'),
+    inputInterface,
+    mark: firewallMark,
+    tos,
+    uid,
+    ipProtocol,
+    sourcePort,
+    destinationPort,
+  };
+}
+
+export function parseLinksDown(args: Arguments, { linksDown = [] }: FlowSelectors): string[] {
+  return args.list(linksDown, 'linksDown').map((name, index) => args.device(name, `linksDown[${index}]`));
+}
+
+function parseSelectors(args: Arguments, given: FlowSelectors): Selectors {
+  const port = (property: 'sourcePort' | 'destinationPort'): number | undefined =>
+    args.optionalInteger(given[property], property, 0, MAX_PORT);
+  if ((given.sourcePort ?? given.destinationPort) !== undefined && given.ipProtocol === undefined) {
+    throw args.error('a port is given without ipProtocol. Give that, too, for example IpProtocol.TCP.');
+  }
+  if (given.uid !== undefined && given.inputInterface !== undefined) {
+    throw args.error(
+      `uid ${given.uid} is of a process here, but inputInterface "${given.inputInterface}" says that it comes in. Leave out one of the two.`,
+    );
+  }
+  return {
+    inputInterface:
+      given.inputInterface === undefined ? undefined : args.device(given.inputInterface, 'inputInterface'),
+    firewallMark: args.optionalInteger(given.firewallMark, 'firewallMark', 0, UINT32_MAX),
+    tos: args.optionalInteger(given.tos, 'tos', 0, 0xfc),
+    uid: args.optionalInteger(given.uid, 'uid', 0, UINT32_MAX - 1),
+    ipProtocol: given.ipProtocol?.number,
+    sourcePort: port('sourcePort'),
+    destinationPort: port('destinationPort'),
+  };
+}
+
+function sourcesOf(
+  source: Value | undefined,
+  except: readonly Value[],
+  family: Family,
+  { inputInterface }: Selectors,
+): Addresses | undefined {
+  return source === undefined && inputInterface === undefined
+    ? undefined
+    : addresses(source ?? DEFAULT_DESTINATION, except, family);
+}
+
+function addresses(within: Value, except: readonly Value[], family: Family): Addresses {
+  return {
+    within: [within.text],
+    except: except.filter((each) => each.family === family).map(({ text }) => text),
+  };
+}
+
+function prefixes(args: Arguments, texts: string[] | undefined, property: string): Value[] {
+  return args.list(texts ?? [], property).map((text, index) => prefix(args, text, `${property}[${index}]`));
+}
+
+function prefix(args: Arguments, text: string, property: string): Value {
+  known(args, text, property);
+  return args.value(text.includes('/') ? 'prefix' : 'address', text, property);
+}
+
+function address(args: Arguments, text: string, property: string): string {
+  known(args, text, property);
+  return args.value('address', text, property).text;
+}
+
+function known(args: Arguments, text: string, property: string): void {
+  if (Token.isUnresolved(text)) {
+    throw args.error(
+      `${property} is known at apply only, and where its packets go is looked up at synth time. Give it literally.`,
+    );
+  }
+}
