@@ -185,6 +185,7 @@ export class VpnEgress extends Construct {
       localTraffic: localTraffic._kind,
       failClosed: props.failClosed ?? true,
     }).forEach((intent) => this.host._addIntent(intent));
+    this.host._validate(this);
     if (props.natRouter) {
       const table = SourceRoutingTable.main(props.natRouter);
       this.returnRoutes.forEach((route, index) => new Route(this, `return-${index + 1}`, { table, ...route }));

@@ -46,19 +46,24 @@ function collect<T>(chain: Chain<T>, values: Values<T>, found: Set<T>): void {
   }
 }
 
-/** An address that has a value: bits to put behind the prefix. */
-export function addressOf<T>(chain: Chain<T>, values: Values<T>, wanted: T, length: number): Bits | undefined {
+/** A prefix in which all addresses have a value; undefined if none has it. */
+export function prefixWith<T>(chain: Chain<T>, values: Values<T>, wanted: T): Bits | undefined {
   if (!chainValues(chain, values).has(wanted)) {
     return undefined;
   }
-  let [rest, part] = ['', chain];
-  while (rest.length < length) {
-    const halves = ([0, 1] as const).map((half) => part.map((map) => sides(map)[half]));
+  let [prefix, part] = ['', shortened(chain, values)];
+  while (!areLeaves(part)) {
+    const halves = ([0, 1] as const).map((half) =>
+      shortened(
+        part.map((map) => sides(map)[half]),
+        values,
+      ),
+    );
     const half = chainValues(halves[0], values).has(wanted) ? 0 : 1;
     part = halves[half];
-    rest += String(half);
+    prefix += String(half);
   }
-  return rest;
+  return prefix;
 }
 
 /** An address of which each of the maps leaves something open: bits to put behind the prefix; undefined if there is none. */

@@ -7,7 +7,7 @@ import { ADDRESS_LENGTH, prefixBits, prefixText } from './bits';
 import type { Description } from './build';
 import { buildMachine, withLinksDown } from './build';
 import type { Chain } from './chain';
-import { addressOf, chainValueAt, chainValues } from './chain';
+import { chainValueAt, chainValues, prefixWith } from './chain';
 import { decide } from './decide';
 import type { Decision } from './decision';
 import { isCertain, outcomeKey } from './decision';
@@ -22,6 +22,9 @@ import { isRejecting } from './outcome';
 import { Paths } from './paths';
 import type { SourceClass } from './source-classes';
 import { explain, fateText, outcomeText, packetText, ruleText } from './words';
+
+/** Loopback, link-local and multicast; of IPv4 the lookup says so. */
+const NEVER_FORWARDED = ['::', '::1', 'fe80::/10', 'ff00::/8'].map(prefixBits);
 
 /** More of them would say the same again. */
 const QUESTIONS_EACH = 8;
@@ -81,12 +84,13 @@ class GroupCheck {
     const whose = (rule: Rule): string =>
       rule.path === KERNEL ? KERNEL : `${rule.path}/`.startsWith(`${path}/`) ? MINE : OTHERS;
     const sent = traffic.inputInterface === undefined;
+    const left = sent || traffic.family === 4 || isOneAddress(traffic) ? [] : NEVER_FORWARDED;
     this.paths = kindsIn(this.machine, traffic).map(
       (kind) =>
         new Paths(this.machine, kind, {
           source: sent ? sentFrom(traffic) : undefined,
           cuts: sent ? [] : cuts.map(prefixBits),
-          destinations: { within: within.map(prefixBits), except: except.map(prefixBits) },
+          destinations: { within: within.map(prefixBits), except: [...except.map(prefixBits), ...left] },
           whose: yieldsToOthers ? whose : undefined,
         }),
     );
@@ -229,7 +233,7 @@ function packetOf(
     ...traffic.destinations.within.slice(0, QUESTIONS_EACH).map((text) => hostIn(prefixBits(text), length)),
   ];
   const probe = probes.find((address) => chainValueAt(chain, address, paths.decisions) === decision);
-  const destination = probe ?? addressOf(chain, paths.decisions, decision, length) ?? '';
+  const destination = probe ?? hostIn(prefixWith(chain, paths.decisions, decision) ?? '', length);
   return { ...paths.kind, source: paths.sourceOf(sourceClass), destination };
 }
 
