@@ -132,6 +132,7 @@ export class LinuxHost extends Construct {
   private readonly tables: Table[] = [];
   private readonly rules: Rule[] = [];
   private readonly routes: Route[] = [];
+  private readonly discards: Route[] = [];
   private readonly hooks: UpHook[] = [];
   private readonly intents: Intent[] = [];
   private readonly persistence: Persistence;
@@ -263,6 +264,16 @@ export class LinuxHost extends Construct {
     this.found = undefined;
   }
 
+  /**
+   * A route that is there if its table fails closed.
+   *
+   * @internal
+   */
+  public _addDiscard(route: Route): void {
+    this.discards.push(route);
+    this.found = undefined;
+  }
+
   /** @internal */
   public _addHook(hook: UpHook): void {
     this.hooks.push(hook);
@@ -337,7 +348,7 @@ export class LinuxHost extends Construct {
   }
 
   private declared(): Host {
-    const { tables, rules, routes, hooks, intents, interfaces } = this;
+    const { tables, rules, routes, discards, hooks, intents, interfaces } = this;
     return {
       path: this.node.path,
       owner: this.owner,
@@ -346,6 +357,7 @@ export class LinuxHost extends Construct {
       tables,
       rules,
       routes,
+      discards,
       hooks,
       intents,
       expectations: [],
@@ -410,10 +422,11 @@ interface Findings {
 }
 
 /** What is declared for a host that is to be absent: nothing can be wrong with it. */
-const NOTHING: Pick<Host, 'tables' | 'rules' | 'routes' | 'hooks' | 'intents' | 'expectations'> = {
+const NOTHING: Pick<Host, 'tables' | 'rules' | 'routes' | 'discards' | 'hooks' | 'intents' | 'expectations'> = {
   tables: [],
   rules: [],
   routes: [],
+  discards: [],
   hooks: [],
   intents: [],
   expectations: [],

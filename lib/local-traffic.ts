@@ -3,11 +3,15 @@ import { VpnDaemon } from './vpn-daemon';
 /**
  * What becomes of packets between VPN clients, and between them and the server's own address in
  * the tunnel. Without any of these they would leave through the NAT router like all others.
+ *
+ * Whichever it is, packets of clients to an address of a pool that is in no tunnel (the daemon is not
+ * running) are rejected, as long as the `VpnEgress` fails closed.
  */
 export class LocalTraffic {
   /**
-   * Packets to one of the pools are looked up in the main table, where the tunnel's network is.
-   * Exposes nothing else, and works with any daemon and any number of tunnels.
+   * Packets to one of the pools are looked up in the main table, where the tunnel's network is,
+   * but do not take its default route. Exposes nothing else, and works with any daemon and any number
+   * of tunnels.
    */
   public static mainTable(): LocalTraffic {
     return new LocalTraffic('main-table');

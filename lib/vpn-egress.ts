@@ -6,6 +6,7 @@ import { LocalTraffic } from './local-traffic';
 import type { FamilyOrAuto } from './model/family';
 import { expectEgress } from './model/egress';
 import { familyName, overlaps } from './model/family';
+import { failClosedRoute } from './model/route';
 import { MAX_PRIORITY } from './model/rule';
 import type { Value } from './model/value';
 import { isInside, isKnown } from './model/value';
@@ -77,7 +78,8 @@ export interface VpnEgressProps {
 
   /**
    * Rejects the clients' packets when the way to the NAT router is gone, instead of letting them
-   * leave through the server's default gateway.
+   * leave through the server's default gateway; and those to an address of `clients` or
+   * `rejectedClients` that is in no tunnel, which would come back from the NAT router.
    *
    * @default true
    */
@@ -160,19 +162,21 @@ export class VpnEgress extends Construct {
     const localTraffic = props.localTraffic ?? LocalTraffic.mainTable();
     const priority = this.checkPriority(props.priority ?? DEFAULT_PRIORITY, localTraffic);
     for (const pool of this.pools) {
-      new PolicyRule(this, `clients-${pool.number}`, {
+      const rule = new PolicyRule(this, `clients-${pool.number}`, {
         table: this.table,
         source: pool.text,
         priority: priority + this.before(pool),
       });
+      this.addDiscard(pool, rule);
     }
     for (const pool of this.rejected) {
-      new PolicyRule(this, `rejected-${pool.number}`, {
+      const rule = new PolicyRule(this, `rejected-${pool.number}`, {
         host: this.host,
         action: RuleAction.unreachable(),
         source: pool.text,
         priority: priority + this.before(pool),
       });
+      this.addDiscard(pool, rule);
     }
     this.addLocalTraffic(localTraffic, priority);
     expectEgress({
@@ -250,6 +254,11 @@ export class VpnEgress extends Construct {
     return among.slice(0, among.indexOf(pool)).filter((other) => overlaps(familyOf(other), familyOf(pool))).length;
   }
 
+  // What of a pool is in no tunnel must not go to the NAT router, which has a route back: it would loop.
+  private addDiscard(pool: Pool, { node }: PolicyRule): void {
+    this.host._addDiscard(failClosedRoute(node.path, familyOf(pool), this.table.tableId, pool.value));
+  }
+
   private addLocalTraffic(local: LocalTraffic, priority: number): void {
     switch (local._kind) {
       case 'main-table':
@@ -258,9 +267,8 @@ export class VpnEgress extends Construct {
           new PolicyRule(this, `${this.rejected.includes(pool) ? 'rejected-' : ''}local-${pool.number}`, {
             table: SourceRoutingTable.main(this.host),
             priority: priority - this.before(pool) - 1,
-            ...(local._kind === 'main-table'
-              ? { destination: pool.text }
-              : { source: pool.text, suppressPrefixLength: 0 }),
+            suppressPrefixLength: 0,
+            ...(local._kind === 'main-table' ? { destination: pool.text } : { source: pool.text }),
           });
         }
         break;

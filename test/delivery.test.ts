@@ -152,6 +152,7 @@ describe('triggers', () => {
       tables: [],
       rules: [],
       routes: [],
+      discards: [],
       hooks: [],
       intents: [],
       expectations: [],

@@ -575,19 +575,21 @@ describe('bundle', () => {
     const directory = '/etc/sysconfig/network-scripts';
     expect(file(`${directory}/rule-eth1`)).toEqual([
       'from 10.10.10.0/24 lookup 200 priority 10010 protocol 77',
-      'to 10.10.10.0/24 lookup 254 priority 10009 protocol 77',
+      'to 10.10.10.0/24 lookup 254 suppress_prefixlength 0 priority 10009 protocol 77',
     ]);
     expect(file(`${directory}/rule6-eth1`)).toEqual([
       'from fd00:4242:4242:4242::/64 lookup 200 priority 10010 protocol 77',
-      'to fd00:4242:4242:4242::/64 lookup 254 priority 10009 protocol 77',
+      'to fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 0 priority 10009 protocol 77',
     ]);
     expect(file(`${directory}/route-eth1`)).toEqual([
       'default via 192.168.1.1 dev eth1 table 200 proto 77',
       'unreachable default table 200 metric 4278198272 proto 77',
+      'unreachable 10.10.10.0/24 table 200 metric 4278198272 proto 77',
     ]);
     expect(file(`${directory}/route6-eth1`)).toEqual([
       'default via fd00:1010:1010:1010::1 dev eth1 table 200 metric 1024 proto 77',
       'unreachable default table 200 metric 4278198272 proto 77',
+      'unreachable fd00:4242:4242:4242::/64 table 200 metric 4278198272 proto 77',
     ]);
   });
 

@@ -90,6 +90,7 @@ function host(rule: Partial<Rule>, route: Partial<Route>): Host {
       { ...ROUTE, destination: prefix('10.99.0.0/16') },
       { ...ROUTE, ...route },
     ],
+    discards: [],
     hooks: [],
     intents: [],
     expectations: [],

@@ -35,6 +35,9 @@ const ROUTES = [
   'route 6 200 default 1024 via fd00:1010:1010:1010::1 dev eth1',
   'route 4 200 default 4278198272 type unreachable proto 77',
   'route 6 200 default 4278198272 type unreachable proto 77',
+  // What of a pool is in no tunnel goes nowhere.
+  'route 4 200 10.10.10.0/24 4278198272 type unreachable proto 77',
+  'route 6 200 fd00:4242:4242:4242::/64 4278198272 type unreachable proto 77',
 ];
 
 describe('local traffic', () => {
@@ -42,8 +45,8 @@ describe('local traffic', () => {
     const expected = [
       'table 200 -',
       ...EGRESS,
-      'rule 4 10009 to 10.10.10.0/24 lookup 254',
-      'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254',
+      'rule 4 10009 to 10.10.10.0/24 lookup 254 suppress_prefixlength 0',
+      'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 0',
       ...GUARDS,
       ...ROUTES,
     ];
@@ -94,8 +97,8 @@ test('several pools of one family stand at consecutive priorities, local traffic
   expect(rules).toEqual([
     'rule 4 10010 from 10.10.10.0/24 lookup 200',
     'rule 4 10011 from 10.10.11.0/24 lookup 200',
-    'rule 4 10009 to 10.10.10.0/24 lookup 254',
-    'rule 4 10008 to 10.10.11.0/24 lookup 254',
+    'rule 4 10009 to 10.10.10.0/24 lookup 254 suppress_prefixlength 0',
+    'rule 4 10008 to 10.10.11.0/24 lookup 254 suppress_prefixlength 0',
   ]);
 });
 
@@ -103,7 +106,7 @@ test('priority, tableName and failClosed are passed on', () => {
   const lines = linesOf({ priority: 500, tableName: 'vpn', failClosed: false });
   expect(lines).toContain('table 200 vpn');
   expect(lines).toContain('rule 4 500 from 10.10.10.0/24 lookup 200');
-  expect(lines).toContain('rule 4 499 to 10.10.10.0/24 lookup 254');
+  expect(lines).toContain('rule 4 499 to 10.10.10.0/24 lookup 254 suppress_prefixlength 0');
   expect(lines.filter((line) => line.includes('unreachable'))).toEqual([]);
 });
 
@@ -120,16 +123,16 @@ describe('pools whose family is known at apply only', () => {
     expect(bare((pool) => ({ clients: [pool, '10.10.11.0/24'], gateways: ['192.168.1.1'] }))).toEqual([
       'rule auto 10010 from @1@ lookup 200',
       'rule 4 10011 from 10.10.11.0/24 lookup 200',
-      'rule auto 10009 to @2@ lookup 254',
-      'rule 4 10008 to 10.10.11.0/24 lookup 254',
+      'rule auto 10009 to @2@ lookup 254 suppress_prefixlength 0',
+      'rule 4 10008 to 10.10.11.0/24 lookup 254 suppress_prefixlength 0',
     ]);
     expect(bare((pool) => ({ clients: ['10.10.11.0/24', ...POOLS.slice(1), pool] }))).toEqual([
       'rule 4 10010 from 10.10.11.0/24 lookup 200',
       'rule 6 10010 from fd00:4242:4242:4242::/64 lookup 200',
       'rule auto 10012 from @1@ lookup 200',
-      'rule 4 10009 to 10.10.11.0/24 lookup 254',
-      'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254',
-      'rule auto 10007 to @2@ lookup 254',
+      'rule 4 10009 to 10.10.11.0/24 lookup 254 suppress_prefixlength 0',
+      'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 0',
+      'rule auto 10007 to @2@ lookup 254 suppress_prefixlength 0',
     ]);
   });
 
@@ -171,7 +174,7 @@ describe('rejected clients', () => {
   const GUARD = 'guard 6 20010 from fd00:4242:4242:4242::/64 unreachable';
 
   test.each<[string, LocalTraffic, string[]]>([
-    ['mainTable()', LocalTraffic.mainTable(), [REJECTED, 'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254', GUARD]],
+    ['mainTable()', LocalTraffic.mainTable(), [REJECTED, 'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 0', GUARD]],
     [
       'suppressDefault()',
       LocalTraffic.suppressDefault(),
@@ -185,6 +188,7 @@ describe('rejected clients', () => {
         'rule 6 10009 from fd00:4242:4242:4242::/64 lookup 200 suppress_prefixlength 0',
         GUARD,
         'route 6 200 default 4278198272 type unreachable proto 77',
+        'route 6 200 fd00:4242:4242:4242::/64 4278198272 type unreachable proto 77',
       ],
     ],
     ['isolated()', LocalTraffic.isolated(), [REJECTED, GUARD]],
@@ -200,9 +204,9 @@ describe('rejected clients', () => {
       'rule 4 10010 from 10.10.10.0/24 lookup 200',
       'rule 4 10011 from 10.10.11.0/24 lookup 200',
       'rule 4 10012 from 10.10.12.0/24 unreachable',
-      'rule 4 10009 to 10.10.10.0/24 lookup 254',
-      'rule 4 10008 to 10.10.11.0/24 lookup 254',
-      'rule 4 10007 to 10.10.12.0/24 lookup 254',
+      'rule 4 10009 to 10.10.10.0/24 lookup 254 suppress_prefixlength 0',
+      'rule 4 10008 to 10.10.11.0/24 lookup 254 suppress_prefixlength 0',
+      'rule 4 10007 to 10.10.12.0/24 lookup 254 suppress_prefixlength 0',
     ]);
     expect(rules(LocalTraffic.isolated()).filter((line) => line.endsWith(' prohibit'))).toEqual([
       'rule 4 10009 from 10.10.10.0/24 to 10.10.10.0/24 prohibit',
@@ -237,7 +241,7 @@ describe('rejected clients', () => {
     new VpnEgress(stack, 'egress', { host: newHost(stack), ...BASE, ...props });
     expect(validationErrors(stack)).toEqual([]);
     expect(bundleOf(stack)).toEqual(
-      expect.arrayContaining(['rule auto 10011 from @1@ unreachable', 'rule auto 10008 to @2@ lookup 254']),
+      expect.arrayContaining(['rule auto 10011 from @1@ unreachable', 'rule auto 10008 to @2@ lookup 254 suppress_prefixlength 0']),
     );
   });
 
@@ -409,13 +413,18 @@ test('everything may be known at apply only', () => {
     'value 2 prefix - stack/egress/local-1:destination ${jsonencode(var.pool)}',
     'value 3 address - stack/egress/table/gateway-1:via ${jsonencode(var.gateway)}',
     'value 4 device - stack/egress/table/gateway-1:device ${jsonencode(var.device)}',
+    'value 5 prefix - stack/egress:clients_0_ ${jsonencode(var.pool)}',
     'rule auto 10010 from @1@ lookup 200',
-    'rule auto 10009 to @2@ lookup 254',
+    'rule auto 10009 to @2@ lookup 254 suppress_prefixlength 0',
     'route auto 200 default 0 via @3@ dev @4@',
     'route 4 200 default 4278198272 type unreachable proto 77',
     'route 6 200 default 4278198272 type unreachable proto 77',
+    'route auto 200 @5@ 4278198272 type unreachable proto 77',
   ]);
-  expect(resourceOf(stack, 'apply').triggers_replace['rule 10010']).toBe('from ${var.pool} lookup 200');
+  expect(resourceOf(stack, 'apply').triggers_replace).toMatchObject({
+    'rule 10010': 'from ${var.pool} lookup 200',
+    'route stack/egress/clients-1': 'type unreachable',
+  });
 });
 
 describe('arguments', () => {

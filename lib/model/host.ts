@@ -1,10 +1,11 @@
 import type { Expectation, Intent } from './expectation';
 import type { Family } from './family';
-import { BOTH_FAMILIES } from './family';
+import { BOTH_FAMILIES, overlaps } from './family';
 import type { Route } from './route';
 import { failClosedRoute } from './route';
 import type { Rule } from './rule';
 import type { InterfaceAddress, Value } from './value';
+import { isAny } from './value';
 
 export const MAIN_TABLE_ID = 254;
 
@@ -54,6 +55,8 @@ export interface Host {
   readonly tables: readonly Table[];
   readonly rules: readonly Rule[];
   readonly routes: readonly Route[];
+  /** What a table that fails closed rejects besides all that it has no route for. */
+  readonly discards: readonly Route[];
   readonly hooks: readonly UpHook[];
   /** What is expected of all this. */
   readonly intents: readonly Intent[];
@@ -79,19 +82,24 @@ export function familiesOf(tableId: number, rules: readonly Rule[]): Set<Family>
   return families;
 }
 
-/** The declared routes, and the unreachable defaults of the tables that fail closed. */
+/** The declared routes, and the unreachable ones of the tables that fail closed. */
 export function allRoutes(host: Host): Route[] {
   return [...host.routes, ...failClosedRoutes(host)];
 }
 
-/** The unreachable defaults of the tables that fail closed. */
+/** The unreachable routes of the tables that fail closed, in the families in which those are looked up. */
 export function failClosedRoutes(host: Host): Route[] {
   return host.tables
     .filter((table) => table.failClosed)
     .flatMap((table) => {
-      const families = familiesOf(table.id, host.rules);
-      return BOTH_FAMILIES.filter((family) => families.has(family)).map((family) =>
-        failClosedRoute(table.path, family, table.id),
-      );
+      const lookedUp = familiesOf(table.id, host.rules);
+      const families = BOTH_FAMILIES.filter((family) => lookedUp.has(family));
+      return [
+        ...families.map((family) => failClosedRoute(table.path, family, table.id)),
+        ...host.discards.filter(
+          ({ tableId, family, destination }) =>
+            tableId === table.id && !isAny(destination) && families.some((each) => overlaps(each, family)),
+        ),
+      ];
     });
 }

@@ -1,4 +1,4 @@
-import type { Family, FamilyOrAuto } from './family';
+import type { FamilyOrAuto } from './family';
 import type { Word } from './rule';
 import { option } from './rule';
 import type { Value } from './value';
@@ -61,13 +61,21 @@ export function routeWords(route: Route): Word[] {
   ];
 }
 
-/** The route that keeps packets from falling through to the next rule when the real ones are gone. */
-export function failClosedRoute(path: string, family: Family, tableId: number): Route {
+/**
+ * The route that rejects what the real ones to that destination do not take: by default, what would fall through
+ * to the next rule; else a discard route (RFC 4632, section 5.1), which keeps packets off the way of a shorter prefix.
+ */
+export function failClosedRoute(
+  path: string,
+  family: FamilyOrAuto,
+  tableId: number,
+  destination = DEFAULT_DESTINATION,
+): Route {
   return {
     path,
     family,
     tableId,
-    destination: DEFAULT_DESTINATION,
+    destination,
     metric: FAIL_CLOSED_METRIC,
     type: 'unreachable',
     hops: [],
