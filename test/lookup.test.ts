@@ -1,5 +1,5 @@
-import type { LinuxHost } from '../lib';
-import { PolicyRule, SourceRoutingTable, VpnEgress } from '../lib';
+import type { LinuxHost, VpnEgressProps } from '../lib';
+import { LocalTraffic, PolicyRule, SourceRoutingTable, VpnEgress } from '../lib';
 import type { Description } from '../lib/lookup/build';
 import { buildMachine, withLinksDown } from '../lib/lookup/build';
 import { prefixBits, prefixText } from '../lib/lookup/bits';
@@ -275,10 +275,84 @@ describe('rp_filter', () => {
   });
 });
 
-describe('what is not known', () => {
-  function hostOf(construct: LinuxHost): Host {
-    return construct['model']();
+function hostOf(construct: LinuxHost): Host {
+  return construct['model']();
+}
+
+describe('clients, to an address of a pool', () => {
+  /** A server with two tunnels whose main table has nothing but the routes of its links, and default routes. */
+  function withTunnels(props: Partial<VpnEgressProps>): Description {
+    const stack = newStack();
+    const host = newHost(stack, {
+      interfaces: [
+        { name: 'eth0', addresses: ['192.168.178.2/24', 'fd00:178::2/64'] },
+        { name: 'eth1', addresses: ['192.168.1.100/24', 'fd00:1010:1010:1010::100/64'] },
+        { name: 'tun0', addresses: ['10.10.10.1/24', 'fd00:4242:0:10::1/64'] },
+        { name: 'tun1', addresses: ['10.10.20.1/24', 'fd00:4242:0:20::1/64'] },
+      ],
+    });
+    const clients = ['10.10.0.0/16', 'fd00:4242::/32'];
+    new VpnEgress(stack, 'egress', { host, device: 'eth1', tableId: 200, clients, gateways: GATEWAYS, ...props });
+    const { routes, ...known } = describeHost(hostOf(host));
+    const uplinks = [route(254, 'default', ['192.168.178.1 eth0']), route(254, '::/0', ['fd00:178::1 eth0'])];
+    return { ...known, routes: [...uplinks, ...routes], incompleteTables: [] };
   }
+  const FROM_TUN1 = [
+    { source: '10.10.20.2', inputInterface: 'tun1', destination: '10.10.10.2' },
+    { source: 'fd00:4242:0:20::2', inputInterface: 'tun1', destination: 'fd00:4242:0:10::2' },
+  ];
+  const IN_NO_TUNNEL = [
+    { source: '10.10.20.2', inputInterface: 'tun1', destination: '10.10.99.2' },
+    { source: 'fd00:4242:0:20::2', inputInterface: 'tun1', destination: 'fd00:4242:0:99::2' },
+  ];
+
+  describe.each<[string, LocalTraffic, string]>([
+    ['mainTable()', LocalTraffic.mainTable(), 'unreachable'],
+    ['suppressDefault()', LocalTraffic.suppressDefault(), 'unreachable'],
+    ['upHook()', LocalTraffic.upHook(), 'unreachable'],
+    ['isolated()', LocalTraffic.isolated(), 'prohibit'],
+  ])('with %s', (_, localTraffic, rejected) => {
+    const one = withTunnels({ localTraffic });
+    const apart = withTunnels({
+      localTraffic,
+      clients: ['10.10.20.0/24', 'fd00:4242:0:20::/64'],
+      rejectedClients: ['10.10.10.0/24', 'fd00:4242:0:10::/64'],
+    });
+
+    test.each([
+      ['one', one],
+      ['a rejected one', apart],
+    ])('%s whose tunnel is down: nowhere', (__, description) => {
+      const down = withLinksDown(description, ['tun0']);
+      expect(FROM_TUN1.map((flow) => ways(down, flow))).toEqual([[rejected], [rejected]]);
+    });
+    test('that is in no tunnel: nowhere', () => {
+      expect(IN_NO_TUNNEL.map((flow) => ways(one, flow))).toEqual([[rejected], [rejected]]);
+    });
+    test('where the way to the NAT router is gone, too: nowhere', () => {
+      const down = withLinksDown(one, ['tun0', 'eth1']);
+      expect(FROM_TUN1.map((flow) => ways(down, flow))).toEqual([[rejected], [rejected]]);
+    });
+  });
+
+  test.each<[string, LocalTraffic, string[]]>([
+    ['mainTable()', LocalTraffic.mainTable(), ['dev tun0']],
+    ['suppressDefault()', LocalTraffic.suppressDefault(), ['dev tun0']],
+    // Whether the hook has been run is not known.
+    ['upHook()', LocalTraffic.upHook(), ['dev tun0', 'unreachable']],
+  ])('whose tunnel is up: there, with %s', (_, localTraffic, expected) => {
+    const description = withTunnels({ localTraffic });
+    expect(FROM_TUN1.map((flow) => ways(description, flow))).toEqual([expected, expected]);
+  });
+
+  test('that has all addresses: what fails closed is said once', () => {
+    const all = { clients: ['0.0.0.0/0', '::/0'], localTraffic: LocalTraffic.suppressDefault() };
+    const { routes } = withTunnels(all);
+    expect(routes.flatMap(({ type, destination }) => (type ? [destination.text] : []))).toEqual(['default', 'default']);
+  });
+});
+
+describe('what is not known', () => {
   function withEgress(): LinuxHost {
     const stack = newStack();
     const host = newHost(stack);

@@ -2,8 +2,18 @@ import { spawnSync } from 'child_process';
 import { TerraformVariable } from 'cdktf';
 import type { TerraformStack } from 'cdktf';
 import type { LinuxHost, PersistenceOptions } from '../lib';
-import { IpFamily, Persistence, PolicyRule, Route, RouteType, RuleAction, SourceRoutingTable } from '../lib';
-import { IPV4_TUNNELS, bundleOf, filesOf, newHost, newStack, newTable, validationErrors } from './fixtures';
+import { IpFamily, Persistence, PolicyRule, Route, RouteType, RuleAction, SourceRoutingTable, VpnEgress } from '../lib';
+import {
+  GATEWAYS,
+  IPV4_TUNNELS,
+  POOLS,
+  bundleOf,
+  filesOf,
+  newHost,
+  newStack,
+  newTable,
+  validationErrors,
+} from './fixtures';
 
 describe('service()', () => {
   test('the whole unit', () => {
@@ -358,6 +368,36 @@ describe.each(['networkScripts', 'ifupdown'] as const)('%s()', (name) => {
     const stack = newStack();
     expect(() => Persistence[name]({ device: device(stack) })).toThrow(`Persistence.${name}() ${message}`);
   });
+});
+
+test.each<[string, Persistence, string[]]>([
+  ['service()', Persistence.service(), []],
+  [
+    'networkd()',
+    Persistence.networkd(),
+    ['requires version networkd 245 SuppressPrefixLength= of the rule at priority 10009'],
+  ],
+  [
+    'netplan()',
+    Persistence.netplan(),
+    [
+      'requires version networkd 245 SuppressPrefixLength= of the rule at priority 10009',
+      'requires version network-manager 1.42 routing-rule under proto static of the rule at priority 10010',
+    ],
+  ],
+  [
+    'networkManager()',
+    Persistence.networkManager(),
+    ['requires version network-manager 1.42 routing-rule under proto static of the rule at priority 10010'],
+  ],
+  ['networkScripts()', Persistence.networkScripts(), []],
+  ['ifupdown()', Persistence.ifupdown(), []],
+])('%s can express a VpnEgress, and of what version the manager must be', (_, persistence, versions) => {
+  const stack = newStack();
+  const host = newHost(stack, { persistence });
+  new VpnEgress(stack, 'egress', { host, device: 'eth1', tableId: 200, clients: POOLS, gateways: GATEWAYS });
+  expect(validationErrors(stack)).toEqual([]);
+  expect(bundleOf(stack).filter((line) => line.startsWith('requires version'))).toEqual(versions);
 });
 
 describe('auto()', () => {

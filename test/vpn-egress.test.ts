@@ -174,7 +174,11 @@ describe('rejected clients', () => {
   const GUARD = 'guard 6 20010 from fd00:4242:4242:4242::/64 unreachable';
 
   test.each<[string, LocalTraffic, string[]]>([
-    ['mainTable()', LocalTraffic.mainTable(), [REJECTED, 'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 0', GUARD]],
+    [
+      'mainTable()',
+      LocalTraffic.mainTable(),
+      [REJECTED, 'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 0', GUARD],
+    ],
     [
       'suppressDefault()',
       LocalTraffic.suppressDefault(),
@@ -241,7 +245,10 @@ describe('rejected clients', () => {
     new VpnEgress(stack, 'egress', { host: newHost(stack), ...BASE, ...props });
     expect(validationErrors(stack)).toEqual([]);
     expect(bundleOf(stack)).toEqual(
-      expect.arrayContaining(['rule auto 10011 from @1@ unreachable', 'rule auto 10008 to @2@ lookup 254 suppress_prefixlength 0']),
+      expect.arrayContaining([
+        'rule auto 10011 from @1@ unreachable',
+        'rule auto 10008 to @2@ lookup 254 suppress_prefixlength 0',
+      ]),
     );
   });
 

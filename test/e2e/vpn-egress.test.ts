@@ -20,6 +20,23 @@ describeLab('VpnEgress', { returnRoutes: false, networkScripts: true }, (lab) =>
       declareEgress(stack, lab(), { localTraffic, natRouter }, { persistence });
     });
 
+  /** What becomes of packets to a pool while its tunnel is not there. */
+  async function toPoolWithoutTunnel(): Promise<{ said: boolean[]; upstream: number; nat: number }> {
+    await lab().vpn.exec(['systemctl', 'stop', 'wg-quick@wg0']);
+    const [upstream, nat] = await Promise.all([lab().countPackets('upstream'), lab().countPackets('nat')]);
+    const said = await Promise.all(
+      ['10.10.20.2', 'fd00:4242:4242:2020::2'].map(async (target) => {
+        const argv = ['ping', '-n', '-c', '1', '-W', '2', target];
+        return /unreachable/i.test((await lab().exec('ovpn1', argv, { allowFailure: true })).stdout);
+      }),
+    );
+    const seen = { said, upstream: await upstream.total(), nat: await nat.total() };
+    await lab().vpn.exec(['systemctl', 'start', 'wg-quick@wg0']);
+    await lab().waitForVpn();
+    return seen;
+  }
+  const REJECTED = { said: [true, true], upstream: 0, nat: 0 };
+
   test('before: everybody leaves through the upstream router', async () => {
     expect(await sources(lab())).toEqual(ALL_THROUGH_UPSTREAM);
   });
@@ -29,12 +46,13 @@ describeLab('VpnEgress', { returnRoutes: false, networkScripts: true }, (lab) =>
     const output = await terraform.apply();
     expect(saidBy('apply', output)).toContainEqual(
       expect.stringMatching(
-        /^source-routing: done: generation \S+ of vpn is in force \(8 rules, 4 guards, 4 routes\)$/,
+        /^source-routing: done: generation \S+ of vpn is in force \(8 rules, 4 guards, 8 routes\)$/,
       ),
     );
     expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
     const reached = await neighbours(lab());
     expect(reached).toEqual(all(reached, true));
+    expect(await toPoolWithoutTunnel()).toEqual(REJECTED);
   });
 
   test('after a reboot of both machines all of it is there again (service)', async () => {
@@ -51,6 +69,7 @@ describeLab('VpnEgress', { returnRoutes: false, networkScripts: true }, (lab) =>
     expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
     const reached = await neighbours(lab());
     expect(reached).toEqual(all(reached, true));
+    expect(await toPoolWithoutTunnel()).toEqual(REJECTED);
   });
 
   test('isolated: neighbours are not reached', async () => {
@@ -71,6 +90,7 @@ describeLab('VpnEgress', { returnRoutes: false, networkScripts: true }, (lab) =>
     await lab().waitForVpn(['ovpn1', 'ovpn2']);
     const reachedAgain = await neighbours(lab());
     expect(reachedAgain).toEqual(all(reachedAgain, true));
+    expect(await toPoolWithoutTunnel()).toEqual(REJECTED);
   });
 
   test('networkScripts: all of it is there again after a reboot', async () => {
