@@ -30,7 +30,7 @@ export function watchUnit(owner: string): { readonly name: string; readonly file
 }
 
 /**
- * ExecStartPre runs to its end before the network comes up: rules and unreachable defaults are
+ * ExecStartPre runs to its end before the network comes up: rules and unreachable routes are
  * there before the first packet; that it cannot set something must not keep the watch from
  * running. ExecStart adds the routes as their interfaces appear, and puts back whatever something
  * takes away. It needs nothing of the machine but netlink, its state and a place for the lock,
