@@ -9,6 +9,7 @@ import type { Expected } from './expected';
 import type { Flow, LookupOutcome, Packet } from './flow';
 import { HostState } from './host-state';
 import { buildMachine, withLinksDown } from './lookup/build';
+import { lookupErrors, lookupWarnings } from './lookup/checks';
 import { decide } from './lookup/decide';
 import { flowOf } from './lookup/flow';
 import { describeHost } from './lookup/from-host';
@@ -371,12 +372,8 @@ export class LinuxHost extends Construct {
       const host = this.declared();
       const wrong = [...errors(host), ...this.persistence._problems(host)];
       // Where packets go is not known before it is known what is meant.
-      const checked = wrong.length > 0 ? { problems: [], expectations: [] } : checkIntents(host);
-      this.found = {
-        errors: distinct([...wrong, ...checked.problems]),
-        warnings: warnings(host),
-        expectations: checked.expectations,
-      };
+      this.found =
+        wrong.length > 0 ? { errors: distinct(wrong), warnings: warnings(host), expectations: [] } : found(host);
     }
     return this.found;
   }
@@ -419,6 +416,15 @@ interface Findings {
   readonly errors: Problem[];
   readonly warnings: Problem[];
   readonly expectations: readonly Expectation[];
+}
+
+function found(host: Host): Findings {
+  const { problems, expectations } = checkIntents(host);
+  return {
+    errors: distinct([...lookupErrors(host), ...problems]),
+    warnings: distinct([...warnings(host), ...lookupWarnings(host)]),
+    expectations,
+  };
 }
 
 /** What is declared for a host that is to be absent: nothing can be wrong with it. */

@@ -44,9 +44,16 @@ function declareIpv4(add: Add, props: Partial<LinuxHostProps> = {}): TerraformSt
   const stack = newStack();
   const host = newHost(stack, props);
   const table = newTable(host);
+  local(stack, host, 'local4', '10.10.10.0/24');
   new PolicyRule(stack, 'clients4', { table, source: '10.10.10.0/24', priority: 10010 });
   add(stack, host, table);
   return stack;
+}
+
+/** Clients reach each other. */
+function local(stack: TerraformStack, host: LinuxHost, id: string, destination: string): void {
+  const table = SourceRoutingTable.main(host);
+  new PolicyRule(stack, id, { table, destination, suppressPrefixLength: 0, priority: 9998 });
 }
 
 function variable(stack: TerraformStack, name: string): string {
@@ -54,8 +61,9 @@ function variable(stack: TerraformStack, name: string): string {
 }
 
 test('nothing is wrong with the how-to', () => {
-  const stack = declare((scope, _host, table) => {
+  const stack = declareIpv4((scope, host, table) => {
     table.addRoute('v6', { destination: 'default', via: 'fd00:1010:1010:1010::1', device: 'eth1' });
+    local(scope, host, 'local6', IPV6_POOL);
     new PolicyRule(scope, 'clients6', { table, source: 'fd00:4242:4242:4242::/64', priority: 10010 });
   });
   expect(validationErrors(stack)).toEqual([]);

@@ -28,7 +28,9 @@ export class Decisions implements Values<Decision> {
 
   public of(outcomes: readonly Outcome[], open: boolean): Decision {
     const different = new Map<string, Outcome>();
-    for (const outcome of outcomes) {
+    // What is unknown may be that there is no route, too.
+    const unknown = outcomes.some(({ kind }) => kind === 'unknown');
+    for (const outcome of outcomes.filter(({ kind }) => !unknown || kind !== 'no route')) {
       const key = `${outcomeKey(outcome)} ${outcome.by}`;
       const { unsure = false } = different.get(key) ?? {};
       different.set(key, unsure ? { ...outcome, unsure } : outcome);

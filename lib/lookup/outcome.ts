@@ -19,8 +19,8 @@ export interface Step {
 }
 
 /**
- * `invalid` packets are dropped for their addresses; `unknown` is what is not declared: a table
- * that is not known to the last route said nothing.
+ * `invalid` packets are dropped for their addresses; `unknown` is what routes do that are
+ * not declared, or what becomes of the packet if there are none.
  */
 export type OutcomeKind = Exclude<RouteKind, 'throw'> | 'no route' | 'invalid' | 'unknown';
 

@@ -63,7 +63,9 @@ export function walk(machine: Machine, flow: Flow): Outcome[] {
     }
   });
   const last = reached[candidates.length];
-  return last ? [...outcomes, { kind: 'no route', trail: last.step }] : outcomes;
+  // What is unknown may be that, too.
+  const known = outcomes.every(({ kind }) => kind !== 'unknown');
+  return last && known ? [...outcomes, { kind: 'no route', trail: last.step }] : outcomes;
 }
 
 /** The kernel passes over a goto to where no rule is. */
@@ -99,9 +101,10 @@ export function lookIn(machine: Machine, tableId: number, rule: ReadyRule, flow:
       return { outcomes, goesOn };
     }
   }
+  const unknown = { kind: 'unknown', tableId } as const;
   return table.complete
     ? { outcomes, goesOn: { kind: 'no route', tableId } }
-    : { outcomes: [...outcomes, { kind: 'unknown', said: { kind: 'unknown', tableId } }], goesOn };
+    : { outcomes: [...outcomes, { kind: 'unknown', said: unknown }], goesOn: goesOn ?? unknown };
 }
 
 function ends({ route }: Found, hops: readonly NextHop[]): Array<Omit<Outcome, 'trail'>> {

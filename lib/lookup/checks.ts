@@ -1,0 +1,328 @@
+import type { Family } from '../model/family';
+import { BOTH_FAMILIES, overlaps } from '../model/family';
+import { unguarded } from '../model/guard';
+import type { Host, Interface, Problem } from '../model/host';
+import { MAIN_TABLE_ID } from '../model/host';
+import { isRejecting } from '../model/rule';
+import type { Rule } from '../model/rule';
+import { isAny, isInside, isKnown, isLinkLocal, networkOf } from '../model/value';
+import { addressBits, prefixBits } from './bits';
+import { buildMachine, withLinksDown } from './build';
+import { chainValues, prefixWith } from './chain';
+import { decide } from './decide';
+import { isCertain } from './decision';
+import type { Flow, Kind } from './flow';
+import { UNSPECIFIED } from './flow';
+import { describeHost } from './from-host';
+import { kindsOf } from './kinds';
+import type { Machine } from './machine';
+import { KERNEL } from './machine';
+import type { Outcome } from './outcome';
+import { Paths } from './paths';
+import type { ReadyRule } from './rules';
+import { isOfKind } from './rules';
+import { outcomeText, ruleText } from './words';
+
+/** Rules that no packet meets, and tables that only such rules look up. */
+export function lookupErrors(host: Host): Problem[] {
+  const machine = buildMachine(describeHost(host));
+  const shadowed = BOTH_FAMILIES.flatMap((family) => shadowedRules(host, machine, family));
+  const rules = new Set(shadowed.map(({ rule }) => rule));
+  return [...shadowed.map(({ problem }) => problem), ...tablesNeverReached(host, rules)];
+}
+
+/** Where packets go that nobody may want there. */
+export function lookupWarnings(host: Host): Problem[] {
+  return BOTH_FAMILIES.flatMap((family) => [
+    ...fallThrough(host, family),
+    ...clientsCutOff(host, family),
+    ...forgottenTunnels(host, family),
+  ]);
+}
+
+/** With more kinds of packets than that, a rule that takes none of the first ones counts as one that takes some. */
+const KINDS_TRIED = 200;
+
+function shadowedRules(host: Host, machine: Machine, family: Family): Array<{ rule: Rule; problem: Problem }> {
+  const declared = new Set(host.rules);
+  let left = machine.sides[family].rules.inOrder.filter(({ rule }) => declared.has(rule) && canBeMet(rule));
+  let tried = 0;
+  for (const { kind, source } of packetsOf(host, machine, family)) {
+    if (left.length === 0 || tried >= KINDS_TRIED) break;
+    if (!left.some((each) => isOfKind(each, kind))) continue;
+    tried++;
+    const paths = new Paths(machine, kind, { source });
+    left = left.filter((each) => !isOfKind(each, kind) || paths.packetOf(each) === undefined);
+  }
+  return tried >= KINDS_TRIED
+    ? []
+    : left.map((each) => ({ rule: each.rule, problem: shadowed(each, machine, family) }));
+}
+
+/** Others select by what is not gone through here: what a socket is bound to, and whose it is. */
+function canBeMet({ outputInterface, uidRange, invert }: Rule): boolean {
+  return !outputInterface && !uidRange && !invert;
+}
+
+/** What comes in by some interface, and what the machine itself sends. */
+function* packetsOf(host: Host, machine: Machine, family: Family): Generator<{ kind: Kind; source?: string }> {
+  const named = host.rules.flatMap(({ inputInterface }) =>
+    inputInterface && isKnown(inputInterface) ? [inputInterface.text] : [],
+  );
+  const inputs = new Set(['', ...host.interfaces.map(({ name }) => name), ...named.filter((name) => name !== 'lo')]);
+  for (const input of inputs) {
+    for (const kind of kindsOf(machine, family, input)) yield { kind };
+  }
+  const own = host.interfaces.flatMap(({ addresses }) => addresses.filter((each) => each.family === family));
+  for (const source of [UNSPECIFIED[family], ...own.map(({ address }) => addressBits(address))]) {
+    for (const kind of kindsOf(machine, family, undefined)) yield { kind, source };
+  }
+}
+
+function shadowed({ rule, source = '', destination = '' }: ReadyRule, machine: Machine, family: Family): Problem {
+  const length = family === 4 ? 32 : 128;
+  const packet: Flow = {
+    family,
+    mark: rule.firewallMark ?? 0,
+    tos: rule.tos ?? 0,
+    uid: 0,
+    ipProtocol: rule.ipProtocol,
+    sourcePort: rule.sourcePorts?.first,
+    destinationPort: rule.destinationPorts?.first,
+    inputInterface: rule.inputInterface?.text ?? '',
+    source: source.padEnd(length, '0'),
+    destination: destination.padEnd(length - 1, '0').padEnd(length, '1'),
+  };
+  const decider = decide(machine, packet)[0]?.trail?.rule.rule;
+  const by =
+    decider === undefined || decider === rule
+      ? 'Rules in front of it take'
+      : `Rule ${decider.priority} (${ruleText(decider)})${decider.path === KERNEL ? '' : ` of "${decider.path}"`} and those in front of it take`;
+  return {
+    path: rule.path,
+    message:
+      `is never reached: ${by} all packets that it selects (${ruleText(rule)}). ` +
+      `Put it in front of them by a lower priority than ${rule.priority}, or leave it out.`,
+  };
+}
+
+function tablesNeverReached(host: Host, unmet: ReadonlySet<Rule>): Problem[] {
+  return host.tables.flatMap((table) => {
+    const rules = host.rules.filter(({ action }) => action.kind === 'lookup' && action.tableId === table.id);
+    return rules.length > 0 && rules.every((rule) => unmet.has(rule))
+      ? [{ path: table.path, message: `table ${table.id} is never looked up: no packet gets to a rule that would.` }]
+      : [];
+  });
+}
+
+/** Rules that lead clients to a table which, once its link is down, lets them go on to the main table. */
+function fallThrough(host: Host, family: Family): Problem[] {
+  const open = new Set(unguardedOrOpen(host));
+  const rules = host.rules.filter((rule) => open.has(rule) && routesClients(rule) && overlaps(rule.family, family));
+  const devices = new Set(rules.flatMap((rule) => devicesOf(host, rule)));
+  const problems = new Map<Rule, Problem>();
+  for (const down of devices) {
+    const affected = rules.filter((rule) => devicesOf(host, rule).includes(down) && !problems.has(rule));
+    if (affected.length === 0) continue;
+    const machine = buildMachine(withLinksDown(describeHost(host), [down]));
+    const paths = new Paths(machine, plain(family, ''), {
+      cuts: affected.flatMap(({ source }) => (source ? [prefixBits(source.text)] : [])),
+      whose: ({ path }) => path,
+    });
+    for (const rule of affected) {
+      const leak = firstOutcome(paths, rule, (outcome) => outcome.by === KERNEL && leaves(outcome));
+      if (leak) {
+        problems.set(rule, {
+          path: rule.path,
+          message:
+            `with "${down}" down, table ${tableOf(rule)} has no route for packets ${ruleText(rule).replace(/ lookup .*/, '')}: they would go on to the main table and ` +
+            `${leak.kind === 'unknown' ? 'leave through its default route' : `leave ${outcomeText(leak)}`}. Set failClosed: true, which rejects them instead.`,
+        });
+      }
+    }
+  }
+  return [...problems.values()];
+}
+
+/** Those that nothing stands behind. */
+function unguardedOrOpen(host: Host): Rule[] {
+  const open = new Set(host.tables.filter(({ failClosed }) => !failClosed).map(({ id }) => id));
+  return [
+    ...unguarded(host),
+    ...host.rules.filter(({ action }) => action.kind === 'lookup' && open.has(action.tableId)),
+  ];
+}
+
+function routesClients(rule: Rule): boolean {
+  const { action, source, destination, invert, suppressPrefixLength, suppressInterfaceGroup, inputInterface } = rule;
+  return (
+    action.kind === 'lookup' &&
+    action.tableId !== MAIN_TABLE_ID &&
+    !invert &&
+    !destination &&
+    !inputInterface &&
+    suppressPrefixLength === undefined &&
+    suppressInterfaceGroup === undefined &&
+    source !== undefined &&
+    isKnown(source) &&
+    !isAny(source)
+  );
+}
+
+function devicesOf(host: Host, rule: Rule): string[] {
+  const id = tableOf(rule);
+  return host.routes
+    .filter(({ tableId }) => tableId === id)
+    .flatMap(({ hops }) => hops.flatMap(({ device }) => (device && isKnown(device) ? [device.text] : [])));
+}
+
+function tableOf({ action }: Rule): number | undefined {
+  return action.kind === 'lookup' ? action.tableId : undefined;
+}
+
+function leaves({ kind }: Outcome): boolean {
+  return kind === 'unicast' || kind === 'unknown';
+}
+
+function plain(family: Family, inputInterface: string): Kind {
+  return { family, inputInterface, mark: 0, tos: 0, uid: 0 };
+}
+
+/** An outcome of some packet from the source of the rule. */
+function firstOutcome(paths: Paths, { source }: Rule, wanted: (outcome: Outcome) => boolean): Outcome | undefined {
+  for (const sourceClass of paths.sources.within(source ? prefixBits(source.text) : '')) {
+    for (const { outcomes } of chainValues(paths.chainOf(sourceClass), paths.decisions)) {
+      const found = outcomes.find(wanted);
+      if (found) return found;
+    }
+  }
+  return undefined;
+}
+
+/** How VPN daemons call their interfaces. */
+const TUNNEL = /^(tun|tap|wg|ovpn)/;
+
+/** A network of clients. */
+interface Network {
+  readonly name: string;
+  readonly text: string;
+  readonly address: string;
+}
+
+/** Clients whose packets to each other, or the server's to them, leave through a gateway. */
+function clientsCutOff(host: Host, family: Family): Problem[] {
+  const rules = host.rules.filter((rule) => routesClients(rule) && overlaps(rule.family, family));
+  const problems: Problem[] = [];
+  if (rules.length === 0) {
+    return problems;
+  }
+  const machine = buildMachine(describeHost(host));
+  const networks = tunnelsOf(host.interfaces, family);
+  const destinations = { within: networks.map(({ text }) => prefixBits(text)), except: [] };
+  const paths = new Paths(machine, plain(family, ''), {
+    cuts: networks.map(({ text }) => prefixBits(text)),
+    destinations,
+    whose: ({ path }) => path,
+  });
+  const told = new Set<string>();
+  for (const network of networks) {
+    const rule = rules.find(({ source }) => source && isInside(network.address, source.text));
+    if (!rule || told.has(rule.path)) continue;
+    const clients = networks.filter(({ address }) =>
+      rules.some(({ source }) => source && isInside(address, source.text)),
+    );
+    const lost = lostBetween(paths, network, clients);
+    const reply = decide(machine, sentTo(network, family))[0];
+    const unheard = reply?.kind === 'unicast' && reply.device !== network.name;
+    if (!lost && !unheard) continue;
+    told.add(rule.path);
+    const what = [
+      ...(lost
+        ? [
+            `clients behind "${network.name}" do not reach ${lost.to} (their packets leave ${outcomeText(lost.outcome)})`,
+          ]
+        : []),
+      ...(unheard
+        ? [
+            `the server's answers from its own address ${network.address} do not reach them (they leave ${outcomeText(reply)}), so that it cannot even be pinged`,
+          ]
+        : []),
+    ].join(', and ');
+    problems.push({
+      path: rule.path,
+      message:
+        `takes packets between the clients of ${network.text}, too: ${what}. Put a rule with destination "${network.text}" and the ` +
+        `main table in front of it, as VpnEgress does; to keep clients apart, reject those packets instead.`,
+    });
+  }
+  return problems;
+}
+
+function lostBetween(
+  paths: Paths,
+  from: Network,
+  clients: readonly Network[],
+): { readonly to: string; readonly outcome: Outcome } | undefined {
+  const inside = clients.map(({ text }) => prefixBits(text));
+  for (const sourceClass of paths.sources.within(prefixBits(from.text))) {
+    const chain = paths.chainOf(sourceClass);
+    for (const decision of chainValues(chain, paths.decisions)) {
+      const wrong = decision.outcomes.find(
+        ({ kind, via, by }) => kind === 'unicast' && via !== undefined && by !== KERNEL,
+      );
+      if (!wrong || !isCertain(decision)) continue;
+      const prefix = prefixWith(chain, paths.decisions, decision) ?? '';
+      const to = clients[inside.findIndex((network) => network.startsWith(prefix) || prefix.startsWith(network))];
+      if (to) {
+        return { to: to === from ? 'each other' : `those in ${to.text}`, outcome: wrong };
+      }
+    }
+  }
+  return undefined;
+}
+
+function sentTo({ text, address }: Network, family: Family): Flow {
+  const network = prefixBits(text);
+  const length = family === 4 ? 32 : 128;
+  const other = network + '11'.padStart(length - network.length, '0');
+  return { ...plain(family, ''), inputInterface: undefined, source: addressBits(address), destination: other };
+}
+
+function tunnelsOf(interfaces: readonly Interface[], family: Family): Network[] {
+  return interfaces
+    .filter(({ name }) => TUNNEL.test(name))
+    .flatMap(({ name, addresses }) =>
+      addresses
+        .filter((address) => address.family === family && !isLinkLocal(address.address))
+        .map((address) => ({ name, address: address.address, text: networkOf(address) }))
+        .filter(({ text }) => prefixBits(text).length <= (family === 4 ? 30 : 126)),
+    );
+}
+
+/** A tunnel whose clients no rule takes, beside others whose clients some do. */
+function forgottenTunnels(host: Host, family: Family): Problem[] {
+  const rules = host.rules.filter((rule) => routesClients(rule) && overlaps(rule.family, family));
+  const cared = ({ address, name }: Network): boolean =>
+    host.rules.some(
+      ({ source, inputInterface, action, family: own, invert }) =>
+        overlaps(own, family) &&
+        (action.kind !== 'lookup' || action.tableId !== MAIN_TABLE_ID || isRejecting(action)) &&
+        (invert === true ||
+          (source
+            ? !isKnown(source) || isInside(address, source.text)
+            : !inputInterface || inputInterface.text === name)),
+    );
+  const tunnels = tunnelsOf(host.interfaces, family);
+  const others = tunnels.filter(cared);
+  if (rules.length === 0 || others.length === 0) {
+    return [];
+  }
+  return tunnels
+    .filter((tunnel) => !cared(tunnel))
+    .map(({ name, text }) => ({
+      path: host.path,
+      message:
+        `no rule takes packets of the clients of ${text} behind "${name}", while those of ${others[0].text} are routed by their source: ` +
+        `they leave through the main default route. Add a rule for ${text} too, or reject it.`,
+    }));
+}
