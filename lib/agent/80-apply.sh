@@ -51,6 +51,7 @@ apply() {
   # To be in force then takes no more than a rename, for which even a full disk has room.
   printf '%s\n' "${stage##*/}" >"$trial/current" || undo "cannot write $trial/current (disk full, or read-only?)"
   ! has_hooks "$stage" || run_hooks "$stage"
+  as_expected "$stage" || undo "$problem"
   end_change apply
 }
 

@@ -18,7 +18,9 @@ compare() {
   look "$wanted" $states || die 1 "$problem"
   : >"$LOCK/files"
   [ -z "$current" ] || differing_files "$current" "$LOCK/files"
-  cat "${PLAN}report" "$LOCK/files" >"$LOCK/differences"
+  : >"$LOCK/disagreements"
+  [ -z "$current" ] || ask_kernel "$current" || die 1 "$problem"
+  cat "${PLAN}report" "$LOCK/files" "$LOCK/disagreements" >"$LOCK/differences"
 }
 
 # What is on trial is looked at like what is in force.
@@ -44,6 +46,8 @@ advice() {
     printf 'a run was killed: apply again, or: source-routing remove %s' "$owner"
   elif [ -s "$LOCK/files" ]; then
     printf 'apply again'
+  elif nothing_planned; then
+    printf 'see "ip rule" for what stands in front of ours'
   else
     printf 'source-routing assert %s' "$owner"
   fi
@@ -55,11 +59,13 @@ conclude() {
     say "done: kernel and files agree with generation ${name:-(nothing)} of $owner$on_trial"
     return 0
   fi
+  not_as_expected=
+  [ ! -s "$LOCK/disagreements" ] || not_as_expected=', ! not as expected'
   count=0
   while IFS= read -r line; do
     count=$((count + 1))
   done <"$LOCK/differences"
-  die 1 "$count differences from generation ${name:-(none in force)} of $owner$on_trial (+ missing, - in the way). To mend: $(advice)"
+  die 1 "$count differences from generation ${name:-(none in force)} of $owner$on_trial (+ missing, - in the way$not_as_expected). To mend: $(advice)"
 }
 
 verify() {

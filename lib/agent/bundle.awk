@@ -1,5 +1,6 @@
 # Reads a bundle: checks every line, puts the values in, and writes what the agent keeps:
-# agent (the program itself), state, manifest, requires, summary, files/N. Prints problems, one a line.
+# agent (the program itself), state, manifest, requires, summary, files/N, and expectations if there
+# are any. Prints problems, one a line.
 #
 # Variables: out (directory), owner (whom the run is for), mark (the line before the data),
 # chosen (the persistence), systemd (set if it runs this machine).
@@ -214,6 +215,44 @@ function read_route(    out, table, destination, metric) {
   state("route " family " " table " " destination " " metric out)
 }
 
+# expect FAMILY LABEL to ADDR ... is FATE [or FATE]...
+function read_expectation(    line, from) {
+  words_of($0)
+  at = 2
+  got_word = next_word()
+  if (W[2] != family || got_word !~ /^[A-Za-z0-9_.:\/-]+$/) damaged("no such expectation")
+  line = "expect " family " " got_word
+  if (!take("to")) damaged("nothing says where the packet goes to")
+  line = line " to " address()
+  from = ""
+  if (take("from")) { from = address(); line = line " from " from }
+  if (take("iif")) {
+    if (got_word == "-" && from == "") damaged("a packet without a source comes from nowhere")
+    line = line " iif " device()
+  }
+  if (take("mark")) line = line " mark " hexadecimal(got_word, 8)
+  if (take("tos")) line = line " tos " hexadecimal(got_word, 2)
+  if (take("uid")) line = line " uid " number(4294967295)
+  if (take("ipproto")) line = line " ipproto " number(255)
+  if (take("sport")) line = line " sport " number(65535)
+  if (take("dport")) line = line " dport " number(65535)
+  if (next_word() != "is") damaged("nothing says what becomes of the packet")
+  line = line " is" fate()
+  while (W[at + 1] == "or") { at++; line = line " or" fate() }
+  nothing_left()
+  print line > (out "/expectations")
+}
+
+function fate(    word, text) {
+  text = ""
+  if (take("via")) text = " via " address()
+  if (take("dev")) text = text " dev " device()
+  if (text != "") return text
+  word = next_word()
+  if (word != "local" && word != "rejected") damaged("no such fate")
+  return " " word
+}
+
 function counted(n, what) { return n + 0 " " what (n == 1 ? "" : "s") }
 
 function shared(table) { return table >= 253 && table <= 255 }
@@ -330,6 +369,7 @@ $1 == "table" {
 }
 $1 == "rule" || $1 == "guard" { read_rule(); next }
 $1 == "route" { read_route(); next }
+$1 == "expect" { read_expectation(); next }
 $1 == "file" { read_file_line(); next }
 $1 == "dropin" || $1 == "block" { read_placed(); next }
 $1 == "hook" { read_hook(); next }

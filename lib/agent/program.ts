@@ -21,6 +21,7 @@ const SHELL_PARTS = [
   '67-load.sh',
   '70-units.sh',
   '75-undo.sh',
+  '77-expectations.sh',
   '80-apply.sh',
   '81-confirm.sh',
   '85-remove.sh',
@@ -31,7 +32,18 @@ const SHELL_PARTS = [
 ];
 
 /** Each becomes a shell variable of the program: `plan.awk` is `$AWK_PLAN`. */
-const AWK_PARTS = ['address', 'kernel', 'plan', 'bundle', 'preflight', 'hooks', 'lookup', 'management', 'keyfile'];
+const AWK_PARTS = [
+  'address',
+  'kernel',
+  'plan',
+  'bundle',
+  'preflight',
+  'hooks',
+  'lookup',
+  'management',
+  'keyfile',
+  'expectations',
+];
 
 /** The program that runs on the machine, the same for every one. Ends with a newline. */
 export function agentProgram(): string {

@@ -1,5 +1,7 @@
 import { Fn, Lazy } from 'cdktf';
 import { BUNDLE_MARK, agentProgram, dispatcherText, upHookText } from '../agent/program';
+import type { Expectation } from '../model/expectation';
+import { fateWords, questionWords } from '../model/expectation';
 import type { FamilyOrAuto } from '../model/family';
 import { guards } from '../model/guard';
 import type { Host, UpHook } from '../model/host';
@@ -96,6 +98,7 @@ class BundleData {
       ...host.routes.map((route) => this.route(route)),
       // Whatever the persistence, these are there before the network comes up, and do not go with a link.
       ...failClosedRoutes(host).map((route) => `${this.route(route)} proto ${ROUTING_PROTOCOL}`),
+      ...host.expectations.flatMap((expectation) => this.expectation(expectation)),
       ...files.flatMap((file) => this.file(file)),
       ...hooks.map((hook) => `hook ${hook.daemon} ${hook.path} ${hook.tableIds.join(' ')}`),
       ...rendered.flatMap((each) => [`for ${each.of.name}`, ...this.persistence(each)]),
@@ -138,6 +141,16 @@ class BundleData {
       ['route', route.family, route.tableId],
       [route.destination, String(routeMetric(route)), ...routeWords(route)],
       route.family,
+    );
+  }
+
+  private expectation({ label, questions, fates }: Expectation): string[] {
+    return questions.map((question) =>
+      this.line(
+        ['expect', question.family],
+        [label, ...questionWords(question), 'is', ...fateWords(fates)],
+        question.family,
+      ),
     );
   }
 

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { agentProgram, dispatcherText, upHookText } from '../agent/program';
 import { guards } from '../model/guard';
-import { fateWords, trafficWords } from '../model/expectation';
+import { fateWords, questionWords, trafficWords } from '../model/expectation';
 import type { Host } from '../model/host';
 import { allRoutes } from '../model/host';
 import type { Route } from '../model/route';
@@ -36,21 +36,24 @@ export function generationTriggers(host: Host, choice: Choice): Record<string, s
   ]) as Record<string, string>;
 }
 
-/** Those that follow from the rest of what is declared would say nothing new. */
-function expectationTriggers({ intents }: Host): Array<[string, string]> {
-  const declared = intents.filter(({ yieldsToOthers }) => !yieldsToOthers);
-  const texts = new Map<string, string[]>();
-  for (const { label, traffic, linksDown, fates } of declared) {
-    const down = linksDown.length > 0 ? [`with ${linksDown.join(', ')} down`] : [];
-    const text = [
-      plain(trafficWords(traffic)),
-      ...down,
-      '->',
-      fates.map((fate) => plain(fateWords(fate))).join(' or '),
-    ];
-    texts.set(label, [...(texts.get(label) ?? []), text.join(' ')]);
+/**
+ * What is expected can be read, but for what follows from the rest of what is declared. Of which packets the
+ * kernel is asked, which may be hundreds, is a digest for all.
+ */
+function expectationTriggers({ intents, expectations }: Host): Array<[string, string]> {
+  const declared = new Map<string, string[]>();
+  for (const { label, traffic, linksDown, fates } of intents.filter(({ yieldsToOthers }) => !yieldsToOthers)) {
+    const down = linksDown.length > 0 ? `with ${linksDown.join(', ')} down ` : '';
+    const text = `${plain(trafficWords(traffic))} ${down}is ${plain(fateWords(fates))}`;
+    declared.set(label, [...(declared.get(label) ?? []), text]);
   }
-  return [...texts].map(([label, all]) => [`expect ${label}`, all.join('; ')]);
+  const packets = expectations.flatMap(({ label, questions, fates }) =>
+    questions.map((each) => [label, each.family, plain([...questionWords(each), 'is', ...fateWords(fates)])].join(' ')),
+  );
+  return [
+    ...[...declared].map(([label, texts]): [string, string] => [`expect ${label}`, texts.join('; ')]),
+    ...(packets.length === 0 ? [] : [['packets', digest([packets.join('\n')])] as [string, string]]),
+  ];
 }
 
 function ruleKey(word: string, rule: Rule): string {

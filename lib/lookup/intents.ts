@@ -21,7 +21,7 @@ import type { Outcome } from './outcome';
 import { isRejecting } from './outcome';
 import { Paths } from './paths';
 import type { SourceClass } from './source-classes';
-import { explain, fateText, outcomeText, packetText, ruleText } from './words';
+import { explain, fatesText, outcomeText, packetText, ruleText } from './words';
 
 /** Loopback, link-local and multicast; of IPv4 the lookup says so. */
 const NEVER_FORWARDED = ['::', '::1', 'fe80::/10', 'ff00::/8'].map(prefixBits);
@@ -142,7 +142,7 @@ class GroupCheck {
       path,
       message: [
         `expectation "${label}" is untrue: ${linksDown.length > 0 ? `with ${linksDown.join(', ')} down, ` : ''}a packet ${packetText(packet)} ` +
-          `${fateOf(outcome)}, where "${fates.map(fateText).join('" or "')}" is expected. ${fault} Its way through the rules:`,
+          `${fateOf(outcome)}, where "${fatesText(fates)}" is expected. ${fault} Its way through the rules:`,
         ...explain(outcome, packet.family).map((line) => `  ${line}`),
       ].join('\n'),
     };

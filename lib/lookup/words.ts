@@ -51,8 +51,8 @@ export function packetText({ family, destination, source, inputInterface, ...res
 }
 
 /** What is to become of a packet. */
-export function fateText(fate: Fate): string {
-  return fateWords(fate).map(wordText).join(' ');
+export function fatesText(fates: readonly Fate[]): string {
+  return fateWords(fates).map(wordText).join(' ');
 }
 
 function stepText({ rule, said }: Step, family: Family): string {

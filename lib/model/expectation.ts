@@ -1,6 +1,6 @@
 import type { Family } from './family';
 import type { Word } from './rule';
-import { option } from './rule';
+import { hex, option } from './rule';
 import type { Value } from './value';
 
 /** The interface that leads to the source of a packet, which only the machine knows. No interface has this name. */
@@ -8,7 +8,7 @@ export const WHERE_THE_SOURCE_IS = '-';
 
 /** What of a packet counts for routing besides its addresses; what is not given is any, but for mark and uid, which are 0. */
 export interface Selectors {
-  /** Where it comes in; none for one that the machine itself sends. */
+  /** Where it comes in, or `WHERE_THE_SOURCE_IS`; none for one that the machine itself sends. */
   readonly inputInterface?: string;
   readonly firewallMark?: number;
   readonly tos?: number;
@@ -32,11 +32,6 @@ export type Fate =
   | { readonly kind: 'local' }
   /** Whatever rejects it, and whatever the sender is told. */
   | { readonly kind: 'rejected' };
-
-/** What is to become of a packet, in the words of `ip route get`. */
-export function fateWords(fate: Fate): Word[] {
-  return fate.kind === 'unicast' ? [...option('via', fate.via), ...option('dev', fate.device)] : [fate.kind];
-}
 
 /** What some packets stand for, and what is to become of each of them. */
 export interface Expectation {
@@ -77,23 +72,37 @@ export interface Intent {
   readonly yieldsToOthers?: boolean;
 }
 
-/** Packets, in words like those of `ip route get`. */
+/** The packet in the order of lib/agent/README.md; all but the label that stands before. */
+export function questionWords({ destination, source, ...selectors }: Question): Word[] {
+  return [...option('to', destination), ...option('from', source), ...selectorWords(selectors)];
+}
+
+/** Packets, in the same words. */
 export function trafficWords({ sources, destinations, ...selectors }: Traffic): Word[] {
-  const { inputInterface, firewallMark, tos, uid, ipProtocol, sourcePort, destinationPort } = selectors;
   const prefixes = (word: string, { within, except }: Addresses): Word[] => [
     word,
     ...within,
     ...(except.length > 0 ? ['except', ...except] : []),
   ];
+  return [...prefixes('to', destinations), ...(sources ? prefixes('from', sources) : []), ...selectorWords(selectors)];
+}
+
+/** What may become of it, with `or` between. */
+export function fateWords(fates: readonly Fate[]): Word[] {
+  return fates.flatMap((fate, index) => [
+    ...(index === 0 ? [] : ['or']),
+    ...(fate.kind === 'unicast' ? [...option('via', fate.via), ...option('dev', fate.device)] : [fate.kind]),
+  ]);
+}
+
+function selectorWords(selectors: Selectors): Word[] {
   return [
-    ...(sources ? prefixes('from', sources) : []),
-    ...prefixes('to', destinations),
-    ...option('iif', inputInterface),
-    ...option('mark', firewallMark),
-    ...option('tos', tos),
-    ...option('uid', uid),
-    ...option('ipproto', ipProtocol),
-    ...option('sport', sourcePort),
-    ...option('dport', destinationPort),
+    ...option('iif', selectors.inputInterface),
+    ...option('mark', hex(selectors.firewallMark)),
+    ...option('tos', hex(selectors.tos)),
+    ...option('uid', selectors.uid),
+    ...option('ipproto', selectors.ipProtocol),
+    ...option('sport', selectors.sourcePort),
+    ...option('dport', selectors.destinationPort),
   ];
 }

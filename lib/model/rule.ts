@@ -99,7 +99,7 @@ export function option(word: string, value: Word | number | undefined): Word[] {
   return value === undefined ? [] : [word, typeof value === 'number' ? String(value) : value];
 }
 
-function hex(value: number | undefined): string | undefined {
+export function hex(value: number | undefined): string | undefined {
   return value === undefined ? undefined : `0x${value.toString(16)}`;
 }
 
