@@ -46,14 +46,15 @@ step == "where" {
 }
 
 step == "ask" {
-  obstacle = IIF == "" ? "" : obstacle_at(IIF)
+  obstacle = ""
   if (IIF == "-") {
     if (!((FAMILY_OF, FROM) in PLACE)) PLACE[FAMILY_OF, FROM] = interface_of(FAMILY_OF, ++PLACES[FAMILY_OF])
-    IIF = PLACE[FAMILY_OF, FROM]
-    sub(/ iif - /, " iif " IIF " ")
-    read_question()
-    obstacle = IIF == "" ? "no interface leads to " FROM : ""
-  }
+    if (PLACE[FAMILY_OF, FROM] == "") obstacle = "no interface leads to " FROM
+    else {
+      sub(/ iif - /, " iif " PLACE[FAMILY_OF, FROM] " ")
+      read_question()
+    }
+  } else if (IIF != "") obstacle = obstacle_at(IIF)
   if (FAMILY_OF == 6 && without6) obstacle = "no IPv6"
   print(obstacle == "" ? $0 : "skip " obstacle) > (out "questions")
   if (obstacle == "") print "route get " PACKET > (out "ask" FAMILY_OF)
@@ -158,28 +159,31 @@ function reason_for(error) {
 }
 
 # Who is to blame: the first rule that matches and leads there, if nothing else can have decided.
-function decided_by(kind, table,    line, of, found) {
+function decided_by(kind, table,    line, of, found, matched, leads) {
   found = ""
   while (found == "" && (getline line < rules) > 0) {
     if (line ~ /^family /) of = substr(line, 8)
     if (of != FAMILY_OF || line !~ /^[0-9]+:\t/) continue
     read_kernel_rule(line)
     # The local table, and gates, which stand open.
-    if (rule_priority == 0 || !may_match(rule_spec)) continue
-    if (kind == "rejected" ? rule_spec ~ /(blackhole|unreachable|prohibit)$/ : rule_spec ~ ("lookup " table "$")) found = rule_priority " (" rule_spec ")"
-    else if (kind == "rejected" || rule_spec ~ ("lookup " table " ")) break
+    if (rule_priority == 0) continue
+    matched = rule_matches(rule_spec)
+    if (matched == 0) continue
+    leads = kind == "rejected" ? rule_spec ~ /(blackhole|unreachable|prohibit)$/ : rule_spec ~ ("lookup " table "$")
+    if (matched == 1 && leads) found = rule_priority " (" rule_spec ")"
+    # This one may have decided, too.
+    else if (kind == "rejected" || leads || rule_spec ~ ("lookup " table " ")) break
   }
   close(rules)
   if (found != "") return ": rule " found " decides. If that is not meant, take it away, or declare another one in front of it"
   return ": see \"ip -" FAMILY_OF " rule\" and \"ip -" FAMILY_OF " route show table all\""
 }
-# Of rules with other selectors nothing is known here.
-function may_match(spec,    n, w, i) {
+# 0 no, 1 yes, 2 who knows.
+function rule_matches(spec,    n, w, i) {
   n = split(spec, w, " ")
-  for (i = 1; i < n; i += 2) {
-    if (w[i] == "lookup") return 1
+  for (i = 1; i < n && w[i] != "lookup"; i += 2) {
+    if (w[i] !~ /^(from|to|iif)$/) return 2
     if (w[i] == "from" && !inside(FROM, w[i + 1]) || w[i] == "to" && !inside(TO, w[i + 1]) || w[i] == "iif" && IIF != w[i + 1]) return 0
-    if (w[i] !~ /^(from|to|iif)$/) return 0
   }
   return 1
 }

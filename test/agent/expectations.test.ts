@@ -79,9 +79,9 @@ describe.each([DASH, BUSYBOX, BASH])('what is expected of the kernel', (flavour)
       ],
       [
         'a foreign rule with a selector that is not looked at',
-        'ip rule add pref 100 ipproto tcp lookup main',
+        'ip rule add pref 100 ipproto 6 lookup main',
         'ip rule del pref 100',
-        /: e2e\/egress: "ip -4 route get 198\.51\.100\.7 from 10\.10\.10\.2 iif tun0 mark 0x1 tos 0x10 uid 5 ipproto 6 sport 5 dport 80" must say rejected or dev eth1, and says via 192\.168\.178\.1 dev eth0 \(the main table\): rule 32766 /,
+        /: e2e\/egress: "ip -4 route get 198\.51\.100\.7 from 10\.10\.10\.2 iif tun0 mark 0x1 tos 0x10 uid 5 ipproto 6 sport 5 dport 80" must say rejected or dev eth1, and says via 192\.168\.178\.1 dev eth0 \(the main table\): see /,
       ],
       [
         'a foreign route in a table of the kernel',
@@ -93,7 +93,7 @@ describe.each([DASH, BUSYBOX, BASH])('what is expected of the kernel', (flavour)
         'the reverse path filter',
         'echo 1 >/proc/sys/net/ipv4/conf/tun0/rp_filter; ip rule add pref 99 to 10.10.10.2 lookup 99; ip route add 10.10.10.2 dev eth0 table 99',
         'ip rule del pref 99',
-        /must say rejected or dev eth1|must say via 192\.168\.1\.1 dev eth1, and says rejected \(.*dropped by rp_filter of tun0\): see/,
+        /must say via 192\.168\.1\.1 dev eth1, and says rejected \(.*dropped by rp_filter of tun0\): see/,
       ],
     ])('and is not, for %s: everything is put back, and the last line says why', (name, foreign, away, last) => {
       machine.must(TUNNEL);
@@ -250,35 +250,39 @@ describe.each([DASH, BUSYBOX, BASH])('what is expected of the kernel', (flavour)
       expect(many - few).toBeLessThan(1000);
     });
 
-    test.each([
-      'expect 5 x to 198.51.100.7 is local',
-      'expect auto x to 198.51.100.7 is local',
-      'expect 4 x;y to 198.51.100.7 is local',
-      'expect 4 @9@ to 198.51.100.7 is local',
-      'expect 4 x from 10.0.0.1 to 198.51.100.7 is local',
-      'expect 4 x to 2001:db8::7 is local',
-      'expect 4 x to 198.51.100.0/24 is local',
-      'expect 4 x to $(reboot) is local',
-      'expect 4 x to 198.51.100.7 from fd00::1 is local',
-      'expect 4 x to 198.51.100.7 iif - is local',
-      'expect 4 x to 198.51.100.7 iif ../../x is local',
-      'expect 4 x to 198.51.100.7 mark 5 is local',
-      'expect 4 x to 198.51.100.7 mark 0x100000000 is local',
-      'expect 4 x to 198.51.100.7 tos 0x100 is local',
-      'expect 4 x to 198.51.100.7 ipproto 256 is local',
-      'expect 4 x to 198.51.100.7 dport 65536 is local',
-      'expect 4 x to 198.51.100.7 dport 5-6 is local',
-      'expect 4 x to 198.51.100.7 is',
-      'expect 4 x to 198.51.100.7 local',
-      'expect 4 x to 198.51.100.7 is unreachable',
-      'expect 4 x to 198.51.100.7 is local or',
-      'expect 4 x to 198.51.100.7 is local local',
-      'expect 4 x to 198.51.100.7 is dev eth1 via 192.168.1.1',
-      'expect 4 x to 198.51.100.7 is via fd00::1',
-      'expect 4 x to 198.51.100.7 is via 192.168.1.1 dev a/b',
-    ])('"%s" is refused', (line) => {
+    test('a line that is not as it must be is refused', () => {
       const before = picture();
-      expect(machine.apply([...BEFORE, line])).toMatchObject({ code: 65, last: expect.stringContaining('damaged') });
+      const hostile = [
+        'expect 5 x to 198.51.100.7 is local',
+        'expect auto x to 198.51.100.7 is local',
+        'expect 4 x;y to 198.51.100.7 is local',
+        'expect 4 @9@ to 198.51.100.7 is local',
+        'expect 4 x from 10.0.0.1 to 198.51.100.7 is local',
+        'expect 4 x to 2001:db8::7 is local',
+        'expect 4 x to 198.51.100.0/24 is local',
+        'expect 4 x to $(reboot) is local',
+        'expect 4 x to 198.51.100.7 from fd00::1 is local',
+        'expect 4 x to 198.51.100.7 iif - is local',
+        'expect 4 x to 198.51.100.7 iif ../../x is local',
+        'expect 4 x to 198.51.100.7 mark 5 is local',
+        'expect 4 x to 198.51.100.7 mark 0x100000000 is local',
+        'expect 4 x to 198.51.100.7 tos 0x100 is local',
+        'expect 4 x to 198.51.100.7 ipproto 256 is local',
+        'expect 4 x to 198.51.100.7 dport 65536 is local',
+        'expect 4 x to 198.51.100.7 dport 5-6 is local',
+        'expect 4 x to 198.51.100.7 is',
+        'expect 4 x to 198.51.100.7 local',
+        'expect 4 x to 198.51.100.7 is unreachable',
+        'expect 4 x to 198.51.100.7 is local or',
+        'expect 4 x to 198.51.100.7 is local local',
+        'expect 4 x to 198.51.100.7 is dev eth1 via 192.168.1.1',
+        'expect 4 x to 198.51.100.7 is via fd00::1',
+        'expect 4 x to 198.51.100.7 is via 192.168.1.1 dev a/b',
+      ];
+      for (const line of hostile) {
+        const done = machine.apply([...BEFORE, line]);
+        expect([line, done.code, done.last.includes('damaged')]).toEqual([line, 65, true]);
+      }
       expect(picture()).toBe(before);
     });
   });
