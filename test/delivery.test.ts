@@ -4,7 +4,10 @@ import type { TerraformStack } from 'cdktf';
 import type { LinuxHostProps } from '../lib';
 import { IpFamily, Persistence, PolicyRule, RuleAction, SourceRoutingTable, VpnUpHook } from '../lib';
 import { agentProgram, dispatcherText, upHookText } from '../lib/agent/program';
+import type { Expectation, Question } from '../lib/model/expectation';
+import { WHERE_THE_SOURCE_IS } from '../lib/model/expectation';
 import type { Host } from '../lib/model/host';
+import { parseAddress, parseDevice } from '../lib/model/value';
 import { INTERFACES, bundleOf, contentOf, filesOf, newHost, newStack, newTable, resourceOf } from './fixtures';
 
 /** What Terraform makes of text in which every template is escaped. */
@@ -67,6 +70,89 @@ describe('bundle', () => {
     expect(hooks).toHaveLength(1);
     expect(filesOf(stack)['/etc/openvpn/up']?.filter((line) => /200/.test(line))).toEqual(["tables='200 201'"]);
     expect(resourceOf(stack, 'apply').triggers_replace['hook /etc/openvpn/up']).toBe('openvpn, table 200 201');
+  });
+});
+
+describe('expectations', () => {
+  const QUESTIONS: Question[] = [
+    { family: 4, destination: '198.51.100.7' },
+    { family: 4, destination: '198.51.100.7', source: '10.10.10.2', inputInterface: WHERE_THE_SOURCE_IS },
+    {
+      family: 6,
+      destination: '2001:db8::7',
+      source: 'fd00:4242::2',
+      inputInterface: 'tun0',
+      firewallMark: 0xca6c,
+      tos: 0x10,
+      uid: 0,
+      ipProtocol: 6,
+      sourcePort: 5,
+      destinationPort: 80,
+    },
+  ];
+  const EXPECTATION: Expectation = {
+    path: 'stack/vpn1/clients',
+    label: 'stack/vpn1/clients',
+    questions: QUESTIONS,
+    fates: [{ kind: 'unicast', via: parseAddress('192.168.1.1', 'via'), device: parseDevice('eth1', 'device') }],
+  };
+
+  function stackWith(expectation: (stack: TerraformStack) => Expectation): TerraformStack {
+    const stack = newStack();
+    const host = newHost(stack);
+    newTable(host);
+    host._addExpectation(expectation(stack));
+    return stack;
+  }
+  const linesOf = (stack: TerraformStack): string[] => bundleOf(stack).filter((line) => /^(expect|value) /.test(line));
+
+  test('have a line for each packet', () => {
+    expect(linesOf(stackWith(() => EXPECTATION))).toEqual([
+      'expect 4 stack/vpn1/clients to 198.51.100.7 is via 192.168.1.1 dev eth1',
+      'expect 4 stack/vpn1/clients to 198.51.100.7 from 10.10.10.2 iif - is via 192.168.1.1 dev eth1',
+      'expect 6 stack/vpn1/clients to 2001:db8::7 from fd00:4242::2 iif tun0 mark 0xca6c tos 0x10 uid 0 ipproto 6 sport 5 dport 80 is via 192.168.1.1 dev eth1',
+    ]);
+  });
+
+  test('name all that may become of a packet; what is known at apply only as a value', () => {
+    const stack = stackWith((scope) => ({
+      ...EXPECTATION,
+      questions: QUESTIONS.slice(0, 1),
+      fates: [
+        {
+          kind: 'unicast',
+          via: {
+            kind: 'address',
+            text: new TerraformVariable(scope, 'gateway', {}).stringValue,
+            deferredFor: 'stack/vpn1:via',
+          },
+        },
+        { kind: 'unicast', device: parseDevice('eth1', 'device') },
+        { kind: 'local' },
+        { kind: 'rejected' },
+      ],
+    }));
+    expect(linesOf(stack)).toEqual([
+      'value 1 address 4 stack/vpn1:via ${jsonencode(var.gateway)}',
+      'expect 4 stack/vpn1/clients to 198.51.100.7 is via @1@ or dev eth1 or local or rejected',
+    ]);
+    expect(resourceOf(stack, 'apply').triggers_replace['expect stack/vpn1/clients']).toBe(
+      'via ${var.gateway} or dev eth1 or local or rejected',
+    );
+  });
+
+  test('reach the machine when anything about them changes', () => {
+    const triggers = (changes: Partial<Expectation> = {}): Record<string, string> =>
+      resourceOf(
+        stackWith(() => ({ ...EXPECTATION, ...changes })),
+        'apply',
+      ).triggers_replace;
+    const before = triggers();
+    const changed = (after: Record<string, string>): string[] =>
+      [...new Set([...Object.keys(before), ...Object.keys(after)])].filter((key) => before[key] !== after[key]);
+    expect(changed(triggers())).toEqual([]);
+    expect(changed(triggers({ fates: [{ kind: 'local' }] }))).toEqual(['expect stack/vpn1/clients']);
+    expect(changed(triggers({ questions: QUESTIONS.slice(1) }))).toEqual(['packets']);
   });
 });
 
