@@ -5,13 +5,13 @@
 #   where  reads the expectations; writes where4 and where6: which interface leads to the sender?
 #   ask    reads links, what was said to that, and the expectations; writes questions (each an
 #          expectation, or why it cannot be asked now), ask4 and ask6
-#   judge  reads links, what was said to that, and the questions; prints the disagreements, one a line,
-#          and writes counts: how many packets were asked about, how many were not, and why
+#   judge  reads links, what was said to that, and the questions; prints the disagreements, one line for
+#          each label, and writes counts: how many packets were asked about, how many were not, and why
 #
 # Files, each after an assignment to `part`: `links` (`ip -o link show`), `errors` and `answers` (of a
 # batch, after an assignment to `family`), `questions`.
 
-BEGIN { MOST_REASONS = 5; asked = skipped = reasons = 0; why_not = "" }
+BEGIN { MOST_REASONS = 5; asked = skipped = reasons = labels = 0; why_not = "" }
 
 part == "links" {
   name = $2
@@ -64,6 +64,10 @@ step == "ask" {
 { judge(++ASKED[FAMILY_OF]) }
 
 END {
+  for (i = 1; i <= labels; i++) {
+    n = OTHERWISE[LABELS[i]]
+    print "! " LABELS[i] (n == 1 ? "" : ", " n " packets") ": " FIRST[LABELS[i]]
+  }
   if (step == "judge") print asked, skipped, why_not (reasons > MOST_REASONS ? ", and more" : "") > (out "counts")
 }
 
@@ -139,7 +143,10 @@ function judge(n,    said, id, kind, f, fate, i, w, m, via, device, missing, obs
   }
   if (missing != "") { skip(missing); return }
   asked++
-  print "! " LABEL ": \"ip -" FAMILY_OF " route get " PACKET "\" must say " FATES ", and says " said \
+  # One line for all packets of a label: they mostly have one reason.
+  if (OTHERWISE[LABEL]++) return
+  LABELS[++labels] = LABEL
+  FIRST[LABEL] = "\"ip -" FAMILY_OF " route get " PACKET "\" must say " FATES ", and says " said \
     (kind == "unicast" ? " (" (ROUTE_TABLE[id] == 254 ? "the main table" : "table " ROUTE_TABLE[id]) ")" : "") decided_by(kind, ROUTE_TABLE[id])
 }
 
