@@ -158,6 +158,9 @@ describe.each([DASH, BUSYBOX, BASH])('what is expected of the kernel', (flavour)
       expect(asked(done.out)).toEqual([
         'source-routing: packets asked about: 0, all as expected; not asked about: 3 (no interface leads to 10.10.10.2, no interface leads to 10.10.12.2, no interface leads to 192.168.178.2)',
       ]);
+      // As over PPP: everything goes there.
+      machine.must('ip route replace default dev eth0');
+      expect(asked(machine.verify().out)).toEqual(asked(done.out));
       // As OpenVPN has it: by way of the other end.
       const through = machine.apply([...BEFORE, from('10.8.0.7')], { generation: 'g2' });
       expect(through.last).toContain('"ip -4 route get 198.51.100.7 from 10.8.0.7 iif tun5" must say');
