@@ -208,7 +208,8 @@ describe.each([DASH, BUSYBOX, BASH])('what is expected of the kernel', (flavour)
       machine.must(TUNNEL);
       machine.apply([...AFTER, ...EXPECTED]);
       machine.must(FOREIGN);
-      const line = 'source-routing: ! e2e/egress, 2 packets: "ip -4 route get 198.51.100.7 from 10.10.10.2 iif tun0" must say ';
+      const line =
+        'source-routing: ! e2e/egress, 2 packets: "ip -4 route get 198.51.100.7 from 10.10.10.2 iif tun0" must say ';
       for (const command of ['verify', 'diff']) {
         const done = machine.agent(command);
         expect(done).toMatchObject({
