@@ -1,14 +1,20 @@
 import type fsModule from 'node:fs';
 import { Lazy, TerraformVariable } from 'cdktf';
 import type { TerraformStack } from 'cdktf';
-import type { LinuxHostProps } from '../lib';
-import { IpFamily, Persistence, PolicyRule, RuleAction, SourceRoutingTable, VpnUpHook } from '../lib';
+import type { Flow, LinuxHost, LinuxHostProps } from '../lib';
+import {
+  Expected,
+  IpFamily,
+  IpProtocol,
+  Persistence,
+  PolicyRule,
+  RuleAction,
+  SourceRoutingTable,
+  VpnUpHook,
+} from '../lib';
 import { agentProgram, dispatcherText, upHookText } from '../lib/agent/program';
-import type { Expectation, Question } from '../lib/model/expectation';
-import { WHERE_THE_SOURCE_IS } from '../lib/model/expectation';
 import type { Host } from '../lib/model/host';
-import { parseAddress, parseDevice } from '../lib/model/value';
-import { INTERFACES, bundleOf, contentOf, filesOf, newHost, newStack, newTable, resourceOf } from './fixtures';
+import { INTERFACES, POOLS, bundleOf, contentOf, filesOf, newHost, newStack, newTable, resourceOf } from './fixtures';
 
 /** What Terraform makes of text in which every template is escaped. */
 function unescaped(text: string): string {
@@ -74,85 +80,63 @@ describe('bundle', () => {
 });
 
 describe('expectations', () => {
-  const QUESTIONS: Question[] = [
-    { family: 4, destination: '198.51.100.7' },
-    { family: 4, destination: '198.51.100.7', source: '10.10.10.2', inputInterface: WHERE_THE_SOURCE_IS },
-    {
-      family: 6,
-      destination: '2001:db8::7',
-      source: 'fd00:4242::2',
-      inputInterface: 'tun0',
-      firewallMark: 0xca6c,
-      tos: 0x10,
-      uid: 0,
-      ipProtocol: 6,
-      sourcePort: 5,
-      destinationPort: 80,
-    },
-  ];
-  const EXPECTATION: Expectation = {
-    path: 'stack/vpn1/clients',
-    label: 'stack/vpn1/clients',
-    questions: QUESTIONS,
-    fates: [{ kind: 'unicast', via: parseAddress('192.168.1.1', 'via'), device: parseDevice('eth1', 'device') }],
-  };
+  const CLIENT: Flow = { source: '10.10.10.2', destination: '198.51.100.7', inputInterface: 'tun0' };
+  const GATEWAY = Expected.via('192.168.1.1', 'eth1');
 
-  function stackWith(expectation: (stack: TerraformStack) => Expectation): TerraformStack {
+  function stackWith(declare: (host: LinuxHost, stack: TerraformStack) => void): TerraformStack {
     const stack = newStack();
     const host = newHost(stack);
-    newTable(host);
-    host._addExpectation(expectation(stack));
+    const table = newTable(host);
+    new PolicyRule(stack, 'clients', { table, source: '10.10.10.0/24', priority: 10010 });
+    new PolicyRule(stack, 'no-ipv6', { host, source: POOLS[1], priority: 10010, action: RuleAction.unreachable() });
+    declare(host, stack);
     return stack;
   }
   const linesOf = (stack: TerraformStack): string[] => bundleOf(stack).filter((line) => /^(expect|value) /.test(line));
 
-  test('have a line for each packet', () => {
-    expect(linesOf(stackWith(() => EXPECTATION))).toEqual([
-      'expect 4 stack/vpn1/clients to 198.51.100.7 is via 192.168.1.1 dev eth1',
-      'expect 4 stack/vpn1/clients to 198.51.100.7 from 10.10.10.2 iif - is via 192.168.1.1 dev eth1',
-      'expect 6 stack/vpn1/clients to 2001:db8::7 from fd00:4242::2 iif tun0 mark 0xca6c tos 0x10 uid 0 ipproto 6 sport 5 dport 80 is via 192.168.1.1 dev eth1',
+  test('have a line for each packet that the kernel is asked about', () => {
+    const mark = { firewallMark: 0xca6c, tos: 0x10, ipProtocol: IpProtocol.TCP, sourcePort: 5, destinationPort: 80 };
+    const stack = stackWith((host) => {
+      host.expect('one', CLIENT, GATEWAY);
+      host.expect('of-a-kind', { ...CLIENT, ...mark }, GATEWAY);
+      host.expect('sent', { destination: '10.10.10.9', uid: 7 }, Expected.device('tun0'));
+      host.expect('ipv6', { ...CLIENT, source: POOLS[1], destination: '2001:db8::7' }, Expected.unreachable());
+    });
+    expect(linesOf(stack)).toEqual([
+      'expect 4 one to 198.51.100.7 from 10.10.10.2 iif tun0 is via 192.168.1.1 dev eth1',
+      'expect 4 of-a-kind to 198.51.100.7 from 10.10.10.2 iif tun0 mark 0xca6c tos 0x10 ipproto 6 sport 5 dport 80 is via 192.168.1.1 dev eth1',
+      'expect 4 sent to 10.10.10.9 uid 7 is dev tun0',
+      'expect 6 ipv6 to 2001:db8::7 from fd00:4242:4242:4242::2 iif tun0 is rejected',
     ]);
   });
 
   test('name all that may become of a packet; what is known at apply only as a value', () => {
-    const stack = stackWith((scope) => ({
-      ...EXPECTATION,
-      questions: QUESTIONS.slice(0, 1),
-      fates: [
-        {
-          kind: 'unicast',
-          via: {
-            kind: 'address',
-            text: new TerraformVariable(scope, 'gateway', {}).stringValue,
-            deferredFor: 'stack/vpn1:via',
-          },
-        },
-        { kind: 'unicast', device: parseDevice('eth1', 'device') },
-        { kind: 'local' },
-        { kind: 'rejected' },
-      ],
-    }));
+    const stack = stackWith((host, scope) => {
+      const gateway = new TerraformVariable(scope, 'gateway', {}).stringValue;
+      const any = [Expected.via(gateway), Expected.device('eth1'), Expected.local(), Expected.unreachable()];
+      host.expect('clients', CLIENT, Expected.anyOf(...any));
+    });
     expect(linesOf(stack)).toEqual([
-      'value 1 address 4 stack/vpn1:via ${jsonencode(var.gateway)}',
-      'expect 4 stack/vpn1/clients to 198.51.100.7 is via @1@ or dev eth1 or local or rejected',
+      'value 1 address 4 stack/vpn1:gateway ${jsonencode(var.gateway)}',
+      'expect 4 clients to 198.51.100.7 from 10.10.10.2 iif tun0 is via @1@ or dev eth1 or local or rejected',
     ]);
-    expect(resourceOf(stack, 'apply').triggers_replace['expect stack/vpn1/clients']).toBe(
-      'via ${var.gateway} or dev eth1 or local or rejected',
+    expect(resourceOf(stack, 'apply').triggers_replace['expect clients']).toBe(
+      'to 198.51.100.7 from 10.10.10.2 iif tun0 is via ${var.gateway} or dev eth1 or local or rejected',
     );
   });
 
   test('reach the machine when anything about them changes', () => {
-    const triggers = (changes: Partial<Expectation> = {}): Record<string, string> =>
+    const triggers = (flow: Flow, expected: Expected): Record<string, string> =>
       resourceOf(
-        stackWith(() => ({ ...EXPECTATION, ...changes })),
+        stackWith((host) => host.expect('clients', flow, expected)),
         'apply',
       ).triggers_replace;
-    const before = triggers();
+    const before = triggers(CLIENT, GATEWAY);
     const changed = (after: Record<string, string>): string[] =>
       [...new Set([...Object.keys(before), ...Object.keys(after)])].filter((key) => before[key] !== after[key]);
-    expect(changed(triggers())).toEqual([]);
-    expect(changed(triggers({ fates: [{ kind: 'local' }] }))).toEqual(['expect stack/vpn1/clients']);
-    expect(changed(triggers({ questions: QUESTIONS.slice(1) }))).toEqual(['packets']);
+    expect(changed(triggers(CLIENT, GATEWAY))).toEqual([]);
+    expect(changed(triggers(CLIENT, Expected.device('eth1')))).toEqual(['expect clients', 'packets']);
+    expect(changed(triggers({ ...CLIENT, source: '10.10.10.0/24' }, GATEWAY))).toEqual(['expect clients']);
   });
 });
 

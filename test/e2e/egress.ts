@@ -10,7 +10,7 @@ export const UPSTREAM = { ipv4: '203.0.113.1', ipv6: '2001:db8:ffff::1' };
 export const NAT = { ipv4: '203.0.113.3', ipv6: '2001:db8:ffff::3' };
 
 export const INTERFACES = [
-  { name: 'eth0', addresses: ['192.168.178.2/24', 'fd00:178::2/64'] },
+  { name: 'eth0', addresses: ['192.168.178.2/24', 'fd00:178::2/64'], gateways: ['192.168.178.1', 'fd00:178::1'] },
   { name: 'eth1', addresses: ['192.168.1.100/24', 'fd00:1010:1010:1010::100/64'] },
   { name: 'tun0', addresses: ['10.10.10.1/24', 'fd00:4242:4242:4242::1/64'] },
   { name: 'wg0', addresses: ['10.10.20.1/24', 'fd00:4242:4242:2020::1/64'] },
