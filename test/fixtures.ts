@@ -114,6 +114,16 @@ export function validationErrors(stack: TerraformStack): string[] {
   }
 }
 
+/** What synth fails with, as the user sees it; empty where all is well. */
+export function synthesisError(stack: TerraformStack): string {
+  try {
+    Testing.synth(stack, true);
+    return '';
+  } catch (error) {
+    return String((error as Error).message);
+  }
+}
+
 /** The warnings in the tree, each as `[path] message`. */
 export function synthWarnings(stack: TerraformStack): string[] {
   Testing.synth(stack);

@@ -175,11 +175,13 @@ function sentFrom({ family, sources }: Traffic): Bits | undefined {
 
 /** Whether it is about packets that somebody is to forward, or about one address; and nobody else wants it so. */
 function isMeant({ outcomes }: Decision, { traffic, fates, yieldsToOthers }: Intent): boolean {
-  const staysHere = ({ kind }: Outcome): boolean =>
-    kind === 'local' || kind === 'broadcast' || kind === 'anycast' || kind === 'multicast' || kind === 'invalid';
+  const here = fates.some(({ kind }) => kind === 'local');
+  const isForwarded = ({ kind }: Outcome): boolean =>
+    !(kind === 'broadcast' || kind === 'multicast' || kind === 'invalid') &&
+    (here || !(kind === 'local' || kind === 'anycast'));
   return (
     !(yieldsToOthers && outcomes.some(({ by }) => by === OTHERS)) &&
-    (isOneAddress(traffic) || fates.some(({ kind }) => kind === 'local') || !outcomes.every(staysHere))
+    (isOneAddress(traffic) || outcomes.some(isForwarded))
   );
 }
 

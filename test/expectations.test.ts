@@ -1,0 +1,262 @@
+import { TerraformVariable } from 'cdktf';
+import type { TerraformStack } from 'cdktf';
+import type { Flow, LinuxHost, LinuxHostProps, VpnEgressProps } from '../lib';
+import { Expected, IpProtocol, LocalTraffic, PolicyRule, RuleAction, SourceRoutingTable, VpnEgress } from '../lib';
+import {
+  ALL_INTERFACES,
+  GATEWAYS,
+  INTERFACES,
+  POOLS,
+  bundleOf,
+  newHost,
+  newStack,
+  synthesisError,
+  validationErrors,
+} from './fixtures';
+
+function egress(stack: TerraformStack, host: LinuxHost, props: Partial<VpnEgressProps> = {}): VpnEgress {
+  return new VpnEgress(stack, 'egress', {
+    host,
+    device: 'eth1',
+    tableId: 200,
+    clients: POOLS,
+    gateways: GATEWAYS,
+    ...props,
+  });
+}
+
+/** The how-to's server, all of it declared, with its clients routed. */
+function server(props: Partial<LinuxHostProps> = {}): { stack: TerraformStack; host: LinuxHost } {
+  const stack = newStack();
+  const host = newHost(stack, { interfaces: ALL_INTERFACES, ...props });
+  egress(stack, host);
+  return { stack, host };
+}
+
+const CLIENTS: Flow = {
+  source: POOLS[0],
+  destination: 'default',
+  exceptDestinations: [...POOLS],
+  inputInterface: 'tun0',
+};
+const THROUGH_NAT = Expected.via('192.168.1.1', 'eth1');
+
+describe('lookup', () => {
+  const packet = { source: '10.10.10.2', destination: '198.51.100.7', inputInterface: 'tun0' };
+  test('says where a packet goes, and how it came to that', () => {
+    expect(server().host.lookup(packet)).toEqual([
+      {
+        text: 'via 192.168.1.1 dev eth1',
+        via: '192.168.1.1',
+        device: 'eth1',
+        trail: [
+          'rule 0: from all lookup local -> table local: no route',
+          'rule 10010: from 10.10.10.0/24 lookup 200 -> table 200: default via 192.168.1.1 dev eth1',
+        ],
+      },
+    ]);
+  });
+  test('takes links to be down that are said to be', () => {
+    const down = server().host.lookup({ ...packet, linksDown: ['eth1'] });
+    expect(down.map(({ text, device }) => [text, device])).toEqual([['unreachable', undefined]]);
+  });
+  test.each([
+    [{ ...packet, source: undefined }, 'a packet to "198.51.100.7" that comes in through "tun0" has a source'],
+    [{ ...packet, source: '10.10.10.0/24' }, 'source "10.10.10.0/24" has a prefix length'],
+    [{ ...packet, destination: '::1' }, 'source "10.10.10.2" is IPv4 but destination "::1" is IPv6'],
+    [{ ...packet, sourcePort: 7 }, 'a port is given without ipProtocol'],
+    [{ ...packet, uid: 7 }, 'uid 7 is of a process here, but inputInterface "tun0" says that it comes in'],
+    [{ ...packet, linksDown: ['eth 1'] }, 'linksDown[0] "eth 1" is not an interface name'],
+  ])('%j is refused', (wrong, message) => {
+    expect(() => server().host.lookup(wrong)).toThrow(`[stack/vpn1] ${message}`);
+  });
+});
+
+describe('what is expected and true', () => {
+  test.each<[string, Flow, Expected]>([
+    ['all clients leave through the gateway', CLIENTS, THROUGH_NAT],
+    ['through that interface', CLIENTS, Expected.device('eth1')],
+    ['or are rejected', { ...CLIENTS, linksDown: ['eth1'] }, Expected.unreachable()],
+    ['one of several things', CLIENTS, Expected.anyOf(Expected.local(), THROUGH_NAT)],
+    ['the server itself', { destination: '198.51.100.0/24' }, Expected.via('192.168.178.1', 'eth0')],
+    [
+      'the server from one of its addresses',
+      { source: '192.168.178.2', destination: '8.8.8.8' },
+      Expected.device('eth0'),
+    ],
+    ['what is for the server', { ...CLIENTS, destination: '192.168.178.2', exceptDestinations: [] }, Expected.local()],
+    [
+      'both families',
+      { destination: 'default', exceptDestinations: [], inputInterface: 'eth1' },
+      Expected.anyOf(Expected.device('eth0'), Expected.device('eth1'), Expected.device('tun0'), Expected.unreachable()),
+    ],
+  ])('%s', (_, flow, expected) => {
+    const { stack, host } = server();
+    host.expect('x', flow, expected);
+    expect(validationErrors(stack)).toEqual([]);
+  });
+  test('is left to the machine where it is not known here', () => {
+    const { stack, host } = server({ interfaces: INTERFACES });
+    host.expect('server', { destination: '198.51.100.7' }, Expected.via('192.168.178.254', 'eth0'));
+    expect(validationErrors(stack)).toEqual([]);
+    expect(bundleOf(stack)).toContain('expect 4 server to 198.51.100.7 uid 0 is via 192.168.178.254 dev eth0');
+  });
+});
+
+describe('what is expected and untrue', () => {
+  test('is shown with a packet, its way, and the rule at fault', () => {
+    const { stack, host } = server();
+    const table = SourceRoutingTable.main(host);
+    new PolicyRule(stack, 'oops', { table, source: '10.10.10.128/25', priority: 5000 });
+    host.expect('clients', CLIENTS, THROUGH_NAT);
+    expect(synthesisError(stack)).toContain(
+      [
+        '[stack/vpn1] expectation "clients" is untrue: a packet from 10.10.10.130 to 198.51.100.1 iif tun0 goes via 192.168.178.1 dev eth0, ' +
+          'where "via 192.168.1.1 dev eth1" is expected. Rule 5000 of "stack/oops" decides: from 10.10.10.128/25 lookup main. Its way through the rules:',
+        '  rule 0: from all lookup local -> table local: no route',
+        '  rule 5000: from 10.10.10.128/25 lookup main -> table main: default via 192.168.178.1 dev eth0',
+      ].join('\n'),
+    );
+  });
+  test.each<[string, Flow, Expected, string]>([
+    ['no rule', { ...CLIENTS, source: '10.10.11.0/24' }, THROUGH_NAT, 'No declared rule takes it.'],
+    [
+      'another port',
+      { ...CLIENTS, destination: '203.0.113.0/24', exceptDestinations: [] },
+      THROUGH_NAT,
+      'ipproto 6 sport 0 dport 25 ends as "prohibit"',
+    ],
+    [
+      'a hole in it',
+      { ...CLIENTS, destination: '198.51.0.0/16', exceptDestinations: [] },
+      THROUGH_NAT,
+      'to 198.51.7.3 iif tun0 ends as "blackhole"',
+    ],
+    ['a link down', { ...CLIENTS, linksDown: ['eth1'] }, THROUGH_NAT, 'with eth1 down, a packet'],
+    [
+      'the other family',
+      { ...CLIENTS, source: POOLS[1] },
+      Expected.local(),
+      'from fd00:4242:4242:4242::2 to 2001:db8::1 iif tun0',
+    ],
+    [
+      'not for the server',
+      { ...CLIENTS, destination: '192.168.178.0/24' },
+      Expected.local(),
+      'goes via 192.168.1.1 dev eth1',
+    ],
+  ])('%s', (_, flow, expected, message) => {
+    const { stack, host } = server();
+    const smtp = { first: 25, last: 25 };
+    const table = SourceRoutingTable.main(host);
+    new PolicyRule(stack, 'no-mail', {
+      host,
+      action: RuleAction.prohibit(),
+      destination: '203.0.113.0/24',
+      ipProtocol: IpProtocol.TCP,
+      destinationPorts: smtp,
+      priority: 5000,
+    });
+    table.addRoute('hole', { destination: '10.99.0.0/16', via: '192.168.178.9' });
+    new PolicyRule(stack, 'hole', {
+      host,
+      action: RuleAction.blackhole(),
+      destination: '198.51.7.0/24',
+      priority: 5001,
+    });
+    host.expect('x', flow, expected);
+    expect(synthesisError(stack)).toContain(message);
+  });
+});
+
+describe('an expectation', () => {
+  test.each<[Partial<Flow>, string]>([
+    [{ source: '10.10.10.5/24' }, 'source "10.10.10.5/24" has host bits set. Did you mean "10.10.10.0/24"?'],
+    [
+      { inputInterface: undefined },
+      'source "10.10.10.0/24" is a prefix, but what the machine itself sends comes from one address',
+    ],
+    [{ destination: '2001:db8::/32' }, 'destination "2001:db8::/32" is IPv6 but source "10.10.10.0/24" is IPv4'],
+    [{ exceptDestinations: ['x'] }, 'exceptDestinations[0] "x" is not an IP address or prefix'],
+  ])('with %j is refused', (wrong, message) => {
+    expect(() => server().host.expect('x', { ...CLIENTS, ...wrong }, THROUGH_NAT)).toThrow(`[stack/vpn1] ${message}`);
+  });
+  test('of what is known at apply only is refused', () => {
+    const { stack, host } = server();
+    const source = new TerraformVariable(stack, 'pool', {}).stringValue;
+    expect(() => host.expect('x', { ...CLIENTS, source }, THROUGH_NAT)).toThrow(
+      '[stack/vpn1] source is known at apply only, and where its packets go is looked up at synth time. Give it literally.',
+    );
+  });
+  test('needs an id of its own', () => {
+    const { host } = server();
+    host.expect('x', CLIENTS, THROUGH_NAT);
+    expect(() => host.expect('x', CLIENTS, THROUGH_NAT)).toThrow('id "x" is already that of another expectation');
+    expect(() => host.expect('x y', CLIENTS, THROUGH_NAT)).toThrow('id "x y" is not letters, digits, "_", "." and "-"');
+  });
+});
+
+describe('a VpnEgress expects', () => {
+  const labels = (stack: TerraformStack): string[] => [
+    ...new Set(bundleOf(stack).flatMap((line) => /^expect \S+ (\S+)/.exec(line)?.[1] ?? [])),
+  ];
+  test('that clients leave through the gateway and reach each other, and that the server stays as it is', () => {
+    const { stack } = server();
+    expect(labels(stack)).toEqual([
+      'stack/egress/leave-1',
+      'stack/egress/local-1',
+      'stack/egress/server-to-clients',
+      'stack/egress/server',
+    ]);
+    expect(bundleOf(stack).filter((line) => line.startsWith('expect 4'))).toEqual([
+      'expect 4 stack/egress/leave-1 to 198.51.100.1 from 10.10.10.2 iif tun0 is via 192.168.1.1 dev eth1',
+      'expect 4 stack/egress/local-1 to 10.10.10.3 from 10.10.10.2 iif tun0 is dev tun0 or rejected',
+      'expect 4 stack/egress/server-to-clients to 10.10.10.3 from 10.10.10.1 uid 0 is dev tun0 or rejected',
+      'expect 4 stack/egress/server to 198.51.100.1 from 192.168.178.2 uid 0 is via 192.168.178.1 dev eth0',
+    ]);
+  });
+  test('that clients leave, wherever they come in, if their tunnel is not declared', () => {
+    const stack = newStack();
+    egress(stack, newHost(stack, { interfaces: ALL_INTERFACES.slice(0, 2) }));
+    expect(bundleOf(stack).filter((line) => line.startsWith('expect 4 stack/egress/leave'))).toEqual([
+      'expect 4 stack/egress/leave-1 to 198.51.100.1 from 10.10.10.2 iif - is via 192.168.1.1 dev eth1',
+    ]);
+  });
+  test.each([LocalTraffic.mainTable(), LocalTraffic.suppressDefault(), LocalTraffic.upHook(), LocalTraffic.isolated()])(
+    'what it declares itself, with each kind of local traffic',
+    (localTraffic) => {
+      const stack = newStack();
+      egress(stack, newHost(stack, { interfaces: ALL_INTERFACES }), { localTraffic });
+      expect(validationErrors(stack)).toEqual([]);
+    },
+  );
+  test('nothing of packets that another rule is for', () => {
+    const { stack, host } = server();
+    new PolicyRule(stack, 'partner', {
+      table: SourceRoutingTable.main(host),
+      source: POOLS[0],
+      destination: '203.0.113.0/24',
+      priority: 5000,
+    });
+    expect(validationErrors(stack)).toEqual([]);
+  });
+  test('no other way out of its own table', () => {
+    const stack = newStack();
+    const host = newHost(stack, { interfaces: ALL_INTERFACES });
+    egress(stack, host).table.addRoute('leak', { destination: '0.0.0.0/1', via: '192.168.178.1', device: 'eth0' });
+    expect(validationErrors(stack)).toEqual([
+      expect.stringMatching(
+        /^\[stack\/egress\] expectation "stack\/egress\/leave-1" is untrue: a packet from 10.10.10.2 to \S+ iif tun0 goes via 192.168.178.1 dev eth0, where "via 192.168.1.1 dev eth1" is expected. Rule 10010 of "stack\/egress\/clients-1" decides/,
+      ),
+      expect.stringMatching(/^\[stack\/egress\] expectation "stack\/egress\/leave-1" is untrue: with eth1 down/),
+    ]);
+  });
+  test('nothing on a host that is to be absent', () => {
+    const stack = newStack();
+    const host = newHost(stack, { interfaces: ALL_INTERFACES });
+    expect(labels(stack)).toEqual([]);
+    expect(host.lookup({ destination: '198.51.100.7' }).map(({ text }) => text)).toEqual([
+      'via 192.168.178.1 dev eth0',
+    ]);
+  });
+});
