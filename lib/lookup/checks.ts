@@ -18,6 +18,7 @@ import { kindsOf } from './kinds';
 import type { Machine } from './machine';
 import { KERNEL } from './machine';
 import type { Outcome } from './outcome';
+import type { Scope } from './paths';
 import { Paths } from './paths';
 import type { ReadyRule } from './rules';
 import { isOfKind } from './rules';
@@ -219,11 +220,16 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
   const machine = buildMachine(describeHost(host));
   const networks = tunnelsOf(host.interfaces, family);
   const destinations = { within: networks.map(({ text }) => prefixBits(text)), except: [] };
-  const paths = new Paths(machine, plain(family, ''), {
-    cuts: networks.map(({ text }) => prefixBits(text)),
-    destinations,
-    whose: ({ path }) => path,
-  });
+  const scope: Scope = { cuts: destinations.within, destinations, whose: ({ path }) => path };
+  // Where no rule asks for it, all interfaces are alike.
+  const named = new Set(host.rules.map(({ inputInterface }) => inputInterface?.text));
+  const made = new Map<string, Paths>();
+  const pathsFrom = ({ name }: Network): Paths => {
+    const input = named.has(name) ? name : '';
+    const paths = made.get(input) ?? new Paths(machine, plain(family, input), scope);
+    made.set(input, paths);
+    return paths;
+  };
   const told = new Set<string>();
   for (const network of networks) {
     const rule = rules.find(({ source }) => source && isInside(network.address, source.text));
@@ -231,7 +237,7 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
     const clients = networks.filter(({ address }) =>
       rules.some(({ source }) => source && isInside(address, source.text)),
     );
-    const lost = lostBetween(paths, network, clients);
+    const lost = lostBetween(pathsFrom(network), network, clients);
     const reply = decide(machine, sentTo(network, family))[0];
     const unheard = reply?.kind === 'unicast' && reply.device !== network.name;
     if (!lost && !unheard) continue;

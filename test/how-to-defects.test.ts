@@ -1,0 +1,192 @@
+import type { TerraformStack } from 'cdktf';
+import type { LinuxHost, LinuxHostProps } from '../lib';
+import { PolicyRule, RuleAction, SourceRoutingTable } from '../lib';
+import { ALL_INTERFACES, GATEWAYS, POOLS, newHost, newStack, synthWarnings, validationErrors } from './fixtures';
+
+interface Server {
+  readonly stack: TerraformStack;
+  readonly host: LinuxHost;
+  readonly vpn: SourceRoutingTable;
+}
+
+/** The how-to's server with its table, and as many of its rules as a test asks for. */
+function server(
+  { rules = ['clients4', 'clients6', 'local4', 'local6'], failClosed = true } = {},
+  props: Partial<LinuxHostProps> = {},
+): Server {
+  const stack = newStack();
+  const host = newHost(stack, { interfaces: ALL_INTERFACES, ...props });
+  const main = SourceRoutingTable.main(host);
+  const vpn = new SourceRoutingTable(stack, 'vpn', { host, tableId: 200, failClosed });
+  GATEWAYS.forEach((via, index) => vpn.addRoute(`gateway-${index}`, { destination: 'default', via, device: 'eth1' }));
+  const [source4, source6] = POOLS;
+  const all: Record<string, () => void> = {
+    clients4: () => new PolicyRule(stack, 'clients4', { table: vpn, source: source4, priority: 10010 }),
+    clients6: () => new PolicyRule(stack, 'clients6', { table: vpn, source: source6, priority: 10010 }),
+    local4: () => new PolicyRule(stack, 'local4', { table: main, destination: source4, priority: 10009 }),
+    local6: () => new PolicyRule(stack, 'local6', { table: main, destination: source6, priority: 10009 }),
+  };
+  rules.forEach((name) => all[name]());
+  return { stack, host, vpn };
+}
+
+test('nothing is wrong with it as it should be', () => {
+  const { stack } = server();
+  expect([validationErrors(stack), synthWarnings(stack)]).toEqual([[], []]);
+});
+
+describe('each known defect of what people make of the how-to is found:', () => {
+  test('rules in an order that nobody has chosen', () => {
+    const { stack, vpn } = server();
+    new PolicyRule(stack, 'more', { table: vpn, source: '10.10.0.0/16', priority: 10010 });
+    expect(validationErrors(stack)).toEqual([
+      '[stack/more] priority 10010 is already used by the IPv4 rule "stack/clients4". The order of two rules at one priority is not defined: give each its own.',
+    ]);
+  });
+  test('clients do not reach each other, and the gateway cannot be pinged', () => {
+    const { stack } = server({ rules: ['clients4', 'clients6', 'local6'] });
+    expect(synthWarnings(stack)).toEqual([
+      '[stack/clients4] takes packets between the clients of 10.10.10.0/24, too: clients behind "tun0" do not reach each other ' +
+        "(their packets leave via 192.168.1.1 dev eth1), and the server's answers from its own address 10.10.10.1 do not reach them " +
+        '(they leave via 192.168.1.1 dev eth1), so that it cannot even be pinged. Put a rule with destination "10.10.10.0/24" and the ' +
+        'main table in front of it, as VpnEgress does; to keep clients apart, reject those packets instead.',
+    ]);
+  });
+  test('the gateway alone cannot be pinged, as the rule that keeps clients together asks for what comes in', () => {
+    const { stack, host } = server({ rules: ['clients4', 'clients6', 'local6'] });
+    const table = SourceRoutingTable.main(host);
+    new PolicyRule(stack, 'in', { table, destination: POOLS[0], inputInterface: 'tun0', priority: 10009 });
+    expect(synthWarnings(stack)).toEqual([
+      expect.stringContaining(
+        '[stack/clients4] takes packets between the clients of 10.10.10.0/24, too: ' +
+          "the server's answers from its own address 10.10.10.1 do not reach them (they leave via 192.168.1.1 dev eth1)",
+      ),
+    ]);
+  });
+  test('packets fall through to the default gateway when eth1 is down', () => {
+    const { stack } = server({ failClosed: false });
+    expect(synthWarnings(stack)).toEqual([
+      '[stack/clients4] with "eth1" down, table 200 has no route for packets from 10.10.10.0/24: they would go on to the main table and ' +
+        'leave via 192.168.178.1 dev eth0. Set failClosed: true, which rejects them instead.',
+      '[stack/clients6] with "eth1" down, table 200 has no route for packets from fd00:4242:4242:4242::/64: they would go on to the main table and ' +
+        'leave via fd00:178::1 dev eth0. Set failClosed: true, which rejects them instead.',
+    ]);
+  });
+  test('IPv6 leaks', () => {
+    const { stack } = server({ rules: ['clients4', 'local4', 'local6'] });
+    expect(validationErrors(stack)).toEqual([
+      '[stack/clients4] routes IPv4 packets of clients behind "tun0", but no rule routes or rejects their IPv6 network ' +
+        'fd00:4242:4242:4242::/64: they would leave through the main default route. Route it too, or reject it: with rejectedClients of ' +
+        'VpnEgress, or a PolicyRule with RuleAction.unreachable() for that pool.',
+    ]);
+  });
+  test('the second line of the rule file is lost', () => {
+    const tun1 = { name: 'tun1', addresses: ['10.10.11.1/24', 'fd00:4242:4242:4343::1/64'] };
+    const { stack } = server({}, { interfaces: [...ALL_INTERFACES, tun1] });
+    expect(synthWarnings(stack)).toEqual([
+      '[stack/vpn1] no rule takes packets of the clients of 10.10.11.0/24 behind "tun1", while those of 10.10.10.0/24 are routed by their ' +
+        'source: they leave through the main default route. Add a rule for 10.10.11.0/24 too, or reject it.',
+      expect.stringContaining('no rule takes packets of the clients of fd00:4242:4242:4343::/64 behind "tun1"'),
+    ]);
+  });
+  test("the server's own replies are captured", () => {
+    const { stack, vpn } = server();
+    new PolicyRule(stack, 'all', { table: vpn, source: '192.168.0.0/16', priority: 11000 });
+    expect(synthWarnings(stack)).toEqual([
+      expect.stringContaining(
+        "[stack/all] matches the replies of this host's own SSH server (192.168.178.2): they would take the way of this rule.",
+      ),
+    ]);
+  });
+});
+
+describe('a rule that no packet meets', () => {
+  const WIDE = { source: '10.10.0.0/16', action: RuleAction.unreachable() };
+  test('is refused, naming those in front of it, and with them the table', () => {
+    const { stack, host } = server({ rules: ['clients4', 'local4'] });
+    new PolicyRule(stack, 'no-ipv6', { host, source: POOLS[1], action: RuleAction.prohibit(), priority: 9000 });
+    new PolicyRule(stack, 'wide', { host, ...WIDE, priority: 9001 });
+    expect(validationErrors(stack)).toEqual([
+      '[stack/vpn] table 200 is never looked up: no packet gets to a rule that would.',
+      '[stack/clients4] is never reached: Rule 9001 (from 10.10.0.0/16 unreachable) of "stack/wide" and those in front of it take all packets ' +
+        'that it selects (from 10.10.10.0/24 lookup 200). Put it in front of them by a lower priority than 10010, or leave it out.',
+    ]);
+  });
+  test.each<[string, (stack: TerraformStack, host: LinuxHost) => void, string[]]>([
+    [
+      'two halves',
+      (stack, host) => {
+        new PolicyRule(stack, 'low', {
+          host,
+          source: '10.10.10.0/25',
+          action: RuleAction.unreachable(),
+          priority: 9000,
+        });
+        new PolicyRule(stack, 'high', {
+          host,
+          source: '10.10.10.128/25',
+          action: RuleAction.unreachable(),
+          priority: 9001,
+        });
+      },
+      ['stack/clients4'],
+    ],
+    [
+      'one half',
+      (stack, host) => {
+        new PolicyRule(stack, 'low', {
+          host,
+          source: '10.10.10.0/25',
+          action: RuleAction.unreachable(),
+          priority: 9000,
+        });
+      },
+      [],
+    ],
+    [
+      'what comes in by one interface',
+      (stack, host) => {
+        new PolicyRule(stack, 'wide', { host, ...WIDE, inputInterface: 'tun0', priority: 9000 });
+      },
+      [],
+    ],
+    [
+      'what is marked',
+      (stack, host) => {
+        new PolicyRule(stack, 'wide', { host, ...WIDE, firewallMark: 7, priority: 9000 });
+      },
+      [],
+    ],
+    [
+      'what has a mark, and what has none',
+      (stack, host) => {
+        new PolicyRule(stack, 'odd', { host, ...WIDE, firewallMark: 1, firewallMask: 1, priority: 9000 });
+        new PolicyRule(stack, 'even', { host, ...WIDE, firewallMark: 2, firewallMask: 2, priority: 9001 });
+      },
+      [],
+    ],
+    [
+      'a table with a hole',
+      (stack, host) => {
+        const table = new SourceRoutingTable(stack, 'other', { host, tableId: 201, failClosed: false });
+        table.addRoute('some', { destination: '198.51.0.0/16', via: '192.168.1.1', device: 'eth1' });
+        new PolicyRule(stack, 'wide', { table, source: WIDE.source, priority: 9000 });
+      },
+      [],
+    ],
+    [
+      'a table without',
+      (stack, host) => {
+        const table = new SourceRoutingTable(stack, 'other', { host, tableId: 201 });
+        table.addRoute('some', { destination: '198.51.0.0/16', via: '192.168.1.1', device: 'eth1' });
+        new PolicyRule(stack, 'wide', { table, source: WIDE.source, priority: 9000 });
+      },
+      ['stack/clients4'],
+    ],
+  ])('behind %s', (_, add, unmet) => {
+    const { stack, host } = server();
+    add(stack, host);
+    const found = validationErrors(stack).filter((line) => line.includes('is never reached'));
+    expect(found.map((line) => /\[(.*?)\]/.exec(line)?.[1])).toEqual(unmet);
+  });
+});
