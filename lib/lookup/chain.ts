@@ -111,16 +111,16 @@ export function differences<T>(
   }
 }
 
-function areLeaves<T>(chain: Chain<T>): chain is ReadonlyArray<Leaf<T>> {
+export function areLeaves<T>(chain: Chain<T>): chain is ReadonlyArray<Leaf<T>> {
   return chain.every((map) => map instanceof Leaf);
 }
 
-function together<T>(leaves: ReadonlyArray<Leaf<T>>, values: Values<T>): T {
+export function together<T>(leaves: ReadonlyArray<Leaf<T>>, values: Values<T>): T {
   return leaves.reduce((said, { value }) => (values.isOpen(said) ? values.add(said, value) : said), values.nothing);
 }
 
 /** Without the maps that say nothing, and those behind one that leaves nothing open; at least one is left. */
-function shortened<T>(chain: Chain<T>, { nothing }: Values<T>): Chain<T> {
+export function shortened<T>(chain: Chain<T>, { nothing }: Values<T>): Chain<T> {
   const short: Array<AddressMap<T>> = [];
   for (const map of chain) {
     if (!(map instanceof Leaf) || map.value !== nothing) short.push(map);

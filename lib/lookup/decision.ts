@@ -15,6 +15,11 @@ export function outcomeKey({ kind, device = '', via = '' }: Outcome): string {
   return `${kind} ${device} ${via}`;
 }
 
+/** The same, told apart by the table that decided. */
+export function tableKey(outcome: Outcome): string {
+  return `${outcomeKey(outcome)} ${outcome.tableId ?? ''}`;
+}
+
 /** Whether all of its outcomes happen, to one packet or another. */
 export function isCertain({ outcomes }: Decision): boolean {
   return outcomes.every(({ kind, unsure = false }) => kind !== 'unknown' && (!unsure || outcomes.length === 1));
@@ -23,15 +28,21 @@ export function isCertain({ outcomes }: Decision): boolean {
 /** Makes decisions, and maps of them, each once. */
 export class Decisions implements Values<Decision> {
   private readonly made = new Map<string, Decision>();
-  public readonly nothing = this.of([], true);
-  public readonly maps = new AddressMaps<Decision>(this);
+  public readonly nothing: Decision;
+  public readonly maps: AddressMaps<Decision>;
+
+  /** @param keyOf - what tells two outcomes apart */
+  public constructor(private readonly keyOf: (outcome: Outcome) => string = outcomeKey) {
+    this.nothing = this.of([], true);
+    this.maps = new AddressMaps<Decision>(this);
+  }
 
   public of(outcomes: readonly Outcome[], open: boolean): Decision {
     const different = new Map<string, Outcome>();
     // What is unknown may be that there is no route, too.
     const unknown = outcomes.some(({ kind }) => kind === 'unknown');
     for (const outcome of outcomes.filter(({ kind }) => !unknown || kind !== 'no route')) {
-      const key = `${outcomeKey(outcome)} ${outcome.by}`;
+      const key = `${this.keyOf(outcome)} ${outcome.by}`;
       const { unsure = false } = different.get(key) ?? {};
       different.set(key, unsure ? { ...outcome, unsure } : outcome);
     }

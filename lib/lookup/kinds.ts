@@ -19,7 +19,11 @@ const HIGHEST_PORT = 65535;
  * root of this machine, by all but their addresses. The first is that of an unmarked packet of which no rule says anything in particular.
  */
 export function kindsOf(machine: Machine, family: Family, inputInterface: string | undefined): Kind[] {
-  const rules = machine.sides[family].rules.inOrder;
+  return kindsFor(machine.sides[family].rules.inOrder, family, inputInterface);
+}
+
+/** The same for rules, be they of several machines. */
+export function kindsFor(rules: readonly ReadyRule[], family: Family, inputInterface: string | undefined): Kind[] {
   const marks = marksOf(rules.flatMap(({ rule }) => markSelector(rule) ?? []));
   const services = [0, ...new Set(rules.flatMap(({ rule }) => rule.tos || []))];
   return transportsOf(rules).flatMap((transport) =>

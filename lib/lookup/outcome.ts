@@ -33,6 +33,8 @@ export interface Outcome {
   readonly device?: string;
   readonly via?: string;
   readonly route?: ReadyRoute;
+  /** Where it was found; none where no table decided. */
+  readonly tableId?: number;
   /** What decided without rules, or in spite of them. */
   readonly why?: string;
   /** Whether it happens, or another one does, depends on what is known at apply only. */

@@ -21,7 +21,7 @@ import { isInside, stepOf, withSource } from './steps';
 import { lookIn } from './walk';
 
 /** Destinations that the kernel treats in ways of its own, so that no prefix may be across their border. */
-const BORDERS: Readonly<Record<Family, readonly Bits[]>> = {
+export const BORDERS: Readonly<Record<Family, readonly Bits[]>> = {
   4: IPV4_SPECIAL,
   6: ['fe80::/10', 'ff00::/8', '::1'].map(prefixBits),
 };
@@ -84,7 +84,7 @@ export class Paths {
     this.combine();
   }
 
-  /** What becomes of the packets of a class of sources. */
+  /** What becomes of the packets of a class of sources, or of a part of one. */
   public chainOf(sourceClass: SourceClass): Chain<Decision> {
     let chain = this.chains.get(sourceClass);
     if (!chain) {

@@ -4,6 +4,8 @@ import { AddressMaps, Fork, partOf, sides, valueAt } from './address-map';
 import type { Bits } from './bits';
 import { ADDRESS_LENGTH, addressBits, prefixBits } from './bits';
 import { IPV4_SPECIAL } from './ipv4';
+import type { PrefixSet } from './prefix-table';
+import { entriesOf, nodeOf, setsOf } from './prefix-table';
 
 /** A class of sources: a prefix, but for the prefixes of other classes in it. */
 export type SourceClass = Bits;
@@ -43,6 +45,16 @@ export class SourceClasses {
   /** Those in a prefix at whose ends sources are cut. */
   public within(prefix: Bits): SourceClass[] {
     return [...partOf(this.map, prefix).values].filter((each) => each !== undefined);
+  }
+
+  /** All of them. */
+  public get all(): SourceClass[] {
+    return this.within('');
+  }
+
+  /** The sources of each group of classes, in as few prefixes as there can be; each class is in one group. */
+  public prefixesOf<T>(groupOf: (sourceClass: SourceClass) => T): Map<T, PrefixSet> {
+    return setsOf(entriesOf(nodeOf(this.map, (each) => (each === undefined ? undefined : groupOf(each)))));
   }
 
   /** An address of a class. */

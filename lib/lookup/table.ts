@@ -53,6 +53,11 @@ export class Table {
     return this.routes.keys();
   }
 
+  /** The routes among which a packet to some destination has the choice. */
+  public groups(): Iterable<readonly ReadyRoute[]> {
+    return this.routes.values();
+  }
+
   /** The routes to an address, or to all of a prefix, grouped by destination, longest prefix first, each group by metric. */
   public *around(address: Bits): Generator<readonly ReadyRoute[]> {
     yield* this.anywhere.map((route) => [route]);

@@ -94,7 +94,7 @@ export function lookIn(machine: Machine, tableId: number, rule: ReadyRule, flow:
       const { hops, by } = passSuppressors(machine, flow.family, rule.rule, found);
       const certainty = route.deferred.length > 0 ? { unsure: true } : {};
       const said = { kind: 'route', tableId, route } as const;
-      outcomes.push(...ends(found, hops).map((end) => ({ ...end, ...certainty, said })));
+      outcomes.push(...ends(found, hops).map((end) => ({ ...end, ...certainty, tableId, said })));
       goesOn ??= by && { kind: 'suppressed', tableId, route, by };
     }
     if (route.deferred.length === 0) {
@@ -104,7 +104,7 @@ export function lookIn(machine: Machine, tableId: number, rule: ReadyRule, flow:
   const unknown = { kind: 'unknown', tableId } as const;
   return table.complete
     ? { outcomes, goesOn: { kind: 'no route', tableId } }
-    : { outcomes: [...outcomes, { kind: 'unknown', said: unknown }], goesOn: goesOn ?? unknown };
+    : { outcomes: [...outcomes, { kind: 'unknown', tableId, said: unknown }], goesOn: goesOn ?? unknown };
 }
 
 function ends({ route }: Found, hops: readonly NextHop[]): Array<Omit<Outcome, 'trail'>> {

@@ -7,13 +7,17 @@ import type { Rule, Word } from '../model/rule';
 import { ruleWords } from '../model/rule';
 import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
+import type { Bits } from './bits';
 import { prefixText } from './bits';
+import type { Axis, Packets, Selection } from './cells';
+import type { Decision } from './decision';
 import { MAIN_TABLE_ID } from '../model/host';
 import { DEFAULT_TABLE_ID, LOCAL_TABLE_ID } from './machine';
 import type { Flow } from './flow';
 import { UNSPECIFIED } from './flow';
 import type { Outcome, Said, Step } from './outcome';
 import { stepsOf } from './outcome';
+import type { PrefixSet } from './prefix-table';
 import type { ReadyRule } from './rules';
 import type { NextHop, ReadyRoute } from './table';
 
@@ -139,4 +143,50 @@ const TABLE_NAMES: ReadonlyMap<number, string> = new Map([
 
 function tableName(id: number): string {
   return TABLE_NAMES.get(id) ?? String(id);
+}
+
+/** What may happen to packets, and by which table: `via 192.168.1.1 dev eth1 (table 200)`. */
+export function decisionText({ outcomes }: Pick<Decision, 'outcomes'>): string {
+  const byTable = new Map<number | undefined, Set<string>>();
+  for (const outcome of outcomes) {
+    const texts = byTable.get(outcome.tableId) ?? new Set();
+    byTable.set(outcome.tableId, texts.add(outcomeText(outcome)));
+  }
+  return [...byTable]
+    .map(([tableId, texts]) => `${[...texts].join(' or ')}${tableId === undefined ? '' : ` (${tableLabel(tableId)})`}`)
+    .join(' or ');
+}
+
+/** `main`, or `table 200`. */
+export function tableLabel(id: number): string {
+  return TABLE_NAMES.get(id) ?? `table ${id}`;
+}
+
+/** Sources or destinations, at most `limit` exceptions: `10.0.0.0/8 but 10.1.0.0/16`. */
+export function prefixSetText({ prefixes, except }: PrefixSet, family: Family, limit = Infinity): string {
+  const text = (bits: Bits): string => (bits === '' ? 'any' : prefixText(bits, family));
+  const more = except.length - limit;
+  const named = except.slice(0, more > 0 ? limit : undefined).map(text);
+  return [
+    prefixes.map(text).join(', '),
+    ...(except.length === 0 ? [] : [`but ${[...named, ...(more > 0 ? [`${more} more`] : [])].join(', ')}`]),
+  ].join(' ');
+}
+
+/** Packets by all but their addresses: `in tun0, tcp, to port 25`; nothing for all of them. */
+export function packetsText(packets: Packets): string {
+  return packets.map(selectionText).join(', ');
+}
+
+const SELECTED: Readonly<Record<Axis, string>> = {
+  'interface': 'in ',
+  'mark': 'mark ',
+  'tos': 'tos ',
+  'protocol': '',
+  'source port': 'from port ',
+  'destination port': 'to port ',
+};
+
+function selectionText({ by, not, values }: Selection): string {
+  return `${not ? 'not ' : ''}${SELECTED[by]}${values.join(' or ')}`;
 }

@@ -1,4 +1,3 @@
-import type { Description } from '../../lib/lookup/build';
 import { buildMachine } from '../../lib/lookup/build';
 import { chainValueAt } from '../../lib/lookup/chain';
 import { decide } from '../../lib/lookup/decide';
@@ -9,9 +8,9 @@ import { stepsOf } from '../../lib/lookup/outcome';
 import { Paths } from '../../lib/lookup/paths';
 import type { ReadyRule } from '../../lib/lookup/rules';
 import type { Action, Rule } from '../../lib/model/rule';
-import type { Value } from '../../lib/model/value';
 import { Random } from './random';
 import { randomScenario } from './scenario';
+import { unsure } from './unsure';
 
 /** What the classes say of a packet. */
 function fromClasses(paths: Paths, { source = '', destination, inputInterface }: Flow): string[] | undefined {
@@ -19,23 +18,6 @@ function fromClasses(paths: Paths, { source = '', destination, inputInterface }:
   if (sourceClass === undefined) return undefined;
   const { outcomes } = chainValueAt(paths.chainOf(sourceClass), destination, paths.decisions);
   return [...new Set(outcomes.map(outcomeKey))].sort();
-}
-
-/** Some of what is declared is known at apply only. */
-function unsure(random: Random, { rules, routes, ...rest }: Description): Description {
-  const deferred = (value: Value | undefined): Value | undefined =>
-    value && random.chance(8) ? { ...value, deferredFor: 'x' } : value;
-  return {
-    ...rest,
-    rules: rules.map((rule) => ({
-      ...rule,
-      family: random.chance(8) ? 'auto' : rule.family,
-      source: deferred(rule.source),
-      destination: deferred(rule.destination),
-      inputInterface: deferred(rule.inputInterface),
-    })),
-    routes: routes.map((route) => ({ ...route, destination: deferred(route.destination) ?? route.destination })),
-  };
 }
 
 test.each([1, 2, 3, 4])('classes of packets go where each single packet goes (seed %i)', (seed) => {

@@ -1,0 +1,202 @@
+import type { Family } from '../model/family';
+import type { IncomingKind } from './flow';
+import { kindsFor } from './kinds';
+import type { Machine } from './machine';
+import type { MaskedMark } from './representatives';
+import type { ReadyRule } from './rules';
+import { markSelector } from './rules';
+
+/** Stands for all interfaces between which nothing is told apart. No interface has this name. */
+export const OTHER_INTERFACE = '*';
+
+/** Packets that come in, of which it is one thing or the other: all but the named ones where `not` is set. */
+export interface Selection {
+  readonly by: Axis;
+  readonly not: boolean;
+  readonly values: readonly string[];
+}
+
+export type Axis = 'interface' | 'mark' | 'tos' | 'protocol' | 'source port' | 'destination port';
+
+/** Packets that come in, by all but their addresses. Without any selection it is all packets. */
+export type Packets = readonly Selection[];
+
+/**
+ * All ways in which some machines tell packets apart that come in, by all but their addresses: one kind for
+ * each of them, and words for some of the kinds.
+ */
+export class Cells {
+  public readonly kinds: readonly IncomingKind[];
+  private readonly axes: ReadonlyMap<Axis, AxisOf>;
+
+  public constructor(machines: readonly Machine[], family: Family) {
+    const rules = machines.flatMap((machine) => machine.sides[family].rules.inOrder);
+    const interfaces = [OTHER_INTERFACE, ...interfacesToldApart(machines, family, rules)];
+    this.kinds = interfaces.flatMap((name) => kindsFor(rules, family, name));
+    this.axes = new Map(AXES.map((axis) => [axis.by, { ...axis, all: new Set(this.kinds.map(axis.of)), rules }]));
+  }
+
+  /** The packets of some kinds, in few pieces. */
+  public packetsOf(kinds: Iterable<IncomingKind>): Packets[] {
+    let boxes: Box[] = [...kinds].map((kind) => new Map(AXES.map(({ by, of }) => [by, new Set([of(kind)])])));
+    for (const { by } of [...AXES].reverse()) {
+      boxes = this.merged(boxes, by);
+    }
+    return boxes.map((box) => AXES.flatMap(({ by }) => this.selection(by, box.get(by))));
+  }
+
+  /** Boxes that differ in one axis only become one. */
+  private merged(boxes: readonly Box[], by: Axis): Box[] {
+    const merged = new Map<string, { readonly box: Box; readonly values: Set<AxisValue> }>();
+    for (const box of boxes) {
+      const others = AXES.filter((axis) => axis.by !== by).map((axis) => this.textOf(axis.by, box.get(axis.by)));
+      const same = merged.get(others.join('; ')) ?? { box, values: new Set() };
+      box.get(by)?.forEach((value) => same.values.add(value));
+      merged.set(others.join('; '), same);
+    }
+    return [...merged.values()].map(({ box, values }) => new Map([...box, [by, values]]));
+  }
+
+  private textOf(by: Axis, values: ReadonlySet<AxisValue> | undefined): string {
+    return this.isAll(by, values) ? 'all' : [...(values ?? [])].join();
+  }
+
+  /** What has no ports has all of them. */
+  private isAll(by: Axis, values: ReadonlySet<AxisValue> | undefined): boolean {
+    const all = new Set(this.axes.get(by)?.all);
+    if (by === 'source port' || by === 'destination port') {
+      if (values?.has(undefined)) return true;
+      all.delete(undefined);
+    }
+    return values === undefined || values.size === all.size;
+  }
+
+  private selection(by: Axis, values: ReadonlySet<AxisValue> | undefined): Selection[] {
+    const axis = this.axes.get(by);
+    if (!axis || !values || this.isAll(by, values)) {
+      return [];
+    }
+    const { all, rules, text } = axis;
+    // The first is that of packets which no rule names: they have no name but what they are not.
+    const [other] = all;
+    const not = axis.hasOther(rules) && values.has(other);
+    const named = not ? [...all].filter((value) => !values.has(value)) : [...values];
+    return [{ by, not, values: text(named, rules, all) }];
+  }
+}
+
+type AxisValue = string | number | undefined;
+type Box = ReadonlyMap<Axis, ReadonlySet<AxisValue>>;
+interface AxisDefinition {
+  readonly by: Axis;
+  readonly of: (kind: IncomingKind) => AxisValue;
+  readonly hasOther: (rules: readonly ReadyRule[]) => boolean;
+  readonly text: (values: readonly AxisValue[], rules: readonly ReadyRule[], all: ReadonlySet<AxisValue>) => string[];
+}
+
+interface AxisOf extends AxisDefinition {
+  readonly all: ReadonlySet<AxisValue>;
+  readonly rules: readonly ReadyRule[];
+}
+
+const PORTS = { hasOther: () => false, text: portRanges };
+
+const AXES: readonly AxisDefinition[] = [
+  {
+    by: 'interface',
+    of: ({ inputInterface }) => inputInterface,
+    hasOther: () => true,
+    text: (values) => values.map(String),
+  },
+  {
+    by: 'mark',
+    of: ({ mark }) => mark,
+    hasOther: (rules) => matching(0, rules).length === 0,
+    text: (values, rules) => values.map((value) => markText(Number(value), rules)),
+  },
+  {
+    by: 'tos',
+    of: ({ tos }) => tos,
+    hasOther: () => true,
+    text: (values) => values.map((value) => hex(Number(value))),
+  },
+  {
+    by: 'protocol',
+    of: ({ ipProtocol }) => ipProtocol,
+    hasOther: () => true,
+    text: (values, rules) => values.map((value) => protocolText(Number(value), rules)),
+  },
+  { by: 'source port', of: ({ sourcePort }) => sourcePort, ...PORTS },
+  { by: 'destination port', of: ({ destinationPort }) => destinationPort, ...PORTS },
+];
+
+const PROTOCOLS: ReadonlyMap<number, string> = new Map([
+  [1, 'icmp'],
+  [6, 'tcp'],
+  [17, 'udp'],
+  [58, 'icmpv6'],
+]);
+const HIGHEST_PORT = 65535;
+
+function hex(value: number): string {
+  return `0x${(value >>> 0).toString(16)}`;
+}
+
+function protocolText(protocol: number, rules: readonly ReadyRule[]): string {
+  if (rules.some(({ rule }) => rule.ipProtocol === protocol)) {
+    return PROTOCOLS.get(protocol) ?? String(protocol);
+  }
+  return rules.some(({ rule }) => rule.ipProtocol) ? 'any other with ports' : 'any with ports';
+}
+
+/** The selectors that match a mark. */
+function matching(mark: number, rules: readonly ReadyRule[]): MaskedMark[] {
+  const selectors = rules.flatMap(({ rule }) => markSelector(rule) ?? []).filter(({ mask }) => mask !== 0);
+  const different = new Map(selectors.map((each) => [maskedText(each), each]));
+  return [...different.values()].filter(({ value, mask }) => ((mark ^ value) & mask) === 0);
+}
+
+function maskedText({ value, mask }: MaskedMark): string {
+  return mask >>> 0 === 0xffffffff ? hex(value) : `${hex(value)}/${hex(mask)}`;
+}
+
+/** A mark stands for all that the same selectors match. */
+function markText(mark: number, rules: readonly ReadyRule[]): string {
+  const matched = matching(mark, rules).map(maskedText);
+  return matched.length === 0 ? `like ${hex(mark)}` : matched.join(' and ');
+}
+
+/** Each port that stands for others is the first of its range. */
+function portRanges(values: readonly AxisValue[], _: readonly ReadyRule[], all: ReadonlySet<AxisValue>): string[] {
+  const starts = [...all].filter((value) => value !== undefined).map(Number);
+  const sorted = [...starts].sort((a, b) => a - b);
+  const ranges: Array<{ first: number; last: number }> = [];
+  for (const [index, first] of sorted.entries()) {
+    if (!values.includes(first)) continue;
+    const last = (sorted[index + 1] ?? HIGHEST_PORT + 1) - 1;
+    const before = ranges[ranges.length - 1];
+    if (before && before.last === first - 1) {
+      before.last = last;
+    } else {
+      ranges.push({ first, last });
+    }
+  }
+  return ranges.map(({ first, last }) => (first === last ? String(first) : `${first}-${last}`));
+}
+
+/**
+ * The interfaces that rules name. IPv6 prefers, among routes of one metric, the one through the interface that a
+ * packet came in by: those are told apart as well.
+ */
+function interfacesToldApart(machines: readonly Machine[], family: Family, rules: readonly ReadyRule[]): string[] {
+  const named = rules.flatMap(({ inputInterface }) => inputInterface ?? []);
+  const preferred = family === 4 ? [] : machines.flatMap(withEqualRoutes);
+  return [...new Set([...named, ...preferred])].filter((name) => name !== 'lo').sort();
+}
+
+function withEqualRoutes({ sides }: Machine): string[] {
+  const groups = [...sides[6].tables.values()].flatMap((table) => [...table.groups()]);
+  return groups
+    .filter((routes) => routes.some((route, index) => route.metric === routes[index + 1]?.metric))
+    .flatMap((routes) => routes.flatMap(({ hops }) => hops.flatMap(({ device }) => device ?? [])));
+}

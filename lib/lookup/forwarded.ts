@@ -1,0 +1,18 @@
+import type { Family } from '../model/family';
+import type { AddressMap } from './address-map';
+import { AddressMaps } from './address-map';
+import { BORDERS } from './paths';
+
+/**
+ * The destinations that rules and routes decide about. Groups, the loopback network and what has a meaning on one
+ * link only are not among them: packets to those are never forwarded.
+ */
+export const FORWARDED: Readonly<Record<Family, AddressMap<boolean>>> = { 4: forwarded(4), 6: forwarded(6) };
+
+function forwarded(family: Family): AddressMap<boolean> {
+  const maps = new AddressMaps<boolean>({ nothing: false, isOpen: () => false, add: (_, other) => other });
+  return BORDERS[family].reduce<AddressMap<boolean>>(
+    (map, prefix) => maps.within(map, prefix, () => maps.all(false)),
+    maps.all(true),
+  );
+}

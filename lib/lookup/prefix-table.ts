@@ -1,0 +1,172 @@
+import type { AddressMap, Values } from './address-map';
+import { Leaf, sides } from './address-map';
+import type { Bits } from './bits';
+import type { Chain } from './chain';
+import { areLeaves, shortened, together } from './chain';
+
+/** One line of a table of prefixes, of which the longest around an address decides, as in a routing table. */
+export interface Entry<T> {
+  readonly prefix: Bits;
+  readonly value: T;
+}
+
+/** Some of the addresses: those of which the longest of all these prefixes is not among the exceptions. */
+export interface PrefixSet {
+  readonly prefixes: readonly Bits[];
+  readonly except: readonly Bits[];
+}
+
+/**
+ * What a table is made from. Each node knows the values with which its half of the addresses needs the fewest
+ * entries; no `fits` means that nobody asks what becomes of these.
+ *
+ * @see Draves, King, Venkatachary, Zill: Constructing optimal IP routing tables, INFOCOM 1999
+ */
+export interface Node<T> {
+  readonly fits?: ReadonlySet<T>;
+  readonly halves?: readonly [Node<T>, Node<T>];
+  /** Whether the same value fits both halves. */
+  readonly shared?: boolean;
+}
+
+const WHATEVER: Node<never> = {};
+
+/** What is to be made of the values of chains; `undefined` where nobody asks. Makes each leaf once. */
+export class NodeMaker<T, U> {
+  private readonly leaves = new Map<U, Node<U>>();
+
+  /**
+   * @param values - how values of the chains add up
+   * @param meaning - of what the chains say of the same addresses; must be the same object for the same value
+   * @param alike - what it means where they are the same maps, so that nobody has to look into them
+   */
+  public constructor(
+    private readonly values: Values<T>,
+    private readonly meaning: (said: readonly T[]) => U,
+    private readonly alike?: U,
+  ) {}
+
+  public of(chains: ReadonlyArray<Chain<T>>, asked: AddressMap<boolean>): Node<U> {
+    if (asked instanceof Leaf && !asked.value) {
+      return WHATEVER;
+    }
+    const parts = chains.map((chain) => shortened(chain, this.values));
+    if (this.alike !== undefined && areSame(parts)) {
+      return this.leaf(this.alike);
+    }
+    if (asked instanceof Leaf && parts.every(areLeaves)) {
+      return this.leaf(this.meaning(parts.map((part) => together(part, this.values))));
+    }
+    const [zero, one] = sides(asked);
+    return fork(this.of(halfOf(parts, 0), zero), this.of(halfOf(parts, 1), one));
+  }
+
+  private leaf(value: U): Node<U> {
+    let leaf = this.leaves.get(value);
+    if (!leaf) {
+      leaf = { fits: new Set([value]) };
+      this.leaves.set(value, leaf);
+    }
+    return leaf;
+  }
+}
+
+/** Of one map, without chains. */
+export function nodeOf<T, U>(map: AddressMap<T>, meaning: (value: T) => U | undefined): Node<U> {
+  if (map instanceof Leaf) {
+    const value = meaning(map.value);
+    return value === undefined ? WHATEVER : { fits: new Set([value]) };
+  }
+  return fork(nodeOf(map.zero, meaning), nodeOf(map.one, meaning));
+}
+
+function halfOf<T>(parts: ReadonlyArray<Chain<T>>, which: 0 | 1): Array<Chain<T>> {
+  return parts.map((part) => part.map((map) => sides(map)[which]));
+}
+
+function areSame<T>(chains: ReadonlyArray<Chain<T>>): boolean {
+  const [first] = chains;
+  return chains.every((chain) => chain.length === first.length && chain.every((map, index) => map === first[index]));
+}
+
+function fork<T>(zero: Node<T>, one: Node<T>): Node<T> {
+  const { fits, shared } = common(zero.fits, one.fits);
+  // Nothing is told apart in here.
+  return !zero.halves && !one.halves && shared ? { fits } : { fits, halves: [zero, one], shared };
+}
+
+/** The values that fit both, or else those that fit one. */
+function common<T>(
+  one: ReadonlySet<T> | undefined,
+  other: ReadonlySet<T> | undefined,
+): { readonly shared: boolean; readonly fits?: ReadonlySet<T> } {
+  if (!one || !other || one === other) {
+    return { shared: true, fits: one ?? other };
+  }
+  const both = [...one].filter((value) => other.has(value));
+  return both.length > 0 ? { shared: true, fits: new Set(both) } : { shared: false, fits: new Set([...one, ...other]) };
+}
+
+/**
+ * The table, with as few entries as there can be, of which each has the longest prefix that it can have; outer
+ * prefixes before those in them.
+ */
+export function entriesOf<T>(root: Node<T>): Array<Entry<T>> {
+  const entries: Array<Entry<T>> = [];
+  const visit = (node: Node<T>, prefix: Bits, above?: Entry<T>): void => {
+    let around = above;
+    if (node.fits && !(above && canInherit(node, above.value))) {
+      around = { prefix, value: widest(node, node.fits) };
+      entries.push(around);
+    }
+    node.halves?.forEach((half, index) => visit(half, `${prefix}${index}`, around));
+  };
+  visit(root, '');
+  return entries;
+}
+
+/** Whether an entry for the whole node would save nothing: it spares one for each half that the value does not fit. */
+function canInherit<T>({ fits, halves, shared }: Node<T>, value: T): boolean {
+  if (!fits || fits.has(value)) {
+    return true;
+  }
+  return halves !== undefined && (!shared || halves.some((half) => !half.fits || half.fits.has(value)));
+}
+
+/** Of values that need equally few entries, the one of the most addresses: what people would call the default. */
+function widest<T>(node: Node<T>, fits: ReadonlySet<T>): T {
+  const [only] = fits;
+  if (fits.size === 1) {
+    return only;
+  }
+  const space = new Map<T, number>();
+  const add = ({ fits: values, halves }: Node<T>, share: number): void => {
+    if (halves) {
+      halves.forEach((each) => add(each, share / 2));
+    } else {
+      values?.forEach((value) => space.set(value, (space.get(value) ?? 0) + share));
+    }
+  };
+  add(node, 1);
+  return [...fits].reduce((best, value) => ((space.get(value) ?? 0) > (space.get(best) ?? 0) ? value : best));
+}
+
+/** The addresses with one of the values of a table, for each of its values. */
+export function setsOf<T>(entries: ReadonlyArray<Entry<T>>): Map<T, PrefixSet> {
+  const sets = new Map<T, { readonly prefixes: Bits[]; readonly except: Bits[] }>();
+  const around: Array<Entry<T>> = [];
+  for (const entry of entries) {
+    while (around.length > 0 && !entry.prefix.startsWith(around[around.length - 1].prefix)) {
+      around.pop();
+    }
+    const outer = around[around.length - 1];
+    const set = sets.get(entry.value) ?? { prefixes: [], except: [] };
+    set.prefixes.push(entry.prefix);
+    sets.set(entry.value, set);
+    if (outer) {
+      sets.get(outer.value)?.except.push(entry.prefix);
+    }
+    around.push(entry);
+  }
+  return sets;
+}
