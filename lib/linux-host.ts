@@ -4,6 +4,7 @@ import { Construct } from 'constructs';
 import { Arguments } from './private/arguments';
 import { Deployment } from './delivery/deployment';
 import { ensureProvider } from './delivery/engine';
+import { writeHostFile } from './delivery/host-file';
 import { Engine } from './engine';
 import type { Expected } from './expected';
 import type { Flow, LookupOutcome, Packet } from './flow';
@@ -171,6 +172,7 @@ export class LinuxHost extends Construct {
       allowManagementPathChange: props.allowManagementPathChange ?? false,
       dependsOn: props.dependsOn,
     });
+    writeHostFile(this, () => this.model());
     this._validate(this);
     this.node.addValidation({ validate: () => this.sameOwners() });
     Aspects.of(this).add({
