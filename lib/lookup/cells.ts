@@ -1,43 +1,58 @@
 import type { Family } from '../model/family';
-import type { IncomingKind } from './flow';
-import { kindsFor } from './kinds';
+import type { Kind } from './flow';
+import { selectorsOf } from './kinds';
 import type { Machine } from './machine';
 import type { MaskedMark } from './representatives';
+import { numbersOf } from './representatives';
 import type { ReadyRule } from './rules';
 import { markSelector } from './rules';
 
 /** Stands for all interfaces between which nothing is told apart. No interface has this name. */
 export const OTHER_INTERFACE = '*';
 
-/** Packets that come in, of which it is one thing or the other: all but the named ones where `not` is set. */
+/** Whether packets come in, or the machine itself sends them. */
+export type Direction = 'incoming' | 'sent';
+
+/** Packets of which it is one thing or the other: all but the named ones where `not` is set. */
 export interface Selection {
   readonly by: Axis;
   readonly not: boolean;
   readonly values: readonly string[];
 }
 
-export type Axis = 'interface' | 'mark' | 'tos' | 'protocol' | 'source port' | 'destination port';
+export type Axis = 'interface' | 'user' | 'mark' | 'tos' | 'protocol' | 'source port' | 'destination port';
 
-/** Packets that come in, by all but their addresses. Without any selection it is all packets. */
+/** Packets by all but their addresses. Without any selection it is all packets. */
 export type Packets = readonly Selection[];
 
 /**
- * All ways in which some machines tell packets apart that come in, by all but their addresses: one kind for
- * each of them, and words for some of the kinds.
+ * All ways in which some machines tell packets apart by all but their addresses: one kind for each of them, and
+ * words for some of the kinds.
  */
 export class Cells {
-  public readonly kinds: readonly IncomingKind[];
+  public readonly kinds: readonly Kind[];
   private readonly axes: ReadonlyMap<Axis, AxisOf>;
 
-  public constructor(machines: readonly Machine[], family: Family) {
+  public constructor(machines: readonly Machine[], family: Family, direction: Direction) {
     const rules = machines.flatMap((machine) => machine.sides[family].rules.inOrder);
-    const interfaces = [OTHER_INTERFACE, ...interfacesToldApart(machines, family, rules)];
-    this.kinds = interfaces.flatMap((name) => kindsFor(rules, family, name));
+    const sent = direction === 'sent';
+    const interfaces = sent ? [undefined] : [OTHER_INTERFACE, ...interfacesToldApart(machines, family, rules)];
+    // What comes in counts as root's.
+    const users = sent
+      ? numbersOf(
+          rules.flatMap(({ rule }) => rule.uidRange ?? []),
+          HIGHEST_USER,
+        )
+      : [0];
+    const selectors = selectorsOf(rules);
+    this.kinds = interfaces.flatMap((inputInterface) =>
+      users.flatMap((uid) => selectors.map((each) => ({ family, inputInterface, uid, ...each }))),
+    );
     this.axes = new Map(AXES.map((axis) => [axis.by, { ...axis, all: new Set(this.kinds.map(axis.of)), rules }]));
   }
 
   /** The packets of some kinds, in few pieces. */
-  public packetsOf(kinds: Iterable<IncomingKind>): Packets[] {
+  public packetsOf(kinds: Iterable<Kind>): Packets[] {
     let boxes: Box[] = [...kinds].map((kind) => new Map(AXES.map(({ by, of }) => [by, new Set([of(kind)])])));
     for (const { by } of [...AXES].reverse()) {
       boxes = this.merged(boxes, by);
@@ -89,7 +104,7 @@ type AxisValue = string | number | undefined;
 type Box = ReadonlyMap<Axis, ReadonlySet<AxisValue>>;
 interface AxisDefinition {
   readonly by: Axis;
-  readonly of: (kind: IncomingKind) => AxisValue;
+  readonly of: (kind: Kind) => AxisValue;
   readonly hasOther: (rules: readonly ReadyRule[]) => boolean;
   readonly text: (values: readonly AxisValue[], rules: readonly ReadyRule[], all: ReadonlySet<AxisValue>) => string[];
 }
@@ -99,7 +114,12 @@ interface AxisOf extends AxisDefinition {
   readonly rules: readonly ReadyRule[];
 }
 
-const PORTS = { hasOther: () => false, text: portRanges };
+const HIGHEST_PORT = 65535;
+const HIGHEST_USER = 4294967295;
+const PORTS: Pick<AxisDefinition, 'hasOther' | 'text'> = {
+  hasOther: () => false,
+  text: (values, _, all) => rangesText(values, all, HIGHEST_PORT),
+};
 
 const AXES: readonly AxisDefinition[] = [
   {
@@ -107,6 +127,12 @@ const AXES: readonly AxisDefinition[] = [
     of: ({ inputInterface }) => inputInterface,
     hasOther: () => true,
     text: (values) => values.map(String),
+  },
+  {
+    by: 'user',
+    of: ({ uid }) => uid,
+    hasOther: () => false,
+    text: (values, _, all) => rangesText(values, all, HIGHEST_USER),
   },
   {
     by: 'mark',
@@ -136,7 +162,6 @@ const PROTOCOLS: ReadonlyMap<number, string> = new Map([
   [17, 'udp'],
   [58, 'icmpv6'],
 ]);
-const HIGHEST_PORT = 65535;
 
 function hex(value: number): string {
   return `0x${(value >>> 0).toString(16)}`;
@@ -166,16 +191,16 @@ function markText(mark: number, rules: readonly ReadyRule[]): string {
   return matched.length === 0 ? `like ${hex(mark)}` : matched.join(' and ');
 }
 
-/** Each port that stands for others is the first of its range. */
-function portRanges(values: readonly AxisValue[], _: readonly ReadyRule[], all: ReadonlySet<AxisValue>): string[] {
+/** Each number stands for all from it up to the next one. */
+function rangesText(values: readonly AxisValue[], all: ReadonlySet<AxisValue>, highest: number): string[] {
   const starts = [...all].filter((value) => value !== undefined).map(Number);
-  const sorted = [...starts].sort((a, b) => a - b);
-  const ranges: Array<{ first: number; last: number }> = [];
+  const sorted = starts.sort((a, b) => a - b);
+  const ranges: Array<{ readonly first: number; last: number }> = [];
   for (const [index, first] of sorted.entries()) {
     if (!values.includes(first)) continue;
-    const last = (sorted[index + 1] ?? HIGHEST_PORT + 1) - 1;
+    const last = (sorted[index + 1] ?? highest + 1) - 1;
     const before = ranges[ranges.length - 1];
-    if (before && before.last === first - 1) {
+    if (before?.last === first - 1) {
       before.last = last;
     } else {
       ranges.push({ first, last });

@@ -19,15 +19,19 @@ const HIGHEST_PORT = 65535;
  * root of this machine, by all but their addresses. The first is that of an unmarked packet of which no rule says anything in particular.
  */
 export function kindsOf(machine: Machine, family: Family, inputInterface: string | undefined): Kind[] {
-  return kindsFor(machine.sides[family].rules.inOrder, family, inputInterface);
+  const { inOrder } = machine.sides[family].rules;
+  return selectorsOf(inOrder).map((selectors) => ({ family, inputInterface, uid: 0, ...selectors }));
 }
 
-/** The same for rules, be they of several machines. */
-export function kindsFor(rules: readonly ReadyRule[], family: Family, inputInterface: string | undefined): Kind[] {
+/** What rules, be they of several machines, select by besides addresses, interfaces and users. */
+export type Selectors = Pick<Kind, 'mark' | 'tos'> & Transport;
+
+/** One of each way in which the rules tell packets apart by that. */
+export function selectorsOf(rules: readonly ReadyRule[]): Selectors[] {
   const marks = marksOf(rules.flatMap(({ rule }) => markSelector(rule) ?? []));
   const services = [0, ...new Set(rules.flatMap(({ rule }) => rule.tos || []))];
   return transportsOf(rules).flatMap((transport) =>
-    services.flatMap((tos) => marks.map((mark) => ({ family, inputInterface, uid: 0, mark, tos, ...transport }))),
+    services.flatMap((tos) => marks.map((mark) => ({ mark, tos, ...transport }))),
   );
 }
 

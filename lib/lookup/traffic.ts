@@ -4,7 +4,7 @@ import type { Packets } from './cells';
 import { Cells } from './cells';
 import type { Decision } from './decision';
 import { Decisions, tableKey } from './decision';
-import type { IncomingKind } from './flow';
+import type { Kind } from './flow';
 import { FORWARDED } from './forwarded';
 import type { Machine } from './machine';
 import { Paths } from './paths';
@@ -18,7 +18,7 @@ export interface Traffic {
   /** Which packets, in pieces. */
   readonly packets: readonly Packets[];
   /** The same packets: each stands for all that are not told apart from it. */
-  readonly kinds: readonly IncomingKind[];
+  readonly kinds: readonly Kind[];
   /** The inner sources first, all others last. */
   readonly classes: readonly TrafficClass[];
 }
@@ -40,8 +40,8 @@ export function trafficOf(machine: Machine): Traffic[] {
 
 function trafficOfFamily(machine: Machine, family: Family): Traffic[] {
   const decisions = new Decisions(tableKey);
-  const cells = new Cells([machine], family);
-  const alike = new Map<string, { readonly kinds: IncomingKind[]; readonly classes: readonly TrafficClass[] }>();
+  const cells = new Cells([machine], family, 'incoming');
+  const alike = new Map<string, { readonly kinds: Kind[]; readonly classes: readonly TrafficClass[] }>();
   for (const kind of cells.kinds) {
     const classes = classesOf(new Paths(machine, kind, { decisions }));
     const key = classes.map((each) => `${prefixSetKey(each.sources)}: ${tableText(each.table)}`).join('\n');

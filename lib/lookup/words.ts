@@ -180,6 +180,7 @@ export function packetsText(packets: Packets): string {
 
 const SELECTED: Readonly<Record<Axis, string>> = {
   'interface': 'in ',
+  'user': 'of user ',
   'mark': 'mark ',
   'tos': 'tos ',
   'protocol': '',

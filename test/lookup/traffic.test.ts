@@ -5,7 +5,7 @@ import { buildMachine, withLinksDown } from '../../lib/lookup/build';
 import { Cells, OTHER_INTERFACE } from '../../lib/lookup/cells';
 import { decide } from '../../lib/lookup/decide';
 import { tableKey } from '../../lib/lookup/decision';
-import type { Flow, IncomingKind } from '../../lib/lookup/flow';
+import type { Flow, Kind } from '../../lib/lookup/flow';
 import { FORWARDED } from '../../lib/lookup/forwarded';
 import { valueAt } from '../../lib/lookup/address-map';
 import { kernelRules } from '../../lib/lookup/machine';
@@ -25,7 +25,7 @@ function longest<T extends { readonly prefix: Bits }>(lines: readonly T[], addre
     .reduce<T | undefined>((best, line) => (best && best.prefix.length >= line.prefix.length ? best : line), undefined);
 }
 
-function has({ kinds }: Traffic, kind: IncomingKind): boolean {
+function has({ kinds }: Traffic, kind: Kind): boolean {
   return kinds.some((each) => JSON.stringify(each) === JSON.stringify(kind));
 }
 
@@ -45,7 +45,7 @@ test.each([1, 2, 3])('a packet goes where the table of its class says (seed %i)'
     const { description, flows } = randomScenario(random, 30);
     const machine = buildMachine(unsure(random, description));
     const traffic = trafficOf(machine);
-    const cells = { 4: new Cells([machine], 4), 6: new Cells([machine], 6) };
+    const cells = { 4: new Cells([machine], 4, 'incoming'), 6: new Cells([machine], 6, 'incoming') };
     for (const flow of flows) {
       const { family, inputInterface } = flow;
       if (inputInterface === undefined || !valueAt(FORWARDED[family], flow.destination)) continue;

@@ -1,0 +1,193 @@
+import type { Family } from '../model/family';
+import { BOTH_FAMILIES } from '../model/family';
+import type { Bits } from './bits';
+import { addressBits } from './bits';
+import type { Direction, Packets } from './cells';
+import { Cells } from './cells';
+import type { Chain } from './chain';
+import type { Decision } from './decision';
+import { Decisions, outcomeKey, tableKey } from './decision';
+import type { Kind } from './flow';
+import { UNSPECIFIED } from './flow';
+import { FORWARDED } from './forwarded';
+import type { Machine } from './machine';
+import type { Outcome } from './outcome';
+import { Paths } from './paths';
+import type { PrefixSet } from './prefix-table';
+import { NodeMaker, entriesOf, setsOf } from './prefix-table';
+import { SourceClasses } from './source-classes';
+
+/** Packets that go another way than before. */
+export interface Change {
+  readonly family: Family;
+  readonly direction: Direction;
+  /** Which packets, in pieces. */
+  readonly packets: readonly Packets[];
+  /** Of what the machine itself sends: undefined where it has no source yet. */
+  readonly sources?: PrefixSet;
+  readonly destinations: PrefixSet;
+  /** All that may happen to them. */
+  readonly before: readonly Outcome[];
+  readonly after: readonly Outcome[];
+}
+
+/**
+ * All packets that two machines send different ways, no others. Those to groups and to what has a meaning on one link
+ * only are left out, and of those that the machine itself sends those from addresses that only one of the two has.
+ */
+export function compare(before: Machine, after: Machine): Change[] {
+  const machines = [before, after] as const;
+  return BOTH_FAMILIES.flatMap((family) => [
+    ...new Comparison(machines, family, 'incoming').changes(),
+    ...new Comparison(machines, family, 'sent').changes(),
+  ]);
+}
+
+type Machines = readonly [before: Machine, after: Machine];
+
+/** What becomes of the same packets before and after; `undefined` stands for the same way. */
+interface Pair {
+  readonly key: string;
+  readonly before: readonly Outcome[];
+  readonly after: readonly Outcome[];
+}
+
+const SAME: Pair = { key: 'same', before: [], after: [] };
+
+/** One change of some kinds of packets; each kind has it from some sources. */
+interface Row {
+  readonly pair: Pair;
+  readonly destinations: PrefixSet;
+  readonly sources: Map<Kind, Set<Bits | undefined>>;
+}
+
+class Comparison {
+  private readonly decisions = new Decisions(tableKey);
+  private readonly pairs = new Map<string, Pair>();
+  private readonly maker = new NodeMaker<Decision, Pair>(
+    this.decisions,
+    ([before, after]) => this.pair(before, after),
+    SAME,
+  );
+  private readonly found = new Map<string, ReadonlyMap<Pair, PrefixSet>>();
+  private readonly cells: Cells;
+  private readonly classes: SourceClasses;
+  private readonly rows = new Map<string, Row>();
+
+  public constructor(
+    private readonly machines: Machines,
+    private readonly family: Family,
+    private readonly direction: Direction,
+  ) {
+    this.cells = new Cells(machines, family, direction);
+    const rules = machines.flatMap((machine) => machine.sides[family].rules.inOrder);
+    const sources = direction === 'sent' ? this.ownAddresses() : rules.flatMap(({ source }) => source ?? []);
+    this.classes = new SourceClasses(family, sources);
+  }
+
+  public changes(): Change[] {
+    for (const kind of this.cells.kinds) {
+      if (this.direction === 'incoming') {
+        this.comparePaths(kind, this.classes.all);
+      } else {
+        [UNSPECIFIED[this.family], ...this.ownAddresses()].forEach((source) =>
+          this.comparePaths(kind, [''], { source }),
+        );
+      }
+    }
+    return [...this.rows.values()].flatMap((row) => this.changesOf(row)).sort(inOrder);
+  }
+
+  /** Of both machines. */
+  private ownAddresses(): Bits[] {
+    const [before, after] = this.machines.map(({ links }) =>
+      [...links.values()]
+        .flatMap(({ addresses }) => addresses)
+        .filter(({ family }) => family === this.family)
+        .map(({ address }) => addressBits(address)),
+    );
+    return [...new Set(before.filter((address) => after.includes(address)))];
+  }
+
+  private comparePaths(kind: Kind, sources: readonly Bits[], sent?: { readonly source: Bits | undefined }): void {
+    const scope = { decisions: this.decisions, source: sent?.source };
+    const paths = this.machines.map((machine) => new Paths(machine, kind, scope));
+    for (const source of sources) {
+      for (const [pair, destinations] of this.between(paths.map((each) => each.chainOf(source)))) {
+        const key = `${pair.key}: ${prefixSetKey(destinations)}`;
+        const row = this.rows.get(key) ?? { pair, destinations, sources: new Map<Kind, Set<Bits | undefined>>() };
+        this.rows.set(key, row);
+        const ofKind = row.sources.get(kind) ?? new Set();
+        row.sources.set(kind, ofKind.add(sent ? sent.source : source));
+      }
+    }
+  }
+
+  /** To which destinations two chains say different things. */
+  private between(chains: ReadonlyArray<Chain<Decision>>): ReadonlyMap<Pair, PrefixSet> {
+    const key = chains.map((chain) => chain.map(({ id }) => id).join()).join(' ');
+    let found = this.found.get(key);
+    if (!found) {
+      const sets = setsOf(entriesOf(this.maker.of(chains, FORWARDED[this.family])));
+      sets.delete(SAME);
+      found = sets;
+      this.found.set(key, found);
+    }
+    return found;
+  }
+
+  private pair(before: Decision, after: Decision): Pair {
+    if (keyOf(before, outcomeKey) === keyOf(after, outcomeKey)) {
+      return SAME;
+    }
+    const key = `${keyOf(before, tableKey)} -> ${keyOf(after, tableKey)}`;
+    const pair = this.pairs.get(key) ?? { key, before: before.outcomes, after: after.outcomes };
+    this.pairs.set(key, pair);
+    return pair;
+  }
+
+  private changesOf({ pair, destinations, sources }: Row): Change[] {
+    const alike = new Map<string, { readonly kinds: Kind[]; readonly from: ReadonlySet<Bits | undefined> }>();
+    for (const [kind, from] of sources) {
+      const key = [...from].join();
+      const same = alike.get(key) ?? { kinds: [], from };
+      same.kinds.push(kind);
+      alike.set(key, same);
+    }
+    const { before, after } = pair;
+    const { family, direction } = this;
+    return [...alike.values()].flatMap(({ kinds, from }) => {
+      const common = { family, direction, packets: this.cells.packetsOf(kinds), destinations, before, after };
+      return this.sourcesOf(from).map((set) => ({ ...common, ...(set && { sources: set }) }));
+    });
+  }
+
+  private sourcesOf(from: ReadonlySet<Bits | undefined>): Array<PrefixSet | undefined> {
+    if (this.direction === 'incoming') {
+      const set = this.classes.prefixesOf((each) => from.has(each)).get(true);
+      return set ? [set] : [];
+    }
+    const unspecified = UNSPECIFIED[this.family];
+    const addresses = [...from].flatMap((each) => (each === undefined || each === unspecified ? [] : [each]));
+    return [
+      ...(addresses.length > 0 ? [{ prefixes: addresses.sort(), except: [] }] : []),
+      ...(from.has(unspecified) ? [undefined] : []),
+    ];
+  }
+}
+
+function keyOf({ outcomes }: Decision, key: (outcome: Outcome) => string): string {
+  return [...new Set(outcomes.map(key))].sort().join(', ');
+}
+
+function prefixSetKey({ prefixes, except }: PrefixSet): string {
+  return `${prefixes.join()} but ${except.join()}`;
+}
+
+/** By source, all others last; what has no source yet behind them. */
+function inOrder(a: Change, b: Change): number {
+  const [first, second] = [a, b].map(({ sources, destinations }) =>
+    [sources?.prefixes[0] ?? '3', destinations.prefixes[0]].map((bits) => bits || '2').join(' '),
+  );
+  return first < second ? -1 : first > second ? 1 : 0;
+}
