@@ -12,6 +12,7 @@ import { UNSPECIFIED } from './flow';
 import { FORWARDED } from './forwarded';
 import type { Machine } from './machine';
 import type { Outcome } from './outcome';
+import type { Scope } from './paths';
 import { Paths } from './paths';
 import type { PrefixSet } from './prefix-table';
 import { NodeMaker, entriesOf, setsOf } from './prefix-table';
@@ -33,7 +34,8 @@ export interface Change {
 
 /**
  * All packets that two machines send different ways, no others. Those to groups and to what has a meaning on one link
- * only are left out, and of those that the machine itself sends those from addresses that only one of the two has.
+ * only are left out, and of those that the machine itself sends those from addresses that not
+ * both have, or that do not leave a machine.
  */
 export function compare(before: Machine, after: Machine): Change[] {
   const machines = [before, after] as const;
@@ -52,6 +54,9 @@ interface Pair {
   readonly after: readonly Outcome[];
 }
 
+/** The destinations to which there is a difference, by what it is. */
+type Differences = ReadonlyMap<Pair, PrefixSet>;
+
 const SAME: Pair = { key: 'same', before: [], after: [] };
 
 /** One change of some kinds of packets; each kind has it from some sources. */
@@ -64,12 +69,13 @@ interface Row {
 class Comparison {
   private readonly decisions = new Decisions(tableKey);
   private readonly pairs = new Map<string, Pair>();
+  private readonly pairOf = new Map<Decision, Map<Decision, Pair>>();
   private readonly maker = new NodeMaker<Decision, Pair>(
     this.decisions,
-    ([before, after]) => this.pair(before, after),
+    ([before, after]) => this.pairOf.get(before)?.get(after) ?? this.pair(before, after),
     SAME,
   );
-  private readonly found = new Map<string, ReadonlyMap<Pair, PrefixSet>>();
+  private readonly found = new Map<string, Differences>();
   private readonly cells: Cells;
   private readonly classes: SourceClasses;
   private readonly rows = new Map<string, Row>();
@@ -81,24 +87,19 @@ class Comparison {
   ) {
     this.cells = new Cells(machines, family, direction);
     const rules = machines.flatMap((machine) => machine.sides[family].rules.inOrder);
-    const sources = direction === 'sent' ? this.ownAddresses() : rules.flatMap(({ source }) => source ?? []);
-    this.classes = new SourceClasses(family, sources);
+    this.classes = new SourceClasses(
+      family,
+      rules.flatMap(({ source }) => source ?? []),
+    );
   }
 
   public changes(): Change[] {
-    for (const kind of this.cells.kinds) {
-      if (this.direction === 'incoming') {
-        this.comparePaths(kind, this.classes.all);
-      } else {
-        [UNSPECIFIED[this.family], ...this.ownAddresses()].forEach((source) =>
-          this.comparePaths(kind, [''], { source }),
-        );
-      }
-    }
+    const compareSources = this.direction === 'incoming' ? this.compareIncoming : this.compareSent;
+    this.cells.kinds.forEach(compareSources, this);
     return [...this.rows.values()].flatMap((row) => this.changesOf(row)).sort(inOrder);
   }
 
-  /** Of both machines. */
+  /** Of both machines; what comes from the loopback network does not leave. */
   private ownAddresses(): Bits[] {
     const [before, after] = this.machines.map(({ links }) =>
       [...links.values()]
@@ -109,22 +110,40 @@ class Comparison {
     return [...new Set(before.filter((address) => after.includes(address)))];
   }
 
-  private comparePaths(kind: Kind, sources: readonly Bits[], sent?: { readonly source: Bits | undefined }): void {
-    const scope = { decisions: this.decisions, source: sent?.source };
-    const paths = this.machines.map((machine) => new Paths(machine, kind, scope));
-    for (const source of sources) {
-      for (const [pair, destinations] of this.between(paths.map((each) => each.chainOf(source)))) {
-        const key = `${pair.key}: ${prefixSetKey(destinations)}`;
-        const row = this.rows.get(key) ?? { pair, destinations, sources: new Map<Kind, Set<Bits | undefined>>() };
-        this.rows.set(key, row);
-        const ofKind = row.sources.get(kind) ?? new Set();
-        row.sources.set(kind, ofKind.add(sent ? sent.source : source));
+  private compareIncoming(kind: Kind): void {
+    const between = this.comparePaths(kind, {});
+    this.classes.all.forEach((source) => this.record(kind, source, between(source)));
+  }
+
+  private compareSent(kind: Kind): void {
+    const between = this.comparePaths(kind, { anyOwnSource: true });
+    for (const address of this.ownAddresses()) {
+      const sourceClass = this.classes.of(address);
+      if (sourceClass !== undefined) {
+        this.record(kind, address, between(sourceClass));
       }
+    }
+    const source = UNSPECIFIED[this.family];
+    this.record(kind, source, this.comparePaths(kind, { source })(''));
+  }
+
+  private comparePaths(kind: Kind, scope: Scope): (sourceClass: Bits) => Differences {
+    const paths = this.machines.map((machine) => new Paths(machine, kind, { ...scope, decisions: this.decisions }));
+    return (sourceClass) => this.between(paths.map((each) => each.chainOf(sourceClass)));
+  }
+
+  private record(kind: Kind, source: Bits | undefined, differences: Differences): void {
+    for (const [pair, destinations] of differences) {
+      const key = `${pair.key}: ${prefixSetKey(destinations)}`;
+      const row = this.rows.get(key) ?? { pair, destinations, sources: new Map<Kind, Set<Bits | undefined>>() };
+      this.rows.set(key, row);
+      const ofKind = row.sources.get(kind) ?? new Set();
+      row.sources.set(kind, ofKind.add(source));
     }
   }
 
   /** To which destinations two chains say different things. */
-  private between(chains: ReadonlyArray<Chain<Decision>>): ReadonlyMap<Pair, PrefixSet> {
+  private between(chains: ReadonlyArray<Chain<Decision>>): Differences {
     const key = chains.map((chain) => chain.map(({ id }) => id).join()).join(' ');
     let found = this.found.get(key);
     if (!found) {
@@ -137,12 +156,12 @@ class Comparison {
   }
 
   private pair(before: Decision, after: Decision): Pair {
-    if (keyOf(before, outcomeKey) === keyOf(after, outcomeKey)) {
-      return SAME;
-    }
     const key = `${keyOf(before, tableKey)} -> ${keyOf(after, tableKey)}`;
-    const pair = this.pairs.get(key) ?? { key, before: before.outcomes, after: after.outcomes };
-    this.pairs.set(key, pair);
+    const isSame = keyOf(before, outcomeKey) === keyOf(after, outcomeKey);
+    const pair = isSame ? SAME : (this.pairs.get(key) ?? { key, before: before.outcomes, after: after.outcomes });
+    this.pairs.set(pair.key, pair);
+    const ofBefore = this.pairOf.get(before) ?? new Map<Decision, Pair>();
+    this.pairOf.set(before, ofBefore.set(after, pair));
     return pair;
   }
 

@@ -61,6 +61,6 @@ export class Decisions implements Values<Decision> {
   }
 
   public add(open: Decision, other: Decision): Decision {
-    return this.of([...open.outcomes, ...other.outcomes], other.open);
+    return open === this.nothing ? other : this.of([...open.outcomes, ...other.outcomes], other.open);
   }
 }

@@ -30,6 +30,8 @@ export const BORDERS: Readonly<Record<Family, readonly Bits[]>> = {
 export interface Scope {
   /** Of packets that the machine sends: the one source that is looked at. That to a device, if it is bound to one, is not. */
   readonly source?: Bits;
+  /** Of packets that the machine sends, to where they can be forwarded: those from any of its addresses, in classes. */
+  readonly anyOwnSource?: boolean;
   /** Prefixes of sources at whose ends classes end, too. */
   readonly cuts?: readonly Bits[];
   /**
@@ -76,7 +78,8 @@ export class Paths {
     this.maps = this.decisions.maps;
     this.elsewhere = this.decisions.of([], false);
     const steps = machine.sides[kind.family].rules.inOrder.flatMap((rule) => stepOf(rule, kind));
-    this.steps = kind.inputInterface === undefined ? steps.flatMap((step) => withSource(step, scope.source)) : steps;
+    const hasOneSource = kind.inputInterface === undefined && scope.anyOwnSource !== true;
+    this.steps = hasOneSource ? steps.flatMap((step) => withSource(step, scope.source)) : steps;
     this.hasGoto = this.steps.some(({ rule }) => rule.rule.action.kind === 'goto');
     this.stepFor = new Map(this.steps.map((step) => [step.rule, step]));
     this.steps.forEach((step) => this.index(step));
