@@ -94,8 +94,13 @@ class Comparison {
   }
 
   public changes(): Change[] {
-    const compareSources = this.direction === 'incoming' ? this.compareIncoming : this.compareSent;
-    this.cells.kinds.forEach(compareSources, this);
+    for (const kind of this.cells.kinds) {
+      if (this.direction === 'incoming') {
+        this.compareIncoming(kind);
+      } else {
+        this.compareSent(kind);
+      }
+    }
     return [...this.rows.values()].flatMap((row) => this.changesOf(row)).sort(inOrder);
   }
 
@@ -203,10 +208,10 @@ function prefixSetKey({ prefixes, except }: PrefixSet): string {
   return `${prefixes.join()} but ${except.join()}`;
 }
 
-/** By source, all others last; what has no source yet behind them. */
+/** By source, all others last; what has no source yet behind them. The widest destinations first. */
 function inOrder(a: Change, b: Change): number {
-  const [first, second] = [a, b].map(({ sources, destinations }) =>
-    [sources?.prefixes[0] ?? '3', destinations.prefixes[0]].map((bits) => bits || '2').join(' '),
+  const [first, second] = [a, b].map(
+    ({ sources, destinations }) => `${sources ? sources.prefixes[0] || '2' : '3'} ${destinations.prefixes[0]}`,
   );
   return first < second ? -1 : first > second ? 1 : 0;
 }

@@ -8,7 +8,7 @@ import { ruleWords } from '../model/rule';
 import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 import type { Bits } from './bits';
-import { prefixText } from './bits';
+import { ADDRESS_LENGTH, prefixText } from './bits';
 import type { Axis, Packets, Selection } from './cells';
 import type { Decision } from './decision';
 import { MAIN_TABLE_ID } from '../model/host';
@@ -162,15 +162,24 @@ export function tableLabel(id: number): string {
   return TABLE_NAMES.get(id) ?? `table ${id}`;
 }
 
-/** Sources or destinations, at most `limit` exceptions: `10.0.0.0/8 but 10.1.0.0/16`. */
+/**
+ * Sources or destinations: `10.0.0.0/8 but 10.1.0.0/16, 2 addresses`. Of long lists only the first `limit`, and of
+ * several exceptions that are one address each only how many there are.
+ */
 export function prefixSetText({ prefixes, except }: PrefixSet, family: Family, limit = Infinity): string {
   const text = (bits: Bits): string => (bits === '' ? 'any' : prefixText(bits, family));
-  const more = except.length - limit;
-  const named = except.slice(0, more > 0 ? limit : undefined).map(text);
-  return [
-    prefixes.map(text).join(', '),
-    ...(except.length === 0 ? [] : [`but ${[...named, ...(more > 0 ? [`${more} more`] : [])].join(', ')}`]),
-  ].join(' ');
+  const shortened = (list: readonly string[]): string =>
+    list.length > limit ? `${list.slice(0, limit).join(', ')} and ${list.length - limit} more` : list.join(', ');
+  const addresses = except.filter((bits) => bits.length === ADDRESS_LENGTH[family]);
+  const few = addresses.length < 2 || limit === Infinity;
+  const exceptions = [
+    ...except.filter((bits) => few || !addresses.includes(bits)).map(text),
+    ...(few ? [] : [`${addresses.length} addresses`]),
+  ];
+  return [prefixes.map(text), exceptions]
+    .filter((list) => list.length > 0)
+    .map(shortened)
+    .join(' but ');
 }
 
 /** Packets by all but their addresses: `in tun0, tcp, to port 25`; nothing for all of them. */

@@ -1,0 +1,127 @@
+import { prefixText } from '../lookup/bits';
+import type { Change } from '../lookup/compare';
+import type { HostChanges } from '../lookup/compare-hosts';
+import type { Outcome } from '../lookup/outcome';
+import type { PrefixSet } from '../lookup/prefix-table';
+import { decisionText, packetsText, prefixSetText } from '../lookup/words';
+import type { Family } from '../model/family';
+
+/** By it a comment on a pull request can be found, to be written anew. */
+const MARKER = '<!-- source-routing diff -->';
+const NOTHING = 'No traffic changes its path.';
+/** Of longer lists of prefixes only the first are named; `--json` has them all. */
+const NAMED = 3;
+/** More rows than that are folded. */
+const UNFOLDED = 10;
+/** What is longer has a line of its own. */
+const WIDEST = 48;
+
+export function hasChanges(hosts: readonly HostChanges[]): boolean {
+  return hosts.some(({ changes }) => changes.length > 0);
+}
+
+/** For a terminal. */
+export function diffText(hosts: readonly HostChanges[]): string {
+  const told = hosts.filter(isTold);
+  const short = told.flatMap(({ changes }) => changes.map(whichText)).filter(({ length }) => length <= WIDEST);
+  const width = Math.max(0, ...short.map(({ length }) => length)) + 1;
+  const line = (change: Change): string => {
+    const which = `${whichText(change)}:`;
+    return `  ${which.length <= width ? `${which.padEnd(width)} ` : `${which}\n    `}${wayText(change)}`;
+  };
+  const blocks = told.map((host) => [`${host.path}${presenceText(host)}`, ...host.changes.map(line)].join('\n'));
+  return `${[...blocks, hasChanges(hosts) ? summary(hosts) : NOTHING].join('\n\n')}\n`;
+}
+
+/** For a comment on a pull request. */
+export function diffMarkdown(hosts: readonly HostChanges[]): string {
+  const rows = hosts.flatMap(({ path, changes }) => changes.map((change) => row(path, change)));
+  const table = ['| host | packets | was | now |', '| --- | --- | --- | --- |', ...rows].join('\n');
+  const folded = `<details>\n<summary>All ${rows.length} changes</summary>\n\n${table}\n\n</details>`;
+  const presence = hosts
+    .filter(({ presence }) => presence !== 'both')
+    .map((host) => `- ${code(host.path)}${presenceText(host)}`);
+  return `${[
+    MARKER,
+    rows.length === 0 ? NOTHING : `**${summary(hosts)}**`,
+    ...(presence.length === 0 ? [] : [presence.join('\n')]),
+    ...(rows.length === 0 ? [] : [rows.length > UNFOLDED ? folded : table]),
+  ].join('\n\n')}\n`;
+}
+
+/** For programs: all prefixes, all that may happen. */
+export function diffJson(hosts: readonly HostChanges[]): string {
+  const content = hosts.map(({ path, presence, changes }) => ({
+    host: path,
+    presence,
+    changes: changes.map(({ family, direction, packets, sources, destinations, before, after }) => ({
+      family,
+      direction,
+      packets: packets.map((each) => each.map(({ by, not, values }) => ({ by, not, values }))),
+      sources: sources ? prefixes(sources, family) : null,
+      destinations: prefixes(destinations, family),
+      before: before.map(outcomeJson),
+      after: after.map(outcomeJson),
+    })),
+  }));
+  return `${JSON.stringify({ format: 1, hosts: content }, undefined, 2)}\n`;
+}
+
+function outcomeJson({ kind, via, device, tableId }: Outcome): object {
+  return { kind, via, device, table: tableId };
+}
+
+function prefixes(set: PrefixSet, family: Family): object {
+  const whole = family === 4 ? '0.0.0.0/0' : '::/0';
+  const texts = (list: PrefixSet['prefixes']): string[] =>
+    list.map((bits) => (bits === '' ? whole : prefixText(bits, family)));
+  return { prefixes: texts(set.prefixes), except: texts(set.except) };
+}
+
+function isTold({ presence, changes }: HostChanges): boolean {
+  return presence !== 'both' || changes.length > 0;
+}
+
+function presenceText({ presence }: HostChanges): string {
+  return presence === 'both' ? '' : presence === 'added' ? ': host added' : ': host removed';
+}
+
+function summary(hosts: readonly HostChanges[]): string {
+  const changed = hosts.filter(({ changes }) => changes.length > 0);
+  const count = changed.reduce((sum, { changes }) => sum + changes.length, 0);
+  const where = hosts.length === 1 ? '' : `, on ${changed.length} of ${hosts.length} hosts`;
+  return `${count} ${count === 1 ? 'change' : 'changes'} of where traffic goes${where}.`;
+}
+
+/** `10.10.10.0/24 to any`. */
+function whichText({ family, direction, packets, sources, destinations }: Change): string {
+  const from = sources ? prefixSetText(sources, family, NAMED) : familyAny(family);
+  const by = packets.map(packetsText).filter((text) => text !== '');
+  return [
+    direction === 'sent' ? `from the machine itself, ${from}` : from,
+    ` to ${isAny(destinations) ? familyAny(family) : prefixSetText(destinations, family, NAMED)}`,
+    ...(by.length === 0 ? [] : [` (${by.join('; ')})`]),
+  ].join('');
+}
+
+function isAny({ prefixes: [first, ...others], except }: PrefixSet): boolean {
+  return first === '' && others.length === 0 && except.length === 0;
+}
+
+function familyAny(family: Family): string {
+  return family === 4 ? '0.0.0.0/0' : '::/0';
+}
+
+function wayText({ before, after }: Change): string {
+  return `was ${decisionText({ outcomes: before })}, now ${decisionText({ outcomes: after })}`;
+}
+
+function row(path: string, change: Change): string {
+  const { before, after } = change;
+  const cells = [code(path), whichText(change), decisionText({ outcomes: before }), decisionText({ outcomes: after })];
+  return `| ${cells.map((cell) => cell.replace(/\|/g, '\\|')).join(' | ')} |`;
+}
+
+function code(text: string): string {
+  return `\`${text}\``;
+}

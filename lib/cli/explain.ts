@@ -1,0 +1,37 @@
+import { buildMachine, withLinksDown } from '../lookup/build';
+import { decide } from '../lookup/decide';
+import type { FlowOptions } from '../lookup/flow';
+import { flowOf } from '../lookup/flow';
+import { describeHost } from '../lookup/from-host';
+import { explain, outcomeText } from '../lookup/words';
+import type { Host } from '../model/host';
+import { UsageError } from './output';
+
+/** Where a packet goes, and why: each thing that may happen, with its way through the rules. */
+export function explainText(host: Host, options: FlowOptions, down: readonly string[]): string {
+  const names = host.interfaces.map(({ name }) => name);
+  const unknown = down.find((name) => !names.includes(name));
+  if (unknown !== undefined) {
+    const declared = names.length === 0 ? 'None is declared.' : `Declared: ${names.join(', ')}.`;
+    throw new UsageError(`--down ${unknown} is no interface of ${host.path}. ${declared}`);
+  }
+  const flow = flowFrom(options);
+  const outcomes = decide(buildMachine(withLinksDown(describeHost(host), down)), flow);
+  const blocks = outcomes.map((outcome) =>
+    [outcomeText(outcome), ...explain(outcome, flow.family).map((line) => `  ${line}`)].join('\n'),
+  );
+  const several = outcomes.length > 1 ? ['Any of these may happen:', ''] : [];
+  return `${[...several, blocks.join('\n\n')].join('\n')}\n`;
+}
+
+function flowFrom(options: FlowOptions): ReturnType<typeof flowOf> {
+  try {
+    return flowOf(options);
+  } catch (error) {
+    const names = { inputInterface: '--in', destination: '--to', source: '--from' };
+    const message = error instanceof Error ? error.message : String(error);
+    throw new UsageError(
+      message.replace(/\b(inputInterface|destination|source)\b/g, (word) => names[word as keyof typeof names]),
+    );
+  }
+}

@@ -1,0 +1,158 @@
+#!/usr/bin/env node
+import { parseArgs } from 'node:util';
+import { compareHosts } from '../lookup/compare-hosts';
+import type { Host } from '../model/host';
+import { diffJson, diffMarkdown, diffText, hasChanges } from './diff';
+import { explainText } from './explain';
+import { UsageError, findHost, readHosts } from './output';
+
+const USAGE = `usage: source-routing diff BEFORE AFTER [--json | --markdown] [--host ID]
+       source-routing explain OUT --to ADDR [--host ID] [--from ADDR] [--in DEV] [--mark N]
+                      [--protocol tcp|udp|N] [--source-port N] [--destination-port N] [--down DEV]...
+
+BEFORE, AFTER and OUT are directories that "cdktf synth" has written (cdktf.out).
+ID is the path of a host, the end of its path, or its owner.
+
+diff     what traffic changes its path
+explain  where a packet goes, and why; without --in the machine itself sends it
+
+Exit status of diff: 0 if no traffic changes its path, 1 if some does; 2 if something is wrong.
+`;
+
+/** What a command prints, and its exit status. */
+interface Result {
+  readonly text: string;
+  readonly status: number;
+}
+
+const COMMANDS: ReadonlyMap<string, (args: string[]) => Result> = new Map([
+  ['diff', diff],
+  ['explain', explainPacket],
+]);
+
+function diff(args: string[]): Result {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: { json: { type: 'boolean' }, markdown: { type: 'boolean' }, host: { type: 'string' } },
+  });
+  const { json = false, markdown = false, host } = values;
+  const [before, after, ...others] = positionals;
+  if (before === undefined || after === undefined || others.length > 0) {
+    throw new UsageError(`diff takes two directories, BEFORE and AFTER; ${positionals.length} given.`);
+  }
+  if (json && markdown) {
+    throw new UsageError('diff takes --json or --markdown, not both.');
+  }
+  const hosts = compareHosts(...only(readHosts(before), readHosts(after), host));
+  const text = json ? diffJson(hosts) : markdown ? diffMarkdown(hosts) : diffText(hosts);
+  return { text, status: hasChanges(hosts) ? 1 : 0 };
+}
+
+type Hosts = ReadonlyMap<string, Host>;
+
+/** One that is there on one side only can be asked for, too. */
+function only(before: Hosts, after: Hosts, id: string | undefined): [Hosts, Hosts] {
+  if (id === undefined) {
+    return [before, after];
+  }
+  const { path } = findHost(new Map([...before, ...after]).values(), id);
+  const pick = (hosts: Hosts): Hosts => new Map([...hosts].filter(([each]) => each === path));
+  return [pick(before), pick(after)];
+}
+
+const PROTOCOLS: Readonly<Record<string, number>> = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58 };
+
+function explainPacket(args: string[]): Result {
+  const text = { type: 'string' } as const;
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      'host': text,
+      'from': text,
+      'to': text,
+      'in': text,
+      'mark': text,
+      'protocol': text,
+      'source-port': text,
+      'destination-port': text,
+      'down': { type: 'string', multiple: true },
+    },
+  });
+  const [directory, ...others] = positionals;
+  if (directory === undefined || others.length > 0) {
+    throw new UsageError(`explain takes one directory, OUT; ${positionals.length} given.`);
+  }
+  if (values.to === undefined) {
+    throw new UsageError('explain needs --to ADDR, where the packet goes.');
+  }
+  const hosts = [...readHosts(directory).values()];
+  const host = values.host === undefined ? theOnly(hosts) : findHost(hosts, values.host);
+  const number = (name: 'mark' | 'source-port' | 'destination-port', highest: number): number | undefined =>
+    numberOf(`--${name}`, values[name], highest);
+  const options = {
+    destination: values.to,
+    source: values.from,
+    inputInterface: values.in,
+    mark: number('mark', 0xffffffff),
+    ipProtocol: PROTOCOLS[values.protocol ?? ''] ?? numberOf('--protocol', values.protocol, 255),
+    sourcePort: number('source-port', 65535),
+    destinationPort: number('destination-port', 65535),
+  };
+  return { text: explainText(host, options, values.down ?? []), status: 0 };
+}
+
+function theOnly(hosts: readonly Host[]): Host {
+  const [host, ...others] = hosts;
+  if (!host || others.length > 0) {
+    const names = hosts.map(({ path }) => path).join(', ');
+    throw new UsageError(host ? `which host? Give --host, one of: ${names}.` : 'there is no host in that output.');
+  }
+  return host;
+}
+
+function numberOf(option: string, text: string | undefined, highest: number): number | undefined {
+  if (text === undefined) {
+    return undefined;
+  }
+  const number = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : NaN;
+  if (!(number <= highest)) {
+    throw new UsageError(`${option} "${text}" is not a number from 0 to ${highest}.`);
+  }
+  return number;
+}
+
+/** Runs a command line. */
+export function run(args: readonly string[]): Result & { readonly error: string } {
+  const [name, ...rest] = args;
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    return { text: USAGE, error: '', status: name === undefined ? 2 : 0 };
+  }
+  const command = COMMANDS.get(name);
+  if (!command) {
+    return { text: '', error: `source-routing: there is no command "${name}".\n\n${USAGE}`, status: 2 };
+  }
+  try {
+    return { ...command(rest), error: '' };
+  } catch (error) {
+    if (error instanceof UsageError || isOfParseArgs(error)) {
+      return { text: '', error: `source-routing: ${error.message}\n`, status: 2 };
+    }
+    // Not 1, which says that traffic changes its path.
+    const stack = error instanceof Error ? error.stack : undefined;
+    return { text: '', error: `source-routing: ${stack ?? String(error)}\n`, status: 2 };
+  }
+}
+
+/** An option that there is not, or one without its value. */
+function isOfParseArgs(error: unknown): error is Error {
+  return error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS');
+}
+
+if (require.main === module) {
+  const { text, error, status } = run(process.argv.slice(2));
+  process.stderr.write(error);
+  process.stdout.write(text);
+  process.exitCode = status;
+}

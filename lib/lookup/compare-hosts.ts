@@ -1,0 +1,33 @@
+import type { Host } from '../model/host';
+import { buildMachine } from './build';
+import type { Change } from './compare';
+import { compare } from './compare';
+import { describeHost } from './from-host';
+import type { Machine } from './machine';
+
+/** What changes on one host. */
+export interface HostChanges {
+  readonly path: string;
+  /** One that is not declared before or after is compared with itself without any rule or route. */
+  readonly presence: 'both' | 'added' | 'removed';
+  readonly changes: readonly Change[];
+}
+
+/** What changes on all hosts that are declared before or after, by their paths. */
+export function compareHosts(before: ReadonlyMap<string, Host>, after: ReadonlyMap<string, Host>): HostChanges[] {
+  const paths = [...new Set([...before.keys(), ...after.keys()])].sort();
+  return paths.flatMap((path): HostChanges[] => {
+    const [was, is] = [before.get(path), after.get(path)];
+    const any = is ?? was;
+    const presence = !was ? 'added' : !is ? 'removed' : 'both';
+    return any ? [{ path, presence, changes: compare(machineOf(was ?? bare(any)), machineOf(is ?? bare(any))) }] : [];
+  });
+}
+
+function machineOf(host: Host): Machine {
+  return buildMachine(describeHost(host));
+}
+
+function bare(host: Host): Host {
+  return { ...host, tables: [], rules: [], routes: [], hooks: [] };
+}
