@@ -55,7 +55,7 @@ function defaultRoutes(host: Host): Route[] {
 }
 
 function undeclaredTables(host: Host): number[] {
-  const known = new Set([LOCAL_TABLE_ID, DEFAULT_TABLE_ID, ...host.tables.map(({ id }) => id)]);
+  const known = new Set([LOCAL_TABLE_ID, DEFAULT_TABLE_ID, MAIN_TABLE_ID, ...host.tables.map(({ id }) => id)]);
   return host.rules.flatMap(({ action }) =>
     action.kind === 'lookup' && !known.has(action.tableId) ? [action.tableId] : [],
   );
