@@ -62,6 +62,27 @@ export default tseslint.config(
     },
   },
   {
+    files: ['lib/report/**/*.ts'],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            'cdktf',
+            'constructs',
+            '@cdktf/*',
+            '../*',
+            '!../model',
+            '!../lookup',
+            'node:*',
+            'fs',
+            'child_process',
+          ],
+        },
+      ],
+    },
+  },
+  {
     files: ['lib/persistence/**/*.ts'],
     rules: {
       'no-restricted-imports': [

@@ -13,7 +13,11 @@ const unit = ['<rootDir>/test/*.test.ts', '<rootDir>/test/model/**/*.test.ts'];
 module.exports = {
   projects: [
     // The lookup knows nothing of either: once is enough.
-    { ...common, displayName: 'unit', testMatch: [...unit, '<rootDir>/test/lookup/**/*.test.ts'] },
+    {
+      ...common,
+      displayName: 'unit',
+      testMatch: [...unit, '<rootDir>/test/lookup/**/*.test.ts', '<rootDir>/test/report/**/*.test.ts'],
+    },
     {
       ...common,
       displayName: 'cdktn',

@@ -1,0 +1,49 @@
+import type { Bits } from '../lookup/bits';
+import { prefixBits } from '../lookup/bits';
+import type { Host } from '../model/host';
+import type { Rule } from '../model/rule';
+import type { Value } from '../model/value';
+import { isKnown } from '../model/value';
+
+/**
+ * A host with an address of its own for each prefix in its rules that is known at apply only, so that it can be
+ * told from all others: of those that are nobody's (RFC 6890).
+ */
+export function withPlaceholders(host: Host): { host: Host; names: Map<Bits, string> } {
+  const names = new Map<Bits, string>();
+  const made = new Map<string, Value>();
+  const placeholder = (value: Value | undefined, { family: of }: Rule): Value | undefined => {
+    if (!value || isKnown(value) || value.kind !== 'prefix') {
+      return value;
+    }
+    const family = of === 6 ? 6 : 4;
+    const key = `${family} ${value.text}`;
+    let known = made.get(key);
+    if (!known) {
+      const number = made.size + 1;
+      const text = family === 4 ? `192.0.0.${number % 256}` : `100::${number.toString(16)}`;
+      known = { kind: 'prefix', text, family };
+      made.set(key, known);
+      names.set(prefixBits(text), valueName(value, host.path));
+    }
+    return known;
+  };
+  const rules = host.rules.map((rule): Rule => {
+    const [source, destination] = [placeholder(rule.source, rule), placeholder(rule.destination, rule)];
+    // One that may be of either family is shown once.
+    const family = rule.family === 'auto' ? ((source ?? destination)?.family ?? rule.family) : rule.family;
+    return { ...rule, family, ...(source && { source }), ...(destination && { destination }) };
+  });
+  return { host: { ...host, rules }, names };
+}
+
+/** Who declared a value that is known at apply only, as seen from the stack of the host. */
+export function valueName(value: Value, hostPath: string): string {
+  return isKnown(value) ? value.text : shortName(`<${value.deferredFor}>`, hostPath);
+}
+
+/** Names of values in a text of the lookup, without the name of the stack. */
+export function shortName(text: string, hostPath: string): string {
+  const stack = `${hostPath.split('/')[0]}/`;
+  return text.split(`<${stack}`).join('<');
+}

@@ -1,0 +1,204 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { TerraformVariable } from 'cdktf';
+import { PolicyRule, SourceRoutingTable, VpnEgress } from '../../lib';
+import type { Host } from '../../lib/model/host';
+import { journeysOf } from '../../lib/report/journeys';
+import { mermaid } from '../../lib/report/mermaid';
+import type { Picture } from '../../lib/report/picture';
+import { drawing, routingReport } from '../../lib/report/report';
+import { topology } from '../../lib/report/topology';
+import { ALL_INTERFACES, GATEWAYS, POOLS } from '../fixtures';
+import { egress, hostWith, howTo, large, mixed } from './hosts';
+import { checkXml } from './xml';
+
+function pictureOf(host: Host): Picture {
+  return topology(host, journeysOf(host));
+}
+
+/** Every line as `box: row -> box: row (fate)`. */
+function linesOf(picture: Picture): string[] {
+  const names = new Map<string, string>();
+  for (const box of picture.columns.flatMap(({ boxes }) => boxes)) {
+    names.set(box.id, box.title);
+    for (const { id, text, note } of box.rows) {
+      names.set(id, `${box.title}: ${text === '' ? note : text}`);
+    }
+  }
+  return picture.edges.map(
+    ({ from, to, fate, onlyIfDown }) =>
+      `${names.get(from)} -> ${names.get(to)} (${fate}${onlyIfDown ? ', link down' : ''})`,
+  );
+}
+
+/** The cells of a row of the table, by what it begins with. */
+function rowOf(host: Host, ...start: string[]): string[] {
+  const rows = routingReport(host)
+    .split('\n')
+    .filter((line) => line.startsWith('| '))
+    .map((line) => line.slice(2, -2).split(' | '));
+  const found = rows.find((cells) => start.every((cell, index) => cells[index] === cell));
+  return found?.slice(start.length) ?? [];
+}
+
+const CLIENTS = ['`tun0`, this server', '`10.10.10.0/24`, `10.10.10.1`', 'anywhere else'];
+const EGRESS = '`eth1` via `192.168.1.1` (vpn)';
+
+describe('the topology', () => {
+  test('leads clients through rule and table to the gateway, and the server by the uplink', () => {
+    const lines = linesOf(pictureOf(egress()));
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        'clients on tun0: to anywhere else -> lookup vpn: 10010 from 10.10.10.0/24 (egress)',
+        'clients on tun0: to anywhere else -> lookup vpn: 10010 from fd00:4242:4242:4242::/64 (egress)',
+        'lookup vpn -> vpn (200) (egress)',
+        'vpn (200): default -> eth1: via 192.168.1.1 (egress)',
+        'vpn (200): default -> eth1: via fd00:1010:1010:1010::1 (egress)',
+        'clients on tun0: to clients -> lookup main: 10009 to 10.10.10.0/24 (local)',
+        'main (254): networks of links -> tun0: on the link (local)',
+        'this server: to anywhere else -> lookup main: 32766 from all (uplink)',
+        'main (254): default -> eth0: via 192.168.178.1 (uplink)',
+      ]),
+    );
+    expect(lines.filter((line) => line.startsWith('clients') && line.includes('uplink'))).toEqual([]);
+  });
+  test('shows what fails closed as rejected while the link is down', () => {
+    const lines = linesOf(pictureOf(egress()));
+    expect(lines.filter((line) => line.includes('link down'))).toEqual([
+      'vpn (200): unreachable default -> rejected (rejected, link down)',
+    ]);
+  });
+  test('shows a leak: the way of clients by the uplink, while the link is down', () => {
+    expect(linesOf(pictureOf(egress(false)))).toContain(
+      'clients on tun0: to anywhere else, eth1 down -> lookup main: 32766 from all (uplink, link down)',
+    );
+  });
+  test('shows a pool that no rule takes in the colour of the uplink', () => {
+    const host = hostWith((server, stack) => {
+      new VpnEgress(stack, 'egress', {
+        host: server,
+        device: 'eth1',
+        tableId: 200,
+        clients: [POOLS[0]],
+        gateways: [GATEWAYS[0]],
+      });
+    });
+    expect(linesOf(pictureOf(host))).toContain(
+      'clients on tun0: to anywhere else -> lookup main: 32766 from all (uplink)',
+    );
+  });
+  test('shows where a rejected pool and rejected ports end', () => {
+    const lines = linesOf(pictureOf(mixed()));
+    expect(lines).toContain(
+      'clients on wg1: to anywhere else -> unreachable: 10011 from fd00:4242:4242:3030::/64 (rejected)',
+    );
+    expect(lines).toContain(
+      'clients on wg1: to anywhere else -> prohibit: 8000 from 10.10.30.0/24 ipproto 6 dport 25 (rejected)',
+    );
+    expect(lines).toContain('prohibit -> rejected (rejected)');
+  });
+  test('has marked packets as a class of their own', () => {
+    const marked = pictureOf(mixed())
+      .columns[0].boxes.filter(({ rows }) => rows.some(({ text }) => text === 'fwmark 0x10'))
+      .map(({ rows }) => rows.map(({ text }) => text)[0]);
+    expect(marked).toEqual(['10.10.20.0/24']);
+  });
+  test('names what is known at apply only by who declared it', () => {
+    const host = hostWith((server, stack) => {
+      const via = new TerraformVariable(stack, 'via', {}).stringValue;
+      const table = new SourceRoutingTable(stack, 'vpn', { host: server, tableId: 200 });
+      table.addRoute('v4', { destination: '0.0.0.0/0', via, device: 'eth1' });
+      const source = new TerraformVariable(stack, 'pool', {}).stringValue;
+      new PolicyRule(stack, 'clients', { table, source, priority: 10010 });
+    });
+    expect(linesOf(pictureOf(host))).toContain(
+      'clients: to anywhere else -> lookup 200: 10010 from <clients:source> (egress)',
+    );
+    expect(drawing(host)).toContain('via &lt;vpn/v4:via&gt;');
+  });
+});
+
+describe('the table of traffic classes', () => {
+  test('says what each link down changes, where the table fails closed', () => {
+    expect(rowOf(egress(), ...CLIENTS)).toEqual([EGRESS, 'same', 'rejected: unreachable (vpn)']);
+  });
+  test('says what leaks, where it does not', () => {
+    expect(rowOf(egress(false), ...CLIENTS)).toEqual([EGRESS, 'same', '⚠ `eth0` via `192.168.178.1` (main)']);
+    expect(routingReport(egress())).not.toContain('⚠');
+  });
+  test('says that nothing is known of a main table whose gateways are not declared', () => {
+    expect(rowOf(howTo(), 'this server', 'IPv4, chosen by the kernel', 'anywhere else')[0]).toBe('not declared (main)');
+  });
+});
+
+describe('of many pools', () => {
+  test('the picture has a bounded size, and says how many there are', () => {
+    const host = large(60, 3);
+    const picture = pictureOf(host);
+    expect(picture.columns.flatMap(({ boxes }) => boxes).flatMap(({ rows }) => rows).length).toBeLessThan(100);
+    expect(linesOf(picture)).toContain('30 tables: default -> eth1: via 192.168.1.1 (egress)');
+    expect(drawing(host)).toContain('… 86 more pools');
+    expect(routingReport(host).split('\n').length).toBeLessThan(250);
+  });
+});
+
+describe('names', () => {
+  const HOSTILE = '<script>alert(1)</script> "\'`|\n```\n]&\u202e[x](y)**_{{';
+  const host = { ...egress(), path: `stack/${HOSTILE}` };
+  test('stay text in SVG', () => {
+    checkXml(drawing(host));
+    expect(drawing(host)).not.toMatch(/<script|\u202e|'`\|/);
+    expect(drawing(host)).toContain('&lt;script&gt;');
+  });
+  test('stay text in Markdown and Mermaid', () => {
+    const tables = host.tables.map((table) => ({ ...table, name: HOSTILE }));
+    const report = routingReport({ ...host, tables });
+    expect(report).not.toMatch(/<script|\u202e|\[x\]|\*\*/);
+    expect(report.match(/^```/gm)).toHaveLength(2);
+    const widths = report
+      .split('\n')
+      .filter((line) => line.startsWith('|'))
+      .map((line) => line.split('|').length);
+    expect(new Set(widths).size).toBe(1);
+    expect(mermaid(pictureOf({ ...host, tables }))).toContain(
+      '#60;script#62;alert(1)#60;/script#62; #34;#39;#96;#124;',
+    );
+  });
+});
+
+describe('what is written', () => {
+  test('is the same for the same host', () => {
+    expect(drawing(mixed())).toBe(drawing(mixed()));
+    expect(routingReport(mixed())).toBe(routingReport(mixed()));
+  });
+  test.each([
+    ['egress.svg', (): string => drawing(egress())],
+    ['egress.md', (): string => routingReport(egress())],
+  ])('is %s', (name, make) => {
+    const file = join(__dirname, 'golden', name);
+    if (process.env.UPDATE_GOLDEN) {
+      writeFileSync(file, make());
+    }
+    expect(make()).toBe(readFileSync(file, 'utf8'));
+  });
+  test.each([howTo, mixed, (): Host => egress(false), (): Host => large(12, 2)])(
+    'is well formed, and ends in one line feed',
+    (make) => {
+      const [picture, report] = [drawing(make()), routingReport(make())];
+      checkXml(picture);
+      for (const text of [picture, report]) {
+        expect(text).toMatch(/[^\n]\n$/);
+        expect(text).not.toMatch(/[ \t]$|\r/m);
+      }
+    },
+  );
+  test('of a host of which nothing is declared is there', () => {
+    const bare = hostWith(() => undefined, { interfaces: [] });
+    checkXml(drawing(bare));
+    expect(routingReport(bare)).toContain('this server');
+    expect(ALL_INTERFACES).not.toHaveLength(0);
+  });
+  test('loads nothing from elsewhere and runs nothing', () => {
+    expect(drawing(mixed())).not.toMatch(/<script|href|url\(|@import|<image|<foreignObject|on\w+=/);
+  });
+});
