@@ -17,7 +17,8 @@ export function withPlaceholders(host: Host): { host: Host; names: Map<Bits, str
       return value;
     }
     const family = of === 6 ? 6 : 4;
-    const key = `${family} ${value.text}`;
+    // A file of a host has no tokens.
+    const key = `${family} ${value.text || value.deferredFor}`;
     let known = made.get(key);
     if (!known) {
       const number = made.size + 1;

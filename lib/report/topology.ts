@@ -366,8 +366,24 @@ class Drawing {
     }
     const manyOnLink = this.manyLinks && via === undefined && fate === 'local';
     const title = manyOnLink ? plural(this.host.interfaces.length, 'link') : (device ?? '<not known>');
-    const text = via === undefined ? 'on the link' : `via ${shortName(via, this.host.path)}`;
+    const more = this.moreGateways(tableId, device, via);
+    const text =
+      via === undefined ? 'on the link' : `via ${shortName(via, this.host.path)}${more > 0 ? `, ${more} more` : ''}`;
     return this.exit(`link-${title}`, title, text, text, fate);
+  }
+
+  /** Of tables in one box. */
+  private moreGateways(tableId: number | undefined, device: string | undefined, via: string | undefined): number {
+    const box = tableId === undefined ? undefined : this.tableBox.get(tableId);
+    const shared = [...this.tableBox.values()].filter((each) => each === box).length > 1;
+    if (!shared || via === undefined) {
+      return 0;
+    }
+    const hops = this.known.routes
+      .filter((route) => this.tableBox.get(route.tableId) === box)
+      .flatMap((route) => route.hops)
+      .filter((hop) => hop.device?.text === device && hop.via?.text.includes(':') === via.includes(':'));
+    return Math.max(0, new Set(hops.map((hop) => hop.via?.text)).size - 1);
   }
 
   private exit(id: string, title: string, key: string, text: string, fate: Fate): string {

@@ -136,7 +136,7 @@ describe('of many pools', () => {
     const host = large(60, 3);
     const picture = pictureOf(host);
     expect(picture.columns.flatMap(({ boxes }) => boxes).flatMap(({ rows }) => rows).length).toBeLessThan(100);
-    expect(linesOf(picture)).toContain('30 tables: default -> eth1: via 192.168.1.1 (egress)');
+    expect(linesOf(picture)).toContain('30 tables: default -> eth1: via 192.168.1.1, 29 more (egress)');
     expect(drawing(host)).toContain('… 86 more pools');
     expect(routingReport(host).split('\n').length).toBeLessThan(250);
   });
