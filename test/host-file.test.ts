@@ -36,6 +36,13 @@ test('each synth writes what is declared for a host, and it can be read', () => 
   expect(host.rules.map(({ source }) => source?.text).filter(Boolean)).toEqual(POOLS);
 });
 
+test('each synth writes a report on where its packets go, without tokens', () => {
+  const report = readFileSync(join(synth(), 'stacks/stack/source-routing/stack.vpn1.md'), 'utf8');
+  expect(report).toContain('# Where packets go: `stack/vpn1`');
+  expect(report).toContain('&#60;more:source&#62;');
+  expect(report).not.toMatch(/TfToken|\$\{/);
+});
+
 test('a value that is known at apply only is named instead of its token, and no key is in the file', () => {
   const text = fileOf(synth());
   expect(parseHostFile(text, 'x').rules.find(({ priority }) => priority === 10100)?.source).toEqual({
@@ -99,7 +106,7 @@ describe('an app', () => {
   test('has no host any more that was there at an earlier synth', () => {
     app('one/vpn', 'one/nat');
     app('one/nat');
-    expect(readdirSync(join(outdir, 'stacks/one/source-routing'))).toHaveLength(2);
+    expect(readdirSync(join(outdir, 'stacks/one/source-routing'))).toHaveLength(4);
     expect([...readHosts(outdir).keys()]).toEqual(['one/nat']);
   });
 

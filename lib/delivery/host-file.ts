@@ -4,16 +4,21 @@ import { TerraformStack } from 'cdktf';
 import { addCustomSynthesis } from 'cdktf/lib/synthesize/synthesizer';
 import type { Construct } from 'constructs';
 import type { Host } from '../model/host';
-import { HOST_FILES, hostFileName, hostFileText } from '../model/host-file';
+import { HOST_FILES, hostFileName, hostFileText, parseHostFile } from '../model/host-file';
+import { routingReport } from '../report/report';
 
-/** Has each synth write what is declared for a host, beside the Terraform configuration of its stack. */
+/** Has each synth write what is declared for a host, and where its packets go, beside the Terraform configuration of its stack. */
 export function writeHostFile(construct: Construct, host: () => Host): void {
   addCustomSynthesis(construct, {
     onSynthesize: ({ outdir, manifest }) => {
       const { workingDirectory } = manifest.forStack(TerraformStack.of(construct));
       const directory = join(outdir, workingDirectory, HOST_FILES);
       mkdirSync(directory, { recursive: true });
-      writeFileSync(join(directory, hostFileName(construct.node.path)), hostFileText(host()));
+      const name = hostFileName(construct.node.path);
+      const text = hostFileText(host());
+      writeFileSync(join(directory, name), text);
+      // From the text, so that nothing is in the report that is not in the file.
+      writeFileSync(join(directory, name.replace(/\.json$/, '.md')), routingReport(parseHostFile(text, name)));
     },
   });
 }
