@@ -2,7 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { PAGE, page } from '../../scripts/persistence-table';
+import * as persistence from '../../scripts/persistence-table';
+import * as review from '../../scripts/review';
 
 const ROOT = resolve(__dirname, '../..');
 const MINUTES = 60_000;
@@ -87,7 +88,10 @@ describe('the package', () => {
     3 * MINUTES,
   );
 
-  test('the tables of docs/persistence.md are what the renderers do (npm run docs)', () => {
+  test.each([
+    ['the tables of docs/persistence.md are what the renderers do', persistence],
+    ['docs/review.md shows what the commands print', review],
+  ])('%s (npm run docs)', (_, { PAGE, page }) => {
     const text = readFileSync(PAGE, 'utf8');
     const formatted = spawnSync('npx', ['prettier', '--stdin-filepath', PAGE], {
       cwd: ROOT,
@@ -95,6 +99,15 @@ describe('the package', () => {
       input: page(text),
     });
     expect(formatted.stdout).toBe(text);
+  });
+
+  test('npx runs its command', () => {
+    const { bin } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { bin: Record<string, string> };
+    const program = join(ROOT, bin['source-routing']);
+    expect(readFileSync(program, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
+    const { status, stderr } = spawnSync(process.execPath, [program, 'diff', ROOT, ROOT], { encoding: 'utf8' });
+    expect(stderr).toContain('is not what "cdktf synth" writes');
+    expect(status).toBe(2);
   });
 
   test(
@@ -118,6 +131,7 @@ describe('the package', () => {
           'lib/index.js',
           'lib/index.d.ts',
           'lib/agent/plan.awk',
+          'lib/cli/main.js',
           'lib/delivery/confirm.sh',
           'lib/delivery/deliver.sh',
         ]),

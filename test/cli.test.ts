@@ -1,0 +1,164 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { App, TerraformStack } from 'cdktf';
+import type { VpnEgressProps } from '../lib';
+import { HostState, LinuxHost, VpnEgress } from '../lib';
+import { run } from '../lib/cli/main';
+import { ALL_INTERFACES, GATEWAYS, POOLS, SSH } from './fixtures';
+
+const made: string[] = [];
+afterAll(() => made.forEach((directory) => rmSync(directory, { recursive: true })));
+
+interface Declared extends Partial<VpnEgressProps> {
+  readonly ensure?: HostState;
+}
+
+/** An app with a VPN server for each entry. */
+function synth(hosts: Record<string, Declared>): string {
+  const outdir = mkdtempSync(join(tmpdir(), 'out-'));
+  made.push(outdir);
+  const app = new App({ outdir });
+  const stack = new TerraformStack(app, 'stack');
+  Object.entries(hosts).forEach(([id, { ensure, ...egress }], index) => {
+    const ssh = { ...SSH, host: `192.0.2.${index + 1}` };
+    const host = new LinuxHost(stack, id, { ssh, interfaces: ALL_INTERFACES, ensure });
+    const props = { host, device: 'eth1', tableId: 200, clients: POOLS, gateways: GATEWAYS, ...egress };
+    new VpnEgress(stack, `egress-${id}`, props);
+  });
+  app.synth();
+  return outdir;
+}
+
+const OTHER_GATEWAY: Declared = { gateways: ['192.168.1.2', GATEWAYS[1]] };
+const BEFORE = synth({ vpn1: {}, vpn2: {} });
+const AFTER = synth({ vpn1: OTHER_GATEWAY, vpn2: {} });
+
+test('nothing changes: it says so, and the status is 0', () => {
+  expect(run(['diff', BEFORE, BEFORE])).toEqual({ text: 'No traffic changes its path.\n', error: '', status: 0 });
+  const { text, status } = run(['diff', BEFORE, BEFORE, '--markdown']);
+  expect({ text, status }).toEqual({
+    text: '<!-- source-routing diff -->\n\nNo traffic changes its path.\n',
+    status: 0,
+  });
+});
+
+test('for people: whose packets, to where, the way before and after', () => {
+  const { text, status, error } = run(['diff', BEFORE, AFTER]);
+  expect({ status, error }).toEqual({ status: 1, error: '' });
+  expect(text.split('\n')).toEqual([
+    'stack/vpn1',
+    '  10.10.10.0/24 to any but 10.10.10.0/24, 4 addresses:',
+    '    was via 192.168.1.1 dev eth1 (table 200), now via 192.168.1.2 dev eth1 (table 200)',
+    '  from the machine itself, 10.10.10.1 to any but 10.10.10.0/24, 4 addresses:',
+    '    was via 192.168.1.1 dev eth1 (table 200), now via 192.168.1.2 dev eth1 (table 200)',
+    '',
+    '2 changes of where traffic goes, on 1 of 2 hosts.',
+    '',
+  ]);
+});
+
+test('for programs: all prefixes', () => {
+  const { text, status } = run(['diff', BEFORE, AFTER, '--json', '--host', 'vpn1']);
+  const { hosts } = JSON.parse(text) as { hosts: Array<{ changes: unknown[] }> };
+  expect(status).toBe(1);
+  expect(hosts).toHaveLength(1);
+  expect(hosts[0].changes[0]).toEqual({
+    family: 4,
+    direction: 'incoming',
+    packets: [[]],
+    sources: { prefixes: ['10.10.10.0/24'], except: [] },
+    destinations: {
+      prefixes: ['0.0.0.0/0'],
+      except: ['10.10.10.0/24', '192.168.1.100', '192.168.1.255', '192.168.178.2', '192.168.178.255'],
+    },
+    before: [{ kind: 'unicast', via: '192.168.1.1', device: 'eth1', table: 200 }],
+    after: [{ kind: 'unicast', via: '192.168.1.2', device: 'eth1', table: 200 }],
+  });
+});
+
+test('for a pull request: a table, folded where it is long', () => {
+  const { text } = run(['diff', BEFORE, AFTER, '--markdown']);
+  expect(text.split('\n').slice(0, 7)).toEqual([
+    '<!-- source-routing diff -->',
+    '',
+    '**2 changes of where traffic goes, on 1 of 2 hosts.**',
+    '',
+    '| host | packets | was | now |',
+    '| --- | --- | --- | --- |',
+    '| `stack/vpn1` | 10.10.10.0/24 to any but 10.10.10.0/24, 4 addresses | via 192.168.1.1 dev eth1 (table 200) | via 192.168.1.2 dev eth1 (table 200) |',
+  ]);
+  const six = (declared: Declared): string =>
+    synth(Object.fromEntries([1, 2, 3, 4, 5, 6].map((number) => [`vpn${number}`, declared])));
+  expect(run(['diff', six({}), six(OTHER_GATEWAY), '--markdown']).text).toMatch(
+    /^<!-- .* -->\n\n\*\*12 changes of where traffic goes, on 6 of 6 hosts\.\*\*\n\n<details>\n<summary>All 12 changes<\/summary>\n\n\|/,
+  );
+});
+
+test('a host that comes or goes is compared with itself without rules; so is one that is to be absent', () => {
+  const one = synth({ vpn1: {} });
+  const added = run(['diff', one, BEFORE]);
+  expect(added.text).toContain('stack/vpn2: host added\n');
+  expect(added.text).toContain('was via 192.168.178.1 dev eth0 (main), now via 192.168.1.1 dev eth1 (table 200)');
+  const removed = run(['diff', BEFORE, one, '--markdown']);
+  expect(removed.text).toContain('- `stack/vpn2`: host removed\n');
+  expect(removed.text).toContain('| via 192.168.1.1 dev eth1 (table 200) | via 192.168.178.1 dev eth0 (main) |');
+  const absent = run(['diff', one, synth({ vpn1: { ensure: HostState.ABSENT } })]);
+  expect(absent.text).toContain('was via 192.168.1.1 dev eth1 (table 200), now via 192.168.178.1 dev eth0 (main)');
+  expect([added, removed, absent].map(({ status }) => status)).toEqual([1, 1, 1]);
+});
+
+const PACKET = ['--from', '10.10.10.2', '--to', '198.51.100.7', '--in', 'tun0'];
+
+test('where a packet goes, and why', () => {
+  expect(run(['explain', BEFORE, '--host', 'vpn1', ...PACKET])).toEqual({
+    text: [
+      'via 192.168.1.1 dev eth1',
+      '  rule 0: from all lookup local -> table local: no route',
+      '  rule 10010: from 10.10.10.0/24 lookup 200 -> table 200: default via 192.168.1.1 dev eth1',
+      '',
+    ].join('\n'),
+    error: '',
+    status: 0,
+  });
+  expect(run(['explain', BEFORE, '--host', 'stack-vpn1', ...PACKET, '--down', 'eth1', '--down', 'eth0']).text).toMatch(
+    /^unreachable\n/,
+  );
+  expect(
+    run(['explain', synth({ vpn1: {} }), '--to', '198.51.100.7', '--mark', '0x1', '--protocol', 'udp']).text,
+  ).toMatch(/^via 192.168.178.1 dev eth0\n/);
+});
+
+test.each([
+  [['diff', BEFORE], 'diff takes two directories, BEFORE and AFTER; 1 given.'],
+  [['diff', BEFORE, AFTER, AFTER], 'diff takes two directories, BEFORE and AFTER; 3 given.'],
+  [['diff', BEFORE, AFTER, '--json', '--markdown'], 'diff takes --json or --markdown, not both.'],
+  [['diff', BEFORE, '/nowhere'], '"/nowhere" is not what "cdktf synth" writes'],
+  [['diff', BEFORE, AFTER, '--host', 'vpn3'], 'there is no host "vpn3". Hosts: stack/vpn1, stack/vpn2.'],
+  [['diff', BEFORE, AFTER, '--jsn'], "Unknown option '--jsn'"],
+  [['explain', BEFORE, ...PACKET], 'which host? Give --host, one of: stack/vpn1, stack/vpn2.'],
+  [['explain', ...PACKET], 'explain takes one directory, OUT; 0 given.'],
+  [['explain', BEFORE, '--host', 'vpn1'], 'explain needs --to ADDR'],
+  [['explain', BEFORE, '--host', 'vpn1', '--to', '10.10.10'], '--to "10.10.10" is not an IPv4 address'],
+  [['explain', BEFORE, '--host', 'vpn1', '--to', '::1', '--from', '10.0.0.1'], '--from "10.0.0.1" is IPv4 but --to'],
+  [['explain', BEFORE, '--host', 'vpn1', '--to', '8.8.8.8', '--in', 'tun0'], 'Give it, or leave out --in.'],
+  [['explain', BEFORE, '--host', 'vpn1', ...PACKET, '--down', 'eth7'], 'Declared: eth0, eth1, tun0.'],
+  [
+    ['explain', BEFORE, '--host', 'vpn1', ...PACKET, '--mark', '1x'],
+    '--mark "1x" is not a number from 0 to 4294967295.',
+  ],
+  [['explain', BEFORE, '--host', 'vpn1', ...PACKET, '--protocol', 'tpc'], '--protocol "tpc" is not a number from 0 to'],
+  [['explain', BEFORE, '--host', 'vpn1', ...PACKET, '--source-port', '65536'], '--source-port "65536" is not a number'],
+  [['dif', BEFORE, AFTER], 'there is no command "dif".'],
+])('what is typed wrong is said, and the status is 2 (%#)', (args, message) => {
+  const { text, error, status } = run(args);
+  expect({ text, status }).toEqual({ text: '', status: 2 });
+  expect(error).toMatch(/^source-routing: /);
+  expect(error).toContain(message);
+  expect(error).not.toContain('    at ');
+});
+
+test('without a command it says how it is used', () => {
+  expect(run([])).toMatchObject({ text: expect.stringContaining('usage: source-routing diff') as string, status: 2 });
+  expect(run(['--help']).status).toBe(0);
+});
