@@ -46,7 +46,10 @@ function outputs(): Record<string, string> {
   ].map(synthesize);
   const text = (...args: string[]): string => {
     const { text: printed, error } = run(args);
-    return `\`\`\`\n${printed}${error}\`\`\``;
+    if (error !== '') {
+      throw new Error(`source-routing ${args.join(' ')}: ${error}`);
+    }
+    return `\`\`\`\n${printed}\`\`\``;
   };
   const made = {
     pool: text('diff', before, pool),

@@ -57,6 +57,7 @@ export function parseHostFile(text: string, name: string): Host {
 type Shape = string | readonly [Shape] | { readonly [key: string]: Shape };
 
 const VALUE: Shape = { kind: 'string', text: 'string', deferredFor: 'string?' };
+const ROUTES: Shape = [{ path: 'string', tableId: 'number', destination: VALUE, hops: [{}] }];
 const HOST: Shape = {
   path: 'string',
   owner: 'string',
@@ -64,7 +65,8 @@ const HOST: Shape = {
   management: { host: 'string?' },
   tables: [{ path: 'string', id: 'number', name: 'string?' }],
   rules: [{ path: 'string', priority: 'number', action: { kind: 'string' } }],
-  routes: [{ path: 'string', tableId: 'number', destination: VALUE, hops: [{}] }],
+  routes: ROUTES,
+  discards: ROUTES,
   hooks: [{ path: 'string', tableId: 'number' }],
 };
 
