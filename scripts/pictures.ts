@@ -15,9 +15,9 @@ const GATEWAYS = ['192.168.1.1', 'fd00:1010:1010:1010::1'];
 export function pictures(): Map<string, string> {
   return new Map([
     ['vpn-egress.svg', draw(POOLS, GATEWAYS)],
-    ['review-add-pool.svg', draw([...POOLS, '10.10.20.0/24'], GATEWAYS)],
-    ['review-swap-gateway.svg', draw(POOLS, ['192.168.1.254', GATEWAYS[1]])],
-    ['review-typo.svg', draw(['10.10.1.0/24', POOLS[1]], GATEWAYS)],
+    ['review-add-pool.svg', draw([...POOLS, '10.10.11.0/24'], GATEWAYS)],
+    ['review-swap-gateway.svg', draw(POOLS, ['192.168.1.2', GATEWAYS[1]])],
+    ['review-typo.svg', draw(['10.10.10.0/25', POOLS[1]], GATEWAYS)],
   ]);
 }
 
@@ -28,7 +28,7 @@ function draw(clients: string[], gateways: string[]): string {
       { name: 'eth0', addresses: ['192.168.178.2/24', 'fd00:178::2/64'], gateways: ['192.168.178.1', 'fd00:178::1'] },
       { name: 'eth1', addresses: ['192.168.1.100/24', 'fd00:1010:1010:1010::100/64'] },
       { name: 'tun0', addresses: ['10.10.10.1/24', 'fd00:4242:4242:4242::1/64'] },
-      ...(clients.includes('10.10.20.0/24') ? [{ name: 'wg0', addresses: ['10.10.20.1/24'] }] : []),
+      ...(clients.includes('10.10.11.0/24') ? [{ name: 'tun1', addresses: ['10.10.11.1/24'] }] : []),
     ],
   });
   new VpnEgress(host.node.scope ?? host, 'egress', {

@@ -30,6 +30,7 @@ function synthesize(egress: Egress): string {
       },
       { name: 'eth1', addresses: ['192.168.1.100/24', 'fd00:1010:1010:1010::100/64'] },
       { name: 'tun0', addresses: ['10.10.10.1/24', 'fd00:4242:4242:4242::1/64'] },
+      ...(egress.clients.includes('10.10.11.0/24') ? [{ name: 'tun1', addresses: ['10.10.11.1/24'] }] : []),
     ],
   });
   new VpnEgress(stack, 'egress', { host, device: 'eth1', tableId: 200, ...egress });

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { App, TerraformStack } from 'cdktf';
@@ -149,6 +149,8 @@ test.each([
   ],
   [['explain', BEFORE, '--host', 'vpn1', ...PACKET, '--protocol', 'tpc'], '--protocol "tpc" is not a number from 0 to'],
   [['explain', BEFORE, '--host', 'vpn1', ...PACKET, '--source-port', '65536'], '--source-port "65536" is not a number'],
+  [['draw', BEFORE, '--host', 'vpn1', '-o', '/nowhere/x.svg'], '--output "/nowhere/x.svg" cannot be written: ENOENT'],
+  [['draw', BEFORE], 'which host? Give --host, one of: stack/vpn1, stack/vpn2.'],
   [['dif', BEFORE, AFTER], 'there is no command "dif".'],
 ])('what is typed wrong is said, and the status is 2 (%#)', (args, message) => {
   const { text, error, status } = run(args);
@@ -156,6 +158,16 @@ test.each([
   expect(error).toMatch(/^source-routing: /);
   expect(error).toContain(message);
   expect(error).not.toContain('    at ');
+});
+
+describe('a picture', () => {
+  test('is printed, or put into a file', () => {
+    const { text, status } = run(['draw', BEFORE, '--host', 'vpn1']);
+    expect([text.slice(0, 4), text.includes('stack/vpn1'), status]).toEqual(['<svg', true, 0]);
+    const file = join(BEFORE, 'vpn1.svg');
+    expect(run(['draw', BEFORE, '--host', 'vpn1', '-o', file])).toEqual({ text: '', error: '', status: 0 });
+    expect(readFileSync(file, 'utf8')).toBe(text);
+  });
 });
 
 test('without a command it says how it is used', () => {

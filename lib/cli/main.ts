@@ -1,20 +1,24 @@
 #!/usr/bin/env node
+import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { compareHosts } from '../lookup/compare-hosts';
 import type { Host } from '../model/host';
 import { diffJson, diffMarkdown, diffText, hasChanges } from './diff';
 import { explainText } from './explain';
+import { drawing } from '../report/report';
 import { UsageError, findHost, readHosts } from './output';
 
 const USAGE = `usage: source-routing diff BEFORE AFTER [--json | --markdown] [--host ID]
        source-routing explain OUT --to ADDR [--host ID] [--from ADDR] [--in DEV] [--mark N]
                       [--protocol tcp|udp|N] [--source-port N] [--destination-port N] [--down DEV]...
+       source-routing draw OUT [--host ID] [--output FILE]
 
 BEFORE, AFTER and OUT are directories that "cdktf synth" has written (cdktf.out).
 ID is the path of a host, the end of its path, or its owner.
 
 diff     what traffic changes its path
 explain  where a packet goes, and why; without --in the machine itself sends it
+draw     a picture of where packets go, as SVG
 
 Exit status of diff: 0 if no traffic changes its path, 1 if some does; 2 if something is wrong.
 `;
@@ -28,6 +32,7 @@ interface Result {
 const COMMANDS: ReadonlyMap<string, (args: string[]) => Result> = new Map([
   ['diff', diff],
   ['explain', explainPacket],
+  ['draw', draw],
 ]);
 
 function diff(args: string[]): Result {
@@ -80,15 +85,10 @@ function explainPacket(args: string[]): Result {
       'down': { type: 'string', multiple: true },
     },
   });
-  const [directory, ...others] = positionals;
-  if (directory === undefined || others.length > 0) {
-    throw new UsageError(`explain takes one directory, OUT; ${positionals.length} given.`);
-  }
   if (values.to === undefined) {
     throw new UsageError('explain needs --to ADDR, where the packet goes.');
   }
-  const hosts = [...readHosts(directory).values()];
-  const host = values.host === undefined ? theOnly(hosts) : findHost(hosts, values.host);
+  const host = hostIn(positionals, 'explain', values.host);
   const number = (name: 'mark' | 'source-port' | 'destination-port', highest: number): number | undefined =>
     numberOf(`--${name}`, values[name], highest);
   const options = {
@@ -101,6 +101,35 @@ function explainPacket(args: string[]): Result {
     destinationPort: number('destination-port', 65535),
   };
   return { text: explainText(host, options, values.down ?? []), status: 0 };
+}
+
+function draw(args: string[]): Result {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: { host: { type: 'string' }, output: { type: 'string', short: 'o' } },
+  });
+  const text = drawing(hostIn(positionals, 'draw', values.host));
+  if (values.output === undefined) {
+    return { text, status: 0 };
+  }
+  try {
+    writeFileSync(values.output, text);
+  } catch (error) {
+    throw new UsageError(`--output "${values.output}" cannot be written: ${(error as Error).message}.`);
+  }
+  return { text: '', status: 0 };
+}
+
+/** The host that a command is for, of the one directory that it takes. */
+function hostIn([directory, ...others]: string[], command: string, id: string | undefined): Host {
+  if (directory === undefined || others.length > 0) {
+    throw new UsageError(
+      `${command} takes one directory, OUT; ${directory === undefined ? 0 : 1 + others.length} given.`,
+    );
+  }
+  const hosts = [...readHosts(directory).values()];
+  return id === undefined ? theOnly(hosts) : findHost(hosts, id);
 }
 
 function theOnly(hosts: readonly Host[]): Host {
