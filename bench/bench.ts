@@ -1,3 +1,5 @@
 import { benchAgent } from './agent';
+import { benchLookup } from './lookup';
 
+benchLookup();
 benchAgent();

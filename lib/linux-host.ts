@@ -9,14 +9,15 @@ import { Engine } from './engine';
 import type { Expected } from './expected';
 import type { Flow, LookupOutcome, Packet } from './flow';
 import { HostState } from './host-state';
-import { buildMachine, withLinksDown } from './lookup/build';
 import { lookupErrors, lookupWarnings } from './lookup/checks';
 import { decide } from './lookup/decide';
 import { flowOf } from './lookup/flow';
-import { describeHost } from './lookup/from-host';
+import { machineOf } from './lookup/from-host';
 import { checkIntents } from './lookup/intents';
 import { explain, outcomeText } from './lookup/words';
 import { errors, warnings } from './model/checks';
+import type { Egress } from './model/egress';
+import { expectEgresses } from './model/egress';
 import type { Expectation, Intent } from './model/expectation';
 import type { Host, Interface, Problem, Table, UpHook } from './model/host';
 import type { Route } from './model/route';
@@ -137,6 +138,7 @@ export class LinuxHost extends Construct {
   private readonly discards: Route[] = [];
   private readonly hooks: UpHook[] = [];
   private readonly intents: Intent[] = [];
+  private readonly egresses: Egress[] = [];
   private readonly persistence: Persistence;
   private readonly absent: boolean;
   private readonly deployment: Deployment;
@@ -217,7 +219,7 @@ export class LinuxHost extends Construct {
     const options = parsePacket(args, packet);
     const linksDown = parseLinksDown(args, packet);
     const flow = args.attempt(() => flowOf(options));
-    const machine = buildMachine(withLinksDown(describeHost(this.declared()), linksDown));
+    const machine = machineOf(this.declared(), linksDown);
     return decide(machine, flow).map((outcome) => ({
       text: outcomeText(outcome),
       via: outcome.via,
@@ -245,8 +247,9 @@ export class LinuxHost extends Construct {
     const fates = expected._fates(args);
     const linksDown = parseLinksDown(args, flow);
     for (const traffic of parseFlow(args, flow, fates)) {
-      this._addIntent({ path: this.node.path, label, traffic, fates, linksDown });
+      this.intents.push({ path: this.node.path, label, traffic, fates, linksDown });
     }
+    this.found = undefined;
   }
 
   /** @internal */
@@ -284,8 +287,8 @@ export class LinuxHost extends Construct {
   }
 
   /** @internal */
-  public _addIntent(intent: Intent): void {
-    this.intents.push(intent);
+  public _addEgress(egress: Egress): void {
+    this.egresses.push(egress);
     this.found = undefined;
   }
 
@@ -351,7 +354,7 @@ export class LinuxHost extends Construct {
   }
 
   private declared(): Host {
-    const { tables, rules, routes, discards, hooks, intents, interfaces } = this;
+    const { tables, rules, routes, discards, hooks, interfaces } = this;
     return {
       path: this.node.path,
       owner: this.owner,
@@ -362,7 +365,7 @@ export class LinuxHost extends Construct {
       routes,
       discards,
       hooks,
-      intents,
+      intents: [...this.intents, ...expectEgresses(this.egresses)],
       expectations: [],
       ...(this.absent ? NOTHING : {}),
     };

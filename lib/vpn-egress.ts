@@ -4,7 +4,6 @@ import { Arguments } from './private/arguments';
 import type { LinuxHost } from './linux-host';
 import { LocalTraffic } from './local-traffic';
 import type { FamilyOrAuto } from './model/family';
-import { expectEgress } from './model/egress';
 import { familyName, overlaps } from './model/family';
 import { failClosedRoute } from './model/route';
 import { MAX_PRIORITY } from './model/rule';
@@ -179,7 +178,7 @@ export class VpnEgress extends Construct {
       this.addDiscard(pool, rule);
     }
     this.addLocalTraffic(localTraffic, priority);
-    expectEgress({
+    this.host._addEgress({
       path: this.node.path,
       device: this.args.value('device', props.device, 'device'),
       interfaces: this.host._interfaces(),
@@ -188,7 +187,7 @@ export class VpnEgress extends Construct {
       gateways,
       localTraffic: localTraffic._kind,
       failClosed: props.failClosed ?? true,
-    }).forEach((intent) => this.host._addIntent(intent));
+    });
     this.host._validate(this);
     if (props.natRouter) {
       const table = SourceRoutingTable.main(props.natRouter);

@@ -205,14 +205,14 @@ describe('a VpnEgress expects', () => {
     expect(labels(stack)).toEqual([
       'stack/egress/leave-1',
       'stack/egress/local-1',
-      'stack/egress/server-to-clients',
       'stack/egress/server',
+      'stack/egress/server-to-clients',
     ]);
     expect(bundleOf(stack).filter((line) => line.startsWith('expect 4'))).toEqual([
       'expect 4 stack/egress/leave-1 to 198.51.100.1 from 10.10.10.2 iif tun0 is via 192.168.1.1 dev eth1',
       'expect 4 stack/egress/local-1 to 10.10.10.3 from 10.10.10.2 iif tun0 is dev tun0 or rejected',
-      'expect 4 stack/egress/server-to-clients to 10.10.10.3 from 10.10.10.1 uid 0 is dev tun0 or rejected',
       'expect 4 stack/egress/server to 198.51.100.1 from 192.168.178.2 uid 0 is via 192.168.178.1 dev eth0',
+      'expect 4 stack/egress/server-to-clients to 10.10.10.3 from 10.10.10.1 uid 0 is dev tun0 or rejected',
     ]);
   });
   test('that clients leave, wherever they come in, if their tunnel is not declared', () => {

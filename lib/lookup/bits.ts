@@ -13,8 +13,18 @@ export function isAddress(text: string): boolean {
   return !text.includes('/') && (text.includes(':') ? Address6.isValid(text) : Address4.isValid(text));
 }
 
+/** Those asked for last: each address of a machine is asked for many times. */
+const known = new Map<string, Bits>();
+const MOST_KNOWN = 20_000;
+
 export function addressBits(text: string): Bits {
-  return (text.includes(':') ? new Address6(text) : new Address4(text)).binaryZeroPad();
+  let bits = known.get(text);
+  if (bits === undefined) {
+    bits = (text.includes(':') ? new Address6(text) : new Address4(text)).binaryZeroPad();
+    if (known.size >= MOST_KNOWN) known.clear();
+    known.set(text, bits);
+  }
+  return bits;
 }
 
 /** Of a prefix in CIDR notation, an address, or `default`. */

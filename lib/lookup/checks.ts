@@ -3,17 +3,15 @@ import { BOTH_FAMILIES, overlaps } from '../model/family';
 import { unguarded } from '../model/guard';
 import type { Host, Interface, Problem } from '../model/host';
 import { MAIN_TABLE_ID } from '../model/host';
-import { isRejecting } from '../model/rule';
 import type { Rule } from '../model/rule';
-import { isAny, isInside, isKnown, isLinkLocal, networkOf } from '../model/value';
+import { isAny, isKnown, isLinkLocal, networkOf } from '../model/value';
 import { addressBits, prefixBits } from './bits';
-import { buildMachine, withLinksDown } from './build';
 import { chainValues, prefixWith } from './chain';
 import { decide } from './decide';
 import { isCertain } from './decision';
 import type { Flow, Kind } from './flow';
 import { UNSPECIFIED } from './flow';
-import { describeHost } from './from-host';
+import { machineOf } from './from-host';
 import { kindsOf } from './kinds';
 import type { Machine } from './machine';
 import { KERNEL } from './machine';
@@ -26,7 +24,7 @@ import { outcomeText, ruleText } from './words';
 
 /** Rules that no packet meets, and tables that only such rules look up. */
 export function lookupErrors(host: Host): Problem[] {
-  const machine = buildMachine(describeHost(host));
+  const machine = machineOf(host);
   const shadowed = BOTH_FAMILIES.flatMap((family) => shadowedRules(host, machine, family));
   const rules = new Set(shadowed.map(({ rule }) => rule));
   return [...shadowed.map(({ problem }) => problem), ...tablesNeverReached(host, rules)];
@@ -125,7 +123,7 @@ function fallThrough(host: Host, family: Family): Problem[] {
   for (const down of devices) {
     const affected = rules.filter((rule) => devicesOf(host, rule).includes(down) && !problems.has(rule));
     if (affected.length === 0) continue;
-    const machine = buildMachine(withLinksDown(describeHost(host), [down]));
+    const machine = machineOf(host, [down]);
     const paths = new Paths(machine, plain(family, ''), {
       cuts: affected.flatMap(({ source }) => (source ? [prefixBits(source.text)] : [])),
       whose: ({ path }) => path,
@@ -217,7 +215,7 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
   if (rules.length === 0) {
     return problems;
   }
-  const machine = buildMachine(describeHost(host));
+  const machine = machineOf(host);
   const networks = tunnelsOf(host.interfaces, family);
   const destinations = { within: networks.map(({ text }) => prefixBits(text)), except: [] };
   const scope: Scope = { cuts: destinations.within, destinations, whose: ({ path }) => path };
@@ -230,13 +228,12 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
     made.set(input, paths);
     return paths;
   };
+  const bySource = new BySource(rules);
+  const clients = networks.filter(({ address }) => bySource.around(address) !== undefined);
   const told = new Set<string>();
   for (const network of networks) {
-    const rule = rules.find(({ source }) => source && isInside(network.address, source.text));
+    const rule = bySource.around(network.address);
     if (!rule || told.has(rule.path)) continue;
-    const clients = networks.filter(({ address }) =>
-      rules.some(({ source }) => source && isInside(address, source.text)),
-    );
     const lost = lostBetween(pathsFrom(network), network, clients);
     const reply = decide(machine, sentTo(network, family))[0];
     const unheard = reply?.kind === 'unicast' && reply.device !== network.name;
@@ -305,30 +302,49 @@ function tunnelsOf(interfaces: readonly Interface[], family: Family): Network[] 
     );
 }
 
+/** Rules by their sources: of thousands for disjoint pools only one is looked at. */
+class BySource {
+  private readonly rules = new Map<string, Rule>();
+
+  public constructor(rules: readonly Rule[]) {
+    for (const rule of rules) {
+      if (rule.source && isKnown(rule.source)) this.rules.set(prefixBits(rule.source.text), rule);
+    }
+  }
+
+  /** The one with the longest prefix around an address. */
+  public around(address: string): Rule | undefined {
+    const bits = addressBits(address);
+    for (let length = bits.length; length >= 0; length--) {
+      const rule = this.rules.get(bits.slice(0, length));
+      if (rule) return rule;
+    }
+    return undefined;
+  }
+}
+
 /** A tunnel whose clients no rule takes, beside others whose clients some do. */
 function forgottenTunnels(host: Host, family: Family): Problem[] {
-  const rules = host.rules.filter((rule) => routesClients(rule) && overlaps(rule.family, family));
-  const cared = ({ address, name }: Network): boolean =>
-    host.rules.some(
-      ({ source, inputInterface, action, family: own, invert }) =>
-        overlaps(own, family) &&
-        (action.kind !== 'lookup' || action.tableId !== MAIN_TABLE_ID || isRejecting(action)) &&
-        (invert === true ||
-          (source
-            ? !isKnown(source) || isInside(address, source.text)
-            : !inputInterface || inputInterface.text === name)),
-    );
-  const tunnels = tunnelsOf(host.interfaces, family);
-  const others = tunnels.filter(cared);
-  if (rules.length === 0 || others.length === 0) {
+  const ofFamily = host.rules.filter((rule) => overlaps(rule.family, family));
+  if (!ofFamily.some(routesClients)) {
     return [];
   }
+  const elsewhere = ofFamily.filter(({ action }) => action.kind !== 'lookup' || action.tableId !== MAIN_TABLE_ID);
+  const bySource = new BySource(elsewhere);
+  const others = elsewhere.filter(({ source, invert }) => invert === true || !source || !isKnown(source));
+  const cared = ({ address, name }: Network): boolean =>
+    bySource.around(address) !== undefined ||
+    others.some(
+      ({ source, inputInterface, invert }) => invert || source || !inputInterface || inputInterface.text === name,
+    );
+  const tunnels = tunnelsOf(host.interfaces, family);
+  const caredFor = tunnels.find(cared);
   return tunnels
-    .filter((tunnel) => !cared(tunnel))
+    .filter((tunnel) => caredFor && !cared(tunnel))
     .map(({ name, text }) => ({
       path: host.path,
       message:
-        `no rule takes packets of the clients of ${text} behind "${name}", while those of ${others[0].text} are routed by their source: ` +
+        `no rule takes packets of the clients of ${text} behind "${name}", while those of ${caredFor?.text} are routed by their source: ` +
         `they leave through the main default route. Add a rule for ${text} too, or reject it.`,
     }));
 }

@@ -7,8 +7,9 @@ import type { Hop, Route } from '../model/route';
 import { DEFAULT_DESTINATION } from '../model/value';
 import { prefixText } from './bits';
 import type { Description, PossibleRoute } from './build';
+import { buildMachine, withLinksDown } from './build';
 import { kernelRoutes } from './kernel-routes';
-import type { Link } from './machine';
+import type { Link, Machine } from './machine';
 import { DEFAULT_TABLE_ID, LOCAL_TABLE_ID, kernelRules } from './machine';
 
 /**
@@ -82,4 +83,16 @@ function connectedNetworks(link: Link, family: Family): string[] {
   return connected
     .map(({ destination }) => prefixText(destination, family))
     .filter((text) => !/^(169\.254\.|fe80:)/.test(text));
+}
+
+const machines = new WeakMap<Host, Map<string, Machine>>();
+
+/** The machine that is declared, ready for lookups, with some of its links down: made once, however many ask. */
+export function machineOf(host: Host, linksDown: readonly string[] = []): Machine {
+  const made = machines.get(host) ?? new Map<string, Machine>();
+  machines.set(host, made);
+  const key = linksDown.join(' ');
+  const machine = made.get(key) ?? buildMachine(withLinksDown(describeHost(host), linksDown));
+  made.set(key, machine);
+  return machine;
 }

@@ -1,24 +1,25 @@
 import type { Addresses, Expectation, Fate, Intent, Question, Traffic } from '../model/expectation';
+import { WHERE_THE_SOURCE_IS } from '../model/expectation';
+import type { Family } from '../model/family';
 import type { Host, Problem } from '../model/host';
-import type { Rule } from '../model/rule';
 import { isKnown } from '../model/value';
+import { partOf } from './address-map';
 import type { Bits } from './bits';
 import { ADDRESS_LENGTH, prefixBits, prefixText } from './bits';
-import type { Description } from './build';
-import { buildMachine, withLinksDown } from './build';
 import type { Chain } from './chain';
 import { chainValueAt, chainValues, prefixWith } from './chain';
 import { decide } from './decide';
 import type { Decision } from './decision';
-import { isCertain, outcomeKey } from './decision';
+import { Decisions, isCertain, outcomeKey } from './decision';
 import type { Flow, Kind } from './flow';
 import { UNSPECIFIED } from './flow';
-import { describeHost } from './from-host';
+import { machineOf } from './from-host';
 import { kindsOf } from './kinds';
 import type { Machine } from './machine';
 import { KERNEL } from './machine';
 import type { Outcome } from './outcome';
 import { isRejecting } from './outcome';
+import type { Scope } from './paths';
 import { Paths } from './paths';
 import type { SourceClass } from './source-classes';
 import { explain, fatesText, outcomeText, packetText, ruleText } from './words';
@@ -29,9 +30,6 @@ const NEVER_FORWARDED = ['::', '::1', 'fe80::/10', 'ff00::/8'].map(prefixBits);
 /** More of them would say the same again. */
 const QUESTIONS_EACH = 8;
 
-const MINE = 'mine';
-const OTHERS = 'others';
-
 /** What is untrue of what is expected of a host, and what its kernel is to be asked. */
 export interface Checked {
   readonly problems: readonly Problem[];
@@ -39,26 +37,12 @@ export interface Checked {
 }
 
 export function checkIntents(host: Host): Checked {
-  const description = describeHost(host);
-  const checks = groupsOf(host.intents).flatMap((group) => new GroupCheck(description, group).results());
+  const check = new IntentCheck(host);
+  const results = host.intents.map((intent) => check.check(intent));
   return {
-    problems: checks.flatMap(({ problem }) => problem ?? []),
-    expectations: checks.flatMap(({ expectation }) => expectation ?? []),
+    problems: results.flatMap(({ problem }) => problem ?? []),
+    expectations: results.flatMap(({ expectation }) => expectation ?? []),
   };
-}
-
-/** Intents that ask about the same kinds of packets to the same places: of thousands, all can be answered at once. */
-function groupsOf(intents: readonly Intent[]): Intent[][] {
-  const groups = new Map<Addresses, Map<string, Intent[]>>();
-  for (const intent of intents) {
-    const { sources, destinations, ...selectors } = intent.traffic;
-    // What is sent has one source.
-    const sent = selectors.inputInterface === undefined ? sources?.within : undefined;
-    const key = JSON.stringify([selectors, sent, intent.linksDown, intent.yieldsToOthers === true && intent.path]);
-    const same = groups.get(destinations) ?? new Map<string, Intent[]>();
-    groups.set(destinations, same.set(key, [...(same.get(key) ?? []), intent]));
-  }
-  return [...groups.values()].flatMap((same) => [...same.values()]);
 }
 
 interface Result {
@@ -66,48 +50,38 @@ interface Result {
   readonly expectation?: Expectation;
 }
 
-/** Intents that differ in their sources and in what is expected only. */
-class GroupCheck {
-  private readonly machine: Machine;
-  private readonly paths: readonly Paths[];
-  private readonly first: Intent;
+class IntentCheck {
+  private readonly decisions = new Decisions();
+  /** What intents share that ask about the same kinds of packets to the same places: of thousands, most do. */
+  private readonly paths = new Map<Addresses | 'anywhere', Map<string, Paths[]>>();
+  private readonly cuts: Readonly<Record<Family, readonly Bits[]>>;
+  /** Interfaces that packets are told apart by. */
+  private readonly named: ReadonlySet<string>;
 
-  public constructor(
-    description: Description,
-    private readonly group: readonly Intent[],
-  ) {
-    [this.first] = group;
-    const { traffic, linksDown, yieldsToOthers, path } = this.first;
-    this.machine = buildMachine(withLinksDown(description, linksDown));
-    const cuts = group.flatMap(({ traffic: { sources } }) => [...(sources?.within ?? []), ...(sources?.except ?? [])]);
-    const { within, except } = traffic.destinations;
-    const whose = (rule: Rule): string =>
-      rule.path === KERNEL ? KERNEL : `${rule.path}/`.startsWith(`${path}/`) ? MINE : OTHERS;
-    const sent = traffic.inputInterface === undefined;
-    const left = sent || traffic.family === 4 || isOneAddress(traffic) ? [] : NEVER_FORWARDED;
-    this.paths = kindsIn(this.machine, traffic).map(
-      (kind) =>
-        new Paths(this.machine, kind, {
-          source: sent ? sentFrom(traffic) : undefined,
-          cuts: sent ? [] : cuts.map(prefixBits),
-          destinations: { within: within.map(prefixBits), except: [...except.map(prefixBits), ...left] },
-          whose: yieldsToOthers ? whose : undefined,
-        }),
-    );
+  public constructor(private readonly host: Host) {
+    const cuts = (family: Family): Bits[] => {
+      const incoming = host.intents.filter(({ traffic }) => traffic.inputInterface && traffic.family === family);
+      const prefixes = incoming.flatMap(({ traffic: { sources } }) =>
+        sources ? [...sources.within, ...sources.except] : [],
+      );
+      return [...new Set(prefixes)].map(prefixBits);
+    };
+    this.cuts = { 4: cuts(4), 6: cuts(6) };
+    this.named = new Set([
+      ...host.rules.flatMap(({ inputInterface }) => inputInterface?.text ?? []),
+      // Of equal routes IPv6 prefers the one through the interface that a packet came in by.
+      ...host.routes.flatMap(({ hops }) => hops.flatMap(({ device }) => device?.text ?? [])),
+      ...host.interfaces.filter(({ gateways }) => gateways.length > 0).map(({ name }) => name),
+    ]);
   }
 
-  public results(): Result[] {
-    return this.group.map((intent) => this.check(intent));
-  }
-
-  private check(intent: Intent): Result {
+  public check(intent: Intent): Result {
     const questions: Question[] = [];
-    for (const paths of this.paths) {
-      for (const sourceClass of this.classesOf(paths, intent.traffic)) {
-        const chain = paths.chainOf(sourceClass);
+    for (const paths of this.pathsFor(intent)) {
+      for (const { sourceClass, chain, prefix } of chainsOf(paths, intent.traffic)) {
         for (const decision of chainValues(chain, paths.decisions)) {
           if (decision === paths.elsewhere || !isMeant(decision, intent)) continue;
-          const packet = (): Flow => packetOf(paths, sourceClass, chain, decision, intent);
+          const packet = (): Flow => packetOf(paths, sourceClass, chain, prefix, decision, intent);
           if (isUntrue(decision, intent)) {
             return { problem: this.problem(intent, packet(), decision) };
           }
@@ -119,19 +93,46 @@ class GroupCheck {
     return linksDown.length > 0 || questions.length === 0 ? {} : { expectation: { path, label, questions, fates } };
   }
 
-  private classesOf(paths: Paths, { sources, inputInterface }: Traffic): SourceClass[] {
-    if (inputInterface === undefined) {
-      return [''];
+  private pathsFor({ traffic, linksDown, yieldsToOthers = false }: Intent): Paths[] {
+    const { sources, destinations, inputInterface, ...selectors } = traffic;
+    const input = inputInterface === undefined || this.named.has(inputInterface) ? inputInterface : WHERE_THE_SOURCE_IS;
+    const sent = inputInterface === undefined;
+    const own = sent && sources !== undefined && this.isOwn(sources.within[0]);
+    const places = isPlain(traffic) ? 'anywhere' : destinations;
+    const key = JSON.stringify([selectors, input, sent && !own && sources?.within, linksDown, yieldsToOthers]);
+    const made = this.paths.get(places) ?? new Map<string, Paths[]>();
+    this.paths.set(places, made);
+    let paths = made.get(key);
+    if (!paths) {
+      const machine = machineOf(this.host, linksDown);
+      const left = sent || traffic.family === 4 ? [] : NEVER_FORWARDED;
+      const scope: Scope = {
+        decisions: this.decisions,
+        source: sent ? sentFrom(traffic) : undefined,
+        anyOwnSource: own,
+        cuts: sent ? [] : this.cuts[traffic.family],
+        destinations:
+          places === 'anywhere'
+            ? undefined
+            : {
+                within: places.within.map(prefixBits),
+                except: [...places.except.map(prefixBits), ...left],
+              },
+        whose: yieldsToOthers ? (rule) => rule.path : undefined,
+      };
+      paths = kindsIn(machine, { ...traffic, inputInterface: input }).map((kind) => new Paths(machine, kind, scope));
+      made.set(key, paths);
     }
-    const { within, except } = sources ?? { within: ['default'], except: [] };
-    const left = except.map(prefixBits);
-    const classes = within.flatMap((prefix) => paths.sources.within(prefixBits(prefix)));
-    return [...new Set(classes)].filter((each) => !left.some((prefix) => each.startsWith(prefix)));
+    return paths;
+  }
+
+  private isOwn(address: string): boolean {
+    return this.host.interfaces.some(({ addresses }) => addresses.some((own) => own.address === address));
   }
 
   private problem({ path, label, fates, linksDown }: Intent, packet: Flow, decision: Decision): Problem {
     const bad = decision.outcomes.find((outcome) => !meets(outcome, fates));
-    const outcomes = decide(this.machine, packet);
+    const outcomes = decide(machineOf(this.host, linksDown), packet);
     const outcome = outcomes.find((each) => bad && outcomeKey(each) === outcomeKey(bad)) ?? outcomes[0];
     const rule = outcome.trail?.rule.rule;
     const fault =
@@ -174,15 +175,13 @@ function sentFrom({ family, sources }: Traffic): Bits | undefined {
 }
 
 /** Whether it is about packets that somebody is to forward, or about one address; and nobody else wants it so. */
-function isMeant({ outcomes }: Decision, { traffic, fates, yieldsToOthers }: Intent): boolean {
+function isMeant({ outcomes }: Decision, { path, traffic, fates, yieldsToOthers }: Intent): boolean {
+  const isOthers = ({ by = KERNEL }: Outcome): boolean => by !== KERNEL && !`${by}/`.startsWith(`${path}/`);
   const here = fates.some(({ kind }) => kind === 'local');
   const isForwarded = ({ kind }: Outcome): boolean =>
     !(kind === 'broadcast' || kind === 'multicast' || kind === 'invalid') &&
     (here || !(kind === 'local' || kind === 'anycast'));
-  return (
-    !(yieldsToOthers && outcomes.some(({ by }) => by === OTHERS)) &&
-    (isOneAddress(traffic) || outcomes.some(isForwarded))
-  );
+  return !(yieldsToOthers && outcomes.some(isOthers)) && (isOneAddress(traffic) || outcomes.some(isForwarded));
 }
 
 function isOneAddress({ family, destinations: { within, except } }: Traffic): boolean {
@@ -220,23 +219,62 @@ function meetsFate(outcome: Outcome, fate: Fate): boolean {
 /** Addresses for documentation: nobody has them, so a kernel knows nothing in particular about them. */
 const NOBODYS = { 4: prefixBits('198.51.100.1'), 6: prefixBits('2001:db8::1') };
 
-/** A packet of a class that is decided so. */
+/** Whether its destinations are no more than prefixes to which packets are forwarded. */
+function isPlain({ family, destinations: { within, except } }: Traffic): boolean {
+  const special = family === 4 ? [] : NEVER_FORWARDED;
+  return (
+    except.length === 0 &&
+    within.map(prefixBits).every((prefix) => !special.some((each) => each.startsWith(prefix) && each !== prefix))
+  );
+}
+
+interface Part {
+  readonly sourceClass: SourceClass;
+  /** What becomes of packets to a prefix. */
+  readonly chain: Chain<Decision>;
+  readonly prefix: Bits;
+}
+
+function* chainsOf(paths: Paths, { sources, destinations, inputInterface }: Traffic): Generator<Part> {
+  const prefixes = destinations.except.length > 0 ? [''] : destinations.within.map(prefixBits);
+  for (const sourceClass of classesOf(paths, sources, inputInterface === undefined)) {
+    const chain = paths.chainOf(sourceClass);
+    for (const prefix of prefixes) {
+      yield { sourceClass, chain: chain.map((map) => partOf(map, prefix)), prefix };
+    }
+  }
+}
+
+function classesOf(paths: Paths, sources: Addresses | undefined, sent: boolean): SourceClass[] {
+  if (sent) {
+    const own = sources && paths.sources.of(prefixBits(sources.within[0]));
+    return [own ?? ''];
+  }
+  const { within, except } = sources ?? { within: ['default'], except: [] };
+  const left = except.map(prefixBits);
+  const classes = within.flatMap((prefix) => paths.sources.within(prefixBits(prefix)));
+  return [...new Set(classes)].filter((each) => !left.some((prefix) => each.startsWith(prefix)));
+}
+
+/** A packet of a class, to a prefix, that is decided so. */
 function packetOf(
   paths: Paths,
   sourceClass: SourceClass,
   chain: Chain<Decision>,
+  prefix: Bits,
   decision: Decision,
   { traffic }: Intent,
 ): Flow {
   const { family } = paths.kind;
   const length = ADDRESS_LENGTH[family];
-  const probes = [
-    NOBODYS[family],
-    ...traffic.destinations.within.slice(0, QUESTIONS_EACH).map((text) => hostIn(prefixBits(text), length)),
-  ];
-  const probe = probes.find((address) => chainValueAt(chain, address, paths.decisions) === decision);
-  const destination = probe ?? hostIn(prefixWith(chain, paths.decisions, decision) ?? '', length);
-  return { ...paths.kind, source: paths.sourceOf(sourceClass), destination };
+  const probe = [NOBODYS[family], hostIn(prefix, length)].find(
+    (address) =>
+      address.startsWith(prefix) && chainValueAt(chain, address.slice(prefix.length), paths.decisions) === decision,
+  );
+  const destination = probe ?? hostIn(prefix + (prefixWith(chain, paths.decisions, decision) ?? ''), length);
+  const { inputInterface } = traffic;
+  const source = inputInterface === undefined ? sentFrom(traffic) : paths.sourceOf(sourceClass);
+  return { ...paths.kind, inputInterface, source, destination };
 }
 
 /** The third address: neither that of the network nor, most often, a router's. */

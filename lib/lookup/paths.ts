@@ -4,7 +4,7 @@ import type { AddressMap } from './address-map';
 import type { AddressMaps } from './address-map';
 import { partOf } from './address-map';
 import type { Bits } from './bits';
-import { ADDRESS_LENGTH, addressBits, prefixBits } from './bits';
+import { ADDRESS_LENGTH, prefixBits } from './bits';
 import type { Chain } from './chain';
 import { openAddress } from './chain';
 import type { Decision } from './decision';
@@ -12,6 +12,7 @@ import { Decisions } from './decision';
 import type { Flow, Kind } from './flow';
 import { IPV4_SPECIAL, ipv4Afterwards, ipv4Special, keepLoopback } from './ipv4';
 import type { Machine } from './machine';
+import { LOCAL_TABLE_ID } from './machine';
 import type { Outcome } from './outcome';
 import type { ReadyRule } from './rules';
 import type { SourceClass } from './source-classes';
@@ -104,10 +105,7 @@ export class Paths {
     }
     const left = ADDRESS_LENGTH[this.kind.family] - sourceClass.length;
     const clients = left < 3 ? [] : ['010', '011', '100', '101'].map((end) => sourceClass + end.padStart(left, '0'));
-    const own = [...this.machine.links.values()].flatMap(({ addresses }) =>
-      addresses.map(({ address }) => addressBits(address)),
-    );
-    const client = clients.find((each) => this.sources.of(each) === sourceClass && !own.includes(each));
+    const client = clients.find((each) => this.sources.of(each) === sourceClass && !this.isOwn(each));
     return client ?? this.sources.someOf(sourceClass);
   }
 
@@ -127,6 +125,11 @@ export class Paths {
       }
     }
     return undefined;
+  }
+
+  private isOwn(address: Bits): boolean {
+    const [routes] = this.machine.sides[this.kind.family].tables.get(LOCAL_TABLE_ID)?.around(address) ?? [];
+    return routes !== undefined;
   }
 
   private *classesFor({ source, outside }: Step): Generator<SourceClass> {
@@ -294,10 +297,25 @@ export class Paths {
     const key = `${step.rule.position} ${fromSource}`;
     let said = this.said.get(key);
     if (!said) {
-      said = this.parted(step, fromSource, (verdict) => this.byVerdict(step, verdict));
+      said = this.owned(
+        step,
+        this.parted(step, fromSource, (verdict) => this.byVerdict(step, verdict)),
+      );
       this.said.set(key, said);
     }
     return said;
+  }
+
+  private owned({ rule }: Step, said: AddressMap<Decision>): AddressMap<Decision> {
+    const by = this.scope.whose?.(rule.rule);
+    return by === undefined
+      ? said
+      : this.maps.change(said, ({ outcomes, open }) =>
+          this.decisions.of(
+            outcomes.map((outcome) => ({ ...outcome, by })),
+            open,
+          ),
+        );
   }
 
   private byVerdict(step: Step, verdict: Verdict): AddressMap<Decision> {
@@ -314,9 +332,9 @@ export class Paths {
       return this.maps.all(this.decisions.nothing);
     }
     if (action.kind !== 'lookup') {
-      return this.maps.all(this.decisions.of([{ kind: action.kind, by: this.scope.whose?.(ready.rule) }], false));
+      return this.maps.all(this.decisions.of([{ kind: action.kind }], false));
     }
-    const key = `table ${action.tableId} ${suppressPrefixLength} ${suppressInterfaceGroup} ${this.scope.whose?.(ready.rule)}`;
+    const key = `table ${action.tableId} ${suppressPrefixLength} ${suppressInterfaceGroup}`;
     let map = this.said.get(key);
     if (!map) {
       map = this.table(action.tableId, ready);
@@ -328,14 +346,13 @@ export class Paths {
   private table(tableId: number, ready: ReadyRule): AddressMap<Decision> {
     const { family } = this.kind;
     const table = this.machine.sides[family].tables.get(tableId);
-    const by = this.scope.whose?.(ready.rule);
     const prefixes = [...new Set(['', ...BORDERS[family], ...(table?.destinations() ?? [])])];
     return prefixes
       .sort((a, b) => a.length - b.length)
       .reduce<AddressMap<Decision>>((map, prefix) => {
         const flow = this.flow('', prefix);
         const { outcomes, goesOn } = lookIn(this.machine, tableId, ready, flow);
-        const ends = outcomes.map((outcome) => ({ ...this.afterwards(flow, outcome), by }));
+        const ends = outcomes.map((outcome) => this.afterwards(flow, outcome));
         const decision = this.decisions.of(ends, goesOn !== undefined);
         return this.maps.within(map, prefix, () => this.maps.all(decision));
       }, this.maps.all(this.decisions.nothing));

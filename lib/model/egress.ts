@@ -25,9 +25,33 @@ const REJECTED: Fate = { kind: 'rejected' };
  * each other and the server as chosen; the server's own packets go where they went. Nothing where it is known at
  * apply only who the clients are.
  */
-export function expectEgress(egress: Egress): Intent[] {
-  const known = [...egress.clients, ...egress.rejectedClients].every(isKnown) && isKnown(egress.device);
-  return known ? BOTH_FAMILIES.flatMap((family) => new Expecting(egress, family).intents()) : [];
+export function expectEgresses(egresses: readonly Egress[]): Intent[] {
+  const known = egresses.filter(
+    ({ clients, rejectedClients, device }) => [...clients, ...rejectedClients].every(isKnown) && isKnown(device),
+  );
+  return BOTH_FAMILIES.flatMap((family) => {
+    const places = placesOf(known, family);
+    return known.flatMap((egress) => new Expecting(egress, family, places).intents());
+  });
+}
+
+/** Where nobody's clients are. The same for all egresses of a host, so that they can be looked up together. */
+interface Places {
+  readonly elsewhere: Addresses;
+  /** Nor any network of the host. */
+  readonly outside: Addresses;
+}
+
+function placesOf(egresses: readonly Egress[], family: Family): Places {
+  const pools = egresses
+    .flatMap(({ clients, rejectedClients }) => [...clients, ...rejectedClients])
+    .filter((pool) => pool.family === family)
+    .map(({ text }) => text);
+  const networks = networksOf(egresses[0]?.interfaces ?? [], family);
+  return {
+    elsewhere: { within: ['default'], except: pools },
+    outside: { within: ['default'], except: [...pools, ...networks] },
+  };
 }
 
 class Expecting {
@@ -41,15 +65,14 @@ class Expecting {
   public constructor(
     private readonly egress: Egress,
     private readonly family: Family,
+    private readonly places: Places,
   ) {
-    const { clients, rejectedClients, interfaces, localTraffic } = egress;
+    const { clients, rejectedClients, localTraffic } = egress;
     const ofFamily = (values: readonly Value[]): Value[] => values.filter((value) => value.family === family);
     [this.clients, this.rejected] = [ofFamily(clients), ofFamily(rejectedClients)];
     const pools = [...this.clients, ...this.rejected];
-    const texts = pools.map(({ text }) => text);
-    this.pools = { within: texts, except: [] };
-    const seen = localTraffic === 'suppress-default' ? networksOf(interfaces, family) : [];
-    this.elsewhere = { within: ['default'], except: [...texts, ...seen] };
+    this.pools = { within: pools.map(({ text }) => text), except: [] };
+    this.elsewhere = localTraffic === 'suppress-default' ? places.outside : places.elsewhere;
     const tunnels = [...new Set(pools.flatMap((pool) => this.tunnelsOf(pool)))];
     this.toClients =
       localTraffic === 'isolated' ? [REJECTED] : [...tunnels.map((name): Fate => through(name)), REJECTED];
@@ -100,11 +123,12 @@ class Expecting {
     const fates = gateways
       .filter(({ via }) => via.family === this.family)
       .map(({ name, via }): Fate => ({ kind: 'unicast', via, device: { kind: 'device', text: name } }));
-    const elsewhere = { within: ['default'], except: [...this.pools.within, ...networksOf(interfaces, this.family)] };
     const own = this.addressesOf(uplinks).filter((address) => !this.isClient(address));
     const inTunnels = this.addressesOf(interfaces).filter((address) => this.isClient(address));
     return [
-      ...(known && fates.length > 0 ? own.map((address) => this.sent('server', address, elsewhere, fates)) : []),
+      ...(known && fates.length > 0
+        ? own.map((address) => this.sent('server', address, this.places.outside, fates))
+        : []),
       ...inTunnels.map((address) => this.sent('server-to-clients', address, this.pools, this.toClients)),
     ];
   }

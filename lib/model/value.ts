@@ -102,9 +102,28 @@ export function isInside(inner: string, outer: string): boolean {
   if (inner.includes(':') !== outer.includes(':')) {
     return false;
   }
-  return inner.includes(':')
-    ? new Address6(inner).isInSubnet(new Address6(outer))
-    : new Address4(inner).isInSubnet(new Address4(outer));
+  const [within, around] = [rangeOf(inner), rangeOf(outer)];
+  return around.first <= within.first && within.last <= around.last;
+}
+
+interface AddressRange {
+  readonly first: bigint;
+  readonly last: bigint;
+}
+
+/** Those asked for last: checks compare the same few hundred with each other. */
+const ranges = new Map<string, AddressRange>();
+const MOST_RANGES = 10_000;
+
+function rangeOf(text: string): AddressRange {
+  let range = ranges.get(text);
+  if (!range) {
+    const address = text.includes(':') ? new Address6(text) : new Address4(text);
+    range = { first: address.startAddress().bigInt(), last: address.endAddress().bigInt() };
+    if (ranges.size >= MOST_RANGES) ranges.clear();
+    ranges.set(text, range);
+  }
+  return range;
 }
 
 export function isLinkLocal(address: string): boolean {

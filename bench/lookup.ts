@@ -1,0 +1,163 @@
+import { compare } from '../lib/lookup/compare';
+import { buildMachine } from '../lib/lookup/build';
+import { lookupErrors, lookupWarnings } from '../lib/lookup/checks';
+import { describeHost } from '../lib/lookup/from-host';
+import { checkIntents } from '../lib/lookup/intents';
+import { expectEgresses } from '../lib/model/egress';
+import type { Interface, Host } from '../lib/model/host';
+import type { Rule } from '../lib/model/rule';
+import { parseAddress, parseDevice, parseInterfaceAddress, parsePrefix } from '../lib/model/value';
+
+const ROUNDS = 3;
+const MAIN = 254;
+
+/** A VPN server with so many disjoint pools, and a table and a gateway for each so many of them; two rules for each pool. */
+export function server(pools: number, tables: number, gateway = 1): Host {
+  const pool = (index: number): string => `10.${index >> 8}.${index & 255}.0/24`;
+  const tunnels = Array.from({ length: Math.min(pools, 200) }, (_, index) => ({
+    name: `tun${index}`,
+    addresses: [parseInterfaceAddress(pool(index).replace('.0/24', '.1/24'), 'address')],
+    gateways: [],
+    incomplete: false,
+  }));
+  const interfaces: Interface[] = [
+    link('eth0', '192.168.178.2/24', '192.168.178.1'),
+    link('eth1', '172.16.255.2/16'),
+    ...tunnels,
+  ];
+  const tableOf = (index: number): number => 1000 + Math.floor((index * tables) / pools);
+  const clients = Array.from({ length: pools }, (_, index) => parsePrefix(pool(index), 'pool'));
+  const rules = clients.flatMap((source, index): Rule[] => [
+    {
+      path: `app/egress-${tableOf(index)}/local-${index}`,
+      family: 4,
+      priority: 1 + index,
+      destination: source,
+      action: { kind: 'lookup', tableId: MAIN },
+      suppressPrefixLength: 0,
+    },
+    {
+      path: `app/egress-${tableOf(index)}/${index}`,
+      family: 4,
+      priority: 10100 + index,
+      source,
+      action: { kind: 'lookup', tableId: tableOf(index) },
+    },
+  ]);
+  const ids = [...new Set(clients.map((_, index) => tableOf(index)))];
+  const via = (id: number): string => `172.16.${(id - 1000) >> 7}.${(gateway - 1) * 128 + 1 + ((id - 1000) & 127)}`;
+  return {
+    path: 'app/vpn1',
+    owner: 'vpn1',
+    management: { hostKeyPinned: true, bastion: false },
+    interfaces,
+    tables: ids.map((id) => ({ path: `app/egress-${id}`, id, failClosed: true })),
+    rules,
+    routes: ids.map((id) => ({
+      path: `app/egress-${id}`,
+      family: 4,
+      tableId: id,
+      destination: { kind: 'prefix', text: 'default' },
+      hops: [{ via: parseAddress(via(id), 'via'), device: parseDevice('eth1', 'device') }],
+    })),
+    discards: [],
+    hooks: [],
+    intents: expectEgresses(
+      ids.map((id) => ({
+        path: `app/egress-${id}`,
+        device: parseDevice('eth1', 'device'),
+        interfaces,
+        clients: clients.filter((_, index) => tableOf(index) === id),
+        rejectedClients: [],
+        gateways: [parseAddress(via(id), 'gateway')],
+        localTraffic: 'main-table' as const,
+        failClosed: true,
+      })),
+    ),
+    expectations: [],
+  };
+}
+
+function link(name: string, address: string, gateway?: string): Interface {
+  return {
+    name,
+    addresses: [parseInterfaceAddress(address, 'address')],
+    gateways: gateway === undefined ? [] : [parseAddress(gateway, 'gateway')],
+    incomplete: false,
+  };
+}
+
+/** The median, in milliseconds of this process's own time: others' work does not count. */
+function cost(work: () => unknown): number {
+  const times = Array.from({ length: ROUNDS }, () => {
+    const before = process.cpuUsage();
+    work();
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / 1000;
+  });
+  return times.sort((a, b) => a - b)[ROUNDS >> 1];
+}
+
+function checks(host: Host): void {
+  const problems = [...lookupErrors(host), ...lookupWarnings(host), ...checkIntents(host).problems];
+  if (problems.length > 0) {
+    throw new Error(`the host of the benchmark has problems: ${problems[0].path} ${problems[0].message}`);
+  }
+}
+
+function comparison(before: Host, after: Host): number {
+  return compare(buildMachine(describeHost(before)), buildMachine(describeHost(after))).length;
+}
+
+/** How the cost grows: the slope of a straight line through both logarithms. */
+function exponent(points: ReadonlyArray<readonly [number, number]>): number {
+  const logs = points.map(([x, y]) => [Math.log(x), Math.log(y)]);
+  const mean = (at: 0 | 1): number => logs.reduce((sum, each) => sum + each[at], 0) / logs.length;
+  const [x, y] = [mean(0), mean(1)];
+  return (
+    logs.reduce((sum, each) => sum + (each[0] - x) * (each[1] - y), 0) /
+    logs.reduce((sum, each) => sum + (each[0] - x) ** 2, 0)
+  );
+}
+
+/** What it costs to know where packets go, at synth and in a review. */
+export function benchLookup(): void {
+  const host = server(500, 200);
+  console.log(
+    '1,000 rules, 200 tables, 500 pools (milliseconds of CPU, median of three; the model itself for reference)',
+  );
+  const reference = cost(() => buildMachine(describeHost(host)));
+  const show = (name: string, milliseconds: number): void =>
+    console.log(
+      `  ${name.padEnd(40)} ${milliseconds.toFixed(0).padStart(6)} ms ${(milliseconds / reference).toFixed(1).padStart(7)} x`,
+    );
+  show('the model made ready', reference);
+  show(
+    'all checks',
+    cost(() => checks(host)),
+  );
+  const oneMore = { ...host, rules: host.rules.slice(0, -2) };
+  show(
+    'comparison: a pool more',
+    cost(() => comparison(oneMore, host)),
+  );
+  const swapped = server(500, 200, 2);
+  show(
+    'comparison: all gateways swapped',
+    cost(() => comparison(host, swapped)),
+  );
+  console.log(
+    `  memory at the end (RSS)                  ${(process.memoryUsage().rss / 1e6).toFixed(0).padStart(6)} MB`,
+  );
+
+  console.log('disjoint pools, two rules each, a table for five: all checks');
+  const points = [50, 500, 5000].map((pools) => {
+    const each = server(pools, Math.ceil(pools / 5));
+    const milliseconds = cost(() => checks(each));
+    console.log(`  ${String(2 * pools).padStart(6)} rules ${milliseconds.toFixed(0).padStart(8)} ms`);
+    return [2 * pools, milliseconds] as const;
+  });
+  const grows = exponent(points);
+  const limit = exponent(points.map(([rules]) => [rules, rules * Math.log(rules)]));
+  console.log(`  grows as n to the power of ${grows.toFixed(2)}; n log n would be ${limit.toFixed(2)}`);
+}
