@@ -45,7 +45,7 @@ export function server(pools: number, tables: number, gateway = 1): Host {
     },
   ]);
   const ids = [...new Set(clients.map((_, index) => tableOf(index)))];
-  const via = (id: number): string => `172.16.${(id - 1000) >> 7}.${(gateway - 1) * 128 + 1 + ((id - 1000) & 127)}`;
+  const via = (id: number): string => `172.16.${(gateway - 1) * 100 + ((id - 1000) >> 7)}.${1 + ((id - 1000) & 127)}`;
   return {
     path: 'app/vpn1',
     owner: 'vpn1',
