@@ -230,6 +230,12 @@ describe('a VpnEgress expects', () => {
       expect(validationErrors(stack)).toEqual([]);
     },
   );
+  test('what it declares itself, on a host of which nothing is declared', () => {
+    const stack = newStack();
+    egress(stack, newHost(stack, { interfaces: undefined }));
+    expect(validationErrors(stack)).toEqual([]);
+    expect(labels(stack)).toEqual(['stack/egress/leave-1']);
+  });
   test('nothing of packets that another rule is for', () => {
     const { stack, host } = server();
     new PolicyRule(stack, 'partner', {

@@ -61,9 +61,14 @@ function withLoopback(links: readonly Link[]): Link[] {
 
 /** The same machine with some links down. */
 export function withLinksDown(description: Description, down: readonly string[]): Description {
+  // Routes may lead through one that is not declared.
+  const others = down.filter((name) => description.links.every((link) => link.name !== name));
   return {
     ...description,
-    links: description.links.map((link) => (down.includes(link.name) ? { ...link, state: 'down' } : link)),
+    links: [
+      ...description.links.map((link): Link => (down.includes(link.name) ? { ...link, state: 'down' } : link)),
+      ...others.map((name): Link => ({ name, addresses: [], state: 'down' })),
+    ],
   };
 }
 
