@@ -95,6 +95,16 @@ describe('what is expected and true', () => {
     host.expect('x', flow, expected);
     expect(validationErrors(stack)).toEqual([]);
   });
+  test('all but some sources', () => {
+    const { stack, host } = server();
+    const source = { source: '10.10.0.0/16', exceptSources: ['10.10.0.0/21', '10.10.8.0/23', '10.10.11.0/24'] };
+    const others = ['10.10.12.0/22', '10.10.16.0/20', '10.10.32.0/19', '10.10.64.0/18', '10.10.128.0/17'];
+    const exceptSources = [...source.exceptSources, ...others];
+    host.expect('x', { ...CLIENTS, ...source, exceptSources }, THROUGH_NAT);
+    expect(validationErrors(stack)).toEqual([]);
+    host.expect('y', { ...CLIENTS, ...source, exceptSources: others }, THROUGH_NAT);
+    expect(synthesisError(stack)).toContain('expectation "y" is untrue: a packet from 10.10.');
+  });
   test('is left to the machine where it is not known here', () => {
     const { stack, host } = server({ interfaces: INTERFACES });
     host.expect('server', { destination: '198.51.100.7' }, Expected.via('192.168.178.254', 'eth0'));
@@ -167,6 +177,22 @@ describe('what is expected and untrue', () => {
     host.expect('x', flow, expected);
     expect(synthesisError(stack)).toContain(message);
   });
+});
+
+test('it is untrue if the kernel spreads packets over two routers, and one is another', () => {
+  const stack = newStack();
+  const host = newHost(stack, { interfaces: ALL_INTERFACES });
+  const table = new SourceRoutingTable(stack, 'vpn', { host, tableId: 200 });
+  const nextHops = ['192.168.1.1', '192.168.1.2'].map((via) => ({ via, device: 'eth1' }));
+  table.addRoute('both', { destination: '0.0.0.0/0', nextHops });
+  new PolicyRule(stack, 'clients', { table, source: POOLS[0], priority: 10010 });
+  new PolicyRule(stack, 'no-ipv6', { host, source: POOLS[1], action: RuleAction.unreachable(), priority: 10010 });
+  host.expect('one', CLIENTS, THROUGH_NAT);
+  expect(synthesisError(stack)).toContain(
+    'expectation "one" is untrue: a packet from 10.10.10.2 to 198.51.100.1 iif tun0 goes via 192.168.1.2 dev eth1',
+  );
+  host.expect('both', CLIENTS, Expected.device('eth1'));
+  expect(synthesisError(stack)).not.toContain('expectation "both"');
 });
 
 describe('an expectation', () => {
