@@ -262,6 +262,22 @@ describe('a VpnEgress expects', () => {
     expect(validationErrors(stack)).toEqual([]);
     expect(labels(stack)).toEqual(['stack/egress/leave-1']);
   });
+  test('of clients behind several tunnels, that each leaves from its own', () => {
+    const stack = newStack();
+    const tunnels = [
+      { name: 'tun0', addresses: ['10.10.10.1/26'] },
+      { name: 'tun1', addresses: ['10.10.10.65/26'] },
+      { name: 'wg0', addresses: ['10.10.10.129/32'] },
+    ];
+    const host = newHost(stack, { interfaces: [...ALL_INTERFACES.slice(0, 2), ...tunnels] });
+    egress(stack, host, { clients: POOLS.slice(0, 1), gateways: GATEWAYS.slice(0, 1) });
+    const leaving = bundleOf(stack).filter((line) => line.startsWith('expect 4 stack/egress/leave-1 '));
+    expect(leaving.map((line) => /from \S+ iif \S+/.exec(line)?.[0])).toEqual([
+      'from 10.10.10.2 iif tun0',
+      'from 10.10.10.66 iif tun1',
+      'from 10.10.10.128 iif -',
+    ]);
+  });
   test('nothing of packets that another rule is for', () => {
     const { stack, host } = server();
     new PolicyRule(stack, 'partner', {

@@ -107,12 +107,29 @@ class Expecting {
     fates: readonly Fate[],
     linksDown: readonly string[] = [],
   ): Intent[] {
-    const tunnels = this.tunnelsOf(pool);
-    const inputs = tunnels.length > 0 ? tunnels : [WHERE_THE_SOURCE_IS];
-    return inputs.map((inputInterface) => {
-      const sources = { within: [pool.text], except: [] };
-      return this.intent(name, { family: this.family, inputInterface, sources, destinations }, fates, linksDown);
-    });
+    const networks = this.networksIn(pool);
+    const inputs = new Map<string, Addresses>();
+    for (const { name: tunnel, text } of networks) {
+      inputs.set(tunnel, { within: [...(inputs.get(tunnel)?.within ?? []), text], except: [] });
+    }
+    // Of the others only the machine knows behind which tunnel they are.
+    inputs.set(WHERE_THE_SOURCE_IS, { within: [pool.text], except: networks.map(({ text }) => text) });
+    return [...inputs].map(([inputInterface, sources]) =>
+      this.intent(name, { family: this.family, inputInterface, sources, destinations }, fates, linksDown),
+    );
+  }
+
+  /** What of a pool is known to be behind which tunnel: a packet from there that came in elsewhere would be dropped. */
+  private networksIn(pool: Value): Array<{ readonly name: string; readonly text: string }> {
+    return this.egress.interfaces
+      .filter(({ name }) => name !== this.egress.device.text)
+      .flatMap(({ name, addresses }) =>
+        addresses
+          .filter(({ family, text }) => family === this.family && !isOneAddress(text))
+          .map(networkOf)
+          .filter((network) => isInside(network, pool.text) || isInside(pool.text, network))
+          .map((network) => ({ name, text: isInside(network, pool.text) ? network : pool.text })),
+      );
   }
 
   private ofServer(): Intent[] {
@@ -166,6 +183,11 @@ class Expecting {
   private isClient(address: string): boolean {
     return this.pools.within.some((pool) => isInside(address, pool));
   }
+}
+
+/** Whether nothing else is in the network of an address, as on a point-to-point link. */
+function isOneAddress(text: string): boolean {
+  return /\/(32|31|128|127)$/.test(text);
 }
 
 function through(name: string): Fate {
