@@ -262,6 +262,13 @@ describe('a VpnEgress expects', () => {
     expect(validationErrors(stack)).toEqual([]);
     expect(labels(stack)).toEqual(['stack/egress/leave-1']);
   });
+  test('nothing of packets that somebody carries over its rules', () => {
+    const { stack, host } = server({ interfaces: INTERFACES });
+    const action = RuleAction.goTo(32766);
+    new PolicyRule(stack, 'over', { host, destination: '203.0.113.9/32', tos: 0x08, priority: 5000, action });
+    expect(validationErrors(stack)).toEqual([]);
+    expect(bundleOf(stack).filter((line) => line.startsWith('expect') && line.includes('203.0.113.9'))).toEqual([]);
+  });
   test('of clients behind several tunnels, that each leaves from its own', () => {
     const stack = newStack();
     const tunnels = [

@@ -243,7 +243,7 @@ export class Paths {
       const { action } = step.rule.rule;
       from[index] =
         action.kind === 'goto'
-          ? this.branch(step, inside, this.jump(step, index, action.priority, from), from[index + 1])
+          ? this.branch(step, inside, this.owned(step, this.jump(step, index, action.priority, from)), from[index + 1])
           : this.maps.fill(this.saidBy(step, inside), from[index + 1]);
     }
     return this.maps.fill(this.special(), from[0]);
@@ -306,6 +306,7 @@ export class Paths {
     return said;
   }
 
+  /** Who has packets carried over others decides about them, too. */
   private owned({ rule }: Step, said: AddressMap<Decision>): AddressMap<Decision> {
     const by = this.scope.whose?.(rule.rule);
     return by === undefined

@@ -28,9 +28,7 @@ describeLab('a change', {}, (lab) => {
       new PolicyRule(stack, 'wireguard6', { host, source: 'fd00:4242:4242:2020::/64', priority: 10011, action });
       for (let i = 0; i < extraRules; i += 1) {
         const source =
-          i === 30
-            ? changedSource
-            : `10.${i >= 250 ? 200 + Math.floor(i / 250) : i}.${i >= 250 ? i % 250 : 0}.0/${i >= 250 ? 24 : 16}`;
+          i === 30 ? changedSource : i >= 250 ? `100.${64 + Math.floor(i / 250)}.${i % 250}.0/24` : `10.${i}.0.0/16`;
         new PolicyRule(stack, `rule-${i}`, { table, source, priority: 11000 + i });
       }
     });

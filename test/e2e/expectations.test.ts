@@ -26,7 +26,7 @@ describeLab('a change that the kernel does not carry out as expected', {}, (lab)
     declare();
     const first = saidBy('apply', await terraform.apply());
     expect(first.filter((line) => line.includes('packets asked about'))).toEqual([
-      'source-routing: packets asked about: 22, all as expected; not asked about: 1 (no interface tun7)',
+      expect.stringMatching(/: [1-9]\d+, all as expected; not asked about: 1 \(no interface tun7\)$/),
     ]);
     expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
 
