@@ -14,7 +14,7 @@ describeLab('a change that the kernel does not carry out as expected', {}, (lab)
   const declare = (destinations: readonly string[] = []): void =>
     terraform.declare((stack: TerraformStack) => {
       const { table } = declareEgress(stack, lab());
-      const tomorrow = { source: '10.10.10.2', destination: '10.10.10.1', inputInterface: 'tun7' };
+      const tomorrow = { source: '10.77.0.2', destination: '10.10.10.1', inputInterface: 'tun7' };
       table.host.expect('not-up-yet', tomorrow, Expected.local());
       for (const [index, destination] of destinations.entries()) {
         table.addRoute(`more-${index}`, { destination, via: '192.168.1.1', device: 'eth1' });
