@@ -1,8 +1,7 @@
-import { buildMachine, withLinksDown } from '../lookup/build';
 import { decide } from '../lookup/decide';
 import type { FlowOptions } from '../lookup/flow';
 import { flowOf } from '../lookup/flow';
-import { describeHost } from '../lookup/from-host';
+import { machineOf } from '../lookup/from-host';
 import { explain, outcomeText } from '../lookup/words';
 import type { Host } from '../model/host';
 import { UsageError } from './output';
@@ -16,7 +15,7 @@ export function explainText(host: Host, options: FlowOptions, down: readonly str
     throw new UsageError(`--down ${unknown} is no interface of ${host.path}. ${declared}`);
   }
   const flow = flowFrom(options);
-  const outcomes = decide(buildMachine(withLinksDown(describeHost(host), down)), flow);
+  const outcomes = decide(machineOf(host, down), flow);
   const blocks = outcomes.map((outcome) =>
     [outcomeText(outcome), ...explain(outcome, flow.family).map((line) => `  ${line}`)].join('\n'),
   );

@@ -1,9 +1,7 @@
 import type { Host } from '../model/host';
-import { buildMachine } from './build';
 import type { Change } from './compare';
 import { compare } from './compare';
-import { describeHost } from './from-host';
-import type { Machine } from './machine';
+import { machineOf } from './from-host';
 
 /** What changes on one host. */
 export interface HostChanges {
@@ -22,10 +20,6 @@ export function compareHosts(before: ReadonlyMap<string, Host>, after: ReadonlyM
     const presence = !was ? 'added' : !is ? 'removed' : 'both';
     return any ? [{ path, presence, changes: compare(machineOf(was ?? bare(any)), machineOf(is ?? bare(any))) }] : [];
   });
-}
-
-function machineOf(host: Host): Machine {
-  return buildMachine(describeHost(host));
 }
 
 function bare(host: Host): Host {
