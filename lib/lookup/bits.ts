@@ -47,3 +47,9 @@ export function prefixText(bits: Bits, family: Family): string {
   const text = (family === 4 ? Address4.fromBigInt(number) : Address6.fromBigInt(number)).correctForm();
   return bits.length === length ? text : `${text}/${bits.length}`;
 }
+
+/** An address in a prefix, the third if there is one: neither that of the network nor, most often, a router's. */
+export function hostIn(prefix: Bits, family: Family): Bits {
+  const left = ADDRESS_LENGTH[family] - prefix.length;
+  return prefix + (left < 2 ? '' : '11').padStart(left, '0');
+}

@@ -5,7 +5,7 @@ import type { Host, Interface, Problem } from '../model/host';
 import { MAIN_TABLE_ID } from '../model/host';
 import type { Rule } from '../model/rule';
 import { isAny, isKnown, isLinkLocal, networkOf } from '../model/value';
-import { addressBits, prefixBits } from './bits';
+import { ADDRESS_LENGTH, addressBits, hostIn, prefixBits } from './bits';
 import { chainValues, prefixWith } from './chain';
 import { decide } from './decide';
 import { isCertain } from './decision';
@@ -79,7 +79,7 @@ function* packetsOf(host: Host, machine: Machine, family: Family): Generator<{ k
 }
 
 function shadowed({ rule, source = '', destination = '' }: ReadyRule, machine: Machine, family: Family): Problem {
-  const length = family === 4 ? 32 : 128;
+  const length = ADDRESS_LENGTH[family];
   const packet: Flow = {
     family,
     mark: rule.firewallMark ?? 0,
@@ -285,10 +285,8 @@ function lostBetween(
 }
 
 function sentTo({ text, address }: Network, family: Family): Flow {
-  const network = prefixBits(text);
-  const length = family === 4 ? 32 : 128;
-  const other = network + '11'.padStart(length - network.length, '0');
-  return { ...plain(family, ''), inputInterface: undefined, source: addressBits(address), destination: other };
+  const destination = hostIn(prefixBits(text), family);
+  return { ...plain(family, ''), inputInterface: undefined, source: addressBits(address), destination };
 }
 
 function tunnelsOf(interfaces: readonly Interface[], family: Family): Network[] {
@@ -298,7 +296,7 @@ function tunnelsOf(interfaces: readonly Interface[], family: Family): Network[] 
       addresses
         .filter((address) => address.family === family && !isLinkLocal(address.address))
         .map((address) => ({ name, address: address.address, text: networkOf(address) }))
-        .filter(({ text }) => prefixBits(text).length <= (family === 4 ? 30 : 126)),
+        .filter(({ text }) => prefixBits(text).length <= ADDRESS_LENGTH[family] - 2),
     );
 }
 

@@ -5,7 +5,7 @@ import type { Host, Problem } from '../model/host';
 import { isKnown } from '../model/value';
 import { partOf } from './address-map';
 import type { Bits } from './bits';
-import { ADDRESS_LENGTH, prefixBits, prefixText } from './bits';
+import { ADDRESS_LENGTH, hostIn, prefixBits, prefixText } from './bits';
 import type { Chain } from './chain';
 import { chainValueAt, chainValues, prefixWith } from './chain';
 import { decide } from './decide';
@@ -20,12 +20,12 @@ import { KERNEL } from './machine';
 import type { Outcome } from './outcome';
 import { isRejecting } from './outcome';
 import type { Scope } from './paths';
-import { Paths } from './paths';
+import { BORDERS, Paths } from './paths';
 import type { SourceClass } from './source-classes';
 import { explain, fatesText, outcomeText, packetText, ruleText } from './words';
 
 /** Loopback, link-local and multicast; of IPv4 the lookup says so. */
-const NEVER_FORWARDED = ['::', '::1', 'fe80::/10', 'ff00::/8'].map(prefixBits);
+const NEVER_FORWARDED: readonly Bits[] = [prefixBits('::'), ...BORDERS[6]];
 
 /** More of them would say the same again. */
 const QUESTIONS_EACH = 8;
@@ -266,20 +266,14 @@ function packetOf(
   { traffic }: Intent,
 ): Flow {
   const { family } = paths.kind;
-  const length = ADDRESS_LENGTH[family];
-  const probe = [NOBODYS[family], hostIn(prefix, length)].find(
+  const probe = [NOBODYS[family], hostIn(prefix, family)].find(
     (address) =>
       address.startsWith(prefix) && chainValueAt(chain, address.slice(prefix.length), paths.decisions) === decision,
   );
-  const destination = probe ?? hostIn(prefix + (prefixWith(chain, paths.decisions, decision) ?? ''), length);
+  const destination = probe ?? hostIn(prefix + (prefixWith(chain, paths.decisions, decision) ?? ''), family);
   const { inputInterface } = traffic;
   const source = inputInterface === undefined ? sentFrom(traffic) : paths.sourceOf(sourceClass);
   return { ...paths.kind, inputInterface, source, destination };
-}
-
-/** The third address: neither that of the network nor, most often, a router's. */
-function hostIn(prefix: Bits, length: number): Bits {
-  return prefix.length > length - 2 ? prefix.padEnd(length, '0') : prefix + '11'.padStart(length - prefix.length, '0');
 }
 
 function questionOf({ family, source, destination, mark, tos, uid, ...rest }: Flow): Question {
