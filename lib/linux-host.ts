@@ -142,6 +142,7 @@ export class LinuxHost extends Construct {
   private readonly persistence: Persistence;
   private readonly absent: boolean;
   private readonly deployment: Deployment;
+  private known?: Host;
   private found?: Findings;
 
   /**
@@ -249,25 +250,25 @@ export class LinuxHost extends Construct {
     for (const traffic of parseFlow(args, flow, fates)) {
       this.intents.push({ path: this.node.path, label, traffic, fates, linksDown });
     }
-    this.found = undefined;
+    this.changed();
   }
 
   /** @internal */
   public _addTable(table: Table): void {
     this.tables.push(table);
-    this.found = undefined;
+    this.changed();
   }
 
   /** @internal */
   public _addRule(rule: Rule): void {
     this.rules.push(rule);
-    this.found = undefined;
+    this.changed();
   }
 
   /** @internal */
   public _addRoute(route: Route): void {
     this.routes.push(route);
-    this.found = undefined;
+    this.changed();
   }
 
   /**
@@ -277,19 +278,19 @@ export class LinuxHost extends Construct {
    */
   public _addDiscard(route: Route): void {
     this.discards.push(route);
-    this.found = undefined;
+    this.changed();
   }
 
   /** @internal */
   public _addHook(hook: UpHook): void {
     this.hooks.push(hook);
-    this.found = undefined;
+    this.changed();
   }
 
   /** @internal */
   public _addEgress(egress: Egress): void {
     this.egresses.push(egress);
-    this.found = undefined;
+    this.changed();
   }
 
   /**
@@ -353,9 +354,10 @@ export class LinuxHost extends Construct {
     return { ...this.declared(), expectations: this.findings().expectations };
   }
 
+  /** Once per change, however many ask. */
   private declared(): Host {
     const { tables, rules, routes, discards, hooks, interfaces } = this;
-    return {
+    this.known ??= {
       path: this.node.path,
       owner: this.owner,
       management: managementOf(this.ssh),
@@ -369,9 +371,15 @@ export class LinuxHost extends Construct {
       expectations: [],
       ...(this.absent ? NOTHING : {}),
     };
+    return this.known;
   }
 
-  /** Once per change of the model, however many constructs ask. */
+  private changed(): void {
+    this.known = undefined;
+    this.found = undefined;
+  }
+
+  /** Once per change, however many constructs ask. */
   private findings(): Findings {
     if (this.found === undefined) {
       const host = this.declared();
