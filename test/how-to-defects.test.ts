@@ -189,4 +189,17 @@ describe('a rule that no packet meets', () => {
     const found = validationErrors(stack).filter((line) => line.includes('is never reached'));
     expect(found.map((line) => /\[(.*?)\]/.exec(line)?.[1])).toEqual(unmet);
   });
+  test('of a machine with more addresses than can be gone through one by one', () => {
+    const stack = newStack();
+    const interfaces = Array.from({ length: 300 }, (_, index) => ({
+      name: `tun${index}`,
+      addresses: [`10.${10 + (index >> 8)}.${index & 255}.1/24`],
+    }));
+    const host = newHost(stack, { interfaces });
+    new PolicyRule(stack, 'wide', { host, ...WIDE, priority: 9000 });
+    new PolicyRule(stack, 'inside', { host, source: POOLS[0], action: RuleAction.prohibit(), priority: 9001 });
+    new PolicyRule(stack, 'own', { host, inputInterface: 'lo', action: RuleAction.prohibit(), priority: 9002 });
+    const found = validationErrors(stack).filter((line) => line.includes('is never reached'));
+    expect(found.map((line) => /\[(.*?)\]/.exec(line)?.[1])).toEqual(['stack/inside']);
+  });
 });

@@ -36,7 +36,7 @@ export class Cells {
   public constructor(machines: readonly Machine[], family: Family, direction: Direction) {
     const rules = machines.flatMap((machine) => machine.sides[family].rules.inOrder);
     const sent = direction === 'sent';
-    const interfaces = sent ? [undefined] : [OTHER_INTERFACE, ...interfacesToldApart(machines, family, rules)];
+    const interfaces = sent ? [undefined] : [OTHER_INTERFACE, ...interfacesToldApart(machines, family)];
     // What comes in counts as root's.
     const users = sent
       ? numbersOf(
@@ -213,7 +213,8 @@ function rangesText(values: readonly AxisValue[], all: ReadonlySet<AxisValue>, h
  * The interfaces that rules name. IPv6 prefers, among routes of one metric, the one through the interface that a
  * packet came in by: those are told apart as well.
  */
-function interfacesToldApart(machines: readonly Machine[], family: Family, rules: readonly ReadyRule[]): string[] {
+export function interfacesToldApart(machines: readonly Machine[], family: Family): string[] {
+  const rules = machines.flatMap(({ sides }) => sides[family].rules.inOrder);
   const named = rules.flatMap(({ inputInterface }) => inputInterface ?? []);
   const preferred = family === 4 ? [] : machines.flatMap(withEqualRoutes);
   return [...new Set([...named, ...preferred])].filter((name) => name !== 'lo').sort();

@@ -6,6 +6,7 @@ import { MAIN_TABLE_ID } from '../model/host';
 import type { Rule } from '../model/rule';
 import { isAny, isKnown, isLinkLocal, networkOf } from '../model/value';
 import { ADDRESS_LENGTH, addressBits, hostIn, prefixBits } from './bits';
+import { OTHER_INTERFACE, interfacesToldApart } from './cells';
 import { chainValues, prefixWith } from './chain';
 import { decide } from './decide';
 import { isCertain } from './decision';
@@ -46,11 +47,11 @@ function shadowedRules(host: Host, machine: Machine, family: Family): Array<{ ru
   const declared = new Set(host.rules);
   let left = machine.sides[family].rules.inOrder.filter(({ rule }) => declared.has(rule) && canBeMet(rule));
   let tried = 0;
-  for (const { kind, source } of packetsOf(host, machine, family)) {
+  for (const { kind, scope } of kindsOfPackets(machine, family)) {
     if (left.length === 0 || tried >= KINDS_TRIED) break;
     if (!left.some((each) => isOfKind(each, kind))) continue;
     tried++;
-    const paths = new Paths(machine, kind, { source });
+    const paths = new Paths(machine, kind, scope);
     left = left.filter((each) => !isOfKind(each, kind) || paths.packetOf(each) === undefined);
   }
   return tried >= KINDS_TRIED
@@ -63,19 +64,16 @@ function canBeMet({ outputInterface, uidRange, invert }: Rule): boolean {
   return !outputInterface && !uidRange && !invert;
 }
 
-/** What comes in by some interface, and what the machine itself sends. */
-function* packetsOf(host: Host, machine: Machine, family: Family): Generator<{ kind: Kind; source?: string }> {
-  const named = host.rules.flatMap(({ inputInterface }) =>
-    inputInterface && isKnown(inputInterface) ? [inputInterface.text] : [],
-  );
-  const inputs = new Set(['', ...host.interfaces.map(({ name }) => name), ...named.filter((name) => name !== 'lo')]);
-  for (const input of inputs) {
-    for (const kind of kindsOf(machine, family, input)) yield { kind };
-  }
-  const own = host.interfaces.flatMap(({ addresses }) => addresses.filter((each) => each.family === family));
-  for (const source of [UNSPECIFIED[family], ...own.map(({ address }) => addressBits(address))]) {
-    for (const kind of kindsOf(machine, family, undefined)) yield { kind, source };
-  }
+/** What comes in by any interface, and what the machine itself sends: from no address yet, or from its own. */
+function kindsOfPackets(machine: Machine, family: Family): Array<{ kind: Kind; scope: Scope }> {
+  const kinds = (inputInterface?: string): Kind[] => kindsOf(machine, family, inputInterface);
+  return [
+    ...[OTHER_INTERFACE, ...interfacesToldApart([machine], family)].flatMap(kinds).map((kind) => ({ kind, scope: {} })),
+    ...kinds().flatMap((kind) => [
+      { kind, scope: { source: UNSPECIFIED[family] } },
+      { kind, scope: { anyOwnSource: true } },
+    ]),
+  ];
 }
 
 function shadowed({ rule, source = '', destination = '' }: ReadyRule, machine: Machine, family: Family): Problem {
@@ -88,7 +86,7 @@ function shadowed({ rule, source = '', destination = '' }: ReadyRule, machine: M
     ipProtocol: rule.ipProtocol,
     sourcePort: rule.sourcePorts?.first,
     destinationPort: rule.destinationPorts?.first,
-    inputInterface: rule.inputInterface?.text ?? '',
+    inputInterface: rule.inputInterface?.text ?? OTHER_INTERFACE,
     source: source.padEnd(length, '0'),
     destination: destination.padEnd(length - 1, '0').padEnd(length, '1'),
   };
@@ -124,7 +122,7 @@ function fallThrough(host: Host, family: Family): Problem[] {
     const affected = rules.filter((rule) => devicesOf(host, rule).includes(down) && !problems.has(rule));
     if (affected.length === 0) continue;
     const machine = machineOf(host, [down]);
-    const paths = new Paths(machine, plain(family, ''), {
+    const paths = new Paths(machine, plain(family, OTHER_INTERFACE), {
       cuts: affected.flatMap(({ source }) => (source ? [prefixBits(source.text)] : [])),
       whose: ({ path }) => path,
     });
@@ -220,10 +218,10 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
   const destinations = { within: networks.map(({ text }) => prefixBits(text)), except: [] };
   const scope: Scope = { cuts: destinations.within, destinations, whose: ({ path }) => path };
   // Where no rule asks for it, all interfaces are alike.
-  const named = new Set(host.rules.map(({ inputInterface }) => inputInterface?.text));
+  const named = new Set(interfacesToldApart([machine], family));
   const made = new Map<string, Paths>();
   const pathsFrom = ({ name }: Network): Paths => {
-    const input = named.has(name) ? name : '';
+    const input = named.has(name) ? name : OTHER_INTERFACE;
     const paths = made.get(input) ?? new Paths(machine, plain(family, input), scope);
     made.set(input, paths);
     return paths;
@@ -286,7 +284,7 @@ function lostBetween(
 
 function sentTo({ text, address }: Network, family: Family): Flow {
   const destination = hostIn(prefixBits(text), family);
-  return { ...plain(family, ''), inputInterface: undefined, source: addressBits(address), destination };
+  return { ...plain(family, OTHER_INTERFACE), inputInterface: undefined, source: addressBits(address), destination };
 }
 
 function tunnelsOf(interfaces: readonly Interface[], family: Family): Network[] {

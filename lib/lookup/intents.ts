@@ -6,6 +6,7 @@ import { isKnown } from '../model/value';
 import { partOf } from './address-map';
 import type { Bits } from './bits';
 import { ADDRESS_LENGTH, hostIn, prefixBits, prefixText } from './bits';
+import { interfacesToldApart } from './cells';
 import type { Chain } from './chain';
 import { chainValueAt, chainValues, prefixWith } from './chain';
 import { decide } from './decide';
@@ -55,8 +56,7 @@ class IntentCheck {
   /** What intents share that ask about the same kinds of packets to the same places: of thousands, most do. */
   private readonly paths = new Map<Addresses | 'anywhere', Map<string, Paths[]>>();
   private readonly cuts: Readonly<Record<Family, readonly Bits[]>>;
-  /** Interfaces that packets are told apart by. */
-  private readonly named: ReadonlySet<string>;
+  private readonly toldApart: Readonly<Record<Family, ReadonlySet<string>>>;
 
   public constructor(private readonly host: Host) {
     const cuts = (family: Family): Bits[] => {
@@ -67,12 +67,8 @@ class IntentCheck {
       return [...new Set(prefixes)].map(prefixBits);
     };
     this.cuts = { 4: cuts(4), 6: cuts(6) };
-    this.named = new Set([
-      ...host.rules.flatMap(({ inputInterface }) => inputInterface?.text ?? []),
-      // Of equal routes IPv6 prefers the one through the interface that a packet came in by.
-      ...host.routes.flatMap(({ hops }) => hops.flatMap(({ device }) => device?.text ?? [])),
-      ...host.interfaces.filter(({ gateways }) => gateways.length > 0).map(({ name }) => name),
-    ]);
+    const toldApart = (family: Family): Set<string> => new Set(interfacesToldApart([machineOf(host)], family));
+    this.toldApart = { 4: toldApart(4), 6: toldApart(6) };
   }
 
   public check(intent: Intent): Result {
@@ -95,8 +91,8 @@ class IntentCheck {
 
   private pathsFor({ traffic, linksDown, yieldsToOthers = false }: Intent): Paths[] {
     const { sources, destinations, inputInterface, ...selectors } = traffic;
-    const input = inputInterface === undefined || this.named.has(inputInterface) ? inputInterface : WHERE_THE_SOURCE_IS;
     const sent = inputInterface === undefined;
+    const input = sent || this.toldApart[traffic.family].has(inputInterface) ? inputInterface : WHERE_THE_SOURCE_IS;
     const own = sent && sources !== undefined && this.isOwn(sources.within[0]);
     const places = isPlain(traffic) ? 'anywhere' : destinations;
     const key = JSON.stringify([selectors, input, sent && !own && sources?.within, linksDown, yieldsToOthers]);
@@ -142,7 +138,7 @@ class IntentCheck {
     return {
       path,
       message: [
-        `expectation "${label}" is untrue: ${linksDown.length > 0 ? `with ${linksDown.join(', ')} down, ` : ''}a packet ${packetText(packet)} ` +
+        `expectation "${label}" is untrue: ${linksDown.length > 0 ? `with ${linksDown.join(', ')} down, ` : ''}a packet ${packetText(questionOf(packet))} ` +
           `${fateOf(outcome)}, where "${fatesText(fates)}" is expected. ${fault} Its way through the rules:`,
         ...explain(outcome, packet.family).map((line) => `  ${line}`),
       ].join('\n'),

@@ -1,10 +1,10 @@
-import type { Fate } from '../model/expectation';
-import { WHERE_THE_SOURCE_IS, fateWords } from '../model/expectation';
+import type { Fate, Question } from '../model/expectation';
+import { WHERE_THE_SOURCE_IS, fateWords, selectorWords } from '../model/expectation';
 import type { Family } from '../model/family';
 import { familyName } from '../model/family';
 import { defaultMetric } from '../model/route';
 import type { Rule, Word } from '../model/rule';
-import { ruleWords } from '../model/rule';
+import { option, ruleWords } from '../model/rule';
 import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 import type { Bits } from './bits';
@@ -13,8 +13,6 @@ import type { Axis, Packets, Selection } from './cells';
 import type { Decision } from './decision';
 import { MAIN_TABLE_ID } from '../model/host';
 import { DEFAULT_TABLE_ID, LOCAL_TABLE_ID } from './machine';
-import type { Flow } from './flow';
-import { UNSPECIFIED } from './flow';
 import type { Outcome, Said, Step } from './outcome';
 import { stepsOf } from './outcome';
 import type { PrefixSet } from './prefix-table';
@@ -39,19 +37,16 @@ export function outcomeText({ kind, via, device }: Outcome): string {
   return hopText({ via, device, dead: false });
 }
 
-/** A packet, in the words of `ip route get`. */
-export function packetText({ family, destination, source, inputInterface, ...rest }: Flow): string {
+/** A packet, in the words of `ip route get`; what root does is said of no user. */
+export function packetText({ source, destination, inputInterface, uid, ...selectors }: Question): string {
+  const known = inputInterface === WHERE_THE_SOURCE_IS ? undefined : inputInterface;
   return [
-    ...(source === undefined || source === UNSPECIFIED[family] ? [] : [`from ${prefixText(source, family)}`]),
-    `to ${prefixText(destination, family)}`,
-    ...(inputInterface === undefined || inputInterface === WHERE_THE_SOURCE_IS ? [] : [`iif ${inputInterface}`]),
-    ...(rest.mark === 0 ? [] : [`mark 0x${rest.mark.toString(16)}`]),
-    ...(rest.tos === 0 ? [] : [`tos 0x${rest.tos.toString(16)}`]),
-    ...(rest.uid === 0 ? [] : [`uid ${rest.uid}`]),
-    ...(rest.ipProtocol === undefined ? [] : [`ipproto ${rest.ipProtocol}`]),
-    ...(rest.sourcePort === undefined ? [] : [`sport ${rest.sourcePort}`]),
-    ...(rest.destinationPort === undefined ? [] : [`dport ${rest.destinationPort}`]),
-  ].join(' ');
+    ...option('from', source),
+    ...option('to', destination),
+    ...selectorWords({ ...selectors, inputInterface: known, uid: uid || undefined }),
+  ]
+    .map(wordText)
+    .join(' ');
 }
 
 /** What is to become of a packet. */

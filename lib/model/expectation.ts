@@ -95,7 +95,8 @@ export function fateWords(fates: readonly Fate[]): Word[] {
   ]);
 }
 
-function selectorWords(selectors: Selectors): Word[] {
+/** What counts besides the addresses. */
+export function selectorWords(selectors: Selectors): Word[] {
   return [
     ...option('iif', selectors.inputInterface),
     ...option('mark', hex(selectors.firewallMark)),
