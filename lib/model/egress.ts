@@ -73,7 +73,7 @@ class Expecting {
     const pools = [...this.clients, ...this.rejected];
     this.pools = { within: pools.map(({ text }) => text), except: [] };
     this.elsewhere = localTraffic === 'suppress-default' ? places.outside : places.elsewhere;
-    const tunnels = [...new Set(pools.flatMap((pool) => this.tunnelsOf(pool)))];
+    const tunnels = [...new Set(pools.flatMap((pool) => this.networksOf(pool)).map(({ name }) => name))];
     this.toClients =
       localTraffic === 'isolated' ? [REJECTED] : [...tunnels.map((name): Fate => through(name)), REJECTED];
   }
@@ -107,7 +107,8 @@ class Expecting {
     fates: readonly Fate[],
     linksDown: readonly string[] = [],
   ): Intent[] {
-    const networks = this.networksIn(pool);
+    // A packet that came in elsewhere would be dropped. On a point-to-point link anybody's may come in.
+    const networks = this.networksOf(pool).filter(({ network }) => !isOneAddress(network));
     const inputs = new Map<string, Addresses>();
     for (const { name: tunnel, text } of networks) {
       inputs.set(tunnel, { within: [...(inputs.get(tunnel)?.within ?? []), text], except: [] });
@@ -119,16 +120,17 @@ class Expecting {
     );
   }
 
-  /** What of a pool is known to be behind which tunnel: a packet from there that came in elsewhere would be dropped. */
-  private networksIn(pool: Value): Array<{ readonly name: string; readonly text: string }> {
+  /** The networks of the links that clients come in by, and what of a pool is in each of them. */
+  private networksOf(pool: Value): Array<{ readonly name: string; readonly network: string; readonly text: string }> {
     return this.egress.interfaces
       .filter(({ name }) => name !== this.egress.device.text)
-      .flatMap(({ name, addresses }) =>
-        addresses
-          .filter(({ family, text }) => family === this.family && !isOneAddress(text))
-          .map(networkOf)
-          .filter((network) => isInside(network, pool.text) || isInside(pool.text, network))
-          .map((network) => ({ name, text: isInside(network, pool.text) ? network : pool.text })),
+      .flatMap(({ name, addresses }) => networksOf([{ addresses }], this.family).map((network) => ({ name, network })))
+      .flatMap(({ name, network }) =>
+        isInside(network, pool.text)
+          ? [{ name, network, text: network }]
+          : isInside(pool.text, network)
+            ? [{ name, network, text: pool.text }]
+            : [],
       );
   }
 
@@ -161,18 +163,6 @@ class Expecting {
     return { path, label, traffic, fates, linksDown, yieldsToOthers: true };
   }
 
-  /** The interfaces that have clients of a pool behind them. */
-  private tunnelsOf(pool: Value): string[] {
-    const { interfaces, device } = this.egress;
-    return interfaces
-      .filter(
-        ({ name, addresses }) =>
-          name !== device.text &&
-          addresses.some(({ text, address }) => isInside(address, pool.text) || isInside(pool.text, text)),
-      )
-      .map(({ name }) => name);
-  }
-
   private addressesOf(interfaces: readonly Interface[]): string[] {
     return interfaces
       .flatMap(({ addresses }) => addresses)
@@ -194,7 +184,7 @@ function through(name: string): Fate {
   return { kind: 'unicast', device: { kind: 'device', text: name } };
 }
 
-function networksOf(interfaces: readonly Interface[], family: Family): string[] {
+function networksOf(interfaces: ReadonlyArray<Pick<Interface, 'addresses'>>, family: Family): string[] {
   return interfaces
     .flatMap(({ addresses }) => addresses)
     .filter((address) => address.family === family)
