@@ -84,33 +84,6 @@ export function openAddress<T>(chain: Chain<T>, length: number): Bits | undefine
   return undefined;
 }
 
-/** Calls `found` for each prefix in which not all chains say the same, with what each of them says there. */
-export function differences<T>(
-  chains: ReadonlyArray<Chain<T>>,
-  values: Values<T>,
-  found: (prefix: Bits, said: readonly T[]) => void,
-  prefix: Bits = '',
-): void {
-  const parts = chains.map((chain) => shortened(chain, values));
-  const [first] = parts;
-  if (parts.every((part) => part.length === first.length && part.every((map, index) => map === first[index]))) {
-    return;
-  }
-  if (parts.every(areLeaves)) {
-    const said = parts.map((part) => together(part, values));
-    if (new Set(said).size > 1) found(prefix, said);
-    return;
-  }
-  for (const half of [0, 1] as const) {
-    differences(
-      parts.map((part) => part.map((map) => sides(map)[half])),
-      values,
-      found,
-      `${prefix}${half}`,
-    );
-  }
-}
-
 export function areLeaves<T>(chain: Chain<T>): chain is ReadonlyArray<Leaf<T>> {
   return chain.every((map) => map instanceof Leaf);
 }

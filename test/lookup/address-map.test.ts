@@ -2,7 +2,7 @@ import { AddressMaps, partOf, valueAt } from '../../lib/lookup/address-map';
 import type { AddressMap, Values } from '../../lib/lookup/address-map';
 import type { Chain } from '../../lib/lookup/chain';
 import { Random } from './random';
-import { chainValues, chainValueAt, differences } from '../../lib/lookup/chain';
+import { chainValues, chainValueAt } from '../../lib/lookup/chain';
 
 const WIDTH = 5;
 const ADDRESSES = Array.from({ length: 2 ** WIDTH }, (_, index) => index.toString(2).padStart(WIDTH, '0'));
@@ -82,20 +82,11 @@ test('what is equal is the same object, however it was made', () => {
   expect(maps.within(one, '0', () => maps.all(0))).toBe(maps.all(0));
 });
 
-test.each([1, 2, 3])('random chains: all their values, and where two of them differ (seed %i)', (seed) => {
+test.each([1, 2, 3])('random chains: all their values, and which address has which (seed %i)', (seed) => {
   const both = new Both(new Random(seed));
   for (let round = 0; round < 100; round++) {
-    const [a, b] = [both.chain(), both.chain()];
+    const a = both.chain();
     expect(sorted(chainValues(a.chain, VALUES))).toEqual(sorted(a.plain));
     expect(ADDRESSES.map((address) => chainValueAt(a.chain, address, VALUES))).toEqual(a.plain);
-    const found = ADDRESSES.map((): Value[] | undefined => undefined);
-    differences([a.chain, b.chain], VALUES, (prefix, values) => {
-      ADDRESSES.forEach((address, index) => {
-        if (address.startsWith(prefix)) found[index] = [...values];
-      });
-    });
-    expect(found).toEqual(
-      a.plain.map((value, index) => (value === b.plain[index] ? undefined : [value, b.plain[index]])),
-    );
   }
 });
