@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { compareHosts } from '../lookup/compare-hosts';
+import { HIGHEST_PORT, PROTOCOL_NAMES } from '../lookup/kinds';
 import type { Host } from '../model/host';
 import { diffJson, diffMarkdown, diffText, hasChanges } from './diff';
 import { explainText } from './explain';
@@ -66,7 +67,7 @@ function only(before: Hosts, after: Hosts, id: string | undefined): [Hosts, Host
   return [pick(before), pick(after)];
 }
 
-const PROTOCOLS: Readonly<Record<string, number>> = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58 };
+const PROTOCOLS = new Map([...PROTOCOL_NAMES].map(([number, name]) => [name, number]));
 
 function explainPacket(args: string[]): Result {
   const text = { type: 'string' } as const;
@@ -96,9 +97,9 @@ function explainPacket(args: string[]): Result {
     source: values.from,
     inputInterface: values.in,
     mark: number('mark', 0xffffffff),
-    ipProtocol: PROTOCOLS[values.protocol ?? ''] ?? numberOf('--protocol', values.protocol, 255),
-    sourcePort: number('source-port', 65535),
-    destinationPort: number('destination-port', 65535),
+    ipProtocol: PROTOCOLS.get(values.protocol ?? '') ?? numberOf('--protocol', values.protocol, 255),
+    sourcePort: number('source-port', HIGHEST_PORT),
+    destinationPort: number('destination-port', HIGHEST_PORT),
   };
   return { text: explainText(host, options, values.down ?? []), status: 0 };
 }

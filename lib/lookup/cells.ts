@@ -1,6 +1,6 @@
 import type { Family } from '../model/family';
 import type { Kind } from './flow';
-import { selectorsOf } from './kinds';
+import { HIGHEST_PORT, PROTOCOL_NAMES, selectorsOf } from './kinds';
 import type { Machine } from './machine';
 import type { MaskedMark } from './representatives';
 import { numbersOf } from './representatives';
@@ -114,7 +114,6 @@ interface AxisOf extends AxisDefinition {
   readonly rules: readonly ReadyRule[];
 }
 
-const HIGHEST_PORT = 65535;
 const HIGHEST_USER = 4294967295;
 const PORTS: Pick<AxisDefinition, 'hasOther' | 'text'> = {
   hasOther: () => false,
@@ -156,20 +155,13 @@ const AXES: readonly AxisDefinition[] = [
   { by: 'destination port', of: ({ destinationPort }) => destinationPort, ...PORTS },
 ];
 
-const PROTOCOLS: ReadonlyMap<number, string> = new Map([
-  [1, 'icmp'],
-  [6, 'tcp'],
-  [17, 'udp'],
-  [58, 'icmpv6'],
-]);
-
 function hex(value: number): string {
   return `0x${(value >>> 0).toString(16)}`;
 }
 
 function protocolText(protocol: number, rules: readonly ReadyRule[]): string {
   if (rules.some(({ rule }) => rule.ipProtocol === protocol)) {
-    return PROTOCOLS.get(protocol) ?? String(protocol);
+    return PROTOCOL_NAMES.get(protocol) ?? String(protocol);
   }
   return rules.some(({ rule }) => rule.ipProtocol) ? 'any other with ports' : 'any with ports';
 }

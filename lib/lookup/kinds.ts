@@ -12,7 +12,15 @@ import { markSelector } from './rules';
  * @see https://www.iana.org/assignments/protocol-numbers
  */
 const PROTOCOLS_WITH_PORTS: readonly number[] = [6, 17, 33, 132, 136];
-const HIGHEST_PORT = 65535;
+export const HIGHEST_PORT = 65535;
+
+/** Those that people know by name. */
+export const PROTOCOL_NAMES: ReadonlyMap<number, string> = new Map([
+  [1, 'icmp'],
+  [6, 'tcp'],
+  [17, 'udp'],
+  [58, 'icmpv6'],
+]);
 
 /**
  * One kind for each way in which the rules tell packets apart that come in by an interface, or are sent by
