@@ -41,13 +41,6 @@ describe.each([DASH, BUSYBOX, BASH])('what is expected of the kernel', (flavour)
       machine.close();
     });
 
-    /** Everything but how the last change ended. */
-    const picture = (): string =>
-      machine
-        .picture()
-        .split('\n')
-        .filter((line) => !line.includes('source-routing.said'))
-        .join('\n');
     /** What was said about the packets. */
     const asked = (out: string): string[] => lines(out).filter((line) => /packets asked about/.test(line));
 
@@ -99,30 +92,30 @@ describe.each([DASH, BUSYBOX, BASH])('what is expected of the kernel', (flavour)
       machine.must(TUNNEL);
       machine.apply(BEFORE);
       machine.must(foreign);
-      const before = picture();
+      const before = machine.pictureOfChanges();
       // Where the kernel does not lead to the sender any more, the question names the tunnel.
       const named = name.includes('filter') ? EXPECTED.map((line) => line.replace('iif -', 'iif tun0')) : EXPECTED;
       const done = machine.apply([...AFTER, ...named], { generation: 'g2' });
       expect(done).toMatchObject({ code: 70, last: expect.stringMatching(last) });
       expect(asked(done.out)).toEqual(['source-routing: packets asked about: 7, not all as expected']);
-      expect(picture()).toBe(before);
+      expect(machine.pictureOfChanges()).toBe(before);
       machine.must(away);
       expect(machine.apply([...AFTER, ...named], { generation: 'g2' }).code).toBe(0);
     });
 
     test('a first apply that is not as expected leaves nothing', () => {
       machine.must(`${TUNNEL}; ${FOREIGN}`);
-      const before = picture();
+      const before = machine.pictureOfChanges();
       expect(machine.apply([...AFTER, ...EXPECTED]).code).toBe(70);
-      expect(picture()).toBe(before);
+      expect(machine.pictureOfChanges()).toBe(before);
     });
 
     test('under the rollback timer it is put back at once', () => {
       machine.must(`${TUNNEL}; ${FOREIGN}`);
-      const before = picture();
+      const before = machine.pictureOfChanges();
       const options = '--confirm-timeout 60';
       expect(machine.apply([...AFTER, ...EXPECTED], { options })).toMatchObject({ code: 70 });
-      expect(picture()).toBe(before);
+      expect(machine.pictureOfChanges()).toBe(before);
     });
 
     test('what cannot be asked now is no failure', () => {
@@ -255,7 +248,7 @@ describe.each([DASH, BUSYBOX, BASH])('what is expected of the kernel', (flavour)
     });
 
     test('a line that is not as it must be is refused', () => {
-      const before = picture();
+      const before = machine.pictureOfChanges();
       const hostile = [
         'expect 5 x to 198.51.100.7 is local',
         'expect auto x to 198.51.100.7 is local',
@@ -287,7 +280,7 @@ describe.each([DASH, BUSYBOX, BASH])('what is expected of the kernel', (flavour)
         const done = machine.apply([...BEFORE, line]);
         expect([line, done.code, done.last.includes('damaged')]).toEqual([line, 65, true]);
       }
-      expect(picture()).toBe(before);
+      expect(machine.pictureOfChanges()).toBe(before);
     });
   });
 });

@@ -192,6 +192,14 @@ export class Machine {
     );
   }
 
+  /** The same, but for how the last change ended. */
+  public pictureOfChanges(): string {
+    return this.picture()
+      .split('\n')
+      .filter((line) => !line.includes('source-routing.said'))
+      .join('\n');
+  }
+
   /** What `ip monitor` sees of rules and routes while the action runs. */
   public monitored(action: () => void): string[] {
     const [command, args] = this.inside(

@@ -39,14 +39,6 @@ describe.each([DASH, BUSYBOX, BASH])('a change on trial', (flavour) => {
       done`);
     const untilRolledBack = (): void =>
       machine.until('[ ! -e /var/lib/source-routing/vpn1/trial ] && [ ! -e /run/source-routing.lock ]', 20);
-    /** Everything but how the last change ended. */
-    const picture = (): string =>
-      machine
-        .picture()
-        .split('\n')
-        .filter((line) => !line.includes('source-routing.said'))
-        .join('\n');
-
     test('is in the kernel and in the files, but not what boots, until it is confirmed', () => {
       machine.apply(OLD);
       const done = tryOut(NEW);
@@ -94,7 +86,7 @@ describe.each([DASH, BUSYBOX, BASH])('a change on trial', (flavour) => {
         expect(tryOut(NEW).code).toBe(0);
         expect(machine.picture()).not.toBe(before);
         untilRolledBack();
-        expect(picture()).toBe(before);
+        expect(machine.pictureOfChanges()).toBe(before);
         const late = confirm();
         expect(late.last).toBe(
           'source-routing: ROLLED BACK, everything is as it was: generation g2 of vpn1 was undone: it was not confirmed over a new connection in time; most likely it cut the way to this machine',
@@ -116,7 +108,7 @@ describe.each([DASH, BUSYBOX, BASH])('a change on trial', (flavour) => {
       expect(machine.rules()).toEqual([]);
       expect(machine.sh('ls /usr/local/new/sub/x').code).not.toBe(0);
       untilRolledBack();
-      expect(picture()).toBe(before);
+      expect(machine.pictureOfChanges()).toBe(before);
       expect(confirm('a1', CONFIRMED_OVER, '--removal')).toMatchObject({ code: 67 });
       expect(remove().code).toBe(0);
       expect(confirm('a1', CONFIRMED_OVER, '--removal').last).toBe(
@@ -146,7 +138,7 @@ describe.each([DASH, BUSYBOX, BASH])('a change on trial', (flavour) => {
 
     test('a run that is killed at any moment is undone when the time is over', () => {
       machine.apply(OLD);
-      const before = picture();
+      const before = machine.pictureOfChanges();
       for (let n = 1; ; n += flavour.thorough ? 1 : 3) {
         machine.atLine(n, 'kill');
         const done = tryOut(NEW, 'g2', 1);
@@ -156,7 +148,7 @@ describe.each([DASH, BUSYBOX, BASH])('a change on trial', (flavour) => {
         }
         expect(done.code).toBe(137);
         untilRolledBack();
-        expect(picture()).toBe(before);
+        expect(machine.pictureOfChanges()).toBe(before);
       }
     });
 
@@ -169,7 +161,7 @@ describe.each([DASH, BUSYBOX, BASH])('a change on trial', (flavour) => {
         expect(tryOut(NEW, 'g2', 1).code).toBe(file === 'agent' ? 0 : 137);
         if (file !== 'open') {
           untilRolledBack();
-          expect(picture()).toBe(before);
+          expect(machine.pictureOfChanges()).toBe(before);
         }
         expect(machine.apply(NEW, { generation: 'g3' }).code).toBe(0);
         expect(machine.verify().code).toBe(0);
@@ -188,22 +180,22 @@ describe.each([DASH, BUSYBOX, BASH])('a change on trial', (flavour) => {
 
     test('a run that hangs when the time is over is ended, and what it made is undone', () => {
       machine.apply(OLD);
-      const before = picture();
+      const before = machine.pictureOfChanges();
       machine.write(
         '/mnt/bin/ip',
         '#!/bin/sh\ncase "$*" in *add*) trap "" TERM; rm /mnt/bin/ip; sleep 30 & wait ;; esac\nexec /usr/sbin/ip "$@"\n',
       );
       expect(tryOut(NEW, 'g2', 1).code).toBe(137);
       untilRolledBack();
-      expect(picture()).toBe(before);
+      expect(machine.pictureOfChanges()).toBe(before);
     });
 
     test('a run that is told to end undoes everything at once', () => {
       machine.apply(OLD);
-      const before = picture();
+      const before = machine.pictureOfChanges();
       machine.atLine(3, 'term');
       expect(tryOut(NEW, 'g2', 60)).toMatchObject({ code: 70 });
-      expect(picture()).toBe(before);
+      expect(machine.pictureOfChanges()).toBe(before);
     });
 
     test('after a power cut the files of before are back, and their kernel state is asserted', () => {
@@ -314,14 +306,14 @@ describe.each([DASH, BUSYBOX, BASH])('a change on trial', (flavour) => {
       const before = machine.picture();
       expect(tryOut(NEW, 'g1', 1).out).toContain('note: systemd-run failed (Failed to connect to bus)');
       untilRolledBack();
-      expect(picture()).toBe(before);
+      expect(machine.pictureOfChanges()).toBe(before);
     });
 
     test('nothing is tried that could not be undone', () => {
       machine.write('/mnt/bin/setsid', '#!/bin/sh\nexit 1\n');
       const before = machine.picture();
       expect(tryOut(NEW, 'g1', 1).last).toContain('cannot arm the rollback, so nothing was tried');
-      expect(picture()).toBe(before);
+      expect(machine.pictureOfChanges()).toBe(before);
     }, 20_000);
   });
 });
