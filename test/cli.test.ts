@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { App, TerraformStack } from 'cdktf';
-import type { VpnEgressProps } from '../lib';
+import type { NetworkInterface, VpnEgressProps } from '../lib';
 import { HostState, LinuxHost, VpnEgress } from '../lib';
 import { run } from '../lib/cli/main';
 import { ALL_INTERFACES, GATEWAYS, POOLS, SSH } from './fixtures';
@@ -12,6 +12,7 @@ afterAll(() => made.forEach((directory) => rmSync(directory, { recursive: true }
 
 interface Declared extends Partial<VpnEgressProps> {
   readonly ensure?: HostState;
+  readonly interfaces?: NetworkInterface[];
 }
 
 /** An app with a VPN server for each entry. */
@@ -20,9 +21,9 @@ function synth(hosts: Record<string, Declared>): string {
   made.push(outdir);
   const app = new App({ outdir });
   const stack = new TerraformStack(app, 'stack');
-  Object.entries(hosts).forEach(([id, { ensure, ...egress }], index) => {
+  Object.entries(hosts).forEach(([id, { ensure, interfaces = ALL_INTERFACES, ...egress }], index) => {
     const ssh = { ...SSH, host: `192.0.2.${index + 1}` };
-    const host = new LinuxHost(stack, id, { ssh, interfaces: ALL_INTERFACES, ensure });
+    const host = new LinuxHost(stack, id, { ssh, interfaces, ensure });
     const props = { host, device: 'eth1', tableId: 200, clients: POOLS, gateways: GATEWAYS, ...egress };
     new VpnEgress(stack, `egress-${id}`, props);
   });
@@ -56,6 +57,20 @@ test('for people: whose packets, to where, the way before and after', () => {
     '2 changes of where traffic goes, on 1 of 2 hosts.',
     '',
   ]);
+});
+
+test("an address that becomes the machine's own is one line, wherever packets to it come from", () => {
+  const interfaces = [...ALL_INTERFACES, { name: 'eth2', addresses: ['192.168.2.1/24'] }];
+  const more = synth({ vpn1: { interfaces }, vpn2: {} });
+  const lines = run(['diff', BEFORE, more]).text.split('\n');
+  expect(lines.filter((line) => line.startsWith('  to '))).toEqual([
+    '  to 192.168.2.1:   was via 192.168.1.1 dev eth1 (table 200) or via 192.168.178.1 dev eth0 (main), now local (local)',
+    '  to 192.168.2.255: was via 192.168.1.1 dev eth1 (table 200) or via 192.168.178.1 dev eth0 (main), now broadcast (local)',
+  ]);
+  expect(lines).toContain('  from the machine itself, with no source yet, to 192.168.2.0/24 but 2 addresses:');
+  const less = run(['diff', more, BEFORE, '--markdown']).text;
+  expect(less).toContain('| to 192.168.2.1 | local (local) | via');
+  expect(less).not.toContain('but 192.168.2.1 ');
 });
 
 test('for programs: all prefixes', () => {

@@ -22,20 +22,22 @@ export function hasChanges(hosts: readonly HostChanges[]): boolean {
 
 /** For a terminal. */
 export function diffText(hosts: readonly HostChanges[]): string {
-  const told = hosts.filter(isTold);
-  const short = told.flatMap(({ changes }) => changes.map(whichText)).filter(({ length }) => length <= WIDEST);
-  const width = Math.max(0, ...short.map(({ length }) => length)) + 1;
-  const line = (change: Change): string => {
-    const which = `${whichText(change)}:`;
-    return `  ${which.length <= width ? `${which.padEnd(width)} ` : `${which}\n    `}${wayText(change)}`;
+  const told = hosts.filter(isTold).map((host) => ({ host, lines: linesOf(host) }));
+  const short = told
+    .flatMap(({ lines }) => lines.map(({ packets }) => packets.length))
+    .filter((length) => length <= WIDEST);
+  const width = Math.max(0, ...short) + 1;
+  const text = ({ packets, was, now }: Line): string => {
+    const which = `${packets}:`;
+    return `  ${which.length <= width ? `${which.padEnd(width)} ` : `${which}\n    `}was ${was}, now ${now}`;
   };
-  const blocks = told.map((host) => [`${host.path}${presenceText(host)}`, ...host.changes.map(line)].join('\n'));
+  const blocks = told.map(({ host, lines }) => [`${host.path}${presenceText(host)}`, ...lines.map(text)].join('\n'));
   return `${[...blocks, hasChanges(hosts) ? summary(hosts) : NOTHING].join('\n\n')}\n`;
 }
 
 /** For a comment on a pull request. */
 export function diffMarkdown(hosts: readonly HostChanges[]): string {
-  const rows = hosts.flatMap(({ path, changes }) => changes.map((change) => row(path, change)));
+  const rows = hosts.flatMap((host) => linesOf(host).map((line) => row(host.path, line)));
   const table = ['| host | packets | was | now |', '| --- | --- | --- | --- |', ...rows].join('\n');
   const folded = `<details>\n<summary>All ${rows.length} changes</summary>\n\n${table}\n\n</details>`;
   const presence = hosts
@@ -87,21 +89,59 @@ function presenceText({ presence }: HostChanges): string {
 }
 
 function summary(hosts: readonly HostChanges[]): string {
-  const changed = hosts.filter(({ changes }) => changes.length > 0);
-  const count = changed.reduce((sum, { changes }) => sum + changes.length, 0);
-  const where = hosts.length === 1 ? '' : `, on ${changed.length} of ${hosts.length} hosts`;
+  const counts = hosts.map((host) => linesOf(host).length).filter((count) => count > 0);
+  const count = counts.reduce((sum, each) => sum + each, 0);
+  const where = hosts.length === 1 ? '' : `, on ${counts.length} of ${hosts.length} hosts`;
   return `${count} ${count === 1 ? 'change' : 'changes'} of where traffic goes${where}.`;
 }
 
-/** `10.10.10.0/24 to any`. */
-function whichText({ family, direction, packets, sources, destinations }: Change): string {
-  const from = sources ? prefixSetText(sources, family, NAMED) : familyAny(family);
-  const by = packets.map(packetsText).filter((text) => text !== '');
+/** Packets that go another way, as people are told. */
+interface Line {
+  readonly packets: string;
+  readonly was: string;
+  readonly now: string;
+}
+
+/** Where an address becomes the machine's own, or is no longer, that is one line, wherever packets come from. */
+function linesOf({ changes }: HostChanges): Line[] {
+  const own = changes.filter(isOwn);
+  const byAddress = new Map<string, { readonly packets: string; readonly was: Outcome[]; readonly now: Outcome[] }>();
+  for (const change of own) {
+    const packets = `to ${toText(change)}`;
+    const key = `${packets} ${change.before.every(isHere)}`;
+    const { was, now } = byAddress.get(key) ?? { was: [], now: [] };
+    byAddress.set(key, { packets, was: [...was, ...change.before], now: [...now, ...change.after] });
+  }
+  const others = changes.filter((change) => !own.includes(change));
   return [
-    direction === 'sent' ? `from the machine itself, ${from}` : from,
-    ` to ${isAny(destinations) ? familyAny(family) : prefixSetText(destinations, family, NAMED)}`,
-    ...(by.length === 0 ? [] : [` (${by.join('; ')})`]),
-  ].join('');
+    ...others.map((change) => ({ packets: packetsOf(change), was: change.before, now: change.after })),
+    ...byAddress.values(),
+  ].map(({ packets, was, now }) => ({
+    packets,
+    was: decisionText({ outcomes: was }),
+    now: decisionText({ outcomes: now }),
+  }));
+}
+
+function isOwn({ before, after }: Change): boolean {
+  return before.every(isHere) !== after.every(isHere);
+}
+
+function isHere({ kind }: Outcome): boolean {
+  return kind === 'local' || kind === 'broadcast' || kind === 'anycast';
+}
+
+/** `10.10.10.0/24 to any`. */
+function packetsOf(change: Change): string {
+  const { family, direction, sources } = change;
+  const from = sources ? prefixSetText(sources, family, NAMED) : 'with no source yet,';
+  return `${direction === 'sent' ? 'from the machine itself, ' : ''}${from} to ${toText(change)}`;
+}
+
+function toText({ family, packets, destinations }: Change): string {
+  const by = packets.map(packetsText).filter((text) => text !== '');
+  const to = isAny(destinations) ? familyAny(family) : prefixSetText(destinations, family, NAMED);
+  return by.length === 0 ? to : `${to} (${by.join('; ')})`;
 }
 
 function isAny({ prefixes: [first, ...others], except }: PrefixSet): boolean {
@@ -112,14 +152,8 @@ function familyAny(family: Family): string {
   return family === 4 ? '0.0.0.0/0' : '::/0';
 }
 
-function wayText({ before, after }: Change): string {
-  return `was ${decisionText({ outcomes: before })}, now ${decisionText({ outcomes: after })}`;
-}
-
-function row(path: string, change: Change): string {
-  const { before, after } = change;
-  const cells = [code(path), whichText(change), decisionText({ outcomes: before }), decisionText({ outcomes: after })];
-  return `| ${cells.map((cell) => cell.replace(/\|/g, '\\|')).join(' | ')} |`;
+function row(path: string, { packets, was, now }: Line): string {
+  return `| ${[code(path), packets, was, now].map((cell) => cell.replace(/\|/g, '\\|')).join(' | ')} |`;
 }
 
 function code(text: string): string {
