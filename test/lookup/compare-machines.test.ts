@@ -203,8 +203,21 @@ function fromChanges(changes: readonly Change[], flow: Flow, machines: readonly 
     .map(({ before, after }) => `${ways(before)} -> ${ways(after)}`);
 }
 
+/** From everywhere to everywhere; to each destination those of another kind. */
 function* allFlows(random: Random, family: Family, points: readonly Bits[], own: readonly Bits[]): Generator<Flow> {
-  const kinds = random.times(1, () => ({
+  const clients = points.filter((point) => !/^0+1?$/.test(point));
+  for (const destination of points) {
+    const kind = randomKind(random, family);
+    const inputInterface = random.one(INTERFACES);
+    for (const source of clients) yield { ...kind, uid: 0, inputInterface, source, destination };
+    for (const source of [UNSPECIFIED[family], ...own]) {
+      yield { ...kind, uid: random.one([0, 1000]), source, destination };
+    }
+  }
+}
+
+function randomKind(random: Random, family: Family): Pick<Flow, 'family' | 'mark' | 'tos' | 'ipProtocol'> {
+  return {
     family,
     mark: random.one([0, 0, 1, 2, 3, 5]),
     tos: random.one([0, 0, 8]),
@@ -212,16 +225,7 @@ function* allFlows(random: Random, family: Family, points: readonly Bits[], own:
       { ipProtocol: 1 },
       ...[6, 17].map((ipProtocol) => ({ ipProtocol, sourcePort: 9, destinationPort: random.one([24, 25, 30, 31]) })),
     ]),
-  }));
-  const clients = points.filter((point) => !/^0+1?$/.test(point));
-  for (const kind of kinds) {
-    for (const destination of points) {
-      const inputInterface = random.one(INTERFACES);
-      for (const source of clients) yield { ...kind, uid: 0, inputInterface, source, destination };
-      for (const source of [UNSPECIFIED[family], ...own])
-        yield { ...kind, uid: random.one([0, 1000]), source, destination };
-    }
-  }
+  };
 }
 
 const PAIRS = Number(process.env.PAIRS ?? 1000);
