@@ -11,10 +11,15 @@ import { ALL_INTERFACES, GATEWAYS, HOST_KEY, POOLS, SSH, newHost, newStack } fro
 function synth(): string {
   const stack = newStack();
   const pool = new TerraformVariable(stack, 'pool', { type: 'string' });
+  const other = new TerraformVariable(stack, 'other-pool', { type: 'string' });
   const key = new TerraformVariable(stack, 'key', { type: 'string', sensitive: true });
   const host = newHost(stack, { interfaces: ALL_INTERFACES, ssh: { ...SSH, privateKey: key.stringValue } });
   new VpnEgress(stack, 'egress', { host, device: 'eth1', tableId: 200, clients: POOLS, gateways: GATEWAYS });
-  new PolicyRule(stack, 'more', { host, source: pool.stringValue, action: RuleAction.prohibit(), priority: 10100 });
+  const more = pool.stringValue;
+  const sources = { more, same: more, other: other.stringValue };
+  Object.entries(sources).forEach(([id, source], index) => {
+    new PolicyRule(stack, id, { host, source, action: RuleAction.prohibit(), priority: 10100 + index });
+  });
   return Testing.fullSynth(stack);
 }
 
@@ -33,7 +38,9 @@ test('each synth writes what is declared for a host, and it can be read', () => 
   });
   expect(host.interfaces).toHaveLength(3);
   expect(host.routes.map(({ tableId }) => tableId)).toEqual([200, 200]);
-  expect(host.rules.map(({ source }) => source?.text).filter(Boolean)).toEqual(POOLS);
+  expect(host.rules.filter(({ priority }) => priority < 10100).flatMap(({ source }) => source?.text ?? [])).toEqual(
+    POOLS,
+  );
 });
 
 test('each synth writes a report on where its packets go, without tokens', () => {
@@ -45,11 +52,12 @@ test('each synth writes a report on where its packets go, without tokens', () =>
 
 test('a value that is known at apply only is named instead of its token, and no key is in the file', () => {
   const text = fileOf(synth());
-  expect(parseHostFile(text, 'x').rules.find(({ priority }) => priority === 10100)?.source).toEqual({
-    kind: 'prefix',
-    text: '',
-    deferredFor: 'stack/more:source',
-  });
+  const { rules } = parseHostFile(text, 'x');
+  expect(rules.slice(-3).map(({ source }) => source)).toEqual([
+    { kind: 'prefix', text: '<1>', deferredFor: 'stack/more:source' },
+    { kind: 'prefix', text: '<1>', deferredFor: 'stack/same:source' },
+    { kind: 'prefix', text: '<2>', deferredFor: 'stack/other:source' },
+  ]);
   expect(text).not.toMatch(/TfToken|\$\{|privateKey|\.ssh/);
   expect(text).not.toContain(HOST_KEY.split(' ')[1]);
 });

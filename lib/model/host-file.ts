@@ -9,12 +9,20 @@ const FORMAT = 1;
 export function hostFileText(host: Host): string {
   const { host: address, hostKeyPinned, bastion } = host.management;
   const declared: Host = { ...host, management: { host: address, hostKeyPinned, bastion } };
-  return `${JSON.stringify({ format: FORMAT, host: declared }, withoutTokens, 2)}\n`;
+  return `${JSON.stringify({ format: FORMAT, host: declared }, withoutTokens(), 2)}\n`;
 }
 
-/** Of a value that is known at apply only, who gives it is all that is known. */
-function withoutTokens(_: string, value: unknown): unknown {
-  return isRecord(value) && 'deferredFor' in value ? { ...value, text: '' } : value;
+/** Of values that are known at apply only all that is known is who gives them, and which of them are the same. */
+function withoutTokens(): (key: string, value: unknown) => unknown {
+  const numbers = new Map<unknown, number>();
+  return (_, value) => {
+    if (!isRecord(value) || !('deferredFor' in value)) {
+      return value;
+    }
+    const number = numbers.get(value.text) ?? numbers.size + 1;
+    numbers.set(value.text, number);
+    return { ...value, text: `<${number}>` };
+  };
 }
 
 /** A file name that is safe and that no other path has. */
