@@ -5,6 +5,8 @@ import { describeHost } from '../lib/lookup/from-host';
 import { checkIntents } from '../lib/lookup/intents';
 import { expectEgresses } from '../lib/model/egress';
 import type { Interface, Host } from '../lib/model/host';
+import type { Route } from '../lib/model/route';
+import { failClosedRoute } from '../lib/model/route';
 import type { Rule } from '../lib/model/rule';
 import { parseAddress, parseDevice, parseInterfaceAddress, parsePrefix } from '../lib/model/value';
 
@@ -60,7 +62,9 @@ export function server(pools: number, tables: number, gateway = 1): Host {
       destination: { kind: 'prefix', text: 'default' },
       hops: [{ via: parseAddress(via(id), 'via'), device: parseDevice('eth1', 'device') }],
     })),
-    discards: [],
+    discards: clients.map(
+      (pool, index): Route => failClosedRoute(`app/egress-${tableOf(index)}`, 4, tableOf(index), pool),
+    ),
     hooks: [],
     intents: expectEgresses(
       ids.map((id) => ({
