@@ -62,21 +62,21 @@ export function server(pools: number, tables: number, gateway = 1): Host {
       destination: { kind: 'prefix', text: 'default' },
       hops: [{ via: parseAddress(via(id), 'via'), device: parseDevice('eth1', 'device') }],
     })),
-    discards: clients.map(
-      (pool, index): Route => failClosedRoute(`app/egress-${tableOf(index)}`, 4, tableOf(index), pool),
+    discards: clients.map((pool, index): Route =>
+      failClosedRoute(`app/egress-${tableOf(index)}`, 4, tableOf(index), pool),
     ),
     hooks: [],
     intents: expectEgresses(
       ids.map((id) => ({
         path: `app/egress-${id}`,
         device: parseDevice('eth1', 'device'),
-        interfaces,
         clients: clients.filter((_, index) => tableOf(index) === id),
         rejectedClients: [],
         gateways: [parseAddress(via(id), 'gateway')],
         localTraffic: 'main-table' as const,
         failClosed: true,
       })),
+      interfaces,
     ),
     expectations: [],
   };

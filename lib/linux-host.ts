@@ -302,11 +302,6 @@ export class LinuxHost extends Construct {
     return this.interfaces.find((declared) => declared.name === name);
   }
 
-  /** @internal */
-  public _interfaces(): readonly Interface[] {
-    return this.interfaces;
-  }
-
   /**
    * The addresses of an interface that are known at apply only.
    *
@@ -367,7 +362,7 @@ export class LinuxHost extends Construct {
       routes,
       discards,
       hooks,
-      intents: [...this.intents, ...expectEgresses(this.egresses)],
+      intents: [...this.intents, ...expectEgresses(this.egresses, interfaces)],
       expectations: [],
       ...(this.absent ? NOTHING : {}),
     };

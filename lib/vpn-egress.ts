@@ -181,7 +181,6 @@ export class VpnEgress extends Construct {
     this.host._addEgress({
       path: this.node.path,
       device: this.args.value('device', props.device, 'device'),
-      interfaces: this.host._interfaces(),
       clients: this.pools.map(({ value }) => value),
       rejectedClients: this.rejected.map(({ value }) => value),
       gateways,

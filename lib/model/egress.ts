@@ -10,7 +10,6 @@ import { isInside, isKnown, networkOf } from './value';
 export interface Egress {
   readonly path: string;
   readonly device: Value;
-  readonly interfaces: readonly Interface[];
   readonly clients: readonly Value[];
   readonly rejectedClients: readonly Value[];
   readonly gateways: readonly Value[];
@@ -21,36 +20,52 @@ export interface Egress {
 const REJECTED: Fate = { kind: 'rejected' };
 
 /**
- * What is expected of it: clients leave through the gateway and, if its link is down, not at all; they reach
- * each other and the server as chosen; the server's own packets go where they went. Nothing where it is known at
- * apply only who the clients are.
+ * What is expected of those of a host: clients leave through the gateway and, if its link is down, not at all; they
+ * reach each other and the server as chosen; the server's own packets go where they went. Nothing where it is known
+ * at apply only who the clients are.
  */
-export function expectEgresses(egresses: readonly Egress[]): Intent[] {
+export function expectEgresses(egresses: readonly Egress[], interfaces: readonly Interface[]): Intent[] {
   const known = egresses.filter(
     ({ clients, rejectedClients, device }) => [...clients, ...rejectedClients].every(isKnown) && isKnown(device),
   );
   return BOTH_FAMILIES.flatMap((family) => {
-    const places = placesOf(known, family);
-    return known.flatMap((egress) => new Expecting(egress, family, places).intents());
+    const surroundings = surroundingsOf(known, interfaces, family);
+    return known.flatMap((egress) => new Expecting(egress, family, surroundings).intents());
   });
 }
 
-/** Where nobody's clients are. The same for all egresses of a host, so that they can be looked up together. */
-interface Places {
+/** What all egresses of a host have in common, so that they can be looked up together. */
+interface Surroundings {
+  readonly networks: readonly Network[];
+  readonly gateways: ReadonlyArray<{ readonly name: string; readonly via: Value }>;
+  /** Where nobody's clients are. */
   readonly elsewhere: Addresses;
   /** Nor any network of the host. */
   readonly outside: Addresses;
 }
 
-function placesOf(egresses: readonly Egress[], family: Family): Places {
+/** One that the host has an address in. */
+interface Network {
+  readonly name: string;
+  readonly address: string;
+  readonly text: string;
+}
+
+function surroundingsOf(egresses: readonly Egress[], interfaces: readonly Interface[], family: Family): Surroundings {
   const pools = egresses
     .flatMap(({ clients, rejectedClients }) => [...clients, ...rejectedClients])
     .filter((pool) => pool.family === family)
     .map(({ text }) => text);
-  const networks = networksOf(egresses[0]?.interfaces ?? [], family);
+  const networks = interfaces.flatMap(({ name, addresses }) =>
+    addresses
+      .filter((each) => each.family === family)
+      .map((each) => ({ name, address: each.address, text: networkOf(each) })),
+  );
   return {
+    networks,
+    gateways: interfaces.flatMap(({ name, gateways }) => gateways.map((via) => ({ name, via }))),
     elsewhere: { within: ['default'], except: pools },
-    outside: { within: ['default'], except: [...pools, ...networks] },
+    outside: { within: ['default'], except: [...pools, ...networks.map(({ text }) => text)] },
   };
 }
 
@@ -59,23 +74,32 @@ class Expecting {
   private readonly rejected: readonly Value[];
   private readonly pools: Addresses;
   private readonly elsewhere: Addresses;
+  /** The networks that clients of a pool are in, or some of them. */
+  private readonly around: ReadonlyMap<Value, readonly Network[]>;
   /** To whichever client it is, or nobody. */
   private readonly toClients: readonly Fate[];
 
   public constructor(
     private readonly egress: Egress,
     private readonly family: Family,
-    private readonly places: Places,
+    private readonly surroundings: Surroundings,
   ) {
     const { clients, rejectedClients, localTraffic } = egress;
+    const { networks, outside, elsewhere } = surroundings;
     const ofFamily = (values: readonly Value[]): Value[] => values.filter((value) => value.family === family);
     [this.clients, this.rejected] = [ofFamily(clients), ofFamily(rejectedClients)];
     const pools = [...this.clients, ...this.rejected];
     this.pools = { within: pools.map(({ text }) => text), except: [] };
-    this.elsewhere = localTraffic === 'suppress-default' ? places.outside : places.elsewhere;
-    const tunnels = [...new Set(pools.flatMap((pool) => this.networksOf(pool)).map(({ name }) => name))];
-    this.toClients =
-      localTraffic === 'isolated' ? [REJECTED] : [...tunnels.map((name): Fate => through(name)), REJECTED];
+    this.elsewhere = localTraffic === 'suppress-default' ? outside : elsewhere;
+    this.around = new Map(
+      pools.map((pool) => [
+        pool,
+        networks.filter(({ text }) => isInside(text, pool.text) || isInside(pool.text, text)),
+      ]),
+    );
+    const tunnels = [...this.around.values()].flat().filter(({ name }) => name !== egress.device.text);
+    const fates = [...new Set(tunnels.map(({ name }) => name))].map((name): Fate => through(name));
+    this.toClients = localTraffic === 'isolated' ? [REJECTED] : [...fates, REJECTED];
   }
 
   public intents(): Intent[] {
@@ -108,10 +132,12 @@ class Expecting {
     linksDown: readonly string[] = [],
   ): Intent[] {
     // A packet that came in elsewhere would be dropped. On a point-to-point link anybody's may come in.
-    const networks = this.networksOf(pool).filter(({ network }) => !isOneAddress(network));
+    const networks = (this.around.get(pool) ?? [])
+      .filter(({ name: link, text }) => link !== this.egress.device.text && !isOneAddress(text))
+      .map(({ name: link, text }) => ({ link, text: isInside(text, pool.text) ? text : pool.text }));
     const inputs = new Map<string, Addresses>();
-    for (const { name: tunnel, text } of networks) {
-      inputs.set(tunnel, { within: [...(inputs.get(tunnel)?.within ?? []), text], except: [] });
+    for (const { link, text } of networks) {
+      inputs.set(link, { within: [...(inputs.get(link)?.within ?? []), text], except: [] });
     }
     // Of the others only the machine knows behind which tunnel they are.
     inputs.set(WHERE_THE_SOURCE_IS, { within: [pool.text], except: networks.map(({ text }) => text) });
@@ -120,35 +146,21 @@ class Expecting {
     );
   }
 
-  /** The networks of the links that clients come in by, and what of a pool is in each of them. */
-  private networksOf(pool: Value): Array<{ readonly name: string; readonly network: string; readonly text: string }> {
-    return this.egress.interfaces
-      .filter(({ name }) => name !== this.egress.device.text)
-      .flatMap(({ name, addresses }) => networksOf([{ addresses }], this.family).map((network) => ({ name, network })))
-      .flatMap(({ name, network }) =>
-        isInside(network, pool.text)
-          ? [{ name, network, text: network }]
-          : isInside(pool.text, network)
-            ? [{ name, network, text: pool.text }]
-            : [],
-      );
-  }
-
   private ofServer(): Intent[] {
-    const { interfaces, device } = this.egress;
-    const uplinks = interfaces.filter((each) => each.name !== device.text && each.gateways.length > 0);
-    const gateways = interfaces.flatMap(({ name, gateways: vias }) => vias.map((via) => ({ name, via })));
-    const known = gateways.every(({ via }) => isKnown(via));
+    const { networks, gateways, outside } = this.surroundings;
+    const uplinks = new Set(gateways.map(({ name }) => name).filter((name) => name !== this.egress.device.text));
     const fates = gateways
       .filter(({ via }) => via.family === this.family)
       .map(({ name, via }): Fate => ({ kind: 'unicast', via, device: { kind: 'device', text: name } }));
-    const own = this.addressesOf(uplinks).filter((address) => !this.isClient(address));
-    const inTunnels = this.addressesOf(interfaces).filter((address) => this.isClient(address));
+    const inTunnels = new Set(
+      [...this.around].flatMap(([pool, around]) => around.filter(({ address }) => isInside(address, pool.text))),
+    );
+    const own = networks.filter((network) => uplinks.has(network.name) && !inTunnels.has(network));
     return [
-      ...(known && fates.length > 0
-        ? own.map((address) => this.sent('server', address, this.places.outside, fates))
+      ...(gateways.every(({ via }) => isKnown(via)) && fates.length > 0
+        ? own.map(({ address }) => this.sent('server', address, outside, fates))
         : []),
-      ...inTunnels.map((address) => this.sent('server-to-clients', address, this.pools, this.toClients)),
+      ...[...inTunnels].map(({ address }) => this.sent('server-to-clients', address, this.pools, this.toClients)),
     ];
   }
 
@@ -162,17 +174,6 @@ class Expecting {
     const label = `${path}/${name}`.replace(/[^A-Za-z0-9_.:/-]/g, '_');
     return { path, label, traffic, fates, linksDown, yieldsToOthers: true };
   }
-
-  private addressesOf(interfaces: readonly Interface[]): string[] {
-    return interfaces
-      .flatMap(({ addresses }) => addresses)
-      .filter(({ family }) => family === this.family)
-      .map(({ address }) => address);
-  }
-
-  private isClient(address: string): boolean {
-    return this.pools.within.some((pool) => isInside(address, pool));
-  }
 }
 
 /** Whether nothing else is in the network of an address, as on a point-to-point link. */
@@ -182,11 +183,4 @@ function isOneAddress(text: string): boolean {
 
 function through(name: string): Fate {
   return { kind: 'unicast', device: { kind: 'device', text: name } };
-}
-
-function networksOf(interfaces: ReadonlyArray<Pick<Interface, 'addresses'>>, family: Family): string[] {
-  return interfaces
-    .flatMap(({ addresses }) => addresses)
-    .filter((address) => address.family === family)
-    .map(networkOf);
 }
