@@ -345,9 +345,11 @@ export class Paths {
   }
 
   private table(tableId: number, ready: ReadyRule): AddressMap<Decision> {
-    const { family } = this.kind;
+    const { family, inputInterface } = this.kind;
     const table = this.machine.sides[family].tables.get(tableId);
-    const prefixes = [...new Set(['', ...BORDERS[family], ...(table?.destinations() ?? [])])];
+    // What comes in to those of IPv4 is decided before any table.
+    const borders = family === 4 && inputInterface !== undefined ? [] : BORDERS[family];
+    const prefixes = [...new Set(['', ...borders, ...(table?.destinations() ?? [])])];
     return prefixes
       .sort((a, b) => a.length - b.length)
       .reduce<AddressMap<Decision>>((map, prefix) => {
