@@ -7,9 +7,12 @@ import type { Rule } from '../model/rule';
 import { isAny, isKnown, isLinkLocal, networkOf } from '../model/value';
 import { ADDRESS_LENGTH, addressBits, hostIn, prefixBits } from './bits';
 import { OTHER_INTERFACE, interfacesToldApart } from './cells';
-import { chainValues, prefixWith } from './chain';
+import type { Bits } from './bits';
+import type { Chain } from './chain';
+import { chainValues, prefixWith, shortened } from './chain';
 import { decide } from './decide';
-import { isCertain } from './decision';
+import type { Decision } from './decision';
+import { Decisions, isCertain } from './decision';
 import type { Flow, Kind } from './flow';
 import { UNSPECIFIED } from './flow';
 import { machineOf } from './from-host';
@@ -216,7 +219,12 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
   const machine = machineOf(host);
   const networks = tunnelsOf(host.interfaces, family);
   const destinations = { within: networks.map(({ text }) => prefixBits(text)), except: [] };
-  const scope: Scope = { cuts: destinations.within, destinations, whose: ({ path }) => path };
+  const scope: Scope = {
+    cuts: destinations.within,
+    destinations,
+    decisions: new Decisions(),
+    whose: ({ path }) => path,
+  };
   // Where no rule asks for it, all interfaces are alike.
   const named = new Set(interfacesToldApart([machine], family));
   const made = new Map<string, Paths>();
@@ -229,10 +237,11 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
   const bySource = new BySource(rules);
   const clients = networks.filter(({ address }) => bySource.around(address) !== undefined);
   const told = new Set<string>();
+  const fine = new Set<string>();
   for (const network of networks) {
     const rule = bySource.around(network.address);
     if (!rule || told.has(rule.path)) continue;
-    const lost = lostBetween(pathsFrom(network), network, clients);
+    const lost = lostBetween(pathsFrom(network), network, clients, fine);
     const reply = decide(machine, sentTo(network, family))[0];
     const unheard = reply?.kind === 'unicast' && reply.device !== network.name;
     if (!lost && !unheard) continue;
@@ -259,27 +268,40 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
   return problems;
 }
 
+/** @param fine - what is known to lose no packets: of thousands of networks, the packets of most meet the same rules */
 function lostBetween(
   paths: Paths,
   from: Network,
   clients: readonly Network[],
+  fine: Set<string>,
 ): { readonly to: string; readonly outcome: Outcome } | undefined {
-  const inside = clients.map(({ text }) => prefixBits(text));
   for (const sourceClass of paths.sources.within(prefixBits(from.text))) {
-    const chain = paths.chainOf(sourceClass);
-    for (const decision of chainValues(chain, paths.decisions)) {
-      const wrong = decision.outcomes.find(
-        ({ kind, via, by }) => kind === 'unicast' && via !== undefined && by !== KERNEL,
-      );
-      if (!wrong || !isCertain(decision)) continue;
+    const chain = shortened(paths.chainOf(sourceClass), paths.decisions);
+    const key = chain.map(({ id }) => id).join();
+    const lost = fine.has(key) ? [] : lostIn(chain, paths.decisions);
+    if (lost.length === 0) fine.add(key);
+    for (const [decision, outcome] of lost) {
       const prefix = prefixWith(chain, paths.decisions, decision) ?? '';
-      const to = clients[inside.findIndex((network) => network.startsWith(prefix) || prefix.startsWith(network))];
+      const to = clients.find(({ text }) => overlap(prefixBits(text), prefix));
       if (to) {
-        return { to: to === from ? 'each other' : `those in ${to.text}`, outcome: wrong };
+        return { to: to === from ? 'each other' : `those in ${to.text}`, outcome };
       }
     }
   }
   return undefined;
+}
+
+function lostIn(chain: Chain<Decision>, decisions: Decisions): Array<readonly [Decision, Outcome]> {
+  return [...chainValues(chain, decisions)].filter(isCertain).flatMap((decision) => {
+    const lost = decision.outcomes.find(
+      ({ kind, via, by }) => kind === 'unicast' && via !== undefined && by !== KERNEL,
+    );
+    return lost ? [[decision, lost] as const] : [];
+  });
+}
+
+function overlap(one: Bits, other: Bits): boolean {
+  return one.startsWith(other) || other.startsWith(one);
 }
 
 function sentTo({ text, address }: Network, family: Family): Flow {

@@ -3,8 +3,10 @@ import { WHERE_THE_SOURCE_IS } from './expectation';
 import type { Family } from './family';
 import { BOTH_FAMILIES } from './family';
 import type { Interface } from './host';
+import type { Network, Networks } from './networks';
+import { networksOf } from './networks';
 import type { Value } from './value';
-import { isInside, isKnown, networkOf } from './value';
+import { isInside, isKnown } from './value';
 
 /** Clients that leave through a NAT router. */
 export interface Egress {
@@ -36,7 +38,9 @@ export function expectEgresses(egresses: readonly Egress[], interfaces: readonly
 
 /** What all egresses of a host have in common, so that they can be looked up together. */
 interface Surroundings {
-  readonly networks: readonly Network[];
+  readonly networks: Networks;
+  /** Those of the links with gateways. */
+  readonly uplinks: readonly Network[];
   readonly gateways: ReadonlyArray<{ readonly name: string; readonly via: Value }>;
   /** Where nobody's clients are. */
   readonly elsewhere: Addresses;
@@ -44,28 +48,19 @@ interface Surroundings {
   readonly outside: Addresses;
 }
 
-/** One that the host has an address in. */
-interface Network {
-  readonly name: string;
-  readonly address: string;
-  readonly text: string;
-}
-
 function surroundingsOf(egresses: readonly Egress[], interfaces: readonly Interface[], family: Family): Surroundings {
   const pools = egresses
     .flatMap(({ clients, rejectedClients }) => [...clients, ...rejectedClients])
     .filter((pool) => pool.family === family)
     .map(({ text }) => text);
-  const networks = interfaces.flatMap(({ name, addresses }) =>
-    addresses
-      .filter((each) => each.family === family)
-      .map((each) => ({ name, address: each.address, text: networkOf(each) })),
-  );
+  const networks = networksOf(interfaces);
+  const ofFamily = networks.ofFamily(family);
   return {
     networks,
+    uplinks: ofFamily.filter(({ link }) => link.gateways.length > 0),
     gateways: interfaces.flatMap(({ name, gateways }) => gateways.map((via) => ({ name, via }))),
     elsewhere: { within: ['default'], except: pools },
-    outside: { within: ['default'], except: [...pools, ...networks.map(({ text }) => text)] },
+    outside: { within: ['default'], except: [...pools, ...ofFamily.map(({ text }) => text)] },
   };
 }
 
@@ -91,14 +86,9 @@ class Expecting {
     const pools = [...this.clients, ...this.rejected];
     this.pools = { within: pools.map(({ text }) => text), except: [] };
     this.elsewhere = localTraffic === 'suppress-default' ? outside : elsewhere;
-    this.around = new Map(
-      pools.map((pool) => [
-        pool,
-        networks.filter(({ text }) => isInside(text, pool.text) || isInside(pool.text, text)),
-      ]),
-    );
-    const tunnels = [...this.around.values()].flat().filter(({ name }) => name !== egress.device.text);
-    const fates = [...new Set(tunnels.map(({ name }) => name))].map((name): Fate => through(name));
+    this.around = new Map(pools.map((pool) => [pool, networks.overlapping(pool.text)]));
+    const tunnels = [...this.around.values()].flat().filter(({ link }) => link.name !== egress.device.text);
+    const fates = [...new Set(tunnels.map(({ link }) => link.name))].map((name): Fate => through(name));
     this.toClients = localTraffic === 'isolated' ? [REJECTED] : [...fates, REJECTED];
   }
 
@@ -133,11 +123,11 @@ class Expecting {
   ): Intent[] {
     // A packet that came in elsewhere would be dropped. On a point-to-point link anybody's may come in.
     const networks = (this.around.get(pool) ?? [])
-      .filter(({ name: link, text }) => link !== this.egress.device.text && !isOneAddress(text))
-      .map(({ name: link, text }) => ({ link, text: isInside(text, pool.text) ? text : pool.text }));
+      .filter(({ link, text }) => link.name !== this.egress.device.text && !isOneAddress(text))
+      .map(({ link, text }) => ({ tunnel: link.name, text: isInside(text, pool.text) ? text : pool.text }));
     const inputs = new Map<string, Addresses>();
-    for (const { link, text } of networks) {
-      inputs.set(link, { within: [...(inputs.get(link)?.within ?? []), text], except: [] });
+    for (const { tunnel, text } of networks) {
+      inputs.set(tunnel, { within: [...(inputs.get(tunnel)?.within ?? []), text], except: [] });
     }
     // Of the others only the machine knows behind which tunnel they are.
     inputs.set(WHERE_THE_SOURCE_IS, { within: [pool.text], except: networks.map(({ text }) => text) });
@@ -147,15 +137,14 @@ class Expecting {
   }
 
   private ofServer(): Intent[] {
-    const { networks, gateways, outside } = this.surroundings;
-    const uplinks = new Set(gateways.map(({ name }) => name).filter((name) => name !== this.egress.device.text));
+    const { uplinks, gateways, outside } = this.surroundings;
     const fates = gateways
       .filter(({ via }) => via.family === this.family)
       .map(({ name, via }): Fate => ({ kind: 'unicast', via, device: { kind: 'device', text: name } }));
     const inTunnels = new Set(
       [...this.around].flatMap(([pool, around]) => around.filter(({ address }) => isInside(address, pool.text))),
     );
-    const own = networks.filter((network) => uplinks.has(network.name) && !inTunnels.has(network));
+    const own = uplinks.filter((network) => network.link.name !== this.egress.device.text && !inTunnels.has(network));
     return [
       ...(gateways.every(({ via }) => isKnown(via)) && fates.length > 0
         ? own.map(({ address }) => this.sent('server', address, outside, fates))

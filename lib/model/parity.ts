@@ -2,6 +2,7 @@ import type { Family } from './family';
 import { familyName, otherFamily, overlaps } from './family';
 import type { Host, Interface, Problem } from './host';
 import { MAIN_TABLE_ID } from './host';
+import { networksOf } from './networks';
 import type { Action, Rule } from './rule';
 import { goesAnywhere, isRejecting } from './rule';
 import type { InterfaceAddress, Value } from './value';
@@ -48,10 +49,7 @@ function routesClients(rule: Rule, host: Host): boolean {
 }
 
 function isOwnAddress(source: Value, host: Host): boolean {
-  return (
-    source.text === host.management.host ||
-    host.interfaces.some(({ addresses }) => addresses.some(({ address }) => address === source.text))
-  );
+  return source.text === host.management.host || networksOf(host.interfaces).hasAddress(source.text);
 }
 
 function isElsewhere(action: Action): boolean {
@@ -92,9 +90,8 @@ function tunnelsOf({ source, inputInterface }: Rule, host: Host): Interface[] {
   if (inputInterface) {
     return host.interfaces.filter((candidate) => candidate.name === inputInterface.text);
   }
-  return source && !isAny(source)
-    ? host.interfaces.filter((candidate) => candidate.addresses.some((address) => touches(source, address)))
-    : [];
+  const networks = source && !isAny(source) ? networksOf(host.interfaces).overlapping(source.text) : [];
+  return [...new Set(networks.map(({ link }) => link))];
 }
 
 /** Whether a rule says what becomes of packets from that network, or may do so. */

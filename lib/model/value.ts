@@ -106,7 +106,7 @@ export function isInside(inner: string, outer: string): boolean {
   return around.first <= within.first && within.last <= around.last;
 }
 
-interface AddressRange {
+export interface AddressRange {
   readonly first: bigint;
   readonly last: bigint;
 }
@@ -115,7 +115,8 @@ interface AddressRange {
 const ranges = new Map<string, AddressRange>();
 const MOST_RANGES = 10_000;
 
-function rangeOf(text: string): AddressRange {
+/** The first and the last address of a prefix, as numbers. */
+export function rangeOf(text: string): AddressRange {
   let range = ranges.get(text);
   if (!range) {
     const address = text.includes(':') ? new Address6(text) : new Address4(text);

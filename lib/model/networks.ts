@@ -1,0 +1,103 @@
+import type { Family } from './family';
+import type { Interface } from './host';
+import type { AddressRange, InterfaceAddress } from './value';
+import { networkOf, rangeOf } from './value';
+
+/** One that a host has an address in. */
+export interface Network {
+  readonly link: Interface;
+  readonly address: string;
+  /** As a prefix. */
+  readonly text: string;
+}
+
+interface Indexed extends Network, AddressRange {
+  readonly position: number;
+  /** The smallest of the others that it lies in, or that is the same. */
+  readonly around?: Indexed;
+}
+
+const known = new WeakMap<readonly Interface[], Networks>();
+
+/** The networks of interfaces: found once, however many ask. */
+export function networksOf(interfaces: readonly Interface[]): Networks {
+  const networks = known.get(interfaces) ?? new Networks(interfaces);
+  known.set(interfaces, networks);
+  return networks;
+}
+
+/** Networks of a host, found by prefixes without looking at each of them: there may be thousands of both. */
+export class Networks {
+  private readonly sorted: Readonly<Record<Family, readonly Indexed[]>>;
+  private readonly addresses: ReadonlySet<string>;
+
+  public constructor(interfaces: readonly Interface[]) {
+    const all = interfaces.flatMap((link) => link.addresses.map((address) => ({ link, address })));
+    const ofFamily = (family: Family): Indexed[] =>
+      nested(
+        all.flatMap(({ link, address }, position) =>
+          address.family === family ? indexed(link, address, position) : [],
+        ),
+      );
+    this.sorted = { 4: ofFamily(4), 6: ofFamily(6) };
+    this.addresses = new Set(all.map(({ address }) => address.address));
+  }
+
+  /** As they are declared. */
+  public ofFamily(family: Family): Network[] {
+    return byPosition(this.sorted[family]);
+  }
+
+  public hasAddress(address: string): boolean {
+    return this.addresses.has(address);
+  }
+
+  /** Those that lie in a prefix, or that it lies in; as they are declared. */
+  public overlapping(prefix: string): Network[] {
+    const networks = this.sorted[prefix.includes(':') ? 6 : 4];
+    const { first, last } = rangeOf(prefix);
+    const [start, end] = [indexOf(networks, first), indexOf(networks, last + 1n)];
+    const found = networks.slice(start, end);
+    // Prefixes do not overlap but by lying in each other.
+    for (let outer: Indexed | undefined = networks[start - 1]; outer; outer = outer.around) {
+      if (outer.last >= last) found.push(outer);
+    }
+    return byPosition(found);
+  }
+}
+
+function indexed(link: Interface, address: InterfaceAddress, position: number): Indexed {
+  const text = networkOf(address);
+  return { link, address: address.address, text, ...rangeOf(text), position };
+}
+
+function byPosition(networks: readonly Indexed[]): Indexed[] {
+  return [...networks].sort((a, b) => a.position - b.position);
+}
+
+/** Sorted by their first addresses, outer ones before those in them. */
+function nested(networks: readonly Indexed[]): Indexed[] {
+  const sorted = [...networks].sort((a, b) =>
+    a.first === b.first ? (a.last > b.last ? -1 : Number(a.last < b.last)) : a.first < b.first ? -1 : 1,
+  );
+  let around: Indexed | undefined;
+  return sorted.map((network) => {
+    while (around && around.last < network.first) around = around.around;
+    around = { ...network, around };
+    return around;
+  });
+}
+
+/** How many begin before an address. */
+function indexOf(networks: readonly Indexed[], address: bigint): number {
+  let [low, high] = [0, networks.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (networks[middle].first < address) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
