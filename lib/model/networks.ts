@@ -77,9 +77,8 @@ function byPosition(networks: readonly Indexed[]): Indexed[] {
 
 /** Sorted by their first addresses, outer ones before those in them. */
 function nested(networks: readonly Indexed[]): Indexed[] {
-  const sorted = [...networks].sort((a, b) =>
-    a.first === b.first ? (a.last > b.last ? -1 : Number(a.last < b.last)) : a.first < b.first ? -1 : 1,
-  );
+  const order = (a: Indexed, b: Indexed): bigint => a.first - b.first || b.last - a.last;
+  const sorted = [...networks].sort((a, b) => Number(order(a, b)));
   let around: Indexed | undefined;
   return sorted.map((network) => {
     while (around && around.last < network.first) around = around.around;
