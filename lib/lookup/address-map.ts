@@ -105,6 +105,24 @@ export class AddressMaps<T> {
       : this.fork(zero, this.within(one, prefix, change, depth + 1));
   }
 
+  /** The map in which the longest prefix around an address decides. */
+  public longest(values: ReadonlyMap<Bits, T>, otherwise: T): AddressMap<T> {
+    // Each prefix before those in it: so each fork is made once.
+    const prefixes = [...values.keys()].sort();
+    const make = (first: number, end: number, depth: number, around: T): AddressMap<T> => {
+      const isHere = first < end && prefixes[first].length === depth;
+      const value = isHere ? (values.get(prefixes[first]) as T) : around;
+      const start = isHere ? first + 1 : first;
+      if (start === end) {
+        return this.all(value);
+      }
+      let middle = start;
+      while (middle < end && prefixes[middle][depth] === '0') middle++;
+      return this.fork(make(start, middle, depth + 1, value), make(middle, end, depth + 1, value));
+    };
+    return make(0, prefixes.length, 0, otherwise);
+  }
+
   /** The map, with the other one added where it is open: no more is visited of either than that takes. */
   public fill(map: AddressMap<T>, other: AddressMap<T>): AddressMap<T> {
     const { nothing } = this.values;

@@ -1,6 +1,7 @@
 import type { Family } from '../model/family';
 import type { Kind } from './flow';
 import { HIGHEST_PORT, PROTOCOL_NAMES, selectorsOf } from './kinds';
+import { BORDERS } from './paths';
 import type { Machine } from './machine';
 import type { MaskedMark } from './representatives';
 import { numbersOf } from './representatives';
@@ -215,6 +216,7 @@ export function interfacesToldApart(machines: readonly Machine[], family: Family
 function withEqualRoutes({ sides }: Machine): string[] {
   const groups = [...sides[6].tables.values()].flatMap((table) => [...table.groups()]);
   return groups
+    .filter(([{ destination }]) => !BORDERS[6].some((prefix) => destination?.startsWith(prefix)))
     .filter((routes) => routes.some((route, index) => route.metric === routes[index + 1]?.metric))
     .flatMap((routes) => routes.flatMap(({ hops }) => hops.flatMap(({ device }) => device ?? [])));
 }

@@ -41,6 +41,8 @@ export interface Scope {
    * @default - all
    */
   readonly destinations?: { readonly within: readonly Bits[]; readonly except: readonly Bits[] };
+  /** Whether nobody asks about those destinations that the kernel treats in ways of its own: to them nothing is forwarded. */
+  readonly onlyForwarded?: boolean;
   /** The decisions of several `Paths` can be compared if one made them all. */
   readonly decisions?: Decisions;
   /** Whose a rule is, in any words: what rules of different ones decide are different decisions. */
@@ -191,14 +193,13 @@ export class Paths {
   /** What is decided without the rules, or not asked for. */
   private special(): AddressMap<Decision> {
     const nothing = this.maps.all(this.decisions.nothing);
-    const decided = (this.kind.family === 6 ? [] : ['', ...IPV4_SPECIAL]).reduce<AddressMap<Decision>>(
-      (map, prefix) => {
-        const flow = this.flow('', prefix);
-        const outcomes = ipv4Special(this.machine, flow)?.map((outcome) => this.afterwards(flow, outcome));
-        return outcomes ? this.maps.within(map, prefix, () => this.maps.all(this.decisions.of(outcomes, false))) : map;
-      },
-      nothing,
-    );
+    const decided = (this.kind.family === 6 || this.scope.onlyForwarded ? [] : ['', ...IPV4_SPECIAL]).reduce<
+      AddressMap<Decision>
+    >((map, prefix) => {
+      const flow = this.flow('', prefix);
+      const outcomes = ipv4Special(this.machine, flow)?.map((outcome) => this.afterwards(flow, outcome));
+      return outcomes ? this.maps.within(map, prefix, () => this.maps.all(this.decisions.of(outcomes, false))) : map;
+    }, nothing);
     const { within, except } = this.scope.destinations ?? { within: [''], except: [] };
     const elsewhere: AddressMap<Decision> = this.maps.all(this.elsewhere);
     const among = within.reduce<AddressMap<Decision>>(
@@ -282,10 +283,12 @@ export class Paths {
     step: Step,
     fromSource: boolean,
     meaning: (verdict: Verdict) => AddressMap<Decision>,
+    change = (part: AddressMap<Decision>): AddressMap<Decision> => part,
   ): AddressMap<Decision> {
-    const outside = meaning(step.outside);
+    const outside = change(meaning(step.outside));
     const prefix = step.destination ?? '';
-    return fromSource ? this.maps.within(outside, prefix, () => partOf(meaning(step.inside), prefix)) : outside;
+    const part = (): AddressMap<Decision> => change(partOf(meaning(step.inside), prefix));
+    return fromSource ? this.maps.within(outside, prefix, part) : outside;
   }
 
   private either(one: AddressMap<Decision>, other: AddressMap<Decision>): AddressMap<Decision> {
@@ -297,9 +300,11 @@ export class Paths {
     const key = `${step.rule.position} ${fromSource}`;
     let said = this.said.get(key);
     if (!said) {
-      said = this.owned(
+      said = this.parted(
         step,
-        this.parted(step, fromSource, (verdict) => this.byVerdict(step, verdict)),
+        fromSource,
+        (verdict) => this.byVerdict(step, verdict),
+        (part) => this.owned(step, part),
       );
       this.said.set(key, said);
     }
@@ -348,17 +353,18 @@ export class Paths {
     const { family, inputInterface } = this.kind;
     const table = this.machine.sides[family].tables.get(tableId);
     // What comes in to those of IPv4 is decided before any table.
-    const borders = family === 4 && inputInterface !== undefined ? [] : BORDERS[family];
-    const prefixes = [...new Set(['', ...borders, ...(table?.destinations() ?? [])])];
-    return prefixes
-      .sort((a, b) => a.length - b.length)
-      .reduce<AddressMap<Decision>>((map, prefix) => {
-        const flow = this.flow('', prefix);
-        const { outcomes, goesOn } = lookIn(this.machine, tableId, ready, flow);
-        const ends = outcomes.map((outcome) => this.afterwards(flow, outcome));
-        const decision = this.decisions.of(ends, goesOn !== undefined);
-        return this.maps.within(map, prefix, () => this.maps.all(decision));
-      }, this.maps.all(this.decisions.nothing));
+    const isDecided = family === 4 && inputInterface !== undefined;
+    const borders = isDecided || this.scope.onlyForwarded ? [] : BORDERS[family];
+    const decisions = new Map<Bits, Decision>();
+    // Outer prefixes come first: of equal outcomes the first one is kept.
+    const prefixes = ['', ...borders, ...(table?.destinations() ?? [])].sort((a, b) => a.length - b.length);
+    for (const prefix of new Set(prefixes)) {
+      const flow = this.flow('', prefix);
+      const { outcomes, goesOn } = lookIn(this.machine, tableId, ready, flow);
+      const ends = outcomes.map((outcome) => this.afterwards(flow, outcome));
+      decisions.set(prefix, this.decisions.of(ends, goesOn !== undefined));
+    }
+    return this.maps.longest(decisions, this.decisions.nothing);
   }
 
   /** The same, and later rules may decide otherwise. */

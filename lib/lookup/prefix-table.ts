@@ -31,9 +31,13 @@ export interface Node<T> {
 
 const WHATEVER: Node<never> = {};
 
-/** What is to be made of the values of chains; `undefined` where nobody asks. Makes each leaf once. */
+/**
+ * What is to be made of the values of chains; `undefined` where nobody asks. Makes each leaf once, and each node of
+ * chains that are closed maps: such parts many chains have in common.
+ */
 export class NodeMaker<T, U> {
   private readonly leaves = new Map<U, Node<U>>();
+  private readonly closed = new Map<string, Node<U>>();
 
   /**
    * @param values - how values of the chains add up
@@ -57,8 +61,17 @@ export class NodeMaker<T, U> {
     if (asked instanceof Leaf && parts.every(areLeaves)) {
       return this.leaf(this.meaning(parts.map((part) => together(part, this.values))));
     }
+    const key = parts.every(({ length }) => length === 1)
+      ? [asked, ...parts.flat()].map(({ id }) => id).join()
+      : undefined;
+    const made = key === undefined ? undefined : this.closed.get(key);
+    if (made) {
+      return made;
+    }
     const [zero, one] = sides(asked);
-    return fork(this.of(halfOf(parts, 0), zero), this.of(halfOf(parts, 1), one));
+    const node = fork(this.of(halfOf(parts, 0), zero), this.of(halfOf(parts, 1), one));
+    if (key !== undefined) this.closed.set(key, node);
+    return node;
   }
 
   private leaf(value: U): Node<U> {
@@ -103,7 +116,8 @@ function common<T>(
   if (!one || !other || one === other) {
     return { shared: true, fits: one ?? other };
   }
-  const both = [...one].filter((value) => other.has(value));
+  const [few, many] = one.size < other.size ? [one, other] : [other, one];
+  const both = [...few].filter((value) => many.has(value));
   return both.length > 0 ? { shared: true, fits: new Set(both) } : { shared: false, fits: new Set([...one, ...other]) };
 }
 
@@ -151,7 +165,7 @@ function widest<T>(node: Node<T>, fits: ReadonlySet<T>): T {
   return [...fits].reduce((best, value) => ((space.get(value) ?? 0) > (space.get(best) ?? 0) ? value : best));
 }
 
-/** The addresses with one of the values of a table, for each of its values. */
+/** The addresses with one of the values of a table, for each of its values; outer prefixes come before those in them. */
 export function setsOf<T>(entries: ReadonlyArray<Entry<T>>): Map<T, PrefixSet> {
   const sets = new Map<T, { readonly prefixes: Bits[]; readonly except: Bits[] }>();
   const around: Array<Entry<T>> = [];
@@ -160,6 +174,7 @@ export function setsOf<T>(entries: ReadonlyArray<Entry<T>>): Map<T, PrefixSet> {
       around.pop();
     }
     const outer = around[around.length - 1];
+    if (outer?.value === entry.value) continue;
     const set = sets.get(entry.value) ?? { prefixes: [], except: [] };
     set.prefixes.push(entry.prefix);
     sets.set(entry.value, set);

@@ -29,11 +29,7 @@ export class SourceClasses {
       isOpen: () => false,
       add: (_, other) => other,
     });
-    const outerFirst = [...prefixes].sort((a, b) => a.length - b.length);
-    const cut = ['', ...outerFirst].reduce<AddressMap<SourceClass | undefined>>(
-      (map, prefix) => maps.within(map, prefix, () => maps.all(prefix)),
-      maps.all(undefined),
-    );
+    const cut = maps.longest(new Map(['', ...prefixes].map((prefix) => [prefix, prefix])), undefined);
     this.map = NO_SOURCES[family].reduce((map, prefix) => maps.within(map, prefix, () => maps.all(undefined)), cut);
   }
 

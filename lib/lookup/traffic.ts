@@ -1,98 +1,220 @@
 import type { Family } from '../model/family';
-import { BOTH_FAMILIES } from '../model/family';
-import type { Packets } from './cells';
+import type { Rule } from '../model/rule';
+import type { Bits } from './bits';
+import { addressBits } from './bits';
+import type { Direction, Packets } from './cells';
 import { Cells } from './cells';
+import { shortened } from './chain';
 import type { Decision } from './decision';
 import { Decisions, tableKey } from './decision';
 import type { Kind } from './flow';
+import { UNSPECIFIED } from './flow';
 import { FORWARDED } from './forwarded';
 import type { Machine } from './machine';
+import type { Outcome } from './outcome';
 import { Paths } from './paths';
-import type { Entry, PrefixSet } from './prefix-table';
+import type { Entry } from './prefix-table';
 import { NodeMaker, entriesOf } from './prefix-table';
+import { isOfKind } from './rules';
 import type { SourceClass } from './source-classes';
+import { SourceClasses } from './source-classes';
 
-/** What becomes of the packets that come in and that the rules tell apart by their sources only. */
-export interface Traffic {
+/** Packets between which none of some machines makes a difference, but for their destinations. */
+export interface TrafficClass {
   readonly family: Family;
+  readonly direction: Direction;
   /** Which packets, in pieces. */
   readonly packets: readonly Packets[];
   /** The same packets: each stands for all that are not told apart from it. */
   readonly kinds: readonly Kind[];
-  /** The inner sources first, all others last. */
-  readonly classes: readonly TrafficClass[];
+  /** Whether those are among them that no rule says anything in particular of. */
+  readonly usual: boolean;
+  /**
+   * Prefixes: among those of all classes the longest around an address counts. Of what the machines send
+   * themselves their addresses, and undefined for packets without a source yet.
+   */
+  readonly sources: ReadonlyArray<Bits | undefined>;
+  /** For each destination the longest prefix says what may happen. */
+  readonly table: ReadonlyArray<Entry<Fates>>;
 }
 
-/** What becomes of packets from sources between which no difference is made. */
-export interface TrafficClass {
-  readonly sources: PrefixSet;
-  /** For each destination the longest prefix says what may happen. */
-  readonly table: ReadonlyArray<Entry<Decision>>;
+/** What may happen to packets on each of the machines. */
+export type Fates = readonly Decision[];
+
+/** What makes a difference, besides whether and where packets leave, and which table says so. */
+export interface Differences {
+  /** @default tableKey */
+  readonly keyOf?: (outcome: Outcome) => string;
+  /** Whose a rule is, in any words. */
+  readonly whose?: (rule: Rule) => string;
+  /** Prefixes of sources. */
+  readonly cuts?: readonly Bits[];
 }
 
 /**
- * What becomes of all packets that come in, to destinations to which packets are forwarded. A decision says what
- * may happen, and which table says so. In each family what is so for the most kinds of packets is the last.
+ * What becomes of all packets that come in or that all of the machines can send, to destinations to which packets are
+ * forwarded.
  */
-export function trafficOf(machine: Machine): Traffic[] {
-  return BOTH_FAMILIES.flatMap((family) => trafficOfFamily(machine, family));
+export function trafficOf(machines: readonly Machine[], family: Family, differences: Differences = {}): TrafficClass[] {
+  const traffic = new Traffic(machines, family, differences);
+  return [...traffic.incoming(), ...traffic.sent()];
 }
 
-function trafficOfFamily(machine: Machine, family: Family): Traffic[] {
-  const decisions = new Decisions(tableKey);
-  const cells = new Cells([machine], family, 'incoming');
-  const alike = new Map<string, { readonly kinds: Kind[]; readonly classes: readonly TrafficClass[] }>();
-  for (const kind of cells.kinds) {
-    const classes = classesOf(new Paths(machine, kind, { decisions }));
-    const key = classes.map((each) => `${prefixSetKey(each.sources)}: ${tableText(each.table)}`).join('\n');
-    const same = alike.get(key) ?? { kinds: [], classes };
-    same.kinds.push(kind);
-    alike.set(key, same);
+type Source = Bits | undefined;
+type Table = ReadonlyArray<Entry<Fates>>;
+
+class Traffic {
+  private readonly keyOf: (outcome: Outcome) => string;
+  private readonly decisions: Decisions;
+  private readonly classes: SourceClasses;
+  private readonly fates = new Map<string, Fates>();
+  private readonly numbers = new Map<unknown, number>();
+  private readonly tables = new Map<string, Table>();
+  private readonly paths = new Map<string, Paths[]>();
+  private readonly makers = new Map<string, NodeMaker<Decision, Fates>>();
+
+  public constructor(
+    private readonly machines: readonly Machine[],
+    private readonly family: Family,
+    private readonly differences: Differences,
+  ) {
+    this.keyOf = differences.keyOf ?? tableKey;
+    this.decisions = new Decisions(this.keyOf);
+    const rules = machines.flatMap(({ sides }) => sides[family].rules.inOrder);
+    this.classes = new SourceClasses(family, [
+      ...rules.flatMap(({ source }) => source ?? []),
+      ...(differences.cuts ?? []),
+    ]);
   }
-  return [...alike.values()]
-    .sort((a, b) => a.kinds.length - b.kinds.length)
-    .map(({ kinds, classes }) => ({ family, packets: cells.packetsOf(kinds), kinds, classes }));
-}
 
-function classesOf(paths: Paths): TrafficClass[] {
-  const different = new Map<string, Decision>();
-  const maker = new NodeMaker<Decision, Decision>(paths.decisions, ([said]) => {
-    const key = decisionKey(said);
-    const first = different.get(key) ?? said;
-    different.set(key, first);
-    return first;
-  });
-  const tables = new Map<string, ReadonlyArray<Entry<Decision>>>();
-  // Of tables that say the same, one serves for all.
-  const alike = new Map<string, ReadonlyArray<Entry<Decision>>>();
-  const tableFor = new Map<SourceClass, ReadonlyArray<Entry<Decision>>>();
-  for (const sourceClass of paths.sources.all) {
-    const chain = paths.chainOf(sourceClass);
-    const chainKey = chain.map(({ id }) => id).join();
-    const table = tables.get(chainKey) ?? entriesOf(maker.of([chain], FORWARDED[paths.kind.family]));
-    tables.set(chainKey, table);
-    const first = alike.get(tableText(table)) ?? table;
-    alike.set(tableText(table), first);
-    tableFor.set(sourceClass, first);
+  public incoming(): TrafficClass[] {
+    return this.classesOf('incoming', (kind) => {
+      const paths = this.pathsOf(kind);
+      return this.classes.all.map((source) => [source, this.tableOf(paths, source)]);
+    });
   }
-  return [...paths.sources.prefixesOf((each) => tableFor.get(each) ?? [])]
-    .map(([table, sources]) => ({ sources, table }))
-    .sort((a, b) => Number(isRest(a)) - Number(isRest(b)));
+
+  public sent(): TrafficClass[] {
+    // No prefix has a source in it that is not there.
+    const none = UNSPECIFIED[this.family] ?? '';
+    const addresses = this.ownAddresses().flatMap((address) => {
+      const sourceClass = this.classes.of(address);
+      return sourceClass === undefined ? [] : [{ address, sourceClass }];
+    });
+    return this.classesOf('sent', (kind) => {
+      const paths = this.pathsOf(kind);
+      return [
+        ...addresses.map(({ address, sourceClass }) => [address, this.tableOf(paths, sourceClass)] as const),
+        [undefined, this.tableOf(paths, none)],
+      ];
+    });
+  }
+
+  /** What comes from the loopback network does not leave. */
+  private ownAddresses(): Bits[] {
+    const [first, ...others] = this.machines.map(
+      ({ links }) =>
+        new Set(
+          [...links.values()]
+            .flatMap(({ addresses }) => addresses)
+            .filter(({ family }) => family === this.family)
+            .map(({ address }) => addressBits(address)),
+        ),
+    );
+    return [...first].filter((address) => others.every((own) => own.has(address)));
+  }
+
+  private classesOf(
+    direction: Direction,
+    tablesOf: (kind: Kind) => ReadonlyArray<readonly [Source, Table]>,
+  ): TrafficClass[] {
+    const cells = new Cells(this.machines, this.family, direction);
+    const bySource = new Map<Source, Map<Table, Kind[]>>();
+    for (const kind of cells.kinds) {
+      for (const [source, table] of tablesOf(kind)) {
+        pushTo(
+          into(bySource, source, () => new Map<Table, Kind[]>()),
+          table,
+          kind,
+        );
+      }
+    }
+    const alike = new Map<string, { kinds: readonly Kind[]; table: Table; sources: Source[] }>();
+    for (const [source, byTable] of bySource) {
+      for (const [table, kinds] of byTable) {
+        const key = [table, ...kinds].map((each) => this.numberOf(each)).join();
+        into(alike, key, () => ({ kinds, table, sources: [] as Source[] })).sources.push(source);
+      }
+    }
+    const [plain] = cells.kinds;
+    const packets = new Map<string, Packets[]>();
+    return [...alike.values()].map(({ kinds, table, sources }) => {
+      const key = kinds.map((kind) => this.numberOf(kind)).join();
+      return {
+        ...{ family: this.family, direction, kinds, sources, table, usual: kinds.includes(plain) },
+        packets: into(packets, key, () => cells.packetsOf(kinds)),
+      };
+    });
+  }
+
+  /** Packets of which the same rules take all and none are looked up once, unless routes make a difference. */
+  private pathsOf(kind: Kind): Paths[] {
+    const { decisions, family } = this;
+    const { whose } = this.differences;
+    const taken = this.machines.map(({ sides }) =>
+      sides[family].rules.inOrder.map((rule) => +isOfKind(rule, kind)).join(''),
+    );
+    const key = [family === 6 ? kind.inputInterface : '', ...taken].join(' ');
+    return into(this.paths, key, () => {
+      const scope = { decisions, whose, onlyForwarded: true, anyOwnSource: true };
+      return this.machines.map((machine) => new Paths(machine, kind, scope));
+    });
+  }
+
+  private tableOf(paths: readonly Paths[], source: SourceClass): Table {
+    const chains = paths.map((each) => shortened(each.chainOf(source), this.decisions));
+    const keys = chains.map((chain) => chain.map(({ id }) => id).join());
+    return into(this.tables, keys.join(' '), () => {
+      // Most machines say the same.
+      const different = [...new Set(keys)];
+      const places = keys.map((key) => different.indexOf(key));
+      const maker = into(
+        this.makers,
+        places.join(),
+        () =>
+          new NodeMaker<Decision, Fates>(this.decisions, (said) => this.fatesOf(places.map((place) => said[place]))),
+      );
+      const some = different.map((key) => chains[keys.indexOf(key)]);
+      const table = entriesOf(maker.of(some, FORWARDED[this.family]));
+      const text = table.map(({ prefix, value }) => `${prefix} ${this.numberOf(value)}`).join();
+      return into(this.tables, `says ${text}`, () => table);
+    });
+  }
+
+  /** How sure they are makes no difference. */
+  private fatesOf(said: Fates): Fates {
+    const key = said.map((decision) => this.numberOf(decision)).join();
+    return into(this.fates, key, () => {
+      const keyOf = (outcome: Outcome): string => `${this.keyOf(outcome)} ${outcome.by}`;
+      const ways = said.map(({ outcomes }) => [...new Set(outcomes.map(keyOf))].sort().join());
+      return into(this.fates, `${ways.join('; ')}.`, () => said);
+    });
+  }
+
+  private numberOf(thing: unknown): number {
+    return into(this.numbers, thing, () => this.numbers.size);
+  }
 }
 
-function isRest({ sources }: TrafficClass): boolean {
-  return sources.prefixes.includes('');
+function into<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) {
+    value = make();
+    map.set(key, value);
+  }
+  return value;
 }
 
-export function prefixSetKey({ prefixes, except }: PrefixSet): string {
-  return `${prefixes.join()} but ${except.join()}`;
-}
-
-function tableText(table: ReadonlyArray<Entry<Decision>>): string {
-  return table.map(({ prefix, value }) => `${prefix} ${decisionKey(value)}`).join('; ');
-}
-
-/** How sure it is makes no difference. */
-function decisionKey({ outcomes }: Decision): string {
-  return [...new Set(outcomes.map(tableKey))].sort().join(', ');
+function pushTo<K, V>(map: Map<K, V[]>, key: K, value: V): void {
+  into(map, key, (): V[] => []).push(value);
 }

@@ -1,6 +1,6 @@
 import type { Edge, Picture, Row } from './picture';
 import { FATES, REJECTED } from './picture';
-import { groupBy } from './journeys';
+import { groupBy } from './groups';
 import { oneLine } from './text';
 
 /** The picture as a flowchart that forges render, with lines between boxes. */

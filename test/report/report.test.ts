@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { TerraformVariable } from 'cdktf';
 import { PolicyRule, SourceRoutingTable, VpnEgress } from '../../lib';
 import type { Host } from '../../lib/model/host';
-import { journeysOf } from '../../lib/report/journeys';
+import { hostTraffic } from '../../lib/report/classes';
 import { mermaid } from '../../lib/report/mermaid';
 import type { Picture } from '../../lib/report/picture';
 import { drawing, routingReport } from '../../lib/report/report';
@@ -13,7 +13,7 @@ import { egress, hostWith, howTo, large, mixed } from './hosts';
 import { checkXml } from './xml';
 
 function pictureOf(host: Host): Picture {
-  return topology(host, journeysOf(host));
+  return topology(host, hostTraffic(host));
 }
 
 /** Every line as `box: row -> box: row (fate)`. */
@@ -41,7 +41,7 @@ function rowOf(host: Host, ...start: string[]): string[] {
   return found?.slice(start.length) ?? [];
 }
 
-const CLIENTS = ['`tun0`, this server', '`10.10.10.0/24`, `10.10.10.1`', 'anywhere else'];
+const CLIENTS = ['`tun0`, this server', '`10.10.10.0/24`', 'anywhere else'];
 const EGRESS = '`eth1` via `192.168.1.1` (vpn)';
 
 describe('the topology', () => {
@@ -99,7 +99,7 @@ describe('the topology', () => {
   });
   test('has marked packets as a class of their own', () => {
     const marked = pictureOf(mixed())
-      .columns[0].boxes.filter(({ rows }) => rows.some(({ text }) => text === 'fwmark 0x10'))
+      .columns[0].boxes.filter(({ rows }) => rows.some(({ text }) => text === 'mark 0x10/0xff'))
       .map(({ rows }) => rows.map(({ text }) => text)[0]);
     expect(marked).toEqual(['10.10.20.0/24']);
   });
@@ -127,7 +127,7 @@ describe('the table of traffic classes', () => {
     expect(routingReport(egress())).not.toContain('⚠');
   });
   test('says that nothing is known of a main table whose gateways are not declared', () => {
-    expect(rowOf(howTo(), 'this server', 'IPv4, chosen by the kernel', 'anywhere else')[0]).toBe('not declared (main)');
+    expect(rowOf(howTo(), 'any link, this server', 'any other IPv4', 'anywhere else')[0]).toBe('not declared (main)');
   });
 });
 

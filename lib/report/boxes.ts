@@ -1,0 +1,58 @@
+import type { Box, Edge, Fate, Row } from './picture';
+import { mean } from './tracks';
+
+/** Of each what can still be taken in at a glance. */
+export const MOST_ROWS = 8;
+
+/** Rows of a box: of more than there is room for the last one stands for the others. */
+export class Rows {
+  private readonly rows = new Map<string, { readonly id: string; readonly fate: Fate; readonly texts: Set<string> }>();
+
+  public constructor(
+    private readonly boxId: string,
+    private readonly what: string,
+  ) {}
+
+  /**
+   * The id of the row, which may be new.
+   *
+   * @param key - texts with the same one stand in one row: the first of them, and how many there are
+   */
+  public idOf(text: string, fate: Fate, key = text): string {
+    const id = `${this.boxId}-${Math.min(this.rows.size, MOST_ROWS - 1)}`;
+    const row = this.rows.get(key) ?? { id, fate, texts: new Set() };
+    this.rows.set(key, row);
+    row.texts.add(text);
+    return row.id;
+  }
+
+  public get drawn(): Row[] {
+    const drawn = [...this.rows.values()].map(({ id, fate, texts }): Row => {
+      const [first] = texts;
+      return { id, text: texts.size > 1 ? `${first}, ${texts.size - 1} more` : first, fate };
+    });
+    const more = drawn.length - MOST_ROWS + 1;
+    return more > 1
+      ? [...drawn.slice(0, MOST_ROWS - 1), { ...drawn[MOST_ROWS - 1], text: `… ${more} more ${this.what}` }]
+      : drawn;
+  }
+}
+
+/** Boxes as high as what leads to them, so that few lines cross. */
+export function inOrderOf(before: readonly Box[], edges: readonly Edge[], boxes: readonly Box[]): Box[] {
+  const places = new Map(
+    before.flatMap((box) => [box.id, ...box.rows.map(({ id }) => id)]).map((id, index) => [id, index]),
+  );
+  const place = ({ id, rows }: Box): number => {
+    const ids = new Set([id, ...rows.map((row) => row.id)]);
+    const leading = edges.filter(({ to }) => ids.has(to));
+    const usual = leading.filter(({ onlyIfDown }) => !onlyIfDown);
+    return (
+      mean((usual.length > 0 ? usual : leading).map(({ from }) => places.get(from) ?? 0)) + (usual.length > 0 ? 0 : 1e6)
+    );
+  };
+  return boxes
+    .map((box) => ({ box, at: place(box) }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ box }) => box);
+}

@@ -1,0 +1,146 @@
+import type { Bits } from '../lookup/bits';
+import type { Description } from '../lookup/build';
+import { buildMachine, withLinksDown } from '../lookup/build';
+import { OTHER_INTERFACE } from '../lookup/cells';
+import { tableKey } from '../lookup/decision';
+import { describeHost } from '../lookup/from-host';
+import { LOCAL_TABLE_ID } from '../lookup/machine';
+import type { Entry } from '../lookup/prefix-table';
+import type { Fates, TrafficClass } from '../lookup/traffic';
+import { trafficOf } from '../lookup/traffic';
+import { packetsText } from '../lookup/words';
+import type { Family } from '../model/family';
+import { BOTH_FAMILIES } from '../model/family';
+import type { Host } from '../model/host';
+import type { Rule } from '../model/rule';
+import { groupBy, remembered } from './groups';
+import type { Clients } from './links';
+import { clientsOf, egressLinks, isNear, networksOf } from './links';
+import { withPlaceholders } from './placeholders';
+import type { Ways } from './ways';
+import { wayOf } from './ways';
+
+/** All packets that a host may meet and that are not for itself, and where they go. */
+export interface HostTraffic {
+  readonly classes: readonly HostClass[];
+  /** The links of which one at a time is taken to be down. */
+  readonly links: readonly string[];
+  readonly clients: Clients;
+  /** The host with an address for each prefix that is known at apply only. */
+  readonly host: Host;
+  /** Those of the kernel and the guards, too. */
+  readonly rules: readonly Rule[];
+  /** Of prefixes that are known at apply only. */
+  readonly names: ReadonlyMap<Bits, string>;
+}
+
+/** Packets between which nothing makes a difference but their destinations, whatever link is down. */
+export interface HostClass {
+  readonly from: 'clients' | 'others' | 'server';
+  readonly family: Family;
+  /** Which ones; nothing for all that no other class has. */
+  readonly packets: string;
+  /** Whether that says by which links they come in. */
+  readonly namesLinks: boolean;
+  /** Of clients, or others: where they come in, as far as that is declared. */
+  readonly links: readonly string[];
+  /** Of all of them the longest prefix counts. Packets of the server that have no source yet have `undefined`. */
+  readonly sources: ReadonlyArray<Bits | undefined>;
+  /** Of all destinations the longest prefix counts. */
+  readonly table: ReadonlyArray<Entry<Ways>>;
+}
+
+export function hostTraffic(declared: Host): HostTraffic {
+  const { host, names } = withPlaceholders(declared);
+  const clients = clientsOf(host);
+  const description = forwarding(describeHost(host), clients);
+  const machine = buildMachine(description);
+  const links = egressLinks(host, clients, machine);
+  const machines = [machine, ...links.map((link) => buildMachine(withLinksDown(description, [link])))];
+  const { rules } = description;
+  const numbers = new Map(rules.map((rule, index) => [rule, String(index)]));
+  const classes = BOTH_FAMILIES.flatMap((family) => {
+    const found = trafficOf(machines, family, {
+      keyOf: (outcome) => `${tableKey(outcome)} ${outcome.route?.destination}`,
+      whose: (rule) => numbers.get(rule) ?? '',
+      cuts: clients.prefixes[family],
+    });
+    const origins = new Origins(host, family, clients, found);
+    const waysOf = remembered((fates: Fates): Ways =>
+      fates.map(({ outcomes }) => outcomes.map((each) => wayOf(each, rules[Number(each.by ?? NaN)]))),
+    );
+    const tableOf = remembered((table: TrafficClass['table']) =>
+      table.map(({ prefix, value }) => ({ prefix, value: waysOf(value) })),
+    );
+    return found.flatMap((each) => origins.of(each).map((origin) => ({ ...origin, table: tableOf(each.table) })));
+  });
+  return { classes, links, clients, host, rules, names };
+}
+
+/**
+ * Without the packets that the server takes itself, which all go the same way: they are not what anybody declares
+ * routes for. Up hooks are run by the daemons of tunnels, for the networks of those.
+ */
+function forwarding({ rules, routes, ...rest }: Description, { links }: Clients): Description {
+  return {
+    ...rest,
+    rules: rules.filter(({ action }) => action.kind !== 'lookup' || action.tableId !== LOCAL_TABLE_ID),
+    routes: routes.filter(
+      (route) => !('possibleFor' in route) || route.hops.some(({ device }) => device && links.has(device.text)),
+    ),
+  };
+}
+
+type Origin = Omit<HostClass, 'table'>;
+
+/** Tells packets apart by who sends them, and by where they come in. */
+class Origins {
+  private readonly own: ReadonlySet<Bits>;
+  private readonly networks: ReadonlyArray<{ readonly name: string; readonly networks: readonly Bits[] }>;
+  /** Where rules make a difference between packets that come in. */
+  private readonly toldApart: ReadonlySet<string | undefined>;
+
+  public constructor(
+    { interfaces }: Host,
+    private readonly family: Family,
+    private readonly clients: Clients,
+    classes: readonly TrafficClass[],
+  ) {
+    const sent = classes.filter(({ direction }) => direction === 'sent');
+    this.own = new Set(sent.flatMap(({ sources }) => sources.flatMap((source) => source ?? [])));
+    this.networks = interfaces.map((each) => ({ name: each.name, networks: networksOf(each, family) }));
+    this.toldApart = new Set(classes.flatMap(({ kinds }) => kinds.map(({ inputInterface }) => inputInterface)));
+  }
+
+  public of({ direction, sources, kinds, packets, usual }: TrafficClass): Origin[] {
+    const common = {
+      family: this.family,
+      packets: usual ? '' : packets.map(packetsText).join('; '),
+      namesLinks: !usual && packets.flat().some(({ by }) => by === 'interface'),
+    };
+    if (direction === 'sent') {
+      return [{ ...common, from: 'server', links: [], sources }];
+    }
+    const by = new Set(kinds.map(({ inputInterface }) => inputInterface));
+    // What claims to come from the server itself is dropped.
+    const others = sources.flatMap((source) => (source === undefined || this.own.has(source) ? [] : [source]));
+    const placed = others.map((source) => ({ source, ...this.placeOf(source, by) }));
+    return groupBy(placed, ({ from, links }) => `${from} ${links.join()}`).map((alike) => {
+      const [{ from, links }] = alike;
+      return { ...common, from, links, sources: alike.map(({ source }) => source) };
+    });
+  }
+
+  private placeOf(source: Bits, by: ReadonlySet<string | undefined>): Pick<Origin, 'from' | 'links'> {
+    const named = [...by].flatMap((link) => link ?? []);
+    if (!this.clients.prefixes[this.family].some((prefix) => source.startsWith(prefix))) {
+      return named.every((link) => this.clients.links.has(link))
+        ? { from: 'clients', links: named }
+        : { from: 'others', links: [] };
+    }
+    const own = this.networks.filter(({ networks }) => isNear(source, networks)).map(({ name }) => name);
+    const links = own.filter((link) => by.has(this.toldApart.has(link) ? link : OTHER_INTERFACE));
+    // Of a pool that no link has it is not known where its packets come in.
+    return { from: links.length > 0 || own.length === 0 ? 'clients' : 'others', links };
+  }
+}

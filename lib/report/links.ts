@@ -1,0 +1,61 @@
+import type { Bits } from '../lookup/bits';
+import { addressBits, prefixBits } from '../lookup/bits';
+import { networkBits } from '../lookup/kernel-routes';
+import type { Machine } from '../lookup/machine';
+import type { Family } from '../model/family';
+import { BOTH_FAMILIES, overlaps } from '../model/family';
+import type { Host, Interface } from '../model/host';
+
+/** Whom a host forwards packets for. */
+export interface Clients {
+  /** The links that they come in by. */
+  readonly links: ReadonlySet<string>;
+  /** Their addresses are in these: the sources of rules, and the networks of their links; sorted. */
+  readonly prefixes: Readonly<Record<Family, readonly Bits[]>>;
+}
+
+export function clientsOf({ rules, interfaces }: Host): Clients {
+  const own = new Set(interfaces.flatMap(({ addresses }) => addresses.map(({ address }) => addressBits(address))));
+  const pools = (family: Family): Bits[] =>
+    rules
+      .filter((rule) => overlaps(rule.family, family))
+      .flatMap(({ source }) => (source?.family === family ? prefixBits(source.text) : []))
+      .filter((prefix) => prefix !== '' && !own.has(prefix));
+  const ofRules = { 4: pools(4), 6: pools(6) };
+  const named = new Set(rules.flatMap(({ inputInterface }) => inputInterface?.text ?? []));
+  const tunnels = interfaces.filter(
+    (each) =>
+      named.has(each.name) ||
+      BOTH_FAMILIES.some((family) => networksOf(each, family).some((network) => isNear(network, ofRules[family]))),
+  );
+  const prefixes = (family: Family): Bits[] =>
+    [...new Set([...ofRules[family], ...tunnels.flatMap((each) => networksOf(each, family))])].sort();
+  named.delete('lo');
+  return {
+    links: new Set([...named, ...tunnels.map(({ name }) => name)]),
+    prefixes: { 4: prefixes(4), 6: prefixes(6) },
+  };
+}
+
+export function networksOf({ addresses }: Interface, family: Family): Bits[] {
+  return addresses.filter((each) => each.family === family).map(networkBits);
+}
+
+/** Those with a gateway or a default route, and those that no client comes in by: what packets leave by. */
+export function egressLinks({ interfaces }: Host, clients: Clients, { sides }: Machine): string[] {
+  const routes = BOTH_FAMILIES.flatMap((family) =>
+    [...sides[family].tables.values()].flatMap((table) => [...table.groups()].flat()),
+  );
+  const leading = routes.flatMap(({ destination, hops }) =>
+    hops.flatMap(({ device, via }) => (device && (via !== undefined || !destination) ? device : [])),
+  );
+  const others = interfaces.filter(({ name, addresses }) => !clients.links.has(name) && addresses.length > 0);
+  const found = new Set([...leading, ...others.map(({ name }) => name)]);
+  const declared = interfaces.map(({ name }) => name).filter((name) => found.has(name));
+  return [...new Set([...declared, ...found])];
+}
+
+/** Whether one of the prefixes is in it, or it is in one of them. */
+export function isNear(prefix: Bits, others: readonly Bits[]): boolean {
+  return others.some((other) => other.startsWith(prefix) || prefix.startsWith(other));
+}

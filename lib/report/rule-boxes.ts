@@ -1,0 +1,128 @@
+import { prefixBits } from '../lookup/bits';
+import { DEFAULT_TABLE_ID, LOCAL_TABLE_ID, KERNEL } from '../lookup/machine';
+import type { Rule } from '../model/rule';
+import { ruleWords } from '../model/rule';
+import type { Value } from '../model/value';
+import { isKnown } from '../model/value';
+import { MOST_ROWS } from './boxes';
+import type { HostTraffic } from './classes';
+import { distinct, groupBy, remembered } from './groups';
+import type { Box, Edge, Row } from './picture';
+import { valueName } from './placeholders';
+import type { TableBoxes } from './table-boxes';
+import { plural } from './text';
+
+const MOST_BOXES = 14;
+
+interface RuleBox {
+  readonly id: string;
+  readonly title: string;
+  readonly rules: readonly Rule[];
+}
+
+/** The second column of the picture: the rules in order, those that do the same in one box. */
+export class RuleBoxes {
+  private readonly boxes: readonly RuleBox[];
+  private readonly rowFor = new Map<Rule, string>();
+
+  public constructor(
+    private readonly traffic: HostTraffic,
+    private readonly tables: TableBoxes,
+  ) {
+    this.boxes = this.bounded(this.neighbours()).map((box, index) => ({ ...box, id: `rules${index}` }));
+    for (const { id, rules } of this.boxes) {
+      const texts = [...new Set(rules.map((rule) => this.textOf(rule)))];
+      const shown = texts.slice(0, texts.length > MOST_ROWS ? MOST_ROWS - 2 : MOST_ROWS);
+      const rows = new Map(shown.map((text, row) => [text, `${id}-${row}`]));
+      rules.forEach((rule) => this.rowFor.set(rule, rows.get(this.textOf(rule)) ?? `${id}-more`));
+    }
+  }
+
+  public rowOf(rule: Rule): string {
+    return this.rowFor.get(rule) ?? '';
+  }
+
+  public draw(edges: readonly Edge[]): Box[] {
+    const used = new Set(edges.map(({ to }) => to));
+    return this.boxes.map(({ id, title, rules }) => {
+      const texts = distinct(rules, (rule) => this.textOf(rule));
+      const more = texts.filter((rule) => this.rowOf(rule) === `${id}-more`);
+      const text = `… ${more.length} more, ${more[0]?.priority} to ${more.at(-1)?.priority}`;
+      const rows = [
+        ...texts
+          .filter((rule) => !more.includes(rule))
+          .map((rule): Row => ({ id: this.rowOf(rule), text: this.textOf(rule) })),
+        ...(more.length > 0 ? [{ id: `${id}-more`, text }] : []),
+      ];
+      return {
+        id,
+        title,
+        ...(rules.every((rule) => 'behind' in rule) ? { note: plural(rules.length, 'guard') } : {}),
+        rows: rows.map((row) => ({ ...row, quiet: !used.has(row.id) })),
+      };
+    });
+  }
+
+  private neighbours(): RuleBox[] {
+    const hidden = [LOCAL_TABLE_ID, DEFAULT_TABLE_ID];
+    const inOrder = this.traffic.rules
+      .filter(({ path, action }) => path !== KERNEL || (action.kind === 'lookup' && !hidden.includes(action.tableId)))
+      .sort((a, b) => a.priority - b.priority || String(a.family).localeCompare(String(b.family)));
+    const boxes: Array<RuleBox & { readonly rules: Rule[] }> = [];
+    for (const rule of inOrder) {
+      const last = boxes.at(-1);
+      const title = this.titleOf(rule);
+      if (last && last.title === title && (last.rules[0].path === KERNEL) === (rule.path === KERNEL)) {
+        last.rules.push(rule);
+      } else {
+        boxes.push({ id: '', title, rules: [rule] });
+      }
+    }
+    return boxes;
+  }
+
+  /** Where that are too many boxes, all that do the same are one, and then all that are left. */
+  private bounded(boxes: readonly RuleBox[]): readonly RuleBox[] {
+    if (boxes.length <= MOST_BOXES) {
+      return boxes;
+    }
+    const merged = groupBy(boxes, ({ title, rules: [{ path }] }) => `${title} ${path === KERNEL}`).map((same) => ({
+      ...same[0],
+      rules: same.flatMap((each) => each.rules),
+    }));
+    const rest = merged.slice(MOST_BOXES - 1).flatMap((box) => box.rules);
+    return merged.length <= MOST_BOXES
+      ? merged
+      : [...merged.slice(0, MOST_BOXES - 1), { id: '', title: 'more rules', rules: rest }];
+  }
+
+  private titleOf({ action, suppressPrefixLength, suppressInterfaceGroup }: Rule): string {
+    const words = [
+      action.kind,
+      ...(action.kind === 'lookup' ? [this.tables.nameOf(action.tableId)] : []),
+      ...(action.kind === 'goto' ? [action.priority] : []),
+      ...(suppressPrefixLength === undefined ? [] : [`suppress_prefixlength ${suppressPrefixLength}`]),
+      ...(suppressInterfaceGroup === undefined ? [] : [`suppress_ifgroup ${suppressInterfaceGroup}`]),
+    ];
+    return words.join(' ');
+  }
+
+  /** Its priority and selectors, as `ip rule` prints them. */
+  private readonly textOf = remembered((rule: Rule): string => {
+    const words = ruleWords({
+      ...rule,
+      invert: undefined,
+      suppressPrefixLength: undefined,
+      suppressInterfaceGroup: undefined,
+      action: { kind: 'blackhole' },
+    }).slice(0, -1);
+    const selectors = words.map((word) => (typeof word === 'string' ? word : this.valueText(word)));
+    const all = selectors.length === 0 ? ['from', 'all'] : selectors;
+    return [rule.priority, ...(rule.invert ? ['not'] : []), ...all].join(' ');
+  });
+
+  private valueText(value: Value): string {
+    const name = value.kind === 'prefix' && isKnown(value) ? this.traffic.names.get(prefixBits(value.text)) : undefined;
+    return name ?? valueName(value, this.traffic.host.path);
+  }
+}

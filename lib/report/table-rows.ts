@@ -1,0 +1,159 @@
+import type { Bits } from '../lookup/bits';
+import type { PrefixSet } from '../lookup/prefix-table';
+import { setsOf } from '../lookup/prefix-table';
+import type { HostClass, HostTraffic } from './classes';
+import { distinct, groupBy } from './groups';
+import type { Way, Ways } from './ways';
+import { wayKey } from './ways';
+
+/** Packets of which everything that the report says is the same. */
+export interface RowGroup extends Pick<HostClass, 'family' | 'packets' | 'namesLinks'> {
+  readonly parts: readonly [Part, ...Part[]];
+  /** Whether their sources are clients or in a pool. */
+  readonly ofClients: boolean;
+  /** Whether packets of clients may leave by the default route of the main table. */
+  readonly leaks: boolean;
+}
+
+/** The sources of a class that are in the group. */
+export interface Part {
+  readonly of: HostClass;
+  readonly sources: HostClass['sources'];
+}
+
+export interface Row {
+  readonly destinations: PrefixSet;
+  readonly same: SameWays;
+  /** What is taken to those destinations: with all links up, then with each one down. */
+  readonly ways: Ways;
+}
+
+/** What the ways have in common of which a report makes one row. */
+export interface SameWays {
+  readonly key: string;
+  /** For all links up and for each one down: the ways, or that they are those with all links up. */
+  readonly keys: readonly string[];
+  readonly leaves: boolean;
+}
+
+export const SAME = 'same';
+
+type Table = ReadonlyMap<SameWays, PrefixSet>;
+
+/** All packets that a host may meet: those that go the same ways stand together. */
+export class TableRows {
+  public readonly groups: readonly RowGroup[];
+  private readonly sameFor = new Map<Ways, SameWays>();
+  private readonly different = new Map<string, SameWays>();
+  private readonly tables = new Map<HostClass['table'], { readonly key: string; readonly table: Table }>();
+
+  public constructor(private readonly traffic: HostTraffic) {
+    const usual = new Map<string, string>();
+    for (const { from, family, packets, sources, table } of traffic.classes) {
+      if (packets !== '') continue;
+      sources.forEach((source) => usual.set(`${from === 'server'} ${family} ${source}`, this.tableOf(table).key));
+    }
+    const found: Array<Part & { readonly place: string; readonly ofClients: boolean }> = [];
+    for (const each of traffic.classes) {
+      const { key } = this.tableOf(each.table);
+      for (const ofClients of [true, false]) {
+        const sources = each.sources.filter(
+          (source) =>
+            this.isOfClients(each, source) === ofClients &&
+            // Rules may tell packets apart that then go the same ways.
+            (each.packets === '' || usual.get(`${each.from === 'server'} ${each.family} ${source}`) !== key),
+        );
+        if (sources.length === 0) continue;
+        const place = `${each.family} ${ofClients} ${each.packets} ${key}`;
+        found.push({ of: each, sources, place, ofClients });
+      }
+    }
+    this.groups = groupBy(found, ({ place }) => place)
+      .map((parts) => this.groupOf(parts, parts[0].ofClients))
+      .sort(inOrder);
+  }
+
+  public get count(): number {
+    return this.groups.reduce((sum, { parts: [{ of }] }) => sum + this.tableOf(of.table).table.size, 0);
+  }
+
+  public rowsOf({ parts }: RowGroup): Row[] {
+    const { table } = this.tableOf(parts[0].of.table);
+    const found = new Map<SameWays, Set<Ways>>([...table.keys()].map((same) => [same, new Set()]));
+    for (const entries of new Set(parts.map(({ of }) => of.table))) {
+      entries.forEach(({ value }) => found.get(this.sameOf(value))?.add(value));
+    }
+    return [...table].map(([same, destinations]): Row => {
+      const all = [...(found.get(same) ?? [])];
+      return { destinations, same, ways: same.keys.map((_, index) => together(all.map((ways) => ways[index]))) };
+    });
+  }
+
+  /** What changes while a link is down; links with the same text change the same. */
+  public changesBy(link: number): string | undefined {
+    const keys = [...this.different.values()].map((each) => each.keys[link + 1]);
+    return keys.every((key) => key === SAME) ? undefined : keys.join('\n');
+  }
+
+  /** What the server sends from an address in a pool mostly goes as that of the clients in it does. */
+  private isOfClients({ from, family }: HostClass, source: Bits | undefined): boolean {
+    const { prefixes } = this.traffic.clients;
+    return from === 'server'
+      ? source !== undefined && prefixes[family].some((prefix) => source.startsWith(prefix))
+      : from === 'clients';
+  }
+
+  private tableOf(entries: HostClass['table']): { key: string; table: Table } {
+    let made = this.tables.get(entries);
+    if (!made) {
+      const table = setsOf(entries.map(({ prefix, value }) => ({ prefix, value: this.sameOf(value) })));
+      const texts = [...table].map(([{ key }, { prefixes, except }]) => `${key}: ${prefixes.join()} but ${except.join()}`);
+      made = { key: texts.sort().join('\n'), table };
+      this.tables.set(entries, made);
+    }
+    return made;
+  }
+
+  private sameOf(ways: Ways): SameWays {
+    let same = this.sameFor.get(ways);
+    if (!same) {
+      const exact = ways.map((each) => each.map(exactKey).sort().join());
+      const keys = ways.map((each, index) =>
+        index > 0 && exact[index] === exact[0] ? SAME : [...new Set(each.map(wayKey))].sort().join(),
+      );
+      const key = keys.join('; ');
+      same = this.different.get(key) ?? { key, keys, leaves: ways.flat().some(({ fate }) => fate === 'uplink') };
+      this.different.set(key, same);
+      this.sameFor.set(ways, same);
+    }
+    return same;
+  }
+
+  private groupOf(parts: readonly [Part, ...Part[]], ofClients: boolean): RowGroup {
+    const [{ of: first }] = parts;
+    const { family, packets, namesLinks } = first;
+    const leaves = [...this.tableOf(first.table).table.keys()].some((each) => each.leaves);
+    const leaks = leaves && parts.some(({ of }) => of.from === 'clients');
+    return { family, packets, namesLinks, parts, ofClients, leaks };
+  }
+}
+
+function together(ways: ReadonlyArray<readonly Way[]>): Way[] {
+  return distinct([...new Set(ways)].flat(), exactKey);
+}
+
+function exactKey(way: Way): string {
+  return `${wayKey(way)} ${way.device} ${way.tableId === undefined ? way.rule?.priority : ''}`;
+}
+
+/** Leaks come first, clients before others, what is named before what is not. */
+function inOrder(a: RowGroup, b: RowGroup): number {
+  const places = [a, b].map(({ leaks, family, packets, ofClients }) => [
+    leaks ? 0 : 1,
+    family,
+    ofClients ? 0 : 1,
+    packets === '' ? 1 : 0,
+  ]);
+  const index = places[0].findIndex((place, at) => place !== places[1][at]);
+  return index < 0 ? 0 : places[0][index] - places[1][index];
+}

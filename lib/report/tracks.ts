@@ -1,0 +1,56 @@
+import type { Edge, Fate } from './picture';
+
+/** A way from where packets come from to where they leave, as ids of the rows that it leads through. */
+export interface Track {
+  readonly origin: string;
+  /** Where its packets are for. */
+  readonly words: string;
+  readonly rule: string;
+  readonly table: string;
+  readonly exit: string;
+  readonly fate: Fate;
+  /** The link that is down. */
+  readonly down?: string;
+}
+
+/** The box that a row is in. */
+export function boxOf(row: string): string {
+  return row.replace(/-(\d+|more)$/, '');
+}
+
+/** The lines of a picture, and for those that are there only while a link is down from which rows on by which links. */
+export function edgesOf(tracks: readonly Track[]): { edges: Edge[]; when: Map<string, string[]> } {
+  const edges = new Map<string, Edge>();
+  const when = new Map<string, string[]>();
+  const usual = new Set<string>();
+  const legs = ({ origin, rule, table, exit }: Track): Array<readonly [string, string]> => [
+    [origin, rule],
+    [boxOf(rule), boxOf(table)],
+    [table, exit],
+  ];
+  for (const track of tracks.filter(({ down }) => down === undefined)) {
+    for (const [from, to] of legs(track)) {
+      usual.add(`${from} ${to}`);
+      edges.set(`${from} ${to} ${track.fate}`, { from, to, fate: track.fate, onlyIfDown: false });
+    }
+  }
+  for (const track of tracks) {
+    const { down } = track;
+    if (down === undefined) continue;
+    for (const [from, to] of legs(track)) {
+      if (usual.has(`${from} ${to}`)) continue;
+      edges.set(`${from} ${to} ${track.fate}`, { from, to, fate: track.fate, onlyIfDown: true });
+      const links = when.get(from) ?? [];
+      when.set(from, links.includes(down) ? links : [...links, down]);
+    }
+  }
+  return { edges: [...edges.values()], when };
+}
+
+export function whenDown(links: readonly string[]): string {
+  return links.length > 2 ? 'some link down' : `${links.join(' or ')} down`;
+}
+
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}

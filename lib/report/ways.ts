@@ -1,0 +1,58 @@
+import type { Outcome, OutcomeKind } from '../lookup/outcome';
+import type { ReadyRoute } from '../lookup/table';
+import { MAIN_TABLE_ID } from '../model/host';
+import type { Rule } from '../model/rule';
+import type { Fate } from './picture';
+
+/** One way that packets may take. */
+export interface Way {
+  readonly fate: Fate;
+  readonly kind: OutcomeKind;
+  /** The rule that decides; none where no rule has a route. */
+  readonly rule?: Rule;
+  readonly tableId?: number;
+  readonly route?: ReadyRoute;
+  readonly device?: string;
+  readonly via?: string;
+}
+
+/** The ways that packets may take with all links up, and then with each one down. */
+export type Ways = ReadonlyArray<readonly Way[]>;
+
+/** @param rule - the one that decided */
+export function wayOf(outcome: Outcome, rule: Rule | undefined): Way {
+  const { kind, device, via, tableId, route } = outcome;
+  return { fate: fateOf(outcome), kind, device, via, tableId, route, rule };
+}
+
+function fateOf({ kind, route, via, tableId }: Outcome): Fate {
+  switch (kind) {
+    case 'unicast':
+      return route?.destination === '' || via !== undefined
+        ? tableId === MAIN_TABLE_ID
+          ? 'uplink'
+          : 'egress'
+        : 'local';
+    case 'local':
+    case 'broadcast':
+    case 'multicast':
+    case 'anycast':
+      return 'local';
+    case 'unknown':
+      return tableId === MAIN_TABLE_ID ? 'uplink' : 'unknown';
+    default:
+      return 'rejected';
+  }
+}
+
+/** What it has in common with the ways to other networks of links, and with ways that other rules reject alike. */
+export function wayKey({ fate, kind, device, via, tableId, rule }: Way): string {
+  switch (fate) {
+    case 'local':
+      return `local ${tableId}`;
+    case 'rejected':
+      return `${kind} ${tableId ?? rule?.action.kind}`;
+    default:
+      return `${kind} ${device} ${via} ${tableId}`;
+  }
+}
