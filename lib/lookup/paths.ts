@@ -218,8 +218,14 @@ export class Paths {
 
   /** What those rules say that look at the source, and between them and up to `end` the others. */
   private link(sourceClass: SourceClass, own = this.ownSteps(sourceClass), end: Step | 'end' = 'end'): Chain<Decision> {
-    const said = own.flatMap((step) => [this.commonBefore(step), this.saidBy(step, isInside(step, sourceClass))]);
-    return [...said, this.commonBefore(end)];
+    const chain: Array<AddressMap<Decision>> = [];
+    for (const step of own) {
+      const said = this.saidBy(step, isInside(step, sourceClass));
+      chain.push(this.commonBefore(step), said);
+      // Nothing gets past it.
+      if (!said.open) return chain;
+    }
+    return [...chain, this.commonBefore(end)];
   }
 
   private ownSteps(sourceClass: SourceClass): Step[] {

@@ -21,8 +21,11 @@ export function distinct<T>(items: readonly T[], key: (item: T) => string): T[] 
 export function remembered<T, U>(make: (from: T) => U): (from: T) => U {
   const made = new Map<T, U>();
   return (from) => {
-    const known = made.get(from) ?? make(from);
-    made.set(from, known);
+    let known = made.get(from);
+    if (known === undefined) {
+      known = make(from);
+      made.set(from, known);
+    }
     return known;
   };
 }

@@ -58,7 +58,9 @@ function describe(host: Host, links: readonly string[], tracks: readonly Track[]
 
 /** Where a prefix of a table is, seen from those of clients. */
 interface Place {
-  readonly within?: Bits;
+  /** In which of them, and how much of that it is. */
+  readonly within: number;
+  readonly share: number;
   readonly isAround: boolean;
 }
 
@@ -80,8 +82,9 @@ class Tracks {
     this.clients = { 4: outermost(prefixes[4]), 6: outermost(prefixes[6]) };
     const placeAmong = (all: readonly Bits[]): ((prefix: Bits) => Place) =>
       remembered((prefix) => {
-        const within = all.find((each) => prefix.startsWith(each));
-        return { within, isAround: within === undefined && all.some((each) => each.startsWith(prefix)) };
+        const within = all.findIndex((each) => prefix.startsWith(each));
+        const share = within < 0 ? 0 : 2 ** (all[within].length - prefix.length);
+        return { within, share, isAround: share === 0 && all.some((each) => each.startsWith(prefix)) };
       });
     this.placeOf = { 4: placeAmong(this.clients[4]), 6: placeAmong(this.clients[6]) };
   }
@@ -108,22 +111,22 @@ class Tracks {
     const [clients, others] = [new Set<Ways>(), new Set<Ways>()];
     const around: Array<HostClass['table'][number]> = [];
     // How much of each prefix longer ones in it say something of.
-    const covered = new Map<Bits, number>();
-    let outer: Bits | undefined;
+    const covered = this.clients[family].map(() => 0);
+    let outer = '-';
     for (const entry of table) {
       const { prefix, value } = entry;
-      const { within, isAround } = this.placeOf[family](prefix);
-      (within === undefined ? others : clients).add(value);
+      const { within, share, isAround } = this.placeOf[family](prefix);
+      (share > 0 ? clients : others).add(value);
       if (isAround) around.push(entry);
-      if (within !== undefined && (outer === undefined || !prefix.startsWith(outer))) {
+      if (share > 0 && !prefix.startsWith(outer)) {
         outer = prefix;
-        covered.set(within, (covered.get(within) ?? 0) + 2 ** (within.length - prefix.length));
+        covered[within] += share;
       }
     }
     // The longest prefix around comes last.
     around.reverse();
-    for (const prefix of this.clients[family]) {
-      const entry = covered.get(prefix) === 1 ? undefined : around.find((each) => prefix.startsWith(each.prefix));
+    for (const [index, prefix] of this.clients[family].entries()) {
+      const entry = covered[index] === 1 ? undefined : around.find((each) => prefix.startsWith(each.prefix));
       if (entry) clients.add(entry.value);
     }
     return { clients, others };
