@@ -6,7 +6,7 @@ import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 import { MOST_ROWS } from './boxes';
 import type { HostTraffic } from './classes';
-import { distinct, groupBy, remembered } from './groups';
+import { groupBy, remembered } from './groups';
 import type { Box, Edge, Row } from './picture';
 import { valueName } from './placeholders';
 import type { TableBoxes } from './table-boxes';
@@ -20,6 +20,10 @@ interface RuleBox {
   readonly rules: readonly Rule[];
 }
 
+function rowId(boxId: string, texts: readonly string[], index: number): string {
+  return texts.length > MOST_ROWS ? boxId : `${boxId}-${index}`;
+}
+
 /** The second column of the picture: the rules in order, those that do the same in one box. */
 export class RuleBoxes {
   private readonly boxes: readonly RuleBox[];
@@ -31,13 +35,12 @@ export class RuleBoxes {
   ) {
     this.boxes = this.bounded(this.neighbours()).map((box, index) => ({ ...box, id: `rules${index}` }));
     for (const { id, rules } of this.boxes) {
-      const texts = [...new Set(rules.map((rule) => this.textOf(rule)))];
-      const shown = texts.slice(0, texts.length > MOST_ROWS ? MOST_ROWS - 2 : MOST_ROWS);
-      const rows = new Map(shown.map((text, row) => [text, `${id}-${row}`]));
-      rules.forEach((rule) => this.rowFor.set(rule, rows.get(this.textOf(rule)) ?? `${id}-more`));
+      const texts = this.textsOf(rules);
+      rules.forEach((rule) => this.rowFor.set(rule, rowId(id, texts, texts.indexOf(this.textOf(rule)))));
     }
   }
 
+  /** Its row, or its box where that has so many that the lines to them would be one. */
   public rowOf(rule: Rule): string {
     return this.rowFor.get(rule) ?? '';
   }
@@ -45,22 +48,24 @@ export class RuleBoxes {
   public draw(edges: readonly Edge[]): Box[] {
     const used = new Set(edges.map(({ to }) => to));
     return this.boxes.map(({ id, title, rules }) => {
-      const texts = distinct(rules, (rule) => this.textOf(rule));
-      const more = texts.filter((rule) => this.rowOf(rule) === `${id}-more`);
-      const text = `… ${more.length} more, ${more[0]?.priority} to ${more.at(-1)?.priority}`;
-      const rows = [
-        ...texts
-          .filter((rule) => !more.includes(rule))
-          .map((rule): Row => ({ id: this.rowOf(rule), text: this.textOf(rule) })),
-        ...(more.length > 0 ? [{ id: `${id}-more`, text }] : []),
-      ];
+      const texts = this.textsOf(rules);
+      const shown = texts.length > MOST_ROWS ? texts.slice(0, MOST_ROWS - 2) : texts;
+      const more = texts.slice(shown.length);
+      const [first, last] = [more[0], more.at(-1)].map((text) => text?.split(' ', 1)[0]);
+      const rows = [...shown, ...(more.length > 0 ? [`… ${more.length} more, ${first} to ${last}`] : [])];
       return {
         id,
         title,
         ...(rules.every((rule) => 'behind' in rule) ? { note: plural(rules.length, 'guard') } : {}),
-        rows: rows.map((row) => ({ ...row, quiet: !used.has(row.id) })),
+        rows: rows.map((text, index): Row => {
+          return { id: `${id}-${index}`, text, quiet: !used.has(rowId(id, texts, index)) };
+        }),
       };
     });
+  }
+
+  private textsOf(rules: readonly Rule[]): string[] {
+    return [...new Set(rules.map((rule) => this.textOf(rule)))];
   }
 
   private neighbours(): RuleBox[] {

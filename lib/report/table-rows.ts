@@ -107,7 +107,9 @@ export class TableRows {
     let made = this.tables.get(entries);
     if (!made) {
       const table = setsOf(entries.map(({ prefix, value }) => ({ prefix, value: this.sameOf(value) })));
-      const texts = [...table].map(([{ key }, { prefixes, except }]) => `${key}: ${prefixes.join()} but ${except.join()}`);
+      const texts = [...table].map(
+        ([{ key }, { prefixes, except }]) => `${key}: ${prefixes.join()} but ${except.join()}`,
+      );
       made = { key: texts.sort().join('\n'), table };
       this.tables.set(entries, made);
     }

@@ -15,6 +15,7 @@ import { edgesOf } from './tracks';
 import type { Way, Ways } from './ways';
 
 const MOST_NAMES = 20;
+const TO_CLIENTS = 'to clients';
 
 /** Where packets come from, the rules in order, the tables, and where packets leave. */
 export function topology(host: Host, traffic: HostTraffic): Picture {
@@ -92,17 +93,17 @@ class Tracks {
   public origins(): Origin[] {
     return this.traffic.classes
       .filter(({ from, sources }) => from !== 'server' || sources.includes(undefined))
-      .map((each) => ({ classes: [each], tracks: this.of(each) }));
+      .map((each) => ({ classes: [each], tracks: this.of(each) }))
+      .filter(({ classes: [{ from }], tracks }) => from !== 'others' || tracks.length > 0);
   }
 
   private of({ from, family, table }: HostClass): Track[] {
     const { clients, others } = this.byDestination(table, family);
-    const found = new Set([...clients].flatMap((ways) => this.for(ways, 'to clients', family, this.toClients)));
+    const found = new Set([...clients].flatMap((ways) => this.for(ways, TO_CLIENTS, family, this.toClients)));
     for (const ways of from === 'others' ? [] : others) {
+      // Other networks of links would be in the way of what is to be seen.
       if (ways[0].every(({ fate }) => fate === 'local')) continue;
-      const tracks = this.for(ways, 'to anywhere else', family, this.elsewhere);
-      // Networks of links would be in the way of what is to be seen.
-      tracks.filter(({ fate }) => fate !== 'local').forEach((track) => found.add(track));
+      this.for(ways, 'to anywhere else', family, this.elsewhere).forEach((track) => found.add(track));
     }
     return [...found];
   }
@@ -148,7 +149,7 @@ class Tracks {
 
   private track(way: Way, words: string, family: Family, down: string | undefined): Track[] {
     const { fate, kind, rule, tableId } = way;
-    if (!rule || (fate === 'local' && kind !== 'unicast')) {
+    if (!rule || (fate === 'local' && (kind !== 'unicast' || words !== TO_CLIENTS))) {
       return [];
     }
     const table = tableId === undefined ? this.tables.rejecting(rule) : this.tables.rowOf(tableId, way, family);

@@ -15,7 +15,7 @@ export interface Track {
 
 /** The box that a row is in. */
 export function boxOf(row: string): string {
-  return row.replace(/-(\d+|more)$/, '');
+  return row.replace(/-\d+$/, '');
 }
 
 /** The lines of a picture, and for those that are there only while a link is down from which rows on by which links. */

@@ -69,3 +69,11 @@ test('an entry is no wider than it has to be, and what most addresses have is th
     { prefix: '0101', value: 'c' },
   ]);
 });
+
+test('a set names no prefix that an outer one of it says already', () => {
+  const entries = ['', '0', '01', '010'].map((prefix) => ({ prefix, value: prefix === '01' ? 'b' : 'a' }));
+  expect([...setsOf(entries)]).toEqual([
+    ['a', { prefixes: ['', '010'], except: ['01'] }],
+    ['b', { prefixes: ['01'], except: ['010'] }],
+  ]);
+});

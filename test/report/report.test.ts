@@ -138,6 +138,8 @@ describe('of many pools', () => {
     expect(picture.columns.flatMap(({ boxes }) => boxes).flatMap(({ rows }) => rows).length).toBeLessThan(100);
     expect(linesOf(picture)).toContain('30 tables: default -> eth1: via 192.168.1.1, 29 more (egress)');
     expect(drawing(host)).toContain('… 86 more pools');
+    // Rules of later pools come later: to those the way is through the table.
+    expect(linesOf(picture)).toContain('clients on 30 links: to clients -> lookup one of 30 tables (egress)');
     expect(routingReport(host).split('\n').length).toBeLessThan(250);
   });
 });
