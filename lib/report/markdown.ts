@@ -47,21 +47,13 @@ function classTable(host: Host, traffic: HostTraffic): string[] {
     ...['from', 'source', 'to', 'path'],
     ...columns.map((alike) => `${alike.map(({ name }) => code(name)).join(' or ')} down`),
   ];
-  const shown: string[][] = [];
-  for (const group of table.groups) {
-    if (shown.length >= MOST_ROWS) break;
-    shown.push(
-      ...words.rows(
-        group,
-        table.rowsOf(group),
-        columns.map(([{ index }]) => index),
-      ),
-    );
-  }
-  const more = table.count - Math.min(shown.length, MOST_ROWS);
+  const numbers = columns.map(([{ index }]) => index);
+  const rows = table.groups.slice(0, MOST_ROWS).flatMap((group) => words.rows(group, table.rowsOf(group), numbers));
+  const shown = rows.slice(0, MOST_ROWS);
+  const more = table.count - shown.length;
   const quiet = links.filter(({ changes }) => changes === undefined).map(({ name }) => code(name));
   return [
-    ...[head, head.map(() => '---'), ...shown.slice(0, MOST_ROWS)].map((cells) => `| ${cells.join(' | ')} |`),
+    ...[head, head.map(() => '---'), ...shown].map((cells) => `| ${cells.join(' | ')} |`),
     '',
     ...[
       ...(more > 0 ? [`And ${plural(more, 'more class', 'more classes')}.`] : []),
@@ -73,7 +65,7 @@ function classTable(host: Host, traffic: HostTraffic): string[] {
             `With ${quiet.slice(0, MOST_LINKS).join(' or ')}${quiet.length > MOST_LINKS ? ' or another link' : ''} down nothing changes.`,
           ]
         : []),
-      'Of several rows that a packet is in the one counts that says most of it, and the longest prefix. What is for the server itself is left out.',
+      'Of a packet that row counts that has the longest prefix around its source, then the one that says most of it, then the one with the longest prefix around its destination. What is for the server itself is left out.',
     ].flatMap((line) => [line, '']),
   ];
 }

@@ -2,7 +2,7 @@ import type { Bits } from '../lookup/bits';
 import type { PrefixSet } from '../lookup/prefix-table';
 import { setsOf } from '../lookup/prefix-table';
 import type { HostClass, HostTraffic } from './classes';
-import { distinct, groupBy } from './groups';
+import { distinct, groupBy, remembered } from './groups';
 import type { Way, Ways } from './ways';
 import { wayKey } from './ways';
 
@@ -38,14 +38,10 @@ export interface SameWays {
 
 export const SAME = 'same';
 
-type Table = ReadonlyMap<SameWays, PrefixSet>;
-
 /** All packets that a host may meet: those that go the same ways stand together. */
 export class TableRows {
   public readonly groups: readonly RowGroup[];
-  private readonly sameFor = new Map<Ways, SameWays>();
   private readonly different = new Map<string, SameWays>();
-  private readonly tables = new Map<HostClass['table'], { readonly key: string; readonly table: Table }>();
 
   public constructor(private readonly traffic: HostTraffic) {
     const usual = new Map<string, string>();
@@ -103,33 +99,24 @@ export class TableRows {
       : from === 'clients';
   }
 
-  private tableOf(entries: HostClass['table']): { key: string; table: Table } {
-    let made = this.tables.get(entries);
-    if (!made) {
-      const table = setsOf(entries.map(({ prefix, value }) => ({ prefix, value: this.sameOf(value) })));
-      const texts = [...table].map(
-        ([{ key }, { prefixes, except }]) => `${key}: ${prefixes.join()} but ${except.join()}`,
-      );
-      made = { key: texts.sort().join('\n'), table };
-      this.tables.set(entries, made);
-    }
-    return made;
-  }
-
-  private sameOf(ways: Ways): SameWays {
-    let same = this.sameFor.get(ways);
-    if (!same) {
-      const exact = ways.map((each) => each.map(exactKey).sort().join());
-      const keys = ways.map((each, index) =>
-        index > 0 && exact[index] === exact[0] ? SAME : [...new Set(each.map(wayKey))].sort().join(),
-      );
-      const key = keys.join('; ');
-      same = this.different.get(key) ?? { key, keys, leaves: ways.flat().some(({ fate }) => fate === 'uplink') };
-      this.different.set(key, same);
-      this.sameFor.set(ways, same);
-    }
+  private readonly sameOf = remembered((ways: Ways): SameWays => {
+    const exact = ways.map((each) => each.map(exactKey).sort().join());
+    const keys = ways.map((each, index) =>
+      index > 0 && exact[index] === exact[0] ? SAME : [...new Set(each.map(wayKey))].sort().join(),
+    );
+    const key = keys.join('; ');
+    const same = this.different.get(key) ?? { key, keys, leaves: ways.flat().some(({ fate }) => fate === 'uplink') };
+    this.different.set(key, same);
     return same;
-  }
+  });
+
+  private readonly tableOf = remembered((entries: HostClass['table']) => {
+    const table = setsOf(entries.map(({ prefix, value }) => ({ prefix, value: this.sameOf(value) })));
+    const texts = [...table].map(
+      ([{ key }, { prefixes, except }]) => `${key}: ${prefixes.join()} but ${except.join()}`,
+    );
+    return { key: texts.sort().join('\n'), table };
+  });
 
   private groupOf(parts: readonly [Part, ...Part[]], ofClients: boolean): RowGroup {
     const [{ of: first }] = parts;

@@ -1,5 +1,6 @@
 import type { Bits } from '../lookup/bits';
 import type { Family } from '../model/family';
+import { BOTH_FAMILIES } from '../model/family';
 import type { Host } from '../model/host';
 import type { HostClass, HostTraffic } from './classes';
 import { ExitBoxes } from './exit-boxes';
@@ -22,8 +23,10 @@ export function topology(host: Host, traffic: HostTraffic): Picture {
   const tables = new TableBoxes(traffic.host);
   const rules = new RuleBoxes(traffic, tables);
   const exits = new ExitBoxes(host, tables);
-  const tracks = new Tracks(traffic, rules, tables, exits);
-  const origins = originBoxes(traffic, tracks.origins());
+  const origins = originBoxes(
+    traffic,
+    BOTH_FAMILIES.flatMap((family) => new Tracks(traffic, family, rules, tables, exits).origins()),
+  );
   const { edges, when } = edgesOf(origins.tracks);
   const ruleBoxes = rules.draw(edges);
   const tableBoxes = tables.draw(ruleBoxes, edges, when);
@@ -65,58 +68,45 @@ interface Place {
   readonly isAround: boolean;
 }
 
-/** The ways through the picture. */
+/** The ways of a family through the picture. */
 class Tracks {
-  private readonly clients: Readonly<Record<Family, readonly Bits[]>>;
-  private readonly placeOf: Readonly<Record<Family, (prefix: Bits) => Place>>;
+  private readonly clients: readonly Bits[];
   private readonly made = new Map<string, Track>();
-  private readonly toClients = new Map<Ways, readonly Track[]>();
-  private readonly elsewhere = new Map<Ways, readonly Track[]>();
 
   public constructor(
     private readonly traffic: HostTraffic,
+    private readonly family: Family,
     private readonly rules: RuleBoxes,
     private readonly tables: TableBoxes,
     private readonly exits: ExitBoxes,
   ) {
-    const { prefixes } = traffic.clients;
-    this.clients = { 4: outermost(prefixes[4]), 6: outermost(prefixes[6]) };
-    const placeAmong = (all: readonly Bits[]): ((prefix: Bits) => Place) =>
-      remembered((prefix) => {
-        const within = all.findIndex((each) => prefix.startsWith(each));
-        const share = within < 0 ? 0 : 2 ** (all[within].length - prefix.length);
-        return { within, share, isAround: share === 0 && all.some((each) => each.startsWith(prefix)) };
-      });
-    this.placeOf = { 4: placeAmong(this.clients[4]), 6: placeAmong(this.clients[6]) };
+    const prefixes = traffic.clients.prefixes[family];
+    this.clients = prefixes.filter((each) => !prefixes.some((other) => other !== each && each.startsWith(other)));
   }
 
   public origins(): Origin[] {
     return this.traffic.classes
-      .filter(({ from, sources }) => from !== 'server' || sources.includes(undefined))
+      .filter((each) => each.family === this.family && (each.from !== 'server' || each.sources.includes(undefined)))
       .map((each) => ({ classes: [each], tracks: this.of(each) }))
       .filter(({ classes: [{ from }], tracks }) => from !== 'others' || tracks.length > 0);
   }
 
-  private of({ from, family, table }: HostClass): Track[] {
-    const { clients, others } = this.byDestination(table, family);
-    const found = new Set([...clients].flatMap((ways) => this.for(ways, TO_CLIENTS, family, this.toClients)));
-    for (const ways of from === 'others' ? [] : others) {
-      // Other networks of links would be in the way of what is to be seen.
-      if (ways[0].every(({ fate }) => fate === 'local')) continue;
-      this.for(ways, 'to anywhere else', family, this.elsewhere).forEach((track) => found.add(track));
-    }
-    return [...found];
+  private of({ from, table }: HostClass): Track[] {
+    const { clients, others } = this.byDestination(table);
+    // Other networks of links would be in the way of what is to be seen.
+    const seen = [...others].filter((ways) => from !== 'others' && ways[0].some(({ fate }) => fate !== 'local'));
+    return [...new Set([...[...clients].flatMap(this.toClients), ...seen.flatMap(this.elsewhere)])];
   }
 
-  private byDestination(table: HostClass['table'], family: Family): { clients: Set<Ways>; others: Set<Ways> } {
+  private byDestination(table: HostClass['table']): { clients: Set<Ways>; others: Set<Ways> } {
     const [clients, others] = [new Set<Ways>(), new Set<Ways>()];
     const around: Array<HostClass['table'][number]> = [];
     // How much of each prefix longer ones in it say something of.
-    const covered = this.clients[family].map(() => 0);
+    const covered = this.clients.map(() => 0);
     let outer = '-';
     for (const entry of table) {
       const { prefix, value } = entry;
-      const { within, share, isAround } = this.placeOf[family](prefix);
+      const { within, share, isAround } = this.placeOf(prefix);
       (share > 0 ? clients : others).add(value);
       if (isAround) around.push(entry);
       if (share > 0 && !prefix.startsWith(outer)) {
@@ -126,54 +116,43 @@ class Tracks {
     }
     // The longest prefix around comes last.
     around.reverse();
-    for (const [index, prefix] of this.clients[family].entries()) {
+    for (const [index, prefix] of this.clients.entries()) {
       const entry = covered[index] === 1 ? undefined : around.find((each) => prefix.startsWith(each.prefix));
       if (entry) clients.add(entry.value);
     }
     return { clients, others };
   }
 
-  private for(ways: Ways, words: string, family: Family, known: Map<Ways, readonly Track[]>): readonly Track[] {
-    let tracks = known.get(ways);
-    if (!tracks) {
-      const [usual, ...down] = ways.map((each, index) =>
-        each.flatMap((way) => this.track(way, words, family, this.traffic.links[index - 1])),
-      );
-      const isUsual = (track: Track): boolean =>
-        usual.some(({ rule, table, exit }) => rule === track.rule && table === track.table && exit === track.exit);
-      tracks = [...usual, ...down.flat().filter((track) => !isUsual(track))];
-      known.set(ways, tracks);
-    }
-    return tracks;
+  private readonly placeOf = remembered((prefix: Bits): Place => {
+    const within = this.clients.findIndex((each) => prefix.startsWith(each));
+    const share = within < 0 ? 0 : 2 ** (this.clients[within].length - prefix.length);
+    return { within, share, isAround: share === 0 && this.clients.some((each) => each.startsWith(prefix)) };
+  });
+
+  private readonly toClients = remembered((ways: Ways) => this.through(ways, TO_CLIENTS));
+  private readonly elsewhere = remembered((ways: Ways) => this.through(ways, 'to anywhere else'));
+
+  private through(ways: Ways, words: string): readonly Track[] {
+    const [usual, ...down] = ways.map((each, index) =>
+      each.flatMap((way) => this.track(way, words, this.traffic.links[index - 1])),
+    );
+    const isUsual = (track: Track): boolean =>
+      usual.some(({ rule, table, exit }) => rule === track.rule && table === track.table && exit === track.exit);
+    return [...usual, ...down.flat().filter((track) => !isUsual(track))];
   }
 
-  private track(way: Way, words: string, family: Family, down: string | undefined): Track[] {
+  private track(way: Way, words: string, down: string | undefined): Track[] {
     const { fate, kind, rule, tableId } = way;
     if (!rule || (fate === 'local' && (kind !== 'unicast' || words !== TO_CLIENTS))) {
       return [];
     }
+    const { family } = this;
     const table = tableId === undefined ? this.tables.rejecting(rule) : this.tables.rowOf(tableId, way, family);
-    const track = {
-      origin: '',
-      words,
-      rule: this.rules.rowOf(rule),
-      table,
-      exit: this.exits.rowOf(way, family),
-      fate,
-      down,
-    };
+    const exit = this.exits.rowOf(way, family);
+    const track: Track = { origin: '', words, rule: this.rules.rowOf(rule), table, exit, fate, down };
     const key = Object.values(track).join(' ');
     const made = this.made.get(key) ?? track;
     this.made.set(key, made);
     return [made];
   }
-}
-
-/** Prefixes that are in no other one. */
-function outermost(sorted: readonly Bits[]): Bits[] {
-  const outer: Bits[] = [];
-  for (const prefix of sorted) {
-    if (!prefix.startsWith(outer.at(-1) ?? '-')) outer.push(prefix);
-  }
-  return outer;
 }

@@ -28,20 +28,18 @@ export function edgesOf(tracks: readonly Track[]): { edges: Edge[]; when: Map<st
     [boxOf(rule), boxOf(table)],
     [table, exit],
   ];
-  for (const track of tracks.filter(({ down }) => down === undefined)) {
+  const usualFirst = [...tracks].sort((a, b) => Number(a.down !== undefined) - Number(b.down !== undefined));
+  for (const track of usualFirst) {
+    const { down, fate } = track;
     for (const [from, to] of legs(track)) {
-      usual.add(`${from} ${to}`);
-      edges.set(`${from} ${to} ${track.fate}`, { from, to, fate: track.fate, onlyIfDown: false });
-    }
-  }
-  for (const track of tracks) {
-    const { down } = track;
-    if (down === undefined) continue;
-    for (const [from, to] of legs(track)) {
-      if (usual.has(`${from} ${to}`)) continue;
-      edges.set(`${from} ${to} ${track.fate}`, { from, to, fate: track.fate, onlyIfDown: true });
-      const links = when.get(from) ?? [];
-      when.set(from, links.includes(down) ? links : [...links, down]);
+      if (down === undefined) {
+        usual.add(`${from} ${to}`);
+      } else if (usual.has(`${from} ${to}`)) {
+        continue;
+      } else {
+        when.set(from, [...new Set([...(when.get(from) ?? []), down])]);
+      }
+      edges.set(`${from} ${to} ${fate}`, { from, to, fate, onlyIfDown: down !== undefined });
     }
   }
   return { edges: [...edges.values()], when };
