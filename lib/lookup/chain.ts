@@ -94,6 +94,9 @@ export function together<T>(leaves: ReadonlyArray<Leaf<T>>, values: Values<T>): 
 
 /** Without the maps that say nothing, and those behind one that leaves nothing open; at least one is left. */
 export function shortened<T>(chain: Chain<T>, { nothing }: Values<T>): Chain<T> {
+  if (chain.length === 1) {
+    return chain;
+  }
   const short: Array<AddressMap<T>> = [];
   for (const map of chain) {
     if (!(map instanceof Leaf) || map.value !== nothing) short.push(map);

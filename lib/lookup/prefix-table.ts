@@ -62,7 +62,7 @@ export class NodeMaker<T, U> {
       return this.leaf(this.meaning(parts.map((part) => together(part, this.values))));
     }
     const key = parts.every(({ length }) => length === 1)
-      ? [asked, ...parts.flat()].map(({ id }) => id).join()
+      ? parts.reduce((text, [{ id }]) => `${text} ${id}`, `${asked.id}`)
       : undefined;
     const made = key === undefined ? undefined : this.closed.get(key);
     if (made) {
@@ -94,7 +94,7 @@ export function nodeOf<T, U>(map: AddressMap<T>, meaning: (value: T) => U | unde
 }
 
 function halfOf<T>(parts: ReadonlyArray<Chain<T>>, which: 0 | 1): Array<Chain<T>> {
-  return parts.map((part) => part.map((map) => sides(map)[which]));
+  return parts.map((part) => part.map((map) => (map instanceof Leaf ? map : which === 0 ? map.zero : map.one)));
 }
 
 function areSame<T>(chains: ReadonlyArray<Chain<T>>): boolean {

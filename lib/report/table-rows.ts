@@ -52,16 +52,18 @@ export class TableRows {
     const found: Array<Part & { readonly place: string; readonly ofClients: boolean }> = [];
     for (const each of traffic.classes) {
       const { key } = this.tableOf(each.table);
-      for (const ofClients of [true, false]) {
-        const sources = each.sources.filter(
-          (source) =>
-            this.isOfClients(each, source) === ofClients &&
-            // Rules may tell packets apart that then go the same ways.
-            (each.packets === '' || usual.get(`${each.from === 'server'} ${each.family} ${source}`) !== key),
-        );
-        if (sources.length === 0) continue;
-        const place = `${each.family} ${ofClients} ${each.packets} ${key}`;
-        found.push({ of: each, sources, place, ofClients });
+      // Rules may tell packets apart that then go the same ways.
+      const sources = each.sources.filter(
+        (source) => each.packets === '' || usual.get(`${each.from === 'server'} ${each.family} ${source}`) !== key,
+      );
+      for (const alike of groupBy(sources, (source) => String(this.isOfClients(each, source)))) {
+        const ofClients = this.isOfClients(each, alike[0]);
+        found.push({
+          of: each,
+          sources: alike,
+          place: `${each.family} ${ofClients} ${each.packets} ${key}`,
+          ofClients,
+        });
       }
     }
     this.groups = groupBy(found, ({ place }) => place)
