@@ -11,11 +11,11 @@ import type { Bits } from './bits';
 import type { Chain } from './chain';
 import { chainValues, prefixWith, shortened } from './chain';
 import { decide } from './decide';
-import type { Decision } from './decision';
-import { Decisions, isCertain } from './decision';
+import type { Decision, Decisions } from './decision';
+import { isCertain } from './decision';
 import type { Flow, Kind } from './flow';
 import { UNSPECIFIED } from './flow';
-import { machineOf } from './from-host';
+import { decisionsOf, machineOf } from './from-host';
 import { kindsOf } from './kinds';
 import type { Machine } from './machine';
 import { KERNEL } from './machine';
@@ -54,7 +54,7 @@ function shadowedRules(host: Host, machine: Machine, family: Family): Array<{ ru
     if (left.length === 0 || tried >= KINDS_TRIED) break;
     if (!left.some((each) => isOfKind(each, kind))) continue;
     tried++;
-    const paths = new Paths(machine, kind, scope);
+    const paths = new Paths(machine, kind, { ...scope, decisions: decisionsOf(host) });
     left = left.filter((each) => !isOfKind(each, kind) || paths.packetOf(each) === undefined);
   }
   return tried >= KINDS_TRIED
@@ -126,6 +126,7 @@ function fallThrough(host: Host, family: Family): Problem[] {
     if (affected.length === 0) continue;
     const machine = machineOf(host, [down]);
     const paths = new Paths(machine, plain(family, OTHER_INTERFACE), {
+      decisions: decisionsOf(host),
       cuts: affected.flatMap(({ source }) => (source ? [prefixBits(source.text)] : [])),
       whose: ({ path }) => path,
     });
@@ -222,7 +223,7 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
   const scope: Scope = {
     cuts: destinations.within,
     destinations,
-    decisions: new Decisions(),
+    decisions: decisionsOf(host),
     whose: ({ path }) => path,
   };
   // Where no rule asks for it, all interfaces are alike.

@@ -1,5 +1,6 @@
+import type { AddressMap, Values } from './address-map';
 import { AddressMaps } from './address-map';
-import type { Values } from './address-map';
+import type { Machine } from './machine';
 import type { Outcome } from './outcome';
 
 /** What may happen to packets, as far as it is decided. Of equal ones there is only one. */
@@ -28,6 +29,7 @@ export function isCertain({ outcomes }: Decision): boolean {
 /** Makes decisions, and maps of them, each once. */
 export class Decisions implements Values<Decision> {
   private readonly made = new Map<string, Decision>();
+  private readonly tables = new WeakMap<Machine, Map<string, AddressMap<Decision>>>();
   public readonly nothing: Decision;
   public readonly maps: AddressMaps<Decision>;
 
@@ -62,5 +64,12 @@ export class Decisions implements Values<Decision> {
 
   public add(open: Decision, other: Decision): Decision {
     return open === this.nothing ? other : this.of([...open.outcomes, ...other.outcomes], other.open);
+  }
+
+  /** What tables of a machine say, by any keys, for all who look them up. */
+  public tablesOf(machine: Machine): Map<string, AddressMap<Decision>> {
+    const tables = this.tables.get(machine) ?? new Map<string, AddressMap<Decision>>();
+    this.tables.set(machine, tables);
+    return tables;
   }
 }

@@ -8,6 +8,7 @@ import { DEFAULT_DESTINATION } from '../model/value';
 import { prefixText } from './bits';
 import type { Description, PossibleRoute } from './build';
 import { buildMachine, withLinksDown } from './build';
+import { Decisions } from './decision';
 import { kernelRoutes } from './kernel-routes';
 import type { Link, Machine } from './machine';
 import { DEFAULT_TABLE_ID, LOCAL_TABLE_ID, kernelRules } from './machine';
@@ -83,6 +84,15 @@ function connectedNetworks(link: Link, family: Family): string[] {
   return connected
     .map(({ destination }) => prefixText(destination, family))
     .filter((text) => !/^(169\.254\.|fe80:)/.test(text));
+}
+
+const decisions = new WeakMap<Host, Decisions>();
+
+/** What makes decisions on the machines of a host: one for all who ask, so that each table is looked through once. */
+export function decisionsOf(host: Host): Decisions {
+  const made = decisions.get(host) ?? new Decisions();
+  decisions.set(host, made);
+  return made;
 }
 
 const machines = new WeakMap<Host, Map<string, Machine>>();

@@ -10,11 +10,11 @@ import { interfacesToldApart } from './cells';
 import type { Chain } from './chain';
 import { chainValueAt, chainValues, prefixWith } from './chain';
 import { decide } from './decide';
-import type { Decision } from './decision';
-import { Decisions, isCertain, outcomeKey } from './decision';
+import type { Decision, Decisions } from './decision';
+import { isCertain, outcomeKey } from './decision';
 import type { Flow, Kind } from './flow';
 import { UNSPECIFIED } from './flow';
-import { machineOf } from './from-host';
+import { decisionsOf, machineOf } from './from-host';
 import { kindsOf } from './kinds';
 import type { Machine } from './machine';
 import { KERNEL } from './machine';
@@ -52,13 +52,14 @@ interface Result {
 }
 
 class IntentCheck {
-  private readonly decisions = new Decisions();
+  private readonly decisions: Decisions;
   /** What intents share that ask about the same kinds of packets to the same places: of thousands, most do. */
   private readonly paths = new Map<Addresses | 'anywhere', Map<string, Paths[]>>();
   private readonly cuts: Readonly<Record<Family, readonly Bits[]>>;
   private readonly toldApart: Readonly<Record<Family, ReadonlySet<string>>>;
 
   public constructor(private readonly host: Host) {
+    this.decisions = decisionsOf(host);
     const cuts = (family: Family): Bits[] => {
       const incoming = host.intents.filter(({ traffic }) => traffic.inputInterface && traffic.family === family);
       const prefixes = incoming.flatMap(({ traffic: { sources } }) =>

@@ -346,13 +346,20 @@ export class Paths {
     if (action.kind !== 'lookup') {
       return this.maps.all(this.decisions.of([{ kind: action.kind }], false));
     }
-    const key = `table ${action.tableId} ${suppressPrefixLength} ${suppressInterfaceGroup}`;
-    let map = this.said.get(key);
-    if (!map) {
-      map = this.table(action.tableId, ready);
-      this.said.set(key, map);
-    }
+    const key = [action.tableId, suppressPrefixLength, suppressInterfaceGroup, this.seenByTables()].join(' ');
+    const tables = this.decisions.tablesOf(this.machine);
+    const map = tables.get(key) ?? this.table(action.tableId, ready);
+    tables.set(key, map);
     return map;
+  }
+
+  /** What of these packets makes a difference to tables: to many kinds they say the same. */
+  private seenByTables(): string {
+    const { family, inputInterface, outputInterface } = this.kind;
+    const { source, onlyForwarded } = this.scope;
+    const from =
+      inputInterface === undefined ? ['sent', outputInterface, source] : [family === 6 ? inputInterface : ''];
+    return [family, onlyForwarded, ...from].join(' ');
   }
 
   private table(tableId: number, ready: ReadyRule): AddressMap<Decision> {
