@@ -22,7 +22,8 @@ export function withPlaceholders(host: Host): { host: Host; names: Map<Bits, str
     let known = made.get(key);
     if (!known) {
       const number = made.size + 1;
-      const text = family === 4 ? `192.0.0.${number % 256}` : `100::${number.toString(16)}`;
+      const bytes = [number >> 16, (number >> 8) & 255, number & 255];
+      const text = family === 4 ? `240.${bytes.join('.')}` : `100::${number.toString(16)}`;
       known = { kind: 'prefix', text, family };
       made.set(key, known);
       names.set(prefixBits(text), valueName(value, host.path));

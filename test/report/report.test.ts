@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TerraformVariable } from 'cdktf';
-import { PolicyRule, SourceRoutingTable, VpnEgress } from '../../lib';
+import { PolicyRule, RuleAction, SourceRoutingTable, VpnEgress } from '../../lib';
 import type { Host } from '../../lib/model/host';
 import { hostTraffic } from '../../lib/report/classes';
 import { mermaid } from '../../lib/report/mermaid';
@@ -129,6 +129,19 @@ describe('the table of traffic classes', () => {
   test('says that nothing is known of a main table whose gateways are not declared', () => {
     expect(rowOf(howTo(), 'any link, this server', 'any other IPv4', 'anywhere else')[0]).toBe('not declared (main)');
   });
+});
+
+test('the table names destinations that are known at apply only, each of them', () => {
+  const host = hostWith((server, stack) => {
+    for (const name of ['one', 'two', 'three']) {
+      const destination = new TerraformVariable(stack, `${name}-prefix`, {}).stringValue;
+      const action = RuleAction.prohibit();
+      new PolicyRule(stack, name, { host: server, action, destination, priority: 10010 });
+    }
+  });
+  expect(routingReport(host)).toContain(
+    '| <code>&#60;one:destination&#62;</code>, <code>&#60;two:destination&#62;</code>, <code>&#60;three:destination&#62;</code> | rejected: prohibit (rule 10010) |',
+  );
 });
 
 describe('of many pools', () => {
