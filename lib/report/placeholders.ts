@@ -17,8 +17,7 @@ export function withPlaceholders(host: Host): { host: Host; names: Map<Bits, str
       return value;
     }
     const family = of === 6 ? 6 : 4;
-    // A file of a host has no tokens.
-    const key = `${family} ${value.text || value.deferredFor}`;
+    const key = `${family} ${value.text}`;
     let known = made.get(key);
     if (!known) {
       const number = made.size + 1;

@@ -42,6 +42,8 @@ export const SAME = 'same';
 export class TableRows {
   public readonly groups: readonly RowGroup[];
   private readonly different = new Map<string, SameWays>();
+  /** Of all ways, for all links up and for each one down. */
+  private readonly exact: Array<readonly string[]> = [];
 
   public constructor(private readonly traffic: HostTraffic) {
     const usual = new Map<string, string>();
@@ -89,8 +91,8 @@ export class TableRows {
 
   /** What changes while a link is down; links with the same text change the same. */
   public changesBy(link: number): string | undefined {
-    const keys = [...this.different.values()].map((each) => each.keys[link + 1]);
-    return keys.every((key) => key === SAME) ? undefined : keys.join('\n');
+    const keys = this.exact.map((each) => each[link + 1]);
+    return keys.every((key, index) => key === this.exact[index][0]) ? undefined : keys.join('\n');
   }
 
   /** What the server sends from an address in a pool mostly goes as that of the clients in it does. */
@@ -103,6 +105,7 @@ export class TableRows {
 
   private readonly sameOf = remembered((ways: Ways): SameWays => {
     const exact = ways.map((each) => each.map(exactKey).sort().join());
+    this.exact.push(exact);
     const keys = ways.map((each, index) =>
       index > 0 && exact[index] === exact[0] ? SAME : [...new Set(each.map(wayKey))].sort().join(),
     );

@@ -126,6 +126,17 @@ describe('the table of traffic classes', () => {
     expect(rowOf(egress(false), ...CLIENTS)).toEqual([EGRESS, 'same', '⚠ `eth0` via `192.168.178.1` (main)']);
     expect(routingReport(egress())).not.toContain('⚠');
   });
+  test('says of each link what becomes of what another one shared with it', () => {
+    const host = hostWith(
+      (server, stack) => {
+        const table = new SourceRoutingTable(stack, 'table', { host: server, tableId: 201 });
+        table.addRoute('both', { destination: '198.18.0.0/15', nextHops: [{ device: 'eth1' }, { device: 'eth2' }] });
+        new PolicyRule(stack, 'rule', { table, source: POOLS[0], priority: 10010 });
+      },
+      { interfaces: [...ALL_INTERFACES, { name: 'eth2', addresses: ['192.168.2.1/24'] }] },
+    );
+    expect(routingReport(host)).toContain(' (table 201) | same | `eth2` (table 201) | `eth1` (table 201) |\n');
+  });
   test('says that nothing is known of a main table whose gateways are not declared', () => {
     expect(rowOf(howTo(), 'any link, this server', 'any other IPv4', 'anywhere else')[0]).toBe('not declared (main)');
   });
