@@ -183,11 +183,22 @@ export class Paths {
     for (const step of this.steps) {
       this.common.set(step, map);
       if (step.source === undefined && step.rule.rule.action.kind !== 'goto') {
-        map = this.maps.fill(map, this.saidBy(step, true));
+        map = this.filled(map, step);
       }
     }
     const none = this.decisions.of([{ kind: 'no route' }], false);
     this.common.set('end', this.maps.fill(map, this.maps.all(none)));
+  }
+
+  /** The map, with what a rule says where it is open: of thousands of rules most say nothing of what is asked for. */
+  private filled(map: AddressMap<Decision>, step: Step): AddressMap<Decision> {
+    if (step.outside !== 'leaves') {
+      return this.maps.fill(map, this.saidBy(step, true));
+    }
+    const prefix = step.destination ?? '';
+    return partOf(map, prefix).open
+      ? this.maps.within(map, prefix, (part) => this.maps.fill(part, this.saidInside(step)))
+      : map;
   }
 
   /** What is decided without the rules, or not asked for. */
@@ -315,6 +326,11 @@ export class Paths {
       this.said.set(key, said);
     }
     return said;
+  }
+
+  /** The same of the destinations that it is for. */
+  private saidInside(step: Step): AddressMap<Decision> {
+    return this.owned(step, partOf(this.byVerdict(step, step.inside), step.destination ?? ''));
   }
 
   /** Who has packets carried over others decides about them, too. */
