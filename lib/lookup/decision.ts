@@ -40,22 +40,32 @@ export class Decisions implements Values<Decision> {
   }
 
   public of(outcomes: readonly Outcome[], open: boolean): Decision {
+    // Most have one.
+    const different = outcomes.length > 1 ? this.distinct(outcomes) : outcomes;
+    const texts = different.map((outcome) => `${this.textOf(outcome)} ${outcome.unsure ?? false}`);
+    const key = `${open} ${texts.sort().join(', ')}`;
+    let decision = this.made.get(key);
+    if (!decision) {
+      decision = { outcomes: different, open };
+      this.made.set(key, decision);
+    }
+    return decision;
+  }
+
+  private distinct(outcomes: readonly Outcome[]): Outcome[] {
     const different = new Map<string, Outcome>();
     // What is unknown may be that there is no route, too.
     const unknown = outcomes.some(({ kind }) => kind === 'unknown');
     for (const outcome of outcomes.filter(({ kind }) => !unknown || kind !== 'no route')) {
-      const key = `${this.keyOf(outcome)} ${outcome.by}`;
+      const key = this.textOf(outcome);
       const { unsure = false } = different.get(key) ?? {};
       different.set(key, unsure ? { ...outcome, unsure } : outcome);
     }
-    const texts = [...different].map(([text, { unsure = false }]) => `${text} ${unsure}`);
-    const key = `${open} ${texts.sort().join(', ')}`;
-    let decision = this.made.get(key);
-    if (!decision) {
-      decision = { outcomes: [...different.values()], open };
-      this.made.set(key, decision);
-    }
-    return decision;
+    return [...different.values()];
+  }
+
+  private textOf(outcome: Outcome): string {
+    return `${this.keyOf(outcome)} ${outcome.by}`;
   }
 
   public isOpen({ open }: Decision): boolean {

@@ -61,8 +61,8 @@ export class Table {
   /** The routes to an address, or to all of a prefix, grouped by destination, longest prefix first, each group by metric. */
   public *around(address: Bits): Generator<readonly ReadyRoute[]> {
     yield* this.anywhere.map((route) => [route]);
-    for (const length of this.lengths.filter((each) => each <= address.length)) {
-      const routes = this.routes.get(address.slice(0, length));
+    for (const length of this.lengths) {
+      const routes = length <= address.length ? this.routes.get(address.slice(0, length)) : undefined;
       if (routes) {
         yield routes;
       }
