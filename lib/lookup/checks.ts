@@ -128,7 +128,7 @@ function fallThrough(host: Host, family: Family): Problem[] {
     const paths = new Paths(machine, plain(family, OTHER_INTERFACE), {
       decisions: decisionsOf(host),
       cuts: affected.flatMap(({ source }) => (source ? [prefixBits(source.text)] : [])),
-      whose: ({ path }) => path,
+      whose: ownerOf,
     });
     for (const rule of affected) {
       const leak = firstOutcome(paths, rule, (outcome) => outcome.by === KERNEL && leaves(outcome));
@@ -181,6 +181,11 @@ function tableOf({ action }: Rule): number | undefined {
   return action.kind === 'lookup' ? action.tableId : undefined;
 }
 
+/** Whose a rule is: nobody else's than the kernel's counts. */
+function ownerOf({ path }: Rule): string {
+  return path === KERNEL ? KERNEL : 'declared';
+}
+
 function leaves({ kind }: Outcome): boolean {
   return kind === 'unicast' || kind === 'unknown';
 }
@@ -224,7 +229,7 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
     cuts: destinations.within,
     destinations,
     decisions: decisionsOf(host),
-    whose: ({ path }) => path,
+    whose: ownerOf,
   };
   // Where no rule asks for it, all interfaces are alike.
   const named = new Set(interfacesToldApart([machine], family));

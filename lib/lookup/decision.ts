@@ -29,6 +29,8 @@ export function isCertain({ outcomes }: Decision): boolean {
 /** Makes decisions, and maps of them, each once. */
 export class Decisions implements Values<Decision> {
   private readonly made = new Map<string, Decision>();
+  /** By who owns them: maps made of others. */
+  private readonly owned = new Map<string, Map<AddressMap<Decision>, AddressMap<Decision>>>();
   private readonly tables = new WeakMap<Machine, Map<string, AddressMap<Decision>>>();
   public readonly nothing: Decision;
   public readonly maps: AddressMaps<Decision>;
@@ -74,6 +76,14 @@ export class Decisions implements Values<Decision> {
 
   public add(open: Decision, other: Decision): Decision {
     return open === this.nothing ? other : this.of([...open.outcomes, ...other.outcomes], other.open);
+  }
+
+  /** The map, but all is decided by one of those who have rules. */
+  public ownedBy(by: string, map: AddressMap<Decision>): AddressMap<Decision> {
+    const done = this.owned.get(by) ?? new Map<AddressMap<Decision>, AddressMap<Decision>>();
+    this.owned.set(by, done);
+    const owned = (outcome: Outcome): Outcome => ({ ...outcome, by });
+    return this.maps.change(map, ({ outcomes, open }) => this.of(outcomes.map(owned), open), done);
   }
 
   /** What tables of a machine say, by any keys, for all who look them up. */

@@ -2,6 +2,7 @@ import type { Addresses, Expectation, Fate, Intent, Question, Traffic } from '..
 import { WHERE_THE_SOURCE_IS } from '../model/expectation';
 import type { Family } from '../model/family';
 import type { Host, Problem } from '../model/host';
+import type { Rule } from '../model/rule';
 import { isKnown } from '../model/value';
 import { partOf } from './address-map';
 import type { Bits } from './bits';
@@ -53,6 +54,9 @@ interface Result {
 
 class IntentCheck {
   private readonly decisions: Decisions;
+  /** The constructs that yield to others' rules. */
+  private readonly yielding: ReadonlySet<string>;
+  private readonly owners = new Map<string, string>();
   /** What intents share that ask about the same kinds of packets to the same places: of thousands, most do. */
   private readonly paths = new Map<Addresses | 'anywhere', Map<string, Paths[]>>();
   private readonly cuts: Readonly<Record<Family, readonly Bits[]>>;
@@ -60,6 +64,7 @@ class IntentCheck {
 
   public constructor(private readonly host: Host) {
     this.decisions = decisionsOf(host);
+    this.yielding = new Set(host.intents.flatMap(({ path, yieldsToOthers }) => (yieldsToOthers ? path : [])));
     const cuts = (family: Family): Bits[] => {
       const incoming = host.intents.filter(({ traffic }) => traffic.inputInterface && traffic.family === family);
       const prefixes = incoming.flatMap(({ traffic: { sources } }) =>
@@ -115,13 +120,25 @@ class IntentCheck {
                 within: places.within.map(prefixBits),
                 except: [...places.except.map(prefixBits), ...left],
               },
-        whose: yieldsToOthers ? (rule) => rule.path : undefined,
+        whose: yieldsToOthers ? this.ownerOf : undefined,
       };
       paths = kindsIn(machine, { ...traffic, inputInterface: input }).map((kind) => new Paths(machine, kind, scope));
       made.set(key, paths);
     }
     return paths;
   }
+
+  /** The construct that yields to others' rules and that a rule is in; or the rule itself. */
+  private readonly ownerOf = ({ path }: Rule): string => {
+    let owner = this.owners.get(path);
+    if (owner === undefined) {
+      const ids = path.split('/');
+      const around = ids.map((_, index) => ids.slice(0, ids.length - index).join('/'));
+      owner = around.find((each) => this.yielding.has(each)) ?? path;
+      this.owners.set(path, owner);
+    }
+    return owner;
+  };
 
   private isOwn(address: string): boolean {
     return this.host.interfaces.some(({ addresses }) => addresses.some((own) => own.address === address));

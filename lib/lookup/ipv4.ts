@@ -98,14 +98,29 @@ function isGroup(address: Bits): boolean {
 }
 
 /** The links that have an address of this machine. All of 127.0.0.0/8 is one, by the local table. */
-function devicesOf(machine: Machine, address: Bits): string[] {
-  const named = [...machine.links.values()].filter((link) =>
-    link.addresses.some((own) => addressBits(own.address) === address),
-  );
-  if (named.length > 0) {
-    return named.map(({ name }) => name);
+function devicesOf(machine: Machine, address: Bits): readonly string[] {
+  const named = owners(machine).get(address);
+  if (named) {
+    return named;
   }
   const [routes] = machine.sides[4].tables.get(LOCAL_TABLE_ID)?.around(address) ?? [];
   const best = routes?.[0];
   return best?.kind === 'local' ? best.hops.flatMap(({ device }) => device ?? []) : [];
+}
+
+const known = new WeakMap<Machine, Map<Bits, string[]>>();
+
+/** The links that have an address: of thousands, each is asked for. */
+function owners(machine: Machine): ReadonlyMap<Bits, readonly string[]> {
+  let links = known.get(machine);
+  if (!links) {
+    links = new Map<Bits, string[]>();
+    known.set(machine, links);
+    for (const { name, addresses } of machine.links.values()) {
+      for (const address of new Set(addresses.map((own) => addressBits(own.address)))) {
+        links.set(address, [...(links.get(address) ?? []), name]);
+      }
+    }
+  }
+  return links;
 }

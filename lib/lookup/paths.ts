@@ -336,14 +336,7 @@ export class Paths {
   /** Who has packets carried over others decides about them, too. */
   private owned({ rule }: Step, said: AddressMap<Decision>): AddressMap<Decision> {
     const by = this.scope.whose?.(rule.rule);
-    return by === undefined
-      ? said
-      : this.maps.change(said, ({ outcomes, open }) =>
-          this.decisions.of(
-            outcomes.map((outcome) => ({ ...outcome, by })),
-            open,
-          ),
-        );
+    return by === undefined ? said : this.decisions.ownedBy(by, said);
   }
 
   private byVerdict(step: Step, verdict: Verdict): AddressMap<Decision> {

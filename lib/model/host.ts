@@ -89,6 +89,10 @@ export function allRoutes(host: Host): Route[] {
 
 /** The unreachable routes of the tables that fail closed, in the families in which those are looked up. */
 export function failClosedRoutes(host: Host): Route[] {
+  const discards = new Map<number, Route[]>();
+  for (const discard of host.discards.filter(({ destination }) => !isAny(destination))) {
+    discards.set(discard.tableId, [...(discards.get(discard.tableId) ?? []), discard]);
+  }
   return host.tables
     .filter((table) => table.failClosed)
     .flatMap((table) => {
@@ -96,10 +100,7 @@ export function failClosedRoutes(host: Host): Route[] {
       const families = BOTH_FAMILIES.filter((family) => lookedUp.has(family));
       return [
         ...families.map((family) => failClosedRoute(table.path, family, table.id)),
-        ...host.discards.filter(
-          ({ tableId, family, destination }) =>
-            tableId === table.id && !isAny(destination) && families.some((each) => overlaps(each, family)),
-        ),
+        ...(discards.get(table.id) ?? []).filter(({ family }) => families.some((each) => overlaps(each, family))),
       ];
     });
 }
