@@ -1,6 +1,6 @@
 import type { TerraformStack } from 'cdktf';
 import type { LinuxHost, LinuxHostProps } from '../lib';
-import { PolicyRule, RuleAction, SourceRoutingTable } from '../lib';
+import { LocalTraffic, PolicyRule, RuleAction, SourceRoutingTable, VpnEgress } from '../lib';
 import { ALL_INTERFACES, GATEWAYS, POOLS, newHost, newStack, synthWarnings, validationErrors } from './fixtures';
 
 interface Server {
@@ -35,6 +35,25 @@ test('nothing is wrong with it as it should be', () => {
   expect([validationErrors(stack), synthWarnings(stack)]).toEqual([[], []]);
 });
 
+/** Two with tables of their own, the rules of the second behind those of the first. */
+function twoEgresses(localTraffic?: LocalTraffic): { stack: TerraformStack; host: LinuxHost } {
+  const stack = newStack();
+  const interfaces = [
+    ...ALL_INTERFACES.slice(0, 2),
+    { name: 'tun0', addresses: ['10.10.10.1/24'] },
+    { name: 'tun1', addresses: ['10.10.20.1/24'] },
+  ];
+  const host = newHost(stack, { interfaces });
+  ['10.10.10.0/24', '10.10.20.0/24'].forEach((pool, index) => {
+    new VpnEgress(stack, `egress${index}`, {
+      ...{ host, device: 'eth1', tableId: 200 + index, clients: [pool], gateways: [GATEWAYS[0]] },
+      priority: 10010 + 10 * index,
+      localTraffic,
+    });
+  });
+  return { stack, host };
+}
+
 describe('each known defect of what people make of the how-to is found:', () => {
   test('rules in an order that nobody has chosen', () => {
     const { stack, vpn } = server();
@@ -49,8 +68,22 @@ describe('each known defect of what people make of the how-to is found:', () => 
       '[stack/clients4] takes packets between the clients of 10.10.10.0/24, too: clients behind "tun0" do not reach each other ' +
         "(their packets leave via 192.168.1.1 dev eth1), and the server's answers from its own address 10.10.10.1 do not reach them " +
         '(they leave via 192.168.1.1 dev eth1), so that it cannot even be pinged. Put a rule with destination "10.10.10.0/24" and the ' +
-        'main table in front of it, as VpnEgress does; to keep clients apart, reject those packets instead.',
+        'main table in front of it, as VpnEgress does for its own clients; to keep clients apart, reject those packets instead.',
     ]);
+  });
+  test('clients of one VpnEgress do not reach those of another one, whose rules come later', () => {
+    expect(synthWarnings(twoEgresses().stack)).toEqual([
+      '[stack/egress0/clients-1] takes packets to the clients of 10.10.20.0/24, too: clients behind "tun0" do not reach those in 10.10.20.0/24 ' +
+        '(their packets leave via 192.168.1.1 dev eth1). Put a rule with source "10.10.10.0/24", destination "10.10.20.0/24" and ' +
+        'the main table in front of it, as VpnEgress does with LocalTraffic.suppressDefault(); to keep clients apart, reject those packets instead.',
+    ]);
+  });
+  test('clients of two VpnEgress reach each other by what the warning says', () => {
+    const { stack, host } = twoEgresses();
+    const table = SourceRoutingTable.main(host);
+    new PolicyRule(stack, 'more', { table, source: '10.10.10.0/24', destination: '10.10.20.0/24', priority: 10005 });
+    expect(synthWarnings(stack)).toEqual([]);
+    expect(synthWarnings(twoEgresses(LocalTraffic.suppressDefault()).stack)).toEqual([]);
   });
   test('the gateway alone cannot be pinged, as the rule that keeps clients together asks for what comes in', () => {
     const { stack, host } = server({ rules: ['clients4', 'clients6', 'local6'] });

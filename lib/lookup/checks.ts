@@ -252,10 +252,17 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
     const unheard = reply?.kind === 'unicast' && reply.device !== network.name;
     if (!lost && !unheard) continue;
     told.add(rule.path);
+    const isOthers = lost !== undefined && lost.to !== network;
+    const whose = isOthers ? `to the clients of ${lost.to.text}` : `between the clients of ${network.text}`;
+    const missing = [
+      ...(isOthers ? [`source "${network.text}", destination "${lost.to.text}"`] : []),
+      ...(unheard || (lost && !isOthers) ? [`destination "${network.text}"`] : []),
+    ].join(', and one with ');
+    const like = isOthers ? 'with LocalTraffic.suppressDefault()' : 'for its own clients';
     const what = [
       ...(lost
         ? [
-            `clients behind "${network.name}" do not reach ${lost.to} (their packets leave ${outcomeText(lost.outcome)})`,
+            `clients behind "${network.name}" do not reach ${isOthers ? `those in ${lost.to.text}` : 'each other'} (their packets leave ${outcomeText(lost.outcome)})`,
           ]
         : []),
       ...(unheard
@@ -267,8 +274,8 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
     problems.push({
       path: rule.path,
       message:
-        `takes packets between the clients of ${network.text}, too: ${what}. Put a rule with destination "${network.text}" and the ` +
-        `main table in front of it, as VpnEgress does; to keep clients apart, reject those packets instead.`,
+        `takes packets ${whose}, too: ${what}. Put a rule with ${missing} and the main table in ` +
+        `front of it, as VpnEgress does ${like}; to keep clients apart, reject those packets instead.`,
     });
   }
   return problems;
@@ -280,7 +287,7 @@ function lostBetween(
   from: Network,
   clients: readonly Network[],
   fine: Set<string>,
-): { readonly to: string; readonly outcome: Outcome } | undefined {
+): { readonly to: Network; readonly outcome: Outcome } | undefined {
   for (const sourceClass of paths.sources.within(prefixBits(from.text))) {
     const chain = shortened(paths.chainOf(sourceClass), paths.decisions);
     const key = chain.map(({ id }) => id).join();
@@ -290,7 +297,7 @@ function lostBetween(
       const prefix = prefixWith(chain, paths.decisions, decision) ?? '';
       const to = clients.find(({ text }) => overlap(prefixBits(text), prefix));
       if (to) {
-        return { to: to === from ? 'each other' : `those in ${to.text}`, outcome };
+        return { to, outcome };
       }
     }
   }
