@@ -1,7 +1,8 @@
 import { describeLab } from '../lab/describe-lab';
 import { fillDisk, killUserProcesses, type Mend, noExecTmp, ownDisk, readOnly, requireTty } from '../lab/faults';
 import { generationOf, type Snapshot } from '../lab/snapshot';
-import { declareGeneration, type Generation, recordGenerations, settled, sleep } from './faults';
+import { poll } from '../lab/process';
+import { declareGeneration, type Generation, recordGenerations, settled } from './faults';
 import { Terraform, expectSuccess, saidBy, sshOf } from './terraform';
 
 const STATE = '/var/lib/source-routing';
@@ -146,18 +147,29 @@ describeLab('a machine that is short of something', { networkScripts: true }, (l
 
     test('the one that waits says for whom, and goes on when it can', async () => {
       const { vpn } = lab();
-      await vpn.exec(`setsid -f sleep 4243 </dev/null >/dev/null 2>&1
-        pid=$(pgrep -x -f 'sleep 4243')
-        mkdir /run/source-routing.lock
-        set -- $(sed 's/.*) //' "/proc/$pid/stat")
+      // The watch may have the lock for a moment. The command is waited for until the lock is its own.
+      await vpn.writeFile(
+        '/run/another',
+        `until mkdir /run/source-routing.lock 2>/dev/null; do sleep 0.1; done
+        set -- $(sed 's/.*) //' "/proc/$$/stat")
         shift 19
-        echo "$pid $1 another" >/run/source-routing.lock/holder`);
+        echo "$$ $1 another" >/run/source-routing.lock/holder
+        exec sleep 4243`,
+      );
+      await vpn.exec(`setsid -f sh /run/another </dev/null >/dev/null 2>&1
+        until grep -q another /run/source-routing.lock/holder 2>/dev/null; do sleep 0.1; done`);
       declare('new');
       const run = await terraform.start('apply', ['-auto-approve', again]);
-      for (let tries = 0; !run.output().includes('waiting for another run') && tries < 100; tries += 1)
-        await sleep(100);
+      await Promise.race([
+        poll(
+          'a word of the one that waits',
+          60_000,
+          () => run.output().includes('waiting for another run') || undefined,
+        ),
+        run.result,
+      ]);
       expect(run.output()).toMatch(/waiting for another run \(pid, start, owner: \d+ \d+ another\)/);
-      await vpn.exec('rm -r /run/source-routing.lock; pkill -x -f "sleep 4243"');
+      await vpn.exec('rm -r /run/source-routing.lock /run/another; pkill -x -f "sleep 4243"');
       expectSuccess(await run.result);
       expect(await generation()).toBe('new');
     });
