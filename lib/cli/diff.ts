@@ -104,15 +104,14 @@ interface Line {
 
 /** Where an address becomes the machine's own, or is no longer, that is one line, wherever packets come from. */
 function linesOf({ changes }: HostChanges): Line[] {
-  const own = changes.filter(isOwn);
   const byAddress = new Map<string, { readonly packets: string; readonly was: Outcome[]; readonly now: Outcome[] }>();
-  for (const change of own) {
+  for (const change of changes.filter(isOwn)) {
     const packets = `to ${toText(change)}`;
     const key = `${packets} ${change.before.every(isHere)}`;
     const { was, now } = byAddress.get(key) ?? { was: [], now: [] };
     byAddress.set(key, { packets, was: [...was, ...change.before], now: [...now, ...change.after] });
   }
-  const others = changes.filter((change) => !own.includes(change));
+  const others = changes.filter((change) => !isOwn(change));
   return [
     ...others.map((change) => ({ packets: packetsOf(change), was: change.before, now: change.after })),
     ...byAddress.values(),

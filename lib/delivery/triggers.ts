@@ -2,10 +2,11 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { agentProgram, dispatcherText, upHookText } from '../agent/program';
-import { guards } from '../model/guard';
 import { fateWords, questionWords, trafficWords } from '../model/expectation';
+import { guards } from '../model/guard';
 import type { Host } from '../model/host';
 import { allRoutes } from '../model/host';
+import { pushTo } from '../model/maps';
 import type { Route } from '../model/route';
 import { defaultMetric, routeMetric, routeWords } from '../model/route';
 import type { Rule, Word } from '../model/rule';
@@ -44,8 +45,7 @@ function expectationTriggers({ intents, expectations }: Host): Array<[string, st
   const declared = new Map<string, string[]>();
   for (const { label, traffic, linksDown, fates } of intents.filter(({ yieldsToOthers }) => !yieldsToOthers)) {
     const down = linksDown.length > 0 ? `with ${linksDown.join(', ')} down ` : '';
-    const text = `${plain(trafficWords(traffic))} ${down}is ${plain(fateWords(fates))}`;
-    declared.set(label, [...(declared.get(label) ?? []), text]);
+    pushTo(declared, label, `${plain(trafficWords(traffic))} ${down}is ${plain(fateWords(fates))}`);
   }
   const packets = expectations.flatMap(({ label, questions, fates }) =>
     questions.map((each) => [label, each.family, plain([...questionWords(each), 'is', ...fateWords(fates)])].join(' ')),

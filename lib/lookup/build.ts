@@ -1,5 +1,6 @@
 import type { Family } from '../model/family';
 import { overlaps } from '../model/family';
+import { getOrInsertComputed } from '../model/maps';
 import type { Hop, Route } from '../model/route';
 import { defaultMetric } from '../model/route';
 import type { Rule } from '../model/rule';
@@ -84,11 +85,7 @@ function tablesOf(
       .filter((each) => each.family === undefined || each.family === family)
       .map(({ tableId }) => tableId),
   );
-  const tableOf = (id: number): Table => {
-    const table = tables.get(id) ?? new Table(!incomplete.has(id));
-    tables.set(id, table);
-    return table;
-  };
+  const tableOf = (id: number): Table => getOrInsertComputed(tables, id, () => new Table(!incomplete.has(id)));
   incomplete.forEach(tableOf);
   const stateOf = (device: string | undefined): Link['state'] =>
     device === undefined ? undefined : links.get(device)?.state;

@@ -1,8 +1,9 @@
 import type { Family } from '../model/family';
+import { getOrInsertComputed } from '../model/maps';
 import type { Kind } from './flow';
 import { HIGHEST_PORT, PROTOCOL_NAMES, selectorsOf } from './kinds';
-import { BORDERS } from './paths';
 import type { Machine } from './machine';
+import { BORDERS } from './paths';
 import type { MaskedMark } from './representatives';
 import { numbersOf } from './representatives';
 import type { ReadyRule } from './rules';
@@ -66,9 +67,8 @@ export class Cells {
     const merged = new Map<string, { readonly box: Box; readonly values: Set<AxisValue> }>();
     for (const box of boxes) {
       const others = AXES.filter((axis) => axis.by !== by).map((axis) => this.textOf(axis.by, box.get(axis.by)));
-      const same = merged.get(others.join('; ')) ?? { box, values: new Set() };
-      box.get(by)?.forEach((value) => same.values.add(value));
-      merged.set(others.join('; '), same);
+      const { values } = getOrInsertComputed(merged, others.join('; '), () => ({ box, values: new Set() }));
+      box.get(by)?.forEach((value) => values.add(value));
     }
     return [...merged.values()].map(({ box, values }) => new Map([...box, [by, values]]));
   }

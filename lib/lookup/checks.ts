@@ -3,11 +3,14 @@ import { BOTH_FAMILIES, overlaps } from '../model/family';
 import { unguarded } from '../model/guard';
 import type { Host, Interface, Problem } from '../model/host';
 import { MAIN_TABLE_ID } from '../model/host';
+import { getOrInsertComputed } from '../model/maps';
+import type { Network } from '../model/networks';
+import { networksOf } from '../model/networks';
 import type { Rule } from '../model/rule';
-import { isAny, isKnown, isLinkLocal, networkOf } from '../model/value';
+import { isAny, isKnown, isLinkLocal } from '../model/value';
+import type { Bits } from './bits';
 import { ADDRESS_LENGTH, addressBits, hostIn, prefixBits } from './bits';
 import { OTHER_INTERFACE, interfacesToldApart } from './cells';
-import type { Bits } from './bits';
 import type { Chain } from './chain';
 import { chainValues, prefixWith, shortened } from './chain';
 import { decide } from './decide';
@@ -208,13 +211,6 @@ function firstOutcome(paths: Paths, { source }: Rule, wanted: (outcome: Outcome)
 /** How VPN daemons call their interfaces. */
 const TUNNEL = /^(tun|tap|wg|ovpn)/;
 
-/** A network of clients. */
-interface Network {
-  readonly name: string;
-  readonly text: string;
-  readonly address: string;
-}
-
 /** Clients whose packets to each other, or the server's to them, leave through a gateway. */
 function clientsCutOff(host: Host, family: Family): Problem[] {
   const rules = host.rules.filter((rule) => routesClients(rule) && overlaps(rule.family, family));
@@ -234,11 +230,9 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
   // Where no rule asks for it, all interfaces are alike.
   const named = new Set(interfacesToldApart([machine], family));
   const made = new Map<string, Paths>();
-  const pathsFrom = ({ name }: Network): Paths => {
-    const input = named.has(name) ? name : OTHER_INTERFACE;
-    const paths = made.get(input) ?? new Paths(machine, plain(family, input), scope);
-    made.set(input, paths);
-    return paths;
+  const pathsFrom = ({ link }: Network): Paths => {
+    const input = named.has(link.name) ? link.name : OTHER_INTERFACE;
+    return getOrInsertComputed(made, input, () => new Paths(machine, plain(family, input), scope));
   };
   const bySource = new BySource(rules);
   const clients = networks.filter(({ address }) => bySource.around(address) !== undefined);
@@ -249,7 +243,7 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
     if (!rule || told.has(rule.path)) continue;
     const lost = lostBetween(pathsFrom(network), network, clients, fine);
     const reply = decide(machine, sentTo(network, family))[0];
-    const unheard = reply?.kind === 'unicast' && reply.device !== network.name;
+    const unheard = reply?.kind === 'unicast' && reply.device !== network.link.name;
     if (!lost && !unheard) continue;
     told.add(rule.path);
     const isOthers = lost !== undefined && lost.to !== network;
@@ -262,7 +256,7 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
     const what = [
       ...(lost
         ? [
-            `clients behind "${network.name}" do not reach ${isOthers ? `those in ${lost.to.text}` : 'each other'} (their packets leave ${outcomeText(lost.outcome)})`,
+            `clients behind "${network.link.name}" do not reach ${isOthers ? `those in ${lost.to.text}` : 'each other'} (their packets leave ${outcomeText(lost.outcome)})`,
           ]
         : []),
       ...(unheard
@@ -322,15 +316,12 @@ function sentTo({ text, address }: Network, family: Family): Flow {
   return { ...plain(family, OTHER_INTERFACE), inputInterface: undefined, source: addressBits(address), destination };
 }
 
+/** Networks of clients. */
 function tunnelsOf(interfaces: readonly Interface[], family: Family): Network[] {
-  return interfaces
-    .filter(({ name }) => TUNNEL.test(name))
-    .flatMap(({ name, addresses }) =>
-      addresses
-        .filter((address) => address.family === family && !isLinkLocal(address.address))
-        .map((address) => ({ name, address: address.address, text: networkOf(address) }))
-        .filter(({ text }) => prefixBits(text).length <= ADDRESS_LENGTH[family] - 2),
-    );
+  return networksOf(interfaces)
+    .ofFamily(family)
+    .filter(({ link, address }) => TUNNEL.test(link.name) && !isLinkLocal(address))
+    .filter(({ text }) => prefixBits(text).length <= ADDRESS_LENGTH[family] - 2);
 }
 
 /** Rules by their sources: of thousands for disjoint pools only one is looked at. */
@@ -363,19 +354,19 @@ function forgottenTunnels(host: Host, family: Family): Problem[] {
   const elsewhere = ofFamily.filter(({ action }) => action.kind !== 'lookup' || action.tableId !== MAIN_TABLE_ID);
   const bySource = new BySource(elsewhere);
   const others = elsewhere.filter(({ source, invert }) => invert === true || !source || !isKnown(source));
-  const cared = ({ address, name }: Network): boolean =>
+  const cared = ({ address, link }: Network): boolean =>
     bySource.around(address) !== undefined ||
     others.some(
-      ({ source, inputInterface, invert }) => invert || source || !inputInterface || inputInterface.text === name,
+      ({ source, inputInterface, invert }) => invert || source || !inputInterface || inputInterface.text === link.name,
     );
   const tunnels = tunnelsOf(host.interfaces, family);
   const caredFor = tunnels.find(cared);
   return tunnels
     .filter((tunnel) => caredFor && !cared(tunnel))
-    .map(({ name, text }) => ({
+    .map(({ link, text }) => ({
       path: host.path,
       message:
-        `no rule takes packets of the clients of ${text} behind "${name}", while those of ${caredFor?.text} are routed by their source: ` +
+        `no rule takes packets of the clients of ${text} behind "${link.name}", while those of ${caredFor?.text} are routed by their source: ` +
         `they leave through the main default route. Add a rule for ${text} too, or reject it.`,
     }));
 }

@@ -1,7 +1,7 @@
 import type { Family } from '../model/family';
 import { BOTH_FAMILIES } from '../model/family';
+import { getOrInsertComputed } from '../model/maps';
 import type { Bits } from './bits';
-import { addressBits } from './bits';
 import type { Direction, Packets } from './cells';
 import { Cells } from './cells';
 import type { Chain } from './chain';
@@ -11,11 +11,12 @@ import type { Kind } from './flow';
 import { UNSPECIFIED } from './flow';
 import { FORWARDED } from './forwarded';
 import type { Machine } from './machine';
+import { commonAddresses } from './machine';
 import type { Outcome } from './outcome';
 import type { Scope } from './paths';
 import { Paths } from './paths';
 import type { PrefixSet } from './prefix-table';
-import { NodeMaker, entriesOf, setsOf } from './prefix-table';
+import { NodeMaker, entriesOf, prefixSetKey, setsOf } from './prefix-table';
 import { SourceClasses } from './source-classes';
 
 /** Packets that go another way than before. */
@@ -104,17 +105,6 @@ class Comparison {
     return [...this.rows.values()].flatMap((row) => this.changesOf(row)).sort(inOrder);
   }
 
-  /** Of both machines; what comes from the loopback network does not leave. */
-  private ownAddresses(): Bits[] {
-    const [before, after] = this.machines.map(({ links }) =>
-      [...links.values()]
-        .flatMap(({ addresses }) => addresses)
-        .filter(({ family }) => family === this.family)
-        .map(({ address }) => addressBits(address)),
-    );
-    return [...new Set(before.filter((address) => after.includes(address)))];
-  }
-
   private compareIncoming(kind: Kind): void {
     const between = this.comparePaths(kind, {});
     this.classes.all.forEach((source) => this.record(kind, source, between(source)));
@@ -122,7 +112,7 @@ class Comparison {
 
   private compareSent(kind: Kind): void {
     const between = this.comparePaths(kind, { anyOwnSource: true });
-    for (const address of this.ownAddresses()) {
+    for (const address of commonAddresses(this.machines, this.family)) {
       const sourceClass = this.classes.of(address);
       if (sourceClass !== undefined) {
         this.record(kind, address, between(sourceClass));
@@ -140,24 +130,23 @@ class Comparison {
   private record(kind: Kind, source: Bits | undefined, differences: Differences): void {
     for (const [pair, destinations] of differences) {
       const key = `${pair.key}: ${prefixSetKey(destinations)}`;
-      const row = this.rows.get(key) ?? { pair, destinations, sources: new Map<Kind, Set<Bits | undefined>>() };
-      this.rows.set(key, row);
-      const ofKind = row.sources.get(kind) ?? new Set();
-      row.sources.set(kind, ofKind.add(source));
+      const { sources } = getOrInsertComputed(this.rows, key, () => ({
+        pair,
+        destinations,
+        sources: new Map<Kind, Set<Bits | undefined>>(),
+      }));
+      getOrInsertComputed(sources, kind, () => new Set<Bits | undefined>()).add(source);
     }
   }
 
   /** To which destinations two chains say different things. */
   private between(chains: ReadonlyArray<Chain<Decision>>): Differences {
     const key = chains.map((chain) => chain.map(({ id }) => id).join()).join(' ');
-    let found = this.found.get(key);
-    if (!found) {
+    return getOrInsertComputed(this.found, key, () => {
       const sets = setsOf(entriesOf(this.maker.of(chains, FORWARDED[this.family])));
       sets.delete(SAME);
-      found = sets;
-      this.found.set(key, found);
-    }
-    return found;
+      return sets;
+    });
   }
 
   private pair(before: Decision, after: Decision): Pair {
@@ -165,18 +154,14 @@ class Comparison {
     const isSame = keyOf(before, outcomeKey) === keyOf(after, outcomeKey);
     const pair = isSame ? SAME : (this.pairs.get(key) ?? { key, before: before.outcomes, after: after.outcomes });
     this.pairs.set(pair.key, pair);
-    const ofBefore = this.pairOf.get(before) ?? new Map<Decision, Pair>();
-    this.pairOf.set(before, ofBefore.set(after, pair));
+    getOrInsertComputed(this.pairOf, before, () => new Map<Decision, Pair>()).set(after, pair);
     return pair;
   }
 
   private changesOf({ pair, destinations, sources }: Row): Change[] {
     const alike = new Map<string, { readonly kinds: Kind[]; readonly from: ReadonlySet<Bits | undefined> }>();
     for (const [kind, from] of sources) {
-      const key = [...from].join();
-      const same = alike.get(key) ?? { kinds: [], from };
-      same.kinds.push(kind);
-      alike.set(key, same);
+      getOrInsertComputed(alike, [...from].join(), () => ({ kinds: [], from })).kinds.push(kind);
     }
     const { before, after } = pair;
     const { family, direction } = this;
@@ -202,10 +187,6 @@ class Comparison {
 
 function keyOf({ outcomes }: Decision, key: (outcome: Outcome) => string): string {
   return [...new Set(outcomes.map(key))].sort().join(', ');
-}
-
-function prefixSetKey({ prefixes, except }: PrefixSet): string {
-  return `${prefixes.join()} but ${except.join()}`;
 }
 
 /** By source, all others last; what has no source yet behind them. The widest destinations first. */

@@ -1,3 +1,4 @@
+import { getOrInsertComputed } from '../model/maps';
 import type { AddressMap, Values } from './address-map';
 import { AddressMaps } from './address-map';
 import type { Machine } from './machine';
@@ -46,12 +47,7 @@ export class Decisions implements Values<Decision> {
     const different = outcomes.length > 1 ? this.distinct(outcomes) : outcomes;
     const texts = different.map((outcome) => `${this.textOf(outcome)} ${outcome.unsure ?? false}`);
     const key = `${open} ${texts.sort().join(', ')}`;
-    let decision = this.made.get(key);
-    if (!decision) {
-      decision = { outcomes: different, open };
-      this.made.set(key, decision);
-    }
-    return decision;
+    return getOrInsertComputed(this.made, key, () => ({ outcomes: different, open }));
   }
 
   private distinct(outcomes: readonly Outcome[]): Outcome[] {
@@ -80,16 +76,13 @@ export class Decisions implements Values<Decision> {
 
   /** The map, but all is decided by one of those who have rules. */
   public ownedBy(by: string, map: AddressMap<Decision>): AddressMap<Decision> {
-    const done = this.owned.get(by) ?? new Map<AddressMap<Decision>, AddressMap<Decision>>();
-    this.owned.set(by, done);
+    const done = getOrInsertComputed(this.owned, by, () => new Map<AddressMap<Decision>, AddressMap<Decision>>());
     const owned = (outcome: Outcome): Outcome => ({ ...outcome, by });
     return this.maps.change(map, ({ outcomes, open }) => this.of(outcomes.map(owned), open), done);
   }
 
   /** What tables of a machine say, by any keys, for all who look them up. */
   public tablesOf(machine: Machine): Map<string, AddressMap<Decision>> {
-    const tables = this.tables.get(machine) ?? new Map<string, AddressMap<Decision>>();
-    this.tables.set(machine, tables);
-    return tables;
+    return getOrInsertComputed(this.tables, machine, () => new Map<string, AddressMap<Decision>>());
   }
 }

@@ -3,6 +3,7 @@ import { BOTH_FAMILIES } from '../model/family';
 import { guards } from '../model/guard';
 import type { Host, Interface, UpHook } from '../model/host';
 import { MAIN_TABLE_ID, allRoutes } from '../model/host';
+import { getOrInsertComputed } from '../model/maps';
 import type { Hop, Route } from '../model/route';
 import { DEFAULT_DESTINATION } from '../model/value';
 import { prefixText } from './bits';
@@ -90,19 +91,15 @@ const decisions = new WeakMap<Host, Decisions>();
 
 /** What makes decisions on the machines of a host: one for all who ask, so that each table is looked through once. */
 export function decisionsOf(host: Host): Decisions {
-  const made = decisions.get(host) ?? new Decisions();
-  decisions.set(host, made);
-  return made;
+  return getOrInsertComputed(decisions, host, () => new Decisions());
 }
 
 const machines = new WeakMap<Host, Map<string, Machine>>();
 
 /** The machine that is declared, ready for lookups, with some of its links down: made once, however many ask. */
 export function machineOf(host: Host, linksDown: readonly string[] = []): Machine {
-  const made = machines.get(host) ?? new Map<string, Machine>();
-  machines.set(host, made);
-  const key = linksDown.join(' ');
-  const machine = made.get(key) ?? buildMachine(withLinksDown(describeHost(host), linksDown));
-  made.set(key, machine);
-  return machine;
+  const made = getOrInsertComputed(machines, host, () => new Map<string, Machine>());
+  return getOrInsertComputed(made, linksDown.join(' '), () =>
+    buildMachine(withLinksDown(describeHost(host), linksDown)),
+  );
 }

@@ -2,6 +2,8 @@ import type { Addresses, Expectation, Fate, Intent, Question, Traffic } from '..
 import { WHERE_THE_SOURCE_IS } from '../model/expectation';
 import type { Family } from '../model/family';
 import type { Host, Problem } from '../model/host';
+import { getOrInsertComputed } from '../model/maps';
+import { networksOf } from '../model/networks';
 import type { Rule } from '../model/rule';
 import { isKnown } from '../model/value';
 import { partOf } from './address-map';
@@ -99,13 +101,11 @@ class IntentCheck {
     const { sources, destinations, inputInterface, ...selectors } = traffic;
     const sent = inputInterface === undefined;
     const input = sent || this.toldApart[traffic.family].has(inputInterface) ? inputInterface : WHERE_THE_SOURCE_IS;
-    const own = sent && sources !== undefined && this.isOwn(sources.within[0]);
+    const own = sent && sources !== undefined && networksOf(this.host.interfaces).hasAddress(sources.within[0]);
     const places = isPlain(traffic) ? 'anywhere' : destinations;
     const key = JSON.stringify([selectors, input, sent && !own && sources?.within, linksDown, yieldsToOthers]);
-    const made = this.paths.get(places) ?? new Map<string, Paths[]>();
-    this.paths.set(places, made);
-    let paths = made.get(key);
-    if (!paths) {
+    const made = getOrInsertComputed(this.paths, places, () => new Map<string, Paths[]>());
+    return getOrInsertComputed(made, key, () => {
       const machine = machineOf(this.host, linksDown);
       const left = sent || traffic.family === 4 ? [] : NEVER_FORWARDED;
       const scope: Scope = {
@@ -122,27 +122,18 @@ class IntentCheck {
               },
         whose: yieldsToOthers ? this.ownerOf : undefined,
       };
-      paths = kindsIn(machine, { ...traffic, inputInterface: input }).map((kind) => new Paths(machine, kind, scope));
-      made.set(key, paths);
-    }
-    return paths;
+      return kindsIn(machine, { ...traffic, inputInterface: input }).map((kind) => new Paths(machine, kind, scope));
+    });
   }
 
   /** The construct that yields to others' rules and that a rule is in; or the rule itself. */
   private readonly ownerOf = ({ path }: Rule): string => {
-    let owner = this.owners.get(path);
-    if (owner === undefined) {
+    return getOrInsertComputed(this.owners, path, () => {
       const ids = path.split('/');
       const around = ids.map((_, index) => ids.slice(0, ids.length - index).join('/'));
-      owner = around.find((each) => this.yielding.has(each)) ?? path;
-      this.owners.set(path, owner);
-    }
-    return owner;
+      return around.find((each) => this.yielding.has(each)) ?? path;
+    });
   };
-
-  private isOwn(address: string): boolean {
-    return this.host.interfaces.some(({ addresses }) => addresses.some((own) => own.address === address));
-  }
 
   private problem({ path, label, fates, linksDown }: Intent, packet: Flow, decision: Decision): Problem {
     const bad = decision.outcomes.find((outcome) => !meets(outcome, fates));

@@ -1,3 +1,4 @@
+import { getOrInsertComputed, pushTo } from '../model/maps';
 import type { Bits } from './bits';
 import { addressBits, prefixBits } from './bits';
 import type { Flow } from './flow';
@@ -112,15 +113,11 @@ const known = new WeakMap<Machine, Map<Bits, string[]>>();
 
 /** The links that have an address: of thousands, each is asked for. */
 function owners(machine: Machine): ReadonlyMap<Bits, readonly string[]> {
-  let links = known.get(machine);
-  if (!links) {
-    links = new Map<Bits, string[]>();
-    known.set(machine, links);
+  return getOrInsertComputed(known, machine, () => {
+    const links = new Map<Bits, string[]>();
     for (const { name, addresses } of machine.links.values()) {
-      for (const address of new Set(addresses.map((own) => addressBits(own.address)))) {
-        links.set(address, [...(links.get(address) ?? []), name]);
-      }
+      new Set(addresses.map((own) => addressBits(own.address))).forEach((address) => pushTo(links, address, name));
     }
-  }
-  return links;
+    return links;
+  });
 }

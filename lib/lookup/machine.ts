@@ -1,8 +1,10 @@
 import type { Family } from '../model/family';
-import type { InterfaceAddress } from '../model/value';
 import { MAIN_TABLE_ID } from '../model/host';
 import type { Rule } from '../model/rule';
 import { MAIN_RULE_PRIORITY } from '../model/rule';
+import type { InterfaceAddress } from '../model/value';
+import type { Bits } from './bits';
+import { addressBits } from './bits';
 import type { RuleList } from './rules';
 import type { Table } from './table';
 
@@ -70,6 +72,20 @@ export const DEFAULT_TABLE_ID = 253;
 
 /** Path of the rules that nobody declares. */
 export const KERNEL = 'kernel';
+
+/** Addresses that all of the machines have. What comes from the loopback network does not leave. */
+export function commonAddresses(machines: readonly Machine[], family: Family): Bits[] {
+  const [first, ...others] = machines.map(
+    ({ links }) =>
+      new Set(
+        [...links.values()]
+          .flatMap(({ addresses }) => addresses)
+          .filter((each) => each.family === family)
+          .map(({ address }) => addressBits(address)),
+      ),
+  );
+  return [...first].filter((address) => others.every((own) => own.has(address)));
+}
 
 /** The rules that the kernel makes itself; IPv6 has no table "default". */
 export function kernelRules(): Rule[] {

@@ -1,4 +1,5 @@
 import type { Family } from '../model/family';
+import { getOrInsertComputed, pushTo } from '../model/maps';
 import type { Rule } from '../model/rule';
 import type { AddressMap } from './address-map';
 import type { AddressMaps } from './address-map';
@@ -92,12 +93,9 @@ export class Paths {
 
   /** What becomes of the packets of a class of sources, or of a part of one. */
   public chainOf(sourceClass: SourceClass): Chain<Decision> {
-    let chain = this.chains.get(sourceClass);
-    if (!chain) {
-      chain = this.hasGoto ? [this.follow(sourceClass)] : this.link(sourceClass);
-      this.chains.set(sourceClass, chain);
-    }
-    return chain;
+    return getOrInsertComputed(this.chains, sourceClass, () =>
+      this.hasGoto ? [this.follow(sourceClass)] : this.link(sourceClass),
+    );
   }
 
   /** An address of a class; if there is one, not the first of a network, and none of this machine. */
@@ -170,12 +168,7 @@ export class Paths {
     if (step.outside !== 'leaves') {
       this.everywhere.push(step);
     }
-    const steps = this.sourced.get(step.source);
-    if (steps) {
-      steps.push(step);
-    } else {
-      this.sourced.set(step.source, [step]);
-    }
+    pushTo(this.sourced, step.source, step);
   }
 
   private combine(): void {
@@ -315,17 +308,14 @@ export class Paths {
   /** What a rule says of all destinations. */
   private saidBy(step: Step, fromSource: boolean): AddressMap<Decision> {
     const key = `${step.rule.position} ${fromSource}`;
-    let said = this.said.get(key);
-    if (!said) {
-      said = this.parted(
+    return getOrInsertComputed(this.said, key, () =>
+      this.parted(
         step,
         fromSource,
         (verdict) => this.byVerdict(step, verdict),
         (part) => this.owned(step, part),
-      );
-      this.said.set(key, said);
-    }
-    return said;
+      ),
+    );
   }
 
   /** The same of the destinations that it is for. */
@@ -357,9 +347,7 @@ export class Paths {
     }
     const key = [action.tableId, suppressPrefixLength, suppressInterfaceGroup, this.seenByTables()].join(' ');
     const tables = this.decisions.tablesOf(this.machine);
-    const map = tables.get(key) ?? this.table(action.tableId, ready);
-    tables.set(key, map);
-    return map;
+    return getOrInsertComputed(tables, key, () => this.table(action.tableId, ready));
   }
 
   /** What of these packets makes a difference to tables: to many kinds they say the same. */

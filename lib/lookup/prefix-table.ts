@@ -1,3 +1,4 @@
+import { getOrInsertComputed } from '../model/maps';
 import type { AddressMap, Values } from './address-map';
 import { Leaf, sides } from './address-map';
 import type { Bits } from './bits';
@@ -14,6 +15,11 @@ export interface Entry<T> {
 export interface PrefixSet {
   readonly prefixes: readonly Bits[];
   readonly except: readonly Bits[];
+}
+
+/** The same for the same set, as it is written. */
+export function prefixSetKey({ prefixes, except }: PrefixSet): string {
+  return `${prefixes.join()} but ${except.join()}`;
 }
 
 /**
@@ -75,12 +81,7 @@ export class NodeMaker<T, U> {
   }
 
   private leaf(value: U): Node<U> {
-    let leaf = this.leaves.get(value);
-    if (!leaf) {
-      leaf = { fits: new Set([value]) };
-      this.leaves.set(value, leaf);
-    }
-    return leaf;
+    return getOrInsertComputed(this.leaves, value, () => ({ fits: new Set([value]) }));
   }
 }
 

@@ -1,12 +1,13 @@
 import type { Family } from '../model/family';
 import { overlaps } from '../model/family';
+import { pushTo } from '../model/maps';
 import type { Range, Rule } from '../model/rule';
 import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 import type { Bits } from './bits';
 import { prefixBits } from './bits';
-import type { MaskedMark } from './representatives';
 import type { Flow, Kind } from './flow';
+import type { MaskedMark } from './representatives';
 
 /** A rule made ready for lookups. */
 export interface ReadyRule {
@@ -78,12 +79,7 @@ class PrefixIndex<T> {
 
   public add(prefix: Bits, item: T): void {
     this.lengths.add(prefix.length);
-    const items = this.items.get(prefix);
-    if (items) {
-      items.push(item);
-    } else {
-      this.items.set(prefix, [item]);
-    }
+    pushTo(this.items, prefix, item);
   }
 
   public around(address: Bits): T[] {

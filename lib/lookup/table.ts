@@ -1,3 +1,4 @@
+import { getOrInsertComputed } from '../model/maps';
 import type { RejectType } from '../model/route';
 import type { Bits } from './bits';
 
@@ -39,10 +40,9 @@ export class Table {
       this.anywhere.push(route);
       return;
     }
-    const others = this.routes.get(destination) ?? [];
+    const others = getOrInsertComputed(this.routes, destination, (): ReadyRoute[] => []);
     const behind = others.findIndex((other) => other.metric > metric);
     others.splice(behind < 0 ? others.length : behind, 0, route);
-    this.routes.set(destination, others);
     if (!this.lengths.includes(destination.length)) {
       this.lengths = [...this.lengths, destination.length].sort((a, b) => b - a);
     }

@@ -1,7 +1,7 @@
 import type { Family } from '../model/family';
+import { getOrInsertComputed, pushTo } from '../model/maps';
 import type { Rule } from '../model/rule';
 import type { Bits } from './bits';
-import { addressBits } from './bits';
 import type { Direction, Packets } from './cells';
 import { Cells } from './cells';
 import { shortened } from './chain';
@@ -11,6 +11,7 @@ import type { Kind } from './flow';
 import { UNSPECIFIED } from './flow';
 import { FORWARDED } from './forwarded';
 import type { Machine } from './machine';
+import { commonAddresses } from './machine';
 import type { Outcome } from './outcome';
 import { Paths } from './paths';
 import type { Entry } from './prefix-table';
@@ -97,7 +98,7 @@ class Traffic {
   public sent(): TrafficClass[] {
     // No prefix has a source in it that is not there.
     const none = UNSPECIFIED[this.family] ?? '';
-    const addresses = this.ownAddresses().flatMap((address) => {
+    const addresses = commonAddresses(this.machines, this.family).flatMap((address) => {
       const sourceClass = this.classes.of(address);
       return sourceClass === undefined ? [] : [{ address, sourceClass }];
     });
@@ -110,20 +111,6 @@ class Traffic {
     });
   }
 
-  /** What comes from the loopback network does not leave. */
-  private ownAddresses(): Bits[] {
-    const [first, ...others] = this.machines.map(
-      ({ links }) =>
-        new Set(
-          [...links.values()]
-            .flatMap(({ addresses }) => addresses)
-            .filter(({ family }) => family === this.family)
-            .map(({ address }) => addressBits(address)),
-        ),
-    );
-    return [...first].filter((address) => others.every((own) => own.has(address)));
-  }
-
   private classesOf(
     direction: Direction,
     tablesOf: (kind: Kind) => ReadonlyArray<readonly [Source, Table]>,
@@ -133,7 +120,7 @@ class Traffic {
     for (const kind of cells.kinds) {
       for (const [source, table] of tablesOf(kind)) {
         pushTo(
-          into(bySource, source, () => new Map<Table, Kind[]>()),
+          getOrInsertComputed(bySource, source, () => new Map<Table, Kind[]>()),
           table,
           kind,
         );
@@ -143,7 +130,7 @@ class Traffic {
     for (const [source, byTable] of bySource) {
       for (const [table, kinds] of byTable) {
         const key = [table, ...kinds].map((each) => this.numberOf(each)).join();
-        into(alike, key, () => ({ kinds, table, sources: [] as Source[] })).sources.push(source);
+        getOrInsertComputed(alike, key, () => ({ kinds, table, sources: [] as Source[] })).sources.push(source);
       }
     }
     const [plain] = cells.kinds;
@@ -152,7 +139,7 @@ class Traffic {
       const key = kinds.map((kind) => this.numberOf(kind)).join();
       return {
         ...{ family: this.family, direction, kinds, sources, table, usual: kinds.includes(plain) },
-        packets: into(packets, key, () => cells.packetsOf(kinds)),
+        packets: getOrInsertComputed(packets, key, () => cells.packetsOf(kinds)),
       };
     });
   }
@@ -165,7 +152,7 @@ class Traffic {
       sides[family].rules.inOrder.map((rule) => +isOfKind(rule, kind)).join(''),
     );
     const key = [family === 6 ? kind.inputInterface : '', ...taken].join(' ');
-    return into(this.paths, key, () => {
+    return getOrInsertComputed(this.paths, key, () => {
       const scope = { decisions, whose, onlyForwarded: true, anyOwnSource: true };
       return this.machines.map((machine) => new Paths(machine, kind, scope));
     });
@@ -174,11 +161,11 @@ class Traffic {
   private tableOf(paths: readonly Paths[], source: SourceClass): Table {
     const chains = paths.map((each) => shortened(each.chainOf(source), this.decisions));
     const keys = chains.map((chain) => chain.map(({ id }) => id).join());
-    return into(this.tables, keys.join(' '), () => {
+    return getOrInsertComputed(this.tables, keys.join(' '), () => {
       // Most machines say the same.
       const different = [...new Set(keys)];
       const places = keys.map((key) => different.indexOf(key));
-      const maker = into(
+      const maker = getOrInsertComputed(
         this.makers,
         places.join(),
         () =>
@@ -187,34 +174,21 @@ class Traffic {
       const some = different.map((key) => chains[keys.indexOf(key)]);
       const table = entriesOf(maker.of(some, FORWARDED[this.family]));
       const text = table.map(({ prefix, value }) => `${prefix} ${this.numberOf(value)}`).join();
-      return into(this.tables, `says ${text}`, () => table);
+      return getOrInsertComputed(this.tables, `says ${text}`, () => table);
     });
   }
 
   /** How sure they are makes no difference. */
   private fatesOf(said: Fates): Fates {
     const key = said.map((decision) => this.numberOf(decision)).join();
-    return into(this.fates, key, () => {
+    return getOrInsertComputed(this.fates, key, () => {
       const keyOf = (outcome: Outcome): string => `${this.keyOf(outcome)} ${outcome.by}`;
       const ways = said.map(({ outcomes }) => [...new Set(outcomes.map(keyOf))].sort().join());
-      return into(this.fates, `${ways.join('; ')}.`, () => said);
+      return getOrInsertComputed(this.fates, `${ways.join('; ')}.`, () => said);
     });
   }
 
   private numberOf(thing: unknown): number {
-    return into(this.numbers, thing, () => this.numbers.size);
+    return getOrInsertComputed(this.numbers, thing, () => this.numbers.size);
   }
-}
-
-function into<K, V>(map: Map<K, V>, key: K, make: () => V): V {
-  let value = map.get(key);
-  if (value === undefined) {
-    value = make();
-    map.set(key, value);
-  }
-  return value;
-}
-
-function pushTo<K, V>(map: Map<K, V[]>, key: K, value: V): void {
-  into(map, key, (): V[] => []).push(value);
 }

@@ -2,6 +2,8 @@ import type { Fate, Question } from '../model/expectation';
 import { WHERE_THE_SOURCE_IS, fateWords, selectorWords } from '../model/expectation';
 import type { Family } from '../model/family';
 import { familyName } from '../model/family';
+import { MAIN_TABLE_ID } from '../model/host';
+import { getOrInsertComputed } from '../model/maps';
 import { defaultMetric } from '../model/route';
 import type { Rule, Word } from '../model/rule';
 import { option, ruleWords } from '../model/rule';
@@ -11,7 +13,6 @@ import type { Bits } from './bits';
 import { ADDRESS_LENGTH, prefixText } from './bits';
 import type { Axis, Packets, Selection } from './cells';
 import type { Decision } from './decision';
-import { MAIN_TABLE_ID } from '../model/host';
 import { DEFAULT_TABLE_ID, LOCAL_TABLE_ID } from './machine';
 import type { Outcome, Said, Step } from './outcome';
 import { stepsOf } from './outcome';
@@ -144,8 +145,7 @@ function tableName(id: number): string {
 export function decisionText({ outcomes }: Pick<Decision, 'outcomes'>): string {
   const byTable = new Map<number | undefined, Set<string>>();
   for (const outcome of outcomes) {
-    const texts = byTable.get(outcome.tableId) ?? new Set();
-    byTable.set(outcome.tableId, texts.add(outcomeText(outcome)));
+    getOrInsertComputed(byTable, outcome.tableId, () => new Set()).add(outcomeText(outcome));
   }
   return [...byTable]
     .map(([tableId, texts]) => `${[...texts].join(' or ')}${tableId === undefined ? '' : ` (${tableLabel(tableId)})`}`)

@@ -4,6 +4,7 @@ import type { Guard } from './guard';
 import { GUARD_OFFSET, guards, unguarded } from './guard';
 import type { Host, Problem, Table } from './host';
 import { MAIN_TABLE_ID, allRoutes, familiesOf } from './host';
+import { getOrInsertComputed } from './maps';
 import { oneFamilyOnly } from './parity';
 import type { Hop, Route } from './route';
 import { routeMetric } from './route';
@@ -71,7 +72,7 @@ function duplicatePriorities(host: Host): Problem[] {
   const problems: Problem[] = [];
   const seen = new Map<number, Rule[]>();
   for (const rule of host.rules) {
-    const others = seen.get(rule.priority) ?? [];
+    const others = getOrInsertComputed(seen, rule.priority, (): Rule[] => []);
     const other = others.find((candidate) => overlaps(candidate.family, rule.family));
     if (other) {
       const family = rule.family === 'auto' ? other.family : rule.family;
@@ -83,7 +84,7 @@ function duplicatePriorities(host: Host): Problem[] {
           `The order of two rules at one priority is not defined: give each its own.`,
       });
     }
-    seen.set(rule.priority, [...others, rule]);
+    others.push(rule);
   }
   return [...problems, ...guards(host).flatMap((guard) => takenPlace(guard, seen.get(guard.priority) ?? []))];
 }

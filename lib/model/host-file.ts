@@ -1,4 +1,5 @@
 import type { Host } from './host';
+import { getOrInsertComputed } from './maps';
 
 /** The directory of those files, beside the Terraform configuration of their stack. */
 export const HOST_FILES = 'source-routing';
@@ -19,9 +20,7 @@ function withoutTokens(): (key: string, value: unknown) => unknown {
     if (!isRecord(value) || !('deferredFor' in value)) {
       return value;
     }
-    const number = numbers.get(value.text) ?? numbers.size + 1;
-    numbers.set(value.text, number);
-    return { ...value, text: `<${number}>` };
+    return { ...value, text: `<${getOrInsertComputed(numbers, value.text, () => numbers.size + 1)}>` };
   };
 }
 

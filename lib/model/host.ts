@@ -1,6 +1,7 @@
 import type { Expectation, Intent } from './expectation';
 import type { Family } from './family';
 import { BOTH_FAMILIES, overlaps } from './family';
+import { pushTo } from './maps';
 import type { Route } from './route';
 import { failClosedRoute } from './route';
 import type { Rule } from './rule';
@@ -91,7 +92,7 @@ export function allRoutes(host: Host): Route[] {
 export function failClosedRoutes(host: Host): Route[] {
   const discards = new Map<number, Route[]>();
   for (const discard of host.discards.filter(({ destination }) => !isAny(destination))) {
-    discards.set(discard.tableId, [...(discards.get(discard.tableId) ?? []), discard]);
+    pushTo(discards, discard.tableId, discard);
   }
   return host.tables
     .filter((table) => table.failClosed)

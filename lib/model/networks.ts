@@ -1,5 +1,6 @@
 import type { Family } from './family';
 import type { Interface } from './host';
+import { getOrInsertComputed } from './maps';
 import type { AddressRange, InterfaceAddress } from './value';
 import { networkOf, rangeOf } from './value';
 
@@ -21,9 +22,7 @@ const known = new WeakMap<readonly Interface[], Networks>();
 
 /** The networks of interfaces: found once, however many ask. */
 export function networksOf(interfaces: readonly Interface[]): Networks {
-  const networks = known.get(interfaces) ?? new Networks(interfaces);
-  known.set(interfaces, networks);
-  return networks;
+  return getOrInsertComputed(known, interfaces, () => new Networks(interfaces));
 }
 
 /** Networks of a host, found by prefixes without looking at each of them: there may be thousands of both. */

@@ -2,6 +2,7 @@ import type { Family } from './family';
 import { familyName, otherFamily, overlaps } from './family';
 import type { Host, Interface, Problem } from './host';
 import { MAIN_TABLE_ID } from './host';
+import { getOrInsertComputed } from './maps';
 import { networksOf } from './networks';
 import type { Action, Rule } from './rule';
 import { goesAnywhere, isRejecting } from './rule';
@@ -66,8 +67,9 @@ function forgottenNetworks(host: Host, routed: readonly Routed[]): Problem[] {
         if (address.family === rule.family || isLinkLocal(address.address) || problems.has(address)) {
           continue;
         }
-        const others = careful.get(address) ?? host.rules.filter((other) => takesCareOf(other, address, tunnel));
-        careful.set(address, others);
+        const others = getOrInsertComputed(careful, address, () =>
+          host.rules.filter((other) => takesCareOf(other, address, tunnel)),
+        );
         if (!others.some((other) => isAsWide(other, rule))) {
           problems.set(address, { path: rule.path, message: forgottenNetwork(tunnel, address) });
         }

@@ -3,15 +3,16 @@ import { BOTH_FAMILIES } from '../model/family';
 import { KERNEL_PROTOCOL, gates, guards } from '../model/guard';
 import type { Host } from '../model/host';
 import { allRoutes } from '../model/host';
+import { pushTo } from '../model/maps';
 import { ROUTING_PROTOCOL } from '../model/protocol';
 import type { Rule, Word } from '../model/rule';
 import type { Capabilities } from './capabilities';
 import { UNKNOWN_FAMILY } from './capabilities';
 import type { Devices } from './devices';
 import { placed, routeArguments, ruleArguments } from './ip-arguments';
-import { spaced, textLines } from './persistence';
 import type { Written } from './link-renderer';
 import { LinkRenderer } from './link-renderer';
+import { spaced, textLines } from './persistence';
 
 const FAMILIES = 'its commands are for IPv4 or for IPv6';
 
@@ -44,12 +45,8 @@ export class IfupdownRenderer extends LinkRenderer {
 
   protected write(host: Host, devices: Devices): Written {
     const commands = new Map<string, Word[][]>();
-    const add = (device: string | undefined, family: FamilyOrAuto, verb: string, words: readonly Word[]): void => {
-      const place = `${device} ${family}`;
-      const lines = commands.get(place) ?? [];
-      lines.push(spaced([verb, ...words]));
-      commands.set(place, lines);
-    };
+    const add = (device: string | undefined, family: FamilyOrAuto, verb: string, words: readonly Word[]): void =>
+      pushTo(commands, `${device} ${family}`, spaced([verb, ...words]));
     const addRule = (rule: Rule, device: string | undefined, protocol: number): void =>
       add(device, rule.family, 'rule add', ruleArguments(rule, protocol));
     for (const route of allRoutes(host)) {

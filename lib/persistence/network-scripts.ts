@@ -1,16 +1,17 @@
 import type { FamilyOrAuto } from '../model/family';
 import type { Host } from '../model/host';
 import { allRoutes } from '../model/host';
+import { pushTo } from '../model/maps';
 import { ROUTING_PROTOCOL } from '../model/protocol';
 import type { Word } from '../model/rule';
 import type { Capabilities } from './capabilities';
 import { UNKNOWN_FAMILY } from './capabilities';
 import type { Devices } from './devices';
 import { routeArguments, ruleArguments } from './ip-arguments';
-import type { HostFile } from './persistence';
-import { spaced } from './persistence';
 import type { Written } from './link-renderer';
 import { LinkRenderer } from './link-renderer';
+import type { HostFile } from './persistence';
+import { spaced } from './persistence';
 
 const FAMILIES = 'IPv4 and IPv6 are in different files';
 const DIRECTORY = '/etc/sysconfig/network-scripts';
@@ -38,10 +39,7 @@ export class NetworkScriptsRenderer extends LinkRenderer {
         // Said by `problems`: nothing is deployed.
         return;
       }
-      const path = `${DIRECTORY}/${kind}${family === 6 ? '6' : ''}-${device}`;
-      const lines = files.get(path) ?? [];
-      lines.push(spaced(words));
-      files.set(path, lines);
+      pushTo(files, `${DIRECTORY}/${kind}${family === 6 ? '6' : ''}-${device}`, spaced(words));
     };
     for (const rule of host.rules) {
       add('rule', rule.family, devices.ofRule(rule), ruleArguments(rule, ROUTING_PROTOCOL));

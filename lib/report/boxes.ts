@@ -1,3 +1,4 @@
+import { getOrInsertComputed } from '../model/maps';
 import type { Box, Edge, Fate, Row } from './picture';
 import { mean } from './tracks';
 
@@ -20,8 +21,7 @@ export class Rows {
    */
   public idOf(text: string, fate: Fate, key = text): string {
     const id = `${this.boxId}-${Math.min(this.rows.size, MOST_ROWS - 1)}`;
-    const row = this.rows.get(key) ?? { id, fate, texts: new Set() };
-    this.rows.set(key, row);
+    const row = getOrInsertComputed(this.rows, key, () => ({ id, fate, texts: new Set() }));
     row.texts.add(text);
     return row.id;
   }

@@ -15,7 +15,7 @@ import type { Host } from '../model/host';
 import type { Rule } from '../model/rule';
 import { groupBy, remembered } from './groups';
 import type { Clients } from './links';
-import { clientsOf, egressLinks, isNear, networksOf } from './links';
+import { clientsOf, egressLinks, isNear, networkPrefixes } from './links';
 import { withPlaceholders } from './placeholders';
 import type { Ways } from './ways';
 import { wayOf } from './ways';
@@ -108,7 +108,7 @@ class Origins {
   ) {
     const sent = classes.filter(({ direction }) => direction === 'sent');
     this.own = new Set(sent.flatMap(({ sources }) => sources.flatMap((source) => source ?? [])));
-    this.networks = interfaces.map((each) => ({ name: each.name, networks: networksOf(each, family) }));
+    this.networks = interfaces.map((each) => ({ name: each.name, networks: networkPrefixes(each, family) }));
     this.toldApart = new Set(classes.flatMap(({ kinds }) => kinds.map(({ inputInterface }) => inputInterface)));
   }
 

@@ -1,6 +1,7 @@
 import type { Family } from '../model/family';
 import type { Host } from '../model/host';
 import { MAIN_TABLE_ID } from '../model/host';
+import { getOrInsertComputed } from '../model/maps';
 import { Rows, inOrderOf } from './boxes';
 import type { Box, Edge } from './picture';
 import { REJECTED } from './picture';
@@ -49,8 +50,6 @@ export class ExitBoxes {
   }
 
   private add(id: string, title: string): Rows {
-    const box = this.boxes.get(id) ?? { title, rows: new Rows(id, 'next hops') };
-    this.boxes.set(id, box);
-    return box.rows;
+    return getOrInsertComputed(this.boxes, id, () => ({ title, rows: new Rows(id, 'next hops') })).rows;
   }
 }

@@ -1,16 +1,12 @@
+import { getOrInsertComputed, pushTo } from '../model/maps';
 /** Groups in the order of their first items. */
 export function groupBy<T>(items: readonly T[], key: (item: T) => string): Array<[T, ...T[]]> {
-  const groups = new Map<string, [T, ...T[]]>();
+  const groups = new Map<string, T[]>();
   for (const item of items) {
-    const at = key(item);
-    const group = groups.get(at);
-    if (group) {
-      group.push(item);
-    } else {
-      groups.set(at, [item]);
-    }
+    pushTo(groups, key(item), item);
   }
-  return [...groups.values()];
+  // Each has the item that it was made for.
+  return [...groups.values()] as Array<[T, ...T[]]>;
 }
 
 export function distinct<T>(items: readonly T[], key: (item: T) => string): T[] {
@@ -20,12 +16,5 @@ export function distinct<T>(items: readonly T[], key: (item: T) => string): T[] 
 /** The function, but each value is made once. */
 export function remembered<T, U>(make: (from: T) => U): (from: T) => U {
   const made = new Map<T, U>();
-  return (from) => {
-    let known = made.get(from);
-    if (known === undefined) {
-      known = make(from);
-      made.set(from, known);
-    }
-    return known;
-  };
+  return (from) => getOrInsertComputed(made, from, () => make(from));
 }

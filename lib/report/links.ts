@@ -26,10 +26,10 @@ export function clientsOf({ rules, interfaces }: Host): Clients {
   const tunnels = interfaces.filter(
     (each) =>
       named.has(each.name) ||
-      BOTH_FAMILIES.some((family) => networksOf(each, family).some((network) => isNear(network, ofRules[family]))),
+      BOTH_FAMILIES.some((family) => networkPrefixes(each, family).some((network) => isNear(network, ofRules[family]))),
   );
   const prefixes = (family: Family): Bits[] =>
-    [...new Set([...ofRules[family], ...tunnels.flatMap((each) => networksOf(each, family))])].sort();
+    [...new Set([...ofRules[family], ...tunnels.flatMap((each) => networkPrefixes(each, family))])].sort();
   named.delete('lo');
   return {
     links: new Set([...named, ...tunnels.map(({ name }) => name)]),
@@ -37,7 +37,7 @@ export function clientsOf({ rules, interfaces }: Host): Clients {
   };
 }
 
-export function networksOf({ addresses }: Interface, family: Family): Bits[] {
+export function networkPrefixes({ addresses }: Interface, family: Family): Bits[] {
   return addresses.filter((each) => each.family === family).map(networkBits);
 }
 

@@ -2,7 +2,7 @@ import { prefixText } from '../lookup/bits';
 import { familyName } from '../model/family';
 import type { HostClass, HostTraffic } from './classes';
 import { groupBy } from './groups';
-import { networksOf } from './links';
+import { networkPrefixes } from './links';
 import type { Box, Row } from './picture';
 import { plural } from './text';
 import type { Track } from './tracks';
@@ -71,7 +71,7 @@ function linesOf({ host, clients, names }: HostTraffic, classes: readonly HostCl
   const pools = from === 'server' ? [] : [...new Set(sources)];
   const most = pools.length > MOST_POOLS ? MOST_POOLS - 1 : MOST_POOLS;
   const others = host.interfaces.filter(
-    (each) => !clients.links.has(each.name) && families.some((family) => networksOf(each, family).length > 0),
+    (each) => !clients.links.has(each.name) && families.some((family) => networkPrefixes(each, family).length > 0),
   );
   const by = others.length > 3 ? plural(others.length, 'link') : others.map(({ name }) => name).join(', ');
   return [

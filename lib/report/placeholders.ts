@@ -1,6 +1,7 @@
 import type { Bits } from '../lookup/bits';
 import { prefixBits } from '../lookup/bits';
 import type { Host } from '../model/host';
+import { getOrInsertComputed } from '../model/maps';
 import type { Rule } from '../model/rule';
 import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
@@ -18,16 +19,13 @@ export function withPlaceholders(host: Host): { host: Host; names: Map<Bits, str
     }
     const family = of === 6 ? 6 : 4;
     const key = `${family} ${value.text}`;
-    let known = made.get(key);
-    if (!known) {
+    return getOrInsertComputed(made, key, () => {
       const number = made.size + 1;
       const bytes = [number >> 16, (number >> 8) & 255, number & 255];
       const text = family === 4 ? `240.${bytes.join('.')}` : `100::${number.toString(16)}`;
-      known = { kind: 'prefix', text, family };
-      made.set(key, known);
       names.set(prefixBits(text), valueName(value, host.path));
-    }
-    return known;
+      return { kind: 'prefix', text, family };
+    });
   };
   const rules = host.rules.map((rule): Rule => {
     const [source, destination] = [placeholder(rule.source, rule), placeholder(rule.destination, rule)];

@@ -2,6 +2,7 @@ import { prefixText } from '../lookup/bits';
 import type { Family } from '../model/family';
 import type { Host } from '../model/host';
 import { MAIN_TABLE_ID } from '../model/host';
+import { getOrInsertComputed } from '../model/maps';
 import type { Rule } from '../model/rule';
 import { isRejecting } from '../model/rule';
 import { Rows, inOrderOf } from './boxes';
@@ -85,9 +86,8 @@ export class TableBoxes {
   }
 
   private add(id: string, title: string, rest: Partial<TableBox> = {}): TableBox {
-    const box = this.boxes.get(id) ?? { id, title, isShared: false, ...rest, rows: new Rows(id, 'routes') };
-    this.boxes.set(id, box);
-    return box;
+    const make = (): TableBox => ({ id, title, isShared: false, ...rest, rows: new Rows(id, 'routes') });
+    return getOrInsertComputed(this.boxes, id, make);
   }
 
   /** Of many tables those through which packets leave by the same links are one box. */

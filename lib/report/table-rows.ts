@@ -1,6 +1,7 @@
 import type { Bits } from '../lookup/bits';
 import type { PrefixSet } from '../lookup/prefix-table';
-import { setsOf } from '../lookup/prefix-table';
+import { prefixSetKey, setsOf } from '../lookup/prefix-table';
+import { getOrInsertComputed } from '../model/maps';
 import type { HostClass, HostTraffic } from './classes';
 import { distinct, groupBy, remembered } from './groups';
 import type { Way, Ways } from './ways';
@@ -110,16 +111,15 @@ export class TableRows {
       index > 0 && exact[index] === exact[0] ? SAME : [...new Set(each.map(wayKey))].sort().join(),
     );
     const key = keys.join('; ');
-    const same = this.different.get(key) ?? { key, keys, leaves: ways.flat().some(({ fate }) => fate === 'uplink') };
-    this.different.set(key, same);
-    return same;
+    return getOrInsertComputed(this.different, key, () => ({
+      ...{ key, keys },
+      leaves: ways.flat().some(({ fate }) => fate === 'uplink'),
+    }));
   });
 
   private readonly tableOf = remembered((entries: HostClass['table']) => {
     const table = setsOf(entries.map(({ prefix, value }) => ({ prefix, value: this.sameOf(value) })));
-    const texts = [...table].map(
-      ([{ key }, { prefixes, except }]) => `${key}: ${prefixes.join()} but ${except.join()}`,
-    );
+    const texts = [...table].map(([{ key }, set]) => `${key}: ${prefixSetKey(set)}`);
     return { key: texts.sort().join('\n'), table };
   });
 

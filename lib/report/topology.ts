@@ -2,6 +2,7 @@ import type { Bits } from '../lookup/bits';
 import type { Family } from '../model/family';
 import { BOTH_FAMILIES } from '../model/family';
 import type { Host } from '../model/host';
+import { getOrInsertComputed } from '../model/maps';
 import type { HostClass, HostTraffic } from './classes';
 import { ExitBoxes } from './exit-boxes';
 import { distinct, remembered } from './groups';
@@ -151,8 +152,6 @@ class Tracks {
     const exit = this.exits.rowOf(way, family);
     const track: Track = { origin: '', words, rule: this.rules.rowOf(rule), table, exit, fate, down };
     const key = Object.values(track).join(' ');
-    const made = this.made.get(key) ?? track;
-    this.made.set(key, made);
-    return [made];
+    return [getOrInsertComputed(this.made, key, () => track)];
   }
 }

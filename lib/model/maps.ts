@@ -1,0 +1,23 @@
+/** What both kinds of maps can do. */
+interface Values<K, V> {
+  get(key: K): V | undefined;
+  set(key: K, value: V): unknown;
+}
+
+/**
+ * The value for a key; where there is none it is made, and stays.
+ *
+ * @see https://tc39.es/proposal-upsert/ what later versions of the language call so
+ */
+export function getOrInsertComputed<K, V>(map: Values<K, V>, key: K, make: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) {
+    value = make();
+    map.set(key, value);
+  }
+  return value;
+}
+
+export function pushTo<K, V>(map: Values<K, V[]>, key: K, value: V): void {
+  getOrInsertComputed(map, key, (): V[] => []).push(value);
+}
