@@ -22,7 +22,7 @@ export function hasChanges(hosts: readonly HostChanges[]): boolean {
 
 /** For a terminal. */
 export function diffText(hosts: readonly HostChanges[]): string {
-  const told = hosts.filter(isTold).map((host) => ({ host, lines: linesOf(host) }));
+  const told = toldOf(hosts);
   const short = told
     .flatMap(({ lines }) => lines.map(({ packets }) => packets.length))
     .filter((length) => length <= WIDEST);
@@ -32,12 +32,13 @@ export function diffText(hosts: readonly HostChanges[]): string {
     return `  ${which.length <= width ? `${which.padEnd(width)} ` : `${which}\n    `}was ${was}, now ${now}`;
   };
   const blocks = told.map(({ host, lines }) => [`${host.path}${presenceText(host)}`, ...lines.map(text)].join('\n'));
-  return `${[...blocks, hasChanges(hosts) ? summary(hosts) : NOTHING].join('\n\n')}\n`;
+  return `${[...blocks, hasChanges(hosts) ? summary(told, hosts.length) : NOTHING].join('\n\n')}\n`;
 }
 
 /** For a comment on a pull request. */
 export function diffMarkdown(hosts: readonly HostChanges[]): string {
-  const rows = hosts.flatMap((host) => linesOf(host).map((line) => row(host.path, line)));
+  const told = toldOf(hosts);
+  const rows = told.flatMap(({ host, lines }) => lines.map((line) => row(host.path, line)));
   const table = ['| host | packets | was | now |', '| --- | --- | --- | --- |', ...rows].join('\n');
   const folded = `<details>\n<summary>All ${rows.length} changes</summary>\n\n${table}\n\n</details>`;
   const presence = hosts
@@ -45,7 +46,7 @@ export function diffMarkdown(hosts: readonly HostChanges[]): string {
     .map((host) => `- ${code(host.path)}${presenceText(host)}`);
   return `${[
     MARKER,
-    rows.length === 0 ? NOTHING : `**${summary(hosts)}**`,
+    rows.length === 0 ? NOTHING : `**${summary(told, hosts.length)}**`,
     ...(presence.length === 0 ? [] : [presence.join('\n')]),
     ...(rows.length === 0 ? [] : [rows.length > UNFOLDED ? folded : table]),
   ].join('\n\n')}\n`;
@@ -80,18 +81,26 @@ function prefixes(set: PrefixSet, family: Family): object {
   return { prefixes: texts(set.prefixes), except: texts(set.except) };
 }
 
-function isTold({ presence, changes }: HostChanges): boolean {
-  return presence !== 'both' || changes.length > 0;
+/** A host of which there is something to say. */
+interface Told {
+  readonly host: HostChanges;
+  readonly lines: readonly Line[];
+}
+
+function toldOf(hosts: readonly HostChanges[]): Told[] {
+  return hosts
+    .filter(({ presence, changes }) => presence !== 'both' || changes.length > 0)
+    .map((host) => ({ host, lines: linesOf(host) }));
 }
 
 function presenceText({ presence }: HostChanges): string {
   return presence === 'both' ? '' : presence === 'added' ? ': host added' : ': host removed';
 }
 
-function summary(hosts: readonly HostChanges[]): string {
-  const counts = hosts.map((host) => linesOf(host).length).filter((count) => count > 0);
+function summary(told: readonly Told[], hosts: number): string {
+  const counts = told.map(({ lines }) => lines.length).filter((count) => count > 0);
   const count = counts.reduce((sum, each) => sum + each, 0);
-  const where = hosts.length === 1 ? '' : `, on ${counts.length} of ${hosts.length} hosts`;
+  const where = hosts === 1 ? '' : `, on ${counts.length} of ${hosts} hosts`;
   return `${count} ${count === 1 ? 'change' : 'changes'} of where traffic goes${where}.`;
 }
 
