@@ -122,7 +122,7 @@ function cost(work: () => unknown): number {
 }
 
 /** All that a synth finds out about a host. */
-function checks({ host, egresses }: Declared): void {
+export function checks({ host, egresses }: Declared): void {
   const declared = { ...host, intents: expectEgresses(egresses, host.interfaces) };
   const problems = [
     ...errors(declared),
