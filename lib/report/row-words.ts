@@ -116,7 +116,9 @@ export class RowWords {
     }
     const links = [...new Set(alike.map((way) => way.device))];
     if (links.length > 1) {
-      return `each to its link: ${list(links.map((link) => link ?? 'not known'))}${by}`;
+      const isMultipath = alike.every(({ route }) => route === alike[0].route);
+      const how = isMultipath ? 'one of' : 'each to its link:';
+      return `${how} ${list(links.map((link) => link ?? 'not known'))}${by}`;
     }
     const link = device === undefined ? 'a link not known' : code(device);
     return via === undefined ? `${link}${by}` : `${link} via ${code(shortName(via, this.host.path))}${by}`;

@@ -135,7 +135,14 @@ describe('the table of traffic classes', () => {
       },
       { interfaces: [...ALL_INTERFACES, { name: 'eth2', addresses: ['192.168.2.1/24'] }] },
     );
-    expect(routingReport(host)).toContain(' (table 201) | same | `eth2` (table 201) | `eth1` (table 201) |\n');
+    expect(routingReport(host)).toContain(
+      '| one of `eth1`, `eth2` (table 201) | same | `eth2` (table 201) | `eth1` (table 201) |\n',
+    );
+  });
+  test('says once that networks are each behind a link of their own', () => {
+    expect(routingReport(mixed())).toContain(
+      '| `10.10.10.0/24`, `10.10.20.0/24`, `10.10.30.0/24` | each to its link: `tun0`, `wg0`, `wg1` (main) | same |',
+    );
   });
   test('says that nothing is known of a main table whose gateways are not declared', () => {
     expect(rowOf(howTo(), 'any link, this server', 'any other IPv4', 'anywhere else')[0]).toBe('not declared (main)');
