@@ -103,6 +103,11 @@ close_trial() {
   undo_log=$LOCK
 }
 
+# A run that was killed may have left a trial that has no decision in it yet: nothing was changed by then.
+drop_half_made() {
+  [ -n "$decision" ] || close_trial
+}
+
 # decide confirmed|rejected: fails if that was decided otherwise before.
 decide() {
   [ "$decision" = "$1" ] && return 0

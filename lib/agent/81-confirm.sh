@@ -88,6 +88,7 @@ confirm() {
 
 # There is nothing to confirm: says why, and ends the run with the exit code of that.
 tell_outcome() {
+  drop_half_made
   find_unused
   # shellcheck disable=SC2086  # a list of words
   rm -rf $unused
@@ -141,6 +142,7 @@ rollback() {
   read_generations
   read_trial
   if [ -z "$decision" ] || { [ -n "$generation" ] && [ "$generation" != "$trial_generation" ]; }; then
+    drop_half_made
     say "done: nothing of $owner is on trial"
     return 0
   fi

@@ -159,14 +159,27 @@ describe.each([DASH, BUSYBOX, BASH])('a change on trial', (flavour) => {
         const before = machine.picture();
         machine.killAtMove(file);
         expect(tryOut(NEW, 'g2', 1).code).toBe(file === 'agent' ? 0 : 137);
-        if (file !== 'open') {
+        if (file === 'open') {
+          // No decision: there was no trial yet, and nobody waits to undo it. Whoever asks first takes it away.
+          expect(confirm().code).toBe(67);
+          expect(machine.sh('ls /var/lib/source-routing/vpn1').out).toBe('agent\ncurrent\ng1\n');
+        } else {
           untilRolledBack();
-          expect(machine.pictureOfChanges()).toBe(before);
         }
+        expect(machine.pictureOfChanges()).toBe(before);
         expect(machine.apply(NEW, { generation: 'g3' }).code).toBe(0);
         expect(machine.verify().code).toBe(0);
       },
     );
+
+    test('a trial that is half made is taken away by whoever would undo it', () => {
+      machine.apply(OLD);
+      machine.killAtMove('open');
+      tryOut(NEW, 'g2', 60);
+      expect(machine.sh('ls /var/lib/source-routing/vpn1/trial').out).toBe('agent\nnew\nsnapshot\n');
+      expect(machine.agent('rollback').last).toContain('nothing of vpn1 is on trial');
+      expect(machine.sh('ls /var/lib/source-routing/vpn1 /run').out).not.toContain('trial');
+    });
 
     test('a confirmation that is killed was one: the next run completes it', () => {
       machine.apply(OLD);
