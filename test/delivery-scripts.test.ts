@@ -172,11 +172,11 @@ describe.each(SHELLS)('%s', (shell) => {
 
     test('asks the agent of the trial, and ends as it does', () => {
       place.agent('agent', 'echo not me');
-      place.agent('trial/agent', 'echo progress; echo "source-routing: done"');
+      place.agent('trial/agent', 'echo progress; echo "source-routing: done: in force"');
       // The one before it may have been cut off before it could take away anything.
       place.write(bundle(), '');
       const { code, lines, calls } = place.run(scripts().confirm);
-      expect([code, lines]).toEqual([0, ['progress', 'source-routing: done']]);
+      expect([code, lines]).toEqual([0, ['progress', 'source-routing: done: in force']]);
       expect(calls).toEqual([`trial/agent ${WORDS}`]);
       expect(place.left()).toEqual([]);
     });
@@ -199,6 +199,16 @@ describe.each(SHELLS)('%s', (shell) => {
       place.agent('agent', 'echo "source-routing: ERROR: too late"; exit 67');
       expect(place.run(scripts().confirm)).toMatchObject({ code: 67, lines: ['source-routing: ERROR: too late'] });
     });
+
+    test.each(['', 'f() {', ': <<END\nsource-routing: done: nothing', 'exit 0'])(
+      'an agent of which only the beginning was written proves nothing: %j',
+      (beginning) => {
+        place.write(`lib/${OWNER}/trial/agent`, beginning);
+        expect(place.run(scripts().confirm)).toMatchObject({ code: 67, lines: [NOT_HERE] });
+        place.agent('agent', 'echo "source-routing: ERROR: too late"; exit 67');
+        expect(place.run(scripts().confirm)).toMatchObject({ code: 67, lines: ['source-routing: ERROR: too late'] });
+      },
+    );
 
     test.each<[string, () => void]>([
       ['there is no agent', () => undefined],
@@ -275,8 +285,12 @@ describe.each(SHELLS)('%s', (shell) => {
     const WORDS = `<confirm> <--owner> <${OWNER}> <--generation> <${GENERATION}> <--ssh> <${CONNECTION}> <--removal>`;
 
     test('asks the agent of the trial', () => {
-      place.agent('trial/agent', 'echo removed');
-      expect(place.run(scripts().removed)).toEqual({ code: 0, lines: ['removed'], calls: [`trial/agent ${WORDS}`] });
+      place.agent('trial/agent', 'echo "source-routing: done: removed"');
+      expect(place.run(scripts().removed)).toEqual({
+        code: 0,
+        lines: ['source-routing: done: removed'],
+        calls: [`trial/agent ${WORDS}`],
+      });
     });
 
     test.each(['', 'lib/other/agent', `lib/${OWNER}/leftover`])('is content with nothing', (other) => {

@@ -14,14 +14,15 @@ if [ -z "$removal" ] || [ -d "$base" ]; then
       [ -f "$agent" ] || continue
       words=$(sh "$agent" confirm --owner "$2" --generation "$generation" --ssh "$connection" ${removal:+--removal} 2>&1)
       status=$?
-      case $status in
-        # It knows of no trials, or was gone before it could be read.
-        2 | 64 | 126 | 127) ;;
-        *)
-          printf "%s\n" "$words"
-          exit "$status"
-          ;;
+      case $status:$words in
+        0:*"source-routing: done: "*) ;;
+        # It knows of no trials, was gone before it could be read, or is only the beginning of an agent: whoever wrote
+        # it was killed.
+        2:* | 64:* | 126:* | 127:* | 0:*) continue ;;
+        *) ;;
       esac
+      printf "%s\n" "$words"
+      exit "$status"
     done
     # A change that was refused before there was an agent.
     if [ -f "$said" ]; then
