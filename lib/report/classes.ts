@@ -23,8 +23,12 @@ import { wayOf } from './ways';
 /** All packets that a host may meet and that are not for itself, and where they go. */
 export interface HostTraffic {
   readonly classes: readonly HostClass[];
-  /** The links of which one at a time is taken to be down. */
+  /** The links of which one at a time is taken to be down: those that packets leave by, then those of clients. */
   readonly links: readonly string[];
+  /** The former: what a picture shows. */
+  readonly egress: readonly string[];
+  /** Whether there are too many links of clients to look at each. */
+  readonly tunnelsLeftOut: boolean;
   readonly clients: Clients;
   /** The host with an address for each prefix that is known at apply only. */
   readonly host: Host;
@@ -50,12 +54,18 @@ export interface HostClass {
   readonly table: ReadonlyArray<Entry<Ways>>;
 }
 
+/** Each costs as much as all links up, and most change the same, each for its own clients. */
+const MOST_TUNNELS = 4;
+
 export function hostTraffic(declared: Host): HostTraffic {
   const { host, names } = withPlaceholders(declared);
   const clients = clientsOf(host);
   const description = forwarding(describeHost(host), clients);
   const machine = buildMachine(description);
-  const links = egressLinks(host, clients, machine);
+  const egress = egressLinks(host, clients, machine);
+  const tunnels = host.interfaces.map(({ name }) => name).filter((name) => !egress.includes(name));
+  const tunnelsLeftOut = tunnels.length > MOST_TUNNELS;
+  const links = tunnelsLeftOut ? egress : [...egress, ...tunnels];
   const machines = [machine, ...links.map((link) => buildMachine(withLinksDown(description, [link])))];
   const { rules } = description;
   const numbers = new Map(rules.map((rule, index) => [rule, String(index)]));
@@ -74,7 +84,7 @@ export function hostTraffic(declared: Host): HostTraffic {
     );
     return found.flatMap((each) => origins.of(each).map((origin) => ({ ...origin, table: tableOf(each.table) })));
   });
-  return { classes, links, clients, host, rules, names };
+  return { classes, links, egress, tunnelsLeftOut, clients, host, rules, names };
 }
 
 /**

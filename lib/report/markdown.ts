@@ -65,6 +65,9 @@ function classTable(host: Host, traffic: HostTraffic): string[] {
             `With ${quiet.slice(0, MOST_LINKS).join(' or ')}${quiet.length > MOST_LINKS ? ' or another link' : ''} down nothing changes.`,
           ]
         : []),
+      ...(traffic.tunnelsLeftOut
+        ? ['What changes while a link of clients is down is left out: there are too many of them.']
+        : []),
       'For a packet that row counts that has the longest prefix around its source; of those the one that says most of it, then the one with the longest prefix around its destination. Packets for the server itself are left out.',
     ].flatMap((line) => [line, '']),
   ];

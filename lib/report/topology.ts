@@ -33,7 +33,7 @@ export function topology(host: Host, traffic: HostTraffic): Picture {
   const tableBoxes = tables.draw(ruleBoxes, edges, when);
   return {
     title: `Where packets go: ${host.path}`,
-    description: describe(host, traffic.links, origins.tracks),
+    description: describe(host, traffic.egress, origins.tracks),
     columns: [
       { title: 'packets come from', boxes: origins.boxes },
       { title: 'rules, in order', boxes: ruleBoxes },
@@ -134,9 +134,10 @@ class Tracks {
   private readonly elsewhere = remembered((ways: Ways) => this.through(ways, 'to anywhere else'));
 
   private through(ways: Ways, words: string): readonly Track[] {
-    const [usual, ...down] = ways.map((each, index) =>
-      each.flatMap((way) => this.track(way, words, this.traffic.links[index - 1])),
-    );
+    const { egress } = this.traffic;
+    const [usual, ...down] = ways
+      .slice(0, egress.length + 1)
+      .map((each, index) => each.flatMap((way) => this.track(way, words, egress[index - 1])));
     const isUsual = (track: Track): boolean =>
       usual.some(({ rule, table, exit }) => rule === track.rule && table === track.table && exit === track.exit);
     return [...usual, ...down.flat().filter((track) => !isUsual(track))];

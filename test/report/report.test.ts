@@ -120,11 +120,21 @@ describe('the topology', () => {
 
 describe('the table of traffic classes', () => {
   test('says what each link down changes, where the table fails closed', () => {
-    expect(rowOf(egress(), ...CLIENTS)).toEqual([EGRESS, 'same', 'rejected: unreachable (vpn)']);
+    expect(rowOf(egress(), ...CLIENTS)).toEqual([EGRESS, 'same', 'rejected: unreachable (vpn)', 'same']);
   });
   test('says what leaks, where it does not', () => {
-    expect(rowOf(egress(false), ...CLIENTS)).toEqual([EGRESS, 'same', '⚠ `eth0` via `192.168.178.1` (main)']);
+    expect(rowOf(egress(false), ...CLIENTS)).toEqual([EGRESS, 'same', '⚠ `eth0` via `192.168.178.1` (main)', 'same']);
     expect(routingReport(egress())).not.toContain('⚠');
+  });
+  test('says what becomes of packets to clients while their tunnel is down', () => {
+    expect(rowOf(egress(), '', '', '`10.10.10.0/24`')).toEqual([
+      '`tun0` (main)',
+      'same',
+      'same',
+      'rejected: unreachable (vpn)',
+    ]);
+    expect(routingReport(large(60, 3))).toContain('\nWhat changes while a link of clients is down is left out:');
+    expect(routingReport(egress())).not.toContain('is left out:');
   });
   test('says of each link what becomes of what another one shared with it', () => {
     const host = hostWith(
@@ -136,12 +146,12 @@ describe('the table of traffic classes', () => {
       { interfaces: [...ALL_INTERFACES, { name: 'eth2', addresses: ['192.168.2.1/24'] }] },
     );
     expect(routingReport(host)).toContain(
-      '| one of `eth1`, `eth2` (table 201) | same | `eth2` (table 201) | `eth1` (table 201) |\n',
+      '| one of `eth1`, `eth2` (table 201) | same | `eth2` (table 201) | `eth1` (table 201) | same |\n',
     );
   });
   test('says once that networks are each behind a link of their own', () => {
-    expect(routingReport(mixed())).toContain(
-      '| `10.10.10.0/24`, `10.10.20.0/24`, `10.10.30.0/24` | each to its link: `tun0`, `wg0`, `wg1` (main) | same |',
+    expect(routingReport(large(6, 1))).toContain(
+      ' | each to its link: `tun0`, `tun1`, `tun2`, `tun3`, `tun4`, `tun5` (main) | same |',
     );
   });
   test('says that nothing is known of a main table whose gateways are not declared', () => {
