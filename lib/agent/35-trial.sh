@@ -82,13 +82,14 @@ open_trial() {
   [ -z "$confirm_timeout" ] || trial_deadline=$((now / 100 + confirm_timeout))
   # What is half made has no decision in it, so it is nothing.
   rm -rf "$trial"
-  mkdir -p "$trial" && cat "$LOCK/snapshot" >"$trial/snapshot" && copy_program "$trial/agent" &&
+  mkdir -p "$trial" && cat "$LOCK/snapshot" >"$trial/snapshot" &&
+    copy_program "$trial/new" && mv "$trial/new" "$trial/agent" &&
     printf '%s\n' "kind $1" "generation $generation" ${stage:+"stage ${stage##*/}"} \
       ${trial_deadline:+"deadline $trial_deadline"} "ssh $trial_ssh" >"$trial/new" &&
     mark_boot && mv "$trial/new" "$trial/open" && { sync -f "$trial" 2>/dev/null || sync; }
 }
 
-# The program as it was installed, or as it came with the bundle.
+# The program as it was installed, or as it came with the bundle. It is not run before all of it is there.
 copy_program() {
   if [ -n "$stage" ]; then
     cat "$stage/agent" >"$1"
