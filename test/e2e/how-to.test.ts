@@ -1,4 +1,5 @@
 import { describeLab } from '../lab/describe-lab';
+import { poll } from '../lab/process';
 import type { Snapshot } from '../lab/snapshot';
 import { Cdktf } from './cdktf';
 import { NAT, UPSTREAM, neighbours, sources } from './egress';
@@ -65,10 +66,14 @@ describeLab('cdktf deploy of the how-to', {}, (lab) => {
 
   test('a second OpenVPN process gets its network into the table by itself', async () => {
     await lab().vpn.exec(['systemctl', 'start', 'openvpn-server@second']);
-    await lab().waitForAnswer('vpn', '10.10.11.1');
-    const { stdout } = await lab().vpn.exec('ip -4 route show table 200 dev tun1; ip -6 route show table 200 dev tun1');
-    expect(stdout).toMatch(/^10\.10\.11\.0\/24 .*proto 78/m);
-    expect(stdout).toMatch(/^fd00:4242:4242:4343::\/64 .*proto 78/m);
+    // OpenVPN tells systemd that it has started while its hook may still run.
+    await poll('routes of the second process in both families', 10_000, async () => {
+      const { stdout } = await lab().vpn.exec(
+        'ip -4 route show table 200 dev tun1; ip -6 route show table 200 dev tun1',
+      );
+      const found = [/^10\.10\.11\.0\/24 .*proto 78/m, /^fd00:4242:4242:4343::\/64 .*proto 78/m];
+      return found.every((route) => route.test(stdout)) || undefined;
+    });
     await lab().vpn.exec(['systemctl', 'stop', 'openvpn-server@second']);
   });
 

@@ -1,4 +1,5 @@
 import { describeLab } from './describe-lab';
+import { poll } from './process';
 import {
   address,
   clientNames,
@@ -102,13 +103,20 @@ describeLab('the lab', {}, (lab) => {
   });
 
   describe("OpenVPN's up hook", () => {
-    const hook = '#!/bin/sh\n{ echo "arguments=$*"; env; } >"/run/up-hook-$dev"\n';
+    // OpenVPN tells systemd that it has started while its hook may still run.
+    const hook =
+      '#!/bin/sh\n{ echo "arguments=$*"; env; } >"/run/up-hook.$dev" && mv "/run/up-hook.$dev" "/run/up-hook-$dev"\n';
+    const seenBy = (device: string): Promise<string> =>
+      poll(`what the hook has seen of ${device}`, 10_000, async () => {
+        const { code, stdout } = await lab().vpn.exec(['cat', `/run/up-hook-${device}`], { allowFailure: true });
+        return code === 0 ? stdout : undefined;
+      });
 
     test('is run when it is there, with the environment that OpenVPN documents', async () => {
       const { vpn } = lab();
       await vpn.writeFile('/etc/openvpn/up', hook, '0755');
       await vpn.exec('systemctl restart openvpn-server@server');
-      const seen = (await vpn.readFile('/run/up-hook-tun0')).split('\n');
+      const seen = (await seenBy('tun0')).split('\n');
       expect(seen).toEqual(
         expect.arrayContaining([
           'arguments=tun0 1500 0 10.10.10.1 255.255.255.0 init',
@@ -126,7 +134,7 @@ describeLab('the lab', {}, (lab) => {
     test('is run by every server process, and clients can go to the second one', async () => {
       const { vpn } = lab();
       await vpn.exec('systemctl start openvpn-server@second');
-      expect(await vpn.readFile('/run/up-hook-tun1')).toMatch(/^ifconfig_local=10\.10\.11\.1$/m);
+      expect(await seenBy('tun1')).toMatch(/^ifconfig_local=10\.10\.11\.1$/m);
       await lab().restartClient('ovpn2', 'second');
       await lab().waitForVpn(['ovpn1', 'ovpn2']);
       expect(await lab().ping('ovpn1', tunnelAddress('ovpn2', 'ipv4', 'openvpnSecond'))).toBe(true);
