@@ -34,7 +34,7 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=simple
-ExecStartPre=-/bin/sh /var/lib/source-routing/vpn/agent assert --owner vpn
+ExecStartPre=-+/bin/sh /var/lib/source-routing/vpn/agent assert --owner vpn
 ExecStart=/bin/sh /var/lib/source-routing/vpn/agent watch --owner vpn
 Restart=always
 RestartSec=1
