@@ -86,7 +86,11 @@ export class Machine {
         timeoutMs: bootTimeoutMs,
       });
       if (stdout.trim() === 'degraded') {
-        const failed = await this.exec('systemctl --failed --no-legend --plain; journalctl -b -n 50 --no-pager');
+        const failed = await this.exec(`systemctl --failed --no-legend --plain | while read -r unit rest; do
+            echo "$unit $rest"
+            journalctl -b -u "$unit" -o cat --no-pager
+          done
+          journalctl -b -n 50 --no-pager`);
         throw new Error(`${this.name} booted with failed units:\n${failed.stdout}`);
       }
       return stdout.trim() === 'running' ? true : undefined;
