@@ -80,7 +80,8 @@ open_trial() {
   clock
   trial_deadline=
   [ -z "$confirm_timeout" ] || trial_deadline=$((now / 100 + confirm_timeout))
-  # What is half made has no decision in it, so it is nothing.
+  # What is half made has no decision in it, so it is nothing. The program gets its name when all of
+  # it is there: whoever finds it runs it.
   rm -rf "$trial"
   mkdir -p "$trial" && cat "$LOCK/snapshot" >"$trial/snapshot" &&
     copy_program "$trial/new" && mv "$trial/new" "$trial/agent" &&
@@ -89,7 +90,7 @@ open_trial() {
     mark_boot && mv "$trial/new" "$trial/open" && { sync -f "$trial" 2>/dev/null || sync; }
 }
 
-# The program as it was installed, or as it came with the bundle. It is not run before all of it is there.
+# The program as it was installed, or as it came with the bundle.
 copy_program() {
   if [ -n "$stage" ]; then
     cat "$stage/agent" >"$1"

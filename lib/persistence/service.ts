@@ -32,8 +32,8 @@ export function watchUnit(owner: string): { readonly name: string; readonly file
 /**
  * ExecStartPre runs to its end before the network comes up: rules and unreachable routes are
  * there before the first packet; that it cannot set something must not keep the watch from
- * running. It is not locked up: others mount and unmount so early in a boot, and systemd then
- * now and then fails to do that. ExecStart adds the routes as their interfaces appear, and puts
+ * running. It is not locked up: others mount and unmount so early in a boot, and now and then that
+ * makes systemd fail to lock it up. ExecStart adds the routes as their interfaces appear, and puts
  * back whatever something takes away. It needs nothing of the machine but netlink, its state and
  * a place for the lock, which is directly in /run. TMPDIR: an old bash writes here-documents
  * there. Not ProtectProc: the holder of the lock would seem to be gone.

@@ -23,12 +23,10 @@ import { wayOf } from './ways';
 /** All packets that a host may meet and that are not for itself, and where they go. */
 export interface HostTraffic {
   readonly classes: readonly HostClass[];
-  /** The links of which one at a time is taken to be down: those that packets leave by, then those of clients. */
+  /** The links of which one at a time is taken to be down: those that packets leave by, then those of clients, unless they are too many. */
   readonly links: readonly string[];
   /** The former: what a picture shows. */
   readonly egress: readonly string[];
-  /** Whether there are too many links of clients to look at each. */
-  readonly tunnelsLeftOut: boolean;
   readonly clients: Clients;
   /** The host with an address for each prefix that is known at apply only. */
   readonly host: Host;
@@ -64,8 +62,7 @@ export function hostTraffic(declared: Host): HostTraffic {
   const machine = buildMachine(description);
   const egress = egressLinks(host, clients, machine);
   const tunnels = host.interfaces.map(({ name }) => name).filter((name) => !egress.includes(name));
-  const tunnelsLeftOut = tunnels.length > MOST_TUNNELS;
-  const links = tunnelsLeftOut ? egress : [...egress, ...tunnels];
+  const links = tunnels.length > MOST_TUNNELS ? egress : [...egress, ...tunnels];
   const machines = [machine, ...links.map((link) => buildMachine(withLinksDown(description, [link])))];
   const { rules } = description;
   const numbers = new Map(rules.map((rule, index) => [rule, String(index)]));
@@ -84,7 +81,7 @@ export function hostTraffic(declared: Host): HostTraffic {
     );
     return found.flatMap((each) => origins.of(each).map((origin) => ({ ...origin, table: tableOf(each.table) })));
   });
-  return { classes, links, egress, tunnelsLeftOut, clients, host, rules, names };
+  return { classes, links, egress, clients, host, rules, names };
 }
 
 /**

@@ -1,4 +1,5 @@
 import { getOrInsertComputed, pushTo } from '../model/maps';
+
 /** Groups in the order of their first items. */
 export function groupBy<T>(items: readonly T[], key: (item: T) => string): Array<[T, ...T[]]> {
   const groups = new Map<string, T[]>();

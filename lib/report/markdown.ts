@@ -51,6 +51,7 @@ function classTable(host: Host, traffic: HostTraffic): string[] {
   const rows = table.groups.slice(0, MOST_ROWS).flatMap((group) => words.rows(group, table.rowsOf(group), numbers));
   const shown = rows.slice(0, MOST_ROWS);
   const more = table.count - shown.length;
+  const tunnelsLeftOut = host.interfaces.some(({ name }) => !traffic.links.includes(name));
   const quiet = links.filter(({ changes }) => changes === undefined).map(({ name }) => code(name));
   return [
     ...[head, head.map(() => '---'), ...shown].map((cells) => `| ${cells.join(' | ')} |`),
@@ -65,7 +66,7 @@ function classTable(host: Host, traffic: HostTraffic): string[] {
             `With ${quiet.slice(0, MOST_LINKS).join(' or ')}${quiet.length > MOST_LINKS ? ' or another link' : ''} down nothing changes.`,
           ]
         : []),
-      ...(traffic.tunnelsLeftOut
+      ...(tunnelsLeftOut
         ? ['What changes while a link of clients is down is left out: there are too many of them.']
         : []),
       'For a packet that row counts that has the longest prefix around its source; of those the one that says most of it, then the one with the longest prefix around its destination. Packets for the server itself are left out.',

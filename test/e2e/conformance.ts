@@ -10,6 +10,7 @@ import type { Traffic } from '../lab/traffic';
 import { ALL_THROUGH_NAT, ALL_THROUGH_UPSTREAM, POOLS, declareEgress, sources } from './egress';
 import { CONFIRM_TIMEOUT, settled, sleep, steadyTraffic } from './faults';
 import { Terraform, saidBy } from './terraform';
+import { timed } from './timing';
 
 /** What one persistence has to show. */
 export interface Conformance {
@@ -60,21 +61,6 @@ function declareRules(stack: TerraformStack, { table }: VpnEgress): void {
     });
   }
 }
-
-/** Waits until rules and routes are what they were; says after how many milliseconds since `command` ended. */
-const timed = (command: string): string => `state() {
-    ip -d rule; ip -d -6 rule; ip route show table 200; ip -6 route show table 200
-  }
-  now() { echo $(($(date +%s%N) / 1000000)); }
-  before=$(state)
-  { ${command}
-  } >&2
-  start=$(now)
-  until [ "$(state)" = "$before" ]; do
-    [ $(($(now) - start)) -lt 15000 ] || { echo "wanted: $before"; echo "there is: $(state)"; exit 1; }
-    sleep 0.02
-  done >&2
-  echo $(($(now) - start))`;
 
 /** The same cases for every persistence. */
 export function conformance(name: string, options: Conformance): void {

@@ -6,6 +6,7 @@ import type { Traffic } from '../lab/traffic';
 import { declareEgress } from './egress';
 import { CONFIRM_TIMEOUT, median, settled, sleep } from './faults';
 import { Terraform } from './terraform';
+import { NOW, timed } from './timing';
 
 const ROUNDS = 20;
 /** Those in which a link is down for seconds. */
@@ -37,27 +38,13 @@ const FAULTS: Record<string, Fault> = {
   },
 };
 
-/** Does something, and says after how many milliseconds rules and routes are what they were before. */
-const timed = (command: string): string => `state() {
-    ip rule; ip -6 rule; ip route show table 200; ip -6 route show table 200
-  }
-  now() { echo $(($(date +%s%N) / 1000000)); }
-  before=$(state)
-  ${command}
-  start=$(now)
-  until [ "$(state)" = "$before" ]; do
-    [ $(($(now) - start)) -lt 10000 ] || { echo "wanted: $before"; echo "there is: $(state)"; exit 1; }
-    sleep 0.01
-  done >&2
-  echo $(($(now) - start))`;
-
 /** The kernel repeats a neighbour request that a dead link has swallowed: by default once a second, by a clock of its own. */
 const repeatAtOnce = `for family in ipv4 ipv6; do
     echo 100 >"/proc/sys/net/$family/neigh/eth1/retrans_time_ms"
   done`;
 
 /** Waits until eth1 has a carrier, and then an IPv6 address that may be used; says when either was, in milliseconds since 1970. */
-const linkIsBack = `now() { echo $(($(date +%s%N) / 1000000)); }
+const linkIsBack = `${NOW}
   start=$(now)
   wait_until() {
     until "$@"; do
