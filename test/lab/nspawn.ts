@@ -99,7 +99,8 @@ function leaderOf(nspawn: ProcessId): ProcessId | undefined {
 
 /**
  * End a machine at once and without a word to it. Killing systemd-nspawn does not do it: the
- * machine runs on without. Its PID 1 takes everything in it along.
+ * machine runs on without. Its PID 1 takes everything in it along, though a moment later: until
+ * then its processes may see that systemd does not answer any more.
  */
 export async function killContainer(container: Container): Promise<void> {
   kill(container.leader);
