@@ -99,8 +99,14 @@ copy_program() {
   fi
 }
 
+# What was decided is done. Before anything goes that it takes to do it: from here on, it could not be done again.
+forget_decision() {
+  rm -f "$trial/open" "$trial/confirmed" "$trial/rejected"
+}
+
 # Nothing is on trial any more.
 close_trial() {
+  forget_decision
   rm -rf "$trial" "$MARK.$owner"
   undo_log=$LOCK
 }

@@ -80,9 +80,7 @@ enable_recovery() {
     problem="cannot write /etc/systemd/system/$recovery_unit (disk full, or read-only?)"
     return 1
   fi
-  systemctl is-enabled "$recovery_unit" >/dev/null 2>&1 && return 0
-  log_undo "enabled $recovery_unit"
-  systemctl enable "$recovery_unit" >/dev/null 2>"$LOCK/error" || { unit_failed enable "$recovery_unit"; return 1; }
+  enable_unit "$recovery_unit"
 }
 
 recovery_unit_text() {
@@ -110,9 +108,11 @@ END
 
 disable_recovery() {
   name_units
-  if has_systemd && [ -f "/etc/systemd/system/$recovery_unit" ]; then
+  file=/etc/systemd/system/$recovery_unit
+  rm -f "$file.source-routing-new"
+  if has_systemd && [ -f "$file" ]; then
     systemctl disable "$recovery_unit" >/dev/null 2>&1 || :
-    rm -f "/etc/systemd/system/$recovery_unit"
+    rm -f "$file"
     systemctl daemon-reload >/dev/null 2>&1 || :
   fi
 }

@@ -90,8 +90,11 @@ check_file() {
   fi
   cmp -s "$1/files/$2" "$3" && return 0
   # Not `-w`: to some shells root may write everywhere, even into a read-only file system.
-  if mkdir "$directory/.source-routing-probe" 2>/dev/null; then
-    rmdir "$directory/.source-routing-probe"
+  probe=$directory/.source-routing-probe
+  # That of a run that was killed just then.
+  rmdir "$probe" 2>/dev/null || :
+  if mkdir "$probe" 2>/dev/null; then
+    rmdir "$probe"
   else
     complain "$directory cannot be written (read-only file system?), so $3 cannot be put there"
   fi

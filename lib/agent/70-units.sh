@@ -43,10 +43,7 @@ stop_stale_units() {
 start_units() {
   while read -r word unit rest; do
     [ "$word" = unit ] || continue
-    if ! systemctl is-enabled "$unit" >/dev/null 2>&1; then
-      log_undo "enabled $unit"
-      systemctl enable "$unit" >/dev/null 2>"$LOCK/error" || { unit_failed enable "$unit"; return 1; }
-    fi
+    enable_unit "$unit" || return 1
     case $changed_files in
       *"/$unit "* | *" $home/agent "*)
         ! systemctl is-active "$unit" >/dev/null 2>&1 || log_undo "restarted $unit"
@@ -58,6 +55,15 @@ start_units() {
         ;;
     esac
   done <"$1/manifest"
+}
+
+# Enables unit $1, if it is not. That systemd gives no answer does not make it disabled: to go
+# back would then be to disable what was enabled before.
+enable_unit() {
+  answer=$(systemctl is-enabled "$1" 2>"$LOCK/error") && return 0
+  [ -n "$answer" ] || { unit_failed is-enabled "$1"; return 1; }
+  log_undo "enabled $1"
+  systemctl enable "$1" >/dev/null 2>"$LOCK/error" || { unit_failed enable "$1"; return 1; }
 }
 
 unit_failed() {

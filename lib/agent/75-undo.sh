@@ -19,6 +19,7 @@ go_back() {
   incomplete=
   stage=$trial_stage
   undo_log=$trial
+  name_units
   # The kernel first: it may be what has cut somebody off. After a boot there is nothing to undo.
   ! same_boot || undo_kernel
   undo_units enabled
@@ -38,6 +39,9 @@ go_back() {
     retire "$in_force" "$stage" || :
     [ -n "$current" ] || forget_retired
   fi
+  # What goes on with this at the next boot, if the power is cut before it is done, goes last.
+  ! grep -q -x -F "absent /etc/systemd/system/$recovery_unit" "$trial/undo" 2>/dev/null || disable_recovery
+  forget_decision
   rm -rf "$stage"
   close_trial
   # Only if they are empty: a first apply that failed leaves nothing.
@@ -55,15 +59,12 @@ forget_pending() {
 
 undo_units() {
   [ -f "$trial/undo" ] || return 0
-  name_units
   while read -r word unit; do
     [ "$word" = "$1" ] || continue
     case $word in
       enabled)
-        # The one that rolls back at boot may be running this.
-        stop=--now
-        [ "$unit" != "$recovery_unit" ] || stop=
-        systemctl disable ${stop:+"$stop"} "$unit" >/dev/null 2>&1 || incomplete="$incomplete; unit $unit is still enabled"
+        [ "$unit" != "$recovery_unit" ] || continue
+        systemctl disable --now "$unit" >/dev/null 2>&1 || incomplete="$incomplete; unit $unit is still enabled"
         ;;
       disabled)
         { systemctl enable "$unit" && systemctl start --no-block "$unit"; } >/dev/null 2>&1 ||
@@ -92,7 +93,10 @@ undo_files() {
     incomplete="$incomplete; files: see $trial/undo"
   while read -r word number path; do
     case $word in
-      absent) rm -f "$number" "$number.source-routing-new" || incomplete="$incomplete; $number" ;;
+      absent)
+        [ "$number" != "/etc/systemd/system/$recovery_unit" ] || continue
+        rm -f "$number" "$number.source-routing-new" || incomplete="$incomplete; $number"
+        ;;
       dir) [ ! -d "$number" ] || rmdir "$number" || incomplete="$incomplete; directory $number" ;;
       kept)
         rm -f "$path.source-routing-new"
@@ -105,9 +109,11 @@ undo_files() {
 # The very file that was there, or a copy where it lies on another disk. The kept one stays, in
 # case this has to be done again.
 put_back() {
+  # Nothing has taken its place yet.
+  # shellcheck disable=SC3013  # all shells have it, and POSIX has since 2024
+  [ ! -L "$1" ] && [ "$1" -ef "$2" ] && return 0
   { [ ! -L "$1" ] && ln "$1" "$2.source-routing-new" 2>/dev/null; } || cp -pP "$1" "$2.source-routing-new" || return 1
-  # Of two names of one file, rename leaves both.
-  mv -f "$2.source-routing-new" "$2" && rm -f "$2.source-routing-new"
+  mv -f "$2.source-routing-new" "$2"
 }
 
 # The same plan as ever: wanted is the snapshot, ours is all that may have come since.

@@ -88,6 +88,8 @@ confirm() {
 
 # There is nothing to confirm: says why, and ends the run with the exit code of that.
 tell_outcome() {
+  # Whoever wanted to know is told here: there is nothing to record.
+  trial_deadline=
   drop_half_made
   find_unused
   # shellcheck disable=SC2086  # a list of words
@@ -103,6 +105,7 @@ tell_outcome() {
   fi
   if [ -n "$removal" ]; then
     if [ -z "$current$pending" ]; then
+      leave_nothing || die 71 "FAILED: $problem. Mend that and try again"
       say "done: nothing of $owner is on this machine"
       exit 0
     fi

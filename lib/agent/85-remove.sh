@@ -32,13 +32,18 @@ remove() {
   say "done: everything of $owner was removed"
 }
 
-# The last steps, which cannot be undone.
+# The last steps, which cannot be undone. The trial and the agent go last: whoever finds them goes on from here.
 leave_nothing() {
   remove_stale_directories '' "$@"
   retire /dev/null "$@" || :
   forget_retired
+  for each in "${home:?}"/*; do
+    case $each in "$home/agent" | "$home/trial") continue ;; esac
+    rm -rf "$each" || { problem="cannot remove $each"; return 1; }
+  done
   disable_recovery
-  rm -rf "$home" "$MARK.$owner" || { problem="cannot remove $home"; return 1; }
+  close_trial
+  rm -rf "$home" || { problem="cannot remove $home"; return 1; }
   ! rmdir "$STATE" 2>/dev/null || rm -f "$KEPT"
 }
 

@@ -30,6 +30,7 @@ if [ -z "$removal" ] || [ -d "$base" ]; then
       if [ "$whose" = "$generation" ]; then
         printf "%s\n" "$words"
         rm -f "$said"
+        rmdir "${said%/*}" 2>/dev/null
         # Whatever stands there, it is no success.
         case $status in
           [1-9] | [1-9][0-9]) exit "$status" ;;
@@ -44,6 +45,9 @@ if [ -z "$removal" ] || [ -d "$base" ]; then
       echo "source-routing: ERROR: $2 is still on this machine: see above, and: source-routing status"
       exit 71
     fi
+    # The directory itself may be left: a power cut may come before any step.
+    rm -rf "$1/${2:?}"
+    rmdir "$1" 2>/dev/null
     echo "source-routing: done: nothing of $2 is on this machine"
   ' sh "$base" "$owner" "$generation" "${SSH_CONNECTION-}" "$removal"
 else

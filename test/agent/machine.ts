@@ -280,7 +280,7 @@ case $1 in
   enable) touch "/mnt/enabled.$2" ;;
   start|restart) touch "/mnt/active.$3" ;;
   disable) rm -f "/mnt/enabled.$3" "/mnt/active.$3" ;;
-  is-enabled) test -e "/mnt/enabled.$2" ;;
+  is-enabled) if [ -e "/mnt/enabled.$2" ]; then echo enabled; else echo disabled; exit 1; fi ;;
   is-active) test -e "/mnt/active.$2" ;;
 esac
 `,

@@ -775,6 +775,26 @@ export function agentSuite(flavour: Flavour): void {
         succeeds(machine.apply([...HOW_TO, ...unit], { generation: 'g2' }));
       });
 
+      test('when systemd gives no answer: a unit that was enabled stays so', () => {
+        const unit = (text: string): string[] => [
+          'requires systemd',
+          'file 0644 /etc/systemd/system/x.service 1',
+          `|${text}`,
+          'unit x.service',
+        ];
+        machine.fakeSystemd();
+        machine.must('mkdir -p /etc/systemd/system');
+        succeeds(machine.apply([...HOW_TO, ...unit('old')]));
+        const before = machine.picture();
+        machine.fakeSystemd(['is-enabled']);
+        const done = machine.apply([...HOW_TO, ...unit('new')], { generation: 'g2' });
+        expect(done.last).toMatch(
+          /put back as it was: systemctl is-enabled x\.service failed: Failed to is-enabled: inj/,
+        );
+        expect(machine.picture()).toBe(before);
+        expect(machine.sh('ls /mnt/enabled.*').out).toBe('/mnt/enabled.x.service\n');
+      });
+
       test('when a file cannot be written', () => {
         machine.apply(HOW_TO);
         const before = machine.picture();
