@@ -99,7 +99,7 @@ copy_program() {
   fi
 }
 
-# What was decided is done. Before anything goes that it takes to do it: from here on, it could not be done again.
+# What was decided is done. Comes before the log and what was kept go: with half of them, it would be done wrongly.
 forget_decision() {
   rm -f "$trial/open" "$trial/confirmed" "$trial/rejected"
 }
@@ -166,6 +166,8 @@ settle_trial() {
       # What this run is about to do takes the rest into account, and may be just the mend.
       if ! go_back; then
         say "note: not everything could be undone (${incomplete#; })"
+        # The way back from a first change takes the agent away, which a removal needs.
+        [ -f "$home/agent" ] || cp -p "$trial/agent" "$home/agent" || :
         close_trial
       fi
     fi

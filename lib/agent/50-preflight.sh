@@ -88,11 +88,11 @@ check_file() {
     complain "$3 is a directory: move it away"
     return
   fi
-  cmp -s "$1/files/$2" "$3" && return 0
-  # Not `-w`: to some shells root may write everywhere, even into a read-only file system.
   probe=$directory/.source-routing-probe
   # That of a run that was killed just then.
   rmdir "$probe" 2>/dev/null || :
+  cmp -s "$1/files/$2" "$3" && return 0
+  # Not `-w`: to some shells root may write everywhere, even into a read-only file system.
   if mkdir "$probe" 2>/dev/null; then
     rmdir "$probe"
   else

@@ -58,8 +58,10 @@ has_mode() {
   [ -n "$(find "$1" -prune -perm "$2" 2>/dev/null)" ]
 }
 
+# On the disk before the step itself: of that, the names of files get there sooner than what is in a file.
 log_undo() {
-  printf '%s\n' "$*" >>"$undo_log/undo"
+  printf '%s\n' "$*" >>"$undo_log/undo" || return 1
+  [ "$undo_log" != "$trial" ] || sync "$trial/undo" 2>/dev/null || sync
 }
 
 # Notes what path $1 holds now. A second name for it is the surest copy, as nothing here is ever

@@ -64,7 +64,9 @@ undo_units() {
     case $word in
       enabled)
         [ "$unit" != "$recovery_unit" ] || continue
-        systemctl disable --now "$unit" >/dev/null 2>&1 || incomplete="$incomplete; unit $unit is still enabled"
+        # Without its file, it was done before: systemd then knows of no such unit.
+        systemctl disable --now "$unit" >/dev/null 2>&1 || ! exists "/etc/systemd/system/$unit" ||
+          incomplete="$incomplete; unit $unit is still enabled"
         ;;
       disabled)
         { systemctl enable "$unit" && systemctl start --no-block "$unit"; } >/dev/null 2>&1 ||

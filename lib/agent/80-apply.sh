@@ -105,6 +105,8 @@ end_change() {
   # From here on it is quicker to end than to go back.
   trap '' INT TERM
   changed=
+  # Before anybody can decide to keep it: a power cut would leave names of files with nothing in them.
+  [ ! -s "$trial/undo" ] || sync -f "$home" /etc 2>/dev/null || sync
   if [ -n "$confirm_timeout" ]; then
     : >"$trial/applied" || undo "cannot write $trial/applied (disk full?)"
     what="generation $generation of $owner"

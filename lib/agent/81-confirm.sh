@@ -15,8 +15,6 @@ keep_change() {
   fi
   first_line "$stage/summary"
   size=$first
-  # Its files must be on the disk by then, or a power cut would leave a name for nothing.
-  [ ! -s "$trial/undo" ] || sync -f "$home" 2>/dev/null || :
   # shellcheck disable=SC2086  # a list of words
   remove_stale_directories "$stage" $current $pending
   if [ -f "$trial/current" ]; then
@@ -88,7 +86,7 @@ confirm() {
 
 # There is nothing to confirm: says why, and ends the run with the exit code of that.
 tell_outcome() {
-  # Whoever wanted to know is told here: there is nothing to record.
+  # Nothing for record to keep: whoever wants to know is told here.
   trial_deadline=
   drop_half_made
   find_unused

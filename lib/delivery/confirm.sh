@@ -41,7 +41,7 @@ if [ -z "$removal" ] || [ -d "$base" ]; then
     if [ -z "$removal" ]; then
       echo "source-routing: ERROR: generation $generation is not on this machine: the change was never made, or undone by a reboot; see above, and: journalctl -t source-routing"
       exit 67
-    elif [ -f "$home/agent" ]; then
+    elif [ -f "$home/agent" ] || [ -f "$home/current" ] || [ -f "$home/pending" ]; then
       echo "source-routing: ERROR: $2 is still on this machine: see above, and: source-routing status"
       exit 71
     fi

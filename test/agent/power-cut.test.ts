@@ -50,12 +50,20 @@ const [CLEAN_UP, CONFIRM_REMOVAL] = removalProvisioners(HOST);
 
 /** In which rm -rf may remove the files of a directory: sort's options. */
 const ORDERS = ['', '-r'] as const;
-type Order = (typeof ORDERS)[number];
+
+interface Fault {
+  readonly power: boolean;
+  readonly order: (typeof ORDERS)[number];
+}
 
 /** What changes the disk; each is a step before which the power may go. */
-const TOOLS = ['rm', 'mv', 'ln', 'cp', 'chmod', 'mkdir', 'rmdir', 'systemctl'];
+const TOOLS = ['rm', 'mv', 'ln', 'cp', 'chmod', 'mkdir', 'rmdir', 'systemctl', 'sync'];
 
-/** Counts the steps of a run, each file of an rm -rf as one, and kills all of the run at the one that /mnt/cut names. */
+/**
+ * Counts the steps of a run, each file of an rm -rf as one, and kills all of the run at the one that /mnt/cut names.
+ * With the power goes what is written into the log of a trial and not synced, while renames, as in the journal of a
+ * file system, are there.
+ */
 const STEP = `#!/bin/sh
 name=\${0##*/}
 step() {
@@ -63,7 +71,10 @@ step() {
   steps=$((steps + 1))
   echo "$steps" >/mnt/steps
   read -r cut </mnt/cut
-  [ "$steps" -ne "$cut" ] || { echo "$*" >/mnt/fired; kill -9 0; }
+  [ "$steps" -eq "$cut" ] || return 0
+  echo "$*" >/mnt/fired
+  if [ -e /mnt/power ] && [ -e ${HOME}/trial/undo ]; then cat /mnt/synced >${HOME}/trial/undo; fi
+  kill -9 0
 }
 in_some_order() {
   find "$1" ! -type d | sort $order
@@ -71,6 +82,7 @@ in_some_order() {
 }
 case "$name $*" in
   'systemctl is-'*) exec /mnt/systemctl "$@" ;;
+  sync*) cat ${HOME}/trial/undo >/mnt/synced 2>/dev/null; exit 0 ;;
   systemctl*) step "$name" "$@"; exec /mnt/systemctl "$@" ;;
   *' /etc/'* | *' /usr/local/'* | *' /var/lib/'*) ;;
   *) exec "/bin/$name" "$@" ;;
@@ -91,8 +103,8 @@ fi
 const SYSTEMCTL = `#!/bin/sh
 for unit; do :; done
 case $1 in
-  enable) touch "/mnt/enabled.$unit" ;;
-  disable) rm -f "/mnt/enabled.$unit"; [ "$2" != --now ] || rm -f "/mnt/active.$unit" ;;
+  enable) [ -e "/etc/systemd/system/$unit" ] && touch "/mnt/enabled.$unit" ;;
+  disable) [ -e "/etc/systemd/system/$unit" ] || [ -e "/mnt/enabled.$unit" ] || exit 1; rm -f "/mnt/enabled.$unit"; [ "$2" != --now ] || rm -f "/mnt/active.$unit" ;;
   start | restart) touch "/mnt/active.$unit" ;;
   stop) rm -f "/mnt/active.$unit" ;;
   is-active) test -e "/mnt/active.$unit" ;;
@@ -122,9 +134,10 @@ class MachineWithPlug extends Machine {
     this.must('echo 0 >/mnt/steps; echo 0 >/mnt/cut; echo >/mnt/order');
   }
 
-  /** Cuts the power before the n-th step of a run; says which that was, nothing if the run had fewer. */
-  public cutAt(n: number, order: Order, run: () => void): string | undefined {
-    this.must(`rm -f /mnt/fired; echo 0 >/mnt/steps; echo ${n} >/mnt/cut; echo ${order} >/mnt/order`);
+  /** Cuts the power, or only kills, before the n-th step of a run; says which that was, nothing if the run had fewer. */
+  public cutAt(n: number, { power, order }: Fault, run: () => void): string | undefined {
+    this.must(`rm -f /mnt/fired; echo 0 >/mnt/steps; echo ${n} >/mnt/cut; echo ${order} >/mnt/order
+      ${power ? 'touch' : 'rm -f'} /mnt/power`);
     run();
     this.plugIn();
     return lines(this.sh('cat /mnt/fired 2>/dev/null').out)[0];
@@ -210,12 +223,12 @@ describeOnMachine('a run that ends before any of its steps', () => {
 
   /** Ends a run, for which `prepare` makes ready, before each of its steps; how many these were. */
   function sweep(
-    { prepare, run, order = '' }: { prepare?: () => void; run: () => void; order?: Order },
+    { prepare, run, power = true, order = '' }: { prepare?: () => void; run: () => void } & Partial<Fault>,
     then: (step: string) => void,
   ): number {
     for (let n = 1; ; n += 1) {
       prepare?.();
-      const step = machine.cutAt(n, order, run);
+      const step = machine.cutAt(n, { power, order }, run);
       if (step === undefined) return n - 1;
       then(`${n} ${step}`);
     }
@@ -346,7 +359,7 @@ describeOnMachine('a run that ends before any of its steps', () => {
   describe('by kill -9', () => {
     test('in a change: it is undone when the time is over', () => {
       const before = have(OLD, 'g1');
-      const steps = sweep({ run: () => tryOut(NEW, 'g2') }, (step) => {
+      const steps = sweep({ run: () => tryOut(NEW, 'g2'), power: false }, (step) => {
         succeeds(rollBack(), step);
         isUndone(step, before);
       });
@@ -360,7 +373,7 @@ describeOnMachine('a run that ends before any of its steps', () => {
         const prepare = (): void => {
           succeeds(tryOut(NEW, 'g2'));
         };
-        const steps = sweep({ prepare, run: rollBack, order }, (step) => {
+        const steps = sweep({ prepare, run: rollBack, order, power: false }, (step) => {
           succeeds(rollBack(), step);
           isUndone(step, before);
         });

@@ -117,6 +117,25 @@ describe.each([DASH, BUSYBOX, BASH])('a change on trial', (flavour) => {
       expect(machine.picture()).toBe(pristine);
     });
 
+    test('a first change that cannot be undone completely can be removed', () => {
+      tryOut(NEW, 'g1', 60);
+      machine.must('echo mine >/usr/local/new/sub/mine');
+      expect(machine.agent('rollback')).toMatchObject({
+        code: 71,
+        last: expect.stringContaining('not completely (directory /usr/local/new/sub') as string,
+      });
+      const options = `--generation a1 --confirm-timeout 60 --ssh "${APPLIED_OVER}"`;
+      const agent = '/var/lib/source-routing/vpn1/trial/agent';
+      expect(machine.sh(`${flavour.shell} ${agent} remove --owner vpn1 ${options}`)).toMatchObject({ code: 0 });
+      expect(confirm('a1', CONFIRMED_OVER, '--removal')).toMatchObject({
+        code: 0,
+        last: 'source-routing: done: everything of vpn1 was removed',
+      });
+      expect(machine.rules()).toEqual([]);
+      expect(machine.sh('ls /var/lib/source-routing /usr/local/new/sub').out).toMatch(/No such file(.*\n)+mine\n$/);
+      machine.sh('pkill -f "sleep 60"');
+    });
+
     test('is not confirmed by the connection over which it was made', () => {
       tryOut(NEW);
       expect(confirm('g2', APPLIED_OVER)).toMatchObject({ code: 64 });

@@ -29,18 +29,19 @@ describeLab('a power cut', { networkScripts: true }, (lab) => {
     await lab().vpn.exec(script);
   };
 
-  /** Starts a change; its first step has been made when this is over. */
+  /** Starts a change that nobody will confirm; its first step has been made when this is over. */
   async function start(to: Generation): Promise<Running> {
     declare(to);
     const run = await terraform.start('apply', ['-auto-approve']);
     await until('/var/lib/source-routing/vpn/trial/open');
+    // The agent is at work and needs nobody any more.
+    run.signal('SIGKILL');
     return run;
   }
 
   async function generationAfterPowerCut(run?: Running): Promise<'old' | 'new' | string[]> {
-    const cut = lab().vpn.powerCut();
-    run?.signal('SIGKILL');
-    await Promise.all([cut, run?.result]);
+    await lab().vpn.powerCut();
+    await run?.result;
     await lab().waitForVpn();
     await settled(lab().vpn);
     return generationOf(await lab().vpn.snapshotState(), recorded);
@@ -62,8 +63,6 @@ describeLab('a power cut', { networkScripts: true }, (lab) => {
     test('when it is made but not confirmed: the machine boots what it had before', async () => {
       await apply(from);
       const run = await start(to);
-      // The agent is at work and needs nobody any more.
-      run.signal('SIGKILL');
       await run.result;
       await until('/var/lib/source-routing/vpn/trial/applied', '0.5');
       expect(await generationAfterPowerCut()).toBe(from);
