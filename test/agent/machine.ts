@@ -275,13 +275,21 @@ exec /bin/mv "$@"
       '/mnt/bin/systemctl',
       `#!/bin/sh
 echo "$*" >>/mnt/systemctl.log
+for unit; do :; done
+file=/etc/systemd/system/$unit
 case $1 in
   ${failing.length ? failing.join('|') : 'none'}) echo "Failed to $1: injected" >&2; exit 1 ;;
-  enable) touch "/mnt/enabled.$2" ;;
-  start|restart) touch "/mnt/active.$3" ;;
-  disable) rm -f "/mnt/enabled.$3" "/mnt/active.$3" ;;
-  is-enabled) if [ -e "/mnt/enabled.$2" ]; then echo enabled; else echo disabled; exit 1; fi ;;
-  is-active) test -e "/mnt/active.$2" ;;
+  enable) [ -e "$file" ] && touch "/mnt/enabled.$unit" ;;
+  disable)
+    # As systemd 252 does.
+    [ -e "$file" ] || [ -e "/mnt/enabled.$unit" ] || exit 1
+    rm -f "/mnt/enabled.$unit"
+    [ "$2" != --now ] || rm -f "/mnt/active.$unit"
+    ;;
+  start|restart) touch "/mnt/active.$unit" ;;
+  stop) rm -f "/mnt/active.$unit" ;;
+  is-enabled) if [ -e "/mnt/enabled.$unit" ]; then echo enabled; else echo disabled; exit 1; fi ;;
+  is-active) test -e "/mnt/active.$unit" ;;
 esac
 `,
     );

@@ -100,31 +100,20 @@ else
 fi
 `;
 
-const SYSTEMCTL = `#!/bin/sh
-for unit; do :; done
-case $1 in
-  enable) [ -e "/etc/systemd/system/$unit" ] && touch "/mnt/enabled.$unit" ;;
-  disable) [ -e "/etc/systemd/system/$unit" ] || [ -e "/mnt/enabled.$unit" ] || exit 1; rm -f "/mnt/enabled.$unit"; [ "$2" != --now ] || rm -f "/mnt/active.$unit" ;;
-  start | restart) touch "/mnt/active.$unit" ;;
-  stop) rm -f "/mnt/active.$unit" ;;
-  is-active) test -e "/mnt/active.$unit" ;;
-  is-enabled) if [ -e "/mnt/enabled.$unit" ]; then echo enabled; else echo disabled; exit 1; fi ;;
-esac
-`;
-
 /** A machine with systemd, of which the power can be cut. */
 class MachineWithPlug extends Machine {
   private scripts = 0;
 
   public constructor() {
     super({ ...DASH, shell: 'setsid --wait dash' });
-    this.write('/mnt/systemctl', SYSTEMCTL);
+    this.fakeSystemd();
+    this.must('mv /mnt/bin/systemctl /mnt/systemctl');
     this.write('/mnt/bin/step', STEP);
     this.write(
       '/mnt/bin/systemd-run',
       '#!/bin/sh\nfor word; do case $word in --unit=*) touch "/mnt/active.${word#--unit=}.timer" ;; esac; done\n',
     );
-    this.must(`mkdir -p /run/systemd/system /etc/systemd/system
+    this.must(`mkdir -p /etc/systemd/system
       ${TOOLS.map((tool) => `ln -s step /mnt/bin/${tool}`).join('\n')}`);
     this.plugIn();
     this.boot();
