@@ -258,9 +258,6 @@ route replace default via 192.168.1.1 dev eth1 table 200 proto 77
 route replace unreachable default table 200 metric 4278198272 proto 77
 rule add from 10.10.10.0/24 unreachable priority 20010 protocol 2
 rule add from 10.10.10.0/24 lookup 200 priority 10010 protocol 77
-rule add nop priority 1 protocol 2
-rule add from 10.10.10.0/24 goto 1 priority 0 protocol 2
-rule add from 10.10.10.0/24 unreachable priority 0 protocol 2
 END
     ip -6 -force -batch - 2>/dev/null <<'END'
 rule add to fd00:66::/64 lookup 254 priority 10009 protocol 77
@@ -272,9 +269,6 @@ route replace default table 201 proto 77 nexthop via 192.168.178.1 dev eth0 next
 route replace unreachable default table 201 metric 4278198272 proto 77
 rule add from 10.10.11.0/24 unreachable priority 20011 protocol 2
 rule add from 10.10.11.0/24 lookup 201 priority 10011 protocol 77
-rule add nop priority 1 protocol 2
-rule add from 10.10.11.0/24 goto 1 priority 0 protocol 2
-rule add from 10.10.11.0/24 unreachable priority 0 protocol 2
 END
     ;;
 esac
@@ -306,22 +300,6 @@ exit 0`;
   test('it passes shellcheck', () => {
     const checked = spawnSync('shellcheck', ['-s', 'sh', '-'], { input: `${WHOLE}\n`, encoding: 'utf8' });
     expect([checked.status, checked.stdout]).toEqual([0, '']);
-  });
-
-  test('of two gates the wider one comes first, or the kernel would refuse it', () => {
-    const lines = script((stack, host) => {
-      const table = new SourceRoutingTable(stack, 'vpn', { host, tableId: 200 });
-      table.addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });
-      const rule = { table, inputInterface: 'tun0', families: [IpFamily.IPV4] };
-      new PolicyRule(stack, 'some', { ...rule, source: '10.10.10.0/24', priority: 10010 });
-      new PolicyRule(stack, 'all', { ...rule, priority: 10011 });
-    });
-    expect(lines.filter((line) => line.includes('priority 0 '))).toEqual(
-      ['iif tun0', 'from 10.10.10.0/24 iif tun0'].flatMap((selectors) => [
-        `rule add ${selectors} goto 1 priority 0 protocol 2`,
-        `rule add ${selectors} unreachable priority 0 protocol 2`,
-      ]),
-    );
   });
 
   test('what is known at apply only is put in on the machine', () => {

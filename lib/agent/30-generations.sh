@@ -70,30 +70,12 @@ states_in() {
   done
 }
 
-# The state files of other owners in which there are guards: sets others_guards.
-find_others_guards() {
-  for other in "$STATE"/*/; do
-    other=${other%/}
-    [ "$other" != "$home" ] || continue
-    states_in "$other"
-    for file in $its_states; do
-      first_line "$file"
-      case $first in *' guards') others_guards="$others_guards $file" ;; esac
-    done
-  done
-}
-
-# The families of which state files $* speak, and whether of guards: sets families, guards,
-# others_guards.
+# The families of which state files $* speak: sets families.
 families_of() {
   families=
-  guards=
   for file in "$@"; do
     first_line "$file"
-    case $first in *' guards') guards=1 ;; esac
     case $first in *' 4'*) case $families in *4*) ;; *) families="4 $families" ;; esac ;; esac
     case $first in *' 6'*) case $families in *6*) ;; *) families="$families 6" ;; esac ;; esac
   done
-  others_guards=
-  [ -z "$guards" ] || find_others_guards
 }

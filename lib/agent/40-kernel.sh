@@ -56,7 +56,7 @@ plan() {
   # shellcheck disable=SC2086  # a list of words
   exec awk -v out="$PLAN" -v both="$both" -v without6="$without6" -v most="$SHOWN" \
     -v snapshot="$snapshot" -v restore="$restore" "$AWK_KERNEL$AWK_PLAN" part=want "$want" part=own "$@" \
-    part=others $others_guards part=wait - part=kernel "$LOCK/kernel" >"${PLAN}counts" 2>"$LOCK/error"
+    part=wait - part=kernel "$LOCK/kernel" >"${PLAN}counts" 2>"$LOCK/error"
 }
 
 # Sets added, dropped, essential and restored (see plan.awk), or problem.

@@ -32,7 +32,7 @@ watch() {
   delays='100 200 400'
   while :; do
     pace
-    # Whoever flushes the rules is at it: what comes back too early goes again, or opens a gate.
+    # Whoever flushes the rules is still at it: what comes back too early goes again.
     [ "$cause" != change ] || [ -z "$fine" ] || sleep 0.05
     pass
     plan_retry

@@ -391,7 +391,7 @@ END {
   else if (!ended) bad("the bundle is damaged: it breaks off after data line " lines ". Upload it again")
   else if (!owned) bad("the bundle is damaged: it names no owner. Upload it again")
   else if (!known) bad("the bundle is damaged: it does not name the persistence " chosen ". Upload it again")
-  print "families" (has4 ? " 4" : "") (has6 ? " 6" : "") (guards ? " guards" : "") > (out "/state")
+  print "families" (has4 ? " 4" : "") (has6 ? " 6" : "") > (out "/state")
   # The places that are looked after, where the watch finds them without reading it all.
   for (table in TABLES) watched = watched " " table
   for (place in SHARED_PLACES) watched = watched " " place

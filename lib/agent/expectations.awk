@@ -172,7 +172,7 @@ function decided_by(kind, table,    line, of, found, matched, leads) {
     if (line ~ /^family /) of = substr(line, 8)
     if (of != FAMILY_OF || line !~ /^[0-9]+:\t/) continue
     read_kernel_rule(line)
-    # The local table, and gates, which stand open.
+    # The local table.
     if (rule_priority == 0) continue
     matched = rule_matches(rule_spec)
     if (matched == 0) continue

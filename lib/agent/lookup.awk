@@ -257,8 +257,7 @@ function lookup(state, p,    k, n, i, r, m, reached) {
     if (m != 1) reached[i + 1] = 1
     if (!m) continue
     if (R_GOTO[r] != "") {
-      # That of a gate leads over nothing else.
-      if (state == 2 && !R_IN[1, r] && R_GOTO[r] != 1) JUMPED = r
+      if (state == 2 && !R_IN[1, r]) JUMPED = r
       reached[target(state, k, i, n)] = 1
     } else if (R_ACTION[r] != "") found(p, R_ACTION[r], r, 0)
     else if (R_TABLE[r] == "" || look_in(state, p, r) != 1) reached[i + 1] = 1

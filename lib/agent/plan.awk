@@ -2,8 +2,7 @@
 # assert, verify, diff, undo (wanted is what was there before) and remove (wanted is nothing).
 #
 # Files, each after an assignment to `part`: `want` and `own` (state files: what shall be, what
-# this owner has or may have made before), `others` (those of other owners, where guards are),
-# `kernel` (what read_kernel prints).
+# this owner has or may have made before), `kernel` (what read_kernel prints).
 # Variables: out (in front of the names of what is written), both (what is wanted is owned,
 # too), without6 (this kernel has no IPv6), most (lines in the report), snapshot (file for what
 # the kernel has of ours now), restore (put back the rules of the kernel itself, if they went
@@ -65,10 +64,6 @@ function sort_by_weight(list, n,    i, j, v) {
   }
 }
 
-# The selectors by which a guard has a gate, empty if it has none: one that takes all packets, or
-# all but some, would stop what nobody meant.
-function gate_of(spec) { return spec ~ /^(not |unreachable$)/ ? "" : substr(spec, 1, length(spec) - 12) }
-
 function add(family, line) { print line > (out "add" family); added++; essential++ }
 function drop(family, line) { print line > (out "drop" family); dropped++; essential++ }
 # Only what will be read is put into words.
@@ -77,21 +72,8 @@ function report(line) { print line > (out "report") }
 
 BEGIN {
   added = dropped = essential = reported = restored = 0
-  wanted_rules = wanted_guards = wanted_routes = kernel_rules = settled = unsorted = guarded = 0
-  wanted_gates = own_gates = zeros = noops = as_was = 0
+  wanted_rules = wanted_guards = wanted_routes = kernel_rules = settled = unsorted = 0
 }
-
-part == "others" {
-  if ($1 == "guard") {
-    sel = gate_of(substr($0, length($2 $3) + 9))
-    if (sel != "") OTHER_GATE[$2 " " sel] = OTHER_GATES[$2] = 1
-  }
-  next
-}
-
-# What has been written by write_snapshot says which gates there were.
-part == "want" && $1 == "snapshot" { as_was = 1; next }
-part == "want" && $1 == "gate" { want_gate($2, substr($0, length($2) + 7)); next }
 
 # Rules and guards are kept under "FAMILY PRIORITY": of each owner there is one at a priority.
 (part == "want" || part == "own") && ($1 in TAG_OF) {
@@ -99,11 +81,6 @@ part == "want" && $1 == "gate" { want_gate($2, substr($0, length($2) + 7)); next
   key = $2 " " $3
   by = TAG_OF[$1]
   spec = substr($0, length($1 key) + 3)
-  if (by == BY_KERNEL) {
-    guarded = 1
-    if (part == "own") own_gate($2, gate_of(spec))
-    else if (!as_was) want_gate($2, gate_of(spec))
-  }
   if (part == "own") {
     OWN_RULE[key, spec, by] = 1
     OWN_PRIORITY[key] = 1
@@ -149,8 +126,6 @@ part == "want" || part == "own" {
 }
 
 part == "wait" { next }
-
-guarded && /^[01]:\t/ { note_gate($0) }
 
 # `rule show` prints "100:" and a tab, `link show` "2: eth0: <", a route neither.
 /^[0-9]+:\t/ {
@@ -218,10 +193,8 @@ END {
   for (i = 1; i <= wanted_guards; i++) put_rule(GUARDS[i])
   for (i = 1; i <= wanted_rules; i++) put_rule(RULES[i])
   if (restore) put_back_own()
-  for (f = 4; f <= 6; f += 2) put_gates(f)
   for (i = stale_rules; i >= 1; i--) if (!(STALE[i] in K_GUARD)) drop_rule(STALE[i])
   for (i = stale_rules; i >= 1; i--) if (STALE[i] in K_GUARD) drop_rule(STALE[i])
-  for (f = 4; f <= 6; f += 2) drop_gates(f)
   for (i = 1; i <= stale_routes; i++) drop_route(STALE_ROUTE[i])
   if (reported > most) print "... and " (reported - most) " more" > (out "report")
   print added, dropped, essential, restored
@@ -321,170 +294,6 @@ function drop_rule(i,    k, family, priority, s) {
   drop(family, rule_line("del", priority, WANT_RULE[k], BY_HOOK))
 }
 
-# Gates: in front of everything, what a guard rejects is rejected by a rule that nothing flushes, as
-# long as there is no rule 1 for the goto before it to lead to.
-#
-#   0: SELECTORS goto 1        1: nop
-#   0: SELECTORS unreachable
-#
-# A gate is kept under "FAMILY SELECTORS".
-
-function want_gate(family, sel) {
-  if (sel == "" || ((family " " sel) in WANT_GATE)) return
-  WANT_GATE[family " " sel] = NEED_NOOP[family] = 1
-  WANTED_GATES[++wanted_gates] = family " " sel
-}
-function own_gate(family, sel) {
-  if (sel == "" || ((family " " sel) in OWN_GATE)) return
-  OWN_GATE[family " " sel] = 1
-  OWN_GATES[++own_gates] = family " " sel
-}
-
-# Notes rules 1 of ours (those of network scripts have selectors), and the halves of gates at
-# priority 0, with what the kernel could take for them.
-function note_gate(line) {
-  read_kernel_rule(line)
-  if (rule_priority == 1) {
-    if (rule_protocol != BY_KERNEL || rule_spec !~ /(^| )nop$/) return
-    NOOP[++noops] = rule_spec
-    NOOP_FAMILY[noops] = family
-    HAS_NOOP[family] = 1
-  } else if (rule_protocol == BY_KERNEL && rule_spec ~ /^(.* )?(goto [0-9]+|unreachable)$/) note_half(family, rule_spec)
-}
-function note_half(family, spec,    z, gate) {
-  z = ++zeros
-  gate = spec
-  sub(/ ?(goto 1|unreachable)$/, "", gate)
-  gate = family " " gate
-  Z_FAMILY[z] = family
-  Z_SPEC[z] = spec
-  Z_ACTION[z] = spec ~ /unreachable$/ ? "unreachable" : "goto"
-  Z_WORDS[z] = split(gate, words, " ")
-  WEIGHT[z] = -2 * Z_WORDS[z] - (Z_ACTION[z] == "unreachable")
-  if (spec !~ /goto/ || spec ~ /goto 1$/) {
-    Z_GATE[z] = gate
-    HALVES[gate] = HALVES[gate] " " z
-  }
-}
-
-# What there is of a gate, as "goto unreachable ", in the order of the kernel.
-function halves(gate,    n, i, z, text) {
-  text = ""
-  n = (gate in HALVES) ? split(HALVES[gate], z, " ") : 0
-  for (i = 1; i <= n; i++) if (!(z[i] in Z_TAKEN)) text = text Z_ACTION[z[i]] " "
-  return text
-}
-function take_gate(gate,    n, i, z) {
-  n = (gate in HALVES) ? split(HALVES[gate], z, " ") : 0
-  for (i = 1; i <= n; i++) take_half(z[i])
-}
-function take_half(z) {
-  if (z in Z_TAKEN) return
-  Z_TAKEN[z] = 1
-  TAKEN[++taken] = z
-}
-function give_gate(gate) {
-  if (gate in GIVEN) return
-  GIVEN[gate] = 1
-  GIVE[++given] = gate
-  WEIGHT[gate] = split(gate, words, " ")
-}
-
-function put_gates(family,    i, gate, has) {
-  taken = given = 0
-  split("", GIVEN)
-  for (i = 1; i <= wanted_gates; i++) {
-    gate = WANTED_GATES[i]
-    if (substr(gate, 1, 1) != family) continue
-    has = halves(gate)
-    if (has == "goto unreachable ") continue
-    if (reporting()) report("+ IPv" family " gate: " substr(gate, 3))
-    # The order is that of addition.
-    if (has != "goto ") take_gate(gate)
-    give_gate(gate)
-  }
-  if ((family in NEED_NOOP) && !(family in HAS_NOOP)) {
-    if (reporting()) report("+ IPv" family " rule 1: nop (opens the gates)")
-    add(family, rule_line("add", 1, "nop", BY_KERNEL))
-  }
-  move_halves(family, 0)
-}
-
-function drop_gates(family,    i, gate) {
-  taken = given = 0
-  split("", GIVEN)
-  for (i = 1; i <= own_gates; i++) {
-    gate = OWN_GATES[i]
-    if (substr(gate, 1, 1) != family || (gate in WANT_GATE) || (gate in OTHER_GATE) || halves(gate) == "") continue
-    if (reporting()) report("- IPv" family " gate: " substr(gate, 3))
-    take_gate(gate)
-  }
-  move_halves(family, 1)
-  if ((family in NEED_NOOP) || (family in OTHER_GATES)) return
-  for (i = 1; i <= noops; i++) if (NOOP_FAMILY[i] == family) {
-    if (reporting()) report("- IPv" family " rule 1: " NOOP[i] " (opens the gates)")
-    drop(family, rule_line("del", 1, NOOP[i], BY_KERNEL))
-  }
-}
-
-# Deletes what is in TAKEN and adds the gates in GIVE. The kernel takes a narrower rule for
-# the one that is meant: `del` any that is before it, `add` one that has a source, a destination
-# or a tos more. Such a rule is taken away first, and added again.
-function move_halves(family, late,    i, k, n, list) {
-  i = k = 1
-  while (i <= taken || k <= given) {
-    if (i <= taken) clear_for_del(family, TAKEN[i++])
-    else clear_for_add(family, GIVE[k++])
-  }
-  n = taken
-  for (i = 1; i <= n; i++) list[i] = TAKEN[i]
-  sort_by_weight(list, n)
-  for (i = 1; i <= n; i++) change_zero(family, late, "del", Z_SPEC[list[i]])
-  for (i = 1; i <= n; i++) if (!is_half(list[i])) give_half(family, late, Z_SPEC[list[i]])
-  sort_by_weight(GIVE, given)
-  for (i = 1; i <= given; i++) {
-    if (halves(GIVE[i]) != "goto ") give_half(family, late, substr(GIVE[i], 3) " goto 1")
-    give_half(family, late, substr(GIVE[i], 3) " unreachable")
-  }
-}
-function give_half(family, late, spec) {
-  change_zero(family, late, "add", spec)
-  note_half(family, spec)
-}
-function change_zero(family, late, verb, spec) {
-  if (late) drop(family, rule_line(verb, 0, spec, BY_KERNEL))
-  else add(family, rule_line(verb, 0, spec, BY_KERNEL))
-}
-
-function clear_for_del(family, z,    x) {
-  for (x = 1; x < z; x++)
-    if (Z_WORDS[x] + !(x in Z_GATE) > Z_WORDS[z] && Z_ACTION[x] == Z_ACTION[z] && Z_FAMILY[x] == family && !(x in Z_TAKEN) &&
-        is_narrower(Z_SPEC[x], Z_SPEC[z])) {
-      if (is_half(x)) move_gate(Z_GATE[x])
-      else take_half(x)
-    }
-}
-function clear_for_add(family, gate,    x) {
-  for (x = 1; x <= zeros; x++)
-    if (Z_WORDS[x] > WEIGHT[gate] && is_half(x) && Z_FAMILY[x] == family && !(x in Z_TAKEN) &&
-        kernel_confuses(substr(gate, 3) " " (Z_ACTION[x] == "goto" ? "goto 1" : "unreachable"), Z_SPEC[x])) move_gate(Z_GATE[x])
-}
-# Is it half a gate of ours, or of another owner?
-function is_half(z) { return (z in Z_GATE) && ((Z_GATE[z] in WANT_GATE) || (Z_GATE[z] in OWN_GATE) || (Z_GATE[z] in OTHER_GATE)) }
-function move_gate(gate) {
-  take_gate(gate)
-  give_gate(gate)
-}
-
-# Has the first rule all selectors of the second one?
-function is_narrower(a, b,    n, i, w) {
-  n = split(b, w, " ")
-  a = " " a " "
-  # What is at the end is the action.
-  for (i = 1; i < n && w[i] != "goto"; i += 2) if (!index(a, " " w[i] " " w[i + 1] " ")) return 0
-  return 1
-}
-
 # Which routes of the kernel are ours and not wanted, and the order of the wanted ones:
 # without a gateway first (a gateway may need them), then by falling metric, so that what
 # holds traffic back is there before what lets it through.
@@ -543,15 +352,11 @@ function drop_route(id,    text) {
 
 # What the kernel has of ours, as a state file: wanted again if the change fails.
 function write_snapshot(    i, id, key, t) {
-  print "families 4 6" (guarded ? " guards" : "") > snapshot
-  print "snapshot" > snapshot
+  print "families 4 6" > snapshot
   for (t in OWN_TABLE) print "table " t > snapshot
   for (i = 1; i <= settled; i++) print word_of(tag(SETTLED[i])), SETTLED[i], WANT_RULE[SETTLED[i]] > snapshot
   for (i = 1; i <= kernel_rules; i++)
     if (K_BY[i] != BY_HOOK && !(i in STANDS_IN)) print word_of(K_BY[i]), K_KEY[i], K_SPEC[i] > snapshot
-  for (i = 1; i <= own_gates; i++) if (halves(OWN_GATES[i]) != "") print "gate " OWN_GATES[i] > snapshot
-  for (i = 1; i <= wanted_gates; i++)
-    if (!(WANTED_GATES[i] in OWN_GATE) && halves(WANTED_GATES[i]) != "") print "gate " WANTED_GATES[i] > snapshot
   for (id = 1; id <= ROUTES; id++) {
     if (!(id in KERNEL_ROUTE)) continue
     key = KERNEL_ROUTE[id]

@@ -95,8 +95,6 @@ END {
 function foreign_rule(i,    k) {
   k = K_FAMILY[i] SUBSEP K_PRIORITY[i]
   if (!(k in WANT_RULE)) return
-  # What opens the gates may stand beside any rule (see plan.awk).
-  if (K_PRIORITY[i] == 1 && K_BY[i] == BY_KERNEL && K_SPEC[i] ~ /(^| )nop$/) return
   # A copy tagged 78 may hold the place of a rule or of a guard. The tag of network managers alone
   # does not say who has made a rule.
   if ((K_BY[i] == tag(k) && K_BY[i] != BY_MANAGER || K_BY[i] == BY_HOOK) && WANT_RULE[k] == K_SPEC[i]) return

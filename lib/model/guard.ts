@@ -1,8 +1,8 @@
 import type { FamilyOrAuto } from './family';
 import { overlaps } from './family';
 import type { Host } from './host';
-import type { Rule, Word } from './rule';
-import { MAX_PRIORITY, goesAnywhere, isRejecting, ruleWords } from './rule';
+import type { Rule } from './rule';
+import { MAX_PRIORITY, goesAnywhere, isRejecting } from './rule';
 import { isAny, isInside, isKnown } from './value';
 
 /** A guard stands so far behind its rule: behind the suggested band, 10000 to 19999. */
@@ -53,14 +53,6 @@ function failsClosed(host: Host, { action, family, suppressPrefixLength, suppres
 /** Whether it keeps a source from going anywhere, not just from some destination. */
 function rejectsSource(rule: Rule): boolean {
   return isRejecting(rule.action) && rule.source !== undefined && !isAny(rule.source) && goesAnywhere(rule);
-}
-
-/** What a guard selects by, where it has a gate: see lib/agent/README.md. The widest come first, or the kernel would refuse them. */
-export function gates(host: Host): Array<{ readonly guard: Guard; readonly selectors: Word[] }> {
-  return guards(host)
-    .map((guard) => ({ guard, selectors: ruleWords(guard).slice(0, -1) }))
-    .filter(({ guard, selectors }) => !guard.invert && selectors.length > 0)
-    .sort((a, b) => a.selectors.length - b.selectors.length);
 }
 
 function hasThrow(host: Host, tableId: number, family: FamilyOrAuto): boolean {

@@ -1,6 +1,6 @@
 import type { FamilyOrAuto } from '../model/family';
 import { BOTH_FAMILIES } from '../model/family';
-import { KERNEL_PROTOCOL, gates, guards } from '../model/guard';
+import { KERNEL_PROTOCOL, guards } from '../model/guard';
 import type { Host } from '../model/host';
 import { allRoutes } from '../model/host';
 import { pushTo } from '../model/maps';
@@ -9,7 +9,7 @@ import type { Rule, Word } from '../model/rule';
 import type { Capabilities } from './capabilities';
 import { UNKNOWN_FAMILY } from './capabilities';
 import type { Devices } from './devices';
-import { placed, routeArguments, ruleArguments } from './ip-arguments';
+import { routeArguments, ruleArguments } from './ip-arguments';
 import type { Written } from './link-renderer';
 import { LinkRenderer } from './link-renderer';
 import { spaced, textLines } from './persistence';
@@ -57,17 +57,6 @@ export class IfupdownRenderer extends LinkRenderer {
     }
     for (const rule of host.rules) {
       addRule(rule, devices.ofRule(rule), ROUTING_PROTOCOL);
-    }
-    const opened = new Set<string>();
-    for (const { guard, selectors } of gates(host)) {
-      const { family, behind } = guard;
-      const device = devices.ofRule(behind);
-      if (!opened.has(`${family} ${device}`)) {
-        opened.add(`${family} ${device}`);
-        add(device, family, 'rule add', ['nop', ...placed(1, KERNEL_PROTOCOL)]);
-      }
-      add(device, family, 'rule add', [...selectors, 'goto', '1', ...placed(0, KERNEL_PROTOCOL)]);
-      add(device, family, 'rule add', [...selectors, 'unreachable', ...placed(0, KERNEL_PROTOCOL)]);
     }
     const lines = [
       ...textLines(HEAD),

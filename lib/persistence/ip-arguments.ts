@@ -8,11 +8,7 @@ import { isKnown } from '../model/value';
 
 /** What comes after `ip rule add`. */
 export function ruleArguments(rule: Rule, protocol: number): Word[] {
-  return [...ruleWords(rule), ...placed(rule.priority, protocol)];
-}
-
-export function placed(priority: number, protocol: number): Word[] {
-  return [...option('priority', priority), ...option('protocol', protocol)];
+  return [...ruleWords(rule), ...option('priority', rule.priority), ...option('protocol', protocol)];
 }
 
 /** What comes after `ip route add`. */

@@ -20,8 +20,8 @@ const DIRECTORY = '/etc/sysconfig/network-scripts';
  * The `rule-`, `rule6-`, `route-` and `route6-` files of the network scripts: one line of
  * arguments for `ip rule add` or `ip route add` each, brought up with their interface.
  *
- * Guards and gates are not in them: what goes down with the interface is every line of the rule
- * files, and then the clients must still be rejected.
+ * Guards are not in them: what goes down with the interface is every line of the rule files, and
+ * then the clients must still be rejected.
  */
 export class NetworkScriptsRenderer extends LinkRenderer {
   public readonly name = 'network-scripts';

@@ -153,16 +153,9 @@ export class Machine {
     return this.agent('verify', owner);
   }
 
-  /** Rules of a family beyond the kernel's own and gates, as `ip -N` prints them, guards with their protocol. */
+  /** Rules of a family beyond the kernel's own, as `ip -N` prints them, guards with their protocol. */
   public rules(family: 4 | 6 = 4): string[] {
-    // What opens the gates is something left behind when there are none any more.
-    const hidden = this.gates(family).length > 0 ? /^(0|32766|32767):|^1:\tfrom all nop proto 2$/ : /^(0|32766|32767):/;
-    return this.allRules(family).filter((line) => !hidden.test(line));
-  }
-
-  /** Rules of priority 0 beyond the one for the local table. */
-  public gates(family: 4 | 6 = 4): string[] {
-    return this.allRules(family).filter((line) => /^0:/.test(line) && !line.includes('lookup 255'));
+    return this.allRules(family).filter((line) => !/^(0:\tfrom all lookup 255|32766:|32767:)/.test(line));
   }
 
   /** The same with the kernel's own. */
@@ -176,20 +169,13 @@ export class Machine {
     return lines(this.sh(`ip -N -o -${family} route show table ${table} 2>/dev/null`).out);
   }
 
-  /** Everything that the agent could leave behind: kernel and files, byte for byte. Gates may stand in any order. */
+  /** Everything that the agent could leave behind: kernel and files, byte for byte. */
   public picture(): string {
-    const text = this.must(`
+    return this.must(`
       for f in 4 6; do ip -N -d -$f rule show; ip -N -o -$f route show table all; done
       find /etc /usr/local /var/lib /run ! -type d -printf '%p %m %Ts %l\n' | sort
       find /etc /usr/local /var/lib /run -type f -exec md5sum {} + | sort
       find /etc /usr/local /var/lib /run -type d -printf '%p %m\n' | sort`);
-    const selectors = (line: string): string => line.replace(/ (goto 1|7) proto 2.*/, '');
-    return text.replace(/(^0:\t.*\n)+/gm, (rules) =>
-      lines(rules)
-        .sort((a, b) => (selectors(a) < selectors(b) ? -1 : Number(selectors(a) > selectors(b))))
-        .map((line) => `${line}\n`)
-        .join(''),
-    );
   }
 
   /** The same, but for how the last change ended. */

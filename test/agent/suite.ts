@@ -289,12 +289,8 @@ export function agentSuite(flavour: Flavour): void {
         expect(seen.map((line) => line.replace(/ (lookup|7).*/, ''))).toEqual([
           '20010:\tfrom 10.10.0.0/16',
           '10010:\tfrom 10.10.0.0/16',
-          '0:\tfrom 10.10.0.0/16 goto 1',
-          '0:\tfrom 10.10.0.0/16',
           'Deleted 10010:\tfrom 10.10.10.0/24',
           'Deleted 20010:\tfrom 10.10.10.0/24',
-          'Deleted 0:\tfrom 10.10.10.0/24',
-          'Deleted 0:\tfrom 10.10.10.0/24 goto 1',
         ]);
         const away = machine.monitored(() => machine.agent('remove'));
         ascending(...order(away, 'Deleted 10009:', 'Deleted 20010:', 'Deleted default via 192.168.1.1'));
@@ -327,7 +323,7 @@ export function agentSuite(flavour: Flavour): void {
         expect(way()).toContain('via 192.168.1.1');
         machine.must('ip route flush table 200');
         expect(way()).toContain('unreachable');
-        machine.must('ip rule flush proto 77; ip rule del pref 0 from 10.10.10.0/24 unreachable');
+        machine.must('ip rule flush proto 77');
         expect(way()).toContain('unreachable');
         machine.must('ip rule del pref 20010');
         expect(way()).toContain('via 192.168.178.1');
@@ -373,153 +369,26 @@ export function agentSuite(flavour: Flavour): void {
       });
     });
 
-    describe('gates', () => {
-      const GATE = ['0:\tfrom 10.10.10.0/24 goto 1 proto 2', '0:\tfrom 10.10.10.0/24 7 proto 2'];
-      const OPENS = '1:\tfrom all nop proto 2';
-      const way = (family: 4 | 6 = 4): string =>
-        machine.sh(
-          family === 4
-            ? 'ip route get 198.51.100.7 from 10.10.10.2 iif eth0'
-            : 'ip route get 2001:db8::7 from fd00:4242:4242:4242::2 iif eth0',
-        ).out;
-
-      test('stand open in front of everything', () => {
-        const seen = machine.monitored(() => machine.apply(HOW_TO));
-        expect(machine.gates()).toEqual(GATE);
-        expect(machine.allRules()).toContain(OPENS);
-        expect(machine.gates(6)).toHaveLength(2);
-        // At no time does it reject what came through before.
-        const at = ['1:', '0:\tfrom 10.10.10.0/24 goto', '0:\tfrom 10.10.10.0/24 7'].map((text) =>
-          seen.findIndex((line) => line.startsWith(text)),
-        );
-        expect(at[0]).toBeGreaterThan(0);
-        expect(at).toEqual([...at].sort((a, b) => a - b));
-        const [out] = [
-          machine.apply(
-            HOW_TO.filter((line) => !/guard 4/.test(line)),
-            { generation: 'g2' },
-          ).out,
-        ];
-        expect(out).toContain('- IPv4 gate: from 10.10.10.0/24\n');
-        expect(out).toContain('- IPv4 rule 1: nop (opens the gates)\n');
-        expect(machine.gates()).toEqual([]);
-        expect(machine.allRules()).not.toContain(OPENS);
-      });
-
-      test.each([4, 6] as const)('let no packet out while somebody flushes the rules of IPv%s', (family) => {
-        machine.must('ip -6 route add default via fe80::1 dev eth0');
-        const open = way(family);
-        expect(open).toContain('dev eth0');
-        machine.apply(HOW_TO);
-        expect(way(family)).toContain('dev eth1');
-        for (const line of machine.allRules(family).filter((each) => !each.startsWith('0:'))) {
-          machine.must(`ip -${family} rule del pref ${line.split(':')[0]}`);
-          expect(way(family)).toContain('unreachable');
-        }
-        machine.must(`ip -${family} rule flush`);
-        expect(way(family)).toContain('unreachable');
-        expect(machine.gates(family)).toHaveLength(2);
-        expect(machine.agent('diff').out).toContain(`+ IPv${family} rule 1: nop (opens the gates)\n`);
-        succeeds(machine.agent('assert'));
-        expect(way(family)).toContain('dev eth1');
-        succeeds(machine.verify());
-      });
-
-      test.each([
-        ['the goto is gone', 'ip rule del pref 0 from 10.10.10.0/24 goto 1', true],
-        ['the rejecting rule is gone', 'ip rule del pref 0 from 10.10.10.0/24 unreachable', false],
-        [
-          'they stand the wrong way round',
-          'ip rule del pref 0 from 10.10.10.0/24 goto 1; ip rule add pref 0 from 10.10.10.0/24 goto 1 proto kernel',
-          true,
-        ],
-      ])('are mended where %s', (_, damage, shut) => {
-        machine.apply(HOW_TO);
-        machine.must(damage);
-        expect(way().includes('unreachable')).toBe(shut);
-        expect(machine.agent('diff').out.match(/IPv4 gate.*/g)).toEqual(['IPv4 gate: from 10.10.10.0/24']);
-        succeeds(machine.agent('assert'));
-        expect(machine.gates()).toEqual(GATE);
-        expect(way()).toContain('via 192.168.1.1');
-        expect(machine.monitored(() => machine.agent('assert'))).toEqual([]);
-      });
-
-      test('leave what others have at their priorities alone', () => {
-        machine.must(`for p in 'proto kernel' ''; do
-            ip rule add pref 0 from 10.10.10.0/24 dport 25 unreachable $p
-            ip rule add pref 0 from 10.9.0.0/16 unreachable $p
-            ip rule add pref 0 from 10.9.0.0/16 goto 1 $p
-            ip rule add pref 0 from 10.9.0.0/16 tos 0x10 goto 5 $p
-          done
-          ip rule add pref 1 to 10.8.0.0/16 lookup 254
-          ip rule add pref 1 nop`);
-        const pristine = machine.picture();
-        succeeds(machine.apply(HOW_TO));
-        succeeds(machine.verify());
-        machine.must('ip rule del pref 1 nop proto kernel');
-        succeeds(machine.agent('assert'));
-        succeeds(machine.agent('remove'));
-        expect(machine.picture()).toBe(pristine);
-      });
-
-      // Neither `add` nor `del` of the kernel looks at all selectors.
-      test('of which one is part of another', () => {
-        const guard = (priority: number, selectors: string): string => `guard 4 ${priority} ${selectors} unreachable`;
-        const sets = [
-          'from 10.1.0.0/16 iif eth0',
-          'iif eth0',
-          'iif eth0 dport 25',
-          'from 10.1.0.0/16 tos 0x10 iif eth0',
-        ];
-        const pristine = machine.picture();
-        for (let set = 1; set <= 16; set++) {
-          // Each is added and dropped beside others.
-          const gray = (set % 16) ^ ((set % 16) >> 1);
-          const wanted = sets.filter((_, i) => gray & (1 << i));
-          succeeds(
-            machine.apply(['table 200 -', ...wanted.map((each, i) => guard(500 + i, each))], { generation: `g${set}` }),
-          );
-          expect(machine.gates().filter((line) => line.includes(' goto 1 '))).toHaveLength(wanted.length);
-          succeeds(machine.verify());
-        }
-        succeeds(machine.agent('remove'));
-        expect(machine.picture()).toBe(pristine);
-      });
-
-      test('of two owners need one rule 1', () => {
-        const other = [
-          'guard 4 500 from 10.1.0.0/16 unreachable',
-          'guard 4 501 from 10.10.10.0/24 dport 25 unreachable',
-          'guard 4 502 from 10.10.10.0/24 unreachable',
-        ];
-        const pristine = machine.picture();
-        succeeds(machine.apply(other, { owner: 'vpn2' }));
-        succeeds(machine.apply(HOW_TO));
-        succeeds(machine.agent('remove'));
-        succeeds(machine.verify('vpn2'));
-        expect(machine.gates()).toHaveLength(6);
-        expect(machine.allRules()).toContain(OPENS);
-        expect(machine.allRules(6)).not.toContain(OPENS);
-        succeeds(machine.agent('remove', 'vpn2'));
-        expect(machine.picture()).toBe(pristine);
-      });
-
-      test('of ifupdown are the same, however often it runs', () => {
-        machine.apply(HOW_TO);
-        machine.must('ip rule flush proto 77; ip rule flush');
-        machine.sh('ip rule del pref 0 from 10.10.10.0/24 goto 1; ip rule del pref 0 from 10.10.10.0/24 unreachable');
-        const boot = `for line in 'to 10.10.10.0/24 lookup 254 priority 10009 protocol 77' 'from 10.10.10.0/24 lookup 200 priority 10010 protocol 77' \
-          'from 10.10.10.0/24 unreachable priority 20010 protocol 2' 'nop priority 1 protocol 2' \
-          'from 10.10.10.0/24 goto 1 priority 0 protocol 2' 'from 10.10.10.0/24 unreachable priority 0 protocol 2'; do ip rule add $line; done`;
-        machine.must(`${boot}; ip rule add pref 32766 lookup main`);
-        succeeds(machine.verify());
-        const rules = machine.allRules();
-        machine.sh(boot);
-        expect(machine.allRules()).toEqual(rules);
-        expect(way()).toContain('via 192.168.1.1');
-        succeeds(machine.agent('remove'));
-        expect([...machine.gates(), ...machine.rules()]).toEqual([]);
-      });
+    // The kernel numbers a rule without a priority by the second rule in the list.
+    test('does not change how rules that others add without a priority are ordered', () => {
+      const wgQuick = 'ip rule add not fwmark 51820 table 51820; ip rule add table main suppress_prefixlength 0';
+      const foreign = (): string[] =>
+        machine
+          .allRules()
+          .filter((line) => /51820|suppress_prefixlength 0$/.test(line))
+          .map((line) => line.replace(/^\d+:\t/, ''));
+      machine.must(wgQuick);
+      const without = foreign();
+      expect(without).toHaveLength(2);
+      machine.must('ip rule del not fwmark 51820 table 51820; ip rule del table main suppress_prefixlength 0');
+      machine.apply(HOW_TO);
+      const own = machine.rules();
+      expect(Math.min(...own.map((line) => Number(line.split(':')[0])))).toBe(10009);
+      machine.must(wgQuick);
+      expect(foreign()).toEqual(without);
+      expect(machine.rules().filter((line) => own.includes(line))).toEqual(own);
+      succeeds(machine.agent('assert'));
+      expect(foreign()).toEqual(without);
     });
 
     describe('refuses, and leaves everything as it is,', () => {
@@ -1167,9 +1036,7 @@ export function agentSuite(flavour: Flavour): void {
           expect([machine.allRules(4), machine.allRules(6)]).toEqual(before);
           const first = seen.findIndex((line) => /^3276[67]:/.test(line));
           expect(seen.slice(0, first).filter((line) => /^[12]00/.test(line))).toHaveLength(3);
-          // What opens the gates comes last.
-          expect(seen.flatMap((line, i) => (line.startsWith('1:') ? [i] : []))).toEqual([5, 10]);
-          expect(seen).toHaveLength(11);
+          expect(seen).toHaveLength(9);
           succeeds(machine.verify());
           expect(machine.monitored(() => machine.agent('assert'))).toEqual([]);
         });
