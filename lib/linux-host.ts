@@ -22,7 +22,7 @@ import type { Expectation, Intent } from './model/expectation';
 import type { Host, Interface, Problem, Table, UpHook } from './model/host';
 import type { Route } from './model/route';
 import type { Rule } from './model/rule';
-import { parseInterfaceAddress } from './model/value';
+import { parseInterfaceAddress, parsePrefix } from './model/value';
 import type { NetworkInterface } from './network-interface';
 import { Persistence } from './persistence';
 import { parseConfirmTimeout } from './private/confirm-timeout';
@@ -362,6 +362,9 @@ export class LinuxHost extends Construct {
       routes,
       discards,
       hooks,
+      vpnClients: this.egresses
+        .filter(({ failClosed }) => failClosed)
+        .flatMap(({ clients, rejectedClients }) => [...clients, ...rejectedClients]),
       intents: [...this.intents, ...expectEgresses(this.egresses, interfaces)],
       expectations: [],
       ...(this.absent ? NOTHING : {}),
@@ -415,6 +418,11 @@ export class LinuxHost extends Construct {
       gateways: args
         .list(declared.gateways ?? [], `interfaces "${name}" gateways`)
         .map((gateway, index) => args.value('address', gateway, `interfaces "${name}" gateways[${index}]`)),
+      networks: args
+        .list(declared.networks ?? [], `interfaces "${name}" networks`)
+        .map(
+          (network, index) => args.attempt(() => parsePrefix(network, `interfaces "${name}" networks[${index}]`)).text,
+        ),
     };
   }
 }
@@ -436,12 +444,16 @@ function found(host: Host): Findings {
 }
 
 /** What is declared for a host that is to be absent: nothing can be wrong with it. */
-const NOTHING: Pick<Host, 'tables' | 'rules' | 'routes' | 'discards' | 'hooks' | 'intents' | 'expectations'> = {
+const NOTHING: Pick<
+  Host,
+  'tables' | 'rules' | 'routes' | 'discards' | 'hooks' | 'vpnClients' | 'intents' | 'expectations'
+> = {
   tables: [],
   rules: [],
   routes: [],
   discards: [],
   hooks: [],
+  vpnClients: [],
   intents: [],
   expectations: [],
 };

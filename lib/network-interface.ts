@@ -23,4 +23,13 @@ export interface NetworkInterface {
    * @default - not known
    */
   readonly gateways?: string[];
+
+  /**
+   * Networks behind routers of this interface, in CIDR notation: those that the main table has a route to beside
+   * its default route. Clients with `LocalTraffic.suppressDefault()` may go there. On an interface with
+   * `gateways`, the kill switch rejects what it does not know, or it would let through what leaves by the default route.
+   *
+   * @default - none
+   */
+  readonly networks?: string[];
 }

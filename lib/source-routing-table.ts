@@ -33,9 +33,20 @@ export interface SourceRoutingTableProps {
    * the rules. There is none where the table has a route of type `throw`, or where the machine's own
    * packets may match (a rule without a source, for example).
    *
+   * A kill switch in netfilter (an nftables table of our own) rejects packets of the sources of those rules that
+   * would leave by any other interface than those of the table's routes, whatever has become of the rules.
+   *
    * @default true
    */
   readonly failClosed?: boolean;
+
+  /**
+   * Interfaces by which packets may leave besides those of the table's routes: that of another VPN, for example,
+   * whose own rules stand in front of ours. The kill switch would reject them.
+   *
+   * @default - none
+   */
+  readonly allowedInterfaces?: string[];
 }
 
 const SOURCE_ROUTING_TABLE = Symbol.for('cdktf-source-routing/SourceRoutingTable');
@@ -118,6 +129,9 @@ export class SourceRoutingTable extends Construct {
       id: this.tableId,
       name: this.tableName,
       failClosed: props.failClosed ?? true,
+      allowedInterfaces: args
+        .list(props.allowedInterfaces ?? [], 'allowedInterfaces')
+        .map((name, index) => args.device(name, `allowedInterfaces[${index}]`)),
     });
     this.host._validate(this);
   }

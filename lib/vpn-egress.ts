@@ -85,6 +85,14 @@ export interface VpnEgressProps {
   readonly failClosed?: boolean;
 
   /**
+   * Interfaces by which clients' packets may leave besides `device` and the tunnels: that of another VPN, for
+   * example, whose own rules stand in front of ours. The kill switch would reject them.
+   *
+   * @default - none
+   */
+  readonly allowedInterfaces?: string[];
+
+  /**
    * The NAT router, if it is managed too: gets the return routes in its main table.
    *
    * @default - return routes are handed out by `returnRoutes` only
@@ -154,6 +162,7 @@ export class VpnEgress extends Construct {
       tableId: props.tableId,
       tableName: props.tableName,
       failClosed: props.failClosed,
+      allowedInterfaces: props.allowedInterfaces,
     });
     props.gateways.forEach((via, index) => {
       this.table.addRoute(`gateway-${index + 1}`, { destination: 'default', via, device: props.device });

@@ -91,6 +91,7 @@ function host(rule: Partial<Rule>, route: Partial<Route>): Host {
       { ...ROUTE, ...route },
     ],
     discards: [],
+    vpnClients: [],
     hooks: [],
     intents: [],
     expectations: [],

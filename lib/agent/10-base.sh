@@ -20,6 +20,7 @@ MARK=/run/source-routing.trial  # of a trial of this boot, .OWNER
 SAID=/run/source-routing.said   # how the last run of each owner failed
 KEPT=/run/source-routing.kept   # .network files whose links were told to keep what they had
 RETIRED=/run/source-routing.retired  # what a network manager may bring back
+LOADED=/run/source-routing.kill-switch  # the kill switch of each owner, and what nft listed when it was loaded
 SHOWN=20            # changes named one by one; a machine may have thousands of rules
 
 # The terminal may be gone: a failed write is no failure of the run.

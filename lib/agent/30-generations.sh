@@ -38,8 +38,9 @@ read_bundle() {
   mkdir -p "$2/files" || die 70 "cannot write $2, nothing was changed: is the disk full or read-only?"
   systemd=
   ! has_systemd || systemd=1
+  find_nftables
   if ! awk -v out="$2" -v owner="$owner" -v mark="$BUNDLE_MARK" -v chosen="$chosen" \
-    -v systemd="$systemd" "$AWK_ADDRESS$AWK_KERNEL$AWK_BUNDLE" "$1" \
+    -v systemd="$systemd" -v nftables="$nftables" "$AWK_ADDRESS$AWK_KERNEL$AWK_BUNDLE" "$1" \
     >"$LOCK/problems" 2>"$LOCK/error"; then
     first_line "$LOCK/error"
     die 70 "cannot read the bundle $1, nothing was changed: ${first:-awk failed}. Is there space left in ${LOCK%/*} and $STATE?"

@@ -41,6 +41,7 @@ look() {
 PLAN=$LOCK/plan.
 snapshot=      # a file for what the kernel has of ours now
 restore=       # put back the kernel's own rules, if they went with ours
+protect=       # add only what rejects
 plan() {
   for file in add4 add6 drop4 drop6 report; do
     : >"$PLAN$file"
@@ -55,7 +56,7 @@ plan() {
   fi
   # shellcheck disable=SC2086  # a list of words
   exec awk -v out="$PLAN" -v both="$both" -v without6="$without6" -v most="$SHOWN" \
-    -v snapshot="$snapshot" -v restore="$restore" "$AWK_KERNEL$AWK_PLAN" part=want "$want" part=own "$@" \
+    -v snapshot="$snapshot" -v restore="$restore" -v protect="$protect" "$AWK_KERNEL$AWK_PLAN" part=want "$want" part=own "$@" \
     part=wait - part=kernel "$LOCK/kernel" >"${PLAN}counts" 2>"$LOCK/error"
 }
 

@@ -21,7 +21,15 @@ go_back() {
   undo_log=$trial
   name_units
   # The kernel first: it may be what has cut somebody off. After a boot there is nothing to undo.
-  ! same_boot || undo_kernel
+  kill_switch_of "$stage"
+  new_kill_switch=$kill_switch
+  kill_switch_of "$current"
+  old_kill_switch=$kill_switch
+  if same_boot; then
+    widen_kill_switch "$new_kill_switch" "$old_kill_switch" || incomplete="$incomplete; $problem"
+    undo_kernel
+  fi
+  set_kill_switch "$old_kill_switch" || incomplete="$incomplete; $problem"
   undo_units enabled
   undo_files
   if [ -f "$trial/undo" ] && grep -q '/systemd/system/\|^enabled\|^disabled' "$trial/undo" && has_systemd; then

@@ -31,6 +31,10 @@ apply() {
   write_pending "$@" "$stage" || undo "cannot write $home/pending (disk full, or read-only?)"
   retire "$stage/state" || :
   install_files "$stage" || undo "$problem"
+  kill_switch_of "$current"
+  old_kill_switch=$kill_switch
+  has_kill_switch_of "$stage/state" || changed_kernel=1
+  widen_kill_switch "$old_kill_switch" "$kill_switch" || undo "$problem"
   if ! nothing_planned; then
     carry_out || undo "$problem"
     show "${PLAN}report"
@@ -39,6 +43,9 @@ apply() {
     look "$stage/state" "$stage/state" $states || undo "$problem"
     nothing_planned || undo "the kernel did not keep what was set: $(first_difference)"
   fi
+  kill_switch_of "$stage"
+  set_kill_switch "$kill_switch" || undo "$problem"
+  ! lacks_nftables "$stage" || say "note: $NO_KILL_SWITCH"
   ! units_changed || reload_units || undo "$problem"
   start_units "$stage" || undo "$problem"
   stop_stale_units "$stage" "$@"

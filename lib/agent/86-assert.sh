@@ -26,16 +26,41 @@ assert() {
 }
 
 # One pass: wanted and states say what the kernel must have. Sets repaired, and left: how much
-# is missing after it.
+# is missing after it. With `protect` only what rejects is put back, and nothing is taken away.
 repair() {
   repaired=0
   left=0
   essential=0
   PLAN=$LOCK/plan.
   problem=
+  : >"${PLAN}report"
   if [ -z "$wanted" ] || [ -z "$states" ]; then
     return 0
   fi
+  repair_kill_switch
+  repair_kernel
+  repaired=$((repaired + kill_switch_repaired))
+  left=$((left + kill_switch_left))
+  essential=$((essential + kill_switch_left))
+  problem=${problem:-$kill_switch_problem}
+}
+
+# Sets kill_switch_repaired and kill_switch_left, each 0 or 1, and kill_switch_problem.
+repair_kill_switch() {
+  kill_switch_repaired=0
+  kill_switch_left=0
+  kill_switch_problem=
+  ! has_kill_switch_of "$wanted" || return 0
+  if set_kill_switch "$kill_switch"; then
+    kill_switch_repaired=1
+  else
+    kill_switch_left=1
+    kill_switch_problem=$problem
+    problem=
+  fi
+}
+
+repair_kernel() {
   : >"$LOCK/refused"
   # shellcheck disable=SC2086  # a list of words
   look "$wanted" $states || die 70 "nothing was changed: $problem"

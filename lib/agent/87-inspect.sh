@@ -18,9 +18,11 @@ compare() {
   look "$wanted" $states || die 1 "$problem"
   : >"$LOCK/files"
   [ -z "$current" ] || differing_files "$current" "$LOCK/files"
+  : >"$LOCK/missing"
+  has_kill_switch_of "$wanted" || printf '+ kill switch (nftables table inet source_routing_%s)\n' "$owner" >"$LOCK/missing"
   : >"$LOCK/disagreements"
   [ -z "$current" ] || ask_kernel "$current" || die 1 "$problem"
-  cat "${PLAN}report" "$LOCK/files" "$LOCK/disagreements" >"$LOCK/differences"
+  cat "${PLAN}report" "$LOCK/missing" "$LOCK/files" "$LOCK/disagreements" >"$LOCK/differences"
 }
 
 # What is on trial is looked at like what is in force.
@@ -46,7 +48,7 @@ advice() {
     printf 'a run was killed: apply again, or: source-routing remove %s' "$owner"
   elif [ -s "$LOCK/files" ]; then
     printf 'apply again'
-  elif nothing_planned; then
+  elif nothing_planned && [ ! -s "$LOCK/missing" ]; then
     printf 'see "ip rule" for what stands in front of ours'
   else
     printf 'source-routing assert %s' "$owner"
@@ -110,6 +112,7 @@ status_of() {
       file) say "file ${rest%% *}" ;;
       block) say "in file $path${rest:+ $rest}" ;;
       hook) say "up hook $path ($what)" ;;
+      without) say "$NO_KILL_SWITCH" ;;
       unit) say "unit $what: $(systemctl is-active "$what" 2>/dev/null || :)" ;;
     esac
   done <"$1/manifest"

@@ -5,10 +5,13 @@
 # only if that file was not there yet, a line through a FIFO: any number of events while a pass
 # is under way cause one more, and nothing piles up. The lines:
 #
-#   change   a rule or a route of ours may be gone
+#   change   a rule or a route of ours, or the kill switch, may be gone
 #   link     a device or an address came or went: routes may be gone, or may be set now
 #   lost     events came faster than they could be read
+#   ended    `nft monitor` has ended
 #   timer N  the time is over for which something was put off
+#
+# `nft monitor` has a reader of its own, so that neither waits for the other.
 
 # Times are in hundredths of a second.
 DELAYS='20 50 100 200'  # what could not be put back is tried again after these
@@ -19,8 +22,7 @@ AT_ONCE=5               # passes that may come at once: then they come three in 
 
 room=               # directory of this watch
 fine=               # this sleep knows fractions of a second
-monitor=
-reader=
+watchers=           # processes to end with the watch
 
 watch() {
   patient=1
@@ -44,16 +46,26 @@ start_monitor() {
   ! sleep 0.1 2>/dev/null || fine=1
   room=${RUNTIME_DIRECTORY:-/run}/source-routing-watch.$owner.$$
   rm -rf "$room"
-  { mkdir "$room" && mkfifo "$room/monitor" "$room/events"; } ||
+  { mkdir "$room" && mkfifo "$room/monitor" "$room/nft" "$room/events"; } ||
     die 70 "cannot make $room: is ${room%/*} missing, full or read-only?"
   # Whichever ends first, the others learn of it by what they read or write next.
   (
     trap - PIPE
     exec ip -N -o monitor label link address route rule
   ) >"$room/monitor" 2>&1 &
-  monitor=$!
+  watchers=$!
   read_events <"$room/monitor" >"$room/events" &
-  reader=$!
+  watchers="$watchers $!"
+  find_nftables
+  if [ -n "$nftables" ]; then
+    (
+      trap - PIPE
+      exec nft monitor
+    ) >"$room/nft" 2>/dev/null &
+    watchers="$watchers $!"
+    read_nft_events <"$room/nft" &
+    watchers="$watchers $!"
+  fi
   # The two sides of a FIFO wait for each other here; from now on its end is that of the reader.
   exec 7<"$room/events"
 }
@@ -67,7 +79,8 @@ stop_monitor() {
     child=${child#*:}
     kill "${child%:*}"
   done
-  kill "$reader" "$monitor"
+  # shellcheck disable=SC2086  # a list of words
+  kill $watchers
   # What they were about to write would be left.
   wait
   rm -rf "$room"
@@ -94,6 +107,7 @@ pace() {
 linked=        # a device or an address has changed: what is gone may be gone for that
 pass() {
   due=0
+  protect=
   take_lock
   again=
   linked=
@@ -109,6 +123,17 @@ pass() {
   [ ! -e "$room/link" ] || linked=1
   drop_lock
   [ "$repaired" -eq 0 ] || note_fight
+}
+
+# While repairs are put off, what rejects is not: clients must not leak because somebody fights.
+protect_clients() {
+  protect=1
+  take_lock
+  rm -f "$room/change"
+  wanted_state
+  repair
+  [ "$repaired" -eq 0 ] || show_repaired
+  drop_lock
 }
 
 # Tells the reader what to look after, if that has changed: before the kernel is looked at, so
@@ -134,6 +159,7 @@ last=
 recent=$NEWLINE  # what has been put back of late
 show_repaired() {
   still=$NEWLINE
+  [ "$kill_switch_repaired" -eq 0 ] || put_back_again 'the kill switch'
   if [ "$left" -ne 0 ]; then
     while IFS= read -r line; do
       still="$still$line$NEWLINE"
@@ -142,14 +168,7 @@ show_repaired() {
   while IFS= read -r line; do
     case $still in *"$NEWLINE$line$NEWLINE"*) continue ;; esac
     case $line in
-      +\ *)
-        last=${line#+ }
-        say "put back: $last"
-        case $recent in
-          *"$NEWLINE$last$NEWLINE"*) again=1 ;;
-          *) recent=$recent$last$NEWLINE ;;
-        esac
-        ;;
+      +\ *) put_back_again "${line#+ }" ;;
       -\ *)
         last=${line#- }
         say "took away: $last"
@@ -158,6 +177,16 @@ show_repaired() {
     esac
   done <"$LOCK/plan.report"
   [ "${#recent}" -lt 10000 ] || recent=$NEWLINE$last$NEWLINE
+}
+
+put_back_again() {
+  last=$1
+  # One line for each time would fill the journal while somebody fights.
+  [ -n "$protect" ] || say "put back: $last"
+  case $recent in
+    *"$NEWLINE$last$NEWLINE"*) again=1 ;;
+    *) recent=$recent$last$NEWLINE ;;
+  esac
 }
 
 # What could not be put back is tried again for some seconds: an address may be there a moment
@@ -262,7 +291,10 @@ await() {
           return 0
         fi
         [ "$due" -ne 0 ] || set_timer "$hold"
+        pace
+        protect_clients
         ;;
+      ended) die 70 'FAILED: the watch was interrupted (nft monitor has ended); start it again' ;;
     esac
   done
 }
@@ -331,6 +363,17 @@ read_events() {
       *) tell lost ;;
     esac
   done
+}
+
+# Reads what `nft monitor` prints. Others may change their tables as often as they like.
+read_nft_events() {
+  while IFS= read -r line; do
+    case "$line " in
+      # Opened for reading, too: nobody is waited for.
+      *" source_routing_$owner "*) tell change 1<>"$room/events" ;;
+    esac
+  done
+  echo ended 1<>"$room/events"
 }
 
 tell() {

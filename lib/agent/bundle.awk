@@ -3,7 +3,7 @@
 # are any. Prints problems, one a line.
 #
 # Variables: out (directory), owner (whom the run is for), mark (the line before the data),
-# chosen (the persistence), systemd (set if it runs this machine).
+# chosen (the persistence), systemd (set if it runs this machine), nftables (set if it can be used here).
 
 function bad(text) { print text; problems++ }
 
@@ -59,12 +59,20 @@ function read_value(    n, kind, family, label, json, text, got) {
   VALUE[n] = got
 }
 
-# Puts the values where @N@ stands. Never twice: a value is not looked at again.
-function filled(text, lenient,    out, n) {
+# Puts the values where @N@ stands. Never twice: a value is not looked at again. Where it is @N.4@ or
+# @N.6@, sets other_family if the value is not of that family.
+function filled(text, lenient,    out, n, only) {
   out = ""
-  while (match(text, /@[0-9]+@/)) {
+  other_family = 0
+  while (match(text, /@[0-9]+(\.[46])?@/)) {
     n = substr(text, RSTART + 1, RLENGTH - 2)
+    only = ""
+    if (n ~ /\./) {
+      only = substr(n, length(n))
+      sub(/\..$/, "", n)
+    }
     if (n in VALUE) {
+      if (only != "" && only != (index(VALUE[n], ":") ? 6 : 4)) other_family = 1
       out = out substr(text, 1, RSTART - 1) VALUE[n]
       text = substr(text, RSTART + RLENGTH)
     } else {
@@ -160,7 +168,7 @@ function read_rule(    out, word, priority, what) {
     bad("two IPv" family " rules" (what SEEN_RULE[family " " priority] ~ /guard/ ? ", one of them a guard," : "") " have priority " priority ": give each its own")
   SEEN_RULE[family " " priority] = what
   if (what == "guard") {
-    if (out !~ / unreachable$/) damaged("a guard is unreachable, nothing else")
+    if (out !~ / (unreachable|blackhole)$/) damaged("a guard is unreachable or blackhole, nothing else")
     guards++
   } else rules++
   state(what " " family " " priority out)
@@ -265,13 +273,24 @@ function state(line) {
 
 function is_path(text) { return text ~ /^\/[A-Za-z0-9._@\/+-]+$/ && text !~ /\/\// && text !~ /\/\.\.?(\/|$)/ && text !~ /\/$/ }
 
+# What comes after the first n words of a file or a unit: under which conditions it is there.
+function read_conditions(n,    i) {
+  dropped = shared_file = 0
+  for (i = n + 1; i <= NF; i++) {
+    if ($i == "shared" && $1 == "file") shared_file = 1
+    else if ($i == "systemd") dropped = dropped || !systemd
+    else if ($i == "nftables") { nftables_wanted = 1; dropped = dropped || !nftables }
+    else damaged("unknown word \"" $i "\"")
+  }
+}
+
 function read_file_line() {
-  if ((NF != 4 && !(NF == 5 && $5 ~ /^(shared|systemd)$/)) || $2 !~ /^0[0-7][0-7][0-7]$/ || !is_path($3) || !is_number($4, 1000000))
+  if (NF < 4 || $2 !~ /^0[0-7][0-7][0-7]$/ || !is_path($3) || !is_number($4, 1000000))
     damaged("no such file")
   if ($3 in PATHS) damaged("the file is there twice")
   PATHS[$3] = 1
-  dropped = $5 == "systemd" && !systemd
-  if (!dropped) print "file " $2 " " files + 1 " " $3 ($5 == "shared" ? " shared" : "") > (out "/manifest")
+  read_conditions(4)
+  if (!dropped) print "file " $2 " " files + 1 " " $3 (shared_file ? " shared" : "") > (out "/manifest")
   begin_file($4 + 0)
 }
 
@@ -317,7 +336,7 @@ function read_hook(    i) {
 
 BEGIN {
   lines = files = content = states = has4 = has6 = problems = ended = 0
-  in_data = stop = managed = known = skipping = dropped = 0
+  in_data = stop = managed = known = skipping = dropped = nftables_wanted = 0
   printf "" > (out "/manifest")
   printf "" > (out "/requires")
 }
@@ -330,7 +349,8 @@ ended { damaged("data after the end") }
 
 content > 0 {
   if (substr($0, 1, 1) != "|") damaged("a line of a file is missing")
-  print filled(substr($0, 2), 1) > file
+  text = filled(substr($0, 2), 1)
+  if (!other_family) print text > file
   content--
   next
 }
@@ -374,8 +394,10 @@ $1 == "file" { read_file_line(); next }
 $1 == "dropin" || $1 == "block" { read_placed(); next }
 $1 == "hook" { read_hook(); next }
 $1 == "unit" {
-  if ((NF != 2 && !(NF == 3 && $3 == "systemd")) || $2 !~ /^[A-Za-z0-9_.@-]+\.[a-z]+$/) damaged("no such unit")
-  if (NF == 2 || systemd) print "unit " $2 > (out "/manifest")
+  if (NF < 2 || $2 !~ /^[A-Za-z0-9_.@-]+\.[a-z]+$/) damaged("no such unit")
+  read_conditions(2)
+  if (!dropped) print "unit " $2 > (out "/manifest")
+  dropped = 0
   next
 }
 $1 == "end" {
@@ -397,5 +419,6 @@ END {
   for (place in SHARED_PLACES) watched = watched " " place
   print "watched" watched > (out "/state")
   for (i = 1; i <= states; i++) print STATE[i] > (out "/state")
+  if (nftables_wanted && !nftables) print "without nftables" > (out "/manifest")
   print counted(rules, "rule") (guards ? ", " counted(guards, "guard") : "") ", " counted(routes, "route") > (out "/summary")
 }

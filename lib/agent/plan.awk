@@ -6,7 +6,7 @@
 # Variables: out (in front of the names of what is written), both (what is wanted is owned,
 # too), without6 (this kernel has no IPv6), most (lines in the report), snapshot (file for what
 # the kernel has of ours now), restore (put back the rules of the kernel itself, if they went
-# together with ours).
+# together with ours), protect (add only what rejects, and drop nothing).
 #
 # Writes the lines for `ip -batch`: add4, add6 (run first) and drop4, drop6; and `report` for
 # people. Prints how many: added, dropped, essential (all but routes through a device, which
@@ -91,7 +91,10 @@ BEGIN {
   if (by == BY_KERNEL) {
     GUARDS[++wanted_guards] = key
     # `ip -N` prints the number of the action.
-    WANT_TEXT[key] = substr(spec, 1, length(spec) - length("unreachable")) "7 proto " by
+    text = spec
+    sub(/unreachable$/, "7", text)
+    sub(/blackhole$/, "6", text)
+    WANT_TEXT[key] = text " proto " by
     next
   }
   WANT_TEXT[key] = spec " proto " by
@@ -188,16 +191,21 @@ END {
   if (snapshot != "") write_snapshot()
   plan_rules()
   plan_routes()
-  for (i = 1; i <= wanted_routes; i++) put_route(WANTED[i])
+  for (i = 1; i <= wanted_routes; i++)
+    if (!protect || WANT_ROUTE[WANTED[i]] ~ / type (blackhole|unreachable|prohibit)/) put_route(WANTED[i])
   # A guard is there before its rule, and goes after it.
   for (i = 1; i <= wanted_guards; i++) put_rule(GUARDS[i])
+  if (!protect) change_the_rest()
+  if (reported > most) print "... and " (reported - most) " more" > (out "report")
+  print added, dropped, essential, restored
+}
+
+function change_the_rest(    i) {
   for (i = 1; i <= wanted_rules; i++) put_rule(RULES[i])
   if (restore) put_back_own()
   for (i = stale_rules; i >= 1; i--) if (!(STALE[i] in K_GUARD)) drop_rule(STALE[i])
   for (i = stale_rules; i >= 1; i--) if (STALE[i] in K_GUARD) drop_rule(STALE[i])
   for (i = 1; i <= stale_routes; i++) drop_route(STALE_ROUTE[i])
-  if (reported > most) print "... and " (reported - most) " more" > (out "report")
-  print added, dropped, essential, restored
 }
 
 # Does the rule last read stand in for one of ours while systemd-networkd reads (see 67-load.sh)?

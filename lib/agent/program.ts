@@ -12,6 +12,7 @@ const SHELL_PARTS = [
   '35-trial.sh',
   '36-rollback-timer.sh',
   '40-kernel.sh',
+  '45-kill-switch.sh',
   '50-preflight.sh',
   '55-management.sh',
   '60-files.sh',

@@ -12,9 +12,10 @@ import type { Rule, Word } from '../model/rule';
 import { ruleWords } from '../model/rule';
 import type { Value } from '../model/value';
 import { ROUTING_PROTOCOL } from '../model/protocol';
-import type { Choice, HostFile, Lines, Rendered, Requirement } from '../persistence/persistence';
+import type { Choice, HostFile, Lines, Piece, Rendered, Requirement, Unit } from '../persistence/persistence';
 import { textLines } from '../persistence/persistence';
 import { expression, isTemplate, literal } from './escape';
+import { killSwitchFiles } from './kill-switch';
 
 const FORMAT = 1;
 const DISPATCHER = '/usr/local/sbin/source-routing';
@@ -88,6 +89,7 @@ class BundleData {
         lines: textLines(upHookText([...hook.tableIds])),
       })),
     ];
+    const killSwitch = killSwitchFiles(host);
     const rendered = choice.among.map((persistence) => ({ ...persistence.render(host), of: persistence }));
     return [
       ...(choice.kind === 'named' ? [] : [choice.kind]),
@@ -99,7 +101,8 @@ class BundleData {
       // Whatever the persistence, these are there before the network comes up, and do not go with a link.
       ...failClosedRoutes(host).map((route) => `${this.route(route)} proto ${ROUTING_PROTOCOL}`),
       ...host.expectations.flatMap((expectation) => this.expectation(expectation)),
-      ...files.flatMap((file) => this.file(file)),
+      ...[...files, ...killSwitch.files].flatMap((file) => this.file(file)),
+      ...killSwitch.units.map(unit),
       ...hooks.map((hook) => `hook ${hook.daemon} ${hook.path} ${hook.tableIds.join(' ')}`),
       ...rendered.flatMap((each) => [`for ${each.of.name}`, ...this.persistence(each)]),
     ];
@@ -111,7 +114,7 @@ class BundleData {
       ...files.flatMap((file) => this.file(file)),
       ...dropIns.flatMap(({ device, name, lines }) => this.content(`dropin ${device} ${name}`, lines)),
       ...blocks.flatMap(({ device, lines }) => this.content(`block ${device}`, lines)),
-      ...units.map(({ name, systemdOnly }) => `unit ${name}${systemdOnly ? ' systemd' : ''}`),
+      ...units.map(unit),
     ];
   }
 
@@ -121,8 +124,9 @@ class BundleData {
     return lines.length === 0 ? [] : [{ path, mode: '0644', lines }];
   }
 
-  private file({ mode, path, lines, shared, systemdOnly }: HostFile): string[] {
-    return this.content(`file ${mode} ${path}`, lines, shared ? ' shared' : systemdOnly ? ' systemd' : '');
+  private file(file: HostFile): string[] {
+    const { mode, path, lines, shared } = file;
+    return this.content(`file ${mode} ${path}`, lines, `${shared ? ' shared' : ''}${conditions(file)}`);
   }
 
   private content(head: string, lines: Lines, tail = ''): string[] {
@@ -158,10 +162,13 @@ class BundleData {
     return [...head, ...this.pieces(words, family)].join(' ');
   }
 
-  private pieces(words: readonly Word[], family: FamilyOrAuto): string[] {
+  private pieces(words: readonly Piece[], family: FamilyOrAuto): string[] {
     return words.map((word) => {
       if (typeof word === 'string') {
         return literal(word);
+      }
+      if ('value' in word) {
+        return `@${this.deferred(word.value, word.value.deferredFor ?? '', 'auto')}.${word.family}@`;
       }
       return word.deferredFor === undefined ? word.text : `@${this.deferred(word, word.deferredFor, family)}@`;
     });
@@ -187,6 +194,15 @@ class BundleData {
     // A token may stand for a text that is known by now; in an expression that would be bare words.
     return typeof resolved === 'string' && !isTemplate(resolved) ? JSON.stringify(resolved) : Fn.jsonencode(token);
   }
+}
+
+function unit(of: Unit): string {
+  return `unit ${of.name}${conditions(of)}`;
+}
+
+/** Under which a file or a unit is on the machine at all. */
+function conditions({ systemdOnly, nftablesOnly }: Pick<HostFile, 'systemdOnly' | 'nftablesOnly'>): string {
+  return `${systemdOnly ? ' systemd' : ''}${nftablesOnly ? ' nftables' : ''}`;
 }
 
 function requirement(required: Requirement): string {

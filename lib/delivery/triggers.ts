@@ -12,9 +12,10 @@ import { defaultMetric, routeMetric, routeWords } from '../model/route';
 import type { Rule, Word } from '../model/rule';
 import { ruleWords } from '../model/rule';
 import { isKnown } from '../model/value';
-import type { Choice } from '../persistence/persistence';
+import type { Choice, Lines, Piece } from '../persistence/persistence';
 import { hookFiles } from './bundle';
 import { literal } from './escape';
+import { killSwitchFiles, killSwitchTriggers } from './kill-switch';
 
 /**
  * What a generation consists of, keyed so that a plan shows the rules and routes that change and
@@ -29,6 +30,7 @@ export function generationTriggers(host: Host, choice: Choice): Record<string, s
     ...host.rules.map((rule) => [ruleKey('rule', rule), plain(ruleWords(rule))]),
     ...guards(host).map((guard) => [ruleKey('guard', guard), plain(ruleWords(guard))]),
     ...allRoutes(host).map((route) => [routeKey(route), plain(routeWords(route))]),
+    ...killSwitchTriggers(host, (word) => plain([word])),
     ...hookFiles(host.hooks).map((hook) => [
       literal(`hook ${hook.path}`),
       `${hook.daemon}, table ${hook.tableIds.join(' ')}`,
@@ -80,18 +82,19 @@ function agentDigest(): string {
 
 /** Changes when a file changes of which no other key speaks: where it is, and how it is written. */
 function filesDigest({ among }: Choice, host: Host): string {
-  const named = (word: Word): string =>
-    typeof word === 'string' ? word : word.deferredFor === undefined ? word.text : `@${word.deferredFor}@`;
-  return digest(
-    among.map((persistence) => {
+  const named = (piece: Piece): string => {
+    const word = typeof piece !== 'string' && 'value' in piece ? piece.value : piece;
+    return typeof word === 'string' ? word : word.deferredFor === undefined ? word.text : `@${word.deferredFor}@`;
+  };
+  const texts = (files: ReadonlyArray<{ readonly lines: Lines }>): object[] =>
+    files.map((file) => ({ ...file, lines: file.lines.map((pieces) => pieces.map(named)) }));
+  return digest([
+    ...among.map((persistence) => {
       const { files, dropIns = [], blocks = [], ...rest } = persistence.render(host);
-      const texts = [...files, ...dropIns, ...blocks].map((file) => ({
-        ...file,
-        lines: file.lines.map((pieces) => pieces.map(named)),
-      }));
-      return JSON.stringify([persistence.name, texts, rest]);
+      return JSON.stringify([persistence.name, texts([...files, ...dropIns, ...blocks]), rest]);
     }),
-  );
+    JSON.stringify(texts(killSwitchFiles(host).files)),
+  ]);
 }
 
 function digest(texts: readonly string[]): string {

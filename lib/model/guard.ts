@@ -1,8 +1,10 @@
+import { BOTH_FAMILIES, overlaps } from './family';
 import type { FamilyOrAuto } from './family';
-import { overlaps } from './family';
-import type { Host } from './host';
+import type { Host, Interface } from './host';
+import { networksOf } from './networks';
 import type { Rule } from './rule';
 import { MAX_PRIORITY, goesAnywhere, isRejecting } from './rule';
+import type { Value } from './value';
 import { isAny, isInside, isKnown } from './value';
 
 /** A guard stands so far behind its rule: behind the suggested band, 10000 to 19999. */
@@ -18,28 +20,93 @@ export interface Guard extends Rule {
 
 /**
  * The rules behind those that look up a table that fails closed, or reject a source: they reject
- * what comes so far, while somebody has flushed the table or taken all other rules away.
+ * what comes so far, while somebody has flushed the table or taken all other rules away. Behind all of
+ * them stand those that reject what else comes in by a tunnel.
  */
 export function guards(host: Host): Guard[] {
-  return host.rules
-    .filter((rule) => needsGuard(host, rule) && guardPriority(rule) <= MAX_PRIORITY)
-    .map((rule) => ({ ...rule, priority: guardPriority(rule), action: { kind: 'unreachable' }, behind: rule }));
+  const behindRules = guarded(host)
+    .filter((rule) => guardPriority(rule) <= MAX_PRIORITY)
+    .map((rule): Guard => ({
+      ...rule,
+      priority: guardPriority(rule),
+      action: { kind: 'unreachable' },
+      behind: rule,
+    }));
+  return [...behindRules, ...tunnelGuards(host, behindRules)];
 }
 
 /** The rules that should have a guard, but stand too far behind for one. */
 export function unguarded(host: Host): Rule[] {
-  return host.rules.filter((rule) => needsGuard(host, rule) && guardPriority(rule) > MAX_PRIORITY);
+  return guarded(host).filter((rule) => guardPriority(rule) > MAX_PRIORITY);
+}
+
+/** The rules past which none of the packets that they select may get. */
+export function guarded(host: Host): Rule[] {
+  return host.rules.filter((rule) => (failsClosed(host, rule) || rejectsSource(rule)) && !matchesNextHops(host, rule));
+}
+
+/**
+ * The interfaces by which nothing but packets of guarded VPN clients may come in. A packet with another source
+ * is not one of theirs: a client may give it any address, and no reverse path filter looks at it in IPv6.
+ *
+ * Not the interface of a pool that a bare `PolicyRule` names: behind a LAN there may be other networks.
+ */
+export function tunnels(host: Host): Interface[] {
+  const sources = guarded(host).flatMap(({ source }) => (source && isKnown(source) && !isAny(source) ? [source] : []));
+  const pools = sources.filter((source) => isOfVpn(host, source));
+  const networks = networksOf(host.interfaces);
+  const egress = new Set(host.routes.flatMap(({ hops }) => hops.map(({ device }) => device?.text)));
+  const open = host.rules.filter((rule) => opensTable(host, rule) && rule.source && isKnown(rule.source));
+  const shared = new Set(open.flatMap(({ source }) => networks.overlapping(source!.text).map(({ link }) => link)));
+  const links = pools.flatMap(({ text }) => networks.overlapping(text).map(({ link }) => link));
+  return [...new Set(links)].filter(
+    (link) => link.gateways.length === 0 && !egress.has(link.name) && !shared.has(link),
+  );
+}
+
+function isOfVpn(host: Host, source: Value): boolean {
+  const hooked = new Set(host.hooks.map(({ tableId }) => tableId));
+  return (
+    host.vpnClients.some(({ text }) => text === source.text) ||
+    host.rules.some(
+      ({ action, source: own }) => action.kind === 'lookup' && hooked.has(action.tableId) && own?.text === source.text,
+    )
+  );
+}
+
+/**
+ * In both families, whichever the pools have: a client may send either. They say nothing: an error would go to
+ * who has that address, by the uplink.
+ */
+function tunnelGuards(host: Host, others: readonly Guard[]): Guard[] {
+  const last = others.at(-1);
+  if (last === undefined) {
+    return [];
+  }
+  const taken = new Set([...host.rules, ...others].map(({ priority }) => priority));
+  let priority = Math.max(...others.map((guard) => guard.priority));
+  return tunnels(host).flatMap(({ name }) => {
+    do priority += 1;
+    while (taken.has(priority));
+    return priority > MAX_PRIORITY
+      ? []
+      : BOTH_FAMILIES.map((family): Guard => ({
+          path: last.path,
+          family,
+          priority,
+          inputInterface: { kind: 'device', text: name },
+          action: { kind: 'blackhole' },
+          behind: last.behind,
+        }));
+  });
 }
 
 function guardPriority(rule: Rule): number {
   return rule.priority + GUARD_OFFSET;
 }
 
-function needsGuard(host: Host, rule: Rule): boolean {
-  return (failsClosed(host, rule) || rejectsSource(rule)) && !matchesNextHops(host, rule);
-}
-
-function failsClosed(host: Host, { action, family, suppressPrefixLength, suppressInterfaceGroup }: Rule): boolean {
+function failsClosed(host: Host, rule: Rule): boolean {
+  const { action, family, suppressPrefixLength, suppressInterfaceGroup } = rule;
   return (
     action.kind === 'lookup' &&
     host.tables.some((table) => table.id === action.tableId && table.failClosed) &&
@@ -50,12 +117,23 @@ function failsClosed(host: Host, { action, family, suppressPrefixLength, suppres
   );
 }
 
+/** Whether what a declared table has no route for goes on to later rules. */
+function opensTable(host: Host, rule: Rule): boolean {
+  const { action } = rule;
+  return (
+    action.kind === 'lookup' &&
+    host.tables.some(
+      (table) => table.id === action.tableId && (!table.failClosed || hasThrow(host, table.id, rule.family)),
+    )
+  );
+}
+
 /** Whether it keeps a source from going anywhere, not just from some destination. */
 function rejectsSource(rule: Rule): boolean {
   return isRejecting(rule.action) && rule.source !== undefined && !isAny(rule.source) && goesAnywhere(rule);
 }
 
-function hasThrow(host: Host, tableId: number, family: FamilyOrAuto): boolean {
+export function hasThrow(host: Host, tableId: number, family: FamilyOrAuto): boolean {
   return host.routes.some(
     (route) => route.tableId === tableId && route.type === 'throw' && overlaps(route.family, family),
   );

@@ -75,6 +75,7 @@ const HOST: Shape = {
   routes: ROUTES,
   discards: ROUTES,
   hooks: [{ path: 'string', tableId: 'number' }],
+  vpnClients: [VALUE],
 };
 
 function problem(value: unknown, shape: Shape, where: string): string | undefined {

@@ -20,6 +20,8 @@ export interface Table {
   readonly id: number;
   readonly name?: string;
   readonly failClosed: boolean;
+  /** Interfaces by which its packets may leave besides those of its routes. */
+  readonly allowedInterfaces?: readonly string[];
 }
 
 /** What a machine is said to have; fewer addresses than it really has only means fewer checks. */
@@ -28,6 +30,8 @@ export interface Interface {
   readonly addresses: readonly InterfaceAddress[];
   /** Of the main table's default routes. */
   readonly gateways: readonly Value[];
+  /** Behind routers on the link: those that the main table has routes to, but not by its default. */
+  readonly networks?: readonly string[];
   /** Some address is known at apply only, so nothing may be concluded from its absence here. */
   readonly incomplete: boolean;
 }
@@ -59,6 +63,8 @@ export interface Host {
   /** What a table that fails closed rejects besides all that it has no route for. */
   readonly discards: readonly Route[];
   readonly hooks: readonly UpHook[];
+  /** Pools that only VPN clients have, and that must not leave but by what is declared. */
+  readonly vpnClients: readonly Value[];
   /** What is expected of all this. */
   readonly intents: readonly Intent[];
   /** What the kernel is asked before a change is kept. */

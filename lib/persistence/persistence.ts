@@ -1,9 +1,19 @@
+import type { Family } from '../model/family';
 import type { Host, Problem } from '../model/host';
 import type { Word } from '../model/rule';
+import type { Value } from '../model/value';
 import type { Capabilities } from './capabilities';
 
-/** Lines of text, each in pieces that stand side by side; pieces may be deferred values. */
-export type Lines = ReadonlyArray<readonly Word[]>;
+/** A deferred value in a line that is only there if the value turns out to be of that family. */
+export interface IfFamily {
+  readonly value: Value;
+  readonly family: Family;
+}
+
+/** One of the pieces that stand side by side in a line of text. */
+export type Piece = Word | IfFamily;
+
+export type Lines = ReadonlyArray<readonly Piece[]>;
 
 /** The first line of a file that is all ours. */
 export const HEADER: readonly Word[] = ['# Managed by cdktf-source-routing: changes here are lost.'];
@@ -17,6 +27,8 @@ export interface HostFile {
   readonly shared?: boolean;
   /** Only where systemd runs the machine. */
   readonly systemdOnly?: boolean;
+  /** Only where nftables can be used. */
+  readonly nftablesOnly?: boolean;
 }
 
 /** A drop-in beside the file in which systemd-networkd finds the configuration of a device: the host knows which. */
@@ -37,6 +49,8 @@ export interface Unit {
   readonly name: string;
   /** Only where systemd runs the machine. */
   readonly systemdOnly?: boolean;
+  /** Only where nftables can be used. */
+  readonly nftablesOnly?: boolean;
 }
 
 /** What the machine must have for a persistence to work. */

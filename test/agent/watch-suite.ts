@@ -195,7 +195,8 @@ export function watchSuite(flavour: Flavour): void {
       succeeds(machine.apply([...WATCHED, IN_MAIN], { generation: 'g2' }));
       watch.start();
       const before = watch.processes();
-      expect(before).toHaveLength(3);
+      // Two monitors with a reader each.
+      expect(before).toHaveLength(5);
       watch.passes();
       machine.must(`ip rule add pref 5 lookup 77 proto 77; ip route add 10.8.0.0/16 dev eth0 table 77
         ip route add 10.98.0.0/16 dev eth0; ip route del 10.98.0.0/16; ip route flush table 77
@@ -297,8 +298,8 @@ export function watchSuite(flavour: Flavour): void {
       watch.until('grep -q "again and again" /mnt/journal', ':', 30);
       watch.passes();
       watch.settle(10_000);
-      // After 1, 2, 4 seconds.
-      expect(watch.passes()).toBeLessThanOrEqual(5);
+      // After 1, 2, 4 seconds, and each time one that only protects.
+      expect(watch.passes()).toBeLessThanOrEqual(10);
       const said = watch.journal().filter((line) => line.includes('again and again'));
       expect(said).toEqual([expect.stringContaining('IPv4 rule 10010: from 10.10.10.0/24 lookup 200')]);
       // What comes and goes with its link is not put off meanwhile.
@@ -308,6 +309,78 @@ export function watchSuite(flavour: Flavour): void {
       expect(watch.until(BOTH_ROUTES, up)).toBeLessThan(1000);
       machine.must('touch /mnt/enough');
       watch.until(RULE_IS_BACK, ':', 20);
+    });
+
+    describe('with guards and a kill switch', () => {
+      const TABLE = 'inet source_routing_vpn1';
+      const FLUSHED = 'nft flush ruleset';
+      const LOADED = `nft list table ${TABLE} | grep -q drop`;
+      const GUARDED =
+        'ip -N -d rule show | grep -q "^20010:.*proto 2" && ip -N -d -6 rule show | grep -q "^20010:.*proto 2"';
+      const SHUT = [
+        'guard 4 20010 from 10.10.10.0/24 unreachable',
+        'guard 6 20010 from fd00:4242:4242:4242::/64 unreachable',
+        'file 0644 /etc/source-routing/vpn1.nft 8 nftables',
+        `|table ${TABLE}`,
+        `|delete table ${TABLE}`,
+        `|table ${TABLE} {`,
+        '|  chain forward {',
+        '|    type filter hook forward priority -10',
+        '|    ip saddr 10.10.10.0/24 oifname != "eth1" drop',
+        '|  }',
+        '|}',
+      ];
+      const says = (text: string): number => watch.journal().filter((line) => line.includes(text)).length;
+      beforeEach(() => {
+        succeeds(machine.apply([...WATCHED, ...SHUT], { generation: 'g2' }));
+        machine.must(LOADED);
+        watch.start();
+        watch.journal();
+      });
+
+      test('puts the kill switch back at once when somebody flushes the ruleset', () => {
+        const times = [1, 2, 3].map(() => {
+          watch.settle();
+          return watch.until(LOADED, FLUSHED);
+        });
+        times.forEach((time) => expect(time).toBeLessThan(1000));
+        expect(says('put back: the kill switch')).toBe(3);
+        machine.must(`nft add rule ${TABLE} forward accept`);
+        watch.until(`! nft list table ${TABLE} | grep -q 'accept$'`);
+        agrees();
+        watch.settle(LOST);
+        watch.passes();
+        // What others do there is no reason to look.
+        machine.must('for i in 1 2 3 4 5; do nft add table inet other; nft delete table inet other; sleep 0.1; done');
+        watch.settle();
+        expect(watch.passes()).toBe(0);
+      });
+
+      test('protects while it steps back from a fight', () => {
+        machine.must(`(exec >/dev/null 2>&1; while [ ! -e /mnt/enough ]; do ${RULE}; sleep 0.02; done) &`);
+        watch.until('grep -q "again and again" /mnt/journal', ':', 30);
+        // It would now take seconds until the rules come back.
+        watch.settle(2000);
+        for (let i = 0; i < 5; i++) {
+          expect(watch.until(LOADED, FLUSHED)).toBeLessThan(1000);
+          const gone = 'ip rule del pref 20010; ip -6 rule del pref 20010; ip route flush table 200';
+          expect(watch.until(`{ ${GUARDED}; } && ip route show table 200 | grep -q unreachable`, gone)).toBeLessThan(
+            1000,
+          );
+        }
+        machine.must('touch /mnt/enough');
+        watch.until(RULE_IS_BACK, ':', 40);
+        watch.until(BOTH_ROUTES);
+        agrees();
+      });
+
+      test('ends with an error when nft monitor is gone', () => {
+        machine.must(
+          'pkill -f -x "nft monitor" --ns $$ --nslist net || kill $(pgrep -f -x "nft monitor" --ns $$ --nslist net)',
+        );
+        watch.until('! kill -0 $(cat /mnt/watch.pid)');
+        expect(watch.journal().join('\n')).toMatch(/^FAILED: the watch was interrupted \(nft monitor has ended\)/m);
+      });
     });
 
     test('a link that comes and goes is no fight', () => {

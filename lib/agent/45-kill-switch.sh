@@ -1,0 +1,96 @@
+# The kill switch: an nftables table of the owner, which rejects what the declaration does not allow, whatever
+# has become of rules and routes. A generation has it as a file for `nft -f`, which a unit loads at boot.
+#
+# What `nft` lists right after that file was loaded is kept: is it still the same, nobody has changed it.
+
+nftables=          # set if nftables can be used here
+kill_switch=       # of a generation: its text, empty if it has none
+
+NO_KILL_SWITCH='no kill switch, since nftables cannot be used here: only the guards hold. To have both, install nftables and apply again'
+
+find_nftables() {
+  nftables=
+  ! command -v nft >/dev/null 2>&1 || ! nft list tables >/dev/null 2>&1 || nftables=1
+}
+
+# Sets kill_switch to the text that generation $1 has of it.
+kill_switch_of() {
+  kill_switch=
+  [ -n "$1" ] && [ -f "$1/manifest" ] || return 0
+  while read -r word mode number path rest; do
+    [ "$word $path" != "file /etc/source-routing/$owner.nft" ] || kill_switch=$1/files/$number
+  done <"$1/manifest"
+}
+
+# Was generation $1 to have one, and nftables was missing?
+lacks_nftables() {
+  grep -q -x 'without nftables' "$1/manifest" 2>/dev/null
+}
+
+list_kill_switch() {
+  nft list table inet "source_routing_$owner" 2>"$LOCK/error"
+}
+
+# Is text $1 what the kernel has?
+holds_kill_switch() {
+  cmp -s "$1" "$LOADED/$owner.nft" && list_kill_switch >"$LOCK/listing" && cmp -s "$LOCK/listing" "$LOADED/$owner.list"
+}
+
+# Loads text $1, in one transaction. Sets problem and fails if that fails.
+load_kill_switch() {
+  ! holds_kill_switch "$1" || return 0
+  if nft -f "$1" 2>"$LOCK/error" && list_kill_switch >"$LOCK/listing"; then
+    # Without these, it is loaded once more the next time.
+    { mkdir -p "$LOADED" && put_file 0600 "$LOADED/$owner.nft" <"$1" &&
+      put_file 0600 "$LOADED/$owner.list" <"$LOCK/listing"; } 2>/dev/null || :
+    return 0
+  fi
+  first_line "$LOCK/error"
+  problem="nftables does not take the kill switch: ${first:-nft failed without a word}"
+  return 1
+}
+
+# While rules and routes change, the packets of two generations may pass, or some would be rejected on a way
+# that is still, or already, right: what $1 and $2 say (texts; either may be empty). Where there was no kill switch, it comes
+# with the last step.
+widen_kill_switch() {
+  [ -n "$1" ] && [ -n "$2" ] && ! cmp -s "$1" "$2" && list_kill_switch >/dev/null || return 0
+  awk 'part == "new" { if (/# All else:/) on = 0; if (on) line[++n] = $0; if (/# May pass:/) on = 1; next }
+    /# All else:/ { for (i = 1; i <= n; i++) print line[i] }
+    { print }' part=new "$2" part=old "$1" >"$LOCK/widened" && load_kill_switch "$LOCK/widened"
+}
+
+# Has the kernel have text $1; no kill switch if that is empty.
+set_kill_switch() {
+  if [ -n "$1" ]; then
+    load_kill_switch "$1"
+  else
+    drop_kill_switch
+  fi
+}
+
+drop_kill_switch() {
+  rm -f "$LOADED/$owner.nft" "$LOADED/$owner.list"
+  rmdir "$LOADED" 2>/dev/null || :
+  command -v nft >/dev/null 2>&1 && list_kill_switch >/dev/null || return 0
+  nft delete table inet "source_routing_$owner" 2>"$LOCK/error" && return 0
+  first_line "$LOCK/error"
+  problem="the kill switch cannot be removed: ${first:-nft failed without a word}"
+  return 1
+}
+
+# The kill switch that is wanted where state file $1 is.
+kill_switch_for() {
+  kill_switch=
+  case $1 in */state) kill_switch_of "${1%/state}" ;; esac
+}
+
+# Does the kernel have what belongs to state file $1?
+has_kill_switch_of() {
+  kill_switch_for "$1"
+  if [ -n "$kill_switch" ]; then
+    holds_kill_switch "$kill_switch"
+  else
+    ! command -v nft >/dev/null 2>&1 || ! list_kill_switch >/dev/null
+  fi
+}

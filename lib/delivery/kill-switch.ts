@@ -1,0 +1,271 @@
+import { BOTH_FAMILIES, overlaps } from '../model/family';
+import type { Family } from '../model/family';
+import type { Host } from '../model/host';
+import type { Allowance, Exits, KillSwitch } from '../model/kill-switch';
+import { killSwitch } from '../model/kill-switch';
+import { pushTo } from '../model/maps';
+import { aggregated } from '../model/prefixes';
+import type { Value } from '../model/value';
+import { isKnown } from '../model/value';
+import type { HostFile, Lines, Piece, Unit } from '../persistence/persistence';
+import { HEADER, textLines } from '../persistence/persistence';
+
+/** Where netfilter asks it: before the chains of others at priority 0, though a rejection counts wherever it stands. */
+const PRIORITY = -10;
+
+/** Around what may pass: the agent puts that of two generations together while it changes from one to the other. */
+const ALLOWED = '\t\t# May pass:';
+const REST = '\t\t# All else:';
+
+const REJECT = 'reject with icmpx type admin-prohibited';
+
+export interface KillSwitchFiles {
+  readonly files: readonly HostFile[];
+  readonly units: readonly Unit[];
+}
+
+/**
+ * The kill switch of a host as a file for `nft -f`, and the unit that loads it at boot. It needs nothing in
+ * /var, nor the agent: a disk that does not mount must fail closed, too.
+ */
+export function killSwitchFiles(host: Host): KillSwitchFiles {
+  const wanted = killSwitch(host);
+  if (!wanted) {
+    return { files: [], units: [] };
+  }
+  const { owner } = host;
+  const path = `/etc/source-routing/${owner}.nft`;
+  const unit = `source-routing-${owner}.kill-switch.service`;
+  return {
+    files: [
+      { path, mode: '0644', lines: rulesetLines(owner, wanted), nftablesOnly: true },
+      {
+        path: `/etc/systemd/system/${unit}`,
+        mode: '0644',
+        lines: textLines(unitText(owner, path)),
+        systemdOnly: true,
+        nftablesOnly: true,
+      },
+    ],
+    units: [{ name: unit, systemdOnly: true, nftablesOnly: true }],
+  };
+}
+
+/** As a plan shows it: which packets may leave by which interfaces. */
+export function killSwitchTriggers(host: Host, plain: (word: Value | string) => string): Array<[string, string]> {
+  const exits = new Map<string, string[]>();
+  for (const { family, source, inputInterface, destination, exits: by } of killSwitch(host)?.allowances ?? []) {
+    const selectors = [
+      ...(family === 'auto' ? [] : [`ipv${family}`]),
+      ...(inputInterface ? ['iif', plain(inputInterface)] : []),
+      // Keys must be known at synth time.
+      ...(source ? ['from', source.deferredFor ?? source.text] : []),
+      ...(destination ? ['to', destination.deferredFor ?? destination.text] : []),
+    ];
+    pushTo(exits, ['kill switch', ...selectors].join(' '), exitsText(by, plain));
+  }
+  return [...exits].map(([key, texts]) => [key, [...new Set(texts)].join(', ')]);
+}
+
+function exitsText(exits: Exits, plain: (word: Value) => string): string {
+  switch (exits.kind) {
+    case 'all':
+      return 'any interface';
+    case 'only':
+      return exits.devices.length === 0 ? 'none' : exits.devices.map(plain).join(', ');
+    case 'except':
+      return `any but ${exits.devices.map(plain).join(', ')}`;
+  }
+}
+
+/**
+ * Before the network comes up, and again when nftables.service, which flushes the whole ruleset, is reloaded or started
+ * again.
+ */
+function unitText(owner: string, path: string): string {
+  return `${HEADER.map(String).join('')}
+[Unit]
+Description=Source routing: kill switch of ${owner}
+Documentation=man:nft(8)
+DefaultDependencies=no
+Conflicts=shutdown.target
+After=nftables.service systemd-modules-load.service
+Before=network-pre.target shutdown.target
+Wants=network-pre.target
+PartOf=nftables.service
+ReloadPropagatedFrom=nftables.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=nft -f ${path}
+ExecReload=nft -f ${path}
+
+[Install]
+WantedBy=sysinit.target
+`;
+}
+
+function rulesetLines(owner: string, wanted: KillSwitch): Lines {
+  const { clients, tunnels, allowances } = wanted;
+  const table = `inet source_routing_${owner}`;
+  const sets = BOTH_FAMILIES.map((family) => ({
+    family,
+    values: clients.filter((value) => isOf(value, family)),
+  })).filter(({ values }) => values.length > 0);
+  const fromTunnels = `\t\tiifname ${choice(tunnels.map(({ name }) => quoted(name)))}`;
+  return [
+    HEADER,
+    ['# Rejects packets of VPN clients that would leave by an interface that is not declared for them.'],
+    // To delete what is not there is an error.
+    [`table ${table}`],
+    [`delete table ${table}`],
+    [`table ${table} {`],
+    ...sets.flatMap(({ family, values }) => setLines(family, values.filter(isKnown))),
+    ['\tchain forward {'],
+    [`\t\ttype filter hook forward priority ${PRIORITY}; policy accept;`],
+    ...(tunnels.length === 0 ? [] : [[`${fromTunnels} jump spoofed`], [`${fromTunnels} goto clients`]]),
+    ...sets.map(({ family }) => [`\t\t${protocol(family)} saddr @clients${family} goto clients`]),
+    ['\t}'],
+    ...(tunnels.length === 0 ? [] : [['\tchain spoofed {'], ...spoofedLines(wanted), ['\t}']]),
+    ['\tchain clients {'],
+    [ALLOWED],
+    ...allowanceLines(allowances),
+    [REST],
+    ...sets.map(({ family }) => [`\t\t${protocol(family)} saddr @clients${family} ${REJECT}`]),
+    ...tunnels.filter(({ anySource }) => anySource).map(({ name }) => [`\t\tiifname ${quoted(name)} ${REJECT}`]),
+    // An error would go to who has that address, by the uplink.
+    ['\t\tdrop'],
+    ['\t}'],
+    ['}'],
+    ...sets.flatMap(({ family, values }) =>
+      values
+        .filter((value) => !isKnown(value))
+        .map((value) => [`add element ${table} clients${family} { `, { value, family }, ' }']),
+    ),
+  ];
+}
+
+/** What a client behind a tunnel cannot have as its address. */
+function spoofedLines({ tunnels, ownAddresses }: KillSwitch): string[][] {
+  return BOTH_FAMILIES.flatMap((family) => {
+    const saddr = (prefixes: readonly string[]): string =>
+      `${protocol(family)} saddr ${choice(aggregated(prefixes, family))}`;
+    const own = ownAddresses.filter((address) => address.includes(':') === (family === 6));
+    return [
+      ...(own.length === 0 ? [] : [[`\t\t${saddr(own)} drop`]]),
+      ...(tunnels.length === 1 ? [] : tunnels).flatMap(({ name, sources }) => {
+        const texts = sources.filter((source) => source.family === family).map(({ text }) => text);
+        return texts.length === 0 ? [] : [[`\t\tiifname != ${quoted(name)} ${saddr(texts)} drop`]];
+      }),
+    ];
+  });
+}
+
+function setLines(family: Family, values: readonly Value[]): string[][] {
+  const elements = aggregated(
+    values.map(({ text }) => text),
+    family,
+  );
+  return [
+    [`\tset clients${family} {`],
+    [`\t\ttype ipv${family}_addr`],
+    ['\t\tflags interval'],
+    // What is known at apply only may lie in one of the others.
+    ['\t\tauto-merge'],
+    ...(elements.length === 0 ? [] : [['\t\telements = {'], ...elements.map((each) => [`\t\t\t${each},`]), ['\t\t}']]),
+    ['\t}'],
+  ];
+}
+
+/** Allowances of one family that differ in one address only are one line. */
+function allowanceLines(allowances: readonly Allowance[]): Piece[][] {
+  return BOTH_FAMILIES.flatMap((family) => {
+    const groups = new Map<string, Match[]>();
+    for (const allowance of allowances.filter((each) => overlaps(each.family, family))) {
+      const match = matchOf(allowance);
+      if (match.exits.kind !== 'only' || match.exits.devices.length > 0) {
+        pushTo(groups, keyOf(match, 'sources'), match);
+      }
+    }
+    const bySource = [...groups.values()].map((matches) => together(matches, 'sources', family));
+    const groupsTo = new Map<string, Match[]>();
+    bySource.forEach((match) => pushTo(groupsTo, keyOf(match, 'destinations'), match));
+    return [...groupsTo.values()]
+      .map((matches) => together(matches, 'destinations', family))
+      .map((match) => matchLine(match, family));
+  });
+}
+
+/** Undefined where it is not looked at. A deferred value stands alone. */
+interface Match {
+  readonly inputInterface?: Value;
+  readonly sources?: readonly Value[];
+  readonly destinations?: readonly Value[];
+  readonly exits: Exits;
+}
+
+function matchOf({ inputInterface, source, destination, exits }: Allowance): Match {
+  return { inputInterface, sources: source && [source], destinations: destination && [destination], exits };
+}
+
+/** Equal for those that can be put together by some of their addresses. */
+function keyOf(match: Match, by: 'sources' | 'destinations'): string {
+  const alone = match[by] === undefined || match[by].some((value) => !isKnown(value));
+  return JSON.stringify(alone ? match : { ...match, [by]: [] });
+}
+
+function together(matches: readonly Match[], by: 'sources' | 'destinations', family: Family): Match {
+  const values = matches.flatMap((match) => match[by] ?? []);
+  if (matches[0][by] === undefined || values.some((value) => !isKnown(value))) {
+    return matches[0];
+  }
+  const texts = aggregated(
+    values.map(({ text }) => text),
+    family,
+  );
+  return { ...matches[0], [by]: texts.map((text): Value => ({ kind: 'prefix', text, family })) };
+}
+
+function matchLine({ inputInterface, sources, destinations, exits }: Match, family: Family): Piece[] {
+  return [
+    '\t\t',
+    ...(inputInterface ? ['iifname ', ...quotedPieces([inputInterface]), ' '] : []),
+    ...(sources ? [`${protocol(family)} saddr `, ...addressPieces(sources, family), ' '] : []),
+    ...(destinations ? [`${protocol(family)} daddr `, ...addressPieces(destinations, family), ' '] : []),
+    ...((sources ?? destinations) ? [] : [`meta nfproto ipv${family} `]),
+    ...exitPieces(exits),
+    'accept',
+  ];
+}
+
+function exitPieces(exits: Exits): Piece[] {
+  return exits.kind === 'all'
+    ? []
+    : [exits.kind === 'only' ? 'oifname ' : 'oifname != ', ...quotedPieces(exits.devices), ' '];
+}
+
+function addressPieces(values: readonly Value[], family: Family): Piece[] {
+  const [only] = values;
+  return isKnown(only) ? [choice(values.map(({ text }) => text))] : [{ value: only, family }];
+}
+
+function quotedPieces(devices: readonly Value[]): Piece[] {
+  return ['{ ', ...devices.flatMap((device, index): Piece[] => [index === 0 ? '"' : ', "', device, '"']), ' }'];
+}
+
+function choice(words: readonly string[]): string {
+  return `{ ${words.join(', ')} }`;
+}
+
+function quoted(name: string): string {
+  return `"${name}"`;
+}
+
+function protocol(family: Family): string {
+  return family === 4 ? 'ip' : 'ip6';
+}
+
+function isOf(value: Value, family: Family): boolean {
+  return value.family === undefined || value.family === family;
+}

@@ -1,0 +1,232 @@
+import type { Family, FamilyOrAuto } from './family';
+import { overlaps } from './family';
+import { guarded, hasThrow, tunnels } from './guard';
+import type { Host, Interface } from './host';
+import { MAIN_TABLE_ID } from './host';
+import { networksOf } from './networks';
+import { isCovered } from './prefixes';
+import type { Rule } from './rule';
+import { isRejecting } from './rule';
+import type { Value } from './value';
+import { isAny, isKnown, networkOf } from './value';
+
+/**
+ * What the packets of clients may do in the forward hook: it holds when rules and tables are gone, whoever
+ * has taken them away.
+ *
+ * @see https://wiki.nftables.org/wiki-nftables/index.php/Netfilter_hooks
+ */
+export interface KillSwitch {
+  /** The sources of packets that it is about. */
+  readonly clients: readonly Value[];
+  /** The interfaces of which all that comes in is such a packet. */
+  readonly tunnels: readonly Tunnel[];
+  /** Addresses of the machine itself: what comes in by a tunnel has none of them as its source. */
+  readonly ownAddresses: readonly string[];
+  /** What may pass. All else is rejected. */
+  readonly allowances: readonly Allowance[];
+}
+
+export interface Tunnel {
+  readonly name: string;
+  /** Sources that come in by this tunnel, and by none of the others. */
+  readonly sources: readonly Value[];
+  /** A rule selects all that comes in by it, whatever its source. */
+  readonly anySource: boolean;
+}
+
+/** Packets that may leave by some interfaces. What is not given is not looked at. */
+export interface Allowance {
+  readonly family: FamilyOrAuto;
+  readonly source?: Value;
+  readonly inputInterface?: Value;
+  readonly destination?: Value;
+  readonly exits: Exits;
+}
+
+/** Interfaces that packets may leave by: all; some; or all but some. */
+export type Exits = { readonly kind: 'all' } | { readonly kind: 'only' | 'except'; readonly devices: readonly Value[] };
+
+const ALL: Exits = { kind: 'all' };
+
+/**
+ * The kill switch that follows from the rules of a host; none where nothing fails closed.
+ *
+ * It allows what some rule may send out, whichever comes first, so it never rejects what routing by the declaration
+ * lets through. Where it is not declared by which interface that is, all are allowed.
+ */
+export function killSwitch(host: Host): KillSwitch | undefined {
+  const rules = guarded(host).filter(selectsOnlySource);
+  if (rules.length === 0) {
+    return undefined;
+  }
+  const clients = distinct(rules.flatMap(({ source }) => source ?? []));
+  const inputs = rules.flatMap(({ source, inputInterface }) =>
+    !source && inputInterface ? [inputInterface.text] : [],
+  );
+  const links = tunnels(host);
+  const names = [...new Set([...inputs, ...links.map(({ name }) => name)])];
+  return {
+    clients,
+    tunnels: names.map((name) => ({
+      name,
+      sources: clients.filter((client) => isOnlyBehind(host, links, client, name)),
+      anySource: inputs.includes(name),
+    })),
+    ownAddresses:
+      names.length === 0 ? [] : host.interfaces.flatMap(({ addresses }) => addresses.map(({ address }) => address)),
+    allowances: new Allowances(host, links).all(),
+  };
+}
+
+/** By what is declared; clients of which it is not known where they are may be behind any tunnel. */
+function isOnlyBehind(host: Host, links: readonly Interface[], client: Value, name: string): boolean {
+  if (!isKnown(client)) {
+    return false;
+  }
+  const networks = networksOf(host.interfaces).overlapping(client.text);
+  return (
+    networks.every(({ link }) => link.name === name && links.includes(link)) &&
+    isCovered(
+      client.text,
+      networks.map(({ text }) => text),
+    )
+  );
+}
+
+/** A packet has these where it is forwarded, too: a mark may be another one by then. */
+function selectsOnlySource(rule: Rule): boolean {
+  const { source, inputInterface, ...others } = rule;
+  const selectors = [
+    others.invert,
+    others.destination && !isAny(others.destination) ? true : undefined,
+    others.tos,
+    others.firewallMark,
+    others.outputInterface,
+    others.uidRange,
+    others.ipProtocol,
+    others.sourcePorts,
+    others.destinationPorts,
+  ];
+  return (
+    (source ?? inputInterface) !== undefined &&
+    // Both together are less than all packets of the source.
+    !(source && inputInterface) &&
+    (inputInterface === undefined || isKnown(inputInterface)) &&
+    selectors.every((selector) => selector === undefined || selector === false)
+  );
+}
+
+class Allowances {
+  private readonly uplinks: readonly Interface[];
+  private readonly hooked: ReadonlySet<number>;
+
+  public constructor(
+    private readonly host: Host,
+    private readonly links: readonly Interface[],
+  ) {
+    this.uplinks = host.interfaces.filter(({ gateways }) => gateways.length > 0);
+    this.hooked = new Set(host.hooks.map(({ tableId }) => tableId));
+  }
+
+  public all(): Allowance[] {
+    return this.host.rules.flatMap((rule) => this.ofRule(rule));
+  }
+
+  private ofRule(rule: Rule): Allowance[] {
+    const { action, family, source, inputInterface, destination } = rule;
+    // Of what the machine sends nothing comes to the forward hook.
+    if (
+      isRejecting(rule.action) ||
+      action.kind !== 'lookup' ||
+      rule.uidRange ||
+      rule.outputInterface ||
+      inputInterface?.text === 'lo'
+    ) {
+      return [];
+    }
+    const known = rule.invert ? {} : { source, inputInterface, destination };
+    const allowance = (exits: Exits, more: Partial<Allowance> = {}): Allowance => ({
+      family,
+      ...known,
+      exits,
+      ...more,
+    });
+    if (action.tableId !== MAIN_TABLE_ID) {
+      return [allowance(this.ofTable(rule, action.tableId))];
+    }
+    if (rule.suppressPrefixLength === undefined || rule.invert) {
+      return [allowance(ALL)];
+    }
+    if (destination && !isAny(destination)) {
+      return [allowance(this.towards(destination))];
+    }
+    return this.connected()
+      .filter((more) => overlaps(more.family ?? 'auto', family))
+      .map(({ exits, ...more }) => allowance(exits, more));
+  }
+
+  private ofTable(rule: Rule, tableId: number): Exits {
+    const table = this.host.tables.find(({ id }) => id === tableId);
+    if (!table?.failClosed || hasThrow(this.host, tableId, rule.family)) {
+      return ALL;
+    }
+    const routes = this.host.routes.filter(
+      (route) => route.tableId === tableId && overlaps(route.family, rule.family) && route.type === undefined,
+    );
+    const devices = routes.flatMap(({ hops }) => hops.map(({ device }) => device));
+    // A hook adds the routes of tunnels.
+    const unknown = this.hooked.has(tableId) && this.links.length === 0;
+    return unknown || devices.includes(undefined)
+      ? ALL
+      : only([
+          ...devices.flatMap((device) => device ?? []),
+          ...(table.allowedInterfaces ?? []).map(deviceValue),
+          ...(this.hooked.has(tableId) ? this.links.map(({ name }) => deviceValue(name)) : []),
+        ]);
+  }
+
+  /** The links that lead to all of a prefix; all, if those that are declared lead to a part of it only. */
+  private towards(destination: Value): Exits {
+    if (!isKnown(destination)) {
+      return ALL;
+    }
+    const networks = networksOf(this.host.interfaces).overlapping(destination.text);
+    const behind = networks.filter(({ link }) => !this.uplinks.includes(link));
+    const texts = behind.map(({ text }) => text);
+    return isCovered(destination.text, texts) ? only(behind.map(({ link }) => deviceValue(link.name))) : ALL;
+  }
+
+  /** What the main table leads to, but for its default routes. */
+  private connected(): Array<Pick<Allowance, 'exits'> & Partial<Allowance>> {
+    const exits: Exits = { kind: 'except', devices: this.uplinks.map(({ name }) => deviceValue(name)) };
+    return this.uplinks.length === 0
+      ? [{ exits: ALL }]
+      : [
+          { exits },
+          ...this.uplinks.flatMap(({ name, addresses, networks }) =>
+            [...addresses.map(networkOf), ...(networks ?? [])].map((text) => ({
+              family: familyOf(text),
+              destination: { kind: 'prefix' as const, text, family: familyOf(text) },
+              exits: only([deviceValue(name)]),
+            })),
+          ),
+        ];
+  }
+}
+
+function only(devices: readonly Value[]): Exits {
+  return { kind: 'only', devices: distinct(devices) };
+}
+
+function deviceValue(text: string): Value {
+  return { kind: 'device', text };
+}
+
+function familyOf(text: string): Family {
+  return text.includes(':') ? 6 : 4;
+}
+
+function distinct(values: readonly Value[]): Value[] {
+  return [...new Map(values.map((value) => [value.text, value])).values()];
+}
