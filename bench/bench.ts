@@ -1,5 +1,7 @@
 import { benchAgent } from './agent';
+import { benchForwarding } from './forwarding';
 import { benchLookup } from './lookup';
 
 benchLookup();
 benchAgent();
+benchForwarding();

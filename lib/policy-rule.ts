@@ -18,7 +18,7 @@ import type { SourceRoutingTable } from './source-routing-table';
 export interface PolicyRuleProps {
   /**
    * Where the rule stands among the host's rules: the kernel takes them from the lowest number to
-   * the highest, 1 to 32765. It is required because the kernel's own numbering lets the rule that is
+   * the highest, 100 to 32765. It is required because the kernel's own numbering lets the rule that is
    * added later win. 10000 to 19999 are a good choice: a rule up to 22765 that looks up a table which
    * fails closed has a guard 10000 behind it (see `failClosed` of the table).
    */
@@ -196,7 +196,7 @@ export class PolicyRule extends Construct {
       'priority',
       MIN_PRIORITY,
       MAX_PRIORITY,
-      "The kernel's own rules stand at 0, 32766 and 32767.",
+      "The kernel's own rules stand at 0, 32766 and 32767; near 0, a rule changes the order of rules that other tools add without a priority.",
     );
     for (const rule of parseRules(this, args, props, this.priority)) {
       this.host._addRule(rule);

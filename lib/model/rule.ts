@@ -43,8 +43,12 @@ export interface Rule {
   readonly suppressInterfaceGroup?: number;
 }
 
+/**
+ * The kernel numbers a rule that others add without a priority by the second rule in the list, minus one. Were that
+ * one of ours at a low number, their rules would soon be at 0, in reverse order.
+ */
+export const MIN_PRIORITY = 100;
 /** The kernel's own rules stand at 0, 32766 and 32767. */
-export const MIN_PRIORITY = 1;
 export const MAX_PRIORITY = 32765;
 export const MAIN_RULE_PRIORITY = 32766;
 

@@ -43,10 +43,13 @@ const TUNNELS = `
   for n in 0 1; do
     tunnel=$([ $n = 0 ] && echo tun0 || echo wg0) net=$((n * 10 + 10)) six=$([ $n = 0 ] && echo 4242 || echo 2020)
     ip netns add client$n
-    ip link add $tunnel type veth peer name home netns client$n
+    ip link add $tunnel type veth peer name home address 02:00:00:00:01:0$n netns client$n
     ip addr add 10.10.$net.1/24 dev $tunnel
     ip addr add fd00:$six::1/64 dev $tunnel nodad
     ip link set $tunnel up
+    for each in 10.10.$net.2 fd00:$six::2; do
+      ip neigh replace $each lladdr 02:00:00:00:01:0$n dev $tunnel nud permanent
+    done
     ip -n client$n addr add 10.10.$net.2/24 dev home
     ip -n client$n addr add fd00:$six::2/64 dev home nodad
     ip -n client$n link set lo up
