@@ -69,7 +69,7 @@ test("an address that becomes the machine's own is one line, wherever packets to
   ]);
   expect(lines).toContain('  from the machine itself, with no source yet, to 192.168.2.0/24 but 2 addresses:');
   const less = run(['diff', more, BEFORE, '--markdown']).text;
-  expect(less).toContain('| to 192.168.2.1 | local (local) | via');
+  expect(less).toContain('| `to 192.168.2.1` | `local (local)` | `via');
   expect(less).not.toContain('but 192.168.2.1 ');
 });
 
@@ -101,7 +101,7 @@ test('for a pull request: a table, folded where it is long', () => {
     '',
     '| host | packets | was | now |',
     '| --- | --- | --- | --- |',
-    '| `stack/vpn1` | 10.10.10.0/24 to any but 10.10.10.0/24, 4 addresses | via 192.168.1.1 dev eth1 (table 200) | via 192.168.1.2 dev eth1 (table 200) |',
+    '| `stack/vpn1` | `10.10.10.0/24 to any but 10.10.10.0/24, 4 addresses` | `via 192.168.1.1 dev eth1 (table 200)` | `via 192.168.1.2 dev eth1 (table 200)` |',
   ]);
   const six = (declared: Declared): string =>
     synth(Object.fromEntries([1, 2, 3, 4, 5, 6].map((number) => [`vpn${number}`, declared])));
@@ -117,7 +117,7 @@ test('a host that comes or goes is compared with itself without rules; so is one
   expect(added.text).toContain('was via 192.168.178.1 dev eth0 (main), now via 192.168.1.1 dev eth1 (table 200)');
   const removed = run(['diff', BEFORE, one, '--markdown']);
   expect(removed.text).toContain('- `stack/vpn2`: host removed\n');
-  expect(removed.text).toContain('| via 192.168.1.1 dev eth1 (table 200) | via 192.168.178.1 dev eth0 (main) |');
+  expect(removed.text).toContain('| `via 192.168.1.1 dev eth1 (table 200)` | `via 192.168.178.1 dev eth0 (main)` |');
   const absent = run(['diff', one, synth({ vpn1: { ensure: HostState.ABSENT } })]);
   expect(absent.text).toContain('was via 192.168.1.1 dev eth1 (table 200), now via 192.168.178.1 dev eth0 (main)');
   expect([added, removed, absent].map(({ status }) => status)).toEqual([1, 1, 1]);

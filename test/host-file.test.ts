@@ -46,7 +46,7 @@ test('each synth writes what is declared for a host, and it can be read', () => 
 test('each synth writes a report on where its packets go, without tokens', () => {
   const report = readFileSync(join(synth(), 'stacks/stack/source-routing/stack.vpn1.md'), 'utf8');
   expect(report).toContain('# Where packets go: `stack/vpn1`');
-  expect(report).toContain('&#60;more:source&#62;');
+  expect(report).toContain('`<more:source>`');
   expect(report).not.toMatch(/TfToken|\$\{/);
 });
 

@@ -5,6 +5,7 @@ import type { Outcome } from '../lookup/outcome';
 import type { PrefixSet } from '../lookup/prefix-table';
 import { decisionText, packetsText, prefixSetText } from '../lookup/words';
 import type { Family } from '../model/family';
+import { code, json, terminal } from '../report/escape';
 
 /** By it a comment on a pull request can be found, to be written anew. */
 const MARKER = '<!-- source-routing diff -->';
@@ -27,12 +28,15 @@ export function diffText(hosts: readonly HostChanges[]): string {
     .flatMap(({ lines }) => lines.map(({ packets }) => packets.length))
     .filter((length) => length <= WIDEST);
   const width = Math.max(0, ...short) + 1;
-  const text = ({ packets, was, now }: Line): string => {
+  const text = ({ packets, was, now }: Line): string[] => {
     const which = `${packets}:`;
-    return `  ${which.length <= width ? `${which.padEnd(width)} ` : `${which}\n    `}was ${was}, now ${now}`;
+    const ways = `was ${was}, now ${now}`;
+    return which.length <= width ? [`  ${which.padEnd(width)} ${ways}`] : [`  ${which}`, `    ${ways}`];
   };
-  const blocks = told.map(({ host, lines }) => [`${host.path}${presenceText(host)}`, ...lines.map(text)].join('\n'));
-  return `${[...blocks, hasChanges(hosts) ? summary(told, hosts.length) : NOTHING].join('\n\n')}\n`;
+  return terminal([
+    ...told.flatMap(({ host, lines }) => [`${host.path}${presenceText(host)}`, ...lines.flatMap(text), '']),
+    hasChanges(hosts) ? summary(told, hosts.length) : NOTHING,
+  ]);
 }
 
 /** For a comment on a pull request. */
@@ -67,7 +71,7 @@ export function diffJson(hosts: readonly HostChanges[]): string {
       after: after.map(outcomeJson),
     })),
   }));
-  return `${JSON.stringify({ format: 1, hosts: content }, undefined, 2)}\n`;
+  return json({ format: 1, hosts: content });
 }
 
 function outcomeJson({ kind, via, device, tableId }: Outcome): object {
@@ -161,9 +165,5 @@ function familyAny(family: Family): string {
 }
 
 function row(path: string, { packets, was, now }: Line): string {
-  return `| ${[code(path), packets, was, now].map((cell) => cell.replace(/\|/g, '\\|')).join(' | ')} |`;
-}
-
-function code(text: string): string {
-  return `\`${text}\``;
+  return `| ${[path, packets, was, now].map(code).join(' | ')} |`;
 }

@@ -4,6 +4,7 @@ import { flowOf } from '../lookup/flow';
 import { machineOf } from '../lookup/from-host';
 import { explain, outcomeText } from '../lookup/words';
 import type { Host } from '../model/host';
+import { terminal } from '../report/escape';
 import { UsageError } from './output';
 
 /** Where a packet goes, and why: each thing that may happen, with its way through the rules. */
@@ -16,11 +17,14 @@ export function explainText(host: Host, options: FlowOptions, down: readonly str
   }
   const flow = flowFrom(options);
   const outcomes = decide(machineOf(host, down), flow);
-  const blocks = outcomes.map((outcome) =>
-    [outcomeText(outcome), ...explain(outcome, flow.family).map((line) => `  ${line}`)].join('\n'),
-  );
-  const several = outcomes.length > 1 ? ['Any of these may happen:', ''] : [];
-  return `${[...several, blocks.join('\n\n')].join('\n')}\n`;
+  return terminal([
+    ...(outcomes.length > 1 ? ['Any of these may happen:', ''] : []),
+    ...outcomes.flatMap((outcome, index) => [
+      ...(index > 0 ? [''] : []),
+      outcomeText(outcome),
+      ...explain(outcome, flow.family).map((line) => `  ${line}`),
+    ]),
+  ]);
 }
 
 function flowFrom(options: FlowOptions): ReturnType<typeof flowOf> {

@@ -6,6 +6,7 @@ import { HIGHEST_PORT, PROTOCOL_NAMES } from '../lookup/kinds';
 import type { Host } from '../model/host';
 import { diffJson, diffMarkdown, diffText, hasChanges } from './diff';
 import { explainText } from './explain';
+import { terminal } from '../report/escape';
 import { drawing } from '../report/report';
 import { UsageError, findHost, readHosts } from './output';
 
@@ -161,23 +162,27 @@ export function run(args: readonly string[]): Result & { readonly error: string 
   }
   const command = COMMANDS.get(name);
   if (!command) {
-    return { text: '', error: `source-routing: there is no command "${name}".\n\n${USAGE}`, status: 2 };
+    return {
+      text: '',
+      error: `${terminal([`source-routing: there is no command "${name}".`, ''])}${USAGE}`,
+      status: 2,
+    };
   }
   try {
     return { ...command(rest), error: '' };
   } catch (error) {
     if (error instanceof UsageError || isOfParseArgs(error)) {
-      return { text: '', error: `source-routing: ${error.message}\n`, status: 2 };
+      return { text: '', error: terminal([`source-routing: ${error.message}`]), status: 2 };
     }
     // Not 1, which says that traffic changes its path.
     const stack = error instanceof Error ? error.stack : undefined;
-    return { text: '', error: `source-routing: ${stack ?? String(error)}\n`, status: 2 };
+    return { text: '', error: terminal(`source-routing: ${stack ?? String(error)}`.split('\n')), status: 2 };
   }
 }
 
 /** An option that there is not, or one without its value. */
 function isOfParseArgs(error: unknown): error is Error {
-  return error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS');
+  return String((error as Partial<NodeJS.ErrnoException>).code).startsWith('ERR_PARSE_ARGS');
 }
 
 if (require.main === module) {

@@ -1,7 +1,7 @@
+import { mermaidText } from './escape';
 import type { Edge, Picture, Row } from './picture';
 import { FATES, REJECTED } from './picture';
 import { groupBy } from './groups';
-import { oneLine } from './text';
 
 /** The picture as a flowchart that forges render, with lines between boxes. */
 export function mermaid(picture: Picture): string {
@@ -25,11 +25,11 @@ export function mermaid(picture: Picture): string {
   return [
     'flowchart LR',
     ...picture.columns.flatMap(({ title, boxes: own }, index) => [
-      `  subgraph c${index}["${escaped(title)}"]`,
+      `  subgraph c${index}["${mermaidText(title)}"]`,
       ...own.map((box) => {
-        const head = `<b>${escaped(box.title)}</b>${box.note === undefined ? '' : ` ${escaped(box.note)}`}`;
+        const head = `<b>${mermaidText(box.title)}</b>${box.note === undefined ? '' : ` ${mermaidText(box.note)}`}`;
         const texts = box.rows.filter(({ text }) => text !== '').map(rowText);
-        return `    ${ids.get(box.id)}["${[head, ...texts.map(escaped)].join('<br>')}"]`;
+        return `    ${ids.get(box.id)}["${[head, ...texts.map(mermaidText)].join('<br>')}"]`;
       }),
       '  end',
     ]),
@@ -49,11 +49,6 @@ function arrow(edges: readonly [Edge, ...Edge[]], rows: ReadonlyMap<string, Row>
     ...new Set(edges.flatMap(({ from }) => (rows.get(from)?.text === '' ? (rows.get(from)?.note ?? []) : []))),
   ];
   const head = to === REJECTED ? 'x' : '>';
-  const label = words.length === 0 ? '' : `|"${escaped(words.join(', '))}"|`;
+  const label = words.length === 0 ? '' : `|"${mermaidText(words.join(', '))}"|`;
   return `${onlyIfDown ? '-.-' : '--'}${head}${label}`;
-}
-
-/** What is not letters, digits or harmless is written by its number; a list a label must not be either. */
-function escaped(text: string): string {
-  return oneLine(text).replace(/[^\p{L}\p{N} .,:/()_…-]|^-/gu, (char) => `#${char.codePointAt(0)};`);
 }

@@ -7,11 +7,12 @@ import { BOTH_FAMILIES } from '../model/family';
 import type { Host } from '../model/host';
 import { MAIN_TABLE_ID } from '../model/host';
 import type { HostTraffic } from './classes';
+import { code as codeOf, oneLine } from './escape';
 import { groupBy } from './groups';
 import { shortName } from './placeholders';
 import type { Row, RowGroup } from './table-rows';
 import { SAME } from './table-rows';
-import { oneLine, plural, shortened } from './text';
+import { plural, shortened } from './text';
 import type { Way } from './ways';
 import { wayKey } from './ways';
 
@@ -142,10 +143,7 @@ function list(items: readonly string[]): string {
   return [...shown.map(code), ...(more > 0 ? [`${more} more`] : [])].join(', ');
 }
 
-/** Text as it is, whatever Markdown would make of it. */
+/** Text as it is, as much as fits into a cell. */
 export function code(text: string): string {
-  const short = shortened(oneLine(text), WIDEST);
-  return /^[\w.:/ ,-]+$/.test(short)
-    ? `\`${short}\``
-    : `<code>${short.replace(/[^\p{L}\p{N} ./:,-]/gu, (char) => `&#${char.codePointAt(0)};`)}</code>`;
+  return codeOf(shortened(oneLine(text), WIDEST));
 }

@@ -1,6 +1,7 @@
+import { oneLine, xmlText } from './escape';
 import type { Box, Edge, Fate, Picture, Row } from './picture';
 import { FATES, REJECTED } from './picture';
-import { oneLine, shortened, widthOf, wrapped } from './text';
+import { shortened, widthOf, wrapped } from './text';
 
 /** Of the fixed-width fonts that readers have, none is wider. */
 const CHAR = 7.3;
@@ -85,8 +86,8 @@ export function svg(picture: Picture): string {
   const titleWidth = Math.floor((width - 2 * MARGIN) / (CHAR * (16 / FONT)));
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${n(width)} ${n(height)}" width="${n(width)}" height="${n(height)}" role="img" aria-labelledby="title desc">`,
-    `<title id="title">${escaped(picture.title)}</title>`,
-    `<desc id="desc">${escaped(picture.description)}</desc>`,
+    `<title id="title">${xmlText(picture.title)}</title>`,
+    `<desc id="desc">${xmlText(picture.description)}</desc>`,
     `<style>${STYLE}</style>`,
     `<rect class="back" width="100%" height="100%" rx="8"/>`,
     text(MARGIN, MARGIN + 14, shortened(oneLine(picture.title), titleWidth), 'title'),
@@ -233,16 +234,7 @@ function legendEntry(fate: Fate, words: string, x: number, y: number, onlyIfDown
 
 function text(x: number, y: number, words: string, className?: string, anchor?: 'end'): string {
   const attributes = `${className ? ` class="${className}"` : ''}${anchor ? ` text-anchor="${anchor}"` : ''}`;
-  return `<text x="${n(x)}" y="${n(y)}"${attributes}>${escaped(words)}</text>`;
-}
-
-function escaped(words: string): string {
-  return oneLine(words)
-    .replace(/&/g, '&amp;')
-    .replace(/</g, '&lt;')
-    .replace(/>/g, '&gt;')
-    .replace(/"/g, '&quot;')
-    .replace(/'/g, '&#39;');
+  return `<text x="${n(x)}" y="${n(y)}"${attributes}>${xmlText(words)}</text>`;
 }
 
 /** At most one digit behind the point. */

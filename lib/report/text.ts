@@ -1,11 +1,3 @@
-/** What cannot be in a line of text, or would turn it around: what users name things may have it. */
-const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\ufffe\uffff]+/gu;
-
-/** In one line, with nothing in it that XML, Markdown or a terminal takes for anything but text. */
-export function oneLine(text: string): string {
-  return text.replace(UNPRINTABLE, ' ');
-}
-
 const MORE = '…';
 /** Roughly what takes two columns: the scripts of East Asia, and pictures. */
 const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\u{1f000}-\u{3ffff}]/u;

@@ -168,7 +168,7 @@ test('the table names destinations that are known at apply only, each of them', 
     }
   });
   expect(routingReport(host)).toContain(
-    '| <code>&#60;one:destination&#62;</code>, <code>&#60;two:destination&#62;</code>, <code>&#60;three:destination&#62;</code> | rejected: prohibit (rule 10010) |',
+    '| `<one:destination>`, `<two:destination>`, `<three:destination>` | rejected: prohibit (rule 10010) |',
   );
 });
 
@@ -196,7 +196,7 @@ describe('names', () => {
   test('stay text in Markdown and Mermaid', () => {
     const tables = host.tables.map((table) => ({ ...table, name: HOSTILE }));
     const report = routingReport({ ...host, tables });
-    expect(report).not.toMatch(/<script|\u202e|\[x\]|\*\*/);
+    expect(report.replace(/`[^`\n]+`/g, '')).not.toMatch(/<script|\u202e|\[x\]|\*\*/);
     expect(report.match(/^```/gm)).toHaveLength(2);
     const widths = report
       .split('\n')
