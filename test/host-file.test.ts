@@ -131,7 +131,7 @@ describe('an app', () => {
     expect(reading('{')).toThrow(/one.vpn.json is not JSON/);
     expect(reading('[]')).toThrow(/has format undefined/);
     expect(reading(text.replace('"rules": []', '"rules": [{"path": "x"}]'))).toThrow(
-      /is damaged: host.rules\[0\].priority is not a number. Synthesize again/,
+      /is damaged: host.rules\[0\].family is not one of 4, 6, auto. Synthesize again/,
     );
     expect(reading(text.replace('"routes": []', '"routes": {}'))).toThrow(/host.routes is not a list/);
   });

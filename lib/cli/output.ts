@@ -1,5 +1,5 @@
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { join, sep } from 'node:path';
 import type { Host } from '../model/host';
 import { HOST_FILES, parseHostFile } from '../model/host-file';
 
@@ -9,8 +9,11 @@ export class UsageError extends Error {}
 interface Stack {
   readonly workingDirectory: string;
   readonly synthesizedStackPath: string;
-  readonly stackMetadataPath: string;
+  readonly stackMetadataPath?: string;
 }
+
+/** No file of a synth is as long, and no string can be much longer. */
+const MOST_BYTES = 2 ** 28;
 
 /**
  * The hosts of a synthesized app, by their paths.
@@ -20,38 +23,77 @@ interface Stack {
  */
 export function readHosts(directory: string): Map<string, Host> {
   const hosts = stacksOf(directory).flatMap((stack) => {
-    const files = join(directory, stack.workingDirectory, HOST_FILES);
-    const names = existsSync(files) ? readdirSync(files).filter((name) => name.endsWith('.json')) : [];
-    return names.map((name) => read(join(files, name))).filter((host) => isDeclared(host, directory, stack));
+    const names = namesIn(directory, join(stack.workingDirectory, HOST_FILES));
+    const found = names.map((name) => parse(directory, join(stack.workingDirectory, HOST_FILES, name)));
+    return found.length === 0 ? [] : found.filter(isDeclaredIn(directory, stack));
   });
   return new Map(hosts.sort((a, b) => (a.path < b.path ? -1 : 1)).map((host) => [host.path, host]));
 }
 
 function stacksOf(directory: string): Stack[] {
-  const file = join(directory, 'manifest.json');
+  let stacks: unknown;
   try {
-    const { stacks } = JSON.parse(readFileSync(file, 'utf8')) as { stacks: Record<string, Stack> };
-    return Object.values(stacks);
+    ({ stacks } = JSON.parse(read(directory, 'manifest.json')) as { stacks: unknown });
   } catch {
+    stacks = undefined;
+  }
+  const all: unknown[] = typeof stacks === 'object' && stacks !== null ? Object.values(stacks) : [undefined];
+  if (!all.every(isStack)) {
     throw new UsageError(
       `"${directory}" is not what "cdktf synth" writes: it has no readable manifest.json. Give a cdktf.out directory.`,
     );
   }
+  return all;
 }
 
-function read(file: string): Host {
+function isStack(value: unknown): value is Stack {
+  const { workingDirectory, synthesizedStackPath, stackMetadataPath = '' } = (value ?? {}) as Partial<Stack>;
+  return [workingDirectory, synthesizedStackPath, stackMetadataPath].every((path) => typeof path === 'string');
+}
+
+function namesIn(directory: string, path: string): string[] {
+  return isThere(directory, path) ? readdirSync(inside(directory, path)).filter((name) => name.endsWith('.json')) : [];
+}
+
+function parse(directory: string, file: string): Host {
   try {
-    return parseHostFile(readFileSync(file, 'utf8'), file);
+    return parseHostFile(read(directory, file), join(directory, file));
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }
 }
 
 /** A synth does not clean its directory: the file of a host that is gone is still there. */
-function isDeclared({ path }: Host, directory: string, stack: Stack): boolean {
-  return [stack.synthesizedStackPath, stack.stackMetadataPath]
-    .map((file) => join(directory, file))
-    .some((file) => existsSync(file) && readFileSync(file, 'utf8').includes(JSON.stringify(`${path}/anchor`)));
+function isDeclaredIn(directory: string, stack: Stack): (host: Host) => boolean {
+  const texts = [stack.synthesizedStackPath, stack.stackMetadataPath ?? []]
+    .flat()
+    .filter((file) => isThere(directory, file))
+    .map((file) => read(directory, file));
+  return ({ path }) => texts.some((text) => text.includes(JSON.stringify(`${path}/anchor`)));
+}
+
+function isThere(directory: string, path: string): boolean {
+  return existsSync(join(directory, path));
+}
+
+/** The directory may be somebody else's: nothing outside of it is read, nor what has no end. */
+function read(directory: string, path: string): string {
+  const file = inside(directory, path);
+  const status = statSync(file);
+  if (!status.isFile() || status.size > MOST_BYTES) {
+    throw new UsageError(`"${join(directory, path)}" is no file of at most ${MOST_BYTES} bytes. Synthesize again.`);
+  }
+  return readFileSync(file, 'utf8');
+}
+
+function inside(directory: string, path: string): string {
+  const [root, real] = [realpathSync(directory), realpathSync(join(directory, path))];
+  if (!real.startsWith(join(root, sep))) {
+    throw new UsageError(
+      `"${join(directory, path)}" is outside of "${directory}". Give what "cdktf synth" wrote there.`,
+    );
+  }
+  return real;
 }
 
 /**

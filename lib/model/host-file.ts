@@ -1,10 +1,23 @@
 import type { Host } from './host';
 import { getOrInsertComputed } from './maps';
+import type { Action } from './rule';
+import type { Value, ValueKind } from './value';
+import {
+  DEFAULT_DESTINATION,
+  InvalidValue,
+  isKnown,
+  parseAddress,
+  parseDevice,
+  parseInterfaceAddress,
+  parsePrefix,
+} from './value';
 
 /** The directory of those files, beside the Terraform configuration of their stack. */
 export const HOST_FILES = 'source-routing';
 
 const FORMAT = 1;
+/** A wrong value may be as long as the file. */
+const LONGEST = 300;
 
 /** The file of a host: what is declared for it, for programs that look where its packets go. No keys, no tokens. */
 export function hostFileText(host: Host): string {
@@ -49,56 +62,174 @@ export function parseHostFile(text: string, name: string): Host {
   const { format, host } = isRecord(content) ? content : {};
   if (format !== FORMAT) {
     throw new Error(
-      `${name} has format ${JSON.stringify(format)}, and this program reads format ${FORMAT}. ` +
+      `${name} has format ${typeof format === 'number' ? format : typeof format}, and this program reads format ${FORMAT}. ` +
         'Synthesize and read with the same version of cdktf-source-routing.',
     );
   }
-  const wrong = problem(host, HOST, 'host');
-  if (wrong !== undefined) {
-    throw new Error(`${name} is damaged: ${wrong}. Synthesize again.`);
+  try {
+    HOST(host, 'host');
+  } catch (error) {
+    const reason = error instanceof InvalidValue ? error.message : String(error);
+    throw new Error(`${name} is damaged: ${reason.slice(0, LONGEST).replace(/\.$/, '')}. Synthesize again.`);
   }
   return host as Host;
 }
 
-/** What must be there for a lookup; `?` after a type: or nothing. */
-type Shape = string | readonly [Shape] | { readonly [key: string]: Shape };
+/**
+ * Throws `InvalidValue` where something is not what its type says. Anybody who proposes a change can write a host file,
+ * and the lookup takes for granted what the constructs check.
+ */
+type Check = (value: unknown, where: string) => void;
 
-const VALUE: Shape = { kind: 'string', text: 'string', deferredFor: 'string?' };
-const ROUTES: Shape = [{ path: 'string', tableId: 'number', destination: VALUE, hops: [{}] }];
-const HOST: Shape = {
-  path: 'string',
-  owner: 'string',
-  interfaces: [{ name: 'string', addresses: [{ text: 'string', address: 'string' }], gateways: [VALUE] }],
-  management: { host: 'string?' },
-  tables: [{ path: 'string', id: 'number', name: 'string?' }],
-  rules: [{ path: 'string', priority: 'number', action: { kind: 'string' } }],
+function that(fits: (value: unknown) => boolean, what: string): Check {
+  return (value, where) => {
+    if (!fits(value)) throw new InvalidValue(`${where} is not ${what}`);
+  };
+}
+
+const text = that((value) => typeof value === 'string', 'a string');
+const flag = that((value) => typeof value === 'boolean', 'true or false');
+
+function integer(last: number): Check {
+  return that(
+    (value) => Number.isInteger(value) && Number(value) >= 0 && Number(value) <= last,
+    `an integer from 0 to ${last}`,
+  );
+}
+
+function oneOf(...values: readonly unknown[]): Check {
+  return that((value) => values.includes(value), `one of ${values.join(', ')}`);
+}
+
+function optional(check: Check): Check {
+  return (value, where) => value === undefined || check(value, where);
+}
+
+function list(check: Check): Check {
+  const isList = that(Array.isArray, 'a list');
+  return (value, where) => {
+    isList(value, where);
+    (value as unknown[]).forEach((each, index) => check(each, `${where}[${index}]`));
+  };
+}
+
+function record(checks: Readonly<Record<string, Check>>): Check {
+  return (value, where) => {
+    if (!isRecord(value)) throw new InvalidValue(`${where} is missing`);
+    Object.entries(checks).forEach(([key, check]) => check(value[key], `${where}.${key}`));
+  };
+}
+
+type Parser = (text: string, property: string) => object;
+
+/** Of what a parser makes of the text, all must be there. */
+function parsed(parse: Parser): Check {
+  return (value, where) => {
+    record({ text })(value, where);
+    const own = value as Record<string, unknown>;
+    const wanted = parse(String(own.text), where);
+    record(Object.fromEntries(Object.entries(wanted).map(([key, each]) => [key, oneOf(each)])))(value, where);
+  };
+}
+
+/** What is known, or what only the host will know. */
+function valueOf(kind: ValueKind, parse: Parser): Check {
+  const form = record({ kind: oneOf(kind), text, family: optional(FAMILY), deferredFor: optional(text) });
+  return (value, where) => {
+    form(value, where);
+    if (isKnown(value as Value)) parsed(parse)(value, where);
+  };
+}
+
+const FAMILY = oneOf(4, 6);
+const UNSIGNED = integer(2 ** 32 - 1);
+const FAMILY_OR_AUTO = oneOf(4, 6, 'auto');
+const PREFIX = valueOf('prefix', parseKnownPrefix);
+const ADDRESS = valueOf('address', parseAddress);
+const DEVICE = valueOf('device', parseDevice);
+const PORTS = optional(record({ first: integer(65535), last: integer(65535) }));
+
+const prefixText: Check = (value, where) => {
+  text(value, where);
+  parsePrefix(String(value), where);
+};
+const deviceName: Check = (value, where) => parsed(parseDevice)({ kind: 'device', text: value }, where);
+
+const ROUTES = list(
+  record({
+    path: text,
+    family: FAMILY_OR_AUTO,
+    tableId: UNSIGNED,
+    destination: PREFIX,
+    metric: optional(UNSIGNED),
+    type: optional(oneOf('blackhole', 'unreachable', 'prohibit', 'throw')),
+    hops: list(record({ via: optional(ADDRESS), device: optional(DEVICE) })),
+  }),
+);
+
+const RULES = list(
+  record({
+    path: text,
+    family: FAMILY_OR_AUTO,
+    priority: UNSIGNED,
+    invert: optional(flag),
+    source: optional(PREFIX),
+    destination: optional(PREFIX),
+    tos: optional(integer(255)),
+    firewallMark: optional(UNSIGNED),
+    firewallMask: optional(UNSIGNED),
+    inputInterface: optional(DEVICE),
+    outputInterface: optional(DEVICE),
+    uidRange: optional(record({ first: UNSIGNED, last: UNSIGNED })),
+    ipProtocol: optional(integer(255)),
+    sourcePorts: PORTS,
+    destinationPorts: PORTS,
+    action: (value, where) => {
+      record({ kind: oneOf('lookup', 'goto', 'blackhole', 'unreachable', 'prohibit') })(value, where);
+      const { kind } = value as Action;
+      record(kind === 'lookup' ? { tableId: UNSIGNED } : kind === 'goto' ? { priority: UNSIGNED } : {})(value, where);
+    },
+    suppressPrefixLength: optional(integer(128)),
+    suppressInterfaceGroup: optional(UNSIGNED),
+  }),
+);
+
+const HOST = record({
+  path: text,
+  owner: text,
+  interfaces: list(
+    record({
+      name: deviceName,
+      addresses: list(parsed(parseInterfaceAddress)),
+      gateways: list(ADDRESS),
+      networks: optional(list(prefixText)),
+      incomplete: flag,
+    }),
+  ),
+  management: record({ host: optional(text) }),
+  tables: list(
+    record({
+      path: text,
+      id: UNSIGNED,
+      name: optional(text),
+      failClosed: flag,
+      allowedInterfaces: optional(list(deviceName)),
+    }),
+  ),
+  rules: RULES,
   routes: ROUTES,
   discards: ROUTES,
-  hooks: [{ path: 'string', tableId: 'number' }],
-  vpnClients: [VALUE],
-};
+  hooks: list(record({ path: text, tableId: UNSIGNED })),
+  vpnClients: list(PREFIX),
+});
 
-function problem(value: unknown, shape: Shape, where: string): string | undefined {
-  if (typeof shape === 'string') {
-    const fits = typeof value === shape.replace('?', '') || (value === undefined && shape.endsWith('?'));
-    return fits ? undefined : `${where} is not a ${shape.replace('?', '')}`;
-  }
-  if (isList(shape)) {
-    return Array.isArray(value)
-      ? first(value.map((each, index) => problem(each, shape[0], `${where}[${index}]`)))
-      : `${where} is not a list`;
-  }
-  return isRecord(value)
-    ? first(Object.entries(shape).map(([key, each]) => problem(value[key], each, `${where}.${key}`)))
-    : `${where} is missing`;
-}
-
-function first(problems: ReadonlyArray<string | undefined>): string | undefined {
-  return problems.find((each) => each !== undefined);
-}
-
-function isList(shape: Shape): shape is readonly [Shape] {
-  return Array.isArray(shape);
+/** In the form that the kernel prints, in which a prefix of full length is an address. */
+function parseKnownPrefix(given: string, property: string): Value {
+  return given === DEFAULT_DESTINATION.text
+    ? DEFAULT_DESTINATION
+    : given.includes('/')
+      ? parsePrefix(given, property)
+      : { ...parseAddress(given, property), kind: 'prefix' };
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
