@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { compareHosts } from '../lookup/compare-hosts';
 import { HIGHEST_PORT, PROTOCOL_NAMES } from '../lookup/kinds';
 import type { Host } from '../model/host';
+import { InvalidValue } from '../model/value';
 import { diffJson, diffMarkdown, diffText, hasChanges } from './diff';
 import { explainText } from './explain';
 import { terminal } from '../report/escape';
@@ -171,7 +172,7 @@ export function run(args: readonly string[]): Result & { readonly error: string 
   try {
     return { ...command(rest), error: '' };
   } catch (error) {
-    if (error instanceof UsageError || isOfParseArgs(error)) {
+    if (error instanceof UsageError || error instanceof InvalidValue || isOfParseArgs(error)) {
       return { text: '', error: terminal([`source-routing: ${error.message}`]), status: 2 };
     }
     // Not 1, which says that traffic changes its path.

@@ -1,7 +1,7 @@
 import type { Family } from '../model/family';
 import { getOrInsertComputed } from '../model/maps';
 import type { Kind } from './flow';
-import { HIGHEST_PORT, PROTOCOL_NAMES, selectorsOf } from './kinds';
+import { HIGHEST_PORT, PROTOCOL_NAMES, refuseTooMany, selectorsOf } from './kinds';
 import type { Machine } from './machine';
 import { BORDERS } from './paths';
 import type { MaskedMark } from './representatives';
@@ -47,6 +47,7 @@ export class Cells {
         )
       : [0];
     const selectors = selectorsOf(rules);
+    refuseTooMany(interfaces.length, users.length, selectors.length);
     this.kinds = interfaces.flatMap((inputInterface) =>
       users.flatMap((uid) => selectors.map((each) => ({ family, inputInterface, uid, ...each }))),
     );

@@ -1,5 +1,6 @@
 import type { Family } from '../model/family';
 import type { Range } from '../model/rule';
+import { InvalidValue } from '../model/value';
 import type { Kind } from './flow';
 import type { Machine } from './machine';
 import { marksOf, numbersOf } from './representatives';
@@ -13,6 +14,8 @@ import { markSelector } from './rules';
  */
 const PROTOCOLS_WITH_PORTS: readonly number[] = [6, 17, 33, 132, 136];
 export const HIGHEST_PORT = 65535;
+/** Each is looked up on its own: of more there would be no end. */
+const MOST_KINDS = 100_000;
 
 /** Those that people know by name. */
 export const PROTOCOL_NAMES: ReadonlyMap<number, string> = new Map([
@@ -31,14 +34,29 @@ export function kindsOf(machine: Machine, family: Family, inputInterface: string
   return selectorsOf(inOrder).map((selectors) => ({ family, inputInterface, uid: 0, ...selectors }));
 }
 
+/** @throws InvalidValue where there are too many kinds of packets: so many of one sort for each of the others */
+export function refuseTooMany(...counts: readonly number[]): void {
+  if (counts.reduce((product, count) => product * count, 1) > MOST_KINDS) {
+    throw new InvalidValue(
+      `the rules tell packets apart in more than ${MOST_KINDS} ways. ` +
+        'Select by fewer interfaces, users, marks, types of service, protocols and ports at once.',
+    );
+  }
+}
+
 /** What rules, be they of several machines, select by besides addresses, interfaces and users. */
 export type Selectors = Pick<Kind, 'mark' | 'tos'> & Transport;
 
 /** One of each way in which the rules tell packets apart by that. */
 export function selectorsOf(rules: readonly ReadyRule[]): Selectors[] {
-  const marks = marksOf(rules.flatMap(({ rule }) => markSelector(rule) ?? []));
+  const marks = marksOf(
+    rules.flatMap(({ rule }) => markSelector(rule) ?? []),
+    refuseTooMany,
+  );
   const services = [0, ...new Set(rules.flatMap(({ rule }) => rule.tos || []))];
-  return transportsOf(rules).flatMap((transport) =>
+  const transports = transportsOf(rules);
+  refuseTooMany(transports.length, services.length, marks.length);
+  return transports.flatMap((transport) =>
     services.flatMap((tos) => marks.map((mark) => ({ mark, tos, ...transport }))),
   );
 }
@@ -53,13 +71,13 @@ function transportsOf(rules: readonly ReadyRule[]): Transport[] {
   // Ports can be asked for without a protocol: of those that nobody names, one stands for all.
   const other = PROTOCOLS_WITH_PORTS.find((protocol) => !named.has(protocol));
   const asked = sources.length + destinations.length > 0;
+  const [from, to] = [sources, destinations].map((ranges) => numbersOf(ranges, HIGHEST_PORT));
+  refuseTooMany(from.length, to.length);
   return [
     {},
     ...[...named].filter((protocol) => !withPorts.includes(protocol)).map((ipProtocol) => ({ ipProtocol })),
     ...[...withPorts, ...(asked && other !== undefined ? [other] : [])].flatMap((ipProtocol) =>
-      numbersOf(sources, HIGHEST_PORT).flatMap((sourcePort) =>
-        numbersOf(destinations, HIGHEST_PORT).map((destinationPort) => ({ ipProtocol, sourcePort, destinationPort })),
-      ),
+      from.flatMap((sourcePort) => to.map((destinationPort) => ({ ipProtocol, sourcePort, destinationPort }))),
     ),
   ];
 }

@@ -15,8 +15,12 @@ export function numbersOf(ranges: readonly Range[], highest: number): number[] {
   return [...new Set([0, ...starts])].sort((a, b) => a - b);
 }
 
-/** One mark for each way in which marks can be told apart: which of the selectors match it. 0 is the first. */
-export function marksOf(selectors: readonly MaskedMark[]): number[] {
+/**
+ * One mark for each way in which marks can be told apart: which of the selectors match it. 0 is the first.
+ *
+ * @param counted - is told how many there are so far: each selector can double them
+ */
+export function marksOf(selectors: readonly MaskedMark[], counted: (count: number) => void = () => {}): number[] {
   const different = new Map(selectors.map((each) => [`${each.value >>> 0}/${each.mask >>> 0}`, each]));
   let found: Constraints[] = [{ known: 0, bits: 0, avoided: [] }];
   for (const selector of different.values()) {
@@ -25,6 +29,7 @@ export function marksOf(selectors: readonly MaskedMark[]): number[] {
       const without = { ...constraints, avoided: [...constraints.avoided, selector] };
       return [without, ...(with_ ? [with_] : [])].filter((each) => solve(each) !== undefined);
     });
+    counted(found.length);
   }
   return found.flatMap((constraints) => solve(constraints) ?? []).sort((a, b) => a - b);
 }

@@ -70,7 +70,9 @@ export function parseHostFile(text: string, name: string): Host {
     HOST(host, 'host');
   } catch (error) {
     const reason = error instanceof InvalidValue ? error.message : String(error);
-    throw new Error(`${name} is damaged: ${reason.slice(0, LONGEST).replace(/\.$/, '')}. Synthesize again.`);
+    throw new Error(`${name} is damaged: ${reason.slice(0, LONGEST).replace(/\.$/, '')}. Synthesize again.`, {
+      cause: error,
+    });
   }
   return host as Host;
 }
