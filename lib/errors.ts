@@ -1,4 +1,5 @@
 import type { IConstruct } from 'constructs';
+import { oneLine } from './report/escape';
 
 const VALIDATION_ERROR = Symbol.for('cdktf-source-routing/ValidationError');
 
@@ -31,7 +32,8 @@ export class ValidationError extends Error {
    * @param message - what is wrong with which value, and how to mend it
    */
   public constructor(scope: IConstruct, message: string) {
-    super(`[${scope.node.path}] ${message}`);
+    // The wrong value is in it, and the log of a job may be where it is read.
+    super(oneLine(`[${scope.node.path}] ${message}`));
     this.name = 'ValidationError';
     Object.defineProperty(this, VALIDATION_ERROR, { value: true });
   }

@@ -28,6 +28,7 @@ import { Persistence } from './persistence';
 import { parseConfirmTimeout } from './private/confirm-timeout';
 import { parseFlow, parseLinksDown, parsePacket } from './private/flows';
 import { checkSshConnection, managementOf } from './private/ssh-checks';
+import { oneLine } from './report/escape';
 import type { SshConnection } from './ssh-connection';
 
 /**
@@ -321,7 +322,7 @@ export class LinuxHost extends Construct {
       validate: () =>
         this.findings()
           .errors.filter((problem) => problem.path === construct.node.path)
-          .map((problem) => problem.message),
+          .map((problem) => oneLine(problem.message)),
     });
   }
 
@@ -334,7 +335,9 @@ export class LinuxHost extends Construct {
       .find((each) => each.owner === this.owner && each.machine() === this.machine());
     return other
       ? [
-          `owner "${this.owner}" already declares this machine in "${other.node.path}". Use one LinuxHost for both, or give this one another owner.`,
+          oneLine(
+            `owner "${this.owner}" already declares this machine in "${other.node.path}". Use one LinuxHost for both, or give this one another owner.`,
+          ),
         ]
       : [];
   }
@@ -384,14 +387,17 @@ export class LinuxHost extends Construct {
       const wrong = [...errors(host), ...this.persistence._problems(host)];
       // Where packets go is not known before it is known what is meant.
       this.found =
-        wrong.length > 0 ? { errors: distinct(wrong), warnings: warnings(host), expectations: [] } : found(host);
+        wrong.length > 0
+          ? { errors: distinct(wrong), warnings: warnings(host), expectations: [] }
+          : new Arguments(this).attempt(() => found(host));
     }
     return this.found;
   }
 
   private warn(): void {
     const byPath = new Map(this.node.root.node.findAll().map((node) => [node.node.path, node]));
-    for (const { path, message } of this.findings().warnings) {
+    for (const { path, message: text } of this.findings().warnings) {
+      const message = oneLine(text);
       const construct = byPath.get(path) ?? this;
       const annotations = construct.node.metadata.map((entry) => entry.data as unknown);
       // An aspect may be visited more than once.

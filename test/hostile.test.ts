@@ -37,6 +37,9 @@ const hostile = fc
         '/',
         '..',
         '~',
+        '\u001b[31m',
+        '\u202e',
+        '##[error]',
       ),
       fc.string({ maxLength: 3 }),
     ),
@@ -148,6 +151,10 @@ describe('a hostile string is refused or used as plain data', () => {
             STRINGS[name]?.(stack, text);
             json = Testing.synth(stack);
           } catch (error) {
+            if (Errors.isValidationError(error)) {
+              expect((error as Error).message).toMatch(/^\[[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*$/u);
+              expect((error as Error).message).not.toContain('##[');
+            }
             // Ids are cdktf's to refuse, and a persistence is made before there is a construct to name.
             expect(
               name.endsWith('host id') ||
