@@ -33,7 +33,8 @@ export class ExitBoxes {
     const { length } = this.host.interfaces;
     const manyOnLink = length > MOST_LINKS && via === undefined && fate === 'local';
     const title = manyOnLink ? plural(length, 'link') : (device ?? '<not known>');
-    const rows = this.add(`link-${title}`, title);
+    // Ids of rows end with a digit: a link may be called as a row of another one is.
+    const rows = this.add(`link-${title}.`, title);
     return via === undefined
       ? rows.idOf('on the link', fate)
       : rows.idOf(

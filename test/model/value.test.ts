@@ -1,3 +1,6 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { isInside, parseAddress, parseDevice, parseInterfaceAddress, parsePrefix } from '../../lib/model/value';
 
@@ -132,5 +135,23 @@ describe('interface names', () => {
     'é',
   ])('%j is refused', (name) => {
     expect(() => parseDevice(name, 'device')).toThrow(/^device ".*" is not an interface name/s);
+  });
+
+  test('every name that passes is one to the program on the host', () => {
+    const [isDevice = ''] =
+      /^function is_device.*$/m.exec(readFileSync(join(__dirname, '../../lib/agent/bundle.awk'), 'utf8')) ?? [];
+    const characters = Array.from({ length: 95 }, (_, index) => String.fromCharCode(32 + index));
+    const given = [...characters.flatMap((each) => [each, `a${each}b`]), '..', 'a'.repeat(15), 'a'.repeat(16), ''];
+    const passes = (name: string): boolean => {
+      try {
+        return parseDevice(name, 'device').text === name;
+      } catch {
+        return false;
+      }
+    };
+    const passed = given.filter(passes);
+    expect(passed.length).toBeGreaterThan(100);
+    const input = passed.join('\n');
+    expect(execFileSync('awk', [`${isDevice} { if (!is_device($0)) print }`], { input, encoding: 'utf8' })).toBe('');
   });
 });

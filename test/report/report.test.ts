@@ -185,6 +185,17 @@ describe('of many pools', () => {
   });
 });
 
+test('a link that is called as a row of another one has its own lines', () => {
+  const interfaces = [...ALL_INTERFACES, { name: 'tun0-0', addresses: ['10.10.20.1/24'] }];
+  const declared = { device: 'eth1', tableId: 200, clients: [...POOLS, '10.10.20.0/24'], gateways: GATEWAYS };
+  const { columns } = pictureOf(
+    hostWith((host, stack) => void new VpnEgress(stack, 'e', { host, ...declared }), { interfaces }),
+  );
+  const ids = columns.flatMap(({ boxes }) => boxes).flatMap(({ id, rows }) => [id, ...rows.map((row) => row.id)]);
+  expect(columns[3].boxes.map(({ title }) => title)).toContain('tun0-0');
+  expect(new Set(ids).size).toBe(ids.length);
+});
+
 describe('names', () => {
   const HOSTILE = '<script>alert(1)</script> "\'`|\n```\n]&\u202e[x](y)**_{{';
   const host = { ...egress(), path: `stack/${HOSTILE}` };
