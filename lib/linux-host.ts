@@ -20,6 +20,8 @@ import type { Egress } from './model/egress';
 import { expectEgresses } from './model/egress';
 import type { Expectation, Intent } from './model/expectation';
 import type { Host, Interface, Problem, Table, UpHook } from './model/host';
+import type { Network } from './model/networks';
+import { networksOf } from './model/networks';
 import type { Route } from './model/route';
 import type { Rule } from './model/rule';
 import { parseInterfaceAddress, parsePrefix } from './model/value';
@@ -301,6 +303,15 @@ export class LinuxHost extends Construct {
    */
   public _interface(name: string): Interface | undefined {
     return this.interfaces.find((declared) => declared.name === name);
+  }
+
+  /**
+   * The networks of interfaces that lie in a prefix, or that it lies in.
+   *
+   * @internal
+   */
+  public _networksAround(prefix: string): readonly Network[] {
+    return networksOf(this.interfaces).overlapping(prefix);
   }
 
   /**

@@ -1,14 +1,17 @@
 import { Fn, Token } from 'cdktf';
 import { Construct } from 'constructs';
 import { Arguments } from './private/arguments';
+import type { Merged } from './private/pools';
+import { mergePools, suppressedLength } from './private/pools';
 import type { LinuxHost } from './linux-host';
 import { LocalTraffic } from './local-traffic';
 import type { FamilyOrAuto } from './model/family';
 import { familyName, overlaps } from './model/family';
-import { failClosedRoute } from './model/route';
+import { DEFAULT_ROUTE_LENGTH, failClosedRoute } from './model/route';
 import { MAX_PRIORITY } from './model/rule';
 import type { Value } from './model/value';
 import { isInside, isKnown } from './model/value';
+import type { PolicyRuleProps } from './policy-rule';
 import { PolicyRule } from './policy-rule';
 import { Route } from './route';
 import { RuleAction } from './rule-action';
@@ -107,6 +110,14 @@ interface Pool {
   readonly number: number;
   readonly text: string;
   readonly value: Value;
+  readonly family: FamilyOrAuto;
+}
+
+/** A rule for local traffic, without its priority. */
+interface LocalRule {
+  readonly id: string;
+  readonly family: FamilyOrAuto;
+  readonly props: Omit<PolicyRuleProps, 'priority'>;
 }
 
 const VPN_EGRESS = Symbol.for('cdktf-source-routing/VpnEgress');
@@ -168,12 +179,14 @@ export class VpnEgress extends Construct {
       this.table.addRoute(`gateway-${index + 1}`, { destination: 'default', via, device: props.device });
     });
     const localTraffic = props.localTraffic ?? LocalTraffic.mainTable();
-    const priority = this.checkPriority(props.priority ?? DEFAULT_PRIORITY, localTraffic);
+    const localRules = this.localRules(localTraffic);
+    const priority = this.checkPriority(props.priority ?? DEFAULT_PRIORITY, localRules);
+    const ranks = ranksOf(this.allPools);
     for (const pool of this.pools) {
       const rule = new PolicyRule(this, `clients-${pool.number}`, {
         table: this.table,
         source: pool.text,
-        priority: priority + this.before(pool),
+        priority: priority + (ranks.get(pool) ?? 0),
       });
       this.addDiscard(pool, rule);
     }
@@ -182,11 +195,16 @@ export class VpnEgress extends Construct {
         host: this.host,
         action: RuleAction.unreachable(),
         source: pool.text,
-        priority: priority + this.before(pool),
+        priority: priority + (ranks.get(pool) ?? 0),
       });
       this.addDiscard(pool, rule);
     }
-    this.addLocalTraffic(localTraffic, priority);
+    if (localTraffic._kind === 'up-hook') {
+      new VpnUpHook(this, 'up-hook', { table: this.table, daemon: localTraffic._daemon });
+    }
+    for (const [{ id: ruleId, props: selectors }, rank] of ranksOf(localRules)) {
+      new PolicyRule(this, ruleId, { ...selectors, priority: priority - rank - 1 });
+    }
     this.host._addEgress({
       path: this.node.path,
       device: this.args.value('device', props.device, 'device'),
@@ -220,12 +238,10 @@ export class VpnEgress extends Construct {
   }
 
   private parsePools(texts: string[], property: string): Pool[] {
-    return this.args.list(texts, property).map((text, index) => ({
-      property: `${property}[${index}]`,
-      number: index + 1,
-      text,
-      value: this.args.value('prefix', text, `${property}[${index}]`),
-    }));
+    return this.args.list(texts, property).map((text, index) => {
+      const value = this.args.value('prefix', text, `${property}[${index}]`);
+      return { property: `${property}[${index}]`, number: index + 1, text, value, family: value.family ?? 'auto' };
+    });
   }
 
   private ownAddress(pool: Pool): string {
@@ -256,90 +272,74 @@ export class VpnEgress extends Construct {
     );
   }
 
-  // How many pools of the same family stand in front: rules of one family need different priorities.
-  private before(pool: Pool, among: readonly Pool[] = this.allPools): number {
-    return among.slice(0, among.indexOf(pool)).filter((other) => overlaps(familyOf(other), familyOf(pool))).length;
-  }
-
   // What of a pool is in no tunnel must not go to the NAT router, which has a route back: it would loop.
   private addDiscard(pool: Pool, { node }: PolicyRule): void {
-    this.host._addDiscard(failClosedRoute(node.path, familyOf(pool), this.table.tableId, pool.value));
+    this.host._addDiscard(failClosedRoute(node.path, pool.family, this.table.tableId, pool.value));
   }
 
-  private addLocalTraffic(local: LocalTraffic, priority: number): void {
+  private localRules(local: LocalTraffic): LocalRule[] {
+    const { host } = this;
     switch (local._kind) {
       case 'main-table':
+        return mergePools(this.allPools, (pool) => this.suppressedTo(pool)).map(({ pool, text, suppressed }) => ({
+          id: this.localId(pool),
+          family: pool.family,
+          props: { table: SourceRoutingTable.main(host), destination: text, suppressPrefixLength: suppressed },
+        }));
       case 'suppress-default':
-        for (const pool of this.allPools) {
-          new PolicyRule(this, `${this.rejected.includes(pool) ? 'rejected-' : ''}local-${pool.number}`, {
-            table: SourceRoutingTable.main(this.host),
-            priority: priority - this.before(pool) - 1,
-            suppressPrefixLength: 0,
-            ...(local._kind === 'main-table' ? { destination: pool.text } : { source: pool.text }),
-          });
-        }
-        break;
+        return this.withoutDefault(this.allPools, SourceRoutingTable.main(host));
       case 'up-hook':
-        new VpnUpHook(this, 'up-hook', { table: this.table, daemon: local._daemon });
         // The hook puts the tunnels' networks into the table. Nothing else in it is for these pools.
-        for (const pool of this.rejected) {
-          new PolicyRule(this, `rejected-local-${pool.number}`, {
-            table: this.table,
-            source: pool.text,
-            suppressPrefixLength: 0,
-            priority: priority - this.before(pool, this.rejected) - 1,
-          });
-        }
-        break;
+        return this.withoutDefault(this.rejected, this.table);
       case 'isolated':
-        this.addIsolation(priority);
-        break;
+        return this.isolation();
     }
   }
 
-  private addIsolation(priority: number): void {
-    const unknown = this.allPools.find((pool) => pool.value.family === undefined);
+  private withoutDefault(pools: readonly Pool[], table: SourceRoutingTable): LocalRule[] {
+    return mergeAll(pools).map(({ pool, text, suppressed }) => ({
+      id: this.localId(pool),
+      family: pool.family,
+      props: { table, source: text, suppressPrefixLength: suppressed },
+    }));
+  }
+
+  private isolation(): LocalRule[] {
+    const unknown = this.allPools.find((pool) => pool.family === 'auto');
     if (unknown && this.allPools.length > 1) {
       throw this.args.error(
         `${unknown.property} is known at apply only, and LocalTraffic.isolated() with several pools must know its family. ` +
           'Give it literally, or declare a VpnEgress for each pool.',
       );
     }
-    for (const family of new Set(this.pools.map(familyOf))) {
-      const ofFamily = (pools: readonly Pool[]): Pool[] => pools.filter((pool) => familyOf(pool) === family);
-      // Packets from a rejected pool go nowhere anyway; those to one would go to the NAT router.
-      const pairs = [
-        ...this.pairs(ofFamily(this.pools), ofFamily(this.pools), ''),
-        ...this.pairs(ofFamily(this.pools), ofFamily(this.rejected), 'rejected-'),
-      ];
-      pairs.forEach(({ id, from, to }, index) => {
-        new PolicyRule(this, id, {
-          host: this.host,
-          action: RuleAction.prohibit(),
-          source: from.text,
-          destination: to.text,
-          priority: priority - index - 1,
-        });
-      });
-    }
+    // Packets from a rejected pool go nowhere anyway; those to one would go to the NAT router.
+    const destinations = mergeAll(this.allPools);
+    const pairs = [false, true].flatMap((rejected) =>
+      mergeAll(this.pools).flatMap((from) =>
+        destinations
+          .filter(({ pool }) => pool.family === from.pool.family && this.rejected.includes(pool) === rejected)
+          .map((to) => ({ from, to })),
+      ),
+    );
+    return pairs.map(({ from, to }) => ({
+      id: `isolated-${from.pool.number}-${this.rejected.includes(to.pool) ? 'rejected-' : ''}${to.pool.number}`,
+      family: from.pool.family,
+      props: { host: this.host, action: RuleAction.prohibit(), source: from.text, destination: to.text },
+    }));
   }
 
-  private pairs(sources: Pool[], destinations: Pool[], name: string): Array<{ id: string; from: Pool; to: Pool }> {
-    return sources.flatMap((from) =>
-      destinations.map((to) => ({ id: `isolated-${from.number}-${name}${to.number}`, from, to })),
-    );
+  private suppressedTo({ value }: Pool): number {
+    return isKnown(value) ? suppressedLength(value.text, this.host._networksAround(value.text)) : DEFAULT_ROUTE_LENGTH;
+  }
+
+  private localId(pool: Pool): string {
+    return `${this.rejected.includes(pool) ? 'rejected-' : ''}local-${pool.number}`;
   }
 
   /** The rules of all pools of one family, and those of local traffic in front of them, need room. */
-  private checkPriority(priority: number, local: LocalTraffic): number {
-    const most = (among: readonly Pool[]): number => Math.max(0, ...among.map((pool) => this.before(pool, among) + 1));
-    const pools = most(this.allPools);
-    const inFront = {
-      'main-table': pools,
-      'suppress-default': pools,
-      'up-hook': most(this.rejected),
-      'isolated': most(this.pools) * pools,
-    }[local._kind];
+  private checkPriority(priority: number, localRules: readonly LocalRule[]): number {
+    const pools = mostOfAFamily(this.allPools);
+    const inFront = mostOfAFamily(localRules);
     return this.args.integer(
       priority,
       'priority',
@@ -379,7 +379,7 @@ export class VpnEgress extends Construct {
             'Give one for each family; for several, use SourceRoutingTable.addRoute() with nextHops.',
         );
       }
-      if (family !== undefined && !this.pools.some((pool) => overlaps(familyOf(pool), family))) {
+      if (family !== undefined && !this.pools.some((pool) => overlaps(pool.family, family))) {
         throw this.args.error(
           `gateways[${index}] "${gateways[index]?.text}" is ${familyName(family)}, but no pool of clients is. ` +
             `Add the clients' ${familyName(family)} pool, or leave out the gateway.`,
@@ -398,6 +398,23 @@ export class VpnEgress extends Construct {
   }
 }
 
-function familyOf(pool: Pool): FamilyOrAuto {
-  return pool.value.family ?? 'auto';
+function mergeAll(pools: readonly Pool[]): Array<Merged<Pool>> {
+  return mergePools(pools, () => DEFAULT_ROUTE_LENGTH);
+}
+
+/** How many of the same family stand in front of each: rules of one family need different priorities. */
+function ranksOf<T extends { readonly family: FamilyOrAuto }>(all: readonly T[]): Map<T, number> {
+  const counts = { 4: 0, 6: 0, auto: 0 };
+  return new Map(
+    all.map((each) => {
+      const { family } = each;
+      const rank = family === 'auto' ? counts[4] + counts[6] + counts.auto : counts[family] + counts.auto;
+      counts[family] += 1;
+      return [each, rank];
+    }),
+  );
+}
+
+function mostOfAFamily(all: ReadonlyArray<{ readonly family: FamilyOrAuto }>): number {
+  return Math.max(0, ...[...ranksOf(all).values()].map((rank) => rank + 1));
 }

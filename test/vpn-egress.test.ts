@@ -1,7 +1,8 @@
 import { TerraformVariable } from 'cdktf';
 import type { VpnEgressProps } from '../lib';
-import { LinuxHost, LocalTraffic, PolicyRule, VpnDaemon, VpnEgress } from '../lib';
+import { LinuxHost, LocalTraffic, PolicyRule, SourceRoutingTable, VpnDaemon, VpnEgress } from '../lib';
 import {
+  ALL_INTERFACES,
   GATEWAYS,
   INTERFACES,
   IPV4_TUNNELS,
@@ -45,8 +46,8 @@ describe('local traffic', () => {
     const expected = [
       'table 200 -',
       ...EGRESS,
-      'rule 4 10009 to 10.10.10.0/24 lookup 254 suppress_prefixlength 0',
-      'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 0',
+      'rule 4 10009 to 10.10.10.0/24 lookup 254 suppress_prefixlength 23',
+      'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 63',
       ...GUARDS,
       ...ROUTES,
     ];
@@ -58,8 +59,8 @@ describe('local traffic', () => {
     expect(linesOf({ localTraffic: LocalTraffic.suppressDefault() })).toEqual([
       'table 200 -',
       ...EGRESS,
-      'rule 4 10009 from 10.10.10.0/24 lookup 254 suppress_prefixlength 0',
-      'rule 6 10009 from fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 0',
+      'rule 4 10009 from 10.10.10.0/24 lookup 254 suppress_prefixlength 7',
+      'rule 6 10009 from fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 7',
       ...GUARDS,
       ...ROUTES,
     ]);
@@ -97,8 +98,8 @@ test('several pools of one family stand at consecutive priorities, local traffic
   expect(rules).toEqual([
     'rule 4 10010 from 10.10.10.0/24 lookup 200',
     'rule 4 10011 from 10.10.11.0/24 lookup 200',
-    'rule 4 10009 to 10.10.10.0/24 lookup 254 suppress_prefixlength 0',
-    'rule 4 10008 to 10.10.11.0/24 lookup 254 suppress_prefixlength 0',
+    'rule 4 10009 to 10.10.10.0/24 lookup 254 suppress_prefixlength 23',
+    'rule 4 10008 to 10.10.11.0/24 lookup 254 suppress_prefixlength 7',
   ]);
 });
 
@@ -106,7 +107,7 @@ test('priority, tableName and failClosed are passed on', () => {
   const lines = linesOf({ priority: 500, tableName: 'vpn', failClosed: false });
   expect(lines).toContain('table 200 vpn');
   expect(lines).toContain('rule 4 500 from 10.10.10.0/24 lookup 200');
-  expect(lines).toContain('rule 4 499 to 10.10.10.0/24 lookup 254 suppress_prefixlength 0');
+  expect(lines).toContain('rule 4 499 to 10.10.10.0/24 lookup 254 suppress_prefixlength 23');
   expect(lines.filter((line) => line.includes('unreachable'))).toEqual([]);
 });
 
@@ -123,16 +124,16 @@ describe('pools whose family is known at apply only', () => {
     expect(bare((pool) => ({ clients: [pool, '10.10.11.0/24'], gateways: ['192.168.1.1'] }))).toEqual([
       'rule auto 10010 from @1@ lookup 200',
       'rule 4 10011 from 10.10.11.0/24 lookup 200',
-      'rule auto 10009 to @2@ lookup 254 suppress_prefixlength 0',
-      'rule 4 10008 to 10.10.11.0/24 lookup 254 suppress_prefixlength 0',
+      'rule auto 10009 to @2@ lookup 254 suppress_prefixlength 7',
+      'rule 4 10008 to 10.10.11.0/24 lookup 254 suppress_prefixlength 7',
     ]);
     expect(bare((pool) => ({ clients: ['10.10.11.0/24', ...POOLS.slice(1), pool] }))).toEqual([
       'rule 4 10010 from 10.10.11.0/24 lookup 200',
       'rule 6 10010 from fd00:4242:4242:4242::/64 lookup 200',
       'rule auto 10012 from @1@ lookup 200',
-      'rule 4 10009 to 10.10.11.0/24 lookup 254 suppress_prefixlength 0',
-      'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 0',
-      'rule auto 10007 to @2@ lookup 254 suppress_prefixlength 0',
+      'rule 4 10009 to 10.10.11.0/24 lookup 254 suppress_prefixlength 7',
+      'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 63',
+      'rule auto 10007 to @2@ lookup 254 suppress_prefixlength 7',
     ]);
   });
 
@@ -154,14 +155,181 @@ describe('pools whose family is known at apply only', () => {
 
 test('isolated() keeps every pool from every pool of its family', () => {
   const localTraffic = LocalTraffic.isolated();
-  const clients = ['10.10.10.0/24', 'fd00:4242:4242:4242::/64', '10.10.11.0/24'];
+  const clients = ['10.10.10.0/24', 'fd00:4242:4242:4242::/64', '10.10.20.0/24'];
   expect(linesOf({ clients, localTraffic }).filter((line) => line.endsWith(' prohibit'))).toEqual([
     'rule 4 10009 from 10.10.10.0/24 to 10.10.10.0/24 prohibit',
-    'rule 4 10008 from 10.10.10.0/24 to 10.10.11.0/24 prohibit',
-    'rule 4 10007 from 10.10.11.0/24 to 10.10.10.0/24 prohibit',
-    'rule 4 10006 from 10.10.11.0/24 to 10.10.11.0/24 prohibit',
+    'rule 4 10008 from 10.10.10.0/24 to 10.10.20.0/24 prohibit',
     'rule 6 10009 from fd00:4242:4242:4242::/64 to fd00:4242:4242:4242::/64 prohibit',
+    'rule 4 10007 from 10.10.20.0/24 to 10.10.10.0/24 prohibit',
+    'rule 4 10006 from 10.10.20.0/24 to 10.10.20.0/24 prohibit',
   ]);
+});
+
+describe('rules for local traffic are as few as there can be', () => {
+  /** Tunnels tun0, tun1 ... with these addresses, and the rules for local traffic of these pools. */
+  function localRules(
+    clients: string[],
+    addresses: string[] = [],
+    { localTraffic = LocalTraffic.mainTable(), rejectedClients = [] as string[] } = {},
+  ): string[] {
+    const stack = newStack();
+    const tunnels = addresses.map((address, index) => ({ name: `tun${index}`, addresses: [address] }));
+    const host = newHost(stack, { interfaces: [...ALL_INTERFACES.slice(0, 2), ...tunnels] });
+    const families = [clients.some((pool) => !pool.includes(':')), clients.some((pool) => pool.includes(':'))];
+    const gateways = GATEWAYS.filter((_, index) => families[index]);
+    new VpnEgress(stack, 'egress', { ...BASE, host, clients, rejectedClients, gateways, localTraffic });
+    return bundleOf(stack)
+      .filter((line) => /^rule /.test(line) && (line.includes(' 254 ') || line.endsWith(' prohibit')))
+      .map((line) => line.replace(/^rule [46] /, '').replace('lookup 254 suppress_prefixlength', 'suppress'));
+  }
+
+  test.each<[string, string[], string[], string[]]>([
+    [
+      'adjacent pools become one',
+      ['10.10.0.0/24', '10.10.1.0/24', '10.10.2.0/23', '10.10.4.0/24'],
+      [],
+      ['10009 to 10.10.0.0/22 suppress 7', '10008 to 10.10.4.0/24 suppress 7'],
+    ],
+    [
+      'neighbours in different halves do not',
+      ['10.10.1.0/24', '10.10.2.0/24'],
+      [],
+      ['10009 to 10.10.1.0/24 suppress 7', '10008 to 10.10.2.0/24 suppress 7'],
+    ],
+    ['a pool in another one has none', ['10.10.7.0/24', '10.10.0.0/16'], [], ['10009 to 10.10.0.0/16 suppress 7']],
+    [
+      'both families',
+      ['fd00:1::/65', 'fd00:1:0:0:8000::/65', '10.0.0.0/9', '10.128.0.0/9'],
+      [],
+      ['10009 to fd00:1::/64 suppress 7', '10009 to 10.0.0.0/8 suppress 7'],
+    ],
+    [
+      'no prefix without bits',
+      ['0.0.0.0/1', '128.0.0.0/1'],
+      [],
+      ['10009 to 0.0.0.0/1 suppress 7', '10008 to 128.0.0.0/1 suppress 7'],
+    ],
+    [
+      'the same tunnels, the same routes',
+      ['10.10.0.0/24', '10.10.1.0/24'],
+      ['10.10.0.1/24', '10.10.1.1/24'],
+      ['10009 to 10.10.0.0/23 suppress 23'],
+    ],
+    [
+      'what is suppressed for one, another one needs',
+      ['10.10.0.0/24', '10.10.1.0/24'],
+      ['10.10.0.1/24'],
+      ['10009 to 10.10.0.0/24 suppress 23', '10008 to 10.10.1.0/24 suppress 7'],
+    ],
+  ])('%s', (_, clients, addresses, rules) => {
+    expect(localRules(clients, addresses)).toEqual(rules);
+  });
+
+  test('of 100 adjacent pools there are three', () => {
+    const clients = Array.from({ length: 100 }, (_, index) => `10.10.${index}.0/24`);
+    expect(localRules(clients)).toEqual([
+      '10009 to 10.10.0.0/18 suppress 7',
+      '10008 to 10.10.64.0/19 suppress 7',
+      '10007 to 10.10.96.0/22 suppress 7',
+    ]);
+    const localTraffic = LocalTraffic.suppressDefault();
+    expect(localRules(clients, [], { localTraffic })).toHaveLength(3);
+    expect(localRules(clients, [], { localTraffic: LocalTraffic.isolated() })).toHaveLength(9);
+  });
+
+  test('also of those that are rejected', () => {
+    const rejectedClients = ['10.10.1.0/24', '10.10.2.0/24'];
+    const rules = (localTraffic: LocalTraffic): string[] =>
+      localRules(['10.10.0.0/24'], [], { rejectedClients, localTraffic });
+    expect(rules(LocalTraffic.mainTable())).toEqual([
+      '10009 to 10.10.0.0/23 suppress 7',
+      '10008 to 10.10.2.0/24 suppress 7',
+    ]);
+    expect(rules(LocalTraffic.isolated())).toEqual([
+      '10009 from 10.10.0.0/24 to 10.10.0.0/23 prohibit',
+      '10008 from 10.10.0.0/24 to 10.10.2.0/24 prohibit',
+    ]);
+  });
+
+  test('priorities need no more room than there are rules', () => {
+    const stack = newStack();
+    const clients = ['10.10.10.0/24', '10.10.11.0/24'];
+    const host = newHost(stack, { interfaces: IPV4_TUNNELS });
+    new VpnEgress(stack, 'egress', { ...BASE, host, clients, gateways: ['192.168.1.1'], priority: 2 });
+    expect(bundleOf(stack)).toContain('rule 4 1 to 10.10.10.0/23 lookup 254 suppress_prefixlength 23');
+  });
+
+  describe('to a pool no route is taken that is shorter than the networks which it is in:', () => {
+    const POOL = '10.10.10.0/24';
+    test.each<[string, string, string[], number]>([
+      ['a tunnel of its size', POOL, ['10.10.10.1/24'], 23],
+      ['a wider tunnel', POOL, ['10.10.0.1/16'], 15],
+      ['a wider network around that of its tunnel', POOL, ['10.0.0.1/8', '10.10.10.1/24'], 23],
+      ['two tunnels, one for each half', POOL, ['10.10.10.1/25', '10.10.10.129/25'], 24],
+      ['two tunnels of different sizes', '10.10.10.0/23', ['10.10.10.1/24', '10.10.11.1/25', '10.10.11.129/25'], 23],
+      ['a tunnel for a part of it', POOL, ['10.10.10.1/25'], 7],
+      ['a tunnel with one address, whose routes the daemon sets', POOL, ['10.10.10.1/32'], 7],
+      ['no tunnel that is declared', POOL, [], 7],
+      ['a network of somebody else', POOL, ['10.10.20.1/24'], 7],
+      ['a network that is no longer than a default route', POOL, ['8.0.0.1/6'], 7],
+      ['IPv6', IPV6_POOL, ['fd00:4242:4242:4242::1/64'], 63],
+      ['IPv6, one address', IPV6_POOL, ['fd00:4242:4242:4242::1/128'], 7],
+    ])('%s', (_, pool, addresses, length) => {
+      expect(localRules([pool], addresses)).toEqual([`10009 to ${pool} suppress ${length}`]);
+    });
+
+    test('packets to a client that is not connected do not leave by a wide network of somebody else', () => {
+      const stack = newStack();
+      const lan = { name: 'eth2', addresses: ['10.250.0.2/24'] };
+      const host = newHost(stack, { interfaces: [...ALL_INTERFACES, lan] });
+      SourceRoutingTable.main(host).addRoute('wide', { destination: '10.0.0.0/8', via: '10.250.0.1', device: 'eth2' });
+      new VpnEgress(stack, 'egress', { host, ...BASE });
+      const packet = { source: '10.10.10.9', destination: '10.10.10.7', inputInterface: 'tun0' };
+      expect(host.lookup(packet).map(({ text }) => text)).toEqual(['dev tun0']);
+      expect(host.lookup({ ...packet, linksDown: ['tun0'] }).map(({ text }) => text)).toEqual(['unreachable']);
+    });
+  });
+});
+
+describe('a default route in pieces', () => {
+  // As the clients of OpenVPN (def1), and others, put them beside the real one.
+  const PIECES = ['0.0.0.0/1', '128.0.0.0/1', '::/3', '2000::/4', '3000::/4', '2000::/3', 'fc00::/7'];
+  const packets = [
+    ['10.10.10.9', '198.51.100.7', '192.168.1.1'],
+    ['10.10.10.9', '10.66.0.1', '192.168.1.1'],
+    ['fd00:4242:4242:4242::9', '2001:db8::7', 'fd00:1010:1010:1010::1'],
+    ['fd00:4242:4242:4242::9', 'fd77::7', 'fd00:1010:1010:1010::1'],
+  ];
+  test.each<[string, LocalTraffic]>([
+    ['mainTable()', LocalTraffic.mainTable()],
+    ['suppressDefault()', LocalTraffic.suppressDefault()],
+    ['isolated()', LocalTraffic.isolated()],
+  ])('does not take packets of clients with %s', (_, localTraffic) => {
+    const stack = newStack();
+    const tun7 = { name: 'tun7', addresses: ['10.66.66.2/24', 'fd66::2/64'] };
+    const host = newHost(stack, { interfaces: [...ALL_INTERFACES, tun7] });
+    PIECES.forEach((destination, index) =>
+      SourceRoutingTable.main(host).addRoute(`piece-${index}`, {
+        destination,
+        via: destination.includes(':') ? 'fd66::1' : '10.66.66.1',
+        device: 'tun7',
+      }),
+    );
+    new VpnEgress(stack, 'egress', { host, ...BASE, localTraffic });
+    // The server's own packets take the pieces, which is what they are for.
+    expect(validationErrors(stack).filter((line) => !line.includes('"stack/egress/server"'))).toEqual([]);
+    for (const [source, destination, via] of packets) {
+      expect(host.lookup({ source, destination, inputInterface: 'tun0' })).toMatchObject([{ via, device: 'eth1' }]);
+    }
+    // To an address of the pool that is in no tunnel neither.
+    const [lost] = host.lookup({
+      source: '10.10.10.9',
+      destination: '10.10.10.7',
+      inputInterface: 'tun0',
+      linksDown: ['tun0'],
+    });
+    expect(['unreachable', 'prohibit']).toContain(lost?.text);
+  });
 });
 
 describe('rejected clients', () => {
@@ -177,19 +345,19 @@ describe('rejected clients', () => {
     [
       'mainTable()',
       LocalTraffic.mainTable(),
-      [REJECTED, 'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 0', GUARD],
+      [REJECTED, 'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 63', GUARD],
     ],
     [
       'suppressDefault()',
       LocalTraffic.suppressDefault(),
-      [REJECTED, 'rule 6 10009 from fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 0', GUARD],
+      [REJECTED, 'rule 6 10009 from fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 7', GUARD],
     ],
     [
       'upHook()',
       LocalTraffic.upHook(),
       [
         REJECTED,
-        'rule 6 10009 from fd00:4242:4242:4242::/64 lookup 200 suppress_prefixlength 0',
+        'rule 6 10009 from fd00:4242:4242:4242::/64 lookup 200 suppress_prefixlength 7',
         GUARD,
         'route 6 200 default 4278198272 type unreachable proto 77',
         'route 6 200 fd00:4242:4242:4242::/64 4278198272 type unreachable proto 77',
@@ -201,24 +369,24 @@ describe('rejected clients', () => {
   });
 
   test('of a family that others are routed of stand behind those, and have no return route', () => {
-    const props = { clients: ['10.10.10.0/24', '10.10.11.0/24'], rejectedClients: ['10.10.12.0/24', IPV6_POOL] };
+    const props = { clients: ['10.10.10.0/24', '10.10.20.0/24'], rejectedClients: ['10.10.30.0/24', IPV6_POOL] };
     const rules = (localTraffic: LocalTraffic): string[] =>
       linesOf({ ...props, gateways, localTraffic }).filter((line) => line.startsWith('rule 4'));
     expect(rules(LocalTraffic.mainTable())).toEqual([
       'rule 4 10010 from 10.10.10.0/24 lookup 200',
-      'rule 4 10011 from 10.10.11.0/24 lookup 200',
-      'rule 4 10012 from 10.10.12.0/24 unreachable',
-      'rule 4 10009 to 10.10.10.0/24 lookup 254 suppress_prefixlength 0',
-      'rule 4 10008 to 10.10.11.0/24 lookup 254 suppress_prefixlength 0',
-      'rule 4 10007 to 10.10.12.0/24 lookup 254 suppress_prefixlength 0',
+      'rule 4 10011 from 10.10.20.0/24 lookup 200',
+      'rule 4 10012 from 10.10.30.0/24 unreachable',
+      'rule 4 10009 to 10.10.10.0/24 lookup 254 suppress_prefixlength 23',
+      'rule 4 10008 to 10.10.20.0/24 lookup 254 suppress_prefixlength 7',
+      'rule 4 10007 to 10.10.30.0/24 lookup 254 suppress_prefixlength 7',
     ]);
     expect(rules(LocalTraffic.isolated()).filter((line) => line.endsWith(' prohibit'))).toEqual([
       'rule 4 10009 from 10.10.10.0/24 to 10.10.10.0/24 prohibit',
-      'rule 4 10008 from 10.10.10.0/24 to 10.10.11.0/24 prohibit',
-      'rule 4 10007 from 10.10.11.0/24 to 10.10.10.0/24 prohibit',
-      'rule 4 10006 from 10.10.11.0/24 to 10.10.11.0/24 prohibit',
-      'rule 4 10005 from 10.10.10.0/24 to 10.10.12.0/24 prohibit',
-      'rule 4 10004 from 10.10.11.0/24 to 10.10.12.0/24 prohibit',
+      'rule 4 10008 from 10.10.10.0/24 to 10.10.20.0/24 prohibit',
+      'rule 4 10007 from 10.10.20.0/24 to 10.10.10.0/24 prohibit',
+      'rule 4 10006 from 10.10.20.0/24 to 10.10.20.0/24 prohibit',
+      'rule 4 10005 from 10.10.10.0/24 to 10.10.30.0/24 prohibit',
+      'rule 4 10004 from 10.10.20.0/24 to 10.10.30.0/24 prohibit',
     ]);
     const stack = newStack();
     const egress = new VpnEgress(stack, 'egress', { host: newHost(stack), ...BASE, ...props, gateways });
@@ -247,7 +415,7 @@ describe('rejected clients', () => {
     expect(bundleOf(stack)).toEqual(
       expect.arrayContaining([
         'rule auto 10011 from @1@ unreachable',
-        'rule auto 10008 to @2@ lookup 254 suppress_prefixlength 0',
+        'rule auto 10008 to @2@ lookup 254 suppress_prefixlength 7',
       ]),
     );
   });
@@ -267,8 +435,9 @@ describe('rejected clients', () => {
 });
 
 describe('room for the rules', () => {
-  const clients = ['10.10.10.0/24', '10.10.11.0/24'];
+  const clients = ['10.10.10.0/24', '10.10.20.0/24'];
   const gateways = ['192.168.1.1'];
+  const DISTANT_TUNNELS = [...IPV4_TUNNELS.slice(0, 3), { name: 'tun1', addresses: ['10.10.20.1/24'] }];
   test.each<[string, LocalTraffic, number]>([
     ['mainTable()', LocalTraffic.mainTable(), 2],
     ['suppressDefault()', LocalTraffic.suppressDefault(), 2],
@@ -276,7 +445,7 @@ describe('room for the rules', () => {
     ['isolated()', LocalTraffic.isolated(), 4],
   ])('of two pools with %s', (_, localTraffic, inFront) => {
     const prioritiesOf = (priority: number): number[] =>
-      linesOf({ clients, gateways, localTraffic, priority }, IPV4_TUNNELS)
+      linesOf({ clients, gateways, localTraffic, priority }, DISTANT_TUNNELS)
         .filter((line) => line.startsWith('rule '))
         .map((line) => Number(line.split(' ')[2]));
     expect(Math.min(...prioritiesOf(inFront + 1))).toBe(1);
@@ -422,7 +591,7 @@ test('everything may be known at apply only', () => {
     'value 4 device - stack/egress/table/gateway-1:device ${jsonencode(var.device)}',
     'value 5 prefix - stack/egress:clients_0_ ${jsonencode(var.pool)}',
     'rule auto 10010 from @1@ lookup 200',
-    'rule auto 10009 to @2@ lookup 254 suppress_prefixlength 0',
+    'rule auto 10009 to @2@ lookup 254 suppress_prefixlength 7',
     'route auto 200 default 0 via @3@ dev @4@',
     'route 4 200 default 4278198272 type unreachable proto 77',
     'route 6 200 default 4278198272 type unreachable proto 77',

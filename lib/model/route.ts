@@ -37,6 +37,13 @@ const DEFAULT_METRIC_IPV6 = 1024;
 /** Above every metric that a person or a routing daemon would choose, so that real routes win. */
 export const FAIL_CLOSED_METRIC = 4278198272;
 
+/**
+ * A route with a prefix of this length or a shorter one is a default route, or a piece of one. VPN clients set it in
+ * pieces, to leave the real one alone: OpenVPN 0.0.0.0/1 and 128.0.0.0/1, and ::/3, 2000::/4, 3000::/4 and fc00::/7;
+ * others 2000::/3. Networks have longer prefixes, 10.0.0.0/8 and fd00::/8 the shortest.
+ */
+export const DEFAULT_ROUTE_LENGTH = 7;
+
 export function defaultMetric(family: FamilyOrAuto): number {
   return family === 6 ? DEFAULT_METRIC_IPV6 : 0;
 }

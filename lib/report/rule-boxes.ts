@@ -56,7 +56,7 @@ export class RuleBoxes {
       return {
         id,
         title,
-        ...(rules.every((rule) => 'behind' in rule) ? { note: plural(rules.length, 'guard') } : {}),
+        note: rules.every((rule) => 'behind' in rule) ? plural(rules.length, 'guard') : suppressedText(rules),
         rows: rows.map((text, index): Row => {
           return { id: `${id}-${index}`, text, quiet: !used.has(rowId(id, texts, index)) };
         }),
@@ -106,7 +106,8 @@ export class RuleBoxes {
       action.kind,
       ...(action.kind === 'lookup' ? [this.tables.nameOf(action.tableId)] : []),
       ...(action.kind === 'goto' ? [action.priority] : []),
-      ...(suppressPrefixLength === undefined ? [] : [`suppress_prefixlength ${suppressPrefixLength}`]),
+      // The lengths are in the note: rules of both families, with lengths of their own, have one box.
+      ...(suppressPrefixLength === undefined ? [] : ['suppress_prefixlength']),
       ...(suppressInterfaceGroup === undefined ? [] : [`suppress_ifgroup ${suppressInterfaceGroup}`]),
     ];
     return words.join(' ');
@@ -130,4 +131,10 @@ export class RuleBoxes {
     const name = value.kind === 'prefix' && isKnown(value) ? this.traffic.names.get(prefixBits(value.text)) : undefined;
     return name ?? valueName(value, this.traffic.host.path);
   }
+}
+
+/** The prefix lengths that rules of one box suppress. */
+function suppressedText(rules: readonly Rule[]): string | undefined {
+  const lengths = new Set(rules.map(({ suppressPrefixLength }) => suppressPrefixLength));
+  return lengths.has(undefined) ? undefined : [...lengths].join(', ');
 }

@@ -17,7 +17,7 @@ const TOP = 76;
 const LEGEND_LINE = 20;
 const LEGEND_COLUMN = 400;
 /** Of a row of text, in characters: four columns of it can still be read on a page. */
-const WIDEST = 38;
+const WIDEST = 41;
 /** Where lines of several colours meet they stand beside each other. */
 const ABREAST = 5;
 

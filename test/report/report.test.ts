@@ -54,7 +54,7 @@ describe('the topology', () => {
         'lookup vpn -> vpn (200) (egress)',
         'vpn (200): default -> eth1: via 192.168.1.1 (egress)',
         'vpn (200): default -> eth1: via fd00:1010:1010:1010::1 (egress)',
-        'clients on tun0: to clients -> lookup main suppress_prefixlength 0: 10009 to 10.10.10.0/24 (local)',
+        'clients on tun0: to clients -> lookup main suppress_prefixlength: 10009 to 10.10.10.0/24 (local)',
         'main (254): networks of links -> tun0: on the link (local)',
         'this server: to anywhere else -> lookup main: 32766 from all (uplink)',
         'main (254): default -> eth0: via 192.168.178.1 (uplink)',
