@@ -132,8 +132,8 @@ export interface PolicyRuleProps {
   readonly invert?: boolean;
 
   /**
-   * Takes no route from the table whose prefix is of this length or shorter; 0 leaves out the
-   * default route.
+   * Takes no route from the table whose prefix is of this length or shorter. 7 leaves out the default
+   * route, also one in pieces: OpenVPN sets 0.0.0.0/1 and 128.0.0.0/1, which 0 does not leave out.
    *
    * @default - takes all
    */

@@ -1,9 +1,10 @@
 import { Lazy, TerraformVariable } from 'cdktf';
 import type { TerraformStack } from 'cdktf';
-import type { LinuxHost, LinuxHostProps, PolicyRuleProps } from '../lib';
+import type { LinuxHost, LinuxHostProps, NetworkInterface, PolicyRuleProps, VpnEgressProps } from '../lib';
 import {
   IpFamily,
   IpProtocol,
+  LocalTraffic,
   NumberRange,
   Persistence,
   PolicyRule,
@@ -12,9 +13,12 @@ import {
   RuleAction,
   SourceRoutingTable,
   VpnDaemon,
+  VpnEgress,
   VpnUpHook,
 } from '../lib';
 import {
+  ALL_INTERFACES,
+  GATEWAYS,
   INTERFACES,
   IPV4_TUNNELS,
   SSH,
@@ -53,7 +57,7 @@ function declareIpv4(add: Add, props: Partial<LinuxHostProps> = {}): TerraformSt
 /** Clients reach each other. */
 function local(stack: TerraformStack, host: LinuxHost, id: string, destination: string): void {
   const table = SourceRoutingTable.main(host);
-  new PolicyRule(stack, id, { table, destination, suppressPrefixLength: 0, priority: 9998 });
+  new PolicyRule(stack, id, { table, destination, suppressPrefixLength: 7, priority: 9998 });
 }
 
 function variable(stack: TerraformStack, name: string): string {
@@ -432,7 +436,11 @@ describe('clients of whom one family is routed', () => {
       'IPv6 of a part of the network is rejected',
       rule({ source: 'fd00:4242:4242:4242:1::/80', action: unreachable }),
       {},
-      [],
+      [
+        expect.stringContaining(
+          '[stack/clients4] fd00:4242:4242:4242::/64 but fd00:4242:4242:4242:1::/80 of "tun0" is in no pool',
+        ) as string,
+      ],
     ],
     [
       'all IPv6 from the tunnel is dropped',
@@ -597,6 +605,176 @@ describe('clients of whom one family is routed', () => {
       }
     });
     expect(validationErrors(stack)).toEqual([tun0]);
+  });
+});
+
+describe('a part of a tunnel that is in no pool', () => {
+  const IPV6 = 'fd00:4242:4242:4242::1/64';
+  const forgotten = (part: string, device = 'tun0'): string =>
+    `[stack/egress] ${part} of "${device}" is in no pool: clients there would leave by the main default route. ` +
+    'Add it to clients, or to rejectedClients; if they may, declare a PolicyRule from there with SourceRoutingTable.main(host).';
+  const UPLINKS: NetworkInterface[] = ALL_INTERFACES.slice(0, 2);
+  const withTunnel = (addresses: string[], name = 'tun0'): NetworkInterface[] => [...UPLINKS, { name, addresses }];
+
+  function errorsOf(
+    clients: string[],
+    interfaces: NetworkInterface[],
+    props: Partial<VpnEgressProps> = {},
+    add: (stack: TerraformStack, host: LinuxHost) => void = () => undefined,
+  ): string[] {
+    const stack = newStack();
+    const host = newHost(stack, { interfaces });
+    const gateways = GATEWAYS.filter((gateway) => clients.some((pool) => pool.includes(':') === gateway.includes(':')));
+    new VpnEgress(stack, 'egress', { host, device: 'eth1', tableId: 200, clients, gateways, ...props });
+    add(stack, host);
+    return validationErrors(stack);
+  }
+
+  describe.each<[string, LocalTraffic]>([
+    ['mainTable()', LocalTraffic.mainTable()],
+    ['suppressDefault()', LocalTraffic.suppressDefault()],
+    ['upHook()', LocalTraffic.upHook()],
+    ['isolated()', LocalTraffic.isolated()],
+  ])('with %s', (_, localTraffic) => {
+    test.each<[string, string[], string]>([
+      ['the lower half', ['10.10.10.128/25', IPV6_POOL], '10.10.10.0/25'],
+      ['the upper half', ['10.10.10.0/25', IPV6_POOL], '10.10.10.128/25'],
+      ['of IPv6', ['10.10.10.0/24', 'fd00:4242:4242:4242::/65'], 'fd00:4242:4242:4242:8000::/65'],
+    ])('%s', (__, clients, part) => {
+      // Whether the main table is known or not.
+      for (const uplinks of [UPLINKS, INTERFACES.slice(0, 2)]) {
+        const interfaces = [...uplinks, { name: 'tun0', addresses: ['10.10.10.1/24', IPV6] }];
+        expect(errorsOf(clients, interfaces, { localTraffic })).toEqual([forgotten(part)]);
+      }
+    });
+  });
+
+  test.each(['tun0', 'vpns0', 'ppp0', 'nebula1', 'vpn-staff', 'eth7'])('whatever it is called: %s', (device) => {
+    expect(errorsOf(['10.10.10.0/25'], withTunnel(['10.10.10.1/24'], device))).toEqual([
+      forgotten('10.10.10.128/25', device),
+    ]);
+  });
+
+  test('is named in few prefixes', () => {
+    expect(errorsOf(['10.10.10.0/24', '10.10.20.0/24'], withTunnel(['10.10.0.1/16']))).toEqual([
+      forgotten('10.10.0.0/16 but 10.10.10.0/24, 10.10.20.0/24'),
+    ]);
+    const quarters = ['10.10.10.0/26', '10.10.10.128/26'];
+    expect(errorsOf(quarters, withTunnel(['10.10.10.1/24']))).toEqual([
+      forgotten('10.10.10.64/26, 10.10.10.192/26').replace(' is in', ' are in'),
+    ]);
+  });
+
+  test('is each network that its interface has besides', () => {
+    expect(errorsOf(['10.10.10.0/24'], withTunnel(['10.10.10.1/24', '10.10.11.1/24']))).toEqual([
+      forgotten('10.10.11.0/24'),
+    ]);
+  });
+
+  test('is none that a rejected pool has, or that is rejected as a whole', () => {
+    const interfaces = withTunnel(['10.10.10.1/24']);
+    expect(errorsOf(['10.10.10.0/25'], interfaces, { rejectedClients: ['10.10.10.128/25'] })).toEqual([]);
+    expect(
+      errorsOf(['10.10.10.0/25'], interfaces, {}, (stack, host) => {
+        new PolicyRule(stack, 'all', {
+          ...{ host, inputInterface: 'tun0', families: [IpFamily.IPV4], priority: 11000 },
+          action: RuleAction.unreachable(),
+        });
+      }),
+    ).toEqual([]);
+    // Of a tunnel that holds nothing else.
+    const tun1 = { name: 'tun1', addresses: ['10.10.20.1/24'] };
+    expect(errorsOf(['10.10.10.0/24'], [...interfaces, tun1], { rejectedClients: ['10.10.20.0/25'] })).toEqual([
+      forgotten('10.10.20.128/25', 'tun1'),
+    ]);
+  });
+
+  test.each<[string, Partial<PolicyRuleProps>, boolean]>([
+    ['looked up in the main table', { source: '10.10.10.128/25' }, true],
+    ['looked up in the main table by interface', { inputInterface: 'tun0', families: [IpFamily.IPV4] }, true],
+    ['looked up in the main table to some place', { source: '10.10.10.128/25', destination: '10.99.0.0/16' }, false],
+    ['looked up there without its default route', { source: '10.10.10.128/25', suppressPrefixLength: 7 }, false],
+    ['of which a half is looked up there', { source: '10.10.10.128/26' }, false],
+  ])('is meant where it is %s', (_, props, isMeant) => {
+    const part = props.source === '10.10.10.128/26' ? '10.10.10.192/26' : '10.10.10.128/25';
+    expect(
+      errorsOf(['10.10.10.0/25'], withTunnel(['10.10.10.1/24']), {}, (stack, host) => {
+        new PolicyRule(stack, 'meant', { table: SourceRoutingTable.main(host), priority: 11000, ...props });
+      }),
+    ).toEqual(isMeant ? [] : [forgotten(part)]);
+  });
+
+  test('is meant where a goto carries its packets to the main table', () => {
+    expect(
+      errorsOf(['10.10.10.0/25'], withTunnel(['10.10.10.1/24']), {}, (stack, host) => {
+        const action = RuleAction.goTo(32766);
+        new PolicyRule(stack, 'meant', { host, action, source: '10.10.10.128/25', priority: 11000 });
+      }),
+    ).toEqual([]);
+  });
+
+  test('is not known where a rule may take it whose source is known at apply only', () => {
+    const stack = newStack();
+    const host = newHost(stack, { interfaces: withTunnel(['10.10.10.1/24']) });
+    const clients = ['10.10.10.0/25', variable(stack, 'pool')];
+    new VpnEgress(stack, 'egress', { host, device: 'eth1', tableId: 200, clients, gateways: ['192.168.1.1'] });
+    expect(validationErrors(stack)).toEqual([]);
+  });
+
+  test('may be of addresses that no client has: of the server, the network, and all in it', () => {
+    const lengths = [31, 30, 29, 28, 27, 26, 25];
+    const pools = lengths.map((length) => `10.10.10.${2 ** (32 - length)}/${length}`);
+    expect(errorsOf(pools, withTunnel(['10.10.10.1/24']))).toEqual([]);
+    expect(errorsOf(pools.slice(1), withTunnel(['10.10.10.1/24']))).toEqual([forgotten('10.10.10.0/30')]);
+    expect(errorsOf(['10.10.10.0/24'], withTunnel(['10.10.20.1/32', '10.10.10.1/24', 'fe80::1/64']))).toEqual([]);
+  });
+
+  test.each<[string, NetworkInterface[]]>([
+    ['a network of servers', [{ name: 'eth2', addresses: ['10.20.0.1/16'] }]],
+    ['a network of servers around the tunnel', [{ name: 'eth2', addresses: ['10.0.0.1/8'] }]],
+    ['an uplink', [{ name: 'eth2', addresses: ['10.10.10.254/23'], gateways: ['10.10.11.1'] }]],
+  ])('is none of %s', (_, more) => {
+    expect(errorsOf(['10.10.10.0/24'], [...withTunnel(['10.10.10.1/24']), ...more])).toEqual([]);
+  });
+
+  describe('without VpnEgress', () => {
+    const bare = (part: string, device: string): string =>
+      `[stack/more] ${part} of "${device}" is in no pool: clients there would leave by the main default route. ` +
+      'Declare a PolicyRule from there, too: with this table, with RuleAction.unreachable(), or, if they may, with SourceRoutingTable.main(host).';
+    const errorsWith = (props: Partial<PolicyRuleProps>, addresses = ['10.10.20.1/24']): string[] =>
+      validationErrors(
+        declare(
+          (stack, host, table) => {
+            const target = props.action ? { host } : { table };
+            new PolicyRule(stack, 'more', { priority: 10011, ...target, ...props });
+          },
+          { interfaces: [...INTERFACES, { name: 'vpns0', addresses }] },
+        ),
+      );
+    const ipv4 = { families: [IpFamily.IPV4] };
+    test.each<[string, Partial<PolicyRuleProps>, string[]]>([
+      ['a source', { source: '10.10.20.0/25' }, [bare('10.10.20.128/25', 'vpns0')]],
+      [
+        'a source that comes in by it',
+        { source: '10.10.20.0/25', inputInterface: 'vpns0' },
+        [bare('10.10.20.128/25', 'vpns0')],
+      ],
+      ['all of it', { source: '10.10.20.0/24' }, []],
+      ['more than it', { source: '10.10.16.0/20' }, []],
+      ['what comes in by it', { inputInterface: 'vpns0', ...ipv4 }, []],
+      ["the server's own address", { source: '10.10.20.1/32' }, []],
+      ['some ports', { source: '10.10.20.0/25', ipProtocol: IpProtocol.TCP, destinationPorts: NumberRange.of(80) }, []],
+      ['some place', { source: '10.10.20.0/25', destination: '10.99.0.0/16' }, []],
+      ['local traffic', { source: '10.10.20.0/25', suppressPrefixLength: 7 }, []],
+      ['a source that is rejected', { source: '10.10.20.7/32', action: RuleAction.prohibit() }, []],
+    ])('%s', (_, props, messages) => {
+      expect(errorsWith(props)).toEqual(messages);
+    });
+    test('another network of an interface that a rule names', () => {
+      expect(
+        errorsWith({ source: '10.10.20.0/24', inputInterface: 'vpns0' }, ['10.10.20.1/24', '10.10.21.1/24']),
+      ).toEqual([bare('10.10.21.0/24', 'vpns0')]);
+    });
   });
 });
 
@@ -818,6 +996,17 @@ describe('warnings', () => {
       `[stack/lan] matches the replies of this host's own SSH server (192.168.178.2): they would take the way of this rule. Narrow its source, or put a rule for that address with the main table in front of it.`,
     ],
     [
+      'a rule that lets pieces of a default route of the main table pass',
+      (stack, host) =>
+        new PolicyRule(stack, 'local', {
+          table: SourceRoutingTable.main(host),
+          source: '10.10.10.0/24',
+          suppressPrefixLength: 0,
+          priority: 9000,
+        }),
+      '[stack/local] suppressPrefixLength 0 does not leave out a default route in pieces, such as the 0.0.0.0/1 and 128.0.0.0/1 of OpenVPN, or 2000::/3: packets would leave by it. Set it to 7.',
+    ],
+    [
       'firewallMark',
       (stack, _host, table) =>
         new PolicyRule(stack, 'mark', { table, source: '10.10.11.0/24', firewallMark: 1, priority: 10020 }),
@@ -890,7 +1079,7 @@ describe('warnings', () => {
       ],
       ['spared by a later rule', spared({ priority: 10021 }), [captured('lan')]],
       ['spared for another address', spared({ source: '192.168.178.3/32' }), [captured('lan')]],
-      ['spared but for the default route', spared({ suppressPrefixLength: 0 }), [captured('lan')]],
+      ['spared but for the default route', spared({ suppressPrefixLength: 7 }), [captured('lan')]],
       ['spared when it goes to some place', spared({ destination: '10.0.0.0/8' }), [captured('lan')]],
     ])('%s', (_, add, messages) => {
       const stack = declare((scope, host, table) => {
@@ -907,7 +1096,7 @@ describe('warnings', () => {
           new PolicyRule(scope, 'lan', { table, ...MANAGEMENT });
           new PolicyRule(scope, 'any', { table, source: '0.0.0.0/0', priority: 10021 });
         },
-        { ssh: { ...SSH, host: 'vpn.example.org' } },
+        { ssh: { ...SSH, host: 'vpn.example.org' }, interfaces: ALL_INTERFACES },
       );
       expect(synthWarnings(stack)).toEqual([
         "[stack/any] matches the replies of this host's own SSH server: they would take the way of this rule. Narrow its source, or put a rule for that address with the main table in front of it.",

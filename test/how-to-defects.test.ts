@@ -122,6 +122,44 @@ describe('each known defect of what people make of the how-to is found:', () => 
       expect.stringContaining('no rule takes packets of the clients of fd00:4242:4242:4343::/64 behind "tun1"'),
     ]);
   });
+  test.each(['vpns0', 'ppp0', 'nebula1', 'vpn-staff', 'lan0'])(
+    'clients do not reach each other, and the gateway cannot be pinged, whatever the tunnel is called: %s',
+    (name) => {
+      const interfaces = [...ALL_INTERFACES.slice(0, 2), { name, addresses: ['10.10.10.1/24'] }];
+      const { stack } = server({ rules: ['clients4'] }, { interfaces });
+      expect(synthWarnings(stack)).toEqual([
+        expect.stringContaining(
+          `[stack/clients4] takes packets between the clients of 10.10.10.0/24, too: clients behind "${name}" do not reach each other`,
+        ),
+      ]);
+    },
+  );
+  describe('a second tunnel is forgotten', () => {
+    const forgotten = (name: string): string =>
+      `[stack/vpn1] no rule takes packets of the clients of 10.10.20.0/24 behind "${name}", while those of 10.10.10.0/24 are routed by their ` +
+      'source: they leave through the main default route. Add a rule for 10.10.20.0/24 too, or reject it.';
+    test.each<[string, string, boolean]>([
+      ['tun0', 'vpns0', true],
+      ['tun0', 'ppp0', true],
+      ['tun0', 'nebula1', true],
+      // Called like one that holds a pool.
+      ['vpn-staff', 'vpn-guests', true],
+      ['lab0', 'lab1', true],
+      // Servers may be in there.
+      ['tun0', 'eth2', false],
+      ['tun0', 'lan0', false],
+      // Uplinks are called so.
+      ['eth3', 'eth2', false],
+    ])('beside %s: %s', (name, other, isForgotten) => {
+      const interfaces = [
+        ...ALL_INTERFACES.slice(0, 2),
+        { name, addresses: ['10.10.10.1/24'] },
+        { name: other, addresses: ['10.10.20.1/24'] },
+      ];
+      const { stack } = server({ rules: ['clients4', 'local4'] }, { interfaces });
+      expect([validationErrors(stack), synthWarnings(stack)]).toEqual([[], isForgotten ? [forgotten(other)] : []]);
+    });
+  });
   test("the server's own replies are captured", () => {
     const { stack, vpn } = server();
     new PolicyRule(stack, 'all', { table: vpn, source: '192.168.0.0/16', priority: 11000 });

@@ -225,15 +225,15 @@ describe('networkScripts()', () => {
   test('many rules and routes', () => {
     const files = scripts((stack, host) => {
       const table = newTable(host);
-      for (let i = 0; i < 500; i += 1) {
+      for (let i = 0; i < 512; i += 1) {
         const prefix = `10.${100 + (i >> 8)}.${i & 255}.0/24`;
         new PolicyRule(stack, `rule-${i}`, { table, source: prefix, priority: 10000 + i });
         table.addRoute(`route-${i}`, { destination: prefix, via: '192.168.1.1' });
       }
     });
     expect(Object.entries(files).map(([name, lines]) => [name, lines.length])).toEqual([
-      ['rule-eth1', 500],
-      ['route-eth1', 502],
+      ['rule-eth1', 512],
+      ['route-eth1', 514],
     ]);
   }, 60_000);
 });

@@ -1,12 +1,13 @@
 import type { Family } from '../model/family';
 import { BOTH_FAMILIES, overlaps } from '../model/family';
 import { unguarded } from '../model/guard';
-import type { Host, Interface, Problem } from '../model/host';
+import type { Host, Problem } from '../model/host';
 import { MAIN_TABLE_ID } from '../model/host';
 import { getOrInsertComputed } from '../model/maps';
 import type { Network } from '../model/networks';
 import { networksOf } from '../model/networks';
 import type { Rule } from '../model/rule';
+import { exitsOf, tunnelsOf } from '../model/tunnels';
 import { isAny, isKnown, isLinkLocal } from '../model/value';
 import type { Bits } from './bits';
 import { ADDRESS_LENGTH, addressBits, hostIn, prefixBits } from './bits';
@@ -20,8 +21,9 @@ import type { Flow, Kind } from './flow';
 import { UNSPECIFIED } from './flow';
 import { decisionsOf, machineOf } from './from-host';
 import { kindsOf } from './kinds';
+import { unpooledParts } from './leaks';
 import type { Machine } from './machine';
-import { KERNEL } from './machine';
+import { KERNEL, ownerOf } from './machine';
 import type { Outcome } from './outcome';
 import type { Scope } from './paths';
 import { Paths } from './paths';
@@ -29,12 +31,12 @@ import type { ReadyRule } from './rules';
 import { isOfKind } from './rules';
 import { outcomeText, ruleText } from './words';
 
-/** Rules that no packet meets, and tables that only such rules look up. */
+/** Rules that no packet meets, tables that only such rules look up, and clients that no rule takes. */
 export function lookupErrors(host: Host): Problem[] {
   const machine = machineOf(host);
   const shadowed = BOTH_FAMILIES.flatMap((family) => shadowedRules(host, machine, family));
   const rules = new Set(shadowed.map(({ rule }) => rule));
-  return [...shadowed.map(({ problem }) => problem), ...tablesNeverReached(host, rules)];
+  return [...shadowed.map(({ problem }) => problem), ...tablesNeverReached(host, rules), ...unpooledParts(host)];
 }
 
 /** Where packets go that nobody may want there. */
@@ -184,11 +186,6 @@ function tableOf({ action }: Rule): number | undefined {
   return action.kind === 'lookup' ? action.tableId : undefined;
 }
 
-/** Whose a rule is: nobody else's than the kernel's counts. */
-function ownerOf({ path }: Rule): string {
-  return path === KERNEL ? KERNEL : 'declared';
-}
-
 function leaves({ kind }: Outcome): boolean {
   return kind === 'unicast' || kind === 'unknown';
 }
@@ -208,9 +205,6 @@ function firstOutcome(paths: Paths, { source }: Rule, wanted: (outcome: Outcome)
   return undefined;
 }
 
-/** How VPN daemons call their interfaces. */
-const TUNNEL = /^(tun|tap|wg|ovpn)/;
-
 /** Clients whose packets to each other, or the server's to them, leave through a gateway. */
 function clientsCutOff(host: Host, family: Family): Problem[] {
   const rules = host.rules.filter((rule) => routesClients(rule) && overlaps(rule.family, family));
@@ -219,8 +213,12 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
     return problems;
   }
   const machine = machineOf(host);
-  const networks = tunnelsOf(host.interfaces, family);
-  const destinations = { within: networks.map(({ text }) => prefixBits(text)), except: [] };
+  const bySource = new BySource(rules);
+  const clients = networksOfClients(host, family).filter(
+    // A rule that takes the replies of SSH is told so already.
+    ({ address }) => address !== host.management.host && bySource.around(address) !== undefined,
+  );
+  const destinations = { within: clients.map(({ text }) => prefixBits(text)), except: [] };
   const scope: Scope = {
     cuts: destinations.within,
     destinations,
@@ -234,11 +232,9 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
     const input = named.has(link.name) ? link.name : OTHER_INTERFACE;
     return getOrInsertComputed(made, input, () => new Paths(machine, plain(family, input), scope));
   };
-  const bySource = new BySource(rules);
-  const clients = networks.filter(({ address }) => bySource.around(address) !== undefined);
   const told = new Set<string>();
   const fine = new Set<string>();
-  for (const network of networks) {
+  for (const network of clients) {
     const rule = bySource.around(network.address);
     if (!rule || told.has(rule.path)) continue;
     const lost = lostBetween(pathsFrom(network), network, clients, fine);
@@ -316,11 +312,12 @@ function sentTo({ text, address }: Network, family: Family): Flow {
   return { ...plain(family, OTHER_INTERFACE), inputInterface: undefined, source: addressBits(address), destination };
 }
 
-/** Networks of clients. */
-function tunnelsOf(interfaces: readonly Interface[], family: Family): Network[] {
-  return networksOf(interfaces)
+/** Networks that clients may be in: those of all interfaces that lead nowhere else. */
+function networksOfClients(host: Host, family: Family): Network[] {
+  const exits = exitsOf(host);
+  return networksOf(host.interfaces)
     .ofFamily(family)
-    .filter(({ link, address }) => TUNNEL.test(link.name) && !isLinkLocal(address))
+    .filter(({ link, address }) => !exits.has(link.name) && !isLinkLocal(address))
     .filter(({ text }) => prefixBits(text).length <= ADDRESS_LENGTH[family] - 2);
 }
 
@@ -345,12 +342,15 @@ class BySource {
   }
 }
 
-/** A tunnel whose clients no rule takes, beside others whose clients some do. */
+/**
+ * How VPN daemons call their interfaces. That counts only for an interface without any pool, of which nothing else says
+ * whether there are clients behind it or a network of servers.
+ */
+const TUNNEL = /^(tun|tap|wg|ovpn|vpns|ppp|nebula)/;
+
+/** A tunnel whose clients no rule takes, beside others whose clients some do. Of one that holds a pool there is an error. */
 function forgottenTunnels(host: Host, family: Family): Problem[] {
   const ofFamily = host.rules.filter((rule) => overlaps(rule.family, family));
-  if (!ofFamily.some(routesClients)) {
-    return [];
-  }
   const elsewhere = ofFamily.filter(({ action }) => action.kind !== 'lookup' || action.tableId !== MAIN_TABLE_ID);
   const bySource = new BySource(elsewhere);
   const others = elsewhere.filter(({ source, invert }) => invert === true || !source || !isKnown(source));
@@ -359,14 +359,24 @@ function forgottenTunnels(host: Host, family: Family): Problem[] {
     others.some(
       ({ source, inputInterface, invert }) => invert || source || !inputInterface || inputInterface.text === link.name,
     );
-  const tunnels = tunnelsOf(host.interfaces, family);
-  const caredFor = tunnels.find(cared);
-  return tunnels
-    .filter((tunnel) => caredFor && !cared(tunnel))
+  const tunnels = tunnelsOf(host);
+  const networks = networksOfClients(host, family);
+  const caredFor = networks.find((network) => tunnels.has(network.link.name) && cared(network));
+  // Uplinks are called so, too: such a name says nothing.
+  const stems = new Set([...tunnels.keys()].map(stemOf));
+  exitsOf(host).forEach((name) => stems.delete(stemOf(name)));
+  return networks
+    .filter(({ link: { name } }) => !tunnels.has(name) && (TUNNEL.test(name) || stems.has(stemOf(name))))
+    .filter((network) => caredFor && !cared(network))
     .map(({ link, text }) => ({
       path: host.path,
       message:
         `no rule takes packets of the clients of ${text} behind "${link.name}", while those of ${caredFor?.text} are routed by their source: ` +
         `they leave through the main default route. Add a rule for ${text} too, or reject it.`,
     }));
+}
+
+/** What interfaces of one kind have in common in their names: `vpns` of `vpns0`. */
+function stemOf(name: string): string {
+  return /^[a-z]*/i.exec(name)?.[0] ?? '';
 }

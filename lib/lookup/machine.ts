@@ -73,6 +73,11 @@ export const DEFAULT_TABLE_ID = 253;
 /** Path of the rules that nobody declares. */
 export const KERNEL = 'kernel';
 
+/** Whose a rule is: nobody else's than the kernel's counts. */
+export function ownerOf({ path }: Rule): string {
+  return path === KERNEL ? KERNEL : 'declared';
+}
+
 /** Addresses that all of the machines have. What comes from the loopback network does not leave. */
 export function commonAddresses(machines: readonly Machine[], family: Family): Bits[] {
   const [first, ...others] = machines.map(

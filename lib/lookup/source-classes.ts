@@ -48,8 +48,11 @@ export class SourceClasses {
     return this.within('');
   }
 
-  /** The sources of each group of classes, in as few prefixes as there can be; each class is in one group. */
-  public prefixesOf<T>(groupOf: (sourceClass: SourceClass) => T): Map<T, PrefixSet> {
+  /**
+   * The sources of each group of classes, in as few prefixes as there can be; each class is in one group, or nobody asks
+   * where it is.
+   */
+  public prefixesOf<T>(groupOf: (sourceClass: SourceClass) => T | undefined): Map<T, PrefixSet> {
     return setsOf(entriesOf(nodeOf(this.map, (each) => (each === undefined ? undefined : groupOf(each)))));
   }
 

@@ -7,7 +7,7 @@ import { MAIN_TABLE_ID, allRoutes, familiesOf } from './host';
 import { getOrInsertComputed } from './maps';
 import { oneFamilyOnly } from './parity';
 import type { Hop, Route } from './route';
-import { routeMetric } from './route';
+import { DEFAULT_ROUTE_LENGTH, routeMetric } from './route';
 import type { Rule } from './rule';
 import { MAIN_RULE_PRIORITY, MAX_PRIORITY, matchesEverything } from './rule';
 import type { Value } from './value';
@@ -36,6 +36,7 @@ export function warnings(host: Host): Problem[] {
     ...withoutGuard(host),
     ...jumpsToGuards(host),
     ...foreignBands(host),
+    ...defaultRoutesInPieces(host),
     ...firewallMarks(host),
     ...unpinnedHostKey(host),
   ];
@@ -369,6 +370,18 @@ function foreignBands(host: Host): Problem[] {
       warn(guard.path, "its guard's priority", guard.priority, '10000 to 19899 for the rule'),
     ),
   ];
+}
+
+function defaultRoutesInPieces(host: Host): Problem[] {
+  return host.rules
+    .filter(({ action }) => action.kind === 'lookup' && action.tableId === MAIN_TABLE_ID)
+    .filter(({ suppressPrefixLength = Infinity }) => suppressPrefixLength < DEFAULT_ROUTE_LENGTH)
+    .map(({ path, suppressPrefixLength }) => ({
+      path,
+      message:
+        `suppressPrefixLength ${suppressPrefixLength} does not leave out a default route in pieces, such as the 0.0.0.0/1 and 128.0.0.0/1 ` +
+        `of OpenVPN, or 2000::/3: packets would leave by it. Set it to ${DEFAULT_ROUTE_LENGTH}.`,
+    }));
 }
 
 function firewallMarks(host: Host): Problem[] {

@@ -1,0 +1,97 @@
+import type { Host, Interface } from './host';
+import { MAIN_TABLE_ID } from './host';
+import { getOrInsertComputed } from './maps';
+import { networksOf } from './networks';
+import type { Hop } from './route';
+import { DEFAULT_ROUTE_LENGTH } from './route';
+import type { Rule } from './rule';
+import { goesAnywhere, matchesEverything } from './rule';
+import type { Value } from './value';
+import { isAny, isKnown } from './value';
+
+/** The interfaces that clients are behind, by their names, each with the path of the construct that says so. */
+export type Tunnels = ReadonlyMap<string, string>;
+
+const exits = new WeakMap<Host, Set<string>>();
+
+/** The interfaces that lead to the rest of the world: those with gateways, and those that a default route goes through. */
+export function exitsOf(host: Host): ReadonlySet<string> {
+  return getOrInsertComputed(exits, host, () => {
+    const hops = host.routes.filter(({ destination }) => isDefault(destination)).flatMap((route) => route.hops);
+    return new Set([
+      ...host.interfaces.filter(({ gateways }) => gateways.length > 0).map(({ name }) => name),
+      ...hops.flatMap((hop) => deviceOf(hop, host)),
+    ]);
+  });
+}
+
+function isDefault({ text }: Value): boolean {
+  return text === 'default' || Number(text.split('/')[1] ?? Infinity) <= DEFAULT_ROUTE_LENGTH;
+}
+
+function deviceOf({ via, device }: Hop, { interfaces }: Host): string[] {
+  if (device) {
+    return isKnown(device) ? [device.text] : [];
+  }
+  return via && isKnown(via)
+    ? networksOf(interfaces)
+        .overlapping(via.text)
+        .map(({ link }) => link.name)
+    : [];
+}
+
+/**
+ * The tunnels of a host, whatever they are called: interfaces that hold a pool of a `VpnEgress` or the source of a rule
+ * that routes all of its packets, or that such a rule names.
+ */
+export function tunnelsOf(host: Host): Tunnels {
+  const leads = exitsOf(host);
+  const tunnels = new Map<string, string>();
+  const add = (name: string, path: string): void => {
+    if (!leads.has(name) && !tunnels.has(name)) tunnels.set(name, path);
+  };
+  for (const rule of host.rules.filter(routesAll)) {
+    const { source, inputInterface, path } = rule;
+    if (inputInterface) {
+      add(inputInterface.text, path);
+    } else if (source) {
+      holdersOf(source, host).forEach(({ name }) => add(name, path));
+    }
+  }
+  for (const { destination, path } of host.discards.filter((discard) => isKnown(discard.destination))) {
+    holdersOf(destination, host).forEach(({ name }) => add(name, path));
+  }
+  return tunnels;
+}
+
+/** Whether a rule looks up a table beside the main one for all packets from a source, or that come in by an interface. */
+export function routesAll(rule: Rule): boolean {
+  const { action, source, inputInterface, invert, suppressPrefixLength, suppressInterfaceGroup } = rule;
+  const others = { ...rule, source: undefined, destination: undefined, inputInterface: undefined };
+  return (
+    action.kind === 'lookup' &&
+    action.tableId !== MAIN_TABLE_ID &&
+    !invert &&
+    suppressPrefixLength === undefined &&
+    suppressInterfaceGroup === undefined &&
+    goesAnywhere(rule) &&
+    matchesEverything(others) &&
+    inputInterface?.text !== 'lo' &&
+    [source, inputInterface].every((value) => !value || isKnown(value))
+  );
+}
+
+/** The interfaces in whose networks a pool is: the longest prefix counts, as in a routing table. */
+function holdersOf(pool: Value, { interfaces }: Host): Interface[] {
+  const networks = networksOf(interfaces);
+  // What the server itself sends has no clients.
+  if (isAny(pool) || networks.hasAddress(pool.text)) {
+    return [];
+  }
+  const lengthOf = ({ text }: { readonly text: string }): number => Number(text.split('/')[1] ?? Infinity);
+  const overlapping = networks.overlapping(pool.text);
+  const inside = overlapping.filter((network) => lengthOf(network) >= lengthOf(pool));
+  const longest = Math.max(...overlapping.map(lengthOf));
+  const holding = inside.length > 0 ? inside : overlapping.filter((network) => lengthOf(network) === longest);
+  return holding.map(({ link }) => link);
+}
