@@ -48,7 +48,7 @@ export function server(pools: number, tables: number, gateway = 1): Declared {
       priority: 8000 + index,
       destination: source,
       action: { kind: 'lookup', tableId: MAIN },
-      suppressPrefixLength: 0,
+      suppressPrefixLength: 7,
     },
     {
       path: `app/egress-${tableOf(index)}/${index}`,

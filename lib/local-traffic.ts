@@ -10,7 +10,8 @@ import { VpnDaemon } from './vpn-daemon';
 export class LocalTraffic {
   /**
    * Packets to one of the pools are looked up in the main table, where the tunnel's network is,
-   * but do not take its default route. Exposes nothing else, and works with any daemon and any number
+   * but do not take its default route, nor a route that is shorter than the networks of the interfaces
+   * that hold the pool, if those are declared. Exposes nothing else, and works with any daemon and any number
    * of tunnels.
    */
   public static mainTable(): LocalTraffic {

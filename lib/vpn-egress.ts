@@ -65,7 +65,7 @@ export interface VpnEgressProps {
 
   /**
    * Priority of the rule for the first pool of each family; the next pools follow, those of
-   * `rejectedClients` last. The rules for local traffic stand right in front.
+   * `rejectedClients` last. The rules for local traffic stand right in front; adjacent pools share one.
    *
    * @default 10010
    */

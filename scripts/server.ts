@@ -1,9 +1,12 @@
 /** The server of the README, with the gateways of its main table, and the changes that docs/review.md shows. */
 import { TerraformStack, Testing } from 'cdktf';
 import type { VpnEgressProps } from '../lib';
-import { LinuxHost, VpnEgress } from '../lib';
+import { LinuxHost, PolicyRule, SourceRoutingTable, VpnEgress } from '../lib';
 
-type Egress = Pick<VpnEgressProps, 'clients' | 'gateways'>;
+interface Server extends Pick<VpnEgressProps, 'clients' | 'gateways'> {
+  /** Whose packets leave by the main default route. */
+  readonly exception?: string;
+}
 
 const [POOL4, POOL6] = ['10.10.10.0/24', 'fd00:4242:4242:4242::/64'];
 const MORE = '10.10.11.0/24';
@@ -13,10 +16,10 @@ export const SERVERS = {
   before: { clients: [POOL4, POOL6], gateways: GATEWAYS },
   pool: { clients: [POOL4, POOL6, MORE], gateways: GATEWAYS },
   gateway: { clients: [POOL4, POOL6], gateways: ['192.168.1.2', GATEWAYS[1]] },
-  typo: { clients: ['10.10.10.0/25', POOL6], gateways: GATEWAYS },
-} satisfies Record<string, Egress>;
+  typo: { clients: [POOL4, POOL6], gateways: GATEWAYS, exception: '10.10.10.128/25' },
+} satisfies Record<string, Server>;
 
-export function server(egress: Egress): { stack: TerraformStack; host: LinuxHost } {
+export function server({ exception, ...egress }: Server): { stack: TerraformStack; host: LinuxHost } {
   const stack = new TerraformStack(Testing.app(), 'vpn');
   const host = new LinuxHost(stack, 'vpn1', {
     ssh: { host: '192.168.178.2', privateKeyFile: '~/.ssh/id_ed25519' },
@@ -28,5 +31,8 @@ export function server(egress: Egress): { stack: TerraformStack; host: LinuxHost
     ],
   });
   new VpnEgress(stack, 'egress', { host, device: 'eth1', tableId: 200, tableName: 'vpn', ...egress });
+  if (exception !== undefined) {
+    new PolicyRule(stack, 'exception', { table: SourceRoutingTable.main(host), source: exception, priority: 10000 });
+  }
   return { stack, host };
 }
