@@ -53,8 +53,14 @@ function bench(pools: readonly string[], layout: string): void {
     writeFileSync(join(directory, 'bare'), [...pools.map((pool) => `rule add from ${pool} lookup 200`), ''].join('\n'));
     writeFileSync(join(directory, 'routes'), [...routeLines(host), ''].join('\n'));
     const clients = pools.map((pool) => pool.replace('.0/24', '.2'));
-    writeFileSync(join(directory, 'out'), packets(clients, () => '198.51.100.7'));
-    writeFileSync(join(directory, 'back'), packets(clients, () => '198.51.100.7', true));
+    writeFileSync(
+      join(directory, 'out'),
+      packets(clients, () => '198.51.100.7'),
+    );
+    writeFileSync(
+      join(directory, 'back'),
+      packets(clients, () => '198.51.100.7', true),
+    );
     writeFileSync(join(directory, 'run.sh'), script(directory, pools));
     const { status, stderr } = spawnSync('unshare', ['--net', '--mount', 'sh', join(directory, 'run.sh')], {
       encoding: 'utf8',
@@ -181,8 +187,6 @@ function print(pools: number, layout: string, counts: string): void {
     ['with the kill switch', 'guarded'],
   ]) {
     const [out, back] = ['out', 'back'].map((way) => ratio(median(`${what} ${way}`), median(`bare ${way}`)));
-    console.log(
-      `    ${label.padEnd(24)} ${ratio(both(what), both('bare'))} (from clients ${out}, to clients ${back})`,
-    );
+    console.log(`    ${label.padEnd(24)} ${ratio(both(what), both('bare'))} (from clients ${out}, to clients ${back})`);
   }
 }

@@ -77,7 +77,6 @@ export function server(pools: number, tables: number, gateway = 1): Declared {
       failClosedRoute(`app/egress-${tableOf(index)}`, 4, tableOf(index), pool),
     ),
     hooks: [],
-    vpnClients: [],
     intents: [],
     expectations: [],
   };

@@ -376,9 +376,6 @@ export class LinuxHost extends Construct {
       routes,
       discards,
       hooks,
-      vpnClients: this.egresses
-        .filter(({ failClosed }) => failClosed)
-        .flatMap(({ clients, rejectedClients }) => [...clients, ...rejectedClients]),
       intents: [...this.intents, ...expectEgresses(this.egresses, interfaces)],
       expectations: [],
       ...(this.absent ? NOTHING : {}),
@@ -461,16 +458,12 @@ function found(host: Host): Findings {
 }
 
 /** What is declared for a host that is to be absent: nothing can be wrong with it. */
-const NOTHING: Pick<
-  Host,
-  'tables' | 'rules' | 'routes' | 'discards' | 'hooks' | 'vpnClients' | 'intents' | 'expectations'
-> = {
+const NOTHING: Pick<Host, 'tables' | 'rules' | 'routes' | 'discards' | 'hooks' | 'intents' | 'expectations'> = {
   tables: [],
   rules: [],
   routes: [],
   discards: [],
   hooks: [],
-  vpnClients: [],
   intents: [],
   expectations: [],
 };

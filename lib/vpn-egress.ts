@@ -8,7 +8,7 @@ import { LocalTraffic } from './local-traffic';
 import type { FamilyOrAuto } from './model/family';
 import { familyName, overlaps } from './model/family';
 import { DEFAULT_ROUTE_LENGTH, failClosedRoute } from './model/route';
-import { MAX_PRIORITY } from './model/rule';
+import { MAX_PRIORITY, MIN_PRIORITY } from './model/rule';
 import type { Value } from './model/value';
 import { isInside, isKnown } from './model/value';
 import type { PolicyRuleProps } from './policy-rule';
@@ -343,7 +343,7 @@ export class VpnEgress extends Construct {
     return this.args.integer(
       priority,
       'priority',
-      1 + inFront,
+      MIN_PRIORITY + inFront,
       MAX_PRIORITY - pools + 1,
       `There are rules for up to ${pools} pools of a family from it on, and ${inFront} rules for local traffic in front of it.`,
     );

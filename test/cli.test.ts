@@ -64,8 +64,8 @@ test("an address that becomes the machine's own is one line, wherever packets to
   const more = synth({ vpn1: { interfaces }, vpn2: {} });
   const lines = run(['diff', BEFORE, more]).text.split('\n');
   expect(lines.filter((line) => line.startsWith('  to '))).toEqual([
-    '  to 192.168.2.1:   was via 192.168.1.1 dev eth1 (table 200) or via 192.168.178.1 dev eth0 (main), now local (local)',
-    '  to 192.168.2.255: was via 192.168.1.1 dev eth1 (table 200) or via 192.168.178.1 dev eth0 (main), now broadcast (local)',
+    '  to 192.168.2.1:   was via 192.168.1.1 dev eth1 (table 200) or via 192.168.178.1 dev eth0 (main) or blackhole, now local (local)',
+    '  to 192.168.2.255: was via 192.168.1.1 dev eth1 (table 200) or via 192.168.178.1 dev eth0 (main) or blackhole, now broadcast (local)',
   ]);
   expect(lines).toContain('  from the machine itself, with no source yet, to 192.168.2.0/24 but 2 addresses:');
   const less = run(['diff', more, BEFORE, '--markdown']).text;

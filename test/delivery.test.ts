@@ -223,7 +223,6 @@ describe('triggers', () => {
       rules: [],
       routes: [],
       discards: [],
-      vpnClients: [],
       hooks: [],
       intents: [],
       expectations: [],

@@ -91,7 +91,6 @@ function host(rule: Partial<Rule>, route: Partial<Route>): Host {
       { ...ROUTE, ...route },
     ],
     discards: [],
-    vpnClients: [],
     hooks: [],
     intents: [],
     expectations: [],

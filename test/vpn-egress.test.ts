@@ -30,6 +30,8 @@ const EGRESS = ['rule 4 10010 from 10.10.10.0/24 lookup 200', 'rule 6 10010 from
 const GUARDS = [
   'guard 4 20010 from 10.10.10.0/24 unreachable',
   'guard 6 20010 from fd00:4242:4242:4242::/64 unreachable',
+  'guard 4 20011 iif tun0 blackhole',
+  'guard 6 20011 iif tun0 blackhole',
 ];
 const ROUTES = [
   'route 4 200 default 0 via 192.168.1.1 dev eth1',
@@ -255,8 +257,8 @@ describe('rules for local traffic are as few as there can be', () => {
     const stack = newStack();
     const clients = ['10.10.10.0/24', '10.10.11.0/24'];
     const host = newHost(stack, { interfaces: IPV4_TUNNELS });
-    new VpnEgress(stack, 'egress', { ...BASE, host, clients, gateways: ['192.168.1.1'], priority: 2 });
-    expect(bundleOf(stack)).toContain('rule 4 1 to 10.10.10.0/23 lookup 254 suppress_prefixlength 23');
+    new VpnEgress(stack, 'egress', { ...BASE, host, clients, gateways: ['192.168.1.1'], priority: 101 });
+    expect(bundleOf(stack)).toContain('rule 4 100 to 10.10.10.0/23 lookup 254 suppress_prefixlength 23');
   });
 
   describe('to a pool no route is taken that is shorter than the networks which it is in:', () => {
@@ -339,18 +341,18 @@ describe('rejected clients', () => {
   const rulesOf = (props: Partial<VpnEgressProps>): string[] =>
     linesOf({ clients, rejectedClients, gateways, ...props }).filter((line) => /^rule 6|^route 6|^guard 6/.test(line));
   const REJECTED = 'rule 6 10010 from fd00:4242:4242:4242::/64 unreachable';
-  const GUARD = 'guard 6 20010 from fd00:4242:4242:4242::/64 unreachable';
+  const GUARD = ['guard 6 20010 from fd00:4242:4242:4242::/64 unreachable', 'guard 6 20011 iif tun0 blackhole'];
 
   test.each<[string, LocalTraffic, string[]]>([
     [
       'mainTable()',
       LocalTraffic.mainTable(),
-      [REJECTED, 'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 63', GUARD],
+      [REJECTED, 'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 63', ...GUARD],
     ],
     [
       'suppressDefault()',
       LocalTraffic.suppressDefault(),
-      [REJECTED, 'rule 6 10009 from fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 7', GUARD],
+      [REJECTED, 'rule 6 10009 from fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 7', ...GUARD],
     ],
     [
       'upHook()',
@@ -358,12 +360,12 @@ describe('rejected clients', () => {
       [
         REJECTED,
         'rule 6 10009 from fd00:4242:4242:4242::/64 lookup 200 suppress_prefixlength 7',
-        GUARD,
+        ...GUARD,
         'route 6 200 default 4278198272 type unreachable proto 77',
         'route 6 200 fd00:4242:4242:4242::/64 4278198272 type unreachable proto 77',
       ],
     ],
-    ['isolated()', LocalTraffic.isolated(), [REJECTED, GUARD]],
+    ['isolated()', LocalTraffic.isolated(), [REJECTED, ...GUARD]],
   ])('with %s', (_, localTraffic, expected) => {
     expect(rulesOf({ localTraffic })).toEqual(expected);
   });
@@ -426,11 +428,11 @@ describe('rejected clients', () => {
       () =>
         linesOf({ clients, rejectedClients: ['10.10.12.0/24', IPV6_POOL], gateways, localTraffic, priority });
     expect(at(32764, LocalTraffic.mainTable())).not.toThrow();
-    expect(at(32765, LocalTraffic.mainTable())).toThrow('priority 32765 is not an integer from 3 to 32764.');
-    expect(at(2, LocalTraffic.upHook())).not.toThrow();
-    expect(at(1, LocalTraffic.upHook())).toThrow('priority 1 is not an integer from 2 to 32764.');
-    expect(at(3, LocalTraffic.isolated())).not.toThrow();
-    expect(at(2, LocalTraffic.isolated())).toThrow('priority 2 is not an integer from 3 to 32764.');
+    expect(at(32765, LocalTraffic.mainTable())).toThrow('priority 32765 is not an integer from 102 to 32764.');
+    expect(at(101, LocalTraffic.upHook())).not.toThrow();
+    expect(at(100, LocalTraffic.upHook())).toThrow('priority 100 is not an integer from 101 to 32764.');
+    expect(at(102, LocalTraffic.isolated())).not.toThrow();
+    expect(at(101, LocalTraffic.isolated())).toThrow('priority 101 is not an integer from 102 to 32764.');
   });
 });
 
@@ -448,12 +450,12 @@ describe('room for the rules', () => {
       linesOf({ clients, gateways, localTraffic, priority }, DISTANT_TUNNELS)
         .filter((line) => line.startsWith('rule '))
         .map((line) => Number(line.split(' ')[2]));
-    expect(Math.min(...prioritiesOf(inFront + 1))).toBe(1);
+    expect(Math.min(...prioritiesOf(inFront + 100))).toBe(100);
     expect(Math.max(...prioritiesOf(32764))).toBe(32765);
-    for (const priority of [inFront, 32765]) {
+    for (const priority of [inFront + 99, 32765]) {
       expect(() => prioritiesOf(priority)).toThrow(
         new Error(
-          `[stack/egress] priority ${priority} is not an integer from ${inFront + 1} to 32764. There are rules for up to 2 pools of a family from it on, and ${inFront} rules for local traffic in front of it.`,
+          `[stack/egress] priority ${priority} is not an integer from ${inFront + 100} to 32764. There are rules for up to 2 pools of a family from it on, and ${inFront} rules for local traffic in front of it.`,
         ),
       );
     }
@@ -654,7 +656,7 @@ describe('arguments', () => {
     [
       'priority',
       { priority: 1 },
-      'priority 1 is not an integer from 2 to 32765. There are rules for up to 1 pools of a family from it on, and 1 rules for local traffic in front of it.',
+      'priority 1 is not an integer from 101 to 32765. There are rules for up to 1 pools of a family from it on, and 1 rules for local traffic in front of it.',
     ],
   ])('%s', (_, props, message) => {
     const stack = newStack();

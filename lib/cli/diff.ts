@@ -119,7 +119,7 @@ interface Line {
 function linesOf({ changes }: HostChanges): Line[] {
   const byAddress = new Map<string, { readonly packets: string; readonly was: Outcome[]; readonly now: Outcome[] }>();
   for (const change of changes.filter(isOwn)) {
-    const packets = `to ${toText(change)}`;
+    const packets = `to ${toText({ ...change, packets: [] })}`;
     const key = `${packets} ${change.before.every(isHere)}`;
     const { was, now } = byAddress.get(key) ?? { was: [], now: [] };
     byAddress.set(key, { packets, was: [...was, ...change.before], now: [...now, ...change.after] });

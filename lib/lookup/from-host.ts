@@ -1,6 +1,6 @@
 import type { Family } from '../model/family';
 import { BOTH_FAMILIES } from '../model/family';
-import { guards } from '../model/guard';
+import { guards, isOfTunnel } from '../model/guard';
 import type { Host, Interface, UpHook } from '../model/host';
 import { MAIN_TABLE_ID, allRoutes } from '../model/host';
 import { getOrInsertComputed } from '../model/maps';
@@ -23,7 +23,7 @@ export function describeHost(host: Host): Description {
   return {
     links,
     rules: [...kernelRules(), ...host.rules, ...guards(host)],
-    routes: [...defaultRoutes(host), ...allRoutes(host), ...host.hooks.flatMap((hook) => copiedRoutes(hook, links))],
+    routes: [...defaultRoutes(host), ...networkRoutes(host), ...allRoutes(host), ...host.hooks.flatMap((hook) => copiedRoutes(hook, links))],
     incompleteTables: [
       ...BOTH_FAMILIES.filter((family) => !isMainKnown(host, family)).map((family) => ({
         tableId: MAIN_TABLE_ID,
@@ -55,6 +55,17 @@ function defaultRoutes(host: Host): Route[] {
     const ofFamily = hops.filter(({ via }) => via?.family === family);
     return { path, family, tableId: MAIN_TABLE_ID, destination: DEFAULT_DESTINATION, hops: ofFamily };
   });
+}
+
+/** Through which routers of the link is not declared. */
+function networkRoutes({ path, interfaces }: Host): Route[] {
+  return interfaces.flatMap(({ name, networks = [] }) =>
+    networks.map((text): Route => {
+      const family = text.includes(':') ? 6 : 4;
+      const hops = [{ device: { kind: 'device' as const, text: name } }];
+      return { path, family, tableId: MAIN_TABLE_ID, destination: { kind: 'prefix', text, family }, hops };
+    }),
+  );
 }
 
 function undeclaredTables(host: Host): number[] {
@@ -102,4 +113,10 @@ export function machineOf(host: Host, linksDown: readonly string[] = []): Machin
   return getOrInsertComputed(made, linksDown.join(' '), () =>
     buildMachine(withLinksDown(describeHost(host), linksDown)),
   );
+}
+
+/** The same without the guards of tunnels: what they hold back is nobody's that is declared. */
+export function machineWithOpenTunnels(host: Host): Machine {
+  const { rules, ...others } = describeHost(host);
+  return buildMachine({ ...others, rules: rules.filter((rule) => !isOfTunnel(rule)) });
 }

@@ -12,7 +12,9 @@ import { ADDRESS_LENGTH, addressBits, prefixBits } from './bits';
 import { OTHER_INTERFACE, interfacesToldApart } from './cells';
 import { chainValues } from './chain';
 import type { Decision } from './decision';
-import { decisionsOf, machineOf } from './from-host';
+import { Decisions } from './decision';
+import { machineWithOpenTunnels } from './from-host';
+import type { Machine } from './machine';
 import { KERNEL, ownerOf } from './machine';
 import type { Outcome } from './outcome';
 import { Paths } from './paths';
@@ -27,20 +29,22 @@ const PREFIXES_SHOWN = 4;
  */
 export function unpooledParts(host: Host): Problem[] {
   const tunnels = tunnelsOf(host);
+  const machine = machineWithOpenTunnels(host);
   return BOTH_FAMILIES.flatMap((family) => {
     const networks = networksOf(host.interfaces).ofFamily(family);
-    const named = new Set(interfacesToldApart([machineOf(host)], family));
+    const named = new Set(interfacesToldApart([machine], family));
     const byInput = new Map<string, Network[]>();
     for (const network of networks.filter(({ link, address }) => tunnels.has(link.name) && !isLinkLocal(address))) {
       pushTo(byInput, named.has(network.link.name) ? network.link.name : OTHER_INTERFACE, network);
     }
-    return [...byInput].flatMap(([input, own]) => partsOf(host, family, input, own, tunnels));
+    return [...byInput].flatMap(([input, own]) => partsOf(host, machine, family, input, own, tunnels));
   });
 }
 
 /** @param own - the networks of the tunnels that packets come in by */
 function partsOf(
   host: Host,
+  machine: Machine,
   family: Family,
   inputInterface: string,
   own: readonly Network[],
@@ -54,9 +58,9 @@ function partsOf(
   }
   const nobodys = new Set(own.flatMap((network) => notOfClients(network, family)));
   const paths = new Paths(
-    machineOf(host),
+    machine,
     { family, inputInterface, mark: 0, tos: 0, uid: 0 },
-    { decisions: decisionsOf(host), cuts: [...linkOf.keys(), ...nobodys], whose: ownerOf },
+    { decisions: new Decisions(), cuts: [...linkOf.keys(), ...nobodys], whose: ownerOf },
   );
   const inputs = new Set(own.map(({ link }) => link.name));
   const routed = routedSources(host, family, inputInterface);

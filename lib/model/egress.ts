@@ -55,12 +55,15 @@ function surroundingsOf(egresses: readonly Egress[], interfaces: readonly Interf
     .map(({ text }) => text);
   const networks = networksOf(interfaces);
   const ofFamily = networks.ofFamily(family);
+  const behindRouters = interfaces.flatMap((link) =>
+    (link.networks ?? []).filter((text) => text.includes(':') === (family === 6)),
+  );
   return {
     networks,
     uplinks: ofFamily.filter(({ link }) => link.gateways.length > 0),
     gateways: interfaces.flatMap(({ name, gateways }) => gateways.map((via) => ({ name, via }))),
     elsewhere: { within: ['default'], except: pools },
-    outside: { within: ['default'], except: [...pools, ...ofFamily.map(({ text }) => text)] },
+    outside: { within: ['default'], except: [...pools, ...ofFamily.map(({ text }) => text), ...behindRouters] },
   };
 }
 

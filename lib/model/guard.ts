@@ -4,7 +4,7 @@ import type { Host, Interface } from './host';
 import { networksOf } from './networks';
 import type { Rule } from './rule';
 import { MAX_PRIORITY, goesAnywhere, isRejecting } from './rule';
-import type { Value } from './value';
+import { tunnelsOf } from './tunnels';
 import { isAny, isInside, isKnown } from './value';
 
 /** A guard stands so far behind its rule: behind the suggested band, 10000 to 19999. */
@@ -46,32 +46,37 @@ export function guarded(host: Host): Rule[] {
 }
 
 /**
- * The interfaces by which nothing but packets of guarded VPN clients may come in. A packet with another source
+ * The tunnels by which nothing but packets of guarded VPN clients may come in. A packet with another source
  * is not one of theirs: a client may give it any address, and no reverse path filter looks at it in IPv6.
  *
  * Not the interface of a pool that a bare `PolicyRule` names: behind a LAN there may be other networks.
  */
-export function tunnels(host: Host): Interface[] {
-  const sources = guarded(host).flatMap(({ source }) => (source && isKnown(source) && !isAny(source) ? [source] : []));
-  const pools = sources.filter((source) => isOfVpn(host, source));
+export function closedTunnels(host: Host): Interface[] {
   const networks = networksOf(host.interfaces);
-  const egress = new Set(host.routes.flatMap(({ hops }) => hops.map(({ device }) => device?.text)));
-  const open = host.rules.filter((rule) => opensTable(host, rule) && rule.source && isKnown(rule.source));
-  const shared = new Set(open.flatMap(({ source }) => networks.overlapping(source!.text).map(({ link }) => link)));
-  const links = pools.flatMap(({ text }) => networks.overlapping(text).map(({ link }) => link));
-  return [...new Set(links)].filter(
-    (link) => link.gateways.length === 0 && !egress.has(link.name) && !shared.has(link),
+  const holders = (rules: readonly Rule[]): Set<Interface> =>
+    new Set(
+      rules.flatMap(({ source }) =>
+        source && isKnown(source) && !isAny(source) ? networks.overlapping(source.text).map(({ link }) => link) : [],
+      ),
+    );
+  const open = holders(host.rules.filter((rule) => opensTable(host, rule)));
+  const tunnels = tunnelsOf(host);
+  return [...holders(guarded(host).filter((rule) => isOfVpn(host, rule)))].filter(
+    (link) => tunnels.has(link.name) && !open.has(link),
   );
 }
 
-function isOfVpn(host: Host, source: Value): boolean {
-  const hooked = new Set(host.hooks.map(({ tableId }) => tableId));
+/** Whether only VPN clients have the source of a rule: that of a `VpnEgress`, or one whose table a VPN daemon fills. */
+function isOfVpn(host: Host, { action, source }: Rule): boolean {
   return (
-    host.vpnClients.some(({ text }) => text === source.text) ||
-    host.rules.some(
-      ({ action, source: own }) => action.kind === 'lookup' && hooked.has(action.tableId) && own?.text === source.text,
-    )
+    host.discards.some(({ destination }) => destination.text === source?.text) ||
+    (action.kind === 'lookup' && host.hooks.some(({ tableId }) => tableId === action.tableId))
   );
+}
+
+/** Whether a guard is that of a tunnel, not of a rule. */
+export function isOfTunnel(guard: Rule): boolean {
+  return 'behind' in guard && guard.action.kind === 'blackhole';
 }
 
 /**
@@ -85,7 +90,7 @@ function tunnelGuards(host: Host, others: readonly Guard[]): Guard[] {
   }
   const taken = new Set([...host.rules, ...others].map(({ priority }) => priority));
   let priority = Math.max(...others.map((guard) => guard.priority));
-  return tunnels(host).flatMap(({ name }) => {
+  return closedTunnels(host).flatMap(({ name }) => {
     do priority += 1;
     while (taken.has(priority));
     return priority > MAX_PRIORITY

@@ -222,7 +222,6 @@ const HOST = record({
   routes: ROUTES,
   discards: ROUTES,
   hooks: list(record({ path: text, tableId: UNSIGNED })),
-  vpnClients: list(PREFIX),
 });
 
 /** In the form that the kernel prints, in which a prefix of full length is an address. */

@@ -63,8 +63,6 @@ export interface Host {
   /** What a table that fails closed rejects besides all that it has no route for. */
   readonly discards: readonly Route[];
   readonly hooks: readonly UpHook[];
-  /** Pools that only VPN clients have, and that must not leave but by what is declared. */
-  readonly vpnClients: readonly Value[];
   /** What is expected of all this. */
   readonly intents: readonly Intent[];
   /** What the kernel is asked before a change is kept. */

@@ -1,6 +1,6 @@
 import type { Family, FamilyOrAuto } from './family';
 import { overlaps } from './family';
-import { guarded, hasThrow, tunnels } from './guard';
+import { closedTunnels, guarded, hasThrow } from './guard';
 import type { Host, Interface } from './host';
 import { MAIN_TABLE_ID } from './host';
 import { networksOf } from './networks';
@@ -64,7 +64,7 @@ export function killSwitch(host: Host): KillSwitch | undefined {
   const inputs = rules.flatMap(({ source, inputInterface }) =>
     !source && inputInterface ? [inputInterface.text] : [],
   );
-  const links = tunnels(host);
+  const links = closedTunnels(host);
   const names = [...new Set([...inputs, ...links.map(({ name }) => name)])];
   return {
     clients,

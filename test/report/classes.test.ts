@@ -63,7 +63,6 @@ function randomHost(random: Random): Host {
     routes: [200, 201].flatMap((tableId) => random.times(random.below(3), () => randomRoute(random, tableId))),
     tables: [200, 201].map((id) => ({ path: 'stack/table', id, failClosed: random.chance(2) })),
     discards: [],
-    vpnClients: [],
     hooks: [],
     expectations: [],
     intents: [],
