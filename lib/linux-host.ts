@@ -30,7 +30,7 @@ import { Persistence } from './persistence';
 import { parseConfirmTimeout } from './private/confirm-timeout';
 import { parseFlow, parseLinksDown, parsePacket } from './private/flows';
 import { checkSshConnection, managementOf } from './private/ssh-checks';
-import { oneLine } from './report/escape';
+import { terminalText } from './report/escape';
 import type { SshConnection } from './ssh-connection';
 
 /**
@@ -333,7 +333,7 @@ export class LinuxHost extends Construct {
       validate: () =>
         this.findings()
           .errors.filter((problem) => problem.path === construct.node.path)
-          .map((problem) => oneLine(problem.message)),
+          .map((problem) => terminalText(problem.message)),
     });
   }
 
@@ -346,7 +346,7 @@ export class LinuxHost extends Construct {
       .find((each) => each.owner === this.owner && each.machine() === this.machine());
     return other
       ? [
-          oneLine(
+          terminalText(
             `owner "${this.owner}" already declares this machine in "${other.node.path}". Use one LinuxHost for both, or give this one another owner.`,
           ),
         ]
@@ -405,7 +405,7 @@ export class LinuxHost extends Construct {
   private warn(): void {
     const byPath = new Map(this.node.root.node.findAll().map((node) => [node.node.path, node]));
     for (const { path, message: text } of this.findings().warnings) {
-      const message = oneLine(text);
+      const message = terminalText(text);
       const construct = byPath.get(path) ?? this;
       const annotations = construct.node.metadata.map((entry) => entry.data as unknown);
       // An aspect may be visited more than once.

@@ -7,7 +7,7 @@ import type { Host } from '../model/host';
 import { InvalidValue } from '../model/value';
 import { diffJson, diffMarkdown, diffText, hasChanges } from './diff';
 import { explainText } from './explain';
-import { terminal } from '../report/escape';
+import { terminal, terminalText } from '../report/escape';
 import { drawing } from '../report/report';
 import { UsageError, findHost, readHosts } from './output';
 
@@ -177,7 +177,7 @@ export function run(args: readonly string[]): Result & { readonly error: string 
     }
     // Not 1, which says that traffic changes its path.
     const stack = error instanceof Error ? error.stack : undefined;
-    return { text: '', error: terminal(`source-routing: ${stack ?? String(error)}`.split('\n')), status: 2 };
+    return { text: '', error: terminalText(`source-routing: ${stack ?? String(error)}\n`), status: 2 };
   }
 }
 

@@ -22,11 +22,16 @@ export function terminal(lines: readonly string[]): string {
   return lines.map((line) => `${terminalLine(line)}\n`).join('');
 }
 
+/** For a terminal, where some of the lines are ours and it is not known which. */
+export function terminalText(text: string): string {
+  return text.split('\n').map(terminalLine).join('\n');
+}
+
 /**
  * A line of its own: GitHub reads `::error::` as a command where it begins one, also behind blanks. An address such as
  * `::1` may begin it: no command is called so.
  */
-export function terminalLine(text: string): string {
+function terminalLine(text: string): string {
   return oneLine(text).replace(/^(\s*):(?=:)(?!:[\da-f:./]*(?:[\s,]|$))/i, '$1: ');
 }
 

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { TerraformVariable, Testing } from 'cdktf';
 import fc from 'fast-check';
 import MarkdownIt from 'markdown-it';
-import { PolicyRule, RuleAction, VpnEgress } from '../lib';
-import { run } from '../lib/cli/main';
-import type { Host } from '../lib/model/host';
-import { routingReport } from '../lib/report/report';
-import { ALL_INTERFACES, GATEWAYS, POOLS, newHost, newStack } from './fixtures';
-import { checkXml } from './report/xml';
+import { IpFamily, PolicyRule, RuleAction, VpnEgress } from '../../lib';
+import { run } from '../../lib/cli/main';
+import type { Host } from '../../lib/model/host';
+import { routingReport } from '../../lib/report/report';
+import { ALL_INTERFACES, GATEWAYS, POOLS, newHost, newStack } from '../fixtures';
+import { checkXml } from './xml';
 
 /** Text that a terminal, a runner of jobs, a forge or a browser could take for more than text. */
 const WEAPONS = [
@@ -116,13 +116,17 @@ const HARMLESS: Names = {
 /** What a synth writes for a host with pools and gateways of which some are known at apply only. */
 const MODEL = ((): Host => {
   const stack = newStack();
-  const host = newHost(stack, { interfaces: ALL_INTERFACES });
-  new VpnEgress(stack, 'egress', {
-    ...{ host, device: 'eth1', tableId: 200, tableName: 'vpn', clients: [POOLS[0], POOLS[1]], gateways: GATEWAYS },
-  });
+  // One family shows as much as both, in half the time.
+  const isIpv4 = (text: string): boolean => !text.includes(':');
+  const interfaces = ALL_INTERFACES.map(({ name, addresses, gateways }) => ({
+    ...{ name, addresses: addresses?.filter(isIpv4), gateways: gateways?.filter(isIpv4) },
+  }));
+  const host = newHost(stack, { interfaces });
+  const [clients, gateways] = [POOLS, GATEWAYS].map((all) => all.filter(isIpv4));
+  new VpnEgress(stack, 'egress', { host, device: 'eth1', tableId: 200, tableName: 'vpn', clients, gateways });
   const later = new TerraformVariable(stack, 'later', {}).stringValue;
   const rule = { host, action: RuleAction.prohibit(), inputInterface: 'tun0' };
-  new PolicyRule(stack, 'rule', { ...rule, source: later, priority: 9000 });
+  new PolicyRule(stack, 'rule', { ...rule, source: later, priority: 9000, families: [IpFamily.IPV4] });
   const file = join(Testing.fullSynth(stack), 'stacks/stack/source-routing/stack.vpn1.json');
   return (JSON.parse(readFileSync(file, 'utf8')) as { host: Host }).host;
 })();
@@ -225,7 +229,7 @@ function skeleton(markdown: string): string[] {
   });
 }
 
-const RUNS = { numRuns: 60 };
+const RUNS = { numRuns: 40 };
 const PACKET = ['--from', '10.10.10.2', '--to', '198.51.100.7', '--in', 'tun0'];
 
 describe('names that others chose are text and nothing else', () => {

@@ -13,10 +13,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TerraformVariable, Testing } from 'cdktf';
 import fc from 'fast-check';
-import { PolicyRule, VpnEgress } from '../lib';
-import { run } from '../lib/cli/main';
-import { RuleAction } from '../lib/rule-action';
-import { ALL_INTERFACES, GATEWAYS, POOLS, newHost, newStack } from './fixtures';
+import { PolicyRule, VpnEgress } from '../../lib';
+import { run } from '../../lib/cli/main';
+import { RuleAction } from '../../lib/rule-action';
+import { ALL_INTERFACES, GATEWAYS, POOLS, newHost, newStack } from '../fixtures';
 
 const MADE = ((): string => {
   const stack = newStack();
