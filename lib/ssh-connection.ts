@@ -58,7 +58,8 @@ export interface SshConnection {
   readonly port?: number;
 
   /**
-   * User to log in as. Any other than root must be allowed to run `sudo -n`.
+   * User to log in as. Any other than root must be allowed to run whatever it likes with `sudo`, without
+   * a password (`NOPASSWD: ALL`): who can log in as this user is root.
    *
    * @default "root"
    */
@@ -90,9 +91,11 @@ export interface SshConnection {
   readonly certificateFile?: string;
 
   /**
-   * Use the SSH agent at `SSH_AUTH_SOCK`. Terraform then forwards the agent to the machine.
+   * Use the SSH agent at `SSH_AUTH_SOCK`. Terraform then forwards the agent to the machine: whoever is
+   * root there can log in elsewhere with its keys meanwhile. So it needs a `hostKey`, unless you say
+   * `true`, which is a warning.
    *
-   * @default - true if neither `privateKeyFile` nor `privateKey` is set
+   * @default - true if there is no `privateKeyFile`; with `privateKey`, for the clean-up at destroy only
    */
   readonly agent?: boolean;
 
@@ -101,9 +104,25 @@ export interface SshConnection {
    * ECDSA key where there is one, since Terraform asks for that first. Where a certificate authority
    * signs host keys, give its public key.
    *
-   * @default - not checked, with a warning
+   * @default - not checked, with a warning; an error where the SSH agent is used
    */
   readonly hostKey?: string;
+
+  /**
+   * Directory on the machine to which Terraform uploads, relative to where the user logs in, or
+   * absolute. Terraform makes each of its scripts writable for everybody (mode 0777) before it runs
+   * it, and what it uploads is run by root: so nobody but the user and root may be able to enter this
+   * directory. The machine refuses one that others can enter, but an attacker who is faster than
+   * that may have changed the script by then: have it private before the first apply.
+   *
+   * It must be there, belong to the user, and be on a file system that is not mounted `noexec`. Where
+   * that is not so of the home, or there is no home, name another one: `mkdir -m 700`, and done.
+   * Letters, digits and `. _ @ + - /`; no `~` and no `..`.
+   *
+   * @default ".ssh"
+   * @see https://developer.hashicorp.com/terraform/language/resources/provisioners/connection#executing-scripts-using-ssh-scp
+   */
+  readonly scriptDirectory?: string;
 
   /**
    * How long to wait until the machine answers, in seconds.

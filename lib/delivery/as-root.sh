@@ -5,7 +5,12 @@
 # When Terraform goes away, so does the terminal: what has begun is to end in order all the same.
 trap '' HUP
 umask 077
+# Without a secure_path of its own, sudo takes this one.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin
+export PATH
 script=$0
+# All that was uploaded is here, and only here.
+here=${script%/*}
 
 # finish STATUS FILE...: ends, and leaves none of the files behind.
 finish() {
@@ -18,15 +23,52 @@ finish() {
 
 # as_root COMMAND...: Terraform's terminal never ends, so nothing may read from it.
 as_root() {
+  private || return
   if [ "$(id -u)" -eq 0 ]; then
     "$@" </dev/null
   elif ! command -v sudo >/dev/null 2>&1; then
     refuse "$(id -un) is not root and there is no sudo: install it, or set ssh.user to root"
   elif ! sudo -n true </dev/null 2>/dev/null; then
-    refuse "sudo wants a password from $(id -un): allow it NOPASSWD in /etc/sudoers.d, or set ssh.user to root"
+    refuse "sudo wants a password from $(id -un): allow it NOPASSWD: ALL in /etc/sudoers.d, or set ssh.user to root"
   else
     sudo -n "$@" </dev/null
   fi
+}
+
+# private: nobody but this user and root can get here. Terraform has made this script writable for everybody, so
+# some directory above it must keep the others out, and none above that may be theirs to change.
+private() {
+  case $here in
+    /*) place=$here ;;
+    *) place=$(pwd -P)/$here ;;
+  esac
+  path=/
+  rest=${place#/}/
+  while :; do
+    # shellcheck disable=SC2046 # mode, number of links, owner
+    set -- $(LC_ALL=C ls -ldn -- "$path")
+    if [ "${3-}" != 0 ] && [ "${3-}" != "$(id -u)" ]; then
+      refuse "$path belongs to another user, who could change what root is to run: set ssh.scriptDirectory to a directory of $(id -un)'s own"
+      return
+    fi
+    case $1 in
+      l*)
+        refuse "$path is a link: set ssh.scriptDirectory to where it leads"
+        return
+        ;;
+      d?????[-S]??[-T]*) return 0 ;;
+      # In a directory with the sticky bit, what is ours stays ours.
+      d????w???[!tT]* | d???????w[!tT]*)
+        refuse "others can write to $path, and so change what root is to run: chmod go-w $path"
+        return
+        ;;
+      *) ;;
+    esac
+    [ -n "$rest" ] || break
+    path=${path%/}/${rest%%/*}
+    rest=${rest#*/}
+  done
+  refuse "others can enter $path, and so change what root is to run: chmod go-rwx $path"
 }
 
 refuse() {

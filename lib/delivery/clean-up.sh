@@ -27,4 +27,4 @@ if [ -d "$base" ]; then
 else
   echo "source-routing: $owner: nothing to remove"
 fi
-finish "$?" "./.source-routing-$owner."*
+finish "$?" "$here/.source-routing-$owner."*

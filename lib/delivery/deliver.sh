@@ -1,9 +1,9 @@
 #!/bin/sh
-# The login user's home holds the uploaded bundle: has root put it on trial.
+# The uploaded bundle lies beside this script: has root put it on trial.
 # shellcheck disable=SC2154 # the parameters are set in front of this text
 # shellcheck source=as-root.sh
 
-bundle="./.source-routing-$owner.$generation.bundle"
+bundle="$here/.source-routing-$owner.$generation.bundle"
 # sudo drops SSH_CONNECTION, so it goes along as an argument.
 as_root sh "$bundle" apply --owner "$owner" --generation "$generation" \
   --confirm-timeout "$confirm_timeout" --ssh "${SSH_CONNECTION-}" \

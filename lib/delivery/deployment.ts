@@ -8,7 +8,7 @@ import { lazyBundleContent } from './bundle';
 import type { EngineType } from './engine';
 import { engineResource } from './engine';
 import { deliveryProvisioners, destroyProvisioners, removalProvisioners } from './provisioners';
-import { createConnection, storedConnection } from './ssh';
+import { createConnection, scriptDirectory, storedConnection } from './ssh';
 import { generationTriggers } from './triggers';
 
 export interface DeploymentProps {
@@ -52,7 +52,7 @@ export class Deployment {
       dependsOn: props.dependsOn,
     });
 
-    const change = { owner, confirmTimeout, timeoutSeconds };
+    const change = { owner, directory: scriptDirectory(ssh), confirmTimeout, timeoutSeconds };
     this.apply = engineResource(scope, 'apply', engine, {
       identity: () => ({
         anchor: Token.asString(this.anchor.interpolationForAttribute('id')),

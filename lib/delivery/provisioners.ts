@@ -5,13 +5,15 @@ import { Lazy } from 'cdktf';
 import type { EngineType } from './engine';
 import { storedValue } from './engine';
 import { expression, literal } from './escape';
-import { confirmConnection, destroyConnection } from './ssh';
+import { confirmConnection, destroyConnection, storedScriptDirectory } from './ssh';
 
 export type Provisioner = FileProvisioner | LocalExecProvisioner | RemoteExecProvisioner;
 
 /** How a change is carried out, whatever it is. */
 export interface ChangeProps {
   readonly owner: string;
+  /** Where on the machine to upload to. */
+  readonly directory: string;
   /** How long the machine keeps what is not confirmed, in seconds. */
   readonly confirmTimeout: number;
   /** How long to wait until the machine answers, in seconds. */
@@ -24,7 +26,7 @@ export interface DeliveryProps extends ChangeProps {
   readonly bundle: string;
 }
 
-export interface DestroyProps extends Omit<ChangeProps, 'owner'> {
+export interface DestroyProps extends Omit<ChangeProps, 'owner' | 'directory'> {
   readonly engine: EngineType;
   /** Addresses of all resources of the host. */
   readonly addresses: () => string[];
@@ -41,7 +43,7 @@ const GENERATION = expression('self.id');
 export function deliveryProvisioners(props: DeliveryProps): Provisioner[] {
   const { owner, confirmTimeout, allowManagementPathChange, bundle } = props;
   return [
-    { type: 'file', content: bundle, destination: `./.source-routing-${owner}.${GENERATION}.bundle` },
+    upload(props, bundle),
     remoteExec(
       'deliver.sh',
       {
@@ -58,7 +60,7 @@ export function deliveryProvisioners(props: DeliveryProps): Provisioner[] {
 
 /** Has the machine put back to what it was, while its resources stay. */
 export function removalProvisioners(props: ChangeProps): Provisioner[] {
-  return [cleanUp(props, {}), confirm(props, { connection: confirmConnection(props) }, '--removal')];
+  return [probe(props), cleanUp(props, {}), confirm(props, { connection: confirmConnection(props) }, '--removal')];
 }
 
 /**
@@ -68,7 +70,11 @@ export function removalProvisioners(props: ChangeProps): Provisioner[] {
 export function destroyProvisioners(props: DestroyProps): Provisioner[] {
   const { engine, addresses } = props;
   const stored = (key: string): string => storedValue(engine, key);
-  const change: ChangeProps = { ...props, owner: expression(stored('owner')) };
+  const change: ChangeProps = {
+    ...props,
+    owner: expression(stored('owner')),
+    directory: storedScriptDirectory(stored),
+  };
   const connection = destroyConnection(props, stored);
   const when = 'destroy';
   return [
@@ -83,9 +89,25 @@ export function destroyProvisioners(props: DestroyProps): Provisioner[] {
       quiet: true,
       onFailure: 'continue',
     } as LocalExecProvisioner,
+    probe(change, { when, connection }),
     cleanUp(change, { when, connection }),
     confirm(change, { when, connection: { ...connection, ...confirmConnection(props) } }, '--removal'),
   ];
+}
+
+/**
+ * Puts a file into the directory, under a name that is a path inside that file: where the directory of a path
+ * is missing, scp makes a file with the directory's name. So it makes ours, and one whose own directory is
+ * missing is an error, instead of a file in the place of `~/.ssh`.
+ */
+function upload({ directory, owner }: ChangeProps, content: string, behaviour: Behaviour = {}): FileProvisioner {
+  const destination = `${directory}/.source-routing-${owner}.${GENERATION}.bundle/bundle`;
+  return { type: 'file', content, destination, ...behaviour } as FileProvisioner;
+}
+
+/** What a removal uploads are scripts only: it has to find out otherwise that there is a directory for them. */
+function probe(props: ChangeProps, behaviour?: Behaviour): FileProvisioner {
+  return upload(props, 'nothing\n', behaviour);
 }
 
 function cleanUp({ owner, confirmTimeout }: ChangeProps, behaviour: Behaviour): RemoteExecProvisioner {

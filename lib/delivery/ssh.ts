@@ -10,11 +10,27 @@ const DEFAULT_TIMEOUT_SECONDS = 60;
 const CONFIRM_MARGIN_SECONDS = 40;
 
 /**
- * Where Terraform puts its script: `%RAND%` is a number. The home of the login user, because the
- * default is a world-writable file in /tmp, which may also be mounted noexec.
+ * Private nearly everywhere, and it exists: keys are kept there. Terraform makes each of its scripts
+ * writable for everybody, so that no directory that others can enter will do.
  */
-export function scriptPath(owner: string): string {
-  return `./.source-routing-${owner}.%RAND%.sh`;
+const DEFAULT_SCRIPT_DIRECTORY = '.ssh';
+
+/** Terraform gives the path of its script to the remote shell without quotes. */
+const UNSAFE_IN_PATH = '/^$|^-|[^A-Za-z0-9./_@+-]/';
+
+/** Where Terraform uploads to. A token is data: what would mean something to the shell is taken out of it. */
+export function scriptDirectory({ scriptDirectory: given = DEFAULT_SCRIPT_DIRECTORY }: SshConnection): string {
+  return Token.isUnresolved(given) ? Fn.replace(given, UNSAFE_IN_PATH, '_') : given;
+}
+
+/** The same at destroy, out of what `storedConnection` kept. */
+export function storedScriptDirectory(stored: (key: string) => string): string {
+  return expression(`try(${stored('script_directory')}, "${DEFAULT_SCRIPT_DIRECTORY}")`);
+}
+
+/** `%RAND%` is a number. */
+function scriptPath(directory: string, owner: string): string {
+  return `${directory}/.source-routing-${owner}.%RAND%.sh`;
 }
 
 /** The connection of the provisioners that run at create. */
@@ -23,7 +39,7 @@ export function createConnection(owner: string, ssh: SshConnection): SSHProvisio
   return compact({
     type: 'ssh' as const,
     timeout: timeout(ssh),
-    scriptPath: scriptPath(owner),
+    scriptPath: scriptPath(scriptDirectory(ssh), owner),
     agent: String(usesAgent(ssh, ssh.privateKey)),
     host: text(ssh.host),
     user: text(ssh.user ?? DEFAULT_USER),
@@ -56,6 +72,7 @@ export function storedConnection(ssh: SshConnection): { host: string; port: stri
       bastion_user: optionalText(bastion?.user),
       bastion_key_file: optionalText(bastion?.privateKeyFile),
       bastion_host_key: optionalText(bastion?.hostKey),
+      script_directory: ssh.scriptDirectory && scriptDirectory(ssh),
     }),
   };
 }
@@ -75,7 +92,7 @@ export function destroyConnection(
   return {
     type: 'ssh',
     timeout: timeout(ssh),
-    scriptPath: scriptPath(expression(stored('owner'))),
+    scriptPath: scriptPath(storedScriptDirectory(stored), expression(stored('owner'))),
     host: expression(stored('host')),
     user: expression(stored('user')),
     port: expression(stored('port')) as unknown as number,

@@ -8,6 +8,7 @@ import type { SshConnection } from '../ssh-connection';
 const HOST = /^[A-Za-z0-9._:%-]+$/;
 const USER = /^[A-Za-z0-9_][A-Za-z0-9_.@-]*\$?$/;
 const PATH = /[^/]/;
+const SCRIPT_DIRECTORY = /^(?!-)(?!(.*\/)?\.\.(\/|$))[A-Za-z0-9._@+/-]*[A-Za-z0-9._@+-]$/;
 const HOST_KEY = /^(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/]+=*( [^\n]*)?$/;
 
 /**
@@ -28,6 +29,12 @@ export function checkSshConnection(scope: Construct, ssh: SshConnection): void {
   check(ssh.user, 'ssh.user', USER, 'a user name');
   check(ssh.privateKeyFile, 'ssh.privateKeyFile', PATH, 'the path of a file');
   check(ssh.certificateFile, 'ssh.certificateFile', PATH, 'the path of a file');
+  check(
+    ssh.scriptDirectory,
+    'ssh.scriptDirectory',
+    SCRIPT_DIRECTORY,
+    'a directory such as ".ssh" or "/var/lib/deploy", of letters, digits and ". _ @ + - /", without ".." and "~"',
+  );
   checkPort(args, ssh.port, 'ssh.port');
   checkHostKey(args, ssh.hostKey, 'ssh.hostKey', 'HOST');
   args.optionalInteger(ssh.timeoutSeconds, 'ssh.timeoutSeconds', 1, 3600);

@@ -179,9 +179,9 @@ describeLab('an apply that is cut short', { networkScripts: true }, (lab) => {
         expectSuccess(await terraform.run('destroy', ['-auto-approve']));
         const left = await lab()
           .machine(machine)
-          // What Terraform left in the home goes two seconds after it has.
+          // What Terraform left in ~/.ssh goes two seconds after it has.
           .exec(
-            'sleep 3; ls -d /root/.source-routing-* /var/lib/source-routing /run/source-routing.lock 2>/dev/null || true',
+            'sleep 3; ls -d /root/.ssh/.source-routing-* /var/lib/source-routing /run/source-routing.lock 2>/dev/null || true',
           );
         expect(left.stdout).toBe('');
       }),

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { run } from './process';
 import type { RunDirectory } from './run-directory';
 import { address, families, type MachineName, machineNames } from './topology';
@@ -82,7 +82,11 @@ export class SshKeys {
       write(`/etc/ssh/ssh_host_${type}_key.pub`, readFileSync(`${key}.pub`, 'utf8'), 0o644);
     }
     write('/etc/ssh/lab_user_ca.pub', readFileSync(this.path('user_ca.pub'), 'utf8'), 0o644);
-    // One file of keys for all users; not in their homes, which tests may look into.
+    for (const home of ['/root', '/home/debian', '/home/nosudo'].map((path) => `${root}${path}`)) {
+      mkdirSync(`${home}/.ssh`, { recursive: true, mode: 0o700 });
+      chownSync(`${home}/.ssh`, statSync(home).uid, statSync(home).gid);
+    }
+    // One file of keys for all users: tests do what they like with the directories of their own.
     const authorized = [this.publicKeyFile, `${this.encryptedKeyFile}.pub`].map((file) => readFileSync(file, 'utf8'));
     write('/etc/ssh/lab_authorized_keys', authorized.join(''), 0o644);
     write(
