@@ -6,7 +6,10 @@ import {
   mkdtempSync,
   readFileSync,
   readdirSync,
+  realpathSync,
+  renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -33,13 +36,20 @@ interface Outcome {
 class Place {
   private readonly directory = mkdtempSync(join(tmpdir(), 'scripts-'));
   public readonly home = join(this.directory, 'home');
+  /** Where Terraform uploads to; the home keeps nobody out. */
+  public readonly uploads = join(this.home, '.ssh');
   private readonly bin = join(this.directory, 'bin');
 
   public constructor(private readonly shell: string) {
-    mkdirSync(this.home);
+    mkdirSync(this.uploads, { recursive: true });
     this.command('sh', `exec ${shell} "$@"`);
+    chmodSync(this.directory, 0o755);
+    chmodSync(this.home, 0o755);
+    chmodSync(this.uploads, 0o700);
     this.command('id', 'case $1 in -u) echo 0 ;; *) echo root ;; esac');
     this.command('sleep', 'exit 0');
+    // Whoever runs the tests stands for root.
+    this.command('ls', `/bin/ls "$@" | awk '$3 == ${process.getuid?.()} { $3 = 0 } { print }'`);
   }
 
   public command(name: string, text: string): void {
@@ -69,19 +79,20 @@ class Place {
   }
 
   /** Runs a script as Terraform does once it has put in what it knows. */
-  public run(script: string): Outcome {
+  public run(script: string, directory = '.ssh'): Outcome {
     const text = script
       .replace(/\$\{self\.id\}/g, GENERATION)
       .replace(/\$\{self\.input\.owner\}/g, OWNER)
       .replace(/([$%])\1\{/g, '$1{')
+      .replace(/^PATH=/m, `PATH=${this.bin}:`)
       .replaceAll('/var/lib/source-routing', this.path('lib'))
       .replaceAll('/run/source-routing.said', this.path('said'));
-    this.write('home/script.sh', text);
+    this.write(`home/${directory}/script.sh`, text);
     const [program = '', ...args] = this.shell.split(' ');
-    const { status, stdout, stderr } = spawnSync(program, [...args, './script.sh'], {
+    const { status, stdout, stderr } = spawnSync(program, [...args, `${directory}/script.sh`], {
       cwd: this.home,
       encoding: 'utf8',
-      env: { PATH: `${this.bin}:${process.env.PATH}`, SSH_CONNECTION: CONNECTION },
+      env: { PATH: process.env.PATH, SSH_CONNECTION: CONNECTION },
     });
     return {
       code: status,
@@ -90,12 +101,12 @@ class Place {
     };
   }
 
-  /** What is in the login user's home once the script has cleaned up behind itself. */
+  /** What is left of the uploads once the script has cleaned up behind itself. */
   public left(): string[] {
-    for (let i = 0; i < 50 && readdirSync(this.home).length > 0; i++) {
+    for (let i = 0; i < 50 && readdirSync(this.uploads).length > 0; i++) {
       spawnSync('sleep', ['0.1']);
     }
-    return readdirSync(this.home);
+    return readdirSync(this.uploads);
   }
 
   public write(name: string, text: string): void {
@@ -119,8 +130,8 @@ function scripts(props: Partial<LinuxHostProps> = {}): Record<'deliver' | 'confi
   return {
     deliver: inline('apply', 1),
     confirm: inline('apply', 2),
-    cleanUp: inline('anchor', 1),
-    removed: inline('anchor', 2),
+    cleanUp: inline('anchor', 2),
+    removed: inline('anchor', 3),
   };
 }
 
@@ -139,11 +150,11 @@ describe.each(SHELLS)('%s', (shell) => {
   });
   afterEach(() => place.close());
 
-  const bundle = (): string => `home/.source-routing-${OWNER}.${GENERATION}.bundle`;
+  const bundle = (): string => `home/.ssh/.source-routing-${OWNER}.${GENERATION}.bundle.see-ssh.scriptDirectory`;
 
   describe('deliver', () => {
     const CALL = `<apply> <--owner> <${OWNER}> <--generation> <${GENERATION}> <--confirm-timeout> <60> <--ssh> <${CONNECTION}>`;
-    const BUNDLE = `<./.source-routing-${OWNER}.${GENERATION}.bundle>`;
+    const BUNDLE = `<.ssh/.source-routing-${OWNER}.${GENERATION}.bundle.see-ssh.scriptDirectory>`;
     const note = (): string => `printf '<%s> ' "$@"; echo; exit 69`;
 
     test.each<[string, Partial<LinuxHostProps>, string]>([
@@ -158,6 +169,69 @@ describe.each(SHELLS)('%s', (shell) => {
       place.write(bundle(), note());
       expect(place.run(scripts(props).deliver)).toEqual({ code: 69, lines: [line], calls: [] });
       expect(place.left()).toEqual([]);
+    });
+
+    const REFUSED = 'source-routing: refused, nothing was changed:';
+    const CHANGE = 'and so change what root is to run: ';
+    test.each<[string, () => void, (home: string) => string]>([
+      [
+        'others can enter its directory',
+        () => chmodSync(place.uploads, 0o701),
+        (home) => `others can enter ${home}/.ssh, ${CHANGE}chmod go-rwx ${home}/.ssh`,
+      ],
+      [
+        'the group can enter its directory',
+        () => chmodSync(place.uploads, 0o710),
+        (home) => `others can enter ${home}/.ssh, ${CHANGE}chmod go-rwx ${home}/.ssh`,
+      ],
+      [
+        'others can put another directory in its place',
+        () => chmodSync(place.home, 0o757),
+        (home) => `others can write to ${home}, ${CHANGE}chmod go-w ${home}`,
+      ],
+      [
+        'the group can put another directory in its place',
+        () => chmodSync(place.home, 0o775),
+        (home) => `others can write to ${home}, ${CHANGE}chmod go-w ${home}`,
+      ],
+      [
+        'its directory is behind a link',
+        () => {
+          renameSync(place.uploads, place.path('elsewhere'));
+          symlinkSync(place.path('elsewhere'), place.uploads);
+        },
+        (home) => `${home}/.ssh is a link: set ssh.scriptDirectory to where it leads`,
+      ],
+      [
+        'its directory is not the user',
+        () => place.command('ls', `/bin/ls "$@" | awk '/home/ { $3 = 4321 } { print }'`),
+        (home) =>
+          `${home} belongs to another user, who could change what root is to run: set ssh.scriptDirectory to a directory of debian's own`,
+      ],
+    ])('does not become root when %s', (_, open, why) => {
+      place.login('debian', 'sudo');
+      open();
+      place.write(bundle(), note());
+      const line = `${REFUSED} ${why(realpathSync(place.home))}`;
+      expect(place.run(scripts().deliver)).toEqual({ code: 69, lines: [line], calls: [] });
+      expect(place.left()).toEqual([]);
+      expect(place.run(scripts().confirm)).toEqual({ code: 69, lines: [line], calls: [] });
+    });
+
+    test.each<[string, () => void]>([
+      [
+        'the home keeps others out',
+        () => {
+          chmodSync(place.home, 0o700);
+          chmodSync(place.uploads, 0o777);
+        },
+      ],
+      ['others can write to the home, and not remove what is in there', () => chmodSync(place.home, 0o1777)],
+    ])('is content when %s', (_, open) => {
+      place.login('debian', 'sudo');
+      open();
+      place.write(bundle(), note());
+      expect(place.run(scripts().deliver).lines).toEqual([`${CALL} ${BUNDLE} `]);
     });
 
     test('names the connection to root, whom sudo does not tell', () => {
@@ -241,7 +315,7 @@ describe.each(SHELLS)('%s', (shell) => {
       expect(place.run(scripts().confirm)).toEqual({
         code: 69,
         lines: [
-          'source-routing: ERROR: sudo wants a password from debian: allow it NOPASSWD in /etc/sudoers.d, or set ssh.user to root; nothing was changed',
+          'source-routing: refused, nothing was changed: sudo wants a password from debian: allow it NOPASSWD: ALL in /etc/sudoers.d, or set ssh.user to root',
         ],
         calls: [],
       });
@@ -255,7 +329,7 @@ describe.each(SHELLS)('%s', (shell) => {
       place.agent('agent', 'exit 3');
       place.agent(name, 'echo removing; exit 70');
       place.write(bundle(), '');
-      place.write(`home/.source-routing-${OWNER}.1.sh`, '');
+      place.write(`home/.ssh/.source-routing-${OWNER}.1.see-ssh.scriptDirectory`, '');
       expect(place.run(scripts().cleanUp)).toEqual({ code: 70, lines: ['removing'], calls: [`${name} ${WORDS}`] });
       expect(place.left()).toEqual([]);
     });
@@ -332,6 +406,6 @@ test('ensure: absent runs the scripts of the clean-up', () => {
       '${self.input.owner}',
       OWNER,
     );
-  expect(text('apply', 0)).toBe(text('anchor', 1));
   expect(text('apply', 1)).toBe(text('anchor', 2));
+  expect(text('apply', 2)).toBe(text('anchor', 3));
 });

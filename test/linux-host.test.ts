@@ -36,14 +36,14 @@ const CONNECTION = {
   type: 'ssh',
   agent: 'false',
   timeout: '60s',
-  script_path: './.source-routing-stack-vpn1.%RAND%.sh',
+  script_path: '.ssh/.source-routing-stack-vpn1.%RAND%.see-ssh.scriptDirectory',
 };
 
 /** The clean-up's connection, the same in every configuration but for its timeout. */
 const DESTROY_CONNECTION = (from: string, timeout = '60s'): object => ({
   type: 'ssh',
   timeout,
-  script_path: `./.source-routing-\${${from}.owner}.%RAND%.sh`,
+  script_path: `\${try(${from}.script_directory, ".ssh")}/.source-routing-\${${from}.owner}.%RAND%.see-ssh.scriptDirectory`,
   host: `\${${from}.host}`,
   user: `\${${from}.user}`,
   port: `\${${from}.port}`,
@@ -117,8 +117,8 @@ describe('anchor', () => {
       owner: 'stack-vpn1',
     });
     expect(anchor.connection).toBeUndefined();
-    const [note, cleanUp, confirm] = anchor.provisioner;
-    expect(anchor.provisioner).toHaveLength(3);
+    const [note, probe, cleanUp, confirm] = anchor.provisioner;
+    expect(anchor.provisioner).toHaveLength(4);
     expect(note).toEqual({
       'local-exec': {
         command:
@@ -126,6 +126,16 @@ describe('anchor', () => {
         when: 'destroy',
         quiet: true,
         on_failure: 'continue',
+      },
+    });
+    // No on_failure: nothing else is uploaded where its directory is missing.
+    expect(probe).toEqual({
+      file: {
+        content: 'nothing\n',
+        destination:
+          '${try(self.input.script_directory, ".ssh")}/.source-routing-${self.input.owner}.${self.id}.bundle.see-ssh.scriptDirectory/bundle',
+        when: 'destroy',
+        connection: DESTROY_CONNECTION('self.input'),
       },
     });
     expect(cleanUp).toEqual({
@@ -188,7 +198,7 @@ describe('apply', () => {
     expect(apply.provisioner).toEqual([
       {
         file: {
-          destination: './.source-routing-stack-vpn1.${self.id}.bundle',
+          destination: '.ssh/.source-routing-stack-vpn1.${self.id}.bundle.see-ssh.scriptDirectory/bundle',
           content: expect.stringMatching(/^\$\{base64decode\("[A-Za-z0-9+/]+=*"\)\}#--- bundle\n/),
         },
       },
@@ -225,11 +235,11 @@ describe('apply', () => {
     const seconds = `confirm_timeout='${confirmTimeout ?? 60}'\n`;
     expect(remote('apply', 1)).toMatchObject({ inline: [expect.stringContaining(seconds)] });
     expect(remote('apply', 2)).toMatchObject({ connection: { timeout } });
-    expect(remote('anchor', 1)).toMatchObject({
+    expect(remote('anchor', 2)).toMatchObject({
       inline: [expect.stringContaining(seconds)],
       connection: { timeout: `${timeoutSeconds ?? 60}s` },
     });
-    expect(remote('anchor', 2)).toMatchObject({ connection: { timeout } });
+    expect(remote('anchor', 3)).toMatchObject({ connection: { timeout } });
   });
 
   test('allowManagementPathChange is told to the machine', () => {
@@ -293,7 +303,7 @@ describe('connection', () => {
     const anchor = resourceOf(stack, 'anchor');
     return {
       create: resourceOf(stack, 'apply').connection ?? {},
-      destroy: anchor.provisioner[1]?.['remote-exec']?.connection as object,
+      destroy: anchor.provisioner[2]?.['remote-exec']?.connection as object,
       input: anchor.input ?? {},
     };
   }
@@ -638,6 +648,12 @@ describe('ensure: HostState.ABSENT', () => {
     const head = "#!/bin/sh\nowner='stack-vpn1'\ngeneration='${self.id}'\n";
     expect(apply.provisioner).toEqual([
       {
+        file: {
+          content: 'nothing\n',
+          destination: '.ssh/.source-routing-stack-vpn1.${self.id}.bundle.see-ssh.scriptDirectory/bundle',
+        },
+      },
+      {
         'remote-exec': {
           inline: [expect.stringContaining(`${head}confirm_timeout='60'\n# `)],
           on_failure: 'continue',
@@ -689,7 +705,7 @@ describe('null engine', () => {
       host_key: HOST_KEY,
       owner: 'stack-vpn1',
     });
-    const [note, cleanUp, confirm] = resourceOf(stack, 'anchor', 'null_resource').provisioner;
+    const [note, , cleanUp, confirm] = resourceOf(stack, 'anchor', 'null_resource').provisioner;
     expect(note?.['local-exec']?.command).toMatch(
       / terraform state rm null_resource\.vpn1_anchor_\w+ null_resource\.vpn1_apply_\w+$/,
     );

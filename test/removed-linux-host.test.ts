@@ -63,7 +63,7 @@ test('forget runs nothing', () => {
 });
 
 test('confirmTimeout', () => {
-  const [, cleanUp, confirm] = removedOf(removedFrom({ confirmTimeout: 90 }))[0]?.provisioner ?? [];
+  const [, , cleanUp, confirm] = removedOf(removedFrom({ confirmTimeout: 90 }))[0]?.provisioner ?? [];
   expect(cleanUp?.['remote-exec']?.inline).toEqual([expect.stringContaining("confirm_timeout='90'\n")]);
   expect(confirm?.['remote-exec']?.connection).toMatchObject({ timeout: '130s' });
   expect(() => removedFrom({ confirmTimeout: 9 })).toThrow('[stack/vpn1] confirmTimeout 9 is not an integer from 10');

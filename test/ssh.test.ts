@@ -126,10 +126,53 @@ describe('warnings', () => {
     ['privateKey with agent: true', (variable) => ({ ...bare, privateKey: variable('key'), agent: true }), []],
     ['privateKey with agent: false', (variable) => ({ ...bare, privateKey: variable('key'), agent: false }), [noWayIn]],
     ['agent: false alone', () => ({ ...bare, agent: false }), [noWayIn]],
+    ...[SSH, bare].map((ssh): [string, Make<SshConnection>, string[]] => [
+      `agent: true without a host key, and ${'privateKeyFile' in ssh ? 'a' : 'no'} key file`,
+      () => ({ ...ssh, agent: true, hostKey: undefined }),
+      [
+        '[stack/vpn1] ssh.agent is true and ssh.hostKey is not set, so Terraform forwards your SSH agent to any machine that answers, and root there can log in with your keys. Pin ssh.hostKey.',
+        expect.stringContaining('[stack/vpn1] ssh.hostKey is not set, so Terraform trusts any machine') as string,
+      ],
+    ]),
+    [
+      'the agent, with a host key that is known at apply only',
+      (variable) => ({ ...bare, hostKey: variable('key') }),
+      [],
+    ],
     ['agent: false with privateKeyFile', () => ({ ...SSH, agent: false }), []],
     ['a host key that is known at apply only', (variable) => ({ ...SSH, hostKey: variable('key') }), []],
   ])('%s', (_, make, messages) => {
     expect(connections(make).warnings).toEqual(messages);
+  });
+});
+
+describe('scriptDirectory', () => {
+  test.each(['.ssh', '.', 'a/b', './x', '/var/lib/deploy', '/run/user/1000', 'a..b/..c'])('%s', (directory) => {
+    const { create, kept } = connections(() => ({ ...SSH, scriptDirectory: directory }));
+    expect(create.script_path).toBe(`${directory}/.source-routing-stack-vpn1.%RAND%.see-ssh.scriptDirectory`);
+    expect(kept.script_directory).toBe(directory);
+  });
+
+  test('is ~/.ssh, also for what was applied without it', () => {
+    const { create, kept } = connections(() => SSH);
+    expect(create.script_path).toMatch(/^\.ssh\/\./);
+    // A null_resource would be replaced.
+    expect(kept).not.toHaveProperty('script_directory');
+  });
+
+  test('holds for the bundle too', () => {
+    const stack = newStack();
+    newHost(stack, { ssh: { ...SSH, scriptDirectory: '/d' } });
+    expect(resourceOf(stack, 'apply').provisioner[0]?.file?.destination).toBe(
+      '/d/.source-routing-stack-vpn1.${self.id}.bundle.see-ssh.scriptDirectory/bundle',
+    );
+  });
+
+  test('that is known at apply only means nothing to the shell', () => {
+    const { create, kept } = connections((variable) => ({ ...SSH, scriptDirectory: `/srv/${variable('name')}` }));
+    const safe = '${replace("/srv/${var.name}", "/^$|^-|[^A-Za-z0-9./_@+-]/", "_")}';
+    expect(create.script_path).toBe(`${safe}/.source-routing-stack-vpn1.%RAND%.see-ssh.scriptDirectory`);
+    expect(kept.script_directory).toBe(safe);
   });
 });
 
@@ -158,6 +201,39 @@ describe('arguments', () => {
       () => ({ bastion: { host: 'b', hostKey: 'b ssh-rsa AAAA' } }),
       'ssh.bastion.hostKey "b ssh-rsa AAAA" is not a public key such as "ecdsa-sha2-nistp256 AAAA...". Take the output of: ssh-keyscan -t ecdsa BASTION | cut -d " " -f 2-',
     ],
+    ...[
+      '',
+      '/',
+      'x/',
+      '~/x',
+      'a b',
+      '-x',
+      '..',
+      'a/../b',
+      '../x',
+      'x/..',
+      "'",
+      'a\nb',
+      '$HOME',
+      '%RAND%',
+      'a;b',
+      'é',
+    ].map((directory): [string, Make<Partial<SshConnection>>, string] => [
+      `script directory ${JSON.stringify(directory)}`,
+      () => ({ scriptDirectory: directory }),
+      `ssh.scriptDirectory ${JSON.stringify(directory)} is not a directory such as ".ssh" or "/var/lib/deploy", of letters, digits and ". _ @ + - /", without ".." and "~".`,
+    ]),
+    ...[
+      ['no key', (): Partial<SshConnection> => ({})] as const,
+      [
+        'a key that is not kept for the clean-up',
+        (variable: (name: string) => string): Partial<SshConnection> => ({ privateKey: variable('key') }),
+      ] as const,
+    ].map(([name, make]): [string, Make<Partial<SshConnection>>, string] => [
+      `the agent, with no host key and ${name}`,
+      (variable) => ({ privateKeyFile: undefined, hostKey: undefined, ...make(variable) }),
+      'ssh.hostKey is not set and there is no privateKeyFile, so Terraform would forward your SSH agent to any machine that answers, and root there could log in with your keys. Pin ssh.hostKey, or give privateKeyFile.',
+    ]),
     [
       'a quote beside a token',
       (variable) => ({ host: `${variable('host')}"` }),

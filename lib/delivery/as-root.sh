@@ -72,6 +72,6 @@ private() {
 }
 
 refuse() {
-  echo "source-routing: ERROR: $1; nothing was changed"
+  echo "source-routing: refused, nothing was changed: $1"
   return 69
 }

@@ -53,4 +53,4 @@ if [ -z "$removal" ] || [ -d "$base" ]; then
 else
   echo "source-routing: done: nothing of $owner is on this machine"
 fi
-finish "$?" "$here/.source-routing-$owner.$generation.bundle"
+finish "$?" "$here/.source-routing-$owner.$generation.bundle.see-ssh.scriptDirectory"

@@ -3,7 +3,7 @@
 # shellcheck disable=SC2154 # the parameters are set in front of this text
 # shellcheck source=as-root.sh
 
-bundle="$here/.source-routing-$owner.$generation.bundle"
+bundle="$here/.source-routing-$owner.$generation.bundle.see-ssh.scriptDirectory"
 # sudo drops SSH_CONNECTION, so it goes along as an argument.
 as_root sh "$bundle" apply --owner "$owner" --generation "$generation" \
   --confirm-timeout "$confirm_timeout" --ssh "${SSH_CONNECTION-}" \

@@ -5,7 +5,7 @@ import { Lazy } from 'cdktf';
 import type { EngineType } from './engine';
 import { storedValue } from './engine';
 import { expression, literal } from './escape';
-import { confirmConnection, destroyConnection, storedScriptDirectory } from './ssh';
+import { HINT, confirmConnection, destroyConnection, storedScriptDirectory } from './ssh';
 
 export type Provisioner = FileProvisioner | LocalExecProvisioner | RemoteExecProvisioner;
 
@@ -101,7 +101,7 @@ export function destroyProvisioners(props: DestroyProps): Provisioner[] {
  * missing is an error, instead of a file in the place of `~/.ssh`.
  */
 function upload({ directory, owner }: ChangeProps, content: string, behaviour: Behaviour = {}): FileProvisioner {
-  const destination = `${directory}/.source-routing-${owner}.${GENERATION}.bundle/bundle`;
+  const destination = `${directory}/.source-routing-${owner}.${GENERATION}.bundle.${HINT}/bundle`;
   return { type: 'file', content, destination, ...behaviour } as FileProvisioner;
 }
 

@@ -28,9 +28,15 @@ export function storedScriptDirectory(stored: (key: string) => string): string {
   return expression(`try(${stored('script_directory')}, "${DEFAULT_SCRIPT_DIRECTORY}")`);
 }
 
+/**
+ * The end of the names of what is uploaded. Where that fails, or cannot be run (a directory that is missing, not
+ * the user's own, or `noexec`), Terraform shows the path and two words of the machine's, and none of ours.
+ */
+export const HINT = 'see-ssh.scriptDirectory';
+
 /** `%RAND%` is a number. */
 function scriptPath(directory: string, owner: string): string {
-  return `${directory}/.source-routing-${owner}.%RAND%.sh`;
+  return `${directory}/.source-routing-${owner}.%RAND%.${HINT}`;
 }
 
 /** The connection of the provisioners that run at create. */

@@ -44,6 +44,7 @@ export function checkSshConnection(scope: Construct, ssh: SshConnection): void {
         'Use privateKeyFile, or a TerraformVariable that is ephemeral or sensitive.',
     );
   }
+  checkAgent(scope, args, ssh);
   if (ssh.privateKeyFile === undefined && ssh.agent === false) {
     Annotations.of(scope).addWarning(
       'ssh.agent is false and there is no privateKeyFile, so the clean-up at destroy has no way to log in. Set privateKeyFile, or leave out agent.',
@@ -90,6 +91,25 @@ function knownAddress(host: string): string | undefined {
     return Token.isUnresolved(host) ? undefined : parseAddress(host, 'ssh.host').text;
   } catch {
     return undefined;
+  }
+}
+
+/** Terraform forwards an agent that it uses: root on the machine can log in with its keys meanwhile. */
+function checkAgent(scope: Construct, args: Arguments, ssh: SshConnection): void {
+  if (ssh.hostKey !== undefined) {
+    return;
+  }
+  if (ssh.agent === undefined && ssh.privateKeyFile === undefined) {
+    throw args.error(
+      'ssh.hostKey is not set and there is no privateKeyFile, so Terraform would forward your SSH agent to any machine ' +
+        'that answers, and root there could log in with your keys. Pin ssh.hostKey, or give privateKeyFile.',
+    );
+  }
+  if (ssh.agent === true) {
+    Annotations.of(scope).addWarning(
+      'ssh.agent is true and ssh.hostKey is not set, so Terraform forwards your SSH agent to any machine that answers, ' +
+        'and root there can log in with your keys. Pin ssh.hostKey.',
+    );
   }
 }
 

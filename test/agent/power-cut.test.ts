@@ -44,9 +44,9 @@ const NEW = [
 const CONNECTION = '192.0.2.1 40000 192.168.178.2 22';
 const NEXT_CONNECTION = '192.0.2.1 40001 192.168.178.2 22';
 
-const HOST = { owner: 'vpn1', confirmTimeout: 60 };
+const HOST = { owner: 'vpn1', directory: '.ssh', confirmTimeout: 60 };
 const [, , CONFIRM] = deliveryProvisioners({ ...HOST, allowManagementPathChange: false, bundle: '' });
-const [CLEAN_UP, CONFIRM_REMOVAL] = removalProvisioners(HOST);
+const [, CLEAN_UP, CONFIRM_REMOVAL] = removalProvisioners(HOST);
 
 /** In which rm -rf may remove the files of a directory: sort's options. */
 const ORDERS = ['', '-r'] as const;
@@ -136,8 +136,10 @@ class MachineWithPlug extends Machine {
   public provision(provisioner: Provisioner | undefined, id: string, connection: string): Outcome {
     const [text = ''] = (provisioner as RemoteExecProvisioner).inline ?? [];
     // It removes itself, a moment after its end.
-    const script = `/mnt/script.${(this.scripts += 1)}`;
-    this.write(script, text.replaceAll('${self.id}', id).replace(/([$%])\1\{/g, '$1{'));
+    const script = `/mnt/.ssh/script.${(this.scripts += 1)}`;
+    const known = text.replaceAll('${self.id}', id).replace(/([$%])\1\{/g, '$1{');
+    this.must('mkdir -p -m 700 /mnt/.ssh');
+    this.write(script, known.replace(/^PATH=/m, 'PATH=/mnt/bin:'));
     return this.sh(`SSH_CONNECTION="${connection}" ${this.flavour.shell} ${script}`);
   }
 

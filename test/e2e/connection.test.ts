@@ -3,6 +3,7 @@ import type { TerraformStack } from 'cdktf';
 import { TerraformVariable } from 'cdktf';
 import type { SshConnection } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
+import { noExecHome } from '../lab/faults';
 import type { Snapshot } from '../lab/snapshot';
 import { declareEgress } from './egress';
 import { Terraform, expectSuccess, sshOf } from './terraform';
@@ -15,6 +16,8 @@ describeLab('a connection', {}, (lab) => {
     before = await lab().vpn.snapshotState();
   });
   afterEach(() => terraform.close());
+
+  const HOME = '/home/debian';
 
   /** Applies, looks at the machine, and destroys again: each way must be good for both. */
   async function roundTrip(
@@ -120,6 +123,97 @@ describeLab('a connection', {}, (lab) => {
     expect(code).toBe(1);
     expect(stderr.replace(/\s+/g, ' ')).toContain('key mismatch');
     expect(await lab().vpn.changedSince(before)).toEqual([]);
+  });
+
+  describe('a directory for the scripts that', () => {
+    const declare = (ssh: Partial<SshConnection> = {}): void =>
+      terraform.declare(
+        (stack) => void declareEgress(stack, lab(), {}, { ssh: { ...sshOf(lab(), 'vpn', 'debian'), ...ssh } }),
+      );
+    const failure = async (command: 'apply' | 'destroy', args: string[] = []): Promise<string> => {
+      const { code, stdout, stderr } = await terraform.run(command, ['-auto-approve', ...args]);
+      expect(code).toBe(1);
+      // Terraform breaks the lines of an error at 78 columns.
+      return `${stdout}${stderr.replace(/\s+/g, ' ')}`;
+    };
+    /** The mode of the directory, and those of ours in there once the scripts have cleaned up behind themselves. */
+    const uploads = async (): Promise<string> => {
+      const look = `cd ${HOME}
+        for try in $(seq 50); do ls .ssh/.source* >/dev/null 2>&1 || break; sleep 0.1; done
+        ls -Ald .ssh .ssh/.source* 2>/dev/null | cut -c 1-10`;
+      return (await lab().vpn.exec(look)).stdout.trim();
+    };
+
+    beforeEach(() => {
+      terraform = new Terraform(lab());
+    });
+
+    test.each([
+      [
+        'is not there',
+        `rmdir ${HOME}/.ssh`,
+        `install -d -m 700 -o debian -g debian ${HOME}/.ssh`,
+        'bundle.see-ssh.scriptDirectory: No such file or directory',
+        '',
+      ],
+      [
+        "is not the user's own",
+        `chown root ${HOME}/.ssh`,
+        `chown debian ${HOME}/.ssh`,
+        'bundle.see-ssh.scriptDirectory: Permission denied',
+        'drwx------',
+      ],
+      [
+        'others can enter',
+        `chmod 755 ${HOME} ${HOME}/.ssh`,
+        `chmod 700 ${HOME}/.ssh`,
+        `source-routing: refused, nothing was changed: others can enter ${HOME}/.ssh, and so change what root is to run: chmod go-rwx ${HOME}/.ssh`,
+        'drwxr-xr-x',
+      ],
+    ])('%s: the error says so, and nothing is left', async (_, begin, end, words, left) => {
+      declare();
+      await lab().vpn.exec(begin);
+      expect(await failure('apply')).toContain(words);
+      expect(await uploads()).toBe(left);
+      await lab().vpn.exec(end);
+      await terraform.apply();
+      expect(await uploads()).toBe('drwx------');
+      await lab().vpn.exec(begin);
+      expect(await failure('destroy')).toContain(words);
+      expect(await uploads()).toBe(left);
+      await lab().vpn.exec(end);
+      await terraform.destroy();
+      expect(await lab().vpn.changedSince(before)).toEqual([]);
+    });
+
+    test('is noexec: the error names the property that is the way out', async () => {
+      const mend = await noExecHome(lab().vpn);
+      declare();
+      expect(await failure('apply')).toMatch(/\.see-ssh\.scriptDirectory: Permission denied/);
+      await lab().vpn.exec('install -d -m 700 -o debian -g debian /srv/deploy');
+      declare({ scriptDirectory: '/srv/deploy' });
+      await terraform.apply();
+      await lab().vpn.exec('source-routing verify');
+      await terraform.destroy();
+      // The last script goes two seconds after it has ended.
+      await lab().vpn.exec('sleep 3; rmdir /srv/deploy');
+      await mend();
+      await lab().vpn.exec(`rm ${HOME}/.ssh/.source-routing-*`);
+      expect(await lab().vpn.changedSince(before)).toEqual([]);
+    });
+
+    test('is known at apply only means nothing to the shell', async () => {
+      terraform.declare((stack) => {
+        const scriptDirectory = new TerraformVariable(stack, 'directory', { type: 'string' }).stringValue;
+        declareEgress(stack, lab(), {}, { ssh: { ...sshOf(lab(), 'vpn', 'debian'), scriptDirectory } });
+      });
+      const hostile = ['-var', 'directory=.ssh;touch /tmp/owned;'];
+      expect(await failure('apply', hostile)).toContain('No such file or directory');
+      await lab().vpn.exec('! [ -e /tmp/owned ]');
+      await terraform.apply(['-var', 'directory=./.ssh']);
+      await terraform.destroy(['-var', 'directory=./.ssh']);
+      expect(await lab().vpn.changedSince(before)).toEqual([]);
+    });
   });
 
   test('that gets another property later can still clean up', async () => {

@@ -71,7 +71,7 @@ describeLab('an apply that is refused', {}, (lab) => {
 
   test('no root, and sudo that wants a password', async () => {
     expect(await refusal((stack) => void declareEgress(stack, lab(), {}, { ssh: sshOf(lab(), 'vpn', 'nosudo') }))).toBe(
-      'source-routing: ERROR: sudo wants a password from nosudo: allow it NOPASSWD: ALL in /etc/sudoers.d, or set ssh.user to root; nothing was changed',
+      'source-routing: refused, nothing was changed: sudo wants a password from nosudo: allow it NOPASSWD: ALL in /etc/sudoers.d, or set ssh.user to root',
     );
     await destroyInVain();
   });

@@ -46,6 +46,10 @@ export const readOnly = (machine: Machine, directory: string): Promise<Mend> =>
 export const noExecTmp = (machine: Machine): Promise<Mend> =>
   fault(machine, 'mount -t tmpfs -o noexec,mode=1777 tmpfs /tmp', 'umount --lazy /tmp');
 
+/** The same of homes. */
+export const noExecHome = (machine: Machine): Promise<Mend> =>
+  fault(machine, 'mount --bind /home /home && mount -o remount,bind,noexec /home', 'umount --lazy /home');
+
 /** sudo refuses whoever has no terminal. */
 export const requireTty = (machine: Machine): Promise<Mend> =>
   fault(
