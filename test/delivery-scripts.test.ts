@@ -128,8 +128,8 @@ function scripts(props: Partial<LinuxHostProps> = {}): Record<'deliver' | 'confi
     return (resourceOf(stack, kind).provisioner[index]?.['remote-exec']?.inline as string[])[0] ?? '';
   };
   return {
-    deliver: inline('apply', 1),
-    confirm: inline('apply', 2),
+    deliver: inline('apply', 2),
+    confirm: inline('apply', 3),
     cleanUp: inline('anchor', 2),
     removed: inline('anchor', 3),
   };

@@ -131,9 +131,9 @@ describe('anchor', () => {
     // No on_failure: nothing else is uploaded where its directory is missing.
     expect(probe).toEqual({
       file: {
-        content: 'nothing\n',
+        content: 'probe\n',
         destination:
-          '${try(self.input.script_directory, ".ssh")}/.source-routing-${self.input.owner}.${self.id}.bundle.see-ssh.scriptDirectory/bundle',
+          '${try(self.input.script_directory, ".ssh")}/.source-routing-${self.input.owner}.${self.id}.bundle.see-ssh.scriptDirectory/probe',
         when: 'destroy',
         connection: DESTROY_CONNECTION('self.input'),
       },
@@ -198,7 +198,13 @@ describe('apply', () => {
     expect(apply.provisioner).toEqual([
       {
         file: {
-          destination: '.ssh/.source-routing-stack-vpn1.${self.id}.bundle.see-ssh.scriptDirectory/bundle',
+          destination: '.ssh/.source-routing-stack-vpn1.${self.id}.bundle.see-ssh.scriptDirectory/probe',
+          content: 'probe\n',
+        },
+      },
+      {
+        file: {
+          destination: '.ssh/.source-routing-stack-vpn1.${self.id}.bundle.see-ssh.scriptDirectory',
           content: expect.stringMatching(/^\$\{base64decode\("[A-Za-z0-9+/]+=*"\)\}#--- bundle\n/),
         },
       },
@@ -233,8 +239,8 @@ describe('apply', () => {
     const remote = (kind: 'anchor' | 'apply', index: number): unknown =>
       resourceOf(stack, kind).provisioner[index]?.['remote-exec'];
     const seconds = `confirm_timeout='${confirmTimeout ?? 60}'\n`;
-    expect(remote('apply', 1)).toMatchObject({ inline: [expect.stringContaining(seconds)] });
-    expect(remote('apply', 2)).toMatchObject({ connection: { timeout } });
+    expect(remote('apply', 2)).toMatchObject({ inline: [expect.stringContaining(seconds)] });
+    expect(remote('apply', 3)).toMatchObject({ connection: { timeout } });
     expect(remote('anchor', 2)).toMatchObject({
       inline: [expect.stringContaining(seconds)],
       connection: { timeout: `${timeoutSeconds ?? 60}s` },
@@ -245,7 +251,7 @@ describe('apply', () => {
   test('allowManagementPathChange is told to the machine', () => {
     const stack = newStack();
     newHost(stack, { allowManagementPathChange: true });
-    expect(resourceOf(stack, 'apply').provisioner[1]?.['remote-exec']?.inline).toEqual(
+    expect(resourceOf(stack, 'apply').provisioner[2]?.['remote-exec']?.inline).toEqual(
       script("confirm_timeout='60'\nallow_management_path_change='yes'"),
     );
   });
@@ -649,8 +655,8 @@ describe('ensure: HostState.ABSENT', () => {
     expect(apply.provisioner).toEqual([
       {
         file: {
-          content: 'nothing\n',
-          destination: '.ssh/.source-routing-stack-vpn1.${self.id}.bundle.see-ssh.scriptDirectory/bundle',
+          content: 'probe\n',
+          destination: '.ssh/.source-routing-stack-vpn1.${self.id}.bundle.see-ssh.scriptDirectory/probe',
         },
       },
       {
