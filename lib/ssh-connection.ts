@@ -58,8 +58,8 @@ export interface SshConnection {
   readonly port?: number;
 
   /**
-   * User to log in as. Any other than root must be allowed to run whatever it likes with `sudo`, without
-   * a password (`NOPASSWD: ALL`): who can log in as this user is root.
+   * User to log in as. Any other than root needs `NOPASSWD: ALL` in sudoers, so whoever can log in as
+   * this user is root.
    *
    * @default "root"
    */
@@ -91,9 +91,9 @@ export interface SshConnection {
   readonly certificateFile?: string;
 
   /**
-   * Use the SSH agent at `SSH_AUTH_SOCK`. Terraform then forwards the agent to the machine: whoever is
-   * root there can log in elsewhere with its keys meanwhile. So it needs a `hostKey`, unless you say
-   * `true`, which is a warning.
+   * Use the SSH agent at `SSH_AUTH_SOCK`. Terraform then forwards the agent to the machine, where root
+   * can log in elsewhere with its keys meanwhile. Without a `hostKey` that is an error by default, and a
+   * warning if this is `true`.
    *
    * @default - true if there is no `privateKeyFile`; with `privateKey`, for the clean-up at destroy only
    */
@@ -109,15 +109,16 @@ export interface SshConnection {
   readonly hostKey?: string;
 
   /**
-   * Directory on the machine to which Terraform uploads, relative to where the user logs in, or
-   * absolute. Terraform makes each of its scripts writable for everybody (mode 0777) before it runs
-   * it, and what it uploads is run by root: so nobody but the user and root may be able to enter this
-   * directory. The machine refuses one that others can enter, but an attacker who is faster than
-   * that may have changed the script by then: have it private before the first apply.
+   * Directory on the machine to which Terraform uploads: relative to the login directory, or absolute.
+   * Letters, digits and `. _ @ + - /`; no `~`, no `..`.
    *
-   * It must be there, belong to the user, and be on a file system that is not mounted `noexec`. Where
-   * that is not so of the home, or there is no home, name another one: `mkdir -m 700`, and done.
-   * Letters, digits and `. _ @ + - /`; no `~` and no `..`.
+   * Terraform makes each script that it uploads writable for everybody (mode 0777), and root runs it. So
+   * nobody but the user and root may be able to enter this directory. The machine refuses a directory
+   * that others can enter, but a local user who is quick may have changed the script by then: make the
+   * directory private before the first apply.
+   *
+   * It must be there, belong to the user, and be on a file system that is not mounted `noexec`. If the
+   * home is not like that, or if there is none, make a directory elsewhere with `mkdir -m 700`.
    *
    * @default ".ssh"
    * @see https://developer.hashicorp.com/terraform/language/resources/provisioners/connection#executing-scripts-using-ssh-scp
