@@ -48,8 +48,7 @@ class Place {
     chmodSync(this.uploads, 0o700);
     this.command('id', 'case $1 in -u) echo 0 ;; *) echo root ;; esac');
     this.command('sleep', 'exit 0');
-    // Whoever runs the tests stands for root.
-    this.command('ls', `/bin/ls "$@" | awk '$3 == ${process.getuid?.()} { $3 = 0 } { print }'`);
+    this.owners();
   }
 
   public command(name: string, text: string): void {
@@ -62,6 +61,11 @@ class Place {
     this.command('id', `case $1 in -u) echo \${UID_OF_STUB-1000} ;; *) echo ${user} ;; esac`);
     const run = 'shift; exec env -i PATH="$PATH" UID_OF_STUB=0 "$@"';
     this.command('sudo', sudo === 'password' ? 'exit 1' : run);
+  }
+
+  /** Whoever runs the tests stands for root; an awk program says what belongs to somebody else. */
+  public owners(others = ''): void {
+    this.command('ls', `/bin/ls "$@" | awk '${others} $3 == ${process.getuid?.()} { $3 = 0 } { print }'`);
   }
 
   /** An agent that notes how it was called, and behaves as told. */
@@ -204,7 +208,7 @@ describe.each(SHELLS)('%s', (shell) => {
       ],
       [
         'its directory is not the user',
-        () => place.command('ls', `/bin/ls "$@" | awk '/home/ { $3 = 4321 } { print }'`),
+        () => place.owners('/home/ { $3 = 4321 }'),
         (home) =>
           `${home} belongs to another user, who could change what root is to run: set ssh.scriptDirectory to a directory of debian's own`,
       ],
