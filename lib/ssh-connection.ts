@@ -114,8 +114,8 @@ export interface SshConnection {
    *
    * Terraform makes each script that it uploads writable for everybody (mode 0777), and root runs it. So
    * nobody but the user and root may be able to enter this directory. The machine refuses a directory
-   * that others can enter, but a local user who is quick may have changed the script by then: make the
-   * directory private before the first apply.
+   * that others can enter. Against a local user who waits for the script, this check comes too late, since
+   * it is in the script: make the directory private before the first apply.
    *
    * It must be there, belong to the user, and be on a file system that is not mounted `noexec`. If the
    * home is not like that, or if there is none, make a directory elsewhere with `mkdir -m 700`.
