@@ -3,6 +3,11 @@
 # Managed by cdktf-source-routing; shared by all who declare source routing here.
 
 set -u
+umask 077
+unset IFS CDPATH ENV BASH_ENV
+LC_ALL=C
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin
+export LC_ALL PATH
 STATE=/var/lib/source-routing
 
 say() {
@@ -40,10 +45,14 @@ fi
 
 owners=
 count=0
+found=
 for directory in "$STATE"/*/; do
   [ -f "${directory}agent" ] || continue
   owner=${directory%/}
-  owners="$owners${owners:+ }${owner##*/}"
+  owner=${owner##*/}
+  case $owner in -* | *[!A-Za-z0-9._-]*) continue ;; esac
+  [ "$owner" != "${2-}" ] || found=1
+  owners="$owners${owners:+ }$owner"
   count=$((count + 1))
 done
 
@@ -52,8 +61,9 @@ run() {
 }
 
 if [ -n "${2-}" ]; then
-  if [ ! -f "$STATE/$2/agent" ]; then
-    say "there is no owner $2 on this machine; the owners here: ${owners:-none}"
+  # Whom sudo lets run this command, and nothing else, must not choose which file it runs.
+  if [ -z "$found" ]; then
+    say "there is no such owner on this machine; the owners here: ${owners:-none}"
     exit 64
   fi
   run "$1" "$2"

@@ -6,6 +6,13 @@
 # reach each other and this machine although their traffic is looked up there. They go away
 # with the tunnel, so there is no down hook.
 
+# The daemon's environment has words of its clients in it.
+unset IFS CDPATH ENV BASH_ENV
+umask 077
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin
+LC_ALL=C
+export PATH LC_ALL
+
 tables='@TABLES@'
 
 # A hook that fails would keep the tunnel from coming up: complain, and succeed.
@@ -28,9 +35,6 @@ copy_routes() {
   done
 }
 
-PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin
-LC_ALL=C
-export PATH LC_ALL
 # OpenVPN gives the device as dev, wg-quick as the first argument.
 device=${dev:-${1-}}
 case $device in
