@@ -14,7 +14,7 @@ started_at() {
   started=${20-}
 }
 
-# Who holds the lock: sets holder (pid, start, owner); fails if that process is gone.
+# Who holds the lock: sets holder (pid, start, owner, command); fails if that process is gone.
 lock_holder_lives() {
   holder=
   [ ! -f "$LOCK/holder" ] || read -r holder 2>/dev/null <"$LOCK/holder" || :
@@ -28,16 +28,26 @@ lock_holder_lives() {
 }
 
 # Takes away the lock of a process that is gone. Only one run may do that at a time, or the
-# second would take away the lock that the first has just made.
+# second would take away the lock that the first has just made. The kernel frees what flock holds
+# when its process ends, however it ends. (The lock itself is none of flock's: a child that
+# hangs, or that is meant to live on, would keep it.)
 break_stale_lock() {
+  command -v flock >/dev/null 2>&1 ||
+    die 75 "busy, nothing was changed: a run that was killed has left $LOCK, and flock is missing, without which it cannot be taken over safely. Install it (package util-linux)"
   stale=$holder
-  mkdir "$LOCK.break" 2>/dev/null || return 1
-  # Another run may have made a lock of its own since, and not written its name into it yet.
-  if ! lock_holder_lives && [ "$holder" = "$stale" ]; then
+  (
+    exec 9<"$LOCK"
+    # Another run may have made a lock of its own since.
+    flock -n 9 && ! lock_holder_lives && [ "$holder" = "$stale" ] && is_seen || exit 1
     say "removing the lock of a run that was killed (${holder:-unknown})"
     rm -rf "$LOCK"
-  fi
-  rmdir "$LOCK.break"
+  ) 2>/dev/null
+}
+
+# A lock without a name may be just made, not stale: it is looked at twice before it is broken.
+seen=          # inode and name of the lock that was looked at first
+is_seen() {
+  [ -n "$holder" ] || [ "$(ls -di "$LOCK" 2>/dev/null)" = "$seen" ]
 }
 
 # A signal waits until it is noted whose the lock is: in between, the lock would stay, or that of
@@ -69,7 +79,6 @@ end_uninterruptible() {
 }
 
 # One try: fails if another run has the lock.
-nameless=
 holder=
 try_lock() {
   refused=0
@@ -82,25 +91,23 @@ try_lock() {
     fi
     refused=0
     ! lock_holder_lives || return 1
-    # A lock without a name may be just made, not stale: look twice before breaking it.
-    if [ -z "$holder$nameless" ]; then
-      nameless=1
+    if ! is_seen; then
+      seen=$(ls -di "$LOCK" 2>/dev/null) || seen=
       return 1
     fi
     break_stale_lock || return 1
   done
-  nameless=
   started_at $$
-  printf '%s %s %s\n' "$$" "$started" "$owner" 2>/dev/null >"$LOCK/holder" ||
+  printf '%s %s %s %s\n' "$$" "$started" "$owner" "$command" 2>/dev/null >"$LOCK/holder" ||
     die 70 "nothing was changed: cannot write $LOCK/holder; is ${LOCK%/*} full?"
 }
 
 take_lock() {
   waited=0
   until try_lock; do
-    [ "$waited" -ne 0 ] || [ -z "$holder" ] || [ -n "$patient" ] || say "waiting for another run (pid, start, owner: $holder)"
+    [ "$waited" -ne 0 ] || [ -z "$holder" ] || [ -n "$patient" ] || say "waiting for another run (pid, start, owner, command: $holder)"
     if [ "$waited" -ge "$LOCK_WAIT" ] && [ -z "$patient" ]; then
-      die 75 "busy, nothing was changed: another run holds $LOCK (pid, start, owner: ${holder:-unknown}). Wait for it and try again; if there is no such run, remove $LOCK and $LOCK.break"
+      die 75 "busy, nothing was changed: another run holds $LOCK (pid, start, owner, command: ${holder:-unknown}). Wait for it and try again; if there is no such run: rm -r $LOCK"
     fi
     waited=$((waited + 1))
     sleep 1
@@ -108,14 +115,16 @@ take_lock() {
 }
 
 # For what cannot wait: a run that has held the lock for too long is told to end, then killed.
-# What it has changed is undone by its own trial.
+# What it has changed is undone by its own trial. A rollback is left alone: somebody may be cut off until it
+# is done, too.
 seize_lock() {
   waited=0
   until try_lock; do
     waited=$((waited + 1))
-    case $waited in
-      "$SEIZE_AFTER") kill -TERM "${holder%% *}" 2>/dev/null || : ;;
-      $((2 * SEIZE_AFTER))) kill -KILL "${holder%% *}" 2>/dev/null || : ;;
+    case "$waited $holder" in
+      *' rollback') ;;
+      "$SEIZE_AFTER "?*) kill -TERM "${holder%% *}" 2>/dev/null || : ;;
+      $((2 * SEIZE_AFTER))' '?*) kill -KILL "${holder%% *}" 2>/dev/null || : ;;
     esac
     sleep 1
   done

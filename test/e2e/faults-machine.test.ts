@@ -168,7 +168,7 @@ describeLab('a machine that is short of something', { networkScripts: true }, (l
         ),
         run.result,
       ]);
-      expect(run.output()).toMatch(/waiting for another run \(pid, start, owner: \d+ \d+ another\)/);
+      expect(run.output()).toMatch(/waiting for another run \(pid, start, owner, command: \d+ \d+ another\)/);
       await vpn.exec('rm -r /run/source-routing.lock /run/another; pkill -x -f "sleep 4243"');
       expectSuccess(await run.result);
       expect(await generation()).toBe('new');
