@@ -31,8 +31,12 @@ managed_by_networkd() {
     *) manager=networkd ;;
   esac
   # What stands beside such a file would come up with all of them.
-  [ "$(networkctl --no-pager --lines=0 --all status 2>/dev/null | grep -c " Network File: $configured_in\$")" -le 1 ] ||
-    manager="$manager with one file for several interfaces"
+  networkctl --no-pager --lines=0 --all status >"$LOCK/manager" 2>/dev/null || :
+  links=0
+  while read -r line; do
+    [ "$line" != "Network File: $configured_in" ] || links=$((links + 1))
+  done <"$LOCK/manager"
+  [ "$links" -le 1 ] || manager="$manager with one file for several interfaces"
 }
 
 managed_by_network_manager() {

@@ -18,7 +18,7 @@ reload_units() {
 }
 
 has_unit() {
-  grep -q "^unit $1\$" "$2/manifest"
+  grep -q -x -F -e "unit $1" "$2/manifest"
 }
 
 # Takes away the units of generations $2... that generation $1 (may be empty) does not have.
