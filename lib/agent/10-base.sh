@@ -4,7 +4,7 @@
 
 set -u
 umask 077
-unset IFS CDPATH
+unset IFS CDPATH ENV BASH_ENV
 LC_ALL=C
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin
 export LC_ALL PATH
@@ -22,10 +22,15 @@ KEPT=/run/source-routing.kept   # .network files whose links were told to keep w
 RETIRED=/run/source-routing.retired  # what a network manager may bring back
 LOADED=/run/source-routing.kill-switch  # the kill switch of each owner, and what nft listed when it was loaded
 SHOWN=20            # changes named one by one; a machine may have thousands of rules
+NEWLINE='
+'
 
-# The terminal may be gone: a failed write is no failure of the run.
+# The terminal may be gone: a failed write is no failure of the run. Names of interfaces and lines in
+# files of others can hold what a terminal obeys.
 say() {
-  printf 'source-routing: %s\n' "$*" 2>/dev/null || :
+  text=$*
+  case $text in *[![:print:]]*) text=$(printf '%s' "$text" | tr '\t' ' ' | tr -c '\040-\176' '?') ;; esac
+  printf 'source-routing: %s\n' "$text" 2>/dev/null || :
 }
 
 # Says why and ends the run. The last line printed is all that Terraform shows.
@@ -84,10 +89,17 @@ first_line() {
 
 # Writes standard input to $2 with mode $1. Readers see the old file or the new one.
 put_file() {
-  cat >"$2.source-routing-new" && chmod "$1" "$2.source-routing-new" &&
+  make_new "$2" && chmod "$1" "$2.source-routing-new" &&
     mv -f "$2.source-routing-new" "$2" && return 0
   rm -f "$2.source-routing-new"
   return 1
+}
+
+# Writes standard input to a new file beside $1. A link with its name is not followed: `set -C` opens
+# with O_EXCL.
+make_new() {
+  ! exists "$1.source-routing-new" || rm -f "$1.source-routing-new" || return 1
+  (set -C && cat >"$1.source-routing-new")
 }
 
 # A fraction of a second, or a second where sleep does not know fractions.

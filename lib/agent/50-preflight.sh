@@ -19,8 +19,40 @@ check_tools() {
   fi
 }
 
+# Root, and nobody else who could choose what root reads and runs.
 check_root() {
   [ "$(id -u)" = 0 ] || die 69 "refused, nothing was changed: root is needed; try again with sudo"
+  directory=$STATE/$owner
+  until exists "$directory"; do
+    directory=${directory%/*}
+  done
+  open_to_others "$directory" "${LOCK%/*}"
+  first=${open%%"$NEWLINE"*}
+  [ -z "$first" ] || die 69 "refused, nothing was changed: $(how_to_close "$first")"
+}
+
+# Sets open: which of the directories in $*, and of all above them, others than root may write to, one a
+# line. They are looked at as they are named, and where their links lead. In a sticky directory
+# others cannot replace what is root's; group 0 is root's.
+open_to_others() {
+  open=$(
+    IFS=$NEWLINE
+    set -f
+    # shellcheck disable=SC2046,SC2048  # lists of lines
+    set -- $(for directory in $*; do
+      for part in "$directory" "$(cd -P "$directory" && pwd -P)"; do
+        while [ -n "$part" ]; do
+          printf '%s\n' "$part"
+          part=${part%/*}
+        done
+      done
+    done | sort -u)
+    find / "$@" -prune \( ! -user 0 -o ! -type l ! -perm -1000 \( -perm -0002 -o -perm -0020 ! -group 0 \) \)
+  ) 2>/dev/null
+}
+
+how_to_close() {
+  printf '%s' "others than root can write to $1, so they could choose what root reads or runs: chown -h root $1 && chmod go-w $1"
 }
 
 check_requires() {
@@ -65,7 +97,19 @@ is_older() {
   return 1
 }
 
+# May nobody but root write to the directories of files and blocks?
+check_targets() {
+  [ -n "$targets" ] || return 0
+  open_to_others "$targets"
+  while IFS= read -r line; do
+    [ -z "$line" ] || complain "$(how_to_close "$line")"
+  done <<END
+$open
+END
+}
+
 # The files of the new generation in $1, compared with what is there.
+targets=       # directories, one a line
 check_files() {
   while read -r word mode number path rest; do
     case $word in
@@ -88,6 +132,7 @@ check_file() {
     complain "$3 is a directory: move it away"
     return
   fi
+  targets=$targets$NEWLINE$directory
   probe=$directory/.source-routing-probe
   # That of a run that was killed just then.
   rmdir "$probe" 2>/dev/null || :
@@ -104,18 +149,19 @@ check_file() {
   # shellcheck disable=SC2086  # a list of words
   for each in $current $pending; do
     while read -r word mode number path rest; do
-      case "$word $path" in "file $3") found=1 ;; *) continue ;; esac
+      [ "$word $path" = "file $3" ] || continue
+      found=1
       cmp -s "$each/files/$number" "$3" && return 0
     done <"$each/manifest"
   done
   if [ -n "$4" ]; then
     for manifest in "$STATE"/*/*/manifest; do
-      [ ! -f "$manifest" ] || ! grep -q "^file [0-7]* [0-9]* $3 shared\$" "$manifest" || return 0
+      [ "$manifest" != "$1/manifest" ] && [ -f "$manifest" ] && has_file "$3" "$manifest" shared && return 0
     done
   fi
   if [ -n "$found" ]; then
     say "note: $3 was edited by hand since it was put there; it is replaced"
-  elif grep -q "^hook [a-z]* $3 " "$1/manifest"; then
+  elif grep '^hook ' "$1/manifest" | grep -q -F -e " $3 "; then
     complain "$3 is already the up hook of someone else. Two cannot share it: put what it does into another file that it calls, or remove it: rm $3"
   else
     complain "$3 exists and was not put there by this owner: move it away, or choose another name"
@@ -166,9 +212,7 @@ check_kernel() {
 is_our_file() {
   # shellcheck disable=SC2086  # a list of words
   for each in "$stage" $current $pending; do
-    while read -r word mode number path rest; do
-      [ "$word" != file ] || [ "$path" != "$1" ] || return 0
-    done <"$each/manifest"
+    ! has_file "$1" "$each/manifest" || return 0
   done
   return 1
 }
@@ -181,6 +225,7 @@ preflight() {
   place_files "$1"
   check_files "$1"
   check_blocks "$1"
+  check_targets
   set -- "$1" "$1/state"
   # shellcheck disable=SC2086  # a list of words
   for each in $current $pending; do

@@ -54,8 +54,9 @@ is_needed() {
   return 1
 }
 
+# Has file $1 mode $2, and is it root's?
 has_mode() {
-  [ -n "$(find "$1" -prune -perm "$2" 2>/dev/null)" ]
+  [ -n "$(find "$1" -prune -perm "$2" -user 0 2>/dev/null)" ]
 }
 
 # On the disk before the step itself: of that, the names of files get there sooner than what is in a file.
@@ -115,13 +116,18 @@ shared_elsewhere() {
   for manifest in "$STATE"/*/*/manifest; do
     case $manifest in "$home"/*) continue ;; esac
     [ -f "$manifest" ] || continue
-    ! grep -q "^file [0-7]* [0-9]* $1 shared\$" "$manifest" || return 0
+    ! has_file "$1" "$manifest" shared || return 0
   done
   return 1
 }
 
-in_manifest() {
-  grep -q "^file [0-7]* [0-9]* $1\( shared\)\{0,1\}\$" "$2/manifest"
+# Has manifest $2 the file $1? With a third argument, as a shared one?
+has_file() {
+  # Not the variables of the caller's loop.
+  while read -r its_word _ _ its_path its_rest; do
+    [ "$its_word $its_path" != "file $1" ] || [ "${3-$its_rest}" != "$its_rest" ] || return 0
+  done <"$2"
+  return 1
 }
 
 # Takes away the files of generations $2... that generation $1 (may be empty) does not have.
@@ -132,7 +138,7 @@ remove_stale_files() {
     while read -r word mode number path rest; do
       [ "$word" = file ] || continue
       exists "$path" || continue
-      [ -z "$new" ] || ! in_manifest "$path" "$new" || continue
+      [ -z "$new" ] || ! has_file "$path" "$new/manifest" || continue
       [ -z "$rest" ] || ! shared_elsewhere "$path" || continue
       if [ ! -L "$path" ] && ! cmp -s "$each/files/$number" "$path" && [ $# -eq 1 ] && [ -z "$rest" ]; then
         say "note: $path was edited by hand since it was put there; it is removed"
@@ -174,7 +180,7 @@ differing_files() {
       # Owners may bring different versions of the shared file; the last one stays.
       { [ -n "$rest" ] && shared_elsewhere "$path"; } || printf '+ file %s (differs from %s)\n' "$path" "$1/files/$number" >>"$2"
     elif ! has_mode "$path" "$mode"; then
-      printf '+ file %s (its mode is not %s)\n' "$path" "$mode" >>"$2"
+      printf '+ file %s (its mode is not %s, or its owner not root)\n' "$path" "$mode" >>"$2"
     fi
   done <"$1/manifest"
   differing_blocks "$1" "$2"

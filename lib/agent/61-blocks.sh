@@ -37,7 +37,7 @@ put_block() {
   cmp -s "$LOCK/edited" "$1" && return 0
   keep "$1" || return 1
   # Owner and mode stay.
-  if ! { cp -p "$1" "$1.source-routing-new" && cat "$LOCK/edited" >"$1.source-routing-new" &&
+  if ! { make_new "$1" </dev/null && cp -p "$1" "$1.source-routing-new" && cat "$LOCK/edited" >"$1.source-routing-new" &&
     mv -f "$1.source-routing-new" "$1"; }; then
     rm -f "$1.source-routing-new"
     return 1
@@ -70,13 +70,18 @@ edit_block() {
 check_blocks() {
   while read -r word number path; do
     case $word in
-      block) ! check_profile "$path" || check_methods "$path" "$1/files/$number" ;;
+      block)
+        targets=$targets$NEWLINE${path%/*}
+        ! check_profile "$path" || check_methods "$path" "$1/files/$number"
+        ;;
       profile) check_methods "$path" "$1/files/$number"; continue ;;
       *) continue ;;
     esac
     if [ ! -f "$path" ]; then
       complain "$path does not exist: it was to hold what is declared here"
-    elif [ "$(grep -c "^# BEGIN source-routing $owner " "$path")" != "$(grep -c -x "# END source-routing $owner" "$path")" ]; then
+    elif ! awk -v owner="$owner" 'index($0, "# BEGIN source-routing " owner " ") == 1 { open++ }
+      $0 == "# END source-routing " owner { open-- }
+      END { exit open != 0 }' "$path"; then
       complain "the lines \"# BEGIN source-routing $owner\" and \"# END source-routing $owner\" in $path do not belong together any more: remove what is between them by hand"
     fi
   done <"$1/manifest"

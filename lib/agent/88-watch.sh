@@ -150,9 +150,6 @@ note_places() {
   : >"$room/reread"
 }
 
-NEWLINE='
-'
-
 # Names what was missing before the pass and is not any more. Sets again if that had been put back
 # before, not long ago.
 last=

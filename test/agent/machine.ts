@@ -23,7 +23,7 @@ export const BUSYBOX: Flavour = { name: 'BusyBox', shell: 'busybox ash', awk: 'b
 export const AWKS = ['mawk', 'busybox awk', 'gawk', 'original-awk'];
 
 const TOOLS = ['ip', 'unshare', 'nsenter', 'dash', 'bash', 'busybox', 'mawk', 'gawk', 'original-awk', 'shellcheck'];
-const BUSYBOX_TOOLS = 'cat chmod cmp cp find grep head id mkdir mv rm rmdir sed sleep sync wc'.split(' ');
+const BUSYBOX_TOOLS = 'cat chmod cmp cp find grep head id ls mkdir mv rm rmdir sed sleep sort sync tr wc'.split(' ');
 
 /** What this box lacks for the suite, empty if nothing. */
 export function missing(): string {
