@@ -32,14 +32,15 @@ keep_change() {
 }
 
 # The directories of generations of which nothing is on the machine: old ones, and what a run has left
-# that was killed before it had changed anything. Sets unused, with a blank in front of each.
+# that was killed before it had changed anything. Sets unused, with a blank in front of each: names of our own,
+# which hold none. What else lies there is not touched.
 find_unused() {
   unused=
   for directory in "$home"/*/; do
     directory=${directory%/}
     case " $current $pending $trial $trial_stage " in
       *" $directory "*) ;;
-      *) [ ! -d "$directory" ] || unused="$unused $directory" ;;
+      *) ! is_name "${directory##*/}" || [ ! -d "$directory" ] || unused="$unused $directory" ;;
     esac
   done
 }
@@ -97,7 +98,7 @@ tell_outcome() {
     { read -r said code && IFS= read -r line; } <"$SAID/$owner" || :
     if [ -z "$generation" ] || [ "$said" = "$generation" ]; then
       forget_said
-      printf '%s\n' "$line" 2>/dev/null || :
+      say "$line"
       exit "$code"
     fi
   fi
@@ -126,7 +127,7 @@ record() {
     *) return 0 ;;
   esac
   [ "$1" -ne 0 ] && [ "$1" -ne 64 ] && [ -n "$confirm_timeout$trial_deadline" ] || return 0
-  { mkdir -p "$SAID" && printf '%s %s\n%s\n' "${trial_generation:-$generation}" "$1" "source-routing: $2" |
+  { mkdir -p "$SAID" && printf '%s %s\n%s\n' "${trial_generation:-$generation}" "$1" "$2" |
     put_file 0600 "$SAID/$owner"; } 2>/dev/null || rmdir "$SAID" 2>/dev/null || :
 }
 
