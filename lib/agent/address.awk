@@ -102,22 +102,20 @@ function masked(hex, bits,    whole, rest, digit, zeros) {
   return substr(hex, 1, whole) sprintf("%x", digit) substr(zeros, 1, length(hex) - whole - 1)
 }
 
-# Checks an address; the canonical text, or "" with the reason in `wrong`.
+# Checks an address; the canonical text, or "" with what is wrong in `wrong`.
 function checked_address(text,    hex, slash) {
   hex = to_hex(text)
   if (hex != "") return to_text(hex)
   slash = index(text, "/")
-  wrong = "is not an IP address"
-  if (slash > 0 && to_hex(substr(text, 1, slash - 1)) != "")
-    wrong = "is a prefix, not an address. Did you mean \"" to_text(to_hex(substr(text, 1, slash - 1))) "\"?"
+  wrong = slash > 0 && to_hex(substr(text, 1, slash - 1)) != "" ? "is a prefix, not an address" : "is not an IP address"
   return ""
 }
 
-# Checks a prefix; the canonical text (always with a length), or "" with the reason in `wrong`.
+# Checks a prefix; the canonical text (always with a length), or "" with what is wrong in `wrong`.
 function checked_prefix(text,    slash, hex, bits, most) {
   slash = index(text, "/")
   hex = to_hex(slash ? substr(text, 1, slash - 1) : text)
-  if (hex == "") { wrong = "is not an IP prefix such as 10.10.10.0/24"; return "" }
+  if (hex == "") { wrong = "is not an IP prefix"; return "" }
   most = length(hex) * 4
   bits = slash ? substr(text, slash + 1) : most
   if (bits !~ /^(0|[1-9][0-9]*)$/ || length(bits) > 3 || bits + 0 > most) {
@@ -125,7 +123,7 @@ function checked_prefix(text,    slash, hex, bits, most) {
     return ""
   }
   if (masked(hex, bits) != hex) {
-    wrong = "has host bits set. Did you mean \"" to_text(masked(hex, bits)) "/" bits "\"?"
+    wrong = "has host bits set"
     return ""
   }
   return to_text(hex) "/" bits

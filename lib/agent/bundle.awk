@@ -7,13 +7,14 @@
 
 function bad(text) { print text; problems++ }
 
-function damaged(text) {
-  bad("the bundle is damaged at data line " lines ": " text " (\"" substr($0, 1, 120) "\"). Upload it again; if that does not help, the library and this agent do not fit together")
+# A value may be a secret, or one in the wrong place: no message holds any. $0 has none, but where it declares one.
+function damaged(text,    line) {
+  line = $1 == "value" ? $1 " " $2 " " $3 " " $4 " " $5 : $0
+  bad("the bundle is damaged at data line " lines ": " text " (\"" substr(line, 1, 120) "\"). Upload it again; if that does not help, the library and this agent do not fit together")
   stop = 1
   exit
 }
 
-function word_is(word, pattern) { return word ~ pattern }
 function is_number(word, most) { return word ~ /^(0|[1-9][0-9]*)$/ && length(word) <= 10 && word + 0 <= most }
 function is_device(word) { return word ~ /^[A-Za-z0-9_.:@+-]+$/ && length(word) <= 15 && word != "." && word != ".." }
 function is_range(word, most,    end) {
@@ -23,9 +24,9 @@ function is_range(word, most,    end) {
 # The kernel prints hexadecimal numbers small and without leading zeros.
 function hexadecimal(word, digits) {
   word = tolower(word)
-  if (word !~ /^0x[0-9a-f]+$/) damaged("\"" word "\" is no hexadecimal number")
+  if (word !~ /^0x[0-9a-f]+$/) damaged("a word is no hexadecimal number")
   sub(/^0x0*/, "", word)
-  if (length(word) > digits) damaged("\"" word "\" is too large")
+  if (length(word) > digits) damaged("a hexadecimal number is too large")
   return "0x" (word == "" ? "0" : word)
 }
 
@@ -36,7 +37,7 @@ function read_value(    n, kind, family, label, json, text, got) {
   json = substr($0, length(n) + length(kind) + length(family) + length(label) + 11)
   VALUE[n] = ""
   if (json !~ /^".*"$/ || length(json) < 2) {
-    bad(label " is " substr(json, 1, 200) ", which is not a text. Give one " kind)
+    bad_value(label, "is not a text", kind, family)
     return
   }
   text = substr(json, 2, length(json) - 2)
@@ -44,19 +45,28 @@ function read_value(    n, kind, family, label, json, text, got) {
   got = ""
   if (kind == "device") {
     if (is_device(text)) got = text
-    else wrong = "is not the name of a network device (letters, digits and _ . : @ + -, at most 15)"
+    else wrong = length(text) > 15 ? "is longer than 15 characters" : "is not the name of a network device"
   } else if (kind == "address") got = checked_address(text)
   else if (kind == "prefix") got = checked_prefix(text)
   else damaged("unknown kind of value")
-  if (got == "") {
-    bad(label " is " substr(json, 1, 200) ", which " wrong)
-    return
+  if (text == "") wrong = "is empty"
+  else if (text ~ /^( |\\[nrt])|( |\\[nrt])$/) wrong = "has a blank or a line break at its start or end"
+  if (got == "") bad_value(label, wrong, kind, family)
+  else if (kind != "device" && family != "-" && family_of(got) != family + 0)
+    bad_value(label, "is of IPv" family_of(got), kind, family)
+  else VALUE[n] = got
+}
+
+function family_of(text) { return index(text, ":") ? 6 : 4 }
+
+function bad_value(label, what, kind, family,    form) {
+  if (kind == "device") form = "the name of a network device (letters, digits and _ . : @ + -, at most 15)"
+  else {
+    form = "an IP" (family == "-" ? "" : "v" family) " " kind " such as "
+    if (family == 6) form = form "2001:db8::" (kind == "prefix" ? "/64" : "7")
+    else form = form "192.0.2." (kind == "prefix" ? "0/24" : "7")
   }
-  if (kind != "device" && family != "-" && (index(got, ":") ? 6 : 4) != family + 0) {
-    bad(label " is " json ", which is IPv" (index(got, ":") ? 6 : 4) " where IPv" family " is needed")
-    return
-  }
-  VALUE[n] = got
+  bad(label " " what ". Give " form " there; the value is not shown, as it may be a secret")
 }
 
 # Puts the values where @N@ stands. Never twice: a value is not looked at again. Where it is @N.4@ or
@@ -94,34 +104,34 @@ function take(key) {
 }
 function address(    text) {
   text = checked_address(got_word)
-  if (text == "") damaged("\"" got_word "\" " wrong)
+  if (text == "") damaged("an address " wrong)
   same_family(text)
   return text
 }
 function prefix(    text) {
   text = checked_prefix(got_word)
-  if (text == "") damaged("\"" got_word "\" " wrong)
+  if (text == "") damaged("a prefix " wrong)
   same_family(text)
   return short_prefix(text)
 }
 function same_family(text) {
-  if ((index(text, ":") ? 6 : 4) != family) damaged("\"" text "\" is not IPv" family)
+  if (family_of(text) != family) damaged("an address is not IPv" family)
 }
 function number(most) {
-  if (!is_number(got_word, most)) damaged("\"" got_word "\" is not a number from 0 to " most)
+  if (!is_number(got_word, most)) damaged("a word is not a number from 0 to " most)
   return got_word
 }
 function range(most) {
-  if (!is_range(got_word, most)) damaged("\"" got_word "\" is not a range up to " most)
+  if (!is_range(got_word, most)) damaged("a word is not a range up to " most)
   if (got_word ~ /-/) { split(got_word, ends, "-"); if (ends[1] == ends[2]) return ends[1] }
   return got_word
 }
 function device() {
-  if (!is_device(got_word)) damaged("\"" got_word "\" is not the name of a network device")
+  if (!is_device(got_word)) damaged("a word is not the name of a network device")
   return got_word
 }
 function nothing_left() {
-  if (at < count) damaged("unexpected word \"" W[at + 1] "\"")
+  if (at < count) damaged("there are too many words")
 }
 
 # Splits a rule or route line into W[1..count] with the values in it, and finds its family.
@@ -216,7 +226,7 @@ function read_route(    out, table, destination, metric) {
   } else if (managed) out = out " proto " BY_MANAGER
   nothing_left()
   if ((family " " table " " destination " " metric) in SEEN_ROUTE)
-    bad("table " table " has two IPv" family " routes to " destination " with metric " metric ": give each its own metric")
+    bad("table " table " has two IPv" family " routes to one destination with metric " metric ": give each its own metric")
   SEEN_ROUTE[family " " table " " destination " " metric] = 1
   if (shared(table)) SHARED_PLACES[table ":" destination] = 1
   routes++

@@ -193,7 +193,7 @@ describe.each([DASH, BUSYBOX, BASH])('what is expected of the kernel', (flavour)
       });
       expect(machine.apply(data('192.168.1.9; x'), { generation: 'g2' })).toMatchObject({
         code: 65,
-        last: expect.stringContaining('e2e/egress:gateway is "192.168.1.9; x", which is not an IP address'),
+        last: expect.stringContaining('e2e/egress:gateway is not an IP address. Give an IPv4 address'),
       });
     });
 
