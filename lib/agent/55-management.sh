@@ -3,8 +3,8 @@
 
 MOST_PEERS=50
 
-# Who is connected to the SSH server: $ssh, and whoever `ss` knows. One a line, as
-# management.awk reads it.
+# Who is logged in: $ssh, and whoever else is connected to the SSH server and has logged in. One
+# a line, as management.awk reads it.
 management_peers() {
   peers='
 '
@@ -15,12 +15,14 @@ management_peers() {
     read -r peer _ server port rest <<END
 $ssh
 END
-    add_peer "$peer" "$server" "$port" 0 || unknown=$ssh
+    add_peer "$peer" "$server" "$port" 0 login || unknown=$ssh
     case $port in '' | *[!0-9]*) port=22 ;; esac
   fi
   command -v ss >/dev/null 2>&1 || return 0
-  ss -tneH state established "sport = :$port" 2>/dev/null |
+  ss -tnepH state established "sport = :$port" 2>/dev/null |
     while [ "$count" -lt "$MOST_PEERS" ] && read -r _ _ server peer rest; do
+      who_has "$rest"
+      [ "$login" != nobody ] || continue
       uid=0
       case $rest in
         *uid:*)
@@ -28,11 +30,31 @@ END
           uid=${uid%%[!0-9]*}
           ;;
       esac
-      add_peer "${peer%:*}" "${server%:*}" "$port" "$uid" || :
+      add_peer "${peer%:*}" "${server%:*}" "$port" "$uid" "$login" || :
     done
 }
 
-# add_peer PEER SERVER PORT UID: prints a line, once. The forms are those of sshd and of ss:
+# Anybody on the Internet can open a connection to an SSH server and leave it there. Whose is it, as ss
+# names its processes in $1? Sets login: to `login` if somebody has logged in, `nobody` if not yet, `unknown`
+# if it is no OpenSSH. That gives the process of a login a title such as "sshd: USER@pts/0", "sshd-session:
+# USER" since 9.8. Before that there is "[accepted]", "[priv]" or "[net]" in all its titles.
+who_has() {
+  login=unknown
+  processes=$1
+  while :; do
+    case $processes in *pid=[0-9]*) ;; *) return 0 ;; esac
+    processes=${processes#*pid=}
+    title=
+    # The end of the file is no end of a line. Some shells have something to say about its zeros.
+    read -r title 2>/dev/null <"/proc/${processes%%[!0-9]*}/cmdline" || :
+    case $title in
+      sshd*:\ *\[*) login=nobody ;;
+      sshd:\ ?* | sshd-session:\ ?*) login=login; return 0 ;;
+    esac
+  done
+}
+
+# add_peer PEER SERVER PORT UID LOGIN: prints a line, once. The forms are those of sshd and of ss:
 # 1.2.3.4, fe80::1%eth0, [fe80::1]%eth0, ::ffff:1.2.3.4.
 add_peer() {
   device=-
@@ -50,7 +72,7 @@ add_peer() {
   esac
   case $3 in '' | *[!0-9]*) return 1 ;; esac
   case $device in *[!A-Za-z0-9_.:@+-]*) return 1 ;; esac
-  entry="$family $to $address $3 $device ${4:-0}"
+  entry="$family $to $address $3 $device ${4:-0} $5"
   case $peers in
     *"
 $entry

@@ -1,13 +1,14 @@
 # Would this change move the replies of the SSH server of this machine, or stop them?
 #
-# Files, each after an assignment to `part`: `peers` (FAMILY PEER SERVER PORT DEVICE UID, one
-# connection a line), `change` (the lines for `ip -batch`, in their order, after one to `family`;
-# once before and once after `kernel`), `kernel` (what read_kernel prints), `answers` (what `ip
-# route get` says about the peers, before the change).
+# Files, each after an assignment to `part`: `peers` (FAMILY PEER SERVER PORT DEVICE UID LOGIN, one
+# connection a line; LOGIN is `login` or `unknown`), `change` (the lines for `ip -batch`, in their
+# order, after one to `family`; once before and once after `kernel`), `kernel` (what read_kernel
+# prints), `answers` (what `ip route get` says about the peers, before the change).
 #
 # Variable: allow (not empty: what changes is only worth a remark).
 #
-# Prints "E text" for each peer whose way changes, "W text" for what cannot be foreseen.
+# Prints "E text" for each peer whose way changes, "W text" for what cannot be foreseen, or if it is
+# unknown whether the peer has logged in.
 
 # More different ports or kinds of packets than that are not told apart: then both ways are
 # followed at each rule.
@@ -21,6 +22,7 @@ part == "peers" {
   F_PORT[p] = $4
   F_OIF[p] = $5 == "-" ? "" : $5
   UID[p] = $6 + 0
+  ALLOWED[p] = allow != "" || $7 == "unknown"
   next
 }
 
@@ -134,8 +136,8 @@ function moved(p,    before, after, o, n, i, rule, route, fault) {
   for (i = 1; i < n && has(before, o[i]); i++);
   if (i == n && any_path(after)) return 0
   if (i == n) i = 1
-  print (allow == "" ? "E" : "W") " this change would move the replies of this machine\047s SSH server to " PEER[p] kind_of_packet() " from " quoted_set(before) \
-    " to " quoted_set(after) " (" fault_of(CHOSEN_RULE[o[i]], CHOSEN_ROUTE[o[i]], rule, route) ")" (allow != "" ? "" : ": you could be locked out. " mend \
+  print (ALLOWED[p] ? "W" : "E") " this change would move the replies of this machine\047s SSH server to " PEER[p] kind_of_packet() " from " quoted_set(before) \
+    " to " quoted_set(after) " (" fault_of(CHOSEN_RULE[o[i]], CHOSEN_ROUTE[o[i]], rule, route) ")" (ALLOWED[p] ? "" : ": you could be locked out. " mend \
     ", or set allowManagementPathChange: true to try it under the rollback timer")
   return 1
 }

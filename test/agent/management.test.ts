@@ -28,6 +28,7 @@ describeOnMachine('the lock-out check', () => {
     machine = new Machine(flavour);
   };
   afterEach(() => {
+    machine.must('[ ! -e /mnt/login ] || kill -9 "$(cat /mnt/login)" 2>/dev/null || :');
     machine.close();
   });
 
@@ -38,7 +39,13 @@ describeOnMachine('the lock-out check', () => {
     );
   };
   const fakeSs = (...connections: string[]): void => {
-    machine.write('/mnt/bin/ss', `#!/bin/sh\necho "$*" >/mnt/ss.log\ncat <<END\n${connections.join('\n')}\nEND\n`);
+    // Each belongs to a process of a login.
+    machine.must(
+      '[ -e /mnt/login ] || { bash -c \'exec -a "sshd: u@pts/0" sleep 60\' >/dev/null 2>&1 & echo $! >/mnt/login; }',
+    );
+    const pid = machine.must('cat /mnt/login').trim();
+    const all = connections.map((line) => `${line} users:(("sshd",pid=${pid},fd=4))`);
+    machine.write('/mnt/bin/ss', `#!/bin/sh\necho "$*" >/mnt/ss.log\ncat <<END\n${all.join('\n')}\nEND\n`);
   };
   /** From, to and fault, as the last line has them. */
   const refusal = (peer: string, from: string, to: string, fault: string): RegExp =>
@@ -328,7 +335,7 @@ describeOnMachine('the lock-out check', () => {
       fakeSs(line, line);
       const done = apply(rule(prefix), NEAR);
       expect(done.last).toMatch(refusal(peer, '"dev eth[01]"', '"blackhole"', 'rule 10010: .*'));
-      expect(machine.must('cat /mnt/ss.log')).toBe('-tneH state established sport = :22\n');
+      expect(machine.must('cat /mnt/ss.log')).toBe('-tnepH state established sport = :22\n');
     });
 
     test('count without a login of Terraform, on port 22', () => {
