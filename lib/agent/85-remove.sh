@@ -35,6 +35,8 @@ remove() {
 
 # The last steps, which cannot be undone. The trial and the agent go last: whoever finds them goes on from here.
 leave_nothing() {
+  # Another owner may have left a shared file to this one, and be gone by now.
+  remove_stale_files '' "$@" || return 1
   remove_stale_directories '' "$@"
   retire /dev/null "$@" || :
   forget_retired
