@@ -139,6 +139,11 @@ wanted_state() {
     open)
       # What was on trial when the machine went down is not tried again.
       same_boot || return 0
+      # A run that was killed before its first change: nobody may be there to undo nothing.
+      case " $pending " in
+        *" $trial_stage "*) ;;
+        *) [ "$trial_kind" != apply ] || return 0 ;;
+      esac
       wanted=
       [ ! -f "$trial/applied" ] || wanted=$trial_state
       ;;

@@ -10,7 +10,7 @@ compare() {
   fi
   case $decision in
     '') ;;
-    open) if [ -n "$wanted" ]; then show_trial; fi ;;
+    open) if [ "$wanted" = "$trial_state" ]; then show_trial; fi ;;
     *) [ -n "$wanted" ] || die 1 "a change of $owner is being undone. If that lasts: source-routing rollback $owner" ;;
   esac
   [ -n "$wanted" ] || die 1 "a change of $owner was killed half-way, and will be undone. At once: source-routing rollback $owner"

@@ -202,6 +202,18 @@ describe.each([DASH, BUSYBOX, BASH])('a change on trial', (flavour) => {
       expect(machine.sh('ls /var/lib/source-routing/vpn1 /run').out).not.toContain('trial');
     });
 
+    test('a run that is killed before its first change keeps nobody from putting back what is in force', () => {
+      machine.apply(OLD);
+      machine.killAtMove('pending');
+      expect(tryOut(NEW, 'g2', 60).code).toBe(137);
+      machine.must('ip rule del pref 10010');
+      expect(machine.verify()).toMatchObject({ code: 1, out: expect.stringContaining('+ IPv4 rule 10010') as string });
+      expect(machine.agent('assert').last).toContain('the kernel agrees with generation g1 of vpn1 (1 repaired)');
+      expect(machine.verify()).toMatchObject({ code: 0, last: expect.stringContaining('g1 of vpn1') as string });
+      expect(machine.agent('rollback').code).toBe(0);
+      expect(machine.sh('ls /var/lib/source-routing/vpn1').out).toBe('agent\ncurrent\ng1\n');
+    });
+
     test('a confirmation that is killed was one: the next run completes it', () => {
       machine.apply(OLD);
       tryOut(NEW, 'g2', 60);
