@@ -236,7 +236,8 @@ describeOnMachine('the commands', () => {
       expect(machine.verify(owner).code).toBe(0);
     }
     expect(lines(machine.must('ls /run'))).not.toContain('source-routing.lock');
-  });
+    // Each waits a second at a time for those before it.
+  }, 20_000);
 
   test('needs root, and says so', () => {
     machine.write('/mnt/bundle', bundle(['bundle 1', 'owner vpn1', ...POOL], testProgram()));
