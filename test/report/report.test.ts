@@ -73,7 +73,10 @@ describe('the topology', () => {
       'clients on tun0: to anywhere else, eth1 down -> lookup main: 32766 from all (uplink, link down)',
     );
   });
-  test('shows a pool that no rule takes in the colour of the uplink', () => {
+  test.each([
+    [true, 'as rejected by the guard of its tunnel', 'blackhole: 20011 iif tun0 (rejected)'],
+    [false, 'in the colour of the uplink', 'lookup main: 32766 from all (uplink)'],
+  ])('shows a pool that no rule takes, if the table fails closed (%s), %s', (failClosed, _, rule) => {
     const host = hostWith((server, stack) => {
       new VpnEgress(stack, 'egress', {
         host: server,
@@ -81,11 +84,10 @@ describe('the topology', () => {
         tableId: 200,
         clients: [POOLS[0]],
         gateways: [GATEWAYS[0]],
+        failClosed,
       });
     });
-    expect(linesOf(pictureOf(host))).toContain(
-      'clients on tun0: to anywhere else -> lookup main: 32766 from all (uplink)',
-    );
+    expect(linesOf(pictureOf(host))).toContain(`clients on tun0: to anywhere else -> ${rule}`);
   });
   test('shows where a rejected pool and rejected ports end', () => {
     const lines = linesOf(pictureOf(mixed()));
@@ -127,12 +129,9 @@ describe('the table of traffic classes', () => {
     expect(routingReport(egress())).not.toContain('⚠');
   });
   test('says what becomes of packets to clients while their tunnel is down', () => {
-    expect(rowOf(egress(), '', '', '`10.10.10.0/24`')).toEqual([
-      '`tun0` (main)',
-      'same',
-      'same',
-      'rejected: unreachable (vpn)',
-    ]);
+    expect(routingReport(egress())).toContain(
+      '\n|  |  | `10.10.10.0/24` | `tun0` (main) | same | same | rejected: unreachable (vpn) |\n',
+    );
     expect(routingReport(large(60, 3))).toContain('\nWhat changes while a link of clients is down is left out:');
     expect(routingReport(egress())).not.toContain('is left out:');
   });
@@ -178,9 +177,9 @@ describe('of many pools', () => {
     const picture = pictureOf(host);
     expect(picture.columns.flatMap(({ boxes }) => boxes).flatMap(({ rows }) => rows).length).toBeLessThan(100);
     expect(linesOf(picture)).toContain('30 tables: default -> eth1: via 192.168.1.1, 29 more (egress)');
-    expect(drawing(host)).toContain('… 86 more pools');
+    expect(drawing(host)).toContain('… 176 more pools');
     // Rules of later pools come later: to those the way is through the table.
-    expect(linesOf(picture)).toContain('clients on 30 links: to clients -> lookup one of 30 tables (egress)');
+    expect(linesOf(picture)).toContain('clients on 60 links: to clients -> lookup one of 30 tables (egress)');
     expect(routingReport(host).split('\n').length).toBeLessThan(250);
   });
 });
