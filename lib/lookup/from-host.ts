@@ -23,7 +23,12 @@ export function describeHost(host: Host): Description {
   return {
     links,
     rules: [...kernelRules(), ...host.rules, ...guards(host)],
-    routes: [...defaultRoutes(host), ...networkRoutes(host), ...allRoutes(host), ...host.hooks.flatMap((hook) => copiedRoutes(hook, links))],
+    routes: [
+      ...defaultRoutes(host),
+      ...networkRoutes(host),
+      ...allRoutes(host),
+      ...host.hooks.flatMap((hook) => copiedRoutes(hook, links)),
+    ],
     incompleteTables: [
       ...BOTH_FAMILIES.filter((family) => !isMainKnown(host, family)).map((family) => ({
         tableId: MAIN_TABLE_ID,

@@ -66,15 +66,20 @@ export function parseHostFile(text: string, name: string): Host {
         'Synthesize and read with the same version of cdktf-source-routing.',
     );
   }
-  try {
-    HOST(host, 'host');
-  } catch (error) {
-    const reason = error instanceof InvalidValue ? error.message : String(error);
-    throw new Error(`${name} is damaged: ${reason.slice(0, LONGEST).replace(/\.$/, '')}. Synthesize again.`, {
-      cause: error,
-    });
+  const wrong = problemOf(host);
+  if (wrong !== undefined) {
+    throw new Error(`${name} is damaged: ${wrong.slice(0, LONGEST).replace(/\.$/, '')}. Synthesize again.`);
   }
   return host as Host;
+}
+
+function problemOf(host: unknown): string | undefined {
+  try {
+    HOST(host, 'host');
+    return undefined;
+  } catch (error) {
+    return error instanceof InvalidValue ? error.message : String(error);
+  }
 }
 
 /**
