@@ -8,6 +8,7 @@ import { errors, warnings } from '../lib/model/checks';
 import type { Egress } from '../lib/model/egress';
 import { expectEgresses } from '../lib/model/egress';
 import type { Interface, Host } from '../lib/model/host';
+import { defaultMark } from '../lib/model/marking';
 import type { Route } from '../lib/model/route';
 import { failClosedRoute } from '../lib/model/route';
 import type { Rule } from '../lib/model/rule';
@@ -58,6 +59,16 @@ export function server(pools: number, tables: number, gateway = 1): Declared {
       action: { kind: 'lookup', tableId: tableOf(index) },
     },
   ]);
+  ids.forEach((id, index) =>
+    rules.push({
+      path: `app/egress-${id}/errors`,
+      family: 4,
+      priority: 14000 + pools + index,
+      firewallMark: defaultMark(id),
+      inputInterface: parseDevice('lo', 'device'),
+      action: { kind: 'lookup', tableId: id },
+    }),
+  );
   const via = (id: number): string => `172.16.${(gateway - 1) * 100 + ((id - 1000) >> 7)}.${1 + ((id - 1000) & 127)}`;
   const host: Host = {
     path: 'app/vpn1',
@@ -77,6 +88,12 @@ export function server(pools: number, tables: number, gateway = 1): Declared {
       failClosedRoute(`app/egress-${tableOf(index)}`, 4, tableOf(index), pool),
     ),
     hooks: [],
+    markings: ids.map((id) => ({
+      path: `app/egress-${id}`,
+      device: parseDevice('eth1', 'device'),
+      destinations: ofTable(id),
+      mark: defaultMark(id),
+    })),
     intents: [],
     expectations: [],
   };
@@ -86,6 +103,8 @@ export function server(pools: number, tables: number, gateway = 1): Declared {
     clients: ofTable(id),
     rejectedClients: [],
     gateways: [parseAddress(via(id), 'gateway')],
+    errorMark: defaultMark(id),
+    questions: [],
     localTraffic: 'main-table' as const,
     failClosed: true,
   }));

@@ -12,6 +12,7 @@ export * from './number-range';
 export * from './persistence';
 export * from './policy-rule';
 export * from './removed-linux-host';
+export * from './resolver';
 export * from './route';
 export * from './rule-action';
 export * from './source-routing-table';

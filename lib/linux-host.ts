@@ -376,6 +376,12 @@ export class LinuxHost extends Construct {
       routes,
       discards,
       hooks,
+      markings: this.egresses.map(({ path, device, clients, errorMark }) => ({
+        path,
+        device,
+        destinations: clients,
+        mark: errorMark,
+      })),
       intents: [...this.intents, ...expectEgresses(this.egresses, interfaces)],
       expectations: [],
       ...(this.absent ? NOTHING : {}),
@@ -458,12 +464,16 @@ function found(host: Host): Findings {
 }
 
 /** What is declared for a host that is to be absent: nothing can be wrong with it. */
-const NOTHING: Pick<Host, 'tables' | 'rules' | 'routes' | 'discards' | 'hooks' | 'intents' | 'expectations'> = {
+const NOTHING: Pick<
+  Host,
+  'tables' | 'rules' | 'routes' | 'discards' | 'hooks' | 'markings' | 'intents' | 'expectations'
+> = {
   tables: [],
   rules: [],
   routes: [],
   discards: [],
   hooks: [],
+  markings: [],
   intents: [],
   expectations: [],
 };

@@ -3,16 +3,22 @@ import { Construct } from 'constructs';
 import { Arguments } from './private/arguments';
 import type { Merged } from './private/pools';
 import { mergePools, suppressedLength } from './private/pools';
+import { IpFamily } from './ip-family';
+import { IpProtocol } from './ip-protocol';
 import type { LinuxHost } from './linux-host';
 import { LocalTraffic } from './local-traffic';
-import type { FamilyOrAuto } from './model/family';
-import { familyName, overlaps } from './model/family';
+import type { Family, FamilyOrAuto } from './model/family';
+import { BOTH_FAMILIES, familyName, overlaps } from './model/family';
+import type { Selectors } from './model/expectation';
+import { defaultMark } from './model/marking';
 import { DEFAULT_ROUTE_LENGTH, failClosedRoute } from './model/route';
 import { MAX_PRIORITY, MIN_PRIORITY } from './model/rule';
 import type { Value } from './model/value';
 import { isInside, isKnown } from './model/value';
+import { NumberRange } from './number-range';
 import type { PolicyRuleProps } from './policy-rule';
 import { PolicyRule } from './policy-rule';
+import type { Resolver } from './resolver';
 import { Route } from './route';
 import { RuleAction } from './rule-action';
 import { SourceRoutingTable } from './source-routing-table';
@@ -65,7 +71,8 @@ export interface VpnEgressProps {
 
   /**
    * Priority of the rule for the first pool of each family; the next pools follow, those of
-   * `rejectedClients` last. The rules for local traffic stand right in front; adjacent pools share one.
+   * `rejectedClients` last. The rules for local traffic stand right in front (adjacent pools share one), those for
+   * what the machine itself sends for clients (errors, questions of `resolver`) right behind.
    *
    * @default 10010
    */
@@ -96,6 +103,27 @@ export interface VpnEgressProps {
   readonly allowedInterfaces?: string[];
 
   /**
+   * A resolver on the server whose upstream questions leave through the NAT router, like the packets of the clients for
+   * whom it asks: those to port 53 (UDP, TCP) and 853 (TLS). The NAT router must translate the server's address on
+   * `device`, too. If the resolver binds a source address of another interface, that is what the router gets.
+   *
+   * @default - they leave by the main table, as all else that the server itself sends
+   */
+  readonly resolver?: Resolver;
+
+  /**
+   * The mark of packets that come in by `device` for clients, 1 to 4294967295. Errors that the server sends about them
+   * ("too big", "time exceeded") bear it too, and so leave through the NAT router, which can translate them. What bears
+   * a mark of others already keeps that.
+   *
+   * Set it if other software means something by the bits of the default. Up to table id 255 that has none of the bits
+   * that Tailscale (`0xff0000`), Kubernetes (`0xc000`) and Cilium (`0x0f00`) look at; Calico's default, `0xffff0000`, overlaps.
+   *
+   * @default - 0x53000000 + `tableId`, in 32 bits
+   */
+  readonly errorMark?: number;
+
+  /**
    * The NAT router, if it is managed too: gets the return routes in its main table.
    *
    * @default - return routes are handed out by `returnRoutes` only
@@ -113,11 +141,15 @@ interface Pool {
   readonly family: FamilyOrAuto;
 }
 
-/** A rule for local traffic, without its priority. */
-interface LocalRule {
+/** A rule without its priority. */
+interface OwnRule {
   readonly id: string;
-  readonly family: FamilyOrAuto;
   readonly props: Omit<PolicyRuleProps, 'priority'>;
+}
+
+/** One for local traffic. */
+interface LocalRule extends OwnRule {
+  readonly family: FamilyOrAuto;
 }
 
 const VPN_EGRESS = Symbol.for('cdktf-source-routing/VpnEgress');
@@ -180,7 +212,16 @@ export class VpnEgress extends Construct {
     });
     const localTraffic = props.localTraffic ?? LocalTraffic.mainTable();
     const localRules = this.localRules(localTraffic);
-    const priority = this.checkPriority(props.priority ?? DEFAULT_PRIORITY, localRules);
+    const errorMark = this.args.integer(
+      props.errorMark ?? defaultMark(this.table.tableId),
+      'errorMark',
+      1,
+      0xffffffff,
+      'Leave it out to have one made of tableId.',
+    );
+    const questions = props.resolver?._questions(this.args) ?? [];
+    const ownRules = this.ownRules(errorMark, questions, gateways);
+    const priority = this.checkPriority(props.priority ?? DEFAULT_PRIORITY, localRules, ownRules);
     const ranks = ranksOf(this.allPools);
     for (const pool of this.pools) {
       const rule = new PolicyRule(this, `clients-${pool.number}`, {
@@ -205,6 +246,10 @@ export class VpnEgress extends Construct {
     for (const [{ id: ruleId, props: selectors }, rank] of ranksOf(localRules)) {
       new PolicyRule(this, ruleId, { ...selectors, priority: priority - rank - 1 });
     }
+    // What clients send never comes so far.
+    ownRules.forEach(({ id: ruleId, props: selectors }, index) => {
+      new PolicyRule(this, ruleId, { ...selectors, priority: priority + mostOfAFamily(this.allPools) + index });
+    });
     this.host._addEgress({
       path: this.node.path,
       device: this.args.value('device', props.device, 'device'),
@@ -213,6 +258,8 @@ export class VpnEgress extends Construct {
       gateways,
       localTraffic: localTraffic._kind,
       failClosed: props.failClosed ?? true,
+      errorMark,
+      questions,
     });
     this.host._validate(this);
     if (props.natRouter) {
@@ -328,6 +375,48 @@ export class VpnEgress extends Construct {
     }));
   }
 
+  /** Of what the machine itself sends: errors about clients' packets, and questions of a resolver. */
+  private ownRules(errorMark: number, questions: readonly Selectors[], gateways: readonly Value[]): OwnRule[] {
+    const { table } = this;
+    const maybe = (all: ReadonlyArray<{ readonly family?: FamilyOrAuto }>, family: Family): boolean =>
+      all.some((each) => overlaps(each.family ?? 'auto', family));
+    const families = BOTH_FAMILIES.filter((family) => maybe(this.pools, family) && maybe(gateways, family)).map(
+      (family) => (family === 4 ? IpFamily.IPV4 : IpFamily.IPV6),
+    );
+    return [
+      { id: 'errors', props: { table, families, firewallMark: errorMark, inputInterface: 'lo' } },
+      ...questions.map(({ uid, sourcePort, ipProtocol, destinationPort }, index): OwnRule => ({
+        id: `resolver-${index + 1}`,
+        props: {
+          table,
+          families,
+          uidRange: rangeOf(uid),
+          ipProtocol: ipProtocol === undefined ? undefined : IpProtocol.of(ipProtocol),
+          sourcePorts: rangeOf(sourcePort),
+          destinationPorts: rangeOf(destinationPort),
+        },
+      })),
+      ...this.answerRules(questions),
+    ];
+  }
+
+  /**
+   * The check of the source of an answer (`rp_filter`, which IPv6 has not) asks where a question from its destination
+   * would go, whoever sends that. Only of a user it needs a rule of its own.
+   */
+  private answerRules(questions: readonly Selectors[]): OwnRule[] {
+    const { table } = this;
+    const own = this.host._interface(this.device)?.addresses.filter(({ family }) => family === 4) ?? [];
+    return own
+      .flatMap(({ address: source }) =>
+        questions.filter(({ uid }) => uid !== undefined).map((question) => ({ source: `${source}/32`, ...question })),
+      )
+      .map(({ source, ipProtocol = 0, destinationPort }, index) => ({
+        id: `resolver-answers-${index + 1}`,
+        props: { table, source, ipProtocol: IpProtocol.of(ipProtocol), destinationPorts: rangeOf(destinationPort) },
+      }));
+  }
+
   private suppressedTo({ value }: Pool): number {
     return isKnown(value) ? suppressedLength(value.text, this.host._networksAround(value.text)) : DEFAULT_ROUTE_LENGTH;
   }
@@ -337,15 +426,20 @@ export class VpnEgress extends Construct {
   }
 
   /** The rules of all pools of one family, and those of local traffic in front of them, need room. */
-  private checkPriority(priority: number, localRules: readonly LocalRule[]): number {
+  private checkPriority(
+    priority: number,
+    localRules: readonly LocalRule[],
+    { length: behind }: readonly OwnRule[],
+  ): number {
     const pools = mostOfAFamily(this.allPools);
     const inFront = mostOfAFamily(localRules);
     return this.args.integer(
       priority,
       'priority',
       MIN_PRIORITY + inFront,
-      MAX_PRIORITY - pools + 1,
-      `There are rules for up to ${pools} pools of a family from it on, and ${inFront} rules for local traffic in front of it.`,
+      MAX_PRIORITY - pools - behind + 1,
+      `There are rules for up to ${pools} pools of a family from it on, ${behind} for what the machine itself sends behind them, ` +
+        `and ${inFront} rules for local traffic in front.`,
     );
   }
 
@@ -396,6 +490,10 @@ export class VpnEgress extends Construct {
       }
     });
   }
+}
+
+function rangeOf(value: number | undefined): NumberRange | undefined {
+  return value === undefined ? undefined : NumberRange.of(value);
 }
 
 function mergeAll(pools: readonly Pool[]): Array<Merged<Pool>> {

@@ -51,10 +51,15 @@ test('for people: whose packets, to where, the way before and after', () => {
     'stack/vpn1',
     '  10.10.10.0/24 to any but 10.10.10.0/24, 4 addresses:',
     '    was via 192.168.1.1 dev eth1 (table 200), now via 192.168.1.2 dev eth1 (table 200)',
-    '  from the machine itself, 10.10.10.1 to any but 10.10.10.0/24, 4 addresses:',
+    '  from the machine itself, 10.10.10.1 to any but 10.10.10.0/24, 4 addresses (not mark 0x530000c8):',
+    '    was via 192.168.1.1 dev eth1 (table 200), now via 192.168.1.2 dev eth1 (table 200)',
+    // Errors about packets to clients.
+    '  from the machine itself, 10.10.10.1, 192.168.1.100, 192.168.178.2 to any but 10.10.10.0/24, 4 addresses (mark 0x530000c8):',
+    '    was via 192.168.1.1 dev eth1 (table 200), now via 192.168.1.2 dev eth1 (table 200)',
+    '  from the machine itself, with no source yet, to any but 10.10.10.0/24, 4 addresses (mark 0x530000c8):',
     '    was via 192.168.1.1 dev eth1 (table 200), now via 192.168.1.2 dev eth1 (table 200)',
     '',
-    '2 changes of where traffic goes, on 1 of 2 hosts.',
+    '4 changes of where traffic goes, on 1 of 2 hosts.',
     '',
   ]);
 });
@@ -67,7 +72,9 @@ test("an address that becomes the machine's own is one line, wherever packets to
     '  to 192.168.2.1:   was via 192.168.1.1 dev eth1 (table 200) or via 192.168.178.1 dev eth0 (main) or blackhole, now local (local)',
     '  to 192.168.2.255: was via 192.168.1.1 dev eth1 (table 200) or via 192.168.178.1 dev eth0 (main) or blackhole, now broadcast (local)',
   ]);
-  expect(lines).toContain('  from the machine itself, with no source yet, to 192.168.2.0/24 but 2 addresses:');
+  expect(lines).toContain(
+    '  from the machine itself, with no source yet, to 192.168.2.0/24 but 2 addresses (not mark 0x530000c8):',
+  );
   const less = run(['diff', more, BEFORE, '--markdown']).text;
   expect(less).toContain('| `to 192.168.2.1` | `local (local)` | `via');
   expect(less).not.toContain('but 192.168.2.1 ');
@@ -97,7 +104,7 @@ test('for a pull request: a table, folded where it is long', () => {
   expect(text.split('\n').slice(0, 7)).toEqual([
     '<!-- source-routing diff -->',
     '',
-    '**2 changes of where traffic goes, on 1 of 2 hosts.**',
+    '**4 changes of where traffic goes, on 1 of 2 hosts.**',
     '',
     '| host | packets | was | now |',
     '| --- | --- | --- | --- |',
@@ -106,7 +113,7 @@ test('for a pull request: a table, folded where it is long', () => {
   const six = (declared: Declared): string =>
     synth(Object.fromEntries([1, 2, 3, 4, 5, 6].map((number) => [`vpn${number}`, declared])));
   expect(run(['diff', six({}), six(OTHER_GATEWAY), '--markdown']).text).toMatch(
-    /^<!-- .* -->\n\n\*\*12 changes of where traffic goes, on 6 of 6 hosts\.\*\*\n\n<details>\n<summary>All 12 changes<\/summary>\n\n\|/,
+    /^<!-- .* -->\n\n\*\*24 changes of where traffic goes, on 6 of 6 hosts\.\*\*\n\n<details>\n<summary>All 24 changes<\/summary>\n\n\|/,
   );
 });
 

@@ -223,6 +223,7 @@ describe('triggers', () => {
       rules: [],
       routes: [],
       discards: [],
+      markings: [],
       hooks: [],
       intents: [],
       expectations: [],

@@ -231,12 +231,14 @@ describe('a VpnEgress expects', () => {
     expect(labels(stack)).toEqual([
       'stack/egress/leave-1',
       'stack/egress/local-1',
+      'stack/egress/errors',
       'stack/egress/server',
       'stack/egress/server-to-clients',
     ]);
     expect(bundleOf(stack).filter((line) => line.startsWith('expect 4'))).toEqual([
       'expect 4 stack/egress/leave-1 to 198.51.100.1 from 10.10.10.2 iif tun0 is via 192.168.1.1 dev eth1',
       'expect 4 stack/egress/local-1 to 10.10.10.3 from 10.10.10.2 iif tun0 is dev tun0 or rejected',
+      'expect 4 stack/egress/errors to 198.51.100.1 mark 0x530000c8 uid 0 is via 192.168.1.1 dev eth1',
       'expect 4 stack/egress/server to 198.51.100.1 from 192.168.178.2 uid 0 is via 192.168.178.1 dev eth0',
       'expect 4 stack/egress/server-to-clients to 10.10.10.3 from 10.10.10.1 uid 0 is dev tun0 or rejected',
     ]);
@@ -260,7 +262,7 @@ describe('a VpnEgress expects', () => {
     const stack = newStack();
     egress(stack, newHost(stack, { interfaces: undefined }));
     expect(validationErrors(stack)).toEqual([]);
-    expect(labels(stack)).toEqual(['stack/egress/leave-1']);
+    expect(labels(stack)).toEqual(['stack/egress/leave-1', 'stack/egress/errors']);
   });
   test('nothing of packets that somebody carries over its rules', () => {
     const { stack, host } = server({ interfaces: INTERFACES });
@@ -304,6 +306,10 @@ describe('a VpnEgress expects', () => {
         /^\[stack\/egress\] expectation "stack\/egress\/leave-1" is untrue: a packet from 10.10.10.2 to \S+ iif tun0 goes via 192.168.178.1 dev eth0, where "via 192.168.1.1 dev eth1" is expected. Rule 10010 of "stack\/egress\/clients-1" decides/,
       ),
       expect.stringMatching(/^\[stack\/egress\] expectation "stack\/egress\/leave-1" is untrue: with eth1 down/),
+      expect.stringMatching(
+        /^\[stack\/egress\] expectation "stack\/egress\/errors" is untrue: a packet to \S+ mark 0x530000c8 goes via 192.168.178.1/,
+      ),
+      expect.stringMatching(/^\[stack\/egress\] expectation "stack\/egress\/errors" is untrue: with eth1 down/),
     ]);
   });
   test('nothing on a host that is to be absent', () => {

@@ -595,10 +595,12 @@ describe('bundle', () => {
     expect(file(`${directory}/rule-eth1`)).toEqual([
       'from 10.10.10.0/24 lookup 200 priority 10010 protocol 77',
       'to 10.10.10.0/24 lookup 254 suppress_prefixlength 23 priority 10009 protocol 77',
+      'fwmark 0x530000c8 iif lo lookup 200 priority 10011 protocol 77',
     ]);
     expect(file(`${directory}/rule6-eth1`)).toEqual([
       'from fd00:4242:4242:4242::/64 lookup 200 priority 10010 protocol 77',
       'to fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 63 priority 10009 protocol 77',
+      'fwmark 0x530000c8 iif lo lookup 200 priority 10011 protocol 77',
     ]);
     expect(file(`${directory}/route-eth1`)).toEqual([
       'default via 192.168.1.1 dev eth1 table 200 proto 77',

@@ -91,6 +91,7 @@ function host(rule: Partial<Rule>, route: Partial<Route>): Host {
       { ...ROUTE, ...route },
     ],
     discards: [],
+    markings: [],
     hooks: [],
     intents: [],
     expectations: [],

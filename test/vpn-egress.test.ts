@@ -1,6 +1,15 @@
 import { TerraformVariable } from 'cdktf';
 import type { VpnEgressProps } from '../lib';
-import { LinuxHost, LocalTraffic, PolicyRule, SourceRoutingTable, VpnDaemon, VpnEgress } from '../lib';
+import {
+  IpProtocol,
+  LinuxHost,
+  LocalTraffic,
+  PolicyRule,
+  Resolver,
+  SourceRoutingTable,
+  VpnDaemon,
+  VpnEgress,
+} from '../lib';
 import {
   ALL_INTERFACES,
   GATEWAYS,
@@ -27,11 +36,14 @@ function linesOf(props: Partial<VpnEgressProps> = {}, interfaces = INTERFACES): 
 }
 
 const EGRESS = ['rule 4 10010 from 10.10.10.0/24 lookup 200', 'rule 6 10010 from fd00:4242:4242:4242::/64 lookup 200'];
+const ERRORS = ['rule 4 10011 fwmark 0x530000c8 iif lo lookup 200', 'rule 6 10011 fwmark 0x530000c8 iif lo lookup 200'];
 const GUARDS = [
   'guard 4 20010 from 10.10.10.0/24 unreachable',
   'guard 6 20010 from fd00:4242:4242:4242::/64 unreachable',
-  'guard 4 20011 iif tun0 blackhole',
-  'guard 6 20011 iif tun0 blackhole',
+  'guard 4 20011 fwmark 0x530000c8 iif lo unreachable',
+  'guard 6 20011 fwmark 0x530000c8 iif lo unreachable',
+  'guard 4 20012 iif tun0 blackhole',
+  'guard 6 20012 iif tun0 blackhole',
 ];
 const ROUTES = [
   'route 4 200 default 0 via 192.168.1.1 dev eth1',
@@ -50,6 +62,7 @@ describe('local traffic', () => {
       ...EGRESS,
       'rule 4 10009 to 10.10.10.0/24 lookup 254 suppress_prefixlength 23',
       'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 63',
+      ...ERRORS,
       ...GUARDS,
       ...ROUTES,
     ];
@@ -63,6 +76,7 @@ describe('local traffic', () => {
       ...EGRESS,
       'rule 4 10009 from 10.10.10.0/24 lookup 254 suppress_prefixlength 7',
       'rule 6 10009 from fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 7',
+      ...ERRORS,
       ...GUARDS,
       ...ROUTES,
     ]);
@@ -72,6 +86,7 @@ describe('local traffic', () => {
     expect(linesOf({ localTraffic: LocalTraffic.upHook() })).toEqual([
       'table 200 -',
       ...EGRESS,
+      ...ERRORS,
       ...GUARDS,
       ...ROUTES,
       'hook openvpn /etc/openvpn/up 200',
@@ -87,6 +102,7 @@ describe('local traffic', () => {
       ...EGRESS,
       'rule 4 10009 from 10.10.10.0/24 to 10.10.10.0/24 prohibit',
       'rule 6 10009 from fd00:4242:4242:4242::/64 to fd00:4242:4242:4242::/64 prohibit',
+      ...ERRORS,
       ...GUARDS,
       ...ROUTES,
     ]);
@@ -102,6 +118,7 @@ test('several pools of one family stand at consecutive priorities, local traffic
     'rule 4 10011 from 10.10.11.0/24 lookup 200',
     'rule 4 10009 to 10.10.10.0/24 lookup 254 suppress_prefixlength 23',
     'rule 4 10008 to 10.10.11.0/24 lookup 254 suppress_prefixlength 7',
+    'rule 4 10012 fwmark 0x530000c8 iif lo lookup 200',
   ]);
 });
 
@@ -111,6 +128,125 @@ test('priority, tableName and failClosed are passed on', () => {
   expect(lines).toContain('rule 4 500 from 10.10.10.0/24 lookup 200');
   expect(lines).toContain('rule 4 499 to 10.10.10.0/24 lookup 254 suppress_prefixlength 23');
   expect(lines.filter((line) => line.includes('unreachable'))).toEqual([]);
+});
+
+describe('what the machine itself sends for clients', () => {
+  const marksOf = (lines: readonly string[]): string[] =>
+    lines.filter((line) => line.includes('meta mark set')).map((line) => line.replace(/^\|\t*/, ''));
+  const bundle = (props: Partial<VpnEgressProps> = {}): string[] => {
+    const stack = newStack();
+    new VpnEgress(stack, 'egress', { host: newHost(stack, { interfaces: ALL_INTERFACES }), ...BASE, ...props });
+    expect(validationErrors(stack)).toEqual([]);
+    return bundleOf(stack);
+  };
+  const MARKS = [
+    'iifname "eth1" ip daddr { 10.10.10.0/24 } meta mark 0 meta mark set 0x530000c8',
+    'iifname "eth1" ip6 daddr { fd00:4242:4242:4242::/64 } meta mark 0 meta mark set 0x530000c8',
+  ];
+
+  test.each<[string, Partial<VpnEgressProps>]>([
+    ['a table that fails closed', {}],
+    ['one that does not', { failClosed: false }],
+  ])('errors are known by a mark, which the kernel is told to reflect: %s', (_, props) => {
+    const lines = bundle(props);
+    expect(marksOf(lines)).toEqual(MARKS);
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        'sysctl net.ipv4.fwmark_reflect 1 nftables',
+        'sysctl net.ipv6.fwmark_reflect 1 nftables',
+        'file 0644 /etc/sysctl.d/60-source-routing-stack-vpn1.conf 3 nftables',
+        '|net.ipv4.fwmark_reflect = 1',
+      ]),
+    );
+  });
+
+  test('of a family without clients there are none', () => {
+    const lines = bundle({
+      clients: POOLS.slice(0, 1),
+      rejectedClients: POOLS.slice(1),
+      gateways: GATEWAYS.slice(0, 1),
+    });
+    expect(marksOf(lines)).toEqual(MARKS.slice(0, 1));
+    expect(lines.filter((line) => line.startsWith('sysctl '))).toEqual(['sysctl net.ipv4.fwmark_reflect 1 nftables']);
+    expect(lines.filter((line) => /^rule 6 .*fwmark/.test(line))).toEqual([]);
+  });
+
+  test.each<[Partial<VpnEgressProps>, string]>([
+    [{ tableId: 252 }, '0x530000fc'],
+    [{ tableId: 51820 }, '0x5300ca6c'],
+    [{ tableId: 4294967295 }, '0x52ffffff'],
+    // That would be no mark at all.
+    [{ tableId: 0xad000000 }, '0x53000000'],
+    [{ errorMark: 0x100 }, '0x100'],
+  ])('%j has mark %s', (props, mark) => {
+    const lines = bundle(props);
+    expect(lines).toContain(`rule 4 10011 fwmark ${mark} iif lo lookup ${props.tableId ?? 200}`);
+    expect(marksOf(lines)[0]).toMatch(new RegExp(` meta mark set ${mark}$`));
+  });
+
+  test('two tables have two marks', () => {
+    const stack = newStack();
+    const host = newHost(stack);
+    const more = { clients: ['10.10.20.0/24'], gateways: ['192.168.1.1'], tableId: 201, priority: 10100 };
+    new VpnEgress(stack, 'one', { host, ...BASE });
+    new VpnEgress(stack, 'two', { host, ...BASE, ...more, errorMark: 0x530000c8 });
+    expect(validationErrors(stack)).toContain(
+      '[stack/two] errorMark 0x530000c8 is already that of "stack/one". Give this one another.',
+    );
+    // The first one as it is by itself.
+    expect(marksOf(bundle({ tableId: 201 }))).not.toEqual(marksOf(bundle()));
+  });
+
+  test('is looked up and shown', () => {
+    const stack = newStack();
+    const host = newHost(stack, { interfaces: ALL_INTERFACES });
+    new VpnEgress(stack, 'egress', { host, ...BASE, resolver: Resolver.user(107) });
+    const packet = { destination: '198.51.100.7', firewallMark: 0x530000c8 };
+    expect(host.lookup(packet)).toMatchObject([{ via: '192.168.1.1', device: 'eth1' }]);
+    expect(host.lookup({ ...packet, linksDown: ['eth1'] })).toMatchObject([{ text: 'unreachable' }]);
+    const question = { destination: '2001:db8::7', uid: 107, ipProtocol: IpProtocol.UDP, destinationPort: 53 };
+    expect(host.lookup(question)).toMatchObject([{ via: 'fd00:1010:1010:1010::1', device: 'eth1' }]);
+    expect(host.lookup({ ...question, uid: 0 })).toMatchObject([{ via: 'fd00:178::1', device: 'eth0' }]);
+    expect(host.lookup({ ...question, linksDown: ['eth1'] })).toMatchObject([{ text: 'unreachable' }]);
+    expect(resourceOf(stack, 'apply').triggers_replace).toMatchObject({
+      'rule ipv4 10011': 'fwmark 0x530000c8 iif lo lookup 200',
+      'mark from eth1 0x530000c8': 'to 10.10.10.0/24, fd00:4242:4242:4242::/64',
+      'sysctl net.ipv6.fwmark_reflect': '1',
+    });
+    expect(
+      stack.node.findAll().flatMap(({ node }) => node.metadata.map(({ data }) => String(data))),
+    ).not.toContainEqual(expect.stringContaining('src_valid_mark'));
+  });
+
+  test.each<[string, Resolver, string]>([
+    ['user', Resolver.user(107), 'uidrange 107-107 ipproto P dport D'],
+    ['port', Resolver.port(5353), 'ipproto P sport 5353 dport D'],
+  ])('the questions of a resolver are known by its %s', (_, resolver, words) => {
+    const rules = [
+      ['17', '53'],
+      ['6', '53'],
+      ['6', '853'],
+    ].map(([protocol, port]) => words.replace('P', protocol).replace('D', port));
+    const lines = linesOf({ resolver }).filter((line) => line.includes(' dport ') && !line.includes(' from '));
+    expect(lines.filter((line) => line.startsWith('rule '))).toEqual(
+      rules.flatMap((rule, index) => [4, 6].map((family) => `rule ${family} ${10012 + index} ${rule} lookup 200`)),
+    );
+    expect(lines.filter((line) => line.startsWith('guard '))).toEqual(
+      rules.flatMap((rule, index) => [4, 6].map((family) => `guard ${family} ${20012 + index} ${rule} unreachable`)),
+    );
+  });
+
+  test('the answers to a user pass a strict rp_filter', () => {
+    const rules = (resolver: Resolver): string[] =>
+      linesOf({ resolver }).filter((line) => /^rule .* from .* dport /.test(line));
+    expect(rules(Resolver.user(107))).toEqual([
+      'rule 4 10015 from 192.168.1.100 ipproto 17 dport 53 lookup 200',
+      'rule 4 10016 from 192.168.1.100 ipproto 6 dport 53 lookup 200',
+      'rule 4 10017 from 192.168.1.100 ipproto 6 dport 853 lookup 200',
+    ]);
+    // Whoever asks from that port, so that its own rules are enough.
+    expect(rules(Resolver.port(5353))).toEqual([]);
+  });
 });
 
 describe('pools whose family is known at apply only', () => {
@@ -128,6 +264,7 @@ describe('pools whose family is known at apply only', () => {
       'rule 4 10011 from 10.10.11.0/24 lookup 200',
       'rule auto 10009 to @2@ lookup 254 suppress_prefixlength 7',
       'rule 4 10008 to 10.10.11.0/24 lookup 254 suppress_prefixlength 7',
+      'rule 4 10012 fwmark 0x530000c8 iif lo lookup 200',
     ]);
     expect(bare((pool) => ({ clients: ['10.10.11.0/24', ...POOLS.slice(1), pool] }))).toEqual([
       'rule 4 10010 from 10.10.11.0/24 lookup 200',
@@ -136,6 +273,8 @@ describe('pools whose family is known at apply only', () => {
       'rule 4 10009 to 10.10.11.0/24 lookup 254 suppress_prefixlength 7',
       'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 63',
       'rule auto 10007 to @2@ lookup 254 suppress_prefixlength 7',
+      'rule 4 10013 fwmark 0x530000c8 iif lo lookup 200',
+      'rule 6 10013 fwmark 0x530000c8 iif lo lookup 200',
     ]);
   });
 
@@ -144,6 +283,7 @@ describe('pools whose family is known at apply only', () => {
     expect(bare((pool) => ({ clients: [pool], gateways: ['192.168.1.1'], localTraffic }))).toEqual([
       'rule auto 10010 from @1@ lookup 200',
       'rule auto 10009 from @2@ to @3@ prohibit',
+      'rule 4 10011 fwmark 0x530000c8 iif lo lookup 200',
     ]);
     expect(() =>
       bare((pool) => ({ clients: ['10.10.11.0/24', pool], gateways: ['192.168.1.1'], localTraffic })),
@@ -341,7 +481,7 @@ describe('rejected clients', () => {
   const rulesOf = (props: Partial<VpnEgressProps>): string[] =>
     linesOf({ clients, rejectedClients, gateways, ...props }).filter((line) => /^rule 6|^route 6|^guard 6/.test(line));
   const REJECTED = 'rule 6 10010 from fd00:4242:4242:4242::/64 unreachable';
-  const GUARD = ['guard 6 20010 from fd00:4242:4242:4242::/64 unreachable', 'guard 6 20011 iif tun0 blackhole'];
+  const GUARD = ['guard 6 20010 from fd00:4242:4242:4242::/64 unreachable', 'guard 6 20012 iif tun0 blackhole'];
 
   test.each<[string, LocalTraffic, string[]]>([
     [
@@ -381,6 +521,7 @@ describe('rejected clients', () => {
       'rule 4 10009 to 10.10.10.0/24 lookup 254 suppress_prefixlength 23',
       'rule 4 10008 to 10.10.20.0/24 lookup 254 suppress_prefixlength 7',
       'rule 4 10007 to 10.10.30.0/24 lookup 254 suppress_prefixlength 7',
+      'rule 4 10013 fwmark 0x530000c8 iif lo lookup 200',
     ]);
     expect(rules(LocalTraffic.isolated()).filter((line) => line.endsWith(' prohibit'))).toEqual([
       'rule 4 10009 from 10.10.10.0/24 to 10.10.10.0/24 prohibit',
@@ -401,7 +542,7 @@ describe('rejected clients', () => {
       const props = { clients: [...clients, ...more], rejectedClients, gateways };
       const egress = new VpnEgress(stack, 'egress', { host: newHost(stack), ...BASE, ...props });
       return egress.node.children.flatMap((child) =>
-        PolicyRule.isPolicyRule(child) ? [`${child.node.id} ${child.priority}`] : [],
+        PolicyRule.isPolicyRule(child) && child.node.id !== 'errors' ? [`${child.node.id} ${child.priority}`] : [],
       );
     };
     expect(ids([])).toEqual(['clients-1 10010', 'rejected-1 10010', 'local-1 10009', 'rejected-local-1 10009']);
@@ -427,12 +568,12 @@ describe('rejected clients', () => {
       (priority: number, localTraffic: LocalTraffic): (() => string[]) =>
       () =>
         linesOf({ clients, rejectedClients: ['10.10.12.0/24', IPV6_POOL], gateways, localTraffic, priority });
-    expect(at(32764, LocalTraffic.mainTable())).not.toThrow();
-    expect(at(32765, LocalTraffic.mainTable())).toThrow('priority 32765 is not an integer from 102 to 32764.');
+    expect(at(32763, LocalTraffic.mainTable())).not.toThrow();
+    expect(at(32764, LocalTraffic.mainTable())).toThrow('priority 32764 is not an integer from 102 to 32763.');
     expect(at(101, LocalTraffic.upHook())).not.toThrow();
-    expect(at(100, LocalTraffic.upHook())).toThrow('priority 100 is not an integer from 101 to 32764.');
+    expect(at(100, LocalTraffic.upHook())).toThrow('priority 100 is not an integer from 101 to 32763.');
     expect(at(102, LocalTraffic.isolated())).not.toThrow();
-    expect(at(101, LocalTraffic.isolated())).toThrow('priority 101 is not an integer from 102 to 32764.');
+    expect(at(101, LocalTraffic.isolated())).toThrow('priority 101 is not an integer from 102 to 32763.');
   });
 });
 
@@ -451,11 +592,11 @@ describe('room for the rules', () => {
         .filter((line) => line.startsWith('rule '))
         .map((line) => Number(line.split(' ')[2]));
     expect(Math.min(...prioritiesOf(inFront + 100))).toBe(100);
-    expect(Math.max(...prioritiesOf(32764))).toBe(32765);
-    for (const priority of [inFront + 99, 32765]) {
+    expect(Math.max(...prioritiesOf(32763))).toBe(32765);
+    for (const priority of [inFront + 99, 32764]) {
       expect(() => prioritiesOf(priority)).toThrow(
         new Error(
-          `[stack/egress] priority ${priority} is not an integer from ${inFront + 100} to 32764. There are rules for up to 2 pools of a family from it on, and ${inFront} rules for local traffic in front of it.`,
+          `[stack/egress] priority ${priority} is not an integer from ${inFront + 100} to 32763. There are rules for up to 2 pools of a family from it on, 1 for what the machine itself sends behind them, and ${inFront} rules for local traffic in front.`,
         ),
       );
     }
@@ -592,8 +733,11 @@ test('everything may be known at apply only', () => {
     'value 3 address - stack/egress/table/gateway-1:via ${jsonencode(var.gateway)}',
     'value 4 device - stack/egress/table/gateway-1:device ${jsonencode(var.device)}',
     'value 5 prefix - stack/egress:clients_0_ ${jsonencode(var.pool)}',
+    'value 6 device - stack/egress:device ${jsonencode(var.device)}',
     'rule auto 10010 from @1@ lookup 200',
     'rule auto 10009 to @2@ lookup 254 suppress_prefixlength 7',
+    'rule 4 10011 fwmark 0x530000c8 iif lo lookup 200',
+    'rule 6 10011 fwmark 0x530000c8 iif lo lookup 200',
     'route auto 200 default 0 via @3@ dev @4@',
     'route 4 200 default 4278198272 type unreachable proto 77',
     'route 6 200 default 4278198272 type unreachable proto 77',
@@ -654,9 +798,19 @@ describe('arguments', () => {
       `gateways[1] "fd00:1010:1010:1010::1" is IPv6, but no pool of clients is. Add the clients' IPv6 pool, or leave out the gateway.`,
     ],
     [
+      'a resolver that runs as root',
+      { resolver: Resolver.user(0) },
+      'resolver user 0 is not an integer from 1 to 4294967294. As root, whatever the machine asks would be meant.',
+    ],
+    [
+      'no mark',
+      { errorMark: 0 },
+      'errorMark 0 is not an integer from 1 to 4294967295. Leave it out to have one made of tableId.',
+    ],
+    [
       'priority',
       { priority: 1 },
-      'priority 1 is not an integer from 101 to 32765. There are rules for up to 1 pools of a family from it on, and 1 rules for local traffic in front of it.',
+      'priority 1 is not an integer from 101 to 32764. There are rules for up to 1 pools of a family from it on, 1 for what the machine itself sends behind them, and 1 rules for local traffic in front.',
     ],
   ])('%s', (_, props, message) => {
     const stack = newStack();

@@ -1,12 +1,14 @@
 # The kill switch: an nftables table of the owner, which rejects what the declaration does not allow, whatever
-# has become of rules and routes. A generation has it as a file for `nft -f`, which a unit loads at boot.
+# has become of rules and routes. The table also marks packets to clients, so that errors about them go their way.
+# A generation has it as a file for `nft -f`, which a unit loads at boot.
 #
 # What `nft` lists right after that file was loaded is kept: is it still the same, nobody has changed it.
 
 nftables=          # set if nftables can be used here
 kill_switch=       # of a generation: its text, empty if it has none
 
-NO_KILL_SWITCH='no kill switch, since nftables cannot be used here: only the guards hold. To have both, install nftables and apply again'
+ERRORS_BY_MAIN='errors about packets to clients leave by the main default route'
+NO_KILL_SWITCH="no kill switch, since nftables cannot be used here: only the guards hold, and $ERRORS_BY_MAIN. To have all, install nftables and apply again"
 
 find_nftables() {
   nftables=

@@ -30,6 +30,7 @@ go_back() {
     undo_kernel
   fi
   set_kill_switch "$old_kill_switch" || incomplete="$incomplete; $problem"
+  set_sysctls "$current"
   undo_units enabled
   undo_files
   if [ -f "$trial/undo" ] && grep -q '/systemd/system/\|^enabled\|^disabled' "$trial/undo" && has_systemd; then

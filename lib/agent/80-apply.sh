@@ -45,6 +45,7 @@ apply() {
   fi
   kill_switch_of "$stage"
   set_kill_switch "$kill_switch" || undo "$problem"
+  set_sysctls "$stage"
   ! lacks_nftables "$stage" || say "note: $NO_KILL_SWITCH"
   ! units_changed || reload_units || undo "$problem"
   start_units "$stage" || undo "$problem"

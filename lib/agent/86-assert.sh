@@ -8,6 +8,7 @@ assert() {
   take_lock
   wanted_state
   repair
+  case $wanted in */state) set_sysctls "${wanted%/state}" ;; esac
   if [ -z "$states" ]; then
     say "done: nothing of $owner is in force"
   elif [ -z "$wanted" ]; then

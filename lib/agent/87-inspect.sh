@@ -20,6 +20,7 @@ compare() {
   [ -z "$current" ] || differing_files "$current" "$LOCK/files"
   : >"$LOCK/missing"
   has_kill_switch_of "$wanted" || printf '+ kill switch (nftables table inet source_routing_%s)\n' "$owner" >"$LOCK/missing"
+  [ -z "$current" ] || differing_sysctls "$current" >>"$LOCK/missing"
   : >"$LOCK/disagreements"
   [ -z "$current" ] || ask_kernel "$current" || die 1 "$problem"
   cat "${PLAN}report" "$LOCK/missing" "$LOCK/files" "$LOCK/disagreements" >"$LOCK/differences"
@@ -112,6 +113,10 @@ status_of() {
       file) say "file ${rest%% *}" ;;
       block) say "in file $path${rest:+ $rest}" ;;
       hook) say "up hook $path ($what)" ;;
+      sysctl)
+        read_sysctl "$what"
+        say "sysctl $what is ${first:-missing}, wanted is $path"
+        ;;
       without) say "$NO_KILL_SWITCH" ;;
       unit) say "unit $what: $(systemctl is-active "$what" 2>/dev/null || :)" ;;
     esac

@@ -410,6 +410,13 @@ $1 == "unit" {
   dropped = 0
   next
 }
+$1 == "sysctl" {
+  if (NF < 3 || $2 !~ /^net\.ipv[46]\.fwmark_reflect$/ || $3 != "1") damaged("no such sysctl")
+  read_conditions(3)
+  if (!dropped) print "sysctl " $2 " " $3 > (out "/manifest")
+  dropped = 0
+  next
+}
 $1 == "end" {
   if (NF != 2 || $2 != lines - 1) damaged("it has " lines - 1 " lines, not the number that it says")
   ended = 1

@@ -26,7 +26,10 @@ part == "want" || part == "own" {
       WANT_RULE[$2, $3] = spec
       TAG[$2, $3] = TAG_OF[$1]
       any_rule[$2] = 1
-      if (spec ~ /fwmark/) marks = 1
+      # An error that bears a mark gets no answer.
+      if (spec ~ /fwmark/ && spec !~ / iif lo /) marks = 1
+      if ($2 == 4 && spec ~ /uidrange/) users = 1
+      if ($2 == 4 && spec ~ /^from .* dport /) answers = 1
     }
   } else if ($1 == "route" || $1 == "retired") {
     key = $2 " " $3 " " $4 " " $5
@@ -165,6 +168,8 @@ function sysctls(    name) {
       remark("ignore_routes_with_linkdown is 1 for " name ": without a carrier its routes are skipped, and only the fail-closed route holds the traffic back")
     if (marks && setting("ipv4/conf/all/src_valid_mark") == "0" && setting("ipv4/conf/" name "/src_valid_mark") == "0" && strict(name))
       remark("rules use fwmark, but rp_filter is 1 and src_valid_mark is 0 for " name ": replies will be dropped. Set net.ipv4.conf.all.src_valid_mark=1")
+    if (users && !answers && strict(name))
+      remark("rules use uidrange, but rp_filter is 1 for " name ": answers will be dropped. Set net.ipv4.conf." name ".rp_filter=2")
   }
 }
 

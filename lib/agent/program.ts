@@ -17,6 +17,7 @@ const SHELL_PARTS = [
   '55-management.sh',
   '60-files.sh',
   '61-blocks.sh',
+  '62-sysctls.sh',
   '65-managers.sh',
   '66-retired.sh',
   '67-load.sh',

@@ -6,6 +6,7 @@ import type { FamilyOrAuto } from '../model/family';
 import { guards } from '../model/guard';
 import type { Host, UpHook } from '../model/host';
 import { failClosedRoutes } from '../model/host';
+import { sysctls } from '../model/marking';
 import type { Route } from '../model/route';
 import { routeMetric, routeWords } from '../model/route';
 import type { Rule, Word } from '../model/rule';
@@ -103,6 +104,7 @@ class BundleData {
       ...host.expectations.flatMap((expectation) => this.expectation(expectation)),
       ...[...files, ...killSwitch.files].flatMap((file) => this.file(file)),
       ...killSwitch.units.map(unit),
+      ...sysctls(host).map(([key, value]) => `sysctl ${key} ${value} nftables`),
       ...hooks.map((hook) => `hook ${hook.daemon} ${hook.path} ${hook.tableIds.join(' ')}`),
       ...rendered.flatMap((each) => [`for ${each.of.name}`, ...this.persistence(each)]),
     ];

@@ -4,7 +4,10 @@ import type { Host } from '../model/host';
 import type { Allowance, Exits, KillSwitch } from '../model/kill-switch';
 import { killSwitch } from '../model/kill-switch';
 import { pushTo } from '../model/maps';
+import type { Marking } from '../model/marking';
+import { isOf, sysctls } from '../model/marking';
 import { aggregated } from '../model/prefixes';
+import { hex } from '../model/rule';
 import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 import type { HostFile, Lines, Piece, Unit } from '../persistence/persistence';
@@ -25,20 +28,20 @@ export interface KillSwitchFiles {
 }
 
 /**
- * The kill switch of a host as a file for `nft -f`, and the unit that loads it at boot. It needs nothing in
- * /var, nor the agent: a disk that does not mount must fail closed, too.
+ * The kill switch of a host, and its marks, as a file for `nft -f`, and the unit that loads it at boot. It needs nothing
+ * in /var, nor the agent: a disk that does not mount must fail closed, too.
  */
 export function killSwitchFiles(host: Host): KillSwitchFiles {
   const wanted = killSwitch(host);
-  if (!wanted) {
+  const { owner, markings } = host;
+  if (!wanted && markings.length === 0) {
     return { files: [], units: [] };
   }
-  const { owner } = host;
   const path = `/etc/source-routing/${owner}.nft`;
   const unit = `source-routing-${owner}.kill-switch.service`;
   return {
     files: [
-      { path, mode: '0644', lines: rulesetLines(owner, wanted), nftablesOnly: true },
+      { path, mode: '0644', lines: rulesetLines(owner, wanted, markings), nftablesOnly: true },
       {
         path: `/etc/systemd/system/${unit}`,
         mode: '0644',
@@ -46,9 +49,32 @@ export function killSwitchFiles(host: Host): KillSwitchFiles {
         systemdOnly: true,
         nftablesOnly: true,
       },
+      ...(sysctls(host).length === 0 ? [] : [sysctlFile(host)]),
     ],
     units: [{ name: unit, systemdOnly: true, nftablesOnly: true }],
   };
+}
+
+/** For the boot. Without nftables there are no marks that could be reflected. */
+function sysctlFile(host: Host): HostFile {
+  return {
+    path: `/etc/sysctl.d/60-source-routing-${host.owner}.conf`,
+    mode: '0644',
+    lines: [HEADER, ...sysctls(host).map(([key, value]) => [`${key} = ${value}`])],
+    nftablesOnly: true,
+  };
+}
+
+/** As a plan shows it: what is marked, and the settings for that. */
+export function markingTriggers(host: Host, plain: (word: Value) => string): Array<[string, string]> {
+  return [
+    ...host.markings.map(({ device, destinations, mark }): [string, string] => [
+      // Keys must be known at synth time.
+      `mark from ${device.deferredFor ?? device.text} ${hex(mark)}`,
+      `to ${destinations.map(plain).join(', ')}`,
+    ]),
+    ...sysctls(host).map(([key, value]): [string, string] => [`sysctl ${key}`, String(value)]),
+  ];
 }
 
 /** As a plan shows it: which packets may leave by which interfaces. */
@@ -106,21 +132,58 @@ WantedBy=sysinit.target
 `;
 }
 
-function rulesetLines(owner: string, wanted: KillSwitch): Lines {
-  const { clients, tunnels, allowances } = wanted;
+function rulesetLines(owner: string, wanted: KillSwitch | undefined, markings: readonly Marking[]): Lines {
   const table = `inet source_routing_${owner}`;
+  const { chains, elements } = wanted ? killSwitchLines(table, wanted) : { chains: [], elements: [] };
+  return [
+    HEADER,
+    // To delete what is not there is an error.
+    [`table ${table}`],
+    [`delete table ${table}`],
+    [`table ${table} {`],
+    ...(markings.length === 0 ? [] : markLines(markings)),
+    ...chains,
+    ['}'],
+    ...elements,
+  ];
+}
+
+/** Before it is decided where a packet goes. What others have marked by then, or mark later, is theirs. */
+function markLines(markings: readonly Marking[]): Lines {
+  return [
+    ['\t# Errors about packets to VPN clients go back the way that those came.'],
+    ['\tchain prerouting {'],
+    ['\t\ttype filter hook prerouting priority -150; policy accept;'],
+    ...markings.flatMap(({ device, destinations, mark }) =>
+      BOTH_FAMILIES.flatMap((family) => {
+        const line = (to: readonly Value[]): Piece[] => [
+          '\t\tiifname "',
+          device,
+          `" ${protocol(family)} daddr `,
+          ...addressPieces(to, family),
+          ` meta mark 0 meta mark set ${hex(mark)}`,
+        ];
+        const known = destinations.filter((value) => value.family === family && isKnown(value));
+        const unknown = destinations.filter((value) => isOf(value, family) && !isKnown(value));
+        return [
+          ...(known.length === 0 ? [] : [aggregatedPrefixes(known, family)]),
+          ...unknown.map((each) => [each]),
+        ].map(line);
+      }),
+    ),
+    ['\t}'],
+  ];
+}
+
+function killSwitchLines(table: string, wanted: KillSwitch): { readonly chains: Lines; readonly elements: Lines } {
+  const { clients, tunnels, allowances } = wanted;
   const sets = BOTH_FAMILIES.map((family) => ({
     family,
     values: clients.filter((value) => isOf(value, family)),
   })).filter(({ values }) => values.length > 0);
   const fromTunnels = `\t\tiifname ${choice(tunnels.map(({ name }) => quoted(name)))}`;
-  return [
-    HEADER,
-    ['# Rejects packets of VPN clients that would leave by an interface that is not declared for them.'],
-    // To delete what is not there is an error.
-    [`table ${table}`],
-    [`delete table ${table}`],
-    [`table ${table} {`],
+  const chains = [
+    ['\t# Packets of VPN clients that would leave by an interface that is not declared for them are rejected.'],
     ...sets.flatMap(({ family, values }) => setLines(family, values.filter(isKnown))),
     ['\tchain forward {'],
     [`\t\ttype filter hook forward priority ${PRIORITY}; policy accept;`],
@@ -137,13 +200,13 @@ function rulesetLines(owner: string, wanted: KillSwitch): Lines {
     // An error would go to who has that address, by the uplink.
     ['\t\tdrop'],
     ['\t}'],
-    ['}'],
-    ...sets.flatMap(({ family, values }) =>
-      values
-        .filter((value) => !isKnown(value))
-        .map((value) => [`add element ${table} clients${family} { `, { value, family }, ' }']),
-    ),
   ];
+  const elements = sets.flatMap(({ family, values }) =>
+    values
+      .filter((value) => !isKnown(value))
+      .map((value): Piece[] => [`add element ${table} clients${family} { `, { value, family }, ' }']),
+  );
+  return { chains, elements };
 }
 
 /** What a client behind a tunnel cannot have as its address. */
@@ -220,11 +283,15 @@ function together(matches: readonly Match[], by: 'sources' | 'destinations', fam
   if (matches[0][by] === undefined || values.some((value) => !isKnown(value))) {
     return matches[0];
   }
+  return { ...matches[0], [by]: aggregatedPrefixes(values, family) };
+}
+
+function aggregatedPrefixes(values: readonly Value[], family: Family): Value[] {
   const texts = aggregated(
     values.map(({ text }) => text),
     family,
   );
-  return { ...matches[0], [by]: texts.map((text): Value => ({ kind: 'prefix', text, family })) };
+  return texts.map((text) => ({ kind: 'prefix', text, family }));
 }
 
 function matchLine({ inputInterface, sources, destinations, exits }: Match, family: Family): Piece[] {
@@ -264,8 +331,4 @@ function quoted(name: string): string {
 
 function protocol(family: Family): string {
   return family === 4 ? 'ip' : 'ip6';
-}
-
-function isOf(value: Value, family: Family): boolean {
-  return value.family === undefined || value.family === family;
 }

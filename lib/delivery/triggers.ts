@@ -15,7 +15,7 @@ import { isKnown } from '../model/value';
 import type { Choice, Lines, Piece } from '../persistence/persistence';
 import { hookFiles } from './bundle';
 import { literal } from './escape';
-import { killSwitchFiles, killSwitchTriggers } from './kill-switch';
+import { killSwitchFiles, killSwitchTriggers, markingTriggers } from './kill-switch';
 
 /**
  * What a generation consists of, keyed so that a plan shows the rules and routes that change and
@@ -31,6 +31,7 @@ export function generationTriggers(host: Host, choice: Choice): Record<string, s
     ...guards(host).map((guard) => [ruleKey('guard', guard), plain(ruleWords(guard))]),
     ...allRoutes(host).map((route) => [routeKey(route), plain(routeWords(route))]),
     ...killSwitchTriggers(host, (word) => plain([word])),
+    ...markingTriggers(host, (word) => plain([word])),
     ...hookFiles(host.hooks).map((hook) => [
       literal(`hook ${hook.path}`),
       `${hook.daemon}, table ${hook.tableIds.join(' ')}`,

@@ -165,9 +165,8 @@ function kindsIn(machine: Machine, traffic: Traffic): Kind[] {
   const given = Object.fromEntries(
     Object.entries({ tos, ipProtocol, sourcePort, destinationPort }).filter(([, value]) => value !== undefined),
   );
-  const kinds = kindsOf(machine, family, inputInterface).map((kind): Kind => ({
+  const kinds = kindsOf(machine, family, inputInterface, firewallMark).map((kind): Kind => ({
     ...kind,
-    mark: firewallMark,
     uid,
     ...given,
   }));

@@ -1,5 +1,6 @@
 import type { Family } from '../model/family';
-import type { Range } from '../model/rule';
+import type { Range, Rule } from '../model/rule';
+import { isKnown } from '../model/value';
 import { InvalidValue } from '../model/value';
 import type { Kind } from './flow';
 import type { Machine } from './machine';
@@ -27,11 +28,18 @@ export const PROTOCOL_NAMES: ReadonlyMap<number, string> = new Map([
 
 /**
  * One kind for each way in which the rules tell packets apart that come in by an interface, or are sent by
- * root of this machine, by all but their addresses. The first is that of an unmarked packet of which no rule says anything in particular.
+ * root of this machine, by all but their addresses; or just those with some mark. The first is that of an unmarked packet of which no rule says anything in particular.
  */
-export function kindsOf(machine: Machine, family: Family, inputInterface: string | undefined): Kind[] {
-  const { inOrder } = machine.sides[family].rules;
-  return selectorsOf(inOrder).map((selectors) => ({ family, inputInterface, uid: 0, ...selectors }));
+export function kindsOf(machine: Machine, family: Family, inputInterface: string | undefined, ofMark?: number): Kind[] {
+  const rules = machine.sides[family].rules.inOrder.filter(({ rule }) => maySelect(rule, inputInterface === undefined));
+  return selectorsOf(rules, ofMark).map((selectors) => ({ family, inputInterface, uid: 0, ...selectors }));
+}
+
+/** Whether a rule may be about packets that the machine sends, or about those that come in. */
+function maySelect({ invert, inputInterface, uidRange }: Rule, sent: boolean): boolean {
+  const onlySent = inputInterface?.text === 'lo' || uidRange !== undefined;
+  const onlyIncoming = inputInterface !== undefined && isKnown(inputInterface) && inputInterface.text !== 'lo';
+  return invert === true || (sent ? !onlyIncoming : !onlySent);
 }
 
 /** @throws InvalidValue where there are too many kinds of packets: so many of one sort for each of the others */
@@ -48,11 +56,14 @@ export function refuseTooMany(...counts: readonly number[]): void {
 export type Selectors = Pick<Kind, 'mark' | 'tos'> & Transport;
 
 /** One of each way in which the rules tell packets apart by that. */
-export function selectorsOf(rules: readonly ReadyRule[]): Selectors[] {
-  const marks = marksOf(
-    rules.flatMap(({ rule }) => markSelector(rule) ?? []),
-    refuseTooMany,
-  );
+export function selectorsOf(rules: readonly ReadyRule[], ofMark?: number): Selectors[] {
+  const marks =
+    ofMark === undefined
+      ? marksOf(
+          rules.flatMap(({ rule }) => markSelector(rule) ?? []),
+          refuseTooMany,
+        )
+      : [ofMark];
   const services = [0, ...new Set(rules.flatMap(({ rule }) => rule.tos || []))];
   const transports = transportsOf(rules);
   refuseTooMany(transports.length, services.length, marks.length);

@@ -5,6 +5,7 @@ import { GUARD_OFFSET, guards, unguarded } from './guard';
 import type { Host, Problem, Table } from './host';
 import { MAIN_TABLE_ID, allRoutes, familiesOf } from './host';
 import { getOrInsertComputed } from './maps';
+import { sameMarks } from './marking';
 import { oneFamilyOnly } from './parity';
 import type { Hop, Route } from './route';
 import { DEFAULT_ROUTE_LENGTH, routeMetric } from './route';
@@ -25,6 +26,7 @@ export function errors(host: Host): Problem[] {
     ...unreachableNextHops(host),
     ...foreignSources(host),
     ...sharedHooks(host),
+    ...sameMarks(host),
     ...oneFamilyOnly(host),
   ];
 }
@@ -385,14 +387,20 @@ function defaultRoutesInPieces(host: Host): Problem[] {
 }
 
 function firewallMarks(host: Host): Problem[] {
-  return host.rules
-    .filter((rule) => rule.firewallMark !== undefined && rule.family !== 6)
-    .map((rule) => ({
-      path: rule.path,
-      message:
-        `matches firewallMark: with rp_filter=1 on the egress interface replies are dropped unless the host has ` +
-        `net.ipv4.conf.all.src_valid_mark=1. A rule by source or inputInterface needs neither.`,
-    }));
+  return (
+    host.rules
+      // An error gets no answer.
+      .filter(
+        ({ firewallMark }) => firewallMark !== undefined && !host.markings.some(({ mark }) => mark === firewallMark),
+      )
+      .filter(({ family }) => family !== 6)
+      .map((rule) => ({
+        path: rule.path,
+        message:
+          `matches firewallMark: with rp_filter=1 on the egress interface replies are dropped unless the host has ` +
+          `net.ipv4.conf.all.src_valid_mark=1. A rule by source or inputInterface needs neither.`,
+      }))
+  );
 }
 
 function unpinnedHostKey(host: Host): Problem[] {

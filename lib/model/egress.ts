@@ -1,4 +1,4 @@
-import type { Addresses, Fate, Intent, Traffic } from './expectation';
+import type { Addresses, Fate, Intent, Selectors, Traffic } from './expectation';
 import { WHERE_THE_SOURCE_IS } from './expectation';
 import type { Family } from './family';
 import { BOTH_FAMILIES } from './family';
@@ -17,13 +17,18 @@ export interface Egress {
   readonly gateways: readonly Value[];
   readonly localTraffic: 'main-table' | 'suppress-default' | 'up-hook' | 'isolated';
   readonly failClosed: boolean;
+  /** Of errors about what comes in by the device for clients. */
+  readonly errorMark: number;
+  /** What the machine itself asks name servers for clients. */
+  readonly questions: readonly Selectors[];
 }
 
 const REJECTED: Fate = { kind: 'rejected' };
 
 /**
  * What is expected of those of a host: clients leave through the gateway and, if its link is down, not at all; they
- * reach each other and the server as chosen; the server's own packets go where they went. Nothing where it is known
+ * reach each other and the server as chosen; what the server sends about their traffic goes their way, and its own packets go
+ * where they went. Nothing where it is known
  * at apply only who the clients are.
  */
 export function expectEgresses(egresses: readonly Egress[], interfaces: readonly Interface[]): Intent[] {
@@ -99,22 +104,43 @@ class Expecting {
     return [
       ...this.clients.flatMap((pool, index) => this.ofClients(pool, index + 1)),
       ...this.rejected.flatMap((pool, index) => this.from(pool, `rejected-${index + 1}`, this.elsewhere, [REJECTED])),
+      ...(this.clients.length > 0 ? this.forClients() : []),
       ...this.ofServer(),
     ];
   }
 
   private ofClients(pool: Value, number: number): Intent[] {
-    const { device, gateways, failClosed } = this.egress;
-    const via = gateways.find((gateway) => gateway.family === this.family);
-    const leaving: Fate = { kind: 'unicast', via, device };
+    const { device, failClosed } = this.egress;
     return [
-      ...this.from(pool, `leave-${number}`, this.elsewhere, [leaving]),
+      ...this.from(pool, `leave-${number}`, this.elsewhere, [this.leaving()]),
       ...(failClosed ? this.from(pool, `leave-${number}`, this.elsewhere, [REJECTED], [device.text]) : []),
       // Without a declared tunnel it is not known where they are.
       ...(this.toClients.length > 1 || this.egress.localTraffic === 'isolated'
         ? this.from(pool, `local-${number}`, this.pools, this.toClients)
         : []),
     ];
+  }
+
+  private leaving(): Fate {
+    const { device, gateways } = this.egress;
+    return { kind: 'unicast', via: gateways.find((gateway) => gateway.family === this.family), device };
+  }
+
+  /** What the machine itself sends, of which it chooses the source when it knows the way. */
+  private forClients(): Intent[] {
+    const { device, failClosed, errorMark, questions } = this.egress;
+    const { elsewhere: destinations } = this.surroundings;
+    const sent: Array<[string, Selectors]> = [
+      ['errors', { firewallMark: errorMark }],
+      ...questions.map((question): [string, Selectors] => ['resolver', question]),
+    ];
+    return sent.flatMap(([name, selectors]) => {
+      const traffic = { family: this.family, destinations, ...selectors };
+      return [
+        this.intent(name, traffic, [this.leaving()]),
+        ...(failClosed ? [this.intent(name, traffic, [REJECTED], [device.text])] : []),
+      ];
+    });
   }
 
   private from(

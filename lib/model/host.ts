@@ -1,6 +1,7 @@
 import type { Expectation, Intent } from './expectation';
 import type { Family } from './family';
 import { BOTH_FAMILIES, overlaps } from './family';
+import type { Marking } from './marking';
 import { pushTo } from './maps';
 import type { Route } from './route';
 import { failClosedRoute } from './route';
@@ -63,6 +64,8 @@ export interface Host {
   /** What a table that fails closed rejects besides all that it has no route for. */
   readonly discards: readonly Route[];
   readonly hooks: readonly UpHook[];
+  /** What is marked where it comes in. */
+  readonly markings: readonly Marking[];
   /** What is expected of all this. */
   readonly intents: readonly Intent[];
   /** What the kernel is asked before a change is kept. */

@@ -39,9 +39,11 @@ function merged(origins: readonly Origin[]): Origin[] {
     groupBy(each, ({ classes, tracks }) => `${key(classes[0])}\n${ways(tracks)}`).map(together);
   const near = by(origins, ({ from, links, packets }) => `${from} ${links.join()} ${packets}`);
   const far = near.length <= MOST_BOXES ? near : by(near, ({ from, packets }) => `${from} ${packets}`);
-  const clients = far.filter(({ classes }) => classes[0].from === 'clients');
-  const many = clients.length > MOST_BOXES ? clients.slice(MOST_BOXES - 1) : [];
-  return [...far.filter((each) => !many.includes(each)), ...(many.length > 0 ? [together(many)] : [])];
+  const rest = PLACES.map((place) => {
+    const those = far.filter(({ classes }) => classes[0].from === place);
+    return those.length > MOST_BOXES ? those.slice(MOST_BOXES - 1) : [];
+  }).filter(({ length }) => length > 0);
+  return [...far.filter((each) => !rest.flat().includes(each)), ...rest.map(together)];
 }
 
 function together(origins: readonly Origin[]): Origin {
@@ -63,7 +65,8 @@ function titleOf(classes: readonly HostClass[]): string {
 }
 
 function linesOf({ host, clients, names }: HostTraffic, classes: readonly HostClass[], hasKindred: boolean): string[] {
-  const [{ from, packets, namesLinks }] = classes;
+  const [{ from, namesLinks }] = classes;
+  const [packets, ...otherPackets] = new Set(classes.map((each) => each.packets));
   const families = [...new Set(classes.map(({ family }) => family))];
   const sources = classes.flatMap((each) =>
     each.sources.flatMap((source) => (source ? (names.get(source) ?? prefixText(source, each.family)) : [])),
@@ -80,6 +83,7 @@ function linesOf({ host, clients, names }: HostTraffic, classes: readonly HostCl
     ...(from === 'others' && others.length > 0 && !namesLinks ? [`in by ${by}`] : []),
     ...(pools.length === 0 && hasKindred ? [families.map(familyName).join(', ')] : []),
     ...(packets === '' ? [] : [packets]),
+    ...(otherPackets.length === 0 ? [] : [`… ${otherPackets.length} more kinds`]),
   ];
 }
 

@@ -47,7 +47,7 @@ describeLab('VpnEgress', { returnRoutes: false, networkScripts: true }, (lab) =>
     const output = await terraform.apply();
     expect(saidBy('apply', output)).toContainEqual(
       expect.stringMatching(
-        /^source-routing: done: generation \S+ of vpn is in force \(8 rules, 4 guards, 8 routes\)$/,
+        /^source-routing: done: generation \S+ of vpn is in force \(10 rules, 10 guards, 8 routes\)$/,
       ),
     );
     expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);

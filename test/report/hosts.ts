@@ -122,7 +122,7 @@ export function large(tables = 200, pools = 2): Host {
           tableId: 300 + index,
           clients: Array.from({ length: pools }, (_, pool) => `10.${pool + 10}.${index}.0/24`),
           gateways: [`192.168.${1 + (index % 2)}.${1 + (index % 90)}`],
-          priority: 10010 + 2 * pools * index,
+          priority: 10010 + (2 * pools + 1) * index,
         });
       }
     },
