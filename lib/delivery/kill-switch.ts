@@ -181,16 +181,16 @@ function killSwitchLines(table: string, wanted: KillSwitch): { readonly chains: 
     family,
     values: clients.filter((value) => isOf(value, family)),
   })).filter(({ values }) => values.length > 0);
-  const fromTunnels = `\t\tiifname ${choice(tunnels.map(({ name }) => quoted(name)))}`;
+  const names = choice(tunnels.map(({ name }) => quoted(name)));
   const chains = [
     ['\t# Packets of VPN clients that would leave by an interface that is not declared for them are rejected.'],
     ...sets.flatMap(({ family, values }) => setLines(family, values.filter(isKnown))),
     ['\tchain forward {'],
     [`\t\ttype filter hook forward priority ${PRIORITY}; policy accept;`],
-    ...(tunnels.length === 0 ? [] : [[`${fromTunnels} jump spoofed`], [`${fromTunnels} goto clients`]]),
+    ...(tunnels.length === 0 ? [] : [[`\t\tiifname ${names} goto tunnels`]]),
     ...sets.map(({ family }) => [`\t\t${protocol(family)} saddr @clients${family} goto clients`]),
     ['\t}'],
-    ...(tunnels.length === 0 ? [] : [['\tchain spoofed {'], ...spoofedLines(wanted), ['\t}']]),
+    ...(tunnels.length === 0 ? [] : [['\tchain tunnels {'], ...spoofedLines(wanted), ['\t\tgoto clients'], ['\t}']]),
     ['\tchain clients {'],
     [ALLOWED],
     ...allowanceLines(allowances),
