@@ -36,10 +36,8 @@ export function kindsOf(machine: Machine, family: Family, inputInterface: string
 }
 
 /** Whether a rule may be about packets that the machine sends, or about those that come in. */
-function maySelect({ invert, inputInterface, uidRange }: Rule, sent: boolean): boolean {
-  const onlySent = inputInterface?.text === 'lo' || uidRange !== undefined;
-  const onlyIncoming = inputInterface !== undefined && isKnown(inputInterface) && inputInterface.text !== 'lo';
-  return invert === true || (sent ? !onlyIncoming : !onlySent);
+function maySelect({ invert, inputInterface }: Rule, sent: boolean): boolean {
+  return invert === true || !inputInterface || !isKnown(inputInterface) || (inputInterface.text === 'lo') === sent;
 }
 
 /** @throws InvalidValue where there are too many kinds of packets: so many of one sort for each of the others */
