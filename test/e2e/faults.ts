@@ -59,7 +59,8 @@ export async function steadyTraffic(lab: Lab): Promise<Traffic> {
   await poll('traffic of which nothing is lost', 20_000, async () => {
     const mark = await traffic.mark();
     await sleep(500);
-    return (await traffic.since(mark)).every(({ lost }) => lost === 0) ? true : undefined;
+    const flows = (await traffic.since(mark)).filter(({ client }) => lab.clients.includes(client));
+    return flows.every(({ lost }) => lost === 0) ? true : undefined;
   });
   return traffic;
 }

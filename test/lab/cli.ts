@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { Lab } from './lab';
 import { enter, findContainer } from './nspawn';
 import { ensureRequirements } from './requirements';
-import { rootImage } from './root-image';
+import { type DebianRelease, rootImage } from './root-image';
 import { RunDirectory } from './run-directory';
 import { type ClientName, clientNames, type MachineName, machineNames, nodes, type NodeName } from './topology';
 
@@ -14,7 +14,7 @@ const usage = `usage: npm run lab -- COMMAND
   shell NAME             a shell in a machine or a namespace
   exec NAME COMMAND...   one command there
   down                   end everything
-  image                  build the machines' root image, if there is none
+  image [RELEASE]        build the machines' root image, of another Debian release if one is given (bullseye, trixie)
 
 In machines (${machineNames.join(', ')}) and VPN clients (${clientNames.join(', ')}) the commands are
 the machine's own; in admin, upstream, internet and switch they are the box's.`;
@@ -46,7 +46,7 @@ async function main([command, ...rest]: string[]): Promise<number> {
     case 'image': {
       const obstacle = ensureRequirements(undefined, progress);
       if (obstacle) throw new Error(`cannot build it here: ${obstacle}`);
-      console.log(await rootImage(progress));
+      console.log(await rootImage(progress, rest[0] as DebianRelease | undefined));
       return 0;
     }
     default:

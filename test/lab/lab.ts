@@ -13,7 +13,7 @@ import {
 import { PacketCounter } from './packet-counter';
 import { poll, run, type Running, type RunOptions, type RunResult, start } from './process';
 import { ensureRequirements } from './requirements';
-import { rootImage } from './root-image';
+import { type DebianRelease, rootImage } from './root-image';
 import { RunDirectory } from './run-directory';
 import { SshKeys } from './ssh';
 import {
@@ -42,6 +42,8 @@ export interface LabOptions {
   readonly networkManager?: NetworkManagerName;
   /** Whether network scripts bring up eth1 of the VPN server, instead of systemd-networkd. @default false */
   readonly networkScripts?: boolean;
+  /** Release of the VPN server; then it serves the clients of OpenVPN only. @default - that of the box */
+  readonly release?: DebianRelease;
 }
 
 export interface UpOptions extends LabOptions {
@@ -61,10 +63,11 @@ export class Lab {
     const obstacle = ensureRequirements(undefined, progress);
     if (obstacle) throw new Error(`the lab cannot run here: ${obstacle}`);
     const image = await rootImage(progress);
+    const server = options.release ? await rootImage(progress, options.release) : image;
     const directory = await RunDirectory.create(labOptions, id);
     const lab = new Lab(directory, directory.guard());
     try {
-      await lab.start(image, labOptions, progress);
+      await lab.start(image, server, labOptions, progress);
       return lab;
     } catch (error) {
       await lab.down();
@@ -101,6 +104,11 @@ export class Lab {
     return this.directory.options as LabOptions;
   }
 
+  /** Those that the VPN server serves. */
+  get clients(): readonly ClientName[] {
+    return this.options.release ? openVpnClients : clientNames;
+  }
+
   machine(name: MachineName): Machine {
     return name === 'vpn' ? this.vpn : this.nat;
   }
@@ -122,7 +130,12 @@ export class Lab {
     this.callOffGuard();
   }
 
-  private async start(image: string, options: LabOptions, progress: (line: string) => void): Promise<void> {
+  private async start(
+    image: string,
+    server: string,
+    options: LabOptions,
+    progress: (line: string) => void,
+  ): Promise<void> {
     progress('laying the cables');
     const network = async (): Promise<void> => {
       await createSwitch(this.directory);
@@ -132,7 +145,7 @@ export class Lab {
     const disks = async (): Promise<void> => {
       await this.keys.generate();
       const [vpn] = await Promise.all([
-        this.vpn.install(image, options.networkManager ?? 'networkd', false),
+        this.vpn.install(server, options.networkManager ?? 'networkd', false),
         this.nat.install(image, 'networkd', options.returnRoutes ?? true),
       ]);
       const clients = await Promise.all(clientNames.map((name) => mountRoot(this.directory, name, image)));
@@ -147,7 +160,7 @@ export class Lab {
     progress('booting the machines');
     await Promise.all([
       ...machineNames.map((name) => this.machine(name).boot()),
-      ...clientNames.map((name) => this.startClient(name)),
+      ...this.clients.map((name) => this.startClient(name)),
     ]);
     if (options.networkScripts) await this.vpn.enableNetworkScripts();
     progress('waiting for the tunnels');
@@ -170,7 +183,7 @@ export class Lab {
   }
 
   /** Until each client (or each of these) gets an answer from inside its tunnel, in both families. */
-  async waitForVpn(clients: readonly ClientName[] = clientNames, timeoutMs = 30_000): Promise<void> {
+  async waitForVpn(clients: readonly ClientName[] = this.clients, timeoutMs = 30_000): Promise<void> {
     await Promise.all(
       clients.flatMap((name) =>
         tunnelServerAddresses(this.tunnelOf(name)).map((target) => this.waitForAnswer(name, target, timeoutMs)),

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { configureNetwork, type NetworkManagerName } from './network-manager';
 import { connect, disconnect, masqueradeRules, setCarrier } from './namespace';
 import {
@@ -68,15 +68,19 @@ export class Machine {
       write('/etc/nftables.conf', masqueradeRules(masquerade));
       units.push('nftables.service');
     }
-    if (this.name === 'vpn') units.push('openvpn-server@server.service', 'wg-quick@wg0.service');
+    if (this.name === 'vpn') units.push('openvpn-server@server.service');
+    if (this.name === 'vpn' && existsSync(`${root}/usr/bin/wg-quick`)) units.push('wg-quick@wg0.service');
     await run(['chroot', root, 'systemctl', '--quiet', 'enable', ...units]);
     // The boot has not ended before the network is up, on every machine.
     await run(['chroot', root, 'systemctl', '--quiet', 'add-wants', 'multi-user.target', 'network-online.target']);
     return root;
   }
 
-  /** Switch it on and wait until it has booted and its sshd can be reached from the LAN. */
-  async boot(): Promise<void> {
+  /**
+   * Switch it on and wait until it has booted and its sshd can be reached from the LAN. Units that fail are an
+   * error, unless `degraded` says that some are to.
+   */
+  async boot(degraded = false): Promise<void> {
     await connect(this.directory, this.name, false);
     this.container = await startContainer(this.directory, this.name, ['--boot']);
     await poll(`booting ${this.name}`, bootTimeoutMs, async () => {
@@ -85,7 +89,7 @@ export class Machine {
         allowFailure: true,
         timeoutMs: bootTimeoutMs,
       });
-      if (stdout.trim() === 'degraded') {
+      if (stdout.trim() === 'degraded' && !degraded) {
         const failed = await this.exec(`systemctl --failed --no-legend --plain | while read -r unit rest; do
             echo "$unit $rest"
             journalctl -b -u "$unit" -o cat --no-pager
@@ -93,18 +97,18 @@ export class Machine {
           journalctl -b -n 50 --no-pager`);
         throw new Error(`${this.name} booted with failed units:\n${failed.stdout}`);
       }
-      return stdout.trim() === 'running' ? true : undefined;
+      return ['running', 'degraded'].includes(stdout.trim()) ? true : undefined;
     });
     await this.waitForSsh();
   }
 
   /** `systemctl reboot`, until it is back. */
-  async reboot(): Promise<void> {
+  async reboot(degraded = false): Promise<void> {
     const container = this.running();
     // The machine may be gone before the command has ended.
     await this.exec(['systemctl', 'reboot'], { allowFailure: true });
     await stopped(container, bootTimeoutMs);
-    await this.bootAgain();
+    await this.bootAgain(degraded);
   }
 
   /** Everything in it dies at once; then it is switched on again. */
@@ -113,10 +117,10 @@ export class Machine {
     await this.bootAgain();
   }
 
-  private async bootAgain(): Promise<void> {
+  private async bootAgain(degraded = false): Promise<void> {
     // A namespace keeps addresses, rules and routes: one that lives on would fake persistence.
     await disconnect(this.directory, this.name);
-    await this.boot();
+    await this.boot(degraded);
   }
 
   /** Until sshd greets somebody on the LAN. */

@@ -38,6 +38,15 @@ const packages = [
   'busybox',
 ];
 
+/** What the VPN server of the how-to has where its release is another one. Debian 11 has no wireguard-go. */
+const serverPackages = [
+  ...['systemd', 'systemd-sysv', 'libpam-systemd', 'dbus', 'udev', 'iproute2', 'openssh-server', 'sudo'],
+  ...['openvpn', 'nftables', 'procps', 'iputils-ping'],
+];
+
+/** Releases of Debian that a VPN server may have instead of the release of the box. */
+export type DebianRelease = 'bullseye' | 'trixie';
+
 /**
  * Run inside the new root. Only what every machine has in common; what differs from machine to
  * machine is written when the machine is made, so that it can change without a new image.
@@ -78,11 +87,16 @@ const cacheDir = (): string => process.env.CDKTF_SOURCE_ROUTING_LAB_CACHE ?? '/v
  * Directory of the machines' root file system, built when there is none for this list of packages
  * and this setup. It is read only by agreement: machines put an overlay on it.
  */
-export async function rootImage(progress: (line: string) => void = () => undefined): Promise<string> {
-  const release = boxRelease();
-  if (!release) throw new Error('the machines are made from the packages of Debian or Ubuntu, the box is neither');
+export async function rootImage(
+  progress: (line: string) => void = () => undefined,
+  codename?: DebianRelease,
+): Promise<string> {
+  const box = boxRelease();
+  if (!box) throw new Error('the machines are made from the packages of Debian or Ubuntu, the box is neither');
+  const release = codename ? { id: 'debian', codename } : box;
+  const include = codename ? serverPackages : packages;
   const hash = createHash('sha256')
-    .update(JSON.stringify([release, process.arch, packages, setup]))
+    .update(JSON.stringify([release, process.arch, include, setup]))
     .digest('hex')
     .slice(0, 16);
   const image = join(cacheDir(), hash);
@@ -99,7 +113,7 @@ export async function rootImage(progress: (line: string) => void = () => undefin
     const building = mkdtempSync(join(cacheDir(), 'building-'));
     try {
       progress(`building the machines' root image, once (${release.id} ${release.codename}, a few minutes)`);
-      await build(join(building, 'root'), release);
+      await build(join(building, 'root'), release, include, await boxMirror(box));
       renameSync(building, image);
     } catch (error) {
       rmSync(building, { recursive: true, force: true });
@@ -109,7 +123,12 @@ export async function rootImage(progress: (line: string) => void = () => undefin
   });
 }
 
-async function build(root: string, release: { id: string; codename: string }): Promise<void> {
+async function build(
+  root: string,
+  release: { id: string; codename: string },
+  include: readonly string[],
+  mirror: string,
+): Promise<void> {
   const downloads = join(cacheDir(), 'packages');
   mkdirSync(downloads, { recursive: true });
   const components = release.id === 'ubuntu' ? ['--components=main,universe'] : [];
@@ -119,11 +138,11 @@ async function build(root: string, release: { id: string; codename: string }): P
     'debootstrap',
     '--variant=minbase',
     `--cache-dir=${downloads}`,
-    `--include=${packages.join(',')}`,
+    `--include=${include.join(',')}`,
     ...components,
     release.codename,
     root,
-    await boxMirror(release),
+    mirror,
   ]);
   await run(['chroot', root, '/bin/sh', '-c', setup], { env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' } });
 }
