@@ -183,6 +183,8 @@ describeLab('a connection', {}, (lab) => {
       expect(await uploads()).toBe(left);
       await lab().vpn.exec(end);
       await terraform.destroy();
+      // The next test takes the directory away from the script that removes the last of them.
+      expect(await uploads()).toBe('drwx------');
       expect(await lab().vpn.changedSince(before)).toEqual([]);
     });
 
