@@ -28,7 +28,7 @@ if [ -z "$removal" ] || [ -d "$base" ]; then
     if [ -f "$said" ]; then
       { read -r whose status; read -r words; } <"$said"
       if [ "$whose" = "$generation" ]; then
-        printf "%s\n" "$words"
+        printf "source-routing: %s\n" "$words"
         rm -f "$said"
         rmdir "${said%/*}" 2>/dev/null
         # Whatever stands there, it is no success.

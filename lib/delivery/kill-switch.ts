@@ -128,7 +128,7 @@ ExecStart=nft -f ${path}
 ExecReload=nft -f ${path}
 
 [Install]
-WantedBy=sysinit.target
+WantedBy=multi-user.target
 `;
 }
 

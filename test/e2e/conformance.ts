@@ -129,7 +129,7 @@ export function conformance(name: string, options: Conformance): void {
           '+ file /etc/source-routing/vpn.nft',
           '+ file /etc/sysctl.d/60-source-routing-vpn.conf',
           '+ file /etc/systemd/system/source-routing-vpn.kill-switch.service',
-          '+ file /etc/systemd/system/sysinit.target.wants/source-routing-vpn.kill-switch.service',
+          '+ file /etc/systemd/system/multi-user.target.wants/source-routing-vpn.kill-switch.service',
           ...options.files,
         ].sort(),
       );

@@ -187,6 +187,6 @@ END
     await settled(lab().vpn);
     expect((await lab().vpn.exec('source-routing verify vpn', { allowFailure: true })).stdout).toMatch(/agree with/);
     const { stdout } = await lab().vpn.exec('ip rule; ip -6 rule; ip route');
-    expect(stdout.match(/lookup vpn|10\.6\.0\.0/g)).toHaveLength(5);
+    expect(stdout.match(/lookup vpn|10\.6\.0\.0/g)).toHaveLength(7);
   }
 });
