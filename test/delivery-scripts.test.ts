@@ -132,8 +132,8 @@ function scripts(props: Partial<LinuxHostProps> = {}): Record<'deliver' | 'confi
     return (resourceOf(stack, kind).provisioner[index]?.['remote-exec']?.inline as string[])[0] ?? '';
   };
   return {
-    deliver: inline('apply', 2),
-    confirm: inline('apply', 3),
+    deliver: inline('apply', 1),
+    confirm: inline('apply', 2),
     cleanUp: inline('anchor', 2),
     removed: inline('anchor', 3),
   };
@@ -293,7 +293,7 @@ describe.each(SHELLS)('%s', (shell) => {
       ['the agent knows of no trials', () => place.agent('agent', 'echo "there is no command confirm"; exit 64')],
     ])('tells what was said when %s', (_, before) => {
       before();
-      place.said(`${GENERATION} 69\nsource-routing: ERROR: refused \\n: device eth7 does not exist\n`);
+      place.said(`${GENERATION} 69\nERROR: refused \\n: device eth7 does not exist\n`);
       expect(place.run(scripts().confirm)).toMatchObject({
         code: 69,
         lines: ['source-routing: ERROR: refused \\n: device eth7 does not exist'],
@@ -304,11 +304,11 @@ describe.each(SHELLS)('%s', (shell) => {
 
     test.each(['0', '', 'x', '256', '069'])('a status of "%s" is no success', (status) => {
       place.said(`${GENERATION} ${status}\nwords\n`);
-      expect(place.run(scripts().confirm)).toMatchObject({ code: 70, lines: ['words'] });
+      expect(place.run(scripts().confirm)).toMatchObject({ code: 70, lines: ['source-routing: words'] });
     });
 
     test('what was said of another change is not told', () => {
-      place.said('other 69\nsource-routing: ERROR: refused\n');
+      place.said('other 69\nERROR: refused\n');
       expect(place.run(scripts().confirm)).toMatchObject({ code: 67, lines: [NOT_HERE] });
       expect(existsSync(place.path(`said/${OWNER}`))).toBe(true);
     });
@@ -393,7 +393,7 @@ describe.each(SHELLS)('%s', (shell) => {
 
     test('tells what was said of it', () => {
       place.write(`lib/${OWNER}/leftover`, '');
-      place.said(`${GENERATION} 71\nsource-routing: ERROR: not everything was removed\n`);
+      place.said(`${GENERATION} 71\nERROR: not everything was removed\n`);
       expect(place.run(scripts().removed)).toMatchObject({
         code: 71,
         lines: ['source-routing: ERROR: not everything was removed'],

@@ -77,7 +77,7 @@ export function resourceOf(stack: TerraformStack, kind: 'anchor' | 'apply', type
 
 /** The whole bundle, as it would stand in the configuration if its program were not encoded. */
 export function contentOf(stack: TerraformStack, type = 'terraform_data'): string {
-  const content = resourceOf(stack, 'apply', type).provisioner[1]?.file?.content as string;
+  const content = resourceOf(stack, 'apply', type).provisioner[0]?.file?.content as string;
   const [encoded, code] = /^\$\{base64decode\("([A-Za-z0-9+/]+=*)"\)\}/.exec(content) ?? ['', ''];
   return literal(Buffer.from(code, 'base64').toString()) + content.slice(encoded.length);
 }

@@ -131,9 +131,9 @@ describe('anchor', () => {
     // No on_failure: nothing else is uploaded where its directory is missing.
     expect(probe).toEqual({
       file: {
-        content: 'probe\n',
+        content: 'nothing\n',
         destination:
-          '${try(self.input.script_directory, ".ssh")}/.source-routing-${self.input.owner}.${self.id}.bundle.see-ssh.scriptDirectory/probe',
+          '${try(self.input.script_directory, ".ssh")}/.source-routing-${self.input.owner}.${self.id}.bundle.see-ssh.scriptDirectory/bundle',
         when: 'destroy',
         connection: DESTROY_CONNECTION('self.input'),
       },
@@ -198,13 +198,7 @@ describe('apply', () => {
     expect(apply.provisioner).toEqual([
       {
         file: {
-          destination: '.ssh/.source-routing-stack-vpn1.${self.id}.bundle.see-ssh.scriptDirectory/probe',
-          content: 'probe\n',
-        },
-      },
-      {
-        file: {
-          destination: '.ssh/.source-routing-stack-vpn1.${self.id}.bundle.see-ssh.scriptDirectory',
+          destination: '.ssh/.source-routing-stack-vpn1.${self.id}.bundle.see-ssh.scriptDirectory/bundle',
           content: expect.stringMatching(/^\$\{base64decode\("[A-Za-z0-9+/]+=*"\)\}#--- bundle\n/),
         },
       },
@@ -239,8 +233,8 @@ describe('apply', () => {
     const remote = (kind: 'anchor' | 'apply', index: number): unknown =>
       resourceOf(stack, kind).provisioner[index]?.['remote-exec'];
     const seconds = `confirm_timeout='${confirmTimeout ?? 60}'\n`;
-    expect(remote('apply', 2)).toMatchObject({ inline: [expect.stringContaining(seconds)] });
-    expect(remote('apply', 3)).toMatchObject({ connection: { timeout } });
+    expect(remote('apply', 1)).toMatchObject({ inline: [expect.stringContaining(seconds)] });
+    expect(remote('apply', 2)).toMatchObject({ connection: { timeout } });
     expect(remote('anchor', 2)).toMatchObject({
       inline: [expect.stringContaining(seconds)],
       connection: { timeout: `${timeoutSeconds ?? 60}s` },
@@ -251,7 +245,7 @@ describe('apply', () => {
   test('allowManagementPathChange is told to the machine', () => {
     const stack = newStack();
     newHost(stack, { allowManagementPathChange: true });
-    expect(resourceOf(stack, 'apply').provisioner[2]?.['remote-exec']?.inline).toEqual(
+    expect(resourceOf(stack, 'apply').provisioner[1]?.['remote-exec']?.inline).toEqual(
       script("confirm_timeout='60'\nallow_management_path_change='yes'"),
     );
   });
@@ -657,8 +651,8 @@ describe('ensure: HostState.ABSENT', () => {
     expect(apply.provisioner).toEqual([
       {
         file: {
-          content: 'probe\n',
-          destination: '.ssh/.source-routing-stack-vpn1.${self.id}.bundle.see-ssh.scriptDirectory/probe',
+          content: 'nothing\n',
+          destination: '.ssh/.source-routing-stack-vpn1.${self.id}.bundle.see-ssh.scriptDirectory/bundle',
         },
       },
       {

@@ -163,8 +163,8 @@ describe('scriptDirectory', () => {
   test('holds for the bundle too', () => {
     const stack = newStack();
     newHost(stack, { ssh: { ...SSH, scriptDirectory: '/d' } });
-    expect(resourceOf(stack, 'apply').provisioner[1]?.file?.destination).toBe(
-      '/d/.source-routing-stack-vpn1.${self.id}.bundle.see-ssh.scriptDirectory',
+    expect(resourceOf(stack, 'apply').provisioner[0]?.file?.destination).toBe(
+      '/d/.source-routing-stack-vpn1.${self.id}.bundle.see-ssh.scriptDirectory/bundle',
     );
   });
 

@@ -37,14 +37,13 @@ const GENERATION = expression('self.id');
 
 /**
  * Brings the bundle to the machine, puts it on trial, and confirms it over a connection of its own.
- * A change that cuts the path off ends the one before the last without a word, so it is for the last
+ * A change that cuts the path off ends the second one without a word, so it is for the third
  * to say how it ended, and its failure is the apply's.
  */
 export function deliveryProvisioners(props: DeliveryProps): Provisioner[] {
   const { owner, confirmTimeout, allowManagementPathChange, bundle } = props;
   return [
-    probe(props),
-    { type: 'file', content: bundle, destination: uploaded(props) },
+    upload(props, bundle),
     remoteExec(
       'deliver.sh',
       {
@@ -96,17 +95,19 @@ export function destroyProvisioners(props: DestroyProps): Provisioner[] {
   ];
 }
 
-function uploaded({ directory, owner }: ChangeProps): string {
-  return `${directory}/.source-routing-${owner}.${GENERATION}.bundle.${HINT}`;
+/**
+ * Puts a file into the directory, under a name that is a path inside that file: where the directory of a path
+ * is missing, scp makes a file with the directory's name. So it makes ours, and one whose own directory is
+ * missing is an error, instead of a file in the place of `~/.ssh`.
+ */
+function upload({ directory, owner }: ChangeProps, content: string, behaviour: Behaviour = {}): FileProvisioner {
+  const destination = `${directory}/.source-routing-${owner}.${GENERATION}.bundle.${HINT}/bundle`;
+  return { type: 'file', content, destination, ...behaviour } as FileProvisioner;
 }
 
-/**
- * Finds out whether there is a directory to upload to. Where it is missing, scp makes a file of its name, say `~/.ssh`.
- * So this asks for a file below the one that is to be made: scp makes that one, and fails where its directory is
- * missing. It is short: of a longer one, Terraform may be so busy sending that it misses what scp says.
- */
-function probe(props: ChangeProps, behaviour: Behaviour = {}): FileProvisioner {
-  return { type: 'file', content: 'probe\n', destination: `${uploaded(props)}/probe`, ...behaviour } as FileProvisioner;
+/** What a removal uploads are scripts only: it has to find out otherwise that there is a directory for them. */
+function probe(props: ChangeProps, behaviour?: Behaviour): FileProvisioner {
+  return upload(props, 'nothing\n', behaviour);
 }
 
 function cleanUp({ owner, confirmTimeout }: ChangeProps, behaviour: Behaviour): RemoteExecProvisioner {
