@@ -54,7 +54,7 @@ describeLab('changes', {}, (lab) => {
       resource: { terraform_data: Record<string, { provisioner?: { file?: { content: string } }[] }> };
     };
     const contents = Object.values(resource.terraform_data).flatMap(({ provisioner = [] }) =>
-      provisioner.flatMap(({ file }) => (file ? [file.content] : [])),
+      provisioner.flatMap(({ file }) => (file?.content.startsWith('${base64decode(') ? [file.content] : [])),
     );
     expect(contents).toHaveLength(1);
     const [encoded, code] = /^\$\{base64decode\("([A-Za-z0-9+/]+=*)"\)\}/.exec(contents[0]) ?? ['', ''];
