@@ -252,7 +252,7 @@ export class VpnEgress extends Construct {
     });
     this.host._addEgress({
       path: this.node.path,
-      device: this.args.value('device', props.device, 'device'),
+      device: this.deviceOfRoutes(),
       clients: this.pools.map(({ value }) => value),
       rejectedClients: this.rejected.map(({ value }) => value),
       gateways,
@@ -282,6 +282,12 @@ export class VpnEgress extends Construct {
    */
   public get returnRoutes(): ReturnRoute[] {
     return this.pools.map((pool) => ({ destination: pool.text, via: this.ownAddress(pool) }));
+  }
+
+  /** As the first route has it: whoever gives a wrong one is to hear of it once. */
+  private deviceOfRoutes(): Value {
+    const device = this.args.value('device', this.device, 'device');
+    return isKnown(device) ? device : { ...device, deferredFor: `${this.table.node.path}/gateway-1:device` };
   }
 
   private parsePools(texts: string[], property: string): Pool[] {

@@ -733,7 +733,6 @@ test('everything may be known at apply only', () => {
     'value 3 address - stack/egress/table/gateway-1:via ${jsonencode(var.gateway)}',
     'value 4 device - stack/egress/table/gateway-1:device ${jsonencode(var.device)}',
     'value 5 prefix - stack/egress:clients_0_ ${jsonencode(var.pool)}',
-    'value 6 device - stack/egress:device ${jsonencode(var.device)}',
     'rule auto 10010 from @1@ lookup 200',
     'rule auto 10009 to @2@ lookup 254 suppress_prefixlength 7',
     'rule 4 10011 fwmark 0x530000c8 iif lo lookup 200',

@@ -109,7 +109,9 @@ describeLab('an apply that is refused', {}, (lab) => {
         table.addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });
         new PolicyRule(stack, 'clients', { table, source: given(stack), priority: 10010 });
       }, withVariable(value));
-      expect(last).toMatch(/nothing was changed: e2e\/clients:source is /);
+      expect(last).toMatch(/nothing was changed: e2e\/clients:source (is|has) /);
+      // It may be a secret.
+      expect(value !== '' && last.includes(value)).toBe(false);
     });
 
     test.each(HOSTILE.slice(3))('%j as a device', async (value) => {
