@@ -24,6 +24,7 @@ export interface Egress {
 }
 
 const REJECTED: Fate = { kind: 'rejected' };
+const MULTICAST: Readonly<Record<Family, string>> = { 4: '224.0.0.0/4', 6: 'ff00::/8' };
 
 /**
  * What is expected of those of a host: clients leave through the gateway and, if its link is down, not at all; they
@@ -129,7 +130,9 @@ class Expecting {
   /** What the machine itself sends, of which it chooses the source when it knows the way. */
   private forClients(): Intent[] {
     const { device, failClosed, errorMark, questions } = this.egress;
-    const { elsewhere: destinations } = this.surroundings;
+    const { within, except } = this.surroundings.elsewhere;
+    // Nobody asks, or tells of an error, a whole group.
+    const destinations = { within, except: [...except, MULTICAST[this.family]] };
     const sent: Array<[string, Selectors]> = [
       ['errors', { firewallMark: errorMark }],
       ...questions.map((question): [string, Selectors] => ['resolver', question]),

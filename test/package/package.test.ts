@@ -58,6 +58,7 @@ describe('the package', () => {
       'PolicyRuleProps',
       'RemovedLinuxHost',
       'RemovedLinuxHostProps',
+      'Resolver',
       'ReturnRoute',
       'Route',
       'RouteOptions',
