@@ -24,7 +24,8 @@ export interface Egress {
 }
 
 const REJECTED: Fate = { kind: 'rejected' };
-const MULTICAST: Readonly<Record<Family, string>> = { 4: '224.0.0.0/4', 6: 'ff00::/8' };
+/** Multicast; in IPv4 with the reserved addresses behind it, which end with the broadcast address. */
+const MULTICAST: Readonly<Record<Family, string>> = { 4: '224.0.0.0/3', 6: 'ff00::/8' };
 
 /**
  * What is expected of those of a host: clients leave through the gateway and, if its link is down, not at all; they
