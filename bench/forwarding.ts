@@ -17,20 +17,24 @@ import { VpnEgress } from '../lib/vpn-egress';
 
 const POOLS = [1, 10, 100];
 /** Many short rounds, in each all of them in turn: the machine has other things to do, too. */
-const ROUNDS = 7;
-const PACKETS = 200_000;
+const ROUNDS = 9;
+/** Of CPU time in /proc, for each second (`getconf CLK_TCK`). */
+const TICKS = 100;
 
 /**
- * How many packets a second a server forwards with what is declared, against the bare rules of a how-to: one
- * `from POOL lookup vpn` for each pool. Small packets of clients of all pools, as many as one core can send.
+ * How many packets of clients OpenVPN delivers in a second of its CPU time with what is declared, against the bare rules
+ * of a how-to: one `from POOL lookup vpn` for each pool. Small packets of clients of all pools: the kernel forwards each
+ * in the time of the daemon that hands it over.
  */
 export function benchForwarding(): void {
-  const missing = ['trafgen', 'nft'].filter((tool) => spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0);
+  const missing = ['openvpn', 'nft', 'perl'].filter(
+    (tool) => spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0,
+  );
   if (missing.length > 0 || process.getuid?.() !== 0) {
-    console.log(`forwarding: needs root, trafgen (package netsniff-ng) and nft (package nftables)`);
+    console.log(`forwarding: needs root, and openvpn, nft and perl (packages openvpn, nftables, perl)`);
     return;
   }
-  console.log(`forwarding, small packets for each second of CPU time; medians of ${ROUNDS} rounds`);
+  console.log(`forwarding of small packets from clients of OpenVPN, medians of ${ROUNDS} rounds`);
   for (const layout of ['adjacent', 'apart'] as const) {
     for (const pools of POOLS) {
       bench(poolsOf(pools, layout), layout);
@@ -52,15 +56,7 @@ function bench(pools: readonly string[], layout: string): void {
     writeFileSync(join(directory, 'declared'), [...ruleLines(host), ''].join('\n'));
     writeFileSync(join(directory, 'bare'), [...pools.map((pool) => `rule add from ${pool} lookup 200`), ''].join('\n'));
     writeFileSync(join(directory, 'routes'), [...routeLines(host), ''].join('\n'));
-    const clients = pools.map((pool) => pool.replace('.0/24', '.2'));
-    writeFileSync(
-      join(directory, 'out'),
-      packets(clients, () => '198.51.100.7'),
-    );
-    writeFileSync(
-      join(directory, 'back'),
-      packets(clients, () => '198.51.100.7', true),
-    );
+    writeFileSync(join(directory, 'send.pl'), SEND);
     writeFileSync(join(directory, 'run.sh'), script(directory, pools));
     const { status, stderr } = spawnSync('unshare', ['--net', '--mount', 'sh', join(directory, 'run.sh')], {
       encoding: 'utf8',
@@ -115,59 +111,68 @@ function text(lines: ReadonlyArray<readonly Word[]>, between = ''): string {
     .join('\n');
 }
 
-/** For trafgen: a small UDP packet for each client, one after the other. */
-function packets(clients: readonly string[], peer: () => string, back = false): string {
-  return clients
-    .map((client) => {
-      const [saddr, daddr] = back ? [peer(), client] : [client, peer()];
-      return `{ eth(da=02:00:00:00:00:01, sa=02:00:00:00:00:02), ipv4(saddr=${saddr}, daddr=${daddr}, ttl=64), udp(sp=1234, dp=9), fill(0, 18) }`;
-    })
-    .join('\n');
-}
+/** Sends for a second, from each client in turn. */
+const SEND = `use strict;
+use Socket;
+use Time::HiRes qw(time);
+my @sockets = map {
+  socket(my $socket, PF_INET, SOCK_DGRAM, 17) or die $!;
+  bind($socket, sockaddr_in(0, inet_aton($_))) or die $!;
+  connect($socket, sockaddr_in(9, inet_aton('198.51.100.7'))) or die $!;
+  $socket
+} @ARGV;
+my $payload = "\\0" x 18;
+my $sent = 0;
+my $end = time + 1;
+while (time < $end) { send($sockets[$sent++ % @sockets], $payload, 0) for 1 .. 100 }
+`;
 
 function script(directory: string, pools: readonly string[]): string {
+  const networks = pools.map((pool) => pool.replace('.0/24', ''));
   return `set -eu
 mount --make-rprivate /
 mount -t tmpfs tmpfs /run
 ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward
-for file in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 >$file; done
-# Whatever leaves ends at the other end of a cable.
-for link in eth0 eth1 tun0; do
+# The client, and whatever is behind the uplinks, are at the other end of a cable.
+for link in eth0 eth1; do
   ip netns add far-$link
   ip link add $link address 02:00:00:00:00:01 type veth peer name far netns far-$link
   ip link set $link up
+  ip -n far-$link link set lo up
   ip -n far-$link link set far address 02:00:00:00:00:02 up
   ip netns exec far-$link sh -c 'echo 0 >/proc/sys/net/ipv4/ip_forward'
 done
 ip addr add 192.168.178.2/24 dev eth0
+ip -n far-eth0 addr add 192.168.178.1/24 dev far
 ip addr add 192.168.1.100/24 dev eth1
-ip neigh add 192.168.178.1 lladdr 02:00:00:00:00:02 dev eth0
 ip neigh add 192.168.1.1 lladdr 02:00:00:00:00:02 dev eth1
 ip route add default via 192.168.178.1
-for pool in ${pools.map((pool) => pool.replace('.0/24', '')).join(' ')}; do
-  ip addr add $pool.1/24 dev tun0
-  ip neigh add $pool.2 lladdr 02:00:00:00:00:02 dev tun0
+openvpn --genkey secret /run/key
+vpn="--secret /run/key --cipher AES-256-CBC --dev-type tun --verb 0 --daemon"
+openvpn $vpn --dev tun0 --remote 192.168.178.1 --writepid /run/server
+ip netns exec far-eth0 openvpn $vpn --dev tun0 --remote 192.168.178.2 --writepid /run/client
+trap 'kill $(cat /run/server /run/client)' EXIT
+until ip -n far-eth0 link set tun0 up 2>/dev/null && ip link set tun0 up 2>/dev/null; do sleep 0.1; done
+ip -n far-eth0 route add default dev tun0
+for network in ${networks.join(' ')}; do
+  ip addr add $network.1/24 dev tun0
+  ip -n far-eth0 addr add $network.2/32 dev lo
 done
+for file in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 >$file; done
 ip -batch ${directory}/routes
 as_bare() { ip -batch ${directory}/bare; }
 as_declared() { ip -batch ${directory}/declared; }
 as_guarded() { as_declared; nft -f ${directory}/kill-switch; }
 restore() { ip rule flush; ip rule add pref 32766 lookup main; nft flush ruleset; }
-sent() { sed -n "s/^ *$1: *//p" /proc/net/dev | awk '{ print $10 }'; }
-# count WHAT DIRECTION IN OUT
-count() {
-  before=$(sent "$4")
-  # The kernel forwards a packet in the time of who sends it: what else the machine does takes none of that.
-  time=$(ip netns exec "far-$3" bash -c 'TIMEFORMAT="%U %S"; time "$@" >/dev/null 2>&1' bash \
-    timeout -s KILL 60 trafgen --dev far --conf "${directory}/$2" --cpus 1 --num ${PACKETS} 2>&1)
-  echo "$1 $2 $(($(sent "$4") - before)) $time" >>${directory}/counts
-}
+delivered() { sed -n 's/^ *eth1: *//p' /proc/net/dev | awk '{ print $10 }'; }
+ticks() { awk '{ print $14 + $15 }' "/proc/$(cat /run/server)/stat"; }
 for round in $(seq ${ROUNDS}); do
   for what in bare declared guarded; do
     as_$what
-    count $what out tun0 eth1
-    count $what back eth1 tun0
+    before="$(delivered) $(ticks)"
+    ip netns exec far-eth0 perl ${directory}/send.pl ${networks.map((network) => `${network}.2`).join(' ')}
+    echo "$what $before $(delivered) $(ticks)" >>${directory}/counts
     restore
   done
 done
@@ -175,28 +180,18 @@ done
 }
 
 function print(pools: number, layout: string, counts: string): void {
-  const rates = new Map<string, number[]>();
+  const rates: Record<string, number[]> = {};
   for (const line of counts.trim().split('\n')) {
-    const [what, direction, count, user, system] = line.split(' ');
-    const key = `${what} ${direction}`;
-    rates.set(key, [...(rates.get(key) ?? []), Number(count) / (Number(user) + Number(system))]);
+    const [what, ...numbers] = line.split(' ');
+    const [packets, ticks, packetsThen, ticksThen] = numbers.map(Number);
+    (rates[what] ??= []).push(((packetsThen - packets) * TICKS) / (ticksThen - ticks));
   }
-  const of = (key: string): number[] => rates.get(key) ?? [];
   // Of each round, as what else the machine does slows all of a round down.
-  const ratios = (what: string, direction: string): number[] =>
-    of(`${what} ${direction}`).map((rate, round) => rate / of(`bare ${direction}`)[round]);
-  console.log(`  ${pools} pools, ${layout}: bare rules ${Math.round(median(of('bare out')) / 1000)}k from clients`);
-  for (const [label, what] of [
-    ['rules and guards alone', 'declared'],
-    ['with the kill switch', 'guarded'],
-  ]) {
-    const [out, back] = ['out', 'back'].map((direction) => ratios(what, direction));
-    const both = median(out.map((ratio, round) => 2 / (1 / ratio + 1 / back[round])));
-    const text = (ratio: number): string => `${ratio.toFixed(2)} x`;
-    console.log(
-      `    ${label.padEnd(24)} ${text(both)} (from clients ${text(median(out))}, to clients ${text(median(back))})`,
-    );
-  }
+  const ratio = (what: string): string => median(rates[what].map((rate, round) => rate / rates.bare[round])).toFixed(2);
+  console.log(
+    `  ${String(pools).padStart(3)} pools, ${layout.padEnd(8)}: bare rules ${Math.round(median(rates.bare) / 1000)}k a second; ` +
+      `rules and guards alone ${ratio('declared')} x, with the kill switch ${ratio('guarded')} x`,
+  );
 }
 
 function median(values: readonly number[]): number {
