@@ -77,7 +77,13 @@ const BOOT_MENDED = `rm -rf /etc/systemd/system/source-routing-vpn.*.d '/etc/sys
   [ ! -e /srv/source-routing ] || { rmdir /var/lib/source-routing && mv /srv/source-routing /var/lib/source-routing; }`;
 
 /** Each takes all away that one of the two locks is made of. Only two that take both locks away may leak. */
-const NO_GUARDS = ['all rules, main put back', '/var not mounted', 'the unit fails'];
+const NO_GUARDS = [
+  // One rule after the other, in their order: the guards are gone a moment before the main table's.
+  'all rules',
+  'all rules, main put back',
+  '/var not mounted',
+  'the unit fails',
+];
 const NO_KILL_SWITCH = [
   'the kill switch',
   'nft flush ruleset',
