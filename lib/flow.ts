@@ -28,7 +28,8 @@ export interface FlowSelectors {
   /**
    * Its protocol.
    *
-   * @default - for one packet none that a rule asks for, for a flow any
+   * @default - for one packet UDP in IPv4, as `ip route get` takes it, and none that a rule asks for in IPv6; for a flow any
+   * @see https://man7.org/linux/man-pages/man8/ip-route.8.html
    */
   readonly ipProtocol?: IpProtocol;
 

@@ -194,6 +194,8 @@ check_kernel() {
     [ -f "$names" ] || continue
     is_our_file "$names" || set -- "$@" "where=$names" "$names"
   done
+  set -- "$@" part=expected
+  [ ! -f "$stage/expectations" ] || set -- "$@" "$stage/expectations"
   if ! awk -v without6="$without6" "$AWK_ADDRESS$AWK_KERNEL$AWK_PREFLIGHT" "$@" \
     part=kernel "$LOCK/kernel" >"$LOCK/problems" 2>"$LOCK/error"; then
     first_line "$LOCK/error"

@@ -1,21 +1,14 @@
 # What is expected of the kernel: it is asked with `ip route get`, about hundreds of packets at once.
 
 # Asks about every packet of which generation $1 expects something. Leaves in $LOCK/disagreements,
-# one a line, what the kernel does otherwise. $LOCK/kernel must have its rules.
+# one a line, what the kernel does otherwise. $LOCK/kernel must have its rules, $LOCK/noted what was before the change.
 ask_kernel() {
   : >"$LOCK/disagreements"
   # One that an older agent has applied has no such file.
   [ -f "$1/expectations" ] || return 0
-  ip -o link show >"$LOCK/links" 2>/dev/null || :
-  for file in where ask answers errors; do
-    : >"$LOCK/${file}4"
-    : >"$LOCK/${file}6"
-  done
-  if ! { expectations where "$1/expectations" && put_questions where &&
-    expectations ask "$1/expectations" && put_questions ask &&
-    expectations judge "$LOCK/questions" && read -r asked skipped reasons <"$LOCK/counts"; }; then
-    first_line "$LOCK/error"
-    problem="cannot ask the kernel about what is expected: ${first:-is there space left in ${LOCK%/*}?}"
+  if ! { put_all_questions "$1" "$1/expectations" && expectations judge "$LOCK/questions" >"$LOCK/disagreements" &&
+    read -r asked skipped reasons <"$LOCK/counts"; }; then
+    cannot_ask
     return 1
   fi
   what="packets asked about: $asked, all as expected"
@@ -36,13 +29,42 @@ as_expected() {
   return 1
 }
 
+# Before a change: where do packets go that are to go as they do?
+note_ways() {
+  [ -f "$1/expectations" ] && grep ' is unchanged$' "$1/expectations" >"$LOCK/unchanged" || return 0
+  { put_all_questions "$1" "$LOCK/unchanged" && expectations note "$LOCK/questions" >"$LOCK/noted"; } || {
+    cannot_ask
+    die 70 "nothing was changed: $problem"
+  }
+}
+
+cannot_ask() {
+  first_line "$LOCK/error"
+  problem="cannot ask the kernel about what is expected: ${first:-is there space left in ${LOCK%/*}?}"
+}
+
+# Those of generation $1 in file $2.
+put_all_questions() {
+  tables=' '
+  while read -r word id _; do
+    [ "$word" != table ] || tables="$tables$id "
+  done <"$1/state"
+  ip -o link show >"$LOCK/links" 2>/dev/null || :
+  [ -f "$LOCK/noted" ] || : >"$LOCK/noted"
+  : >"$LOCK/questions"
+  for file in where ask answers errors; do
+    : >"$LOCK/${file}4"
+    : >"$LOCK/${file}6"
+  done
+  expectations where "$2" && put_questions where && expectations ask "$2" && put_questions ask
+}
+
 # One step of expectations.awk, over file $2.
 expectations() {
-  awk -v step="$1" -v out="$LOCK/" -v rules="$LOCK/kernel" -v without6="$without6" \
-    "$AWK_ADDRESS$AWK_KERNEL$AWK_EXPECTATIONS" part=links "$LOCK/links" \
+  awk -v step="$1" -v out="$LOCK/" -v rules="$LOCK/kernel" -v tables="$tables" -v without6="$without6" \
+    "$AWK_ADDRESS$AWK_KERNEL$AWK_EXPECTATIONS" part=links "$LOCK/links" part=noted "$LOCK/noted" \
     part=errors family=4 "$LOCK/errors4" family=6 "$LOCK/errors6" \
-    part=answers family=4 "$LOCK/answers4" family=6 "$LOCK/answers6" part=questions "$2" \
-    >"$LOCK/disagreements" 2>"$LOCK/error"
+    part=answers family=4 "$LOCK/answers4" family=6 "$LOCK/answers6" part=questions "$2" 2>"$LOCK/error"
 }
 
 put_questions() {

@@ -26,6 +26,7 @@ apply() {
   read_plan || die 70 "nothing was changed: $problem; is there space left in ${LOCK%/*}?"
   check_management_path
   refuse_if_problems 69
+  note_ways "$stage"
 
   begin_change apply
   write_pending "$@" "$stage" || undo "cannot write $home/pending (disk full, or read-only?)"

@@ -233,7 +233,7 @@ function read_route(    out, table, destination, metric) {
   state("route " family " " table " " destination " " metric out)
 }
 
-# expect FAMILY LABEL to ADDR ... is FATE [or FATE]...
+# expect FAMILY LABEL to ADDR [or ADDR]... ... is FATE [or FATE]...
 function read_expectation(    line, from) {
   words_of($0)
   at = 2
@@ -242,6 +242,7 @@ function read_expectation(    line, from) {
   line = "expect " family " " got_word
   if (!take("to")) damaged("nothing says where the packet goes to")
   line = line " to " address()
+  while (take("or")) line = line " or " address()
   from = ""
   if (take("from")) { from = address(); line = line " from " from }
   if (take("iif")) {
@@ -261,13 +262,26 @@ function read_expectation(    line, from) {
   print line > (out "/expectations")
 }
 
+# gateway FAMILY DEV ADDR...
+function read_gateway(    line) {
+  words_of($0)
+  at = 2
+  got_word = next_word()
+  line = "gateway " family " " device()
+  if (W[2] != family) damaged("no such gateway")
+  do {
+    got_word = next_word()
+    line = line " " address()
+  } while (at < count)
+  print line > (out "/expectations")
+}
 function fate(    word, text) {
   text = ""
   if (take("via")) text = " via " address()
   if (take("dev")) text = text " dev " device()
   if (text != "") return text
   word = next_word()
-  if (word != "local" && word != "rejected") damaged("no such fate")
+  if (word != "local" && word != "rejected" && word != "unchanged") damaged("no such fate")
   return " " word
 }
 
@@ -400,6 +414,7 @@ $1 == "table" {
 $1 == "rule" || $1 == "guard" { read_rule(); next }
 $1 == "route" { read_route(); next }
 $1 == "expect" { read_expectation(); next }
+$1 == "gateway" { read_gateway(); next }
 $1 == "file" { read_file_line(); next }
 $1 == "dropin" || $1 == "block" { read_placed(); next }
 $1 == "hook" { read_hook(); next }

@@ -1,14 +1,18 @@
 # Puts the questions of a generation to the kernel (`ip -batch` does the asking), and judges its answers.
 #
-# Variables: step, out (directory), rules (what read_kernel prints), without6.
+# Variables: step, out (directory), rules (what read_kernel prints), tables (those of the owner, a blank around each),
+# without6.
 #
-#   where  reads the expectations; writes where4 and where6: which interface leads to the sender?
+#   where  reads the expectations; writes where4 and where6: which interface leads to the sender, and does the
+#          main table send a packet there by its default?
 #   ask    reads links, what was said to that, and the expectations; writes questions (each an
 #          expectation, or why it cannot be asked now), ask4 and ask6
-#   judge  reads links, what was said to that, and the questions; prints the disagreements, one line for
+#   note   reads what was said, and the questions, before a change; prints what becomes of the packets that are to
+#          go as they do, one a line: FAMILY, packet, outcome, with a tab between
+#   judge  reads links, what was noted, what was said, and the questions; prints the disagreements, one line for
 #          each label, and writes counts: how many packets were asked about, how many were not, and why
 #
-# Files, each after an assignment to `part`: `links` (`ip -o link show`), `errors` and `answers` (of a
+# Files, each after an assignment to `part`: `links` (`ip -o link show`), `noted`, `errors` and `answers` (of a
 # batch, after an assignment to `family`), `questions`.
 
 BEGIN { MOST_REASONS = 5; asked = skipped = reasons = labels = 0; why_not = "" }
@@ -32,32 +36,44 @@ part == "answers" {
   next
 }
 
+part == "noted" { split($0, noted, "\t"); BEFORE[noted[1], noted[2]] = noted[3]; next }
+
 # From here on: questions.
 $1 == "skip" { skip(substr($0, 6)); next }
+$1 == "gateway" { next }
 
 { read_question() }
 
-step == "where" {
-  if (IIF == "-" && !((FAMILY_OF, FROM) in PLACE)) {
-    PLACE[FAMILY_OF, FROM] = 1
-    print "route get fibmatch " FROM > (out "where" FAMILY_OF)
-  }
-  next
+# In the same order in both steps.
+step == "where" || step == "ask" {
+  if (IIF == "-") place(FROM)
+  if (TARGETS > 1) for (i = 1; i <= TARGETS; i++) place(TARGET[i])
 }
+
+step == "where" { next }
 
 step == "ask" {
   obstacle = ""
+  if (TARGETS > 1) choose_destination()
   if (IIF == "-") {
-    if (!((FAMILY_OF, FROM) in PLACE)) PLACE[FAMILY_OF, FROM] = interface_of(FAMILY_OF, ++PLACES[FAMILY_OF])
-    if (PLACE[FAMILY_OF, FROM] == "") obstacle = "no interface leads to " FROM
+    n = place(FROM)
+    if (!((FAMILY_OF, n) in LEADS)) LEADS[FAMILY_OF, n] = interface_of(FAMILY_OF, n)
+    device = LEADS[FAMILY_OF, n]
+    if (device == "") obstacle = "no interface leads to " FROM
     else {
-      sub(/ iif - /, " iif " PLACE[FAMILY_OF, FROM] " ")
+      sub(/ iif - /, " iif " device " ")
       read_question()
     }
   } else if (IIF != "") obstacle = obstacle_at(IIF)
   if (FAMILY_OF == 6 && without6) obstacle = "no IPv6"
   print(obstacle == "" ? $0 : "skip " obstacle) > (out "questions")
   if (obstacle == "") print "route get " PACKET > (out "ask" FAMILY_OF)
+  next
+}
+
+step == "note" {
+  n = ++ASKED[FAMILY_OF]
+  if (FATES == "unchanged") print FAMILY_OF "\t" PACKET "\t" outcome_of(n)
   next
 }
 
@@ -75,14 +91,55 @@ END {
 function read_question(    i) {
   FAMILY_OF = $2
   LABEL = $3
-  TO = FROM = IIF = PACKET = FATES = ""
+  FROM = IIF = SPORT = DPORT = PACKET = FATES = ""
+  MARK = TOS = UID_OF = TARGETS = 0
+  # What the kernel takes a packet for of which it is not told.
+  PROTO = FAMILY_OF == 4 ? 17 : 0
   for (i = 4; i < NF && $i != "is"; i += 2) {
-    PACKET = PACKET (i == 4 ? "" : " ") ($i == "to" ? "" : $i " ") $(i + 1)
-    if ($i == "to") TO = $(i + 1)
-    else if ($i == "from") FROM = $(i + 1)
+    if ($i == "to" || $i == "or") TARGET[++TARGETS] = $(i + 1)
+    else PACKET = PACKET " " $i " " $(i + 1)
+    if ($i == "from") FROM = $(i + 1)
     else if ($i == "iif") IIF = $(i + 1)
+    else if ($i == "mark") MARK = $(i + 1)
+    else if ($i == "tos") TOS = $(i + 1)
+    else if ($i == "uid") UID_OF = $(i + 1)
+    else if ($i == "ipproto") PROTO = $(i + 1)
+    else if ($i == "sport") SPORT = $(i + 1)
+    else if ($i == "dport") DPORT = $(i + 1)
   }
+  PACKET = TARGET[1] PACKET
   while (++i <= NF) FATES = FATES (FATES == "" ? "" : " ") $i
+}
+
+# Which question about the way to an address it is; puts it, if that has not been done.
+function place(address,    question) {
+  question = "route get fibmatch " address (PROTO ? " ipproto " PROTO : "")
+  if (!((FAMILY_OF, question) in PLACE)) {
+    PLACE[FAMILY_OF, question] = ++PLACES[FAMILY_OF]
+    if (step == "where") print question > (out "where" FAMILY_OF)
+  }
+  return PLACE[FAMILY_OF, question]
+}
+
+# Of places that nobody has anything to do with, one that is nothing special here: a firewall may have blackholes
+# for addresses that should not be seen on the Internet.
+function choose_destination(    i, at) {
+  for (i = 1; i <= TARGETS && !by_default(FAMILY_OF, place(TARGET[i])); i++);
+  if (i > TARGETS) i = 1
+  at = index($0, " to " TARGET[1] " or ")
+  $0 = substr($0, 1, at) "to " TARGET[i] substr($0, at + 4 + length(TARGET[1]) + others_length())
+  read_question()
+}
+function others_length(    i, n) {
+  for (i = 2; i <= TARGETS; i++) n += 4 + length(TARGET[i])
+  return n
+}
+
+# Does the n-th answer to `where` say that nothing but a default route leads there? Two halves are one, too.
+function by_default(family, n,    id) {
+  if (!((family, n) in ANSWER)) return 0
+  id = read_kernel_route(ANSWER[family, n], family)
+  return KIND[id] == "unicast" && DESTINATION[id] ~ /^default$|\/[1-7]$/
 }
 
 function skip(reason) {
@@ -110,21 +167,46 @@ function setting(name,    line) {
   return line + 0
 }
 
-# What has become of the n-th packet that was asked about in its family?
-function judge(n,    said, id, kind, f, fate, i, w, m, via, device, missing, obstacle) {
+# What has become of the n-th packet that was asked about in its family? Sets id, kind and said; fails where
+# there is nothing to be said.
+function read_answer(n) {
   id = 0
   kind = "rejected"
   if ((FAMILY_OF, n) in FAILED) {
     said = reason_for(FAILED[FAMILY_OF, n])
-    if (said == "") return
-  } else if ((FAMILY_OF, n) in ANSWER) {
-    id = read_kernel_route(ANSWER[FAMILY_OF, n], FAMILY_OF)
-    kind = said = KIND[id]
-    if (kind == "unicast") said = (VIA[id] == "" ? "" : "via " VIA[id] " ") "dev " DEV[id]
-    # Some kernels print what others make an error of.
-    if (kind ~ /^(blackhole|unreachable|prohibit)$/) kind = "rejected"
-  } else {
+    return said != ""
+  }
+  if (!((FAMILY_OF, n) in ANSWER)) {
     skip("ip says nothing")
+    return 0
+  }
+  id = read_kernel_route(ANSWER[FAMILY_OF, n], FAMILY_OF)
+  kind = said = KIND[id]
+  if (kind == "unicast") said = (VIA[id] == "" ? "" : "via " VIA[id] " ") "dev " DEV[id]
+  # Some kernels print what others make an error of.
+  if (kind ~ /^(blackhole|unreachable|prohibit)$/) kind = "rejected"
+  return 1
+}
+
+# What others decide about a packet that is none of our business. By which of two routers of one link it goes is up to
+# the kernel, and may change at any time.
+function outcome_of(n) {
+  if (!read_answer(n) || is_ours(id)) return "?"
+  return kind == "unicast" ? "dev " DEV[id] : kind
+}
+function is_ours(id) { return id && index(tables, " " ROUTE_TABLE[id] " ") > 0 }
+
+# Is it as before? Where nobody has looked before, just not by a table of ours.
+function is_unchanged(n,    before) {
+  before = (FAMILY_OF, PACKET) in BEFORE ? BEFORE[FAMILY_OF, PACKET] : "?"
+  if (is_ours(id)) return 0
+  return before == "?" || before == "rejected" || before == (kind == "unicast" ? "dev " DEV[id] : kind)
+}
+
+function judge(n,    f, fate, i, w, m, via, device, missing, obstacle) {
+  if (!read_answer(n)) return
+  if (FATES == "unchanged" && is_unchanged(n)) {
+    asked++
     return
   }
   f = split(FATES, fate, " or ")
@@ -146,7 +228,7 @@ function judge(n,    said, id, kind, f, fate, i, w, m, via, device, missing, obs
   # One line for all packets of a label: they mostly have one reason.
   if (OTHERWISE[LABEL]++) return
   LABELS[++labels] = LABEL
-  FIRST[LABEL] = "\"ip -" FAMILY_OF " route get " PACKET "\" must say " FATES ", and says " said \
+  FIRST[LABEL] = "\"ip -" FAMILY_OF " route get " PACKET "\" must say " wanted() ", and says " said \
     (kind == "unicast" ? " (" (ROUTE_TABLE[id] == 254 ? "the main table" : "table " ROUTE_TABLE[id]) ")" : "") decided_by(kind, ROUTE_TABLE[id])
 }
 
@@ -165,15 +247,24 @@ function reason_for(error) {
   return ""
 }
 
+function wanted() {
+  if (FATES != "unchanged") return FATES
+  return (FAMILY_OF, PACKET) in BEFORE && BEFORE[FAMILY_OF, PACKET] != "?" ? BEFORE[FAMILY_OF, PACKET] ", as before" : "what it says without our tables"
+}
+
 # Who is to blame: the first rule that matches and leads there, if nothing else can have decided.
-function decided_by(kind, table,    line, of, found, matched, leads) {
-  found = ""
-  while (found == "" && (getline line < rules) > 0) {
+function decided_by(kind, table,    line, of, found, matched, leads, local_behind) {
+  found = local_behind = ""
+  while ((getline line < rules) > 0) {
     if (line ~ /^family /) of = substr(line, 8)
     if (of != FAMILY_OF || line !~ /^[0-9]+:\t/) continue
     read_kernel_rule(line)
-    # The local table.
-    if (rule_priority == 0) continue
+    if (rule_spec == "lookup 255") {
+      # Where it belongs, it takes what is for the machine itself.
+      if (found != "") local_behind = rule_priority
+      continue
+    }
+    if (found != "") continue
     matched = rule_matches(rule_spec)
     if (matched == 0) continue
     leads = kind == "rejected" ? rule_spec ~ /(blackhole|unreachable|prohibit)$/ : rule_spec ~ ("lookup " table "$")
@@ -182,15 +273,51 @@ function decided_by(kind, table,    line, of, found, matched, leads) {
     else if (kind == "rejected" || leads || rule_spec ~ ("lookup " table " ")) break
   }
   close(rules)
+  if (found != "" && local_behind != "" && FATES ~ /local/)
+    return ": rule " found " decides, as \"lookup local\" stands behind it, at " local_behind ". Give ours a priority behind that, or put it in front: ip -" FAMILY_OF " rule add pref 0 lookup local"
   if (found != "") return ": rule " found " decides. If that is not meant, take it away, or declare another one in front of it"
   return ": see \"ip -" FAMILY_OF " rule\" and \"ip -" FAMILY_OF " route show table all\""
 }
+
 # 0 no, 1 yes, 2 who knows.
-function rule_matches(spec,    n, w, i) {
+function rule_matches(spec,    n, w, i, negated, hit, one) {
   n = split(spec, w, " ")
-  for (i = 1; i < n && w[i] != "lookup"; i += 2) {
-    if (w[i] !~ /^(from|to|iif)$/) return 2
-    if (w[i] == "from" && !inside(FROM, w[i + 1]) || w[i] == "to" && !inside(TO, w[i + 1]) || w[i] == "iif" && IIF != w[i + 1]) return 0
+  negated = w[1] == "not"
+  hit = 1
+  for (i = 1 + negated; i < n && w[i] != "lookup"; i += 2) {
+    one = is_selected(w[i], w[i + 1])
+    if (one == 0) { hit = 0; break }
+    if (one == 2) hit = 2
+  }
+  return negated && hit != 2 ? !hit : hit
+}
+function is_selected(word, value,    part) {
+  if (word == "from") return FROM != "" && inside(FROM, value)
+  if (word == "to") return inside(TARGET[1], value)
+  if (word == "iif") return value == (IIF == "" ? "lo" : IIF)
+  if (word == "oif") return 0
+  if (word == "ipproto") return value == PROTO
+  if (word == "sport") return in_range(SPORT, value)
+  if (word == "dport") return in_range(DPORT, value)
+  if (word == "uidrange") return in_range(UID_OF, value)
+  if (word == "tos" && FAMILY_OF == 6) return number_of(value) == number_of(TOS)
+  if (word == "fwmark") {
+    split(value, part, "/")
+    return same_bits(number_of(MARK), number_of(part[1]), part[2] == "" ? 4294967295 : number_of(part[2]))
+  }
+  return 2
+}
+function in_range(number, range,    end) {
+  if (range !~ /^[0-9]+(-[0-9]+)?$/) return 2
+  split(range, end, "-")
+  return number + 0 >= end[1] + 0 && number + 0 <= (end[2] == "" ? end[1] : end[2]) + 0
+}
+function number_of(text) { return text ~ /^0x/ ? hex_to_number(substr(text, 3)) : text + 0 }
+function same_bits(a, b, mask) {
+  for (; mask > 0; mask = int(mask / 2)) {
+    if (mask % 2 && a % 2 != b % 2) return 0
+    a = int(a / 2)
+    b = int(b / 2)
   }
   return 1
 }

@@ -1,5 +1,6 @@
 # Looks for what stands in the way of a change. Reads what plan.awk reads, and besides:
-# `other` (states of the other owners, with `whose`), `names` (rt_tables files, with `where`).
+# `other` (states of the other owners, with `whose`), `names` (rt_tables files, with `where`), `expected` (of the
+# new generation).
 # Variables: without6, ours (the rt_tables files that are ours, one blank around each).
 #
 # Prints "E text" for what forbids the change, "W text" for what is worth knowing.
@@ -62,7 +63,12 @@ part == "names" {
   next
 }
 
-/^family [46]$/ { family = $2; next }
+part == "expected" {
+  if ($1 == "gateway") DECLARED[++declared] = substr($0, 9)
+  next
+}
+
+/^family [46]$/ { family = $2; READ[family] = 1; next }
 
 /^[0-9]+:\t/ {
   read_kernel_rule($0)
@@ -83,6 +89,7 @@ part == "names" {
   id = read_kernel_route($0, family)
   key = route_key(id)
   if (key in WANT_ROUTE) { THERE[id] = key; LINE[id] = $0 }
+  if (DESTINATION[id] == "default" && ROUTE_TABLE[id] == 254) gateways_of(id)
   next
 }
 
@@ -92,6 +99,7 @@ END {
   for (i = 1; i <= wanted; i++) devices_of(WANTED[i])
   # Guards are there for whatever a client may send.
   for (k in WANT_RULE) if (k ~ /^6/ && without6 && TAG[k] != BY_KERNEL) needs6 = 1
+  for (i = 1; i <= declared; i++) compare_gateways(DECLARED[i])
   if (needs6) problem("IPv6 rules or routes are wanted, but this kernel has no IPv6 (/proc/net/if_inet6 is missing): enable IPv6, or declare IPv4 only")
   sysctls()
 }
@@ -122,6 +130,29 @@ function foreign_route(id,    key) {
   problem("someone else has a route where ours goes, IPv" FAMILY[id] " table " ROUTE_TABLE[id] ": \"" trimmed(LINE[id]) \
     "\". Choose another metric or table, or remove it: ip -" FAMILY[id] " route del " \
     (KIND[id] == "unicast" ? "" : KIND[id] " ") DESTINATION[id] " table " ROUTE_TABLE[id] " metric " METRIC[id])
+}
+
+function gateways_of(id,    h) {
+  if (HOPS[id] == 0) gateway(FAMILY[id], DEV[id], VIA[id])
+  for (h = 1; h <= HOPS[id]; h++) gateway(FAMILY[id], HOP_DEV[id, h], HOP_VIA[id, h])
+}
+
+function gateway(family, device, via,    at) {
+  at = family SUBSEP device
+  if (via != "" && index(HERE[at] " ", " " via " ") == 0) HERE[at] = HERE[at] " " via
+}
+
+# What was looked up at synth is of a machine as it was declared.
+function compare_gateways(line,    n, w, i, here, other) {
+  n = split(line, w, " ")
+  here = HERE[w[1], w[2]]
+  if (!(w[1] in READ) || !(w[2] in DEVICE)) return
+  split(here, GATEWAY, " ")
+  for (i = 3; i <= n; i++) DECLARED_HERE[line, w[i]] = 1
+  other = here == ""
+  for (i in GATEWAY) if (!((line, GATEWAY[i]) in DECLARED_HERE)) other = 1
+  if (other) remark("gateways of " w[2] " are " (here == "" ? "none of IPv" w[1] : substr(here, 2)) " here (default routes of the main table), and declared " \
+    "as " substr(line, length(w[1] w[2]) + 3) ". Declare them as they are: what was looked up before is about another machine")
 }
 
 function trimmed(text) { sub(/ +$/, "", text); return text }

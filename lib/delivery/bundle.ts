@@ -2,9 +2,10 @@ import { Fn, Lazy } from 'cdktf';
 import { BUNDLE_MARK, agentProgram, dispatcherText, upHookText } from '../agent/program';
 import type { Expectation } from '../model/expectation';
 import { fateWords, questionWords } from '../model/expectation';
+import { BOTH_FAMILIES } from '../model/family';
 import type { FamilyOrAuto } from '../model/family';
 import { guards } from '../model/guard';
-import type { Host, UpHook } from '../model/host';
+import type { Host, Interface, UpHook } from '../model/host';
 import { failClosedRoutes } from '../model/host';
 import { sysctls } from '../model/marking';
 import type { Route } from '../model/route';
@@ -102,6 +103,7 @@ class BundleData {
       // Whatever the persistence, these are there before the network comes up, and do not go with a link.
       ...failClosedRoutes(host).map((route) => `${this.route(route)} proto ${ROUTING_PROTOCOL}`),
       ...host.expectations.flatMap((expectation) => this.expectation(expectation)),
+      ...(host.expectations.length === 0 ? [] : host.interfaces).flatMap((link) => this.gateways(link)),
       ...[...files, ...killSwitch.files].flatMap((file) => this.file(file)),
       ...killSwitch.units.map(unit),
       ...sysctls(host).map(([key, value]) => `sysctl ${key} ${value} nftables`),
@@ -158,6 +160,12 @@ class BundleData {
         question.family,
       ),
     );
+  }
+
+  private gateways({ name, gateways }: Interface): string[] {
+    return BOTH_FAMILIES.map((family) => ({ family, own: gateways.filter((via) => via.family === family) }))
+      .filter(({ own }) => own.length > 0)
+      .map(({ family, own }) => this.line(['gateway', family], [name, ...own], family));
   }
 
   private line(head: ReadonlyArray<string | number>, words: readonly Word[], family: FamilyOrAuto): string {

@@ -59,7 +59,7 @@ export function flowOf(options: FlowOptions): Flow {
       `a packet to "${destination}" that comes in through "${options.inputInterface}" has a source. Give it, or leave out inputInterface.`,
     );
   }
-  return {
+  return asAsked({
     ...options,
     family,
     destination: wholeAddress(destination, 'destination', family),
@@ -67,7 +67,12 @@ export function flowOf(options: FlowOptions): Flow {
     mark,
     tos,
     uid,
-  };
+  });
+}
+
+/** As `ip route get` takes a packet of which not all is said: in IPv4 it is one of UDP. */
+export function asAsked(flow: Flow): Flow {
+  return { ...flow, ipProtocol: flow.ipProtocol ?? (flow.family === 4 ? 17 : undefined) };
 }
 
 function familyOf(address: string): Family {

@@ -63,6 +63,8 @@ class IntentCheck {
   private readonly paths = new Map<Addresses | 'anywhere', Map<string, Paths[]>>();
   private readonly cuts: Readonly<Record<Family, readonly Bits[]>>;
   private readonly toldApart: Readonly<Record<Family, ReadonlySet<string>>>;
+  /** Of an IPv4 packet of which no rule says anything in particular. */
+  private readonly unnamedProtocol: number | undefined;
 
   public constructor(private readonly host: Host) {
     this.decisions = decisionsOf(host);
@@ -75,6 +77,7 @@ class IntentCheck {
       return [...new Set(prefixes)].map(prefixBits);
     };
     this.cuts = { 4: cuts(4), 6: cuts(6) };
+    this.unnamedProtocol = ASKABLE.find((protocol) => host.rules.every(({ ipProtocol }) => ipProtocol !== protocol));
     const toldApart = (family: Family): Set<string> => new Set(interfacesToldApart([machineOf(host)], family));
     this.toldApart = { 4: toldApart(4), 6: toldApart(6) };
   }
@@ -89,7 +92,8 @@ class IntentCheck {
           if (isUntrue(decision, intent)) {
             return { problem: this.problem(intent, packet(), decision) };
           }
-          if (questions.length < QUESTIONS_EACH) questions.push(questionOf(packet()));
+          if (questions.length < QUESTIONS_EACH)
+            questions.push(...this.questions(packet(), paths, chain, prefix, decision));
         }
       }
     }
@@ -134,6 +138,23 @@ class IntentCheck {
       return around.find((each) => this.yielding.has(each)) ?? path;
     });
   };
+
+  /** None about a packet that the kernel cannot be asked about. */
+  private questions(packet: Flow, paths: Paths, chain: Chain<Decision>, prefix: Bits, decision: Decision): Question[] {
+    const { family } = packet;
+    const ipProtocol = packet.ipProtocol ?? (family === 4 ? this.unnamedProtocol : undefined);
+    if (family === 4 && ipProtocol === undefined) {
+      return [];
+    }
+    const [nobodys, ...others] = NOBODYS[family];
+    const alternatives = others.filter((address) => isDecided(paths, chain, prefix, decision, address));
+    return [
+      {
+        ...questionOf({ ...packet, ipProtocol }),
+        alternatives: packet.destination === nobodys ? alternatives.map((each) => prefixText(each, family)) : [],
+      },
+    ];
+  }
 
   private problem({ path, label, fates, linksDown }: Intent, packet: Flow, decision: Decision): Problem {
     const bad = decision.outcomes.find((outcome) => !meets(outcome, fates));
@@ -217,11 +238,22 @@ function meetsFate(outcome: Outcome, fate: Fate): boolean {
       return outcome.kind === 'local' || outcome.kind === 'anycast';
     case 'rejected':
       return isRejecting(outcome);
+    case 'unchanged':
+      return (outcome.by ?? KERNEL) === KERNEL;
   }
 }
 
-/** Addresses for documentation: nobody has them, so a kernel knows nothing in particular about them. */
-const NOBODYS = { 4: prefixBits('198.51.100.1'), 6: prefixBits('2001:db8::1') };
+/**
+ * Addresses for documentation: nobody has them, so a kernel knows nothing in particular about them. But firewalls may:
+ * hence others, somewhere in the world. Nothing is sent there.
+ */
+const NOBODYS: Readonly<Record<Family, readonly Bits[]>> = {
+  4: ['198.51.100.1', '203.0.113.1', '23.0.0.1', '101.0.0.1', '185.0.0.1'].map(prefixBits),
+  6: ['2001:db8::1', '2400::1', '2600::1', '2a00::1'].map(prefixBits),
+};
+
+/** About which IPv4 packets `ip route get` can ask, the first of them where nothing else is said. */
+const ASKABLE = [17, 6, 1];
 
 /** Whether its destinations are no more than prefixes to which packets are forwarded. */
 function isPlain({ family, destinations: { within, except } }: Traffic): boolean {
@@ -270,14 +302,18 @@ function packetOf(
   { traffic }: Intent,
 ): Flow {
   const { family } = paths.kind;
-  const probe = [NOBODYS[family], hostIn(prefix, family)].find(
-    (address) =>
-      address.startsWith(prefix) && chainValueAt(chain, address.slice(prefix.length), paths.decisions) === decision,
+  const probe = [NOBODYS[family][0], hostIn(prefix, family)].find((address) =>
+    isDecided(paths, chain, prefix, decision, address),
   );
   const destination = probe ?? hostIn(prefix + (prefixWith(chain, paths.decisions, decision) ?? ''), family);
   const { inputInterface } = traffic;
   const source = inputInterface === undefined ? sentFrom(traffic) : paths.sourceOf(sourceClass);
   return { ...paths.kind, inputInterface, source, destination };
+}
+
+/** Whether a packet to an address is one of those to a prefix that are decided so. */
+function isDecided(paths: Paths, chain: Chain<Decision>, prefix: Bits, decision: Decision, address: Bits): boolean {
+  return address.startsWith(prefix) && chainValueAt(chain, address.slice(prefix.length), paths.decisions) === decision;
 }
 
 function questionOf({ family, source, destination, mark, tos, uid, ...rest }: Flow): Question {

@@ -24,14 +24,14 @@ export interface Egress {
 }
 
 const REJECTED: Fate = { kind: 'rejected' };
+const UNCHANGED: Fate = { kind: 'unchanged' };
 /** Multicast; in IPv4 with the reserved addresses behind it, which end with the broadcast address. */
 const MULTICAST: Readonly<Record<Family, string>> = { 4: '224.0.0.0/3', 6: 'ff00::/8' };
 
 /**
  * What is expected of those of a host: clients leave through the gateway and, if its link is down, not at all; they
- * reach each other and the server as chosen; what the server sends about their traffic goes their way, and its own packets go
- * where they went. Nothing where it is known
- * at apply only who the clients are.
+ * reach each other as chosen, and the server; what the server sends about their traffic goes their way, and its own packets
+ * go where they went. Nothing where it is known at apply only who the clients are.
  */
 export function expectEgresses(egresses: readonly Egress[], interfaces: readonly Interface[]): Intent[] {
   const known = egresses.filter(
@@ -46,9 +46,7 @@ export function expectEgresses(egresses: readonly Egress[], interfaces: readonly
 /** What all egresses of a host have in common, so that they can be looked up together. */
 interface Surroundings {
   readonly networks: Networks;
-  /** Those of the links with gateways. */
-  readonly uplinks: readonly Network[];
-  readonly gateways: ReadonlyArray<{ readonly name: string; readonly via: Value }>;
+  readonly ofFamily: readonly Network[];
   /** Where nobody's clients are. */
   readonly elsewhere: Addresses;
   /** Nor any network of the host. */
@@ -67,8 +65,7 @@ function surroundingsOf(egresses: readonly Egress[], interfaces: readonly Interf
   );
   return {
     networks,
-    uplinks: ofFamily.filter(({ link }) => link.gateways.length > 0),
-    gateways: interfaces.flatMap(({ name, gateways }) => gateways.map((via) => ({ name, via }))),
+    ofFamily,
     elsewhere: { within: ['default'], except: pools },
     outside: { within: ['default'], except: [...pools, ...ofFamily.map(({ text }) => text), ...behindRouters] },
   };
@@ -170,20 +167,27 @@ class Expecting {
   }
 
   private ofServer(): Intent[] {
-    const { uplinks, gateways, outside } = this.surroundings;
-    const fates = gateways
-      .filter(({ via }) => via.family === this.family)
-      .map(({ name, via }): Fate => ({ kind: 'unicast', via, device: { kind: 'device', text: name } }));
+    const { ofFamily, outside } = this.surroundings;
     const inTunnels = new Set(
       [...this.around].flatMap(([pool, around]) => around.filter(({ address }) => isInside(address, pool.text))),
     );
-    const own = uplinks.filter((network) => network.link.name !== this.egress.device.text && !inTunnels.has(network));
+    const own = ofFamily.filter((network) => network.link.name !== this.egress.device.text && !inTunnels.has(network));
     return [
-      ...(gateways.every(({ via }) => isKnown(via)) && fates.length > 0
-        ? own.map(({ address }) => this.sent('server', address, outside, fates))
-        : []),
-      ...[...inTunnels].map(({ address }) => this.sent('server-to-clients', address, this.pools, this.toClients)),
+      ...own.map(({ address }) => this.sent('server', address, outside, [UNCHANGED])),
+      ...[...inTunnels].flatMap((network) => [
+        this.sent('server-to-clients', network.address, this.pools, this.toClients),
+        this.toServer(network),
+      ]),
     ];
+  }
+
+  /** From a client to the address that the server has in its tunnel. */
+  private toServer({ link, text, address }: Network): Intent {
+    const sources = { within: [text], except: [address] };
+    const destinations = { within: [address], except: [] };
+    return this.intent('clients-to-server', { family: this.family, inputInterface: link.name, sources, destinations }, [
+      { kind: 'local' },
+    ]);
   }
 
   private sent(name: string, address: string, destinations: Addresses, fates: readonly Fate[]): Intent {

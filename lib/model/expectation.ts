@@ -22,6 +22,8 @@ export interface Selectors {
 export interface Question extends Selectors {
   readonly family: Family;
   readonly destination: string;
+  /** That would do as well, should the machine have something special to do with `destination`. */
+  readonly alternatives?: readonly string[];
   /** None where the machine sends it and leaves the choice to the kernel. */
   readonly source?: string;
 }
@@ -31,7 +33,9 @@ export type Fate =
   | { readonly kind: 'unicast'; readonly via?: Value; readonly device?: Value }
   | { readonly kind: 'local' }
   /** Whatever rejects it, and whatever the sender is told. */
-  | { readonly kind: 'rejected' };
+  | { readonly kind: 'rejected' }
+  /** What the rules of others do with it. */
+  | { readonly kind: 'unchanged' };
 
 /** What some packets stand for, and what is to become of each of them. */
 export interface Expectation {
@@ -73,8 +77,13 @@ export interface Intent {
 }
 
 /** The packet in the order of lib/agent/README.md; all but the label that stands before. */
-export function questionWords({ destination, source, ...selectors }: Question): Word[] {
-  return [...option('to', destination), ...option('from', source), ...selectorWords(selectors)];
+export function questionWords({ destination, alternatives = [], source, ...selectors }: Question): Word[] {
+  return [
+    ...option('to', destination),
+    ...alternatives.flatMap((each) => option('or', each)),
+    ...option('from', source),
+    ...selectorWords(selectors),
+  ];
 }
 
 /** Packets, in the same words. */

@@ -22,7 +22,7 @@ const EXPECTED = [
   'expect 4 e2e/egress to 198.51.100.7 from 10.10.10.2 iif tun0 mark 0x1 tos 0x10 uid 5 ipproto 6 sport 5 dport 80 is rejected or dev eth1',
   'expect 4 e2e/clients to 10.10.10.3 from 10.10.10.2 iif - is dev tun0',
   'expect 4 e2e/server to 198.51.100.7 is via 192.168.178.1',
-  'expect 4 e2e/server to 10.10.10.1 from 10.10.10.2 iif tun0 is local',
+  'expect 4 e2e/clients-to-server to 10.10.10.1 from 10.10.10.2 iif tun0 is local',
   'expect 6 e2e/egress to 2001:db8::7 from fd00:4242::2 iif - is via fd00:1010::1 dev eth1',
   'expect 6 e2e/server to 2001:db8::7 is rejected',
 ];
@@ -72,9 +72,27 @@ describe.each([DASH, BUSYBOX, BASH])('what is expected of the kernel', (flavour)
       ],
       [
         'a foreign rule with a selector that is not looked at',
-        'ip rule add pref 100 ipproto 6 lookup main',
+        'ip rule add pref 100 tos 0x10 lookup main',
         'ip rule del pref 100',
         /: e2e\/egress: "ip -4 route get 198\.51\.100\.7 from 10\.10\.10\.2 iif tun0 mark 0x1 tos 0x10 uid 5 ipproto 6 sport 5 dport 80" must say rejected or dev eth1, and says via 192\.168\.178\.1 dev eth0 \(the main table\): see /,
+      ],
+      [
+        'a foreign rule for a protocol',
+        'ip rule add pref 100 ipproto 6 dport 80 lookup main',
+        'ip rule del pref 100',
+        /ipproto 6 sport 5 dport 80" must say rejected or dev eth1, and says via 192\.168\.178\.1 dev eth0 \(the main table\): rule 100 \(ipproto 6 dport 80 lookup 254\) decides/,
+      ],
+      [
+        'the rule of a full tunnel, for all but the packets of that',
+        'ip route add default dev eth0 table 51820; ip rule add pref 101 lookup main suppress_prefixlength 0; ip rule add pref 102 not fwmark 0xca6c lookup 51820',
+        'ip rule del pref 101; ip rule del pref 102',
+        /and says dev eth0 \(table 51820\): rule 102 \(not fwmark 0xca6c lookup 51820\) decides/,
+      ],
+      [
+        'a local table behind our rules',
+        'ip rule add pref 32000 lookup local; ip rule del pref 0',
+        'ip rule add pref 0 lookup local; ip rule del pref 32000',
+        /: e2e\/clients-to-server: "ip -4 route get 10\.10\.10\.1 from 10\.10\.10\.2 iif tun0" must say local, and says dev tun0 \(the main table\): rule 10009 \(to 10\.10\.10\.0\/24 lookup 254\) decides, as "lookup local" stands behind it, at 32000\. Give ours a priority behind that, or put it in front: ip -4 rule add pref 0 lookup local$/,
       ],
       [
         'a foreign route in a table of the kernel',
@@ -101,6 +119,107 @@ describe.each([DASH, BUSYBOX, BASH])('what is expected of the kernel', (flavour)
       expect(machine.pictureOfChanges()).toBe(before);
       machine.must(away);
       expect(machine.apply([...AFTER, ...named], { generation: 'g2' }).code).toBe(0);
+    });
+
+    describe('what is to go as it does', () => {
+      const SERVER = 'expect 4 e2e/server to 198.51.100.7 from 192.168.178.2 uid 0 ipproto 17 is unchanged';
+      const CAPTURED = 'rule 4 100 from 192.168.178.0/24 lookup 200';
+
+      test('may go by whatever gateway there is', () => {
+        machine.must('ip route replace default via 192.168.178.77');
+        const done = machine.apply([...BEFORE, SERVER]);
+        expect(asked(done.out)).toEqual(['source-routing: packets asked about: 1, all as expected']);
+        machine.must('ip route del default');
+        expect(machine.verify().code).toBe(0);
+        expect(machine.apply([...BEFORE, SERVER], { generation: 'g2' }).code).toBe(0);
+      });
+
+      test('may not go by a table of ours', () => {
+        machine.apply(BEFORE);
+        const before = machine.pictureOfChanges();
+        const done = machine.apply([...BEFORE, CAPTURED, SERVER], { generation: 'g2' });
+        expect(done).toMatchObject({
+          code: 70,
+          last: expect.stringContaining(
+            '"ip -4 route get 198.51.100.7 from 192.168.178.2 uid 0 ipproto 17" must say dev eth0, as before, and says via 192.168.1.1 dev eth1 (table 200): rule 100 (from 192.168.178.0/24 lookup 200) decides. ',
+          ),
+        });
+        expect(machine.pictureOfChanges()).toBe(before);
+      });
+
+      test('is not rejected by a rule of ours', () => {
+        const done = machine.apply([...BEFORE, 'rule 4 100 from 192.168.178.0/24 prohibit', SERVER]);
+        expect(done.last).toContain('must say dev eth0, as before, and says rejected (Permission denied): rule 100 ');
+      });
+
+      test('is asked about later, too', () => {
+        expect(machine.apply([...BEFORE, SERVER]).code).toBe(0);
+        machine.must('ip rule add pref 100 from 192.168.178.2 lookup 200');
+        expect(machine.verify()).toMatchObject({
+          code: 1,
+          out: expect.stringContaining('must say what it says without our tables, and says via 192.168.1.1 dev eth1'),
+        });
+      });
+    });
+
+    test('a packet to anywhere is one to a place that the machine knows nothing about', () => {
+      machine.must(`${TUNNEL}; ip route add blackhole 198.51.100.0/24; ip route add 203.0.113.0/25 via 192.168.178.9
+        ip route del default; ip route add 0.0.0.0/1 via 192.168.178.1; ip route add 128.0.0.0/1 via 192.168.178.1`);
+      const many = 'to 198.51.100.7 or 203.0.113.1 or 185.0.0.1';
+      const data = [
+        'table 200 vpn',
+        'rule 4 10009 from 10.10.10.0/24 lookup 254 suppress_prefixlength 7',
+        'rule 4 10010 from 10.10.10.0/24 lookup 200',
+        'route 4 200 default 0 via 192.168.1.1 dev eth1',
+      ];
+      const expected = (where: string): string =>
+        `expect 4 e2e/leave ${where} from 10.10.10.2 iif - ipproto 17 is via 192.168.1.1 dev eth1`;
+      expect(machine.apply([...data, expected('to 198.51.100.7')]).last).toContain('says rejected');
+      const done = machine.apply([...data, expected(many)]);
+      expect(asked(done.out)).toEqual(['source-routing: packets asked about: 1, all as expected']);
+      // What is the same everywhere is said of the first.
+      machine.must(FOREIGN);
+      expect(machine.verify().out).toContain(
+        '"ip -4 route get 185.0.0.1 from 10.10.10.2 iif tun0 ipproto 17" must say',
+      );
+      machine.must('ip route add blackhole 185.0.0.0/8');
+      expect(machine.verify().out).toContain('"ip -4 route get 198.51.100.7 from 10.10.10.2 iif tun0 ipproto 17" must');
+    });
+
+    test('the interface that leads to a sender is that of packets of the same protocol', () => {
+      machine.must(`${TUNNEL}; ip rule add pref 50 ipproto 17 lookup 51; ip route add default dev eth0 table 51`);
+      const from = (protocol: number): string =>
+        `expect 4 e2e/leave to 198.51.100.7 from 10.10.10.2 iif - ipproto ${protocol} is via 192.168.1.1 dev eth1`;
+      expect(asked(machine.apply([...AFTER, from(6)]).out)).toEqual([
+        'source-routing: packets asked about: 1, all as expected',
+      ]);
+      expect(machine.apply([...AFTER, from(17)], { generation: 'g2' }).out).toContain(
+        'no interface leads to 10.10.10.2',
+      );
+    });
+
+    test('other gateways than those that are declared are said, and are no failure', () => {
+      const declared = ['gateway 4 eth0 192.168.178.1', 'gateway 6 eth0 fd00:178::1', 'gateway 4 gone0 10.0.0.1'];
+      const notes = (out: string): string[] => lines(out).filter((line) => line.includes('note: gateways of'));
+      const done = machine.apply([...AFTER, ...declared, 'gateway 4 eth1 192.168.1.1']);
+      expect(done).toMatchObject({ code: 0, last: expect.stringContaining('in force') });
+      expect(notes(done.out)).toEqual([
+        expect.stringContaining(
+          'note: gateways of eth0 are none of IPv6 here (default routes of the main table), and declared as fd00:178::1. Declare them as they are: ',
+        ),
+        expect.stringContaining(
+          'note: gateways of eth1 are none of IPv4 here (default routes of the main table), and declared as 192.168.1.1. ',
+        ),
+      ]);
+      machine.must(`ip -6 addr add fd00:178::2/64 dev eth0 nodad; ip -6 route add default via fd00:178::1
+        ip route add default via 192.168.178.254 metric 9`);
+      expect(notes(machine.apply([...AFTER, ...declared], { generation: 'g2' }).out)).toEqual([
+        expect.stringContaining(
+          'note: gateways of eth0 are 192.168.178.1 192.168.178.254 here (default routes of the main table), and declared as 192.168.178.1. ',
+        ),
+      ]);
+      const both = machine.apply([...AFTER, 'gateway 4 eth0 192.168.178.1 192.168.178.254'], { generation: 'g3' });
+      expect(notes(both.out)).toEqual([]);
     });
 
     test('a first apply that is not as expected leaves nothing', () => {
@@ -270,6 +389,12 @@ describe.each([DASH, BUSYBOX, BASH])('what is expected of the kernel', (flavour)
         'expect 4 x to 198.51.100.7 is',
         'expect 4 x to 198.51.100.7 local',
         'expect 4 x to 198.51.100.7 is unreachable',
+        'expect 4 x to 198.51.100.7 or 2001:db8::7 is local',
+        'expect 4 x to 198.51.100.7 or is local',
+        'gateway 4 eth0',
+        'gateway 4 eth0 2001:db8::7',
+        'gateway 4 a/b 192.168.1.1',
+        'gateway auto eth0 192.168.1.1',
         'expect 4 x to 198.51.100.7 is local or',
         'expect 4 x to 198.51.100.7 is local local',
         'expect 4 x to 198.51.100.7 is dev eth1 via 192.168.1.1',

@@ -344,6 +344,8 @@ export function watchSuite(flavour: Flavour): void {
           return watch.until(LOADED, FLUSHED);
         });
         times.forEach((time) => expect(time).toBeLessThan(1000));
+        // It says so when all is done.
+        watch.until(`[ "$(grep -c 'put back: the kill switch' /mnt/journal)" -ge 3 ]`);
         expect(says('put back: the kill switch')).toBe(3);
         machine.must(`nft add rule ${TABLE} forward accept`);
         watch.until(`! nft list table ${TABLE} | grep -q 'accept$'`);
