@@ -103,9 +103,9 @@ describe('expectations', () => {
       host.expect('ipv6', { ...CLIENT, source: POOLS[1], destination: '2001:db8::7' }, Expected.unreachable());
     });
     expect(linesOf(stack)).toEqual([
-      'expect 4 one to 198.51.100.7 from 10.10.10.2 iif tun0 is via 192.168.1.1 dev eth1',
+      'expect 4 one to 198.51.100.7 from 10.10.10.2 iif tun0 ipproto 17 is via 192.168.1.1 dev eth1',
       'expect 4 of-a-kind to 198.51.100.7 from 10.10.10.2 iif tun0 mark 0xca6c tos 0x10 ipproto 6 sport 5 dport 80 is via 192.168.1.1 dev eth1',
-      'expect 4 sent to 10.10.10.9 uid 7 is dev tun0',
+      'expect 4 sent to 10.10.10.9 uid 7 ipproto 17 is dev tun0',
       'expect 6 ipv6 to 2001:db8::7 from fd00:4242:4242:4242::2 iif tun0 is rejected',
     ]);
   });
@@ -118,7 +118,7 @@ describe('expectations', () => {
     });
     expect(linesOf(stack)).toEqual([
       'value 1 address 4 stack/vpn1:gateway ${jsonencode(var.gateway)}',
-      'expect 4 clients to 198.51.100.7 from 10.10.10.2 iif tun0 is via @1@ or dev eth1 or local or rejected',
+      'expect 4 clients to 198.51.100.7 from 10.10.10.2 iif tun0 ipproto 17 is via @1@ or dev eth1 or local or rejected',
     ]);
     expect(resourceOf(stack, 'apply').triggers_replace['expect clients']).toBe(
       'to 198.51.100.7 from 10.10.10.2 iif tun0 is via ${var.gateway} or dev eth1 or local or rejected',

@@ -39,6 +39,8 @@ const CLIENTS: Flow = {
   exceptDestinations: [...POOLS],
   inputInterface: 'tun0',
 };
+/** Some places in the world. */
+const ANYWHERE = '198.51.100.1 or 203.0.113.1 or 23.0.0.1 or 101.0.0.1 or 185.0.0.1';
 const THROUGH_NAT = Expected.via('192.168.1.1', 'eth1');
 
 describe('lookup', () => {
@@ -109,7 +111,9 @@ describe('what is expected and true', () => {
     const { stack, host } = server({ interfaces: INTERFACES });
     host.expect('server', { destination: '198.51.100.7' }, Expected.via('192.168.178.254', 'eth0'));
     expect(validationErrors(stack)).toEqual([]);
-    expect(bundleOf(stack)).toContain('expect 4 server to 198.51.100.7 uid 0 is via 192.168.178.254 dev eth0');
+    expect(bundleOf(stack)).toContain(
+      'expect 4 server to 198.51.100.7 uid 0 ipproto 17 is via 192.168.178.254 dev eth0',
+    );
   });
 });
 
@@ -129,7 +133,12 @@ describe('what is expected and untrue', () => {
     );
   });
   test.each<[string, Flow, Expected, string]>([
-    ['no rule', { ...CLIENTS, source: '10.10.11.0/24' }, THROUGH_NAT, 'No declared rule takes it.'],
+    [
+      'no rule',
+      { ...CLIENTS, source: '10.10.11.0/24', inputInterface: 'eth0' },
+      THROUGH_NAT,
+      'No declared rule takes it.',
+    ],
     [
       'another port',
       { ...CLIENTS, destination: '203.0.113.0/24', exceptDestinations: [] },
@@ -231,23 +240,25 @@ describe('a VpnEgress expects', () => {
     expect(labels(stack)).toEqual([
       'stack/egress/leave-1',
       'stack/egress/local-1',
+      'stack/egress/to-server-1',
       'stack/egress/errors',
       'stack/egress/server',
       'stack/egress/server-to-clients',
     ]);
     expect(bundleOf(stack).filter((line) => line.startsWith('expect 4'))).toEqual([
-      'expect 4 stack/egress/leave-1 to 198.51.100.1 from 10.10.10.2 iif tun0 is via 192.168.1.1 dev eth1',
-      'expect 4 stack/egress/local-1 to 10.10.10.3 from 10.10.10.2 iif tun0 is dev tun0 or rejected',
-      'expect 4 stack/egress/errors to 198.51.100.1 mark 0x530000c8 uid 0 is via 192.168.1.1 dev eth1',
-      'expect 4 stack/egress/server to 198.51.100.1 from 192.168.178.2 uid 0 is via 192.168.178.1 dev eth0',
-      'expect 4 stack/egress/server-to-clients to 10.10.10.3 from 10.10.10.1 uid 0 is dev tun0 or rejected',
+      `expect 4 stack/egress/leave-1 to ${ANYWHERE} from 10.10.10.2 iif tun0 ipproto 17 is via 192.168.1.1 dev eth1`,
+      'expect 4 stack/egress/local-1 to 10.10.10.3 from 10.10.10.2 iif tun0 ipproto 17 is dev tun0 or rejected',
+      'expect 4 stack/egress/to-server-1 to 10.10.10.1 from 10.10.10.2 iif tun0 ipproto 17 is local',
+      `expect 4 stack/egress/errors to ${ANYWHERE} mark 0x530000c8 uid 0 ipproto 17 is via 192.168.1.1 dev eth1`,
+      `expect 4 stack/egress/server to ${ANYWHERE} from 192.168.178.2 uid 0 ipproto 17 is unchanged`,
+      'expect 4 stack/egress/server-to-clients to 10.10.10.3 from 10.10.10.1 uid 0 ipproto 17 is dev tun0 or rejected',
     ]);
   });
   test('that clients leave, wherever they come in, if their tunnel is not declared', () => {
     const stack = newStack();
     egress(stack, newHost(stack, { interfaces: ALL_INTERFACES.slice(0, 2) }));
     expect(bundleOf(stack).filter((line) => line.startsWith('expect 4 stack/egress/leave'))).toEqual([
-      'expect 4 stack/egress/leave-1 to 198.51.100.1 from 10.10.10.2 iif - is via 192.168.1.1 dev eth1',
+      `expect 4 stack/egress/leave-1 to ${ANYWHERE} from 10.10.10.2 iif - ipproto 17 is via 192.168.1.1 dev eth1`,
     ]);
   });
   test.each([LocalTraffic.mainTable(), LocalTraffic.suppressDefault(), LocalTraffic.upHook(), LocalTraffic.isolated()])(
@@ -270,6 +281,45 @@ describe('a VpnEgress expects', () => {
     new PolicyRule(stack, 'over', { host, destination: '203.0.113.9/32', tos: 0x08, priority: 5000, action });
     expect(validationErrors(stack)).toEqual([]);
     expect(bundleOf(stack).filter((line) => line.startsWith('expect') && line.includes('203.0.113.9'))).toEqual([]);
+  });
+  test('the same of what the server sends, wherever its default route leads', () => {
+    const stack = newStack();
+    const [eth0, eth1, tun0] = ALL_INTERFACES;
+    const host = newHost(stack, {
+      interfaces: [{ ...eth0, gateways: undefined }, eth1, tun0, { name: 'tun7', addresses: ['10.66.0.2/24'] }],
+    });
+    for (const destination of ['0.0.0.0/1', '128.0.0.0/1']) {
+      SourceRoutingTable.main(host).addRoute(destination, { destination, via: '10.66.0.1', device: 'tun7' });
+    }
+    egress(stack, host);
+    expect(validationErrors(stack)).toEqual([]);
+    expect(bundleOf(stack).filter((line) => line.startsWith('expect 4 stack/egress/server '))).toEqual([
+      `expect 4 stack/egress/server to ${ANYWHERE} from 192.168.178.2 uid 0 ipproto 17 is unchanged`,
+      `expect 4 stack/egress/server to ${ANYWHERE} from 10.66.0.2 uid 0 ipproto 17 is unchanged`,
+    ]);
+  });
+  test('packets of a protocol of which no rule speaks', () => {
+    const of = (protocols: number[]): string[] => {
+      const stack = newStack();
+      const host = newHost(stack, { interfaces: ALL_INTERFACES });
+      const { table } = egress(stack, host);
+      protocols.forEach(
+        (number, index) =>
+          new PolicyRule(stack, `p${number}`, {
+            table,
+            source: '172.16.0.0/12',
+            ipProtocol: IpProtocol.of(number),
+            priority: 5000 + index,
+          }),
+      );
+      const lines = bundleOf(stack).filter((line) => line.startsWith('expect 4 stack/egress/leave-1 '));
+      return lines.map((line) => /ipproto (\d+)/.exec(line)?.[1] ?? '');
+    };
+    expect(of([])).toEqual(['17']);
+    // Those of which one speaks are packets of their own.
+    expect(of([17])).toEqual(['6', '17']);
+    expect(of([17, 6])).toEqual(['1', '17', '6']);
+    expect(of([17, 6, 1])).toEqual(['1', '17', '6']);
   });
   test('of clients behind several tunnels, that each leaves from its own', () => {
     const stack = newStack();

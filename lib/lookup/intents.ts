@@ -1,4 +1,4 @@
-import type { Addresses, Expectation, Fate, Intent, Question, Traffic } from '../model/expectation';
+import type { Addresses, Expectation, Fate, Intent, Question, Selectors, Traffic } from '../model/expectation';
 import { WHERE_THE_SOURCE_IS } from '../model/expectation';
 import type { Family } from '../model/family';
 import type { Host, Problem } from '../model/host';
@@ -183,15 +183,20 @@ function fateOf(outcome: Outcome): string {
 /** The kinds of packets that the traffic has, as far as rules tell them apart. */
 function kindsIn(machine: Machine, traffic: Traffic): Kind[] {
   const { family, inputInterface, firewallMark = 0, uid = 0, tos, ipProtocol, sourcePort, destinationPort } = traffic;
+  const { except = [] } = traffic;
   const given = Object.fromEntries(
     Object.entries({ tos, ipProtocol, sourcePort, destinationPort }).filter(([, value]) => value !== undefined),
   );
-  const kinds = kindsOf(machine, family, inputInterface, firewallMark).map((kind): Kind => ({
-    ...kind,
-    uid,
-    ...given,
-  }));
+  const kinds = kindsOf(machine, family, inputInterface, firewallMark)
+    .map((kind): Kind => ({ ...kind, uid, ...given }))
+    .filter((kind) => !except.some((selectors) => isSelected(selectors, kind)));
   return [...new Map(kinds.map((kind) => [JSON.stringify(kind), kind])).values()];
+}
+
+function isSelected({ firewallMark, ...selectors }: Selectors, kind: Kind): boolean {
+  return Object.entries({ ...selectors, mark: firewallMark }).every(
+    ([key, value]) => value === undefined || value === kind[key as keyof Kind],
+  );
 }
 
 /** What the machine sends has one source, or leaves that to the kernel. */

@@ -117,7 +117,15 @@ class Expecting {
       ...(this.toClients.length > 1 || this.egress.localTraffic === 'isolated'
         ? this.from(pool, `local-${number}`, this.pools, this.toClients)
         : []),
+      ...this.ownIn(pool).flatMap(({ address }) =>
+        this.from(pool, `to-server-${number}`, { within: [address], except: [] }, [{ kind: 'local' }]),
+      ),
     ];
+  }
+
+  /** The server's own addresses in a pool. */
+  private ownIn(pool: Value): Network[] {
+    return (this.around.get(pool) ?? []).filter(({ address }) => isInside(address, pool.text));
   }
 
   private leaving(): Fate {
@@ -168,31 +176,23 @@ class Expecting {
 
   private ofServer(): Intent[] {
     const { ofFamily, outside } = this.surroundings;
-    const inTunnels = new Set(
-      [...this.around].flatMap(([pool, around]) => around.filter(({ address }) => isInside(address, pool.text))),
-    );
+    const inTunnels = new Set([...this.around.keys()].flatMap((pool) => this.ownIn(pool)));
     const own = ofFamily.filter((network) => network.link.name !== this.egress.device.text && !inTunnels.has(network));
     return [
-      ...own.map(({ address }) => this.sent('server', address, outside, [UNCHANGED])),
-      ...[...inTunnels].flatMap((network) => [
-        this.sent('server-to-clients', network.address, this.pools, this.toClients),
-        this.toServer(network),
-      ]),
+      ...own.map(({ address }) => this.sent('server', address, outside, [UNCHANGED], this.egress.questions)),
+      ...[...inTunnels].map(({ address }) => this.sent('server-to-clients', address, this.pools, this.toClients)),
     ];
   }
 
-  /** From a client to the address that the server has in its tunnel. */
-  private toServer({ link, text, address }: Network): Intent {
-    const sources = { within: [text], except: [address] };
-    const destinations = { within: [address], except: [] };
-    return this.intent('clients-to-server', { family: this.family, inputInterface: link.name, sources, destinations }, [
-      { kind: 'local' },
-    ]);
-  }
-
-  private sent(name: string, address: string, destinations: Addresses, fates: readonly Fate[]): Intent {
+  private sent(
+    name: string,
+    address: string,
+    destinations: Addresses,
+    fates: readonly Fate[],
+    except?: readonly Selectors[],
+  ): Intent {
     const sources = { within: [address], except: [] };
-    return this.intent(name, { family: this.family, sources, destinations }, fates);
+    return this.intent(name, { family: this.family, sources, destinations, except }, fates);
   }
 
   private intent(name: string, traffic: Traffic, fates: readonly Fate[], linksDown: readonly string[] = []): Intent {

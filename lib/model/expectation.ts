@@ -60,6 +60,8 @@ export interface Traffic extends Selectors {
   /** Undefined where the machine sends them and leaves the choice to the kernel. */
   readonly sources?: Addresses;
   readonly destinations: Addresses;
+  /** Packets of these kinds are not meant. */
+  readonly except?: readonly Selectors[];
 }
 
 /** What is to become of all packets of some traffic. */
