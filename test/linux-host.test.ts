@@ -15,6 +15,7 @@ import {
   VpnUpHook,
 } from '../lib';
 import { TerraformData } from '../lib/delivery/terraform-data';
+import { version } from '../package.json';
 import {
   GATEWAYS,
   HOST_KEY,
@@ -560,7 +561,7 @@ describe('bundle', () => {
     const stack = newStack();
     newTable(newHost(stack));
     const lines = bundleOf(stack);
-    expect(lines[0]).toBe('bundle 1');
+    expect(lines[0]).toBe(`bundle 1 ${version}`);
     expect(lines[1]).toBe('owner stack-vpn1');
     expect(lines.at(-1)).toBe('');
     expect(lines.at(-2)).toBe(`end ${lines.length - 2}`);

@@ -1,6 +1,6 @@
 # What this owner has, and may have, on the machine.
 #
-# A generation is a directory: state, manifest, files/. `current` names the one in force;
+# A generation is a directory: format, state, manifest, files/. `current` names the one in force;
 # `pending` names, one a line, those of which something may be on the machine besides:
 # it is written before the first change and removed after the last.
 
@@ -39,7 +39,7 @@ read_bundle() {
   systemd=
   ! has_systemd || systemd=1
   find_nftables
-  if ! awk -v out="$2" -v owner="$owner" -v mark="$BUNDLE_MARK" -v chosen="$chosen" \
+  if ! awk -v out="$2" -v owner="$owner" -v mark="$BUNDLE_MARK" -v format="$FORMAT" -v chosen="$chosen" \
     -v systemd="$systemd" -v nftables="$nftables" "$AWK_ADDRESS$AWK_KERNEL$AWK_BUNDLE" "$1" \
     >"$LOCK/problems" 2>"$LOCK/error"; then
     first_line "$LOCK/error"
@@ -78,5 +78,21 @@ families_of() {
     first_line "$file"
     case $first in *' 4'*) case $families in *4*) ;; *) families="4 $families" ;; esac ;; esac
     case $first in *' 6'*) case $families in *6*) ;; *) families="$families 6" ;; esac ;; esac
+  done
+}
+
+# Refuses where a later version has written something that this one may misread. That of other owners counts, too:
+# what theirs is decides what may be touched.
+check_formats() {
+  for place in "$STATE"/*/; do
+    states_in "${place%/}"
+    for file in $its_states; do
+      first_line "${file%/state}/format"
+      its_format=${first%% *}
+      [ "${its_format:-1}" -gt "$FORMAT" ] 2>/dev/null || continue
+      its_owner=${place%/}
+      version=$(sed -n "/^$BUNDLE_MARK\$/{n;s/^bundle [0-9]* //p;q;}" "$bundle")
+      die 69 "refused, nothing was changed: what ${its_owner##*/} has on this machine was written by cdktf-source-routing ${first#* } (format $its_format), and this is $version, which knows format $FORMAT only. Apply with ${first#* } or later"
+    done
   done
 }

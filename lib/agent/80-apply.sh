@@ -9,6 +9,8 @@ apply() {
   check_root
   take_lock
   forget_said
+  # Before what a trial has left is settled, which would be done by this version, too.
+  check_formats
   read_generations
   settle_trial
   # shellcheck disable=SC2086  # a list of words

@@ -1,8 +1,8 @@
 # Reads a bundle: checks every line, puts the values in, and writes what the agent keeps:
-# agent (the program itself), state, manifest, requires, summary, files/N, and expectations if there
+# agent (the program itself), format, state, manifest, requires, summary, files/N, and expectations if there
 # are any. Prints problems, one a line.
 #
-# Variables: out (directory), owner (whom the run is for), mark (the line before the data),
+# Variables: out (directory), owner (whom the run is for), mark (the line before the data), format (that it reads),
 # chosen (the persistence), systemd (set if it runs this machine), nftables (set if it can be used here).
 
 function bad(text) { print text; problems++ }
@@ -379,7 +379,13 @@ content > 0 {
   next
 }
 lines == 1 {
-  if ($0 != "bundle 1") damaged("this agent reads version 1 of the format")
+  if ($1 != "bundle" || !is_number($2, 1000000)) damaged("it does not say which format it has")
+  if ($2 != format) {
+    bad("the bundle was written by cdktf-source-routing " $3 " (format " $2 "), and this agent knows format " format " only. Apply it with the agent that came with it")
+    stop = 1
+    exit
+  }
+  print $2 " " $3 > (out "/format")
   next
 }
 $1 == "owner" {

@@ -1,6 +1,12 @@
 import { readFileSync } from 'fs';
 import { join } from 'path';
 
+/**
+ * The form of bundles, and of what an agent keeps on the machine. Goes up when an earlier agent would misread either.
+ * The state of all lower formats must stay readable.
+ */
+export const FORMAT = 1;
+
 /** The line of a bundle after which the data begins. */
 export const BUNDLE_MARK = '#--- bundle';
 
@@ -50,7 +56,7 @@ const AWK_PARTS = [
 /** The program that runs on the machine, the same for every one. Ends with a newline. */
 export function agentProgram(): string {
   const [base, ...parts] = SHELL_PARTS.map(part);
-  const data = [`BUNDLE_MARK=${quoted(BUNDLE_MARK)}\n`].concat(
+  const data = [`BUNDLE_MARK=${quoted(BUNDLE_MARK)}\n`, `FORMAT=${FORMAT}\n`].concat(
     AWK_PARTS.map(
       (name) =>
         `# shellcheck disable=SC2016  # awk, not shell\nAWK_${name.toUpperCase()}=${quoted(part(`${name}.awk`))}\n`,

@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Fn, Lazy } from 'cdktf';
-import { BUNDLE_MARK, agentProgram, dispatcherText, upHookText } from '../agent/program';
+import { BUNDLE_MARK, FORMAT, agentProgram, dispatcherText, upHookText } from '../agent/program';
 import type { Expectation } from '../model/expectation';
 import { fateWords, questionWords } from '../model/expectation';
 import { BOTH_FAMILIES } from '../model/family';
@@ -19,7 +21,6 @@ import { textLines } from '../persistence/persistence';
 import { expression, isTemplate, literal } from './escape';
 import { killSwitchFiles } from './kill-switch';
 
-const FORMAT = 1;
 const DISPATCHER = '/usr/local/sbin/source-routing';
 
 /** One up hook as the host sees it: a file that may serve several tables. */
@@ -57,6 +58,12 @@ export function hookFiles(hooks: readonly UpHook[]): HookFile[] {
   return [...files.values()];
 }
 
+/** Not a part of the program: its digest would run the apply of every host with each release. */
+function libraryVersion(): string {
+  const file = readFileSync(join(__dirname, '../../package.json'), 'utf8');
+  return (JSON.parse(file) as { version: string }).version;
+}
+
 /** The data part, in the format of lib/agent/README.md. */
 class BundleData {
   private readonly values = new Map<string, { id: number; line: string }>();
@@ -71,7 +78,7 @@ class BundleData {
     // The lines come first: they say which values there are.
     const body = this.body();
     const lines = [
-      `bundle ${FORMAT}`,
+      `bundle ${FORMAT} ${libraryVersion()}`,
       `owner ${this.host.owner}`,
       ...[...this.values.values()].map((v) => v.line),
       ...body,
