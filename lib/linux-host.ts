@@ -98,6 +98,19 @@ export interface LinuxHostProps {
   readonly allowManagementPathChange?: boolean;
 
   /**
+   * What tells the machine from another one at the same address: the id of its instance, for example. When
+   * a value changes, everything is applied again, and the plan shows it as `machine`. Without this, nobody sees
+   * that an instance was replaced behind an elastic address: the plan has no changes, and clients leave by the uplink.
+   *
+   * Tokens, also of another stack, and plain texts. What they refer to stays until the machine is cleaned up.
+   * Nothing is cleaned up on the machine that was there before. If `ssh.hostKey` is pinned, it must be the new machine's.
+   *
+   * @default - not known, with a warning if `ssh.host` comes from a resource; `[]` says that this is meant
+   * @see https://developer.hashicorp.com/terraform/language/meta-arguments/lifecycle#replace_triggered_by
+   */
+  readonly replaceTriggeredBy?: string[];
+
+  /**
    * What must be there before the machine is touched, and stay until it is cleaned up: a firewall
    * rule, a package installation, an address association.
    *
@@ -144,6 +157,7 @@ export class LinuxHost extends Construct {
   private readonly egresses: Egress[] = [];
   private readonly persistence: Persistence;
   private readonly absent: boolean;
+  private readonly tellsMachines: boolean;
   private readonly deployment: Deployment;
   private known?: Host;
   private found?: Findings;
@@ -166,6 +180,7 @@ export class LinuxHost extends Construct {
       .map((declared) => this.parseInterface(args, declared));
     this.persistence = props.persistence ?? Persistence.service();
     this.absent = props.ensure === HostState.ABSENT;
+    this.tellsMachines = props.replaceTriggeredBy !== undefined;
     const engine = props.engine ?? Engine.TERRAFORM_DATA;
     this.deployment = new Deployment(this, {
       engine,
@@ -176,6 +191,7 @@ export class LinuxHost extends Construct {
       absent: this.absent,
       confirmTimeout: parseConfirmTimeout(args, props.confirmTimeout),
       allowManagementPathChange: props.allowManagementPathChange ?? false,
+      replaceTriggeredBy: parseReplaceTriggeredBy(args, props.replaceTriggeredBy),
       dependsOn: props.dependsOn,
     });
     writeHostFile(this, () => this.model());
@@ -410,7 +426,7 @@ export class LinuxHost extends Construct {
 
   private warn(): void {
     const byPath = new Map(this.node.root.node.findAll().map((node) => [node.node.path, node]));
-    for (const { path, message: text } of this.findings().warnings) {
+    for (const { path, message: text } of [...this.findings().warnings, ...this.unnoticedReplacement()]) {
       const message = terminalText(text);
       const construct = byPath.get(path) ?? this;
       const annotations = construct.node.metadata.map((entry) => entry.data as unknown);
@@ -419,6 +435,17 @@ export class LinuxHost extends Construct {
         Annotations.of(construct).addWarning(message);
       }
     }
+  }
+
+  private unnoticedReplacement(): Problem[] {
+    const sources = this.tellsMachines || this.absent ? [] : this.deployment.addressSources();
+    if (sources.length === 0) {
+      return [];
+    }
+    const message =
+      `ssh.host comes from ${sources.join(', ')}: if the machine behind that address is replaced, the plan shows no ` +
+      'change, and clients leave by the uplink. Set replaceTriggeredBy, for example to the id of the instance.';
+    return [{ path: this.node.path, message }];
   }
 
   private parseInterface(args: Arguments, declared: NetworkInterface): Interface {
@@ -495,6 +522,15 @@ function parseOwner(host: LinuxHost, args: Arguments, given: string | undefined)
     throw args.error(`owner "${made}", made of the ids of stack and construct, is not ${OWNER_FORM}. Set owner.`);
   }
   return made;
+}
+
+function parseReplaceTriggeredBy(args: Arguments, given: readonly string[] = []): readonly string[] {
+  return args.list(given, 'replaceTriggeredBy').map((value, index) => {
+    if (Token.isUnresolved(value)) {
+      args.checkLiteralPart(value, `replaceTriggeredBy[${index}]`);
+    }
+    return value;
+  });
 }
 
 /** A rule of both families has each of its problems twice. */

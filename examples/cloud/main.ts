@@ -1,8 +1,10 @@
 /**
- * A VPN server that is a cloud instance: its address is known when it is there, and the cloud's own
- * router gets the routes back to the clients.
+ * A VPN server that is a cloud instance. Its address stays when it is replaced, and then the new one is
+ * configured, too. The cloud's own router gets the routes back to the clients.
  */
+import { ComputeFloatingipAssociateV2 } from '@cdktf/provider-opentelekomcloud/lib/compute-floatingip-associate-v2';
 import { ComputeInstanceV2 } from '@cdktf/provider-opentelekomcloud/lib/compute-instance-v2';
+import { NetworkingFloatingipV2 } from '@cdktf/provider-opentelekomcloud/lib/networking-floatingip-v2';
 import { NetworkingPortV2 } from '@cdktf/provider-opentelekomcloud/lib/networking-port-v2';
 import { NetworkingRouterRouteV2 } from '@cdktf/provider-opentelekomcloud/lib/networking-router-route-v2';
 import { OpentelekomcloudProvider } from '@cdktf/provider-opentelekomcloud/lib/provider';
@@ -31,14 +33,24 @@ class Cloud extends TerraformStack {
       network: [{ uuid: given('management_network_id') }, { port: egressPort.id }],
     });
 
+    const floatingIp = new NetworkingFloatingipV2(this, 'address');
+    const association = new ComputeFloatingipAssociateV2(this, 'association', {
+      floatingIp: floatingIp.address,
+      instanceId: instance.id,
+    });
+
     const server = new LinuxHost(this, 'vpn', {
       owner: 'cloud',
       ssh: {
-        host: instance.accessIpV4,
+        host: floatingIp.address,
         user: 'debian',
         privateKeyFile: '~/.ssh/id_ed25519',
         hostKey: given('host_key'),
       },
+      // The address tells nothing of which instance is behind it.
+      replaceTriggeredBy: [instance.id],
+      // No way in without it: it goes after the clean-up.
+      dependsOn: [association],
       interfaces: [
         { name: 'eth1', addresses: ['192.168.1.100/24'] },
         // No IPv6 in the tunnel, so none has to be routed.

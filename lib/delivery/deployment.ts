@@ -1,5 +1,5 @@
-import type { ITerraformDependable, TerraformResource } from 'cdktf';
-import { Token } from 'cdktf';
+import type { IResolveContext, ITerraformDependable, TerraformResource } from 'cdktf';
+import { DefaultTokenResolver, Lazy, StringConcat, Token, Tokenization } from 'cdktf';
 import type { Construct } from 'constructs';
 import type { Host } from '../model/host';
 import type { Persistence } from '../persistence';
@@ -7,6 +7,7 @@ import type { SshConnection } from '../ssh-connection';
 import { lazyBundleContent } from './bundle';
 import type { EngineType } from './engine';
 import { engineResource } from './engine';
+import { literal, referencedResources } from './escape';
 import { deliveryProvisioners, destroyProvisioners, removalProvisioners } from './provisioners';
 import { createConnection, scriptDirectory, storedConnection } from './ssh';
 import { generationTriggers } from './triggers';
@@ -21,6 +22,8 @@ export interface DeploymentProps {
   readonly absent: boolean;
   readonly confirmTimeout: number;
   readonly allowManagementPathChange: boolean;
+  /** What is another with another machine. */
+  readonly replaceTriggeredBy: readonly string[];
   readonly dependsOn?: ITerraformDependable[];
 }
 
@@ -36,8 +39,12 @@ export class Deployment {
   public readonly anchor: TerraformResource;
   public readonly apply: TerraformResource;
 
-  public constructor(scope: Construct, props: DeploymentProps) {
+  public constructor(
+    private readonly scope: Construct,
+    private readonly props: DeploymentProps,
+  ) {
     const { engine, owner, ssh, persistence, host, absent, confirmTimeout, allowManagementPathChange } = props;
+    const { replaceTriggeredBy } = props;
     const { timeoutSeconds } = ssh;
     const connection = storedConnection(ssh);
     this.anchor = engineResource(scope, 'anchor', engine, {
@@ -51,11 +58,16 @@ export class Deployment {
       }),
       dependsOn: props.dependsOn,
     });
+    if (replaceTriggeredBy.length > 0) {
+      this.keepUntilCleanedUp(replaceTriggeredBy);
+    }
 
     const change = { owner, directory: scriptDirectory(ssh), confirmTimeout, timeoutSeconds };
     this.apply = engineResource(scope, 'apply', engine, {
       identity: () => ({
         anchor: Token.asString(this.anchor.interpolationForAttribute('id')),
+        // Not among what identifies the anchor, whose clean-up would meet the new machine instead of the old one.
+        ...(replaceTriggeredBy.length > 0 ? { machine: replaceTriggeredBy.map(textOf).join(' ') } : {}),
         ...(absent ? { ensure: 'absent' } : generation(props)),
       }),
       connection: createConnection(owner, ssh),
@@ -68,6 +80,26 @@ export class Deployment {
           }),
     });
   }
+
+  /** The resources that the address of the machine comes from. */
+  public addressSources(): string[] {
+    const resolver = new DefaultTokenResolver(new StringConcat());
+    return referencedResources(String(Tokenization.resolve(this.props.ssh.host, { scope: this.scope, resolver })));
+  }
+
+  /** The anchor names none of these values, so Terraform would not know that its clean-up needs their resources. */
+  private keepUntilCleanedUp(values: readonly string[]): void {
+    const declared = this.anchor.dependsOn ?? [];
+    const produce = (context: IResolveContext): string[] => {
+      const texts = values.map((value) => String(context.resolve(value)));
+      return [...new Set([...(context.resolve(declared) as string[]), ...texts.flatMap(referencedResources)])];
+    };
+    this.anchor.dependsOn = Lazy.listValue({ produce }, { omitEmpty: true });
+  }
+}
+
+function textOf(value: string): string {
+  return Token.isUnresolved(value) ? value : literal(value);
 }
 
 function generation({ host, persistence }: DeploymentProps): Record<string, string> {

@@ -13,6 +13,33 @@ export function isTemplate(text: string): boolean {
   return /[$%]\{/.test(text);
 }
 
+/**
+ * The resources and modules that a text refers to, as `depends_on` names them. Those are left out that have nothing
+ * to wait for: variables, locals, data sources, what an iterator gives.
+ */
+export function referencedResources(text: string): string[] {
+  const names = expressionsIn(text).matchAll(/(?<![\w.-])(module|[A-Za-z][A-Za-z0-9]*_[\w-]+)\.([A-Za-z_][\w-]*)/g);
+  return [...new Set([...names].map(([name]) => name))];
+}
+
+/** The expressions in a text, without the strings in them, but with the expressions in those. */
+function expressionsIn(text: string): string {
+  let expressions = '';
+  const around: string[] = [];
+  for (const [part] of text.matchAll(/\$\$\{|%%\{|[$%]\{|\\.|["{}]|[^$%\\"{}]+|[^]/g)) {
+    const inString = around.at(-1) !== '{';
+    if (inString ? /^[$%]\{$/.test(part) : part === '{') {
+      around.push('{');
+    } else if (part === (inString ? '"' : '}')) {
+      around.pop();
+    } else if (!inString && part === '"') {
+      around.push('"');
+    }
+    expressions += inString || /["{}]/.test(part) ? ' ' : part;
+  }
+  return expressions;
+}
+
 /** A quoted string inside a Terraform expression. */
 export function quoted(text: string): string {
   const escaped = literal(text)

@@ -5,8 +5,10 @@ import {
   type Container,
   enter,
   findContainer,
+  keepNewDisk,
   killContainer,
   logFile,
+  mountNewDisk,
   mountRoot,
   startContainer,
   stopped,
@@ -30,6 +32,7 @@ const bootTimeoutMs = 60_000;
 /** A booted machine: its own init, sshd, network manager; files that survive a reboot. */
 export class Machine {
   private container?: Container;
+  private image?: string;
 
   constructor(
     readonly name: MachineName,
@@ -49,6 +52,7 @@ export class Machine {
 
   /** Make its disk. What is written below the returned directory is there at the first boot. */
   async install(image: string, manager: NetworkManagerName, returnRoutes: boolean): Promise<string> {
+    this.image = image;
     const root = await mountRoot(this.directory, this.name, image);
     const write = (path: string, text: string, mode = 0o644): void => {
       mkdirSync(`${root}${path}`.replace(/\/[^/]*$/, ''), { recursive: true });
@@ -81,6 +85,7 @@ export class Machine {
    * error, unless `degraded` says that some are to.
    */
   async boot(degraded = false): Promise<void> {
+    await keepNewDisk(this.directory, this.name);
     await connect(this.directory, this.name, false);
     this.container = await startContainer(this.directory, this.name, ['--boot']);
     await poll(`booting ${this.name}`, bootTimeoutMs, async () => {
@@ -114,6 +119,14 @@ export class Machine {
   /** Everything in it dies at once; then it is switched on again. */
   async powerCut(): Promise<void> {
     await killContainer(this.running());
+    await this.bootAgain();
+  }
+
+  /** Another machine takes its place, with its addresses and keys: it is as this one was before its first boot. */
+  async replace(): Promise<void> {
+    if (this.image === undefined) throw new Error(`${this.name} was not installed by this process`);
+    await killContainer(this.running());
+    await mountNewDisk(this.directory, this.name, this.image);
     await this.bootAgain();
   }
 

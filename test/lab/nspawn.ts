@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { isAlive, kill, poll, type ProcessId, processStat, run } from './process';
 import { controlGroupRoots, type RunDirectory } from './run-directory';
 import type { NodeName } from './topology';
@@ -12,6 +12,20 @@ export async function mountRoot(directory: RunDirectory, node: NodeName, image: 
   for (const path of [root, upper, work]) mkdirSync(path, { recursive: true });
   await run(['mount', '-t', 'overlay', '-o', `lowerdir=${image},upperdir=${upper},workdir=${work}`, 'overlay', root]);
   return root;
+}
+
+/** Before the first boot: keep what the disk holds, for `mountNewDisk`. */
+export async function keepNewDisk(directory: RunDirectory, node: NodeName): Promise<void> {
+  const kept = directory.path(node, 'new');
+  if (!existsSync(kept)) await run(['cp', '-a', directory.path(node, 'upper'), kept]);
+}
+
+/** In the place of the disk, while its machine is off: one that holds what this one did before the first boot. */
+export async function mountNewDisk(directory: RunDirectory, node: NodeName, image: string): Promise<void> {
+  await run(['umount', directory.path(node, 'root')]);
+  await run(['rm', '-r', directory.path(node, 'upper'), directory.path(node, 'work')]);
+  await run(['cp', '-a', directory.path(node, 'new'), directory.path(node, 'upper')]);
+  await mountRoot(directory, node, image);
 }
 
 /** A running systemd-nspawn and the first process (PID 1) of the machine in it. */

@@ -44,7 +44,7 @@ describe.each(EXAMPLES)('example %s', (example) => {
   }
 });
 
-test('the cloud gets the return routes, whatever address the instance will have', () => {
+test('the cloud gets the return routes, whatever the address, and another instance is configured', () => {
   const outdir = mkdtempSync(join(tmpdir(), 'example-'));
   try {
     execFileSync(join(ROOT, 'node_modules/.bin/tsx'), [join(ROOT, 'examples/cloud/main.ts')], {
@@ -59,10 +59,19 @@ test('the cloud gets the return routes, whatever address the instance will have'
       next_hop: '192.168.1.100',
       router_id: '${var.router_id}',
     });
-    const hosts = Object.values(resource.terraform_data ?? {}).map((each) => JSON.stringify(each));
-    expect(hosts.every((each) => each.includes('${opentelekomcloud_compute_instance_v2.server.access_ip_v4}'))).toBe(
-      true,
-    );
+    const [anchor, apply] = Object.values(resource.terraform_data ?? {});
+    const host = '${opentelekomcloud_networking_floatingip_v2.address.address}';
+    expect(anchor).toMatchObject({
+      triggers_replace: { host },
+      depends_on: [
+        'opentelekomcloud_compute_floatingip_associate_v2.association',
+        'opentelekomcloud_compute_instance_v2.server',
+      ],
+    });
+    expect(apply).toMatchObject({
+      connection: { host },
+      triggers_replace: { machine: '${opentelekomcloud_compute_instance_v2.server.id}' },
+    });
   } finally {
     rmSync(outdir, { recursive: true });
   }
