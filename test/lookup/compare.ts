@@ -1,6 +1,7 @@
 import type { Description } from '../../lib/lookup/build';
 import { buildMachine } from '../../lib/lookup/build';
 import { decide } from '../../lib/lookup/decide';
+import { asAsked } from '../../lib/lookup/flow';
 import type { Flow } from '../../lib/lookup/flow';
 import type { Outcome } from '../../lib/lookup/outcome';
 import type { Recorded } from './kernel';
@@ -10,7 +11,7 @@ export type Lookup = (description: Description) => (flow: Flow) => Outcome[];
 
 export const realLookup: Lookup = (description) => {
   const machine = buildMachine(description);
-  return (flow) => decide(machine, flow);
+  return (flow) => decide(machine, asAsked(flow));
 };
 
 export interface Disagreement {

@@ -98,6 +98,10 @@ export const MUTATIONS: ReadonlyArray<readonly [string, Lookup]> = [
   ['the shortest prefix is taken', patched(Table.prototype, 'around', shortestFirst)],
   ['no source matches what 0.0.0.0 does', withFlow((flow) => ({ ...flow, source: flow.source ?? '0'.repeat(128) }))],
   ['a bound socket is not bound', withFlow((flow) => ({ ...flow, outputInterface: undefined }))],
+  [
+    'what is of no protocol is none that a rule asks for',
+    withFlow((flow) => ({ ...flow, ipProtocol: flow.ipProtocol ?? 255 })),
+  ],
   ['what comes in is sent', withFlow((flow) => ({ ...flow, inputInterface: undefined }))],
 ];
 

@@ -1,5 +1,6 @@
 import { buildMachine } from '../../lib/lookup/build';
 import { decide } from '../../lib/lookup/decide';
+import { asAsked } from '../../lib/lookup/flow';
 import { explain } from '../../lib/lookup/words';
 import { flowCommand, machineCommands } from './commands';
 import type { Lookup } from './compare';
@@ -19,7 +20,7 @@ export function report(whole: Recorded, index: number, lookup: Lookup = realLook
   const small = shrink({ description, flow }, (smaller) => isInteresting(smaller, lookup));
   const recorded = askKernel({ description: small.description, flows: [small.flow] });
   const [found] = disagreements(recorded, lookup);
-  const trails = decide(buildMachine(small.description), small.flow).map((outcome) =>
+  const trails = decide(buildMachine(small.description), asAsked(small.flow)).map((outcome) =>
     explain(outcome, small.flow.family).map((line) => `    ${line}`),
   );
   return [

@@ -267,7 +267,8 @@ function randomFlow(random: Random, family: Family, points: readonly Bits[], lin
   const own = links.flatMap((link) => link.addresses).map(({ address }) => addressBits(address));
   const sender =
     own.length > 0 && !random.chance(10) ? random.one(own) : random.one(points.filter((point) => point !== NOBODY));
-  const ipProtocol = random.one([6, 6, 17, 17, family === 4 ? 1 : 58]);
+  // Of which `route get` is not told, it takes for something.
+  const ipProtocol = random.one([6, 6, 17, 17, family === 4 ? 1 : 58, undefined]);
   const hasPorts = ipProtocol === 6 || ipProtocol === 17;
   // Who is in a group is not for the rules to say, nor for `route get`.
   const destinations = comesIn ? points.filter((point) => !point.startsWith(MULTICAST[family])) : points;
