@@ -35,15 +35,15 @@ look() {
 }
 
 # Plans, when standard input has come to its end, with what $LOCK/kernel says; families_of must
-# have been called before. Leaves add4, add6, drop4, drop6, report
-# and counts under $PLAN in the scratch space. Ends its shell: call it behind a pipe, or in
+# have been called before. Leaves add4, add6, drop4, drop6, report, front (the rules of others that stand in
+# front of ours) and counts under $PLAN in the scratch space. Ends its shell: call it behind a pipe, or in
 # brackets.
 PLAN=$LOCK/plan.
 snapshot=      # a file for what the kernel has of ours now
 restore=       # put back the kernel's own rules, if they went with ours
 protect=       # add only what rejects
 plan() {
-  for file in add4 add6 drop4 drop6 report; do
+  for file in add4 add6 drop4 drop6 report front; do
     : >"$PLAN$file"
   done
   want=$1

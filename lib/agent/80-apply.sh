@@ -62,6 +62,7 @@ apply() {
   # To be in force then takes no more than a rename, for which even a full disk has room.
   printf '%s\n' "${stage##*/}" >"$trial/current" || undo "cannot write $trial/current (disk full, or read-only?)"
   ! has_hooks "$stage" || run_hooks "$stage"
+  cp "${PLAN}front" "$stage/front" 2>/dev/null || undo "cannot write $stage/front (disk full, or read-only?)"
   as_expected "$stage" || undo "$problem"
   end_change apply
 }

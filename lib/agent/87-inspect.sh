@@ -87,10 +87,34 @@ status() {
   compare
   say "owner $owner: generation ${current##*/} in force$on_trial${pending:+, and a run that was killed}"
   [ -z "$current" ] || status_of "$current"
+  [ -z "$current" ] || show_in_front "$current"
   show "$LOCK/differences"
   code=0
   (conclude) || code=$?
   return 0
+}
+
+# Sets in_front: rules of others in front of ours that were not there when generation $1 was applied, one a line.
+in_front_since() {
+  in_front=
+  [ -s "${PLAN}front" ] && [ -f "$1/front" ] || return 0
+  known=$NEWLINE
+  while IFS= read -r line; do
+    known=$known$line$NEWLINE
+  done <"$1/front"
+  while IFS= read -r line; do
+    case $known in *"$NEWLINE$line$NEWLINE"*) continue ;; esac
+    in_front=$in_front$line$NEWLINE
+  done <"${PLAN}front"
+}
+
+show_in_front() {
+  in_front_since "$1"
+  while IFS= read -r line; do
+    [ -z "$line" ] || say "in front of ours since the apply: $line"
+  done <<END
+$in_front
+END
 }
 
 status_of() {

@@ -119,6 +119,7 @@ pass() {
   repair
   [ "$repaired" -eq 0 ] || show_repaired
   note_missing
+  note_front
   fill_hooked
   [ ! -e "$room/link" ] || linked=1
   drop_lock
@@ -184,6 +185,22 @@ put_back_again() {
     *"$NEWLINE$last$NEWLINE"*) again=1 ;;
     *) recent=$recent$last$NEWLINE ;;
   esac
+}
+
+# Says of each rule that somebody has put in front of ours since the apply that it is there; once, as nothing is done about it.
+seen_in_front=$NEWLINE
+note_front() {
+  case $wanted in */state) ;; *) return 0 ;; esac
+  in_front_since "${wanted%/state}"
+  while IFS= read -r line; do
+    [ -n "$line" ] || continue
+    case $seen_in_front in *"$NEWLINE$line$NEWLINE"*) continue ;; esac
+    seen_in_front=$seen_in_front$line$NEWLINE
+    say "in front of ours since the apply: $line. It may take packets of clients: source-routing verify $owner"
+  done <<END
+$in_front
+END
+  [ "${#seen_in_front}" -lt 10000 ] || seen_in_front=$NEWLINE
 }
 
 # What could not be put back is tried again for some seconds: an address may be there a moment

@@ -100,6 +100,7 @@ BEGIN {
   WANT_TEXT[key] = spec " proto " by
   RULES[++wanted_rules] = key
   if ($3 + 0 < last[$2]) unsorted = 1
+  else highest[$2] = $3 + 0
   last[$2] = $3 + 0
   next
 }
@@ -144,6 +145,7 @@ part == "wait" { next }
     }
   } else if (!(key in OWN_PRIORITY)) {
     if (restore) leads_to_main($0)
+    if (substr($0, 1, at - 1) + 0 < highest[family]) { read_kernel_rule($0); stands_in_front() }
     next
   }
   read_kernel_rule($0)
@@ -156,7 +158,7 @@ part == "wait" { next }
     if (wanted) HAS_COPY[key] = 1
   } else {
     wanted = wanted && rule_protocol == tag(key)
-    if (!wanted && !((key, rule_spec, rule_protocol) in OWN_RULE)) next
+    if (!wanted && !((key, rule_spec, rule_protocol) in OWN_RULE)) { stands_in_front(); next }
     guard = rule_protocol == BY_KERNEL
     if (wanted) HAS_RULE[key] = 1
   }
@@ -206,6 +208,12 @@ function change_the_rest(    i) {
   for (i = stale_rules; i >= 1; i--) if (!(STALE[i] in K_GUARD)) drop_rule(STALE[i])
   for (i = stale_rules; i >= 1; i--) if (STALE[i] in K_GUARD) drop_rule(STALE[i])
   for (i = 1; i <= stale_routes; i++) drop_route(STALE_ROUTE[i])
+}
+
+# The rule last read is of somebody else, and may take the packets of clients.
+function stands_in_front() {
+  if (rule_protocol == OURS || rule_protocol == BY_HOOK || rule_protocol == BY_KERNEL || rule_spec == "lookup 255") return
+  print rule_text(family, "rule", rule_priority, rule_spec) > (out "front")
 }
 
 # Does the rule last read stand in for one of ours while systemd-networkd reads (see 67-load.sh)?

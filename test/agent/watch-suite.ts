@@ -291,6 +291,23 @@ export function watchSuite(flavour: Flavour): void {
       watch.until('[ $(wc -l </mnt/journal) = 2 ]');
     });
 
+    test('says once of a rule that somebody puts in front of ours', () => {
+      const NEW = 'in front of ours since the apply: IPv4 rule 100: from all fwmark 0x1/0xff lookup 300';
+      // What was there before the apply was there when the kernel was asked.
+      machine.must('ip rule add pref 99 from 10.99.0.0/24 lookup 301');
+      succeeds(machine.apply(WATCHED, { generation: 'g2' }));
+      watch.start();
+      machine.must('ip rule add pref 100 fwmark 1/0xff lookup 300; ip rule add pref 20000 lookup 300');
+      watch.until('grep -q "in front" /mnt/journal');
+      machine.must('ip rule del pref 100; sleep 0.5; ip rule add pref 100 fwmark 1/0xff lookup 300');
+      watch.settle();
+      expect(watch.journal().slice(1)).toEqual([`${NEW}. It may take packets of clients: source-routing verify vpn1`]);
+      const status = lines(machine.agent('status').out).filter((line) => line.includes('in front'));
+      expect(status).toEqual([`source-routing: ${NEW}`]);
+      // It is no difference, as long as packets go as they are expected to.
+      agrees();
+    });
+
     test('does not fight for ever, and says with what', () => {
       watch.start();
       // Like a daemon that knows better: takes the rule away whenever it is there.
