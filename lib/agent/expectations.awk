@@ -47,7 +47,8 @@ $1 == "gateway" { next }
 # In the same order in both steps.
 step == "where" || step == "ask" {
   if (IIF == "-") place(FROM)
-  if (TARGETS > 1) for (i = 1; i <= TARGETS; i++) place(TARGET[i])
+  tunnel = absent_tunnel()
+  if (TARGETS > 1 || tunnel != "") for (i = 1; i <= TARGETS; i++) place(TARGET[i])
 }
 
 step == "where" { next }
@@ -55,6 +56,11 @@ step == "where" { next }
 step == "ask" {
   obstacle = ""
   if (TARGETS > 1) choose_destination()
+  # A tunnel may have come back under another name.
+  if (tunnel != "") {
+    device = interface_of(FAMILY_OF, place(TARGET[1]))
+    if (device != "") { $0 = $0 " or dev " device; read_question() }
+  }
   if (IIF == "-") {
     n = place(FROM)
     if (!((FAMILY_OF, n) in LEADS)) LEADS[FAMILY_OF, n] = interface_of(FAMILY_OF, n)
@@ -109,6 +115,13 @@ function read_question(    i) {
   }
   PACKET = TARGET[1] PACKET
   while (++i <= NF) FATES = FATES (FATES == "" ? "" : " ") $i
+}
+
+# The interface that a packet is to leave by without a router, if there is none of that name.
+function absent_tunnel(    n, fate, i, w) {
+  n = split(FATES, fate, " or ")
+  for (i = 1; i <= n; i++) if (split(fate[i], w, " ") == 2 && w[1] == "dev" && !(w[2] in UP)) return w[2]
+  return ""
 }
 
 # Which question about the way to an address it is; puts it, if that has not been done.

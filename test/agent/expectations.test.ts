@@ -278,6 +278,31 @@ describe.each([DASH, BUSYBOX, BASH])('what is expected of the kernel', (flavour)
       expect(through.last).toContain('"ip -4 route get 198.51.100.7 from 10.8.0.7 iif tun5" must say');
     });
 
+    test('a tunnel may come back under another name', () => {
+      machine.must(TUNNEL);
+      const data = [
+        ...AFTER,
+        'expect 4 e2e/egress to 198.51.100.7 from 10.10.10.2 iif - ipproto 17 is via 192.168.1.1 dev eth1',
+        'expect 4 e2e/clients to 10.10.10.3 from 10.10.10.2 iif - ipproto 17 is dev tun0 or rejected',
+        'expect 4 e2e/server to 10.10.10.3 from 10.10.10.1 uid 0 ipproto 17 is dev tun0',
+      ];
+      expect(machine.apply(data).code).toBe(0);
+      machine.must('ip link set tun0 down; ip link set tun0 name vpns7; ip link set vpns7 up');
+      for (const generation of ['g2', 'g3']) {
+        const done = machine.apply(data, { generation });
+        expect(done.code).toBe(0);
+        expect(asked(done.out)).toEqual(['source-routing: packets asked about: 3, all as expected']);
+      }
+      // It is somewhere else, not just anywhere.
+      machine.must(
+        'ip rule add pref 100 from 10.10.10.0/24 to 10.10.10.0/24 lookup 300; ip route add default dev eth0 table 300',
+      );
+      expect(machine.verify()).toMatchObject({
+        code: 1,
+        out: expect.stringContaining('says dev eth0 (table 300): rule 100 '),
+      });
+    });
+
     test('what goes to a tunnel that is not up cannot be asked', () => {
       const to = (fate: string): string => `expect 4 replies to 10.10.10.2 from 198.51.100.7 iif eth1 is ${fate}`;
       expect(asked(machine.apply([...BEFORE, to('dev tun0')]).out)).toEqual([
