@@ -100,6 +100,7 @@ export function server(pools: number, tables: number, gateway = 1): Declared {
   const egresses = ids.map((id) => ({
     path: `app/egress-${id}`,
     device: parseDevice('eth1', 'device'),
+    tableId: id,
     clients: ofTable(id),
     rejectedClients: [],
     gateways: [parseAddress(via(id), 'gateway')],
@@ -142,7 +143,7 @@ function cost(work: () => unknown): number {
 
 /** All that a synth finds out about a host. */
 export function checks({ host, egresses }: Declared): void {
-  const declared = { ...host, intents: expectEgresses(egresses, host.interfaces) };
+  const declared = { ...host, intents: expectEgresses(egresses, host.interfaces, []) };
   const problems = [
     ...errors(declared),
     ...warnings(declared),

@@ -398,7 +398,7 @@ export class LinuxHost extends Construct {
         destinations: clients,
         mark: errorMark,
       })),
-      intents: [...this.intents, ...expectEgresses(this.egresses, interfaces)],
+      intents: [...this.intents, ...expectEgresses(this.egresses, interfaces, routes)],
       expectations: [],
       ...(this.absent ? NOTHING : {}),
     };

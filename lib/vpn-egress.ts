@@ -253,6 +253,7 @@ export class VpnEgress extends Construct {
     this.host._addEgress({
       path: this.node.path,
       device: this.deviceOfRoutes(),
+      tableId: this.table.tableId,
       clients: this.pools.map(({ value }) => value),
       rejectedClients: this.rejected.map(({ value }) => value),
       gateways,

@@ -298,6 +298,40 @@ describe('a VpnEgress expects', () => {
       `expect 4 stack/egress/server to ${ANYWHERE} from 10.66.0.2 uid 0 ipproto 17 is unchanged`,
     ]);
   });
+  test('nothing of where routes lead that somebody has added to its table', () => {
+    const stack = newStack();
+    const host = newHost(stack, { interfaces: ALL_INTERFACES });
+    const { table } = egress(stack, host);
+    table.addRoute('behind', { destination: '172.16.0.0/12', via: '192.168.1.2', device: 'eth1' });
+    table.addRoute('name-server', { destination: '192.168.178.53/32', device: 'eth0' });
+    expect(validationErrors(stack)).toEqual([]);
+    // But the rest goes where it went.
+    new PolicyRule(stack, 'oops', { table: SourceRoutingTable.main(host), source: POOLS[0], priority: 5000 });
+    host.expect('x', CLIENTS, THROUGH_NAT);
+    expect(validationErrors(stack)).toContainEqual(expect.stringContaining('expectation "x" is untrue'));
+  });
+  test('that clients may leave by another default route of its table, but not by the main uplink', () => {
+    const stack = newStack();
+    const eth2 = { name: 'eth2', addresses: ['172.16.9.100/24', 'fd00:9::100/64'] };
+    const host = newHost(stack, { interfaces: [...ALL_INTERFACES, eth2] });
+    const { table } = egress(stack, host);
+    table.addRoute('backup', { destination: 'default', via: '172.16.9.1', device: 'eth2', metric: 200 });
+    table.addRoute('first', { destination: 'default', via: 'fd00:9::1', device: 'eth2', metric: 512 });
+    expect(validationErrors(stack)).toEqual([]);
+    const leaving = bundleOf(stack).filter((line) => /^expect . stack\/egress\/leave-/.test(line));
+    expect(leaving.map((line) => line.replace(/.* is /, ''))).toEqual([
+      'via 192.168.1.1 dev eth1',
+      'via fd00:1010:1010:1010::1 dev eth1 or via fd00:9::1 dev eth2',
+    ]);
+    const leaking = newStack();
+    const other = egress(leaking, newHost(leaking, { interfaces: [...ALL_INTERFACES, eth2] })).table;
+    other.addRoute('leak', { destination: 'default', via: '192.168.178.1', device: 'eth0', metric: 200 });
+    expect(validationErrors(leaking)).toContainEqual(
+      expect.stringMatching(
+        /"stack\/egress\/leave-1" is untrue: with eth1 down, .* goes via 192\.168\.178\.1 dev eth0/,
+      ),
+    );
+  });
   test('packets of a protocol of which no rule speaks', () => {
     const of = (protocols: number[]): string[] => {
       const stack = newStack();

@@ -1,17 +1,20 @@
 import type { Addresses, Fate, Intent, Selectors, Traffic } from './expectation';
 import { WHERE_THE_SOURCE_IS } from './expectation';
 import type { Family } from './family';
-import { BOTH_FAMILIES } from './family';
+import { BOTH_FAMILIES, overlaps } from './family';
 import type { Interface } from './host';
 import type { Network, Networks } from './networks';
 import { networksOf } from './networks';
+import type { Route } from './route';
+import { DEFAULT_ROUTE_LENGTH, defaultMetric, routeMetric } from './route';
 import type { Value } from './value';
-import { isInside, isKnown } from './value';
+import { DEFAULT_DESTINATION, isInside, isKnown } from './value';
 
 /** Clients that leave through a NAT router. */
 export interface Egress {
   readonly path: string;
   readonly device: Value;
+  readonly tableId: number;
   readonly clients: readonly Value[];
   readonly rejectedClients: readonly Value[];
   readonly gateways: readonly Value[];
@@ -33,20 +36,32 @@ const MULTICAST: Readonly<Record<Family, string>> = { 4: '224.0.0.0/3', 6: 'ff00
  * reach each other as chosen, and the server; what the server sends about their traffic goes their way, and its own packets
  * go where they went. Nothing where it is known at apply only who the clients are.
  */
-export function expectEgresses(egresses: readonly Egress[], interfaces: readonly Interface[]): Intent[] {
+export function expectEgresses(
+  egresses: readonly Egress[],
+  interfaces: readonly Interface[],
+  routes: readonly Route[],
+): Intent[] {
   const known = egresses.filter(
     ({ clients, rejectedClients, device }) => [...clients, ...rejectedClients].every(isKnown) && isKnown(device),
   );
   return BOTH_FAMILIES.flatMap((family) => {
     const surroundings = surroundingsOf(known, interfaces, family);
-    return known.flatMap((egress) => new Expecting(egress, family, surroundings).intents());
+    return known.flatMap((egress) => new Expecting(egress, family, surroundings, addedTo(egress, routes)).intents());
   });
+}
+
+/** The routes that somebody has added to the table: they go where that one wants. */
+function addedTo({ path, tableId, gateways }: Egress, routes: readonly Route[]): Route[] {
+  const own = new Set(gateways.map((_, index) => `${path}/table/gateway-${index + 1}`));
+  return routes.filter((route) => route.tableId === tableId && !own.has(route.path));
 }
 
 /** What all egresses of a host have in common, so that they can be looked up together. */
 interface Surroundings {
   readonly networks: Networks;
   readonly ofFamily: readonly Network[];
+  /** The links with gateways of the main table, by which nobody's clients may leave. */
+  readonly uplinks: readonly string[];
   /** Where nobody's clients are. */
   readonly elsewhere: Addresses;
   /** Nor any network of the host. */
@@ -66,6 +81,7 @@ function surroundingsOf(egresses: readonly Egress[], interfaces: readonly Interf
   return {
     networks,
     ofFamily,
+    uplinks: interfaces.filter(({ gateways }) => gateways.length > 0).map(({ name }) => name),
     elsewhere: { within: ['default'], except: pools },
     outside: { within: ['default'], except: [...pools, ...ofFamily.map(({ text }) => text), ...behindRouters] },
   };
@@ -78,6 +94,10 @@ class Expecting {
   private readonly elsewhere: Addresses;
   /** The networks that clients of a pool are in, or some of them. */
   private readonly around: ReadonlyMap<Value, readonly Network[]>;
+  /** Where other routes of the table go to. */
+  private readonly taken: readonly string[];
+  /** Other default routes in the table, but by the main uplink. */
+  private readonly backups: readonly Route[];
   /** To whichever client it is, or nobody. */
   private readonly toClients: readonly Fate[];
 
@@ -85,14 +105,24 @@ class Expecting {
     private readonly egress: Egress,
     private readonly family: Family,
     private readonly surroundings: Surroundings,
+    added: readonly Route[],
   ) {
     const { clients, rejectedClients, localTraffic } = egress;
-    const { networks, outside, elsewhere } = surroundings;
+    const { networks, uplinks, outside, elsewhere } = surroundings;
     const ofFamily = (values: readonly Value[]): Value[] => values.filter((value) => value.family === family);
     [this.clients, this.rejected] = [ofFamily(clients), ofFamily(rejectedClients)];
     const pools = [...this.clients, ...this.rejected];
     this.pools = { within: pools.map(({ text }) => text), except: [] };
-    this.elsewhere = localTraffic === 'suppress-default' ? outside : elsewhere;
+    const others = added.filter(({ family: of, destination }) => overlaps(of, family) && isKnown(destination));
+    this.taken = others
+      .map(({ destination }) => destination.text)
+      .filter((text) => lengthOf(text) > DEFAULT_ROUTE_LENGTH);
+    this.backups = others.filter(
+      ({ destination, hops }) =>
+        destination.text === DEFAULT_DESTINATION.text &&
+        !hops.some(({ device }) => device && uplinks.includes(device.text)),
+    );
+    this.elsewhere = this.butTaken(localTraffic === 'suppress-default' ? outside : elsewhere);
     this.around = new Map(pools.map((pool) => [pool, networks.overlapping(pool.text)]));
     const tunnels = [...this.around.values()].flat().filter(({ link }) => link.name !== egress.device.text);
     const fates = [...new Set(tunnels.map(({ link }) => link.name))].map((name): Fate => through(name));
@@ -108,11 +138,15 @@ class Expecting {
     ];
   }
 
+  private butTaken({ within, except }: Addresses): Addresses {
+    return { within, except: [...except, ...this.taken] };
+  }
+
   private ofClients(pool: Value, number: number): Intent[] {
     const { device, failClosed } = this.egress;
     return [
-      ...this.from(pool, `leave-${number}`, this.elsewhere, [this.leaving()]),
-      ...(failClosed ? this.from(pool, `leave-${number}`, this.elsewhere, [REJECTED], [device.text]) : []),
+      ...this.from(pool, `leave-${number}`, this.elsewhere, this.leaving()),
+      ...(failClosed ? this.from(pool, `leave-${number}`, this.elsewhere, this.withoutDevice(), [device.text]) : []),
       // Without a declared tunnel it is not known where they are.
       ...(this.toClients.length > 1 || this.egress.localTraffic === 'isolated'
         ? this.from(pool, `local-${number}`, this.pools, this.toClients)
@@ -128,15 +162,24 @@ class Expecting {
     return (this.around.get(pool) ?? []).filter(({ address }) => isInside(address, pool.text));
   }
 
-  private leaving(): Fate {
+  private leaving(): Fate[] {
     const { device, gateways } = this.egress;
-    return { kind: 'unicast', via: gateways.find((gateway) => gateway.family === this.family), device };
+    const preferred = this.backups.filter((route) => routeMetric(route) <= defaultMetric(this.family));
+    return [
+      { kind: 'unicast', via: gateways.find((gateway) => gateway.family === this.family), device },
+      ...preferred.flatMap(fatesOf),
+    ];
+  }
+
+  /** While the link of the egress is down. */
+  private withoutDevice(): Fate[] {
+    return [REJECTED, ...this.backups.flatMap(fatesOf)];
   }
 
   /** What the machine itself sends, of which it chooses the source when it knows the way. */
   private forClients(): Intent[] {
     const { device, failClosed, errorMark, questions } = this.egress;
-    const { within, except } = this.surroundings.elsewhere;
+    const { within, except } = this.butTaken(this.surroundings.elsewhere);
     // Nobody asks, or tells of an error, a whole group.
     const destinations = { within, except: [...except, MULTICAST[this.family]] };
     const sent: Array<[string, Selectors]> = [
@@ -146,8 +189,8 @@ class Expecting {
     return sent.flatMap(([name, selectors]) => {
       const traffic = { family: this.family, destinations, ...selectors };
       return [
-        this.intent(name, traffic, [this.leaving()]),
-        ...(failClosed ? [this.intent(name, traffic, [REJECTED], [device.text])] : []),
+        this.intent(name, traffic, this.leaving()),
+        ...(failClosed ? [this.intent(name, traffic, this.withoutDevice(), [device.text])] : []),
       ];
     });
   }
@@ -205,6 +248,14 @@ class Expecting {
 /** Whether nothing else is in the network of an address, as on a point-to-point link. */
 function isOneAddress(text: string): boolean {
   return /\/(32|31|128|127)$/.test(text);
+}
+
+function lengthOf(text: string): number {
+  return text === DEFAULT_DESTINATION.text ? 0 : Number(text.split('/')[1] ?? Infinity);
+}
+
+function fatesOf({ type, hops }: Route): Fate[] {
+  return type === undefined ? hops.map(({ via, device }) => ({ kind: 'unicast', via, device })) : [];
 }
 
 function through(name: string): Fate {
