@@ -210,6 +210,51 @@ check_kernel() {
   done <"$LOCK/problems"
 }
 
+# Is there anybody at each gateway of the routes that will be added to tables of ours? The kernel takes any address for one.
+check_gateways() {
+  awk '$1 == "route" && !/ table 25[345] / {
+    for (i = 2; i + 2 < NF; i++) if ($i == "via" && $(i + 2) == "dev") print (index($(i + 1), ":") ? 6 : 4), $(i + 1), $(i + 3)
+  }' "${PLAN}add4" "${PLAN}add6" | sort -u >"$LOCK/gateways"
+  while read -r family gateway device; do
+    neighbour_state
+    # It is looked for when something is sent to it; only where nobody is known, as this makes the entry anew. Older
+    # versions of ip cannot do that without a packet.
+    case $state in
+      '' | *FAILED*)
+        ip "-$family" neigh replace "$gateway" dev "$device" use 2>/dev/null ||
+          ping "-$family" -c 1 -W 1 -I "$device" "$gateway" >/dev/null 2>&1 || : ;;
+    esac
+  done <"$LOCK/gateways"
+  tries=35
+  while find_missing_gateways && [ "$tries" -gt 0 ]; do
+    tries=$((tries - 1))
+    pause 0.1
+  done
+  while read -r family gateway device; do
+    complain "nobody answers at $gateway on $device, where a route of ours goes through: is the address right, the machine up, and the cable in the right socket? (ip -$family neigh show dev $device)"
+  done <"$LOCK/missing"
+}
+
+# Leaves those in $LOCK/missing at which nobody has answered. May somebody still?
+find_missing_gateways() {
+  waiting=
+  while read -r family gateway device; do
+    neighbour_state
+    case $state in
+      *INCOMPLETE*) waiting=1 ;;
+      *FAILED*) ;;
+      *) continue ;;
+    esac
+    printf '%s %s %s\n' "$family" "$gateway" "$device"
+  done <"$LOCK/gateways" >"$LOCK/missing"
+  [ -n "$waiting" ]
+}
+
+# Sets state: what the kernel knows of a neighbour, empty if nothing.
+neighbour_state() {
+  state=$(ip "-$family" neigh show to "$gateway" dev "$device" 2>/dev/null) || state=
+}
+
 # Is $1 a file of ours, new or old?
 is_our_file() {
   # shellcheck disable=SC2086  # a list of words

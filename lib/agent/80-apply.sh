@@ -27,6 +27,7 @@ apply() {
   snapshot=
   read_plan || die 70 "nothing was changed: $problem; is there space left in ${LOCK%/*}?"
   check_management_path
+  check_gateways
   refuse_if_problems 69
   note_ways "$stage"
 

@@ -75,6 +75,7 @@ part == "expected" {
   n = ++kernel_rules
   K_FAMILY[n] = family; K_PRIORITY[n] = rule_priority; K_SPEC[n] = rule_spec; K_BY[n] = rule_protocol
   K_LINE[n] = $0
+  if (rule_spec ~ /(^| )lookup 254( |$)/ && rule_protocol != OURS) TO_MAIN[family] = 1
   next
 }
 
@@ -100,6 +101,9 @@ END {
   # Guards are there for whatever a client may send.
   for (k in WANT_RULE) if (k ~ /^6/ && without6 && TAG[k] != BY_KERNEL) needs6 = 1
   for (i = 1; i <= declared; i++) compare_gateways(DECLARED[i])
+  for (f = 4; f <= 6; f += 2)
+    if ((f in READ) && !(f in TO_MAIN) && !(f == 6 && without6))
+      problem("no IPv" f " rule leads to the main table, so this machine itself has no way to anywhere: ip -" f " rule add pref 32766 lookup main")
   if (needs6) problem("IPv6 rules or routes are wanted, but this kernel has no IPv6 (/proc/net/if_inet6 is missing): enable IPv6, or declare IPv4 only")
   sysctls()
 }

@@ -307,7 +307,8 @@ chmod 755 /mnt/bin/awk
 ${links.join('\n')}
 ip link set lo up
 echo 1 >/proc/sys/net/ipv6/conf/default/addr_gen_mode
-for n in 0 1; do ip link add eth$n type bridge; ip link set eth$n up; done
+# Without ARP nobody need answer at a gateway.
+for n in 0 1; do ip link add eth$n type bridge; ip link set eth$n arp off up; done
 ip addr add 192.168.178.2/24 dev eth0
 ip addr add 192.168.1.100/24 dev eth1
 ip -6 addr add fd00:1010::100/64 dev eth1 nodad
