@@ -16,7 +16,7 @@ function damaged(text,    line) {
 }
 
 function is_number(word, most) { return word ~ /^(0|[1-9][0-9]*)$/ && length(word) <= 10 && word + 0 <= most }
-function is_device(word) { return word ~ /^[A-Za-z0-9_.:@+-]+$/ && length(word) <= 15 && word != "." && word != ".." }
+function is_device(word) { return word ~ /^[A-Za-z0-9_.:@+-]+$/ && length(word) <= 15 && word !~ /^(-.*|\.\.?|all|default)$/ }
 function is_range(word, most,    end) {
   if (split(word, end, "-") == 1) return is_number(word, most)
   return split(word, end, "-") == 2 && is_number(end[1], most) && is_number(end[2], most) && end[1] + 0 <= end[2] + 0
@@ -247,7 +247,7 @@ function read_expectation(    line, from) {
   if (take("from")) { from = address(); line = line " from " from }
   if (take("iif")) {
     if (got_word == "-" && from == "") damaged("a packet without a source comes from nowhere")
-    line = line " iif " device()
+    line = line " iif " (got_word == "-" ? "-" : device())
   }
   if (take("mark")) line = line " mark " hexadecimal(got_word, 8)
   if (take("tos")) line = line " tos " hexadecimal(got_word, 2)

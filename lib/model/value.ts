@@ -31,7 +31,10 @@ export class InvalidValue extends Error {}
 export const DEFAULT_DESTINATION: Value = { kind: 'prefix', text: 'default' };
 
 // The kernel takes more; ":" and "@" are how ip shows aliases and peers, which are no names.
-const DEVICE = /^[A-Za-z0-9_.-]{1,15}$/;
+const DEVICE = /^[A-Za-z0-9_.-]+$/;
+const MOST_BYTES_OF_DEVICE = 15;
+// Directories of /proc/sys/net/ipv4/conf that are no interfaces.
+const NO_DEVICES = ['all', 'default'];
 
 export function parsePrefix(text: string, property: string): Value {
   const parsed = parse(text, property);
@@ -74,9 +77,37 @@ export function parseInterfaceAddress(text: string, property: string): Interface
 }
 
 export function parseDevice(text: string, property: string): Value {
+  const alias = /^([A-Za-z0-9_.-]+)[:@][A-Za-z0-9_.:-]+$/.exec(text)?.[1];
+  if (alias !== undefined) {
+    throw new InvalidValue(
+      `${property} "${text}" is not the name alone: what follows it is an alias, or the other end. Did you mean "${alias}"?`,
+    );
+  }
+  if (/^[A-Za-z0-9_.-]+[*+]$/.test(text)) {
+    throw new InvalidValue(
+      `${property} "${text}" is a pattern, and the kernel compares whole names. Give one interface, as "ip link" shows it.`,
+    );
+  }
   if (!DEVICE.test(text) || text === '.' || text === '..') {
     throw new InvalidValue(
       `${property} "${text}" is not an interface name: 1 to 15 letters, digits and _ . -, as "ip link" shows it.`,
+    );
+  }
+  if (text.length > MOST_BYTES_OF_DEVICE) {
+    throw new InvalidValue(
+      `${property} "${text}" is too long: ${text.length} bytes, and the name of an interface has at most ${MOST_BYTES_OF_DEVICE}. ` +
+        'Write it as "ip link" shows it.',
+    );
+  }
+  if (text.startsWith('-')) {
+    throw new InvalidValue(
+      `${property} "${text}" begins with "-", which commands take for an option. Rename the interface, or give another.`,
+    );
+  }
+  if (NO_DEVICES.includes(text)) {
+    throw new InvalidValue(
+      `${property} "${text}" cannot be the name of an interface: the kernel keeps it for /proc/sys/net/ipv4/conf. ` +
+        'Name one, as "ip link" shows it.',
     );
   }
   return { kind: 'device', text };

@@ -2,7 +2,14 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { isInside, parseAddress, parseDevice, parseInterfaceAddress, parsePrefix } from '../../lib/model/value';
+import {
+  InvalidValue,
+  isInside,
+  parseAddress,
+  parseDevice,
+  parseInterfaceAddress,
+  parsePrefix,
+} from '../../lib/model/value';
 
 const groups = fc.array(fc.integer({ min: 0, max: 0xffff }), { minLength: 8, maxLength: 8 });
 const sparse = fc.array(fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 0xffff })), { minLength: 8, maxLength: 8 });
@@ -120,28 +127,44 @@ describe('interface names', () => {
     expect(parseDevice(name, 'device').text).toBe(name);
   });
 
-  test.each([
-    '',
-    'a234567890123456',
-    'eth 0',
-    'eth0;reboot',
-    '$(reboot)',
-    'eth0\n',
-    'eth0:1',
-    'eth0@if5',
-    '@1@',
-    '../x',
-    '..',
-    'é',
-  ])('%j is refused', (name) => {
+  test.each(['', 'eth 0', 'eth0;reboot', '$(reboot)', 'eth0\n', '@1@', '../x', '..', 'é'])('%j is refused', (name) => {
     expect(() => parseDevice(name, 'device')).toThrow(/^device ".*" is not an interface name/s);
+  });
+
+  test.each([
+    [
+      'a234567890123456',
+      'is too long: 16 bytes, and the name of an interface has at most 15. Write it as "ip link" shows it.',
+    ],
+    ['eth0:1', 'is not the name alone: what follows it is an alias, or the other end. Did you mean "eth0"?'],
+    ['eth0.100@eth0', 'is not the name alone: what follows it is an alias, or the other end. Did you mean "eth0.100"?'],
+    ['tun+', 'is a pattern, and the kernel compares whole names. Give one interface, as "ip link" shows it.'],
+    ['tun*', 'is a pattern, and the kernel compares whole names. Give one interface, as "ip link" shows it.'],
+    ['-x', 'begins with "-", which commands take for an option. Rename the interface, or give another.'],
+    ['--', 'begins with "-", which commands take for an option. Rename the interface, or give another.'],
+    ...['all', 'default'].map((name) => [
+      name,
+      'cannot be the name of an interface: the kernel keeps it for /proc/sys/net/ipv4/conf. Name one, as "ip link" shows it.',
+    ]),
+  ])('%s is refused', (name, reason) => {
+    expect(() => parseDevice(name, 'device')).toThrow(new InvalidValue(`device "${name}" ${reason}`));
   });
 
   test('every name that passes is one to the program on the host', () => {
     const [isDevice = ''] =
       /^function is_device.*$/m.exec(readFileSync(join(__dirname, '../../lib/agent/bundle.awk'), 'utf8')) ?? [];
     const characters = Array.from({ length: 95 }, (_, index) => String.fromCharCode(32 + index));
-    const given = [...characters.flatMap((each) => [each, `a${each}b`]), '..', 'a'.repeat(15), 'a'.repeat(16), ''];
+    const given = [
+      ...characters.flatMap((each) => [each, `a${each}b`]),
+      '..',
+      'a'.repeat(15),
+      'a'.repeat(16),
+      '',
+      '-x',
+      '--',
+      'all',
+      'default',
+    ];
     const passes = (name: string): boolean => {
       try {
         return parseDevice(name, 'device').text === name;
@@ -152,6 +175,10 @@ describe('interface names', () => {
     const passed = given.filter(passes);
     expect(passed.length).toBeGreaterThan(100);
     const input = passed.join('\n');
-    expect(execFileSync('awk', [`${isDevice} { if (!is_device($0)) print }`], { input, encoding: 'utf8' })).toBe('');
+    const refused = (names: string): string =>
+      execFileSync('awk', [`${isDevice} { if (!is_device($0)) print }`], { input: names, encoding: 'utf8' });
+    expect(refused(input)).toBe('');
+    const wrong = ['-x', '--', 'all', 'default', '.', '..', 'a'.repeat(16)].join('\n');
+    expect(refused(wrong)).toBe(`${wrong}\n`);
   });
 });
