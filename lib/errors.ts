@@ -1,4 +1,3 @@
-import type { IConstruct } from 'constructs';
 import { oneLine } from './report/escape';
 
 const VALIDATION_ERROR = Symbol.for('cdktf-source-routing/ValidationError');
@@ -28,12 +27,12 @@ export class Errors {
  */
 export class ValidationError extends Error {
   /**
-   * @param scope - the construct that got the argument
+   * @param path - that of the construct that got the argument, or the call where there is none yet
    * @param message - what is wrong with which value, and how to mend it
    */
-  public constructor(scope: IConstruct, message: string) {
+  public constructor(path: string, message: string) {
     // The wrong value is in it, and the log of a job may be where it is read.
-    super(oneLine(`[${scope.node.path}] ${message}`));
+    super(oneLine(`[${path}] ${message}`));
     this.name = 'ValidationError';
     Object.defineProperty(this, VALIDATION_ERROR, { value: true });
   }

@@ -1,5 +1,7 @@
 import type { Fate } from './model/expectation';
 import type { Arguments } from './private/arguments';
+import { EXPECTED } from './private/kinds';
+import { list } from './private/shapes';
 
 /**
  * What is to become of packets.
@@ -46,7 +48,10 @@ export class Expected {
    * @param expected - the things
    */
   public static anyOf(...expected: Expected[]): Expected {
-    return new Expected((args) => expected.flatMap((each) => each._fates(args)));
+    return new Expected((args) => {
+      args.check(list(EXPECTED, 'a list'), expected, 'expected');
+      return expected.flatMap((each) => each._fates(args));
+    });
   }
 
   private constructor(

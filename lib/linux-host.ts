@@ -24,12 +24,15 @@ import type { Network } from './model/networks';
 import { networksOf } from './model/networks';
 import type { Route } from './model/route';
 import type { Rule } from './model/rule';
-import { parseInterfaceAddress, parsePrefix } from './model/value';
 import type { NetworkInterface } from './network-interface';
 import { Persistence } from './persistence';
 import { parseConfirmTimeout } from './private/confirm-timeout';
-import { parseFlow, parseLinksDown, parsePacket } from './private/flows';
-import { checkSshConnection, managementOf } from './private/ssh-checks';
+import { checkFlow, checkPacket, parseFlow, parseLinksDown, parsePacket } from './private/flows';
+import { INTERFACES, parseInterfaces } from './private/interfaces';
+import { EXPECTED, PERSISTENCE, SECONDS } from './private/kinds';
+import type { Shape } from './private/shapes';
+import { FLAG, instance, list, member, optional, struct, text } from './private/shapes';
+import { SSH, checkSshConnection, managementOf } from './private/ssh-checks';
 import { terminalText } from './report/escape';
 import type { SshConnection } from './ssh-connection';
 
@@ -119,6 +122,23 @@ export interface LinuxHostProps {
   readonly dependsOn?: ITerraformDependable[];
 }
 
+const PROPS: Shape<LinuxHostProps> = {
+  ssh: struct(SSH, 'an object such as { host: "192.0.2.1", privateKeyFile: "~/.ssh/id_ed25519" }'),
+  owner: optional(text('a name such as "vpn"')),
+  persistence: optional(PERSISTENCE),
+  interfaces: optional(INTERFACES),
+  engine: optional(member('Engine', Engine)),
+  ensure: optional(member('HostState', HostState)),
+  confirmTimeout: optional(SECONDS),
+  allowManagementPathChange: optional(FLAG),
+  replaceTriggeredBy: optional(list(text('an id, such as that of an instance'), 'a list such as [instance.id]')),
+  dependsOn: optional(
+    list(
+      instance<ITerraformDependable>('ITerraformDependable', 'fqn', 'a resource or a construct'),
+      'a list of resources',
+    ),
+  ),
+};
 const LINUX_HOST = Symbol.for('cdktf-source-routing/LinuxHost');
 
 /**
@@ -147,7 +167,7 @@ export class LinuxHost extends Construct {
 
   private readonly ssh: SshConnection;
   private readonly interfaces: readonly Interface[];
-  private readonly addressTokens = new Map<string, string[]>();
+  private readonly addressTokens: ReadonlyMap<string, readonly string[]>;
   private readonly tables: Table[] = [];
   private readonly rules: Rule[] = [];
   private readonly routes: Route[] = [];
@@ -172,12 +192,14 @@ export class LinuxHost extends Construct {
     super(scope, id);
     Object.defineProperty(this, LINUX_HOST, { value: true });
     const args = new Arguments(this);
+    args.checkOptions(PROPS, props);
     this.owner = parseOwner(this, args, props.owner);
     checkSshConnection(this, props.ssh);
     this.ssh = props.ssh;
-    this.interfaces = args
-      .list(props.interfaces ?? [], 'interfaces')
-      .map((declared) => this.parseInterface(args, declared));
+    ({ interfaces: this.interfaces, addressTokens: this.addressTokens } = parseInterfaces(
+      args,
+      props.interfaces ?? [],
+    ));
     this.persistence = props.persistence ?? Persistence.service();
     this.absent = props.ensure === HostState.ABSENT;
     this.tellsMachines = props.replaceTriggeredBy !== undefined;
@@ -236,6 +258,7 @@ export class LinuxHost extends Construct {
    */
   public lookup(packet: Packet): LookupOutcome[] {
     const args = new Arguments(this);
+    checkPacket(args, packet);
     const options = parsePacket(args, packet);
     const linksDown = parseLinksDown(args, packet);
     const flow = args.attempt(() => flowOf(options));
@@ -260,6 +283,9 @@ export class LinuxHost extends Construct {
    */
   public expect(id: string, flow: Flow, expected: Expected): void {
     const args = new Arguments(this);
+    args.check(text('a name such as "clients-leave"'), id, 'id');
+    checkFlow(args, flow);
+    args.check(EXPECTED, expected, 'expected');
     const label = args.text(id, 'id', EXPECTATION_ID, 'letters, digits, "_", "." and "-"');
     if (this.intents.some((other) => other.path === this.node.path && other.label === label)) {
       throw args.error(`id "${id}" is already that of another expectation. Give each its own.`);
@@ -447,31 +473,6 @@ export class LinuxHost extends Construct {
       'change, and clients leave by the uplink. Set replaceTriggeredBy, for example to the id of the instance.';
     return [{ path: this.node.path, message }];
   }
-
-  private parseInterface(args: Arguments, declared: NetworkInterface): Interface {
-    const name = args.device(declared.name, 'interfaces.name');
-    if (this.addressTokens.has(name)) {
-      throw args.error(`interfaces has "${name}" twice. Put all its addresses into one.`);
-    }
-    const addresses = args.list(declared.addresses ?? [], `interfaces "${name}" addresses`);
-    const tokens = addresses.filter((address) => Token.isUnresolved(address));
-    this.addressTokens.set(name, tokens);
-    return {
-      name,
-      incomplete: tokens.length > 0 || declared.addresses === undefined,
-      addresses: addresses
-        .filter((address) => !Token.isUnresolved(address))
-        .map((address) => args.attempt(() => parseInterfaceAddress(address, `interfaces "${name}" address`))),
-      gateways: args
-        .list(declared.gateways ?? [], `interfaces "${name}" gateways`)
-        .map((gateway, index) => args.value('address', gateway, `interfaces "${name}" gateways[${index}]`)),
-      networks: args
-        .list(declared.networks ?? [], `interfaces "${name}" networks`)
-        .map(
-          (network, index) => args.attempt(() => parsePrefix(network, `interfaces "${name}" networks[${index}]`)).text,
-        ),
-    };
-  }
 }
 
 /** What is found by looking at all that is declared. */
@@ -525,12 +526,10 @@ function parseOwner(host: LinuxHost, args: Arguments, given: string | undefined)
 }
 
 function parseReplaceTriggeredBy(args: Arguments, given: readonly string[] = []): readonly string[] {
-  return args.list(given, 'replaceTriggeredBy').map((value, index) => {
-    if (Token.isUnresolved(value)) {
-      args.checkLiteralPart(value, `replaceTriggeredBy[${index}]`);
-    }
-    return value;
+  given.forEach((value, index) => {
+    if (Token.isUnresolved(value)) args.checkLiteralPart(value, `replaceTriggeredBy[${index}]`);
   });
+  return given;
 }
 
 /** A rule of both families has each of its problems twice. */

@@ -1,3 +1,6 @@
+import { Arguments } from './private/arguments';
+import { VPN_DAEMON } from './private/kinds';
+import { optional } from './private/shapes';
 import { VpnDaemon } from './vpn-daemon';
 
 /**
@@ -32,6 +35,7 @@ export class LocalTraffic {
    * @param daemon - the daemon that runs the hook; OpenVPN if not given
    */
   public static upHook(daemon?: VpnDaemon): LocalTraffic {
+    new Arguments('LocalTraffic.upHook()').check(optional(VPN_DAEMON), daemon, 'daemon');
     return new LocalTraffic('up-hook', daemon ?? VpnDaemon.openVpn());
   }
 

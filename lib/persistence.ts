@@ -1,6 +1,4 @@
-import { Token } from 'cdktf';
 import type { Host, Problem } from './model/host';
-import { parseDevice } from './model/value';
 import { allRenderers, problemsOf } from './persistence/all';
 import { IfupdownRenderer } from './persistence/ifupdown';
 import { NetworkManagerRenderer } from './persistence/network-manager';
@@ -9,6 +7,10 @@ import { NetplanNetworkManagerRenderer, NetplanRenderer } from './persistence/ne
 import { NetworkdRenderer } from './persistence/networkd';
 import type { Choice, PersistenceRenderer } from './persistence/persistence';
 import { ServiceRenderer } from './persistence/service';
+import { Arguments } from './private/arguments';
+import { DEVICE } from './private/kinds';
+import type { Shape } from './private/shapes';
+import { optional } from './private/shapes';
 
 /**
  * Options of what makes rules and routes permanent under an interface.
@@ -22,6 +24,8 @@ export interface PersistenceOptions {
    */
   readonly device?: string;
 }
+
+const OPTIONS: Shape<PersistenceOptions> = { device: optional(DEVICE) };
 
 /**
  * How a machine gets its rules and routes back when it boots.
@@ -50,7 +54,7 @@ export class Persistence {
    * when it starts again. Refused on the machine if systemd-networkd does not manage the interface.
    *
    * @param options - which interface brings up what has none of its own
-   * @throws Error if the device is not an interface name
+   * @throws ValidationError if the device is not an interface name
    */
   public static networkd(options: PersistenceOptions = {}): Persistence {
     return new Persistence([new NetworkdRenderer(deviceOf(options, 'networkd'))]);
@@ -66,7 +70,7 @@ export class Persistence {
    * yet comes into force, too. Refused on the machine if netplan has not configured the interface.
    *
    * @param options - which interface brings up what has none of its own
-   * @throws Error if the device is not an interface name
+   * @throws ValidationError if the device is not an interface name
    */
   public static netplan(options: PersistenceOptions = {}): Persistence {
     const device = deviceOf(options, 'netplan');
@@ -85,7 +89,7 @@ export class Persistence {
    * two seconds.
    *
    * @param options - which interface brings up what has none of its own
-   * @throws Error if the device is not an interface name
+   * @throws ValidationError if the device is not an interface name
    */
   public static networkManager(options: PersistenceOptions = {}): Persistence {
     return new Persistence([new NetworkManagerRenderer(deviceOf(options, 'networkManager'))]);
@@ -101,7 +105,7 @@ export class Persistence {
    * systemd unit keeps in the kernel.
    *
    * @param options - which interface brings up what has none of its own
-   * @throws Error if the device is not an interface name
+   * @throws ValidationError if the device is not an interface name
    */
   public static networkScripts(options: PersistenceOptions = {}): Persistence {
     return new Persistence([new NetworkScriptsRenderer(deviceOf(options, 'networkScripts'))]);
@@ -112,7 +116,7 @@ export class Persistence {
    * interface. Refused on the machine if they do not manage the interface, or do not run such scripts.
    *
    * @param options - which interface brings up what has none of its own
-   * @throws Error if the device is not an interface name
+   * @throws ValidationError if the device is not an interface name
    */
   public static ifupdown(options: PersistenceOptions = {}): Persistence {
     return new Persistence([new IfupdownRenderer(deviceOf(options, 'ifupdown'))]);
@@ -125,7 +129,7 @@ export class Persistence {
    * next change is refused until you declare that one, once.
    *
    * @param options - which interface brings up what has none of its own
-   * @throws Error if the device is not an interface name
+   * @throws ValidationError if the device is not an interface name
    */
   public static auto(options: PersistenceOptions = {}): Persistence {
     return new Persistence(allRenderers(deviceOf(options, 'auto')), 'automatic');
@@ -161,14 +165,8 @@ export class Persistence {
   }
 }
 
-function deviceOf({ device }: PersistenceOptions, name: string): string | undefined {
-  if (device === undefined) {
-    return undefined;
-  }
-  if (Token.isUnresolved(device)) {
-    throw new Error(
-      `Persistence.${name}() device is known at apply only; it is part of file names. Give it literally.`,
-    );
-  }
-  return parseDevice(device, `Persistence.${name}() device`).text;
+function deviceOf(options: PersistenceOptions, name: string): string | undefined {
+  const args = new Arguments(`Persistence.${name}()`);
+  args.checkOptions(OPTIONS, options, 'options');
+  return options.device === undefined ? undefined : args.device(options.device, 'device');
 }

@@ -9,6 +9,9 @@ import type { Action, Range, Rule } from './model/rule';
 import { MAX_PRIORITY, MIN_PRIORITY } from './model/rule';
 import { commonFamily } from './model/value';
 import type { NumberRange } from './number-range';
+import { DEVICE, FAMILY, HOST, IP_PROTOCOL, MARK, PREFIX, RANGE, RULE_ACTION, TABLE } from './private/kinds';
+import type { Shape } from './private/shapes';
+import { FLAG, list, number, optional } from './private/shapes';
 import type { RuleAction } from './rule-action';
 import type { SourceRoutingTable } from './source-routing-table';
 
@@ -154,6 +157,27 @@ export interface PolicyRuleProps {
   readonly families?: IpFamily[];
 }
 
+const PROPS: Shape<PolicyRuleProps> = {
+  priority: number(`an integer from ${MIN_PRIORITY} to ${MAX_PRIORITY}`),
+  table: optional(TABLE),
+  action: optional(RULE_ACTION),
+  host: optional(HOST),
+  source: optional(PREFIX),
+  destination: optional(PREFIX),
+  inputInterface: optional(DEVICE),
+  outputInterface: optional(DEVICE),
+  firewallMark: optional(MARK),
+  firewallMask: optional(MARK),
+  tos: optional(number('a multiple of 4')),
+  ipProtocol: optional(IP_PROTOCOL),
+  sourcePorts: optional(RANGE),
+  destinationPorts: optional(RANGE),
+  uidRange: optional(RANGE),
+  invert: optional(FLAG),
+  suppressPrefixLength: optional(number('an integer')),
+  suppressInterfaceGroup: optional(number('an integer')),
+  families: optional(list(FAMILY, 'a list such as [IpFamily.IPV4]')),
+};
 const POLICY_RULE = Symbol.for('cdktf-source-routing/PolicyRule');
 const UINT32_MAX = 4294967295;
 // The kernel keeps 65535 for "no port".
@@ -190,6 +214,7 @@ export class PolicyRule extends Construct {
     super(scope, id);
     Object.defineProperty(this, POLICY_RULE, { value: true });
     const args = new Arguments(this);
+    args.checkOptions(PROPS, props);
     this.host = hostOf(args, props);
     this.priority = args.integer(
       props.priority,
@@ -259,7 +284,7 @@ function parseRules(scope: Construct, args: Arguments, props: PolicyRuleProps, p
     inputInterface: args.optional('device', props.inputInterface, 'inputInterface'),
     outputInterface: args.optional('device', props.outputInterface, 'outputInterface'),
     uidRange: parseRange(args, props.uidRange, 'uidRange', 0, UINT32_MAX - 1),
-    ipProtocol: args.optionalInteger(props.ipProtocol?.number, 'ipProtocol', 1, 255),
+    ipProtocol: props.ipProtocol && args.integer(props.ipProtocol.number, 'ipProtocol', 1, 255),
     sourcePorts: parseRange(args, props.sourcePorts, 'sourcePorts', 1, MAX_PORT),
     destinationPorts: parseRange(args, props.destinationPorts, 'destinationPorts', 1, MAX_PORT),
     suppressPrefixLength: args.optionalInteger(
@@ -292,9 +317,7 @@ function parseAction(args: Arguments, props: PolicyRuleProps, priority: number):
 }
 
 function familiesOf(args: Arguments, props: PolicyRuleProps, own: FamilyOrAuto | undefined): FamilyOrAuto[] {
-  const wanted =
-    props.families &&
-    [...new Set(args.list(props.families, 'families'))].map((family) => (family === IpFamily.IPV4 ? 4 : 6));
+  const wanted = props.families && [...new Set(props.families)].map((family) => (family === IpFamily.IPV4 ? 4 : 6));
   if (wanted?.length === 0) {
     throw args.error('families is empty. Give IpFamily.IPV4 or IpFamily.IPV6, or leave it out.');
   }

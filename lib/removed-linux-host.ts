@@ -4,7 +4,10 @@ import { ensureProvider } from './delivery/engine';
 import { Removal } from './delivery/removal';
 import { Engine } from './engine';
 import { Arguments } from './private/arguments';
+import { SECONDS } from './private/kinds';
 import { parseConfirmTimeout } from './private/confirm-timeout';
+import type { Shape } from './private/shapes';
+import { FLAG, member, optional } from './private/shapes';
 
 /**
  * Properties of a `RemovedLinuxHost`.
@@ -34,6 +37,12 @@ export interface RemovedLinuxHostProps {
   readonly forget?: boolean;
 }
 
+const PROPS: Shape<RemovedLinuxHostProps> = {
+  engine: optional(member('Engine', Engine)),
+  confirmTimeout: optional(SECONDS),
+  forget: optional(FLAG),
+};
+
 /**
  * Stands where a `LinuxHost` stood that was deleted from the program: in the same scope, with the
  * same id. The next apply puts the machine back to what it was; after that it does nothing, and can
@@ -49,14 +58,16 @@ export class RemovedLinuxHost extends Construct {
    * @param scope - where the `LinuxHost` was in the tree
    * @param id - the id that it had there
    * @param props - how it is removed
-   * @throws ValidationError if `confirmTimeout` is not from 10 to 90
+   * @throws ValidationError if an argument is wrong
    */
   public constructor(scope: Construct, id: string, props: RemovedLinuxHostProps = {}) {
     super(scope, id);
+    const args = new Arguments(this);
+    args.checkOptions(PROPS, props);
     const engine = props.engine ?? Engine.TERRAFORM_DATA;
     new Removal(this, {
       engine,
-      confirmTimeout: parseConfirmTimeout(new Arguments(this), props.confirmTimeout),
+      confirmTimeout: parseConfirmTimeout(args, props.confirmTimeout),
       forget: props.forget ?? false,
     });
     Aspects.of(this).add({

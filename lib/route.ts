@@ -8,6 +8,9 @@ import type { Hop, RejectType, Route as RouteModel } from './model/route';
 import type { Value } from './model/value';
 import { DEFAULT_DESTINATION, InvalidValue, commonFamily } from './model/value';
 import { IpFamily } from './ip-family';
+import { ADDRESS, DEVICE, FAMILY, TABLE } from './private/kinds';
+import type { Shape } from './private/shapes';
+import { FLAG, list, member, number, optional, struct, text } from './private/shapes';
 import type { SourceRoutingTable } from './source-routing-table';
 
 /**
@@ -167,6 +170,29 @@ export interface RouteProps extends RouteOptions {
 }
 
 const ROUTE = Symbol.for('cdktf-source-routing/Route');
+const NEXT_HOP: Shape<NextHop> = {
+  via: optional(ADDRESS),
+  device: optional(DEVICE),
+  weight: optional(number('an integer from 1 to 256')),
+  onLink: optional(FLAG),
+};
+const PROPS: Shape<RouteProps> = {
+  table: TABLE,
+  destination: text('"default" or a prefix such as "10.0.0.0/8"'),
+  via: optional(ADDRESS),
+  device: optional(DEVICE),
+  nextHops: optional(
+    list(struct(NEXT_HOP, 'an object such as { via: "192.168.1.1" }'), 'a list such as [{ via: "192.168.1.1" }]'),
+  ),
+  metric: optional(number('an integer')),
+  onLink: optional(FLAG),
+  preferredSource: optional(ADDRESS),
+  scope: optional(member('RouteScope', RouteScope)),
+  mtu: optional(number('a number of bytes')),
+  advmss: optional(number('a number of bytes')),
+  routeType: optional(member('RouteType', RouteType)),
+  family: optional(FAMILY),
+};
 const SCOPES: Record<RouteScope, number> = { [RouteScope.GLOBAL]: 0, [RouteScope.LINK]: 253, [RouteScope.HOST]: 254 };
 
 /**
@@ -193,8 +219,10 @@ export class Route extends Construct {
   public constructor(scope: Construct, id: string, props: RouteProps) {
     super(scope, id);
     Object.defineProperty(this, ROUTE, { value: true });
+    const args = new Arguments(this);
+    args.checkOptions(PROPS, props);
     this.host = props.table.host;
-    this.host._addRoute(parseRoute(this, props));
+    this.host._addRoute(parseRoute(this, args, props));
     this.host._validate(this);
   }
 
@@ -204,8 +232,7 @@ export class Route extends Construct {
   }
 }
 
-function parseRoute(scope: Construct, props: RouteProps): RouteModel {
-  const args = new Arguments(scope);
+function parseRoute(scope: Construct, args: Arguments, props: RouteProps): RouteModel {
   const destination = parseDestination(args, props.destination);
   const preferredSource = args.optional('address', props.preferredSource, 'preferredSource');
   const reject =
@@ -268,10 +295,10 @@ function parseHops(args: Arguments, props: RouteProps, reject: RejectType | unde
     if (onLink !== undefined) {
       throw args.error('nextHops is set together with onLink. Set onLink on the next hop that it is for.');
     }
-    if (args.list(nextHops, 'nextHops').length === 0) {
+    if (nextHops.length === 0) {
       throw args.error('nextHops is empty. Give at least one, or via or device.');
     }
-    return args.list(nextHops, 'nextHops').map((hop, index) => parseHop(args, hop, `nextHops[${index}].`));
+    return nextHops.map((hop, index) => parseHop(args, hop, `nextHops[${index}].`));
   }
   if (!single) {
     throw args.error(

@@ -2,6 +2,9 @@ import { Construct } from 'constructs';
 import { Arguments } from './private/arguments';
 import type { LinuxHost } from './linux-host';
 import { MAIN_TABLE_ID, RESERVED_TABLE_IDS, RESERVED_TABLE_NAMES } from './model/host';
+import { DEVICES, HOST, TABLE_ID, TABLE_NAME } from './private/kinds';
+import type { Shape } from './private/shapes';
+import { FLAG, optional, struct } from './private/shapes';
 import type { RouteOptions } from './route';
 import { Route } from './route';
 
@@ -49,6 +52,13 @@ export interface SourceRoutingTableProps {
   readonly allowedInterfaces?: string[];
 }
 
+const PROPS: Shape<SourceRoutingTableProps> = {
+  host: HOST,
+  tableId: TABLE_ID,
+  tableName: optional(TABLE_NAME),
+  failClosed: optional(FLAG),
+  allowedInterfaces: optional(DEVICES),
+};
 const SOURCE_ROUTING_TABLE = Symbol.for('cdktf-source-routing/SourceRoutingTable');
 const MAIN_ID = 'main-table';
 
@@ -74,6 +84,7 @@ export class SourceRoutingTable extends Construct {
    * @param host - the machine
    */
   public static main(host: LinuxHost): SourceRoutingTable {
+    new Arguments('SourceRoutingTable.main()').check(HOST, host, 'host');
     const existing = host.node.tryFindChild(MAIN_ID);
     return SourceRoutingTable.isSourceRoutingTable(existing)
       ? existing
@@ -98,9 +109,10 @@ export class SourceRoutingTable extends Construct {
   public constructor(scope: Construct, id: string, props: SourceRoutingTableProps) {
     super(scope, id);
     Object.defineProperty(this, SOURCE_ROUTING_TABLE, { value: true });
+    const args = new Arguments(this);
+    args.checkOptions(PROPS, props);
     this.host = props.host;
     const isMain = scope === props.host && id === MAIN_ID && props.tableId === MAIN_TABLE_ID;
-    const args = new Arguments(this);
     this.tableId = args.integer(props.tableId, 'tableId', 0, 4294967295);
     if (isMain) {
       return;
@@ -129,9 +141,9 @@ export class SourceRoutingTable extends Construct {
       id: this.tableId,
       name: this.tableName,
       failClosed: props.failClosed ?? true,
-      allowedInterfaces: args
-        .list(props.allowedInterfaces ?? [], 'allowedInterfaces')
-        .map((name, index) => args.device(name, `allowedInterfaces[${index}]`)),
+      allowedInterfaces: (props.allowedInterfaces ?? []).map((name, index) =>
+        args.device(name, `allowedInterfaces[${index}]`),
+      ),
     });
     this.host._validate(this);
   }
@@ -149,6 +161,7 @@ export class SourceRoutingTable extends Construct {
    * @throws ValidationError if an argument is wrong or two contradict each other
    */
   public addRoute(id: string, options: RouteOptions): Route {
+    new Arguments(this).check(struct({}, 'an object with destination'), options, 'options');
     return new Route(this, id, { table: this, ...options });
   }
 }

@@ -47,7 +47,10 @@ export interface SshBastion {
  * @see https://developer.hashicorp.com/terraform/language/resources/provisioners/connection
  */
 export interface SshConnection {
-  /** Name or address of the machine: often a token, such as a cloud instance's address. */
+  /**
+   * Name or address of the machine, without user, port or zone: often a token, such as a cloud instance's
+   * address.
+   */
   readonly host: string;
 
   /**
@@ -66,8 +69,8 @@ export interface SshConnection {
   readonly user?: string;
 
   /**
-   * Path of a private key without a passphrase, on the machine that runs Terraform; `~` is its
-   * user's home. Neither the state nor a saved plan holds the key. A plan can be made where the
+   * Path of a private key without a passphrase, on the machine that runs Terraform; `~/` is its
+   * user's home, `~name/` is refused. Neither the state nor a saved plan holds the key. A plan can be made where the
    * file is missing (as in a pull request), an apply cannot.
    *
    * @default - `privateKey`, or else the SSH agent

@@ -1,3 +1,7 @@
+import { Arguments } from './private/arguments';
+import type { Shape } from './private/shapes';
+import { optional, text } from './private/shapes';
+
 /**
  * Options of a VPN daemon's up hook.
  */
@@ -9,6 +13,8 @@ export interface VpnDaemonOptions {
    */
   readonly upHook?: string;
 }
+
+const OPTIONS: Shape<VpnDaemonOptions> = { upHook: optional(text('a path such as "/etc/openvpn/up"')) };
 
 /**
  * A VPN daemon that can run a hook when its tunnel comes up.
@@ -22,6 +28,7 @@ export class VpnDaemon {
    * @param options - where the hook is
    */
   public static openVpn(options: VpnDaemonOptions = {}): VpnDaemon {
+    new Arguments('VpnDaemon.openVpn()').checkOptions(OPTIONS, options, 'options');
     return new VpnDaemon('openvpn', options.upHook ?? '/etc/openvpn/up');
   }
 
@@ -31,6 +38,7 @@ export class VpnDaemon {
    * @param options - where the hook is
    */
   public static wireGuard(options: VpnDaemonOptions = {}): VpnDaemon {
+    new Arguments('VpnDaemon.wireGuard()').checkOptions(OPTIONS, options, 'options');
     return new VpnDaemon('wireguard', options.upHook ?? '/etc/wireguard/up');
   }
 

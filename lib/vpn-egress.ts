@@ -1,8 +1,22 @@
 import { Fn, Token } from 'cdktf';
 import { Construct } from 'constructs';
 import { Arguments } from './private/arguments';
+import {
+  ADDRESSES,
+  DEVICE,
+  DEVICES,
+  HOST,
+  LOCAL_TRAFFIC,
+  MARK,
+  PREFIXES,
+  RESOLVER,
+  TABLE_ID,
+  TABLE_NAME,
+} from './private/kinds';
 import type { Merged } from './private/pools';
 import { mergePools, suppressedLength } from './private/pools';
+import type { Shape } from './private/shapes';
+import { FLAG, number, optional } from './private/shapes';
 import { IpFamily } from './ip-family';
 import { IpProtocol } from './ip-protocol';
 import type { LinuxHost } from './linux-host';
@@ -152,6 +166,22 @@ interface LocalRule extends OwnRule {
   readonly family: FamilyOrAuto;
 }
 
+const PROPS: Shape<VpnEgressProps> = {
+  host: HOST,
+  device: DEVICE,
+  tableId: TABLE_ID,
+  tableName: optional(TABLE_NAME),
+  clients: PREFIXES,
+  gateways: ADDRESSES,
+  rejectedClients: optional(PREFIXES),
+  priority: optional(number(`an integer from ${MIN_PRIORITY} to ${MAX_PRIORITY}`)),
+  localTraffic: optional(LOCAL_TRAFFIC),
+  failClosed: optional(FLAG),
+  allowedInterfaces: optional(DEVICES),
+  resolver: optional(RESOLVER),
+  errorMark: optional(MARK),
+  natRouter: optional(HOST),
+};
 const VPN_EGRESS = Symbol.for('cdktf-source-routing/VpnEgress');
 const DEFAULT_PRIORITY = 10010;
 
@@ -189,14 +219,14 @@ export class VpnEgress extends Construct {
     super(scope, id);
     Object.defineProperty(this, VPN_EGRESS, { value: true });
     this.args = new Arguments(this);
+    this.args.checkOptions(PROPS, props);
+    const device = this.args.value('device', props.device, 'device');
     this.host = props.host;
     this.device = props.device;
     this.pools = this.parsePools(props.clients, 'clients');
     this.rejected = this.parsePools(props.rejectedClients ?? [], 'rejectedClients');
     this.allPools = [...this.pools, ...this.rejected];
-    const gateways = this.args
-      .list(props.gateways, 'gateways')
-      .map((text, index) => this.args.value('address', text, `gateways[${index}]`));
+    const gateways = props.gateways.map((text, index) => this.args.value('address', text, `gateways[${index}]`));
     this.checkPools();
     this.checkFamilies(gateways);
 
@@ -252,7 +282,7 @@ export class VpnEgress extends Construct {
     });
     this.host._addEgress({
       path: this.node.path,
-      device: this.deviceOfRoutes(),
+      device: this.asOfRoutes(device),
       tableId: this.table.tableId,
       clients: this.pools.map(({ value }) => value),
       rejectedClients: this.rejected.map(({ value }) => value),
@@ -286,13 +316,12 @@ export class VpnEgress extends Construct {
   }
 
   /** As the first route has it: whoever gives a wrong one is to hear of it once. */
-  private deviceOfRoutes(): Value {
-    const device = this.args.value('device', this.device, 'device');
+  private asOfRoutes(device: Value): Value {
     return isKnown(device) ? device : { ...device, deferredFor: `${this.table.node.path}/gateway-1:device` };
   }
 
   private parsePools(texts: string[], property: string): Pool[] {
-    return this.args.list(texts, property).map((text, index) => {
+    return texts.map((text, index) => {
       const value = this.args.value('prefix', text, `${property}[${index}]`);
       return { property: `${property}[${index}]`, number: index + 1, text, value, family: value.family ?? 'auto' };
     });
@@ -470,6 +499,9 @@ export class VpnEgress extends Construct {
   private checkFamilies(gateways: readonly Value[]): void {
     if (this.pools.length === 0) {
       throw this.args.error('clients is empty. Give the pools of the VPN server, such as "10.10.10.0/24".');
+    }
+    if (gateways.length === 0) {
+      throw this.args.error(`gateways is empty. Give the NAT router's addresses on device, such as "192.168.1.1".`);
     }
     const families = gateways.map((gateway) => gateway.family);
     families.forEach((family, index) => {

@@ -2,6 +2,9 @@ import { Construct } from 'constructs';
 import { MAIN_TABLE_ID } from './model/host';
 import { Arguments } from './private/arguments';
 import type { LinuxHost } from './linux-host';
+import { TABLE, VPN_DAEMON } from './private/kinds';
+import type { Shape } from './private/shapes';
+import { optional } from './private/shapes';
 import type { SourceRoutingTable } from './source-routing-table';
 import { VpnDaemon } from './vpn-daemon';
 
@@ -20,6 +23,7 @@ export interface VpnUpHookProps {
   readonly daemon?: VpnDaemon;
 }
 
+const PROPS: Shape<VpnUpHookProps> = { table: TABLE, daemon: optional(VPN_DAEMON) };
 const VPN_UP_HOOK = Symbol.for('cdktf-source-routing/VpnUpHook');
 
 /**
@@ -57,8 +61,9 @@ export class VpnUpHook extends Construct {
   public constructor(scope: Construct, id: string, props: VpnUpHookProps) {
     super(scope, id);
     Object.defineProperty(this, VPN_UP_HOOK, { value: true });
-    const daemon = props.daemon ?? VpnDaemon.openVpn();
     const args = new Arguments(this);
+    args.checkOptions(PROPS, props);
+    const daemon = props.daemon ?? VpnDaemon.openVpn();
     this.file = args.text(
       daemon.upHook,
       'upHook',

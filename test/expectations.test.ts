@@ -66,7 +66,7 @@ describe('lookup', () => {
     [{ ...packet, source: undefined }, 'a packet to "198.51.100.7" that comes in through "tun0" has a source'],
     [{ ...packet, source: '10.10.10.0/24' }, 'source "10.10.10.0/24" has a prefix length'],
     [{ ...packet, destination: '::1' }, 'source "10.10.10.2" is IPv4 but destination "::1" is IPv6'],
-    [{ ...packet, sourcePort: 7 }, 'a port is given without ipProtocol'],
+    [{ ...packet, sourcePort: 7 }, 'sourcePort is given without ipProtocol'],
     [{ ...packet, uid: 7 }, 'uid 7 is of a process here, but inputInterface "tun0" says that it comes in'],
     [{ ...packet, linksDown: ['eth 1'] }, 'linksDown[0] "eth 1" is not an interface name'],
   ])('%j is refused', (wrong, message) => {

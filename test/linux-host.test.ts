@@ -425,7 +425,7 @@ describe('arguments', () => {
     [
       'interface name',
       { interfaces: [{ name: 'eth 0' }] },
-      'interfaces.name "eth 0" is not an interface name: 1 to 15 letters, digits and _ . -, as "ip link" shows it.',
+      'interfaces[0].name "eth 0" is not an interface name: 1 to 15 letters, digits and _ . -, as "ip link" shows it.',
     ],
     [
       'interface address',
@@ -448,8 +448,8 @@ describe('arguments', () => {
   });
 
   const KNOWN_AT_APPLY = 'is known at apply only; it must be known at synth time. Give it literally.';
-  const LIST =
-    'is a list that is known at apply only; how many there are must be known at synth time. Give its elements, for example with Fn.element(list, 0).';
+  const LIST = 'is a list that is known at apply only; how many there are must be known at synth time. Give';
+  const ELEMENTS = `${LIST} its elements, for example with Fn.element(list, 0).`;
   test.each<[string, (variable: TerraformVariable) => Partial<LinuxHostProps>, string]>([
     ['owner', (variable) => ({ owner: variable.stringValue }), `owner ${KNOWN_AT_APPLY}`],
     [
@@ -460,17 +460,17 @@ describe('arguments', () => {
     [
       'name of an interface',
       (variable) => ({ interfaces: [{ name: variable.stringValue }] }),
-      `interfaces.name ${KNOWN_AT_APPLY}`,
+      `interfaces[0].name ${KNOWN_AT_APPLY}`,
     ],
     [
       'addresses of an interface',
       (variable) => ({ interfaces: [{ name: 'eth1', addresses: variable.listValue }] }),
-      `interfaces "eth1" addresses ${LIST}`,
+      `interfaces[0].addresses ${ELEMENTS}`,
     ],
     [
       'interfaces',
       (variable) => ({ interfaces: variable.listValue as unknown as NetworkInterface[] }),
-      `interfaces ${LIST}`,
+      `interfaces ${LIST} a list such as [{ name: "eth1" }].`,
     ],
   ])('%s cannot be known at apply only', (_, props, message) => {
     const stack = newStack();

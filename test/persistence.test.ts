@@ -340,11 +340,11 @@ describe.each(['networkScripts', 'ifupdown'] as const)('%s()', (name) => {
     [
       'known at apply only',
       (stack) => new TerraformVariable(stack, 'device', {}).stringValue,
-      'device is known at apply only; it is part of file names. Give it literally.',
+      'device is known at apply only; it must be known at synth time. Give it literally.',
     ],
   ])('a device that is %s is refused', (_, device, message) => {
     const stack = newStack();
-    expect(() => Persistence[name]({ device: device(stack) })).toThrow(`Persistence.${name}() ${message}`);
+    expect(() => Persistence[name]({ device: device(stack) })).toThrow(new Error(`[Persistence.${name}()] ${message}`));
   });
 });
 

@@ -247,7 +247,7 @@ describe('arguments', () => {
         table: newTable(newHost(stack)),
         families: new TerraformVariable(stack, 'f', {}).listValue as unknown as IpFamily[],
       }),
-      'families is a list that is known at apply only; how many there are must be known at synth time. Give its elements, for example with Fn.element(list, 0).',
+      'families is a list that is known at apply only; how many there are must be known at synth time. Give a list such as [IpFamily.IPV4].',
     ],
     [
       'a quote beside a value known at apply only',

@@ -178,12 +178,20 @@ describe('scriptDirectory', () => {
 
 describe('arguments', () => {
   test.each<[string, Make<Partial<SshConnection>>, string]>([
-    ['empty key file', () => ({ privateKeyFile: '' }), 'ssh.privateKeyFile "" is not the path of a file.'],
-    ['empty certificate file', () => ({ certificateFile: '' }), 'ssh.certificateFile "" is not the path of a file.'],
+    [
+      'empty key file',
+      () => ({ privateKeyFile: '' }),
+      'ssh.privateKeyFile "" is empty. Give the path of a file such as "~/.ssh/id_ed25519".',
+    ],
+    [
+      'empty certificate file',
+      () => ({ certificateFile: '' }),
+      'ssh.certificateFile "" is empty. Give the path of a file such as "~/.ssh/id_ed25519".',
+    ],
     [
       "empty key file of the bastion's",
       () => ({ bastion: { host: 'b', privateKeyFile: '' } }),
-      'ssh.bastion.privateKeyFile "" is not the path of a file.',
+      'ssh.bastion.privateKeyFile "" is empty. Give the path of a file such as "~/.ssh/id_ed25519".',
     ],
     ['the root directory', () => ({ privateKeyFile: '/' }), 'ssh.privateKeyFile "/" is not the path of a file.'],
     [
@@ -201,28 +209,18 @@ describe('arguments', () => {
       () => ({ bastion: { host: 'b', hostKey: 'b ssh-rsa AAAA' } }),
       'ssh.bastion.hostKey "b ssh-rsa AAAA" is not a public key such as "ecdsa-sha2-nistp256 AAAA...". Take the output of: ssh-keyscan -t ecdsa BASTION | cut -d " " -f 2-',
     ],
-    ...[
-      '',
-      '/',
-      'x/',
-      '~/x',
-      'a b',
-      '-x',
-      '..',
-      'a/../b',
-      '../x',
-      'x/..',
-      "'",
-      'a\nb',
-      '$HOME',
-      '%RAND%',
-      'a;b',
-      'é',
-    ].map((directory): [string, Make<Partial<SshConnection>>, string] => [
-      `script directory ${JSON.stringify(directory)}`,
-      () => ({ scriptDirectory: directory }),
-      `ssh.scriptDirectory ${JSON.stringify(directory)} is not a directory such as ".ssh" or "/var/lib/deploy", of letters, digits and ". _ @ + - /", without ".." and "~".`,
-    ]),
+    [
+      'no script directory',
+      () => ({ scriptDirectory: '' }),
+      'ssh.scriptDirectory "" is empty. Give a directory such as ".ssh".',
+    ],
+    ...['/', 'x/', '~/x', 'a b', '-x', '..', 'a/../b', '../x', 'x/..', "'", 'a\nb', '$HOME', '%RAND%', 'a;b', 'é'].map(
+      (directory): [string, Make<Partial<SshConnection>>, string] => [
+        `script directory ${JSON.stringify(directory)}`,
+        () => ({ scriptDirectory: directory }),
+        `ssh.scriptDirectory ${JSON.stringify(directory)} is not a directory such as ".ssh" or "/var/lib/deploy", of letters, digits and ". _ @ + - /", without ".." and "~".`,
+      ],
+    ),
     ...[
       ['no key', (): Partial<SshConnection> => ({})] as const,
       [
@@ -246,8 +244,8 @@ describe('arguments', () => {
     ],
     [
       "a line break beside a token, for the bastion's host",
-      (variable) => ({ bastion: { host: `${variable('host')}\n` } }),
-      'ssh.bastion.host has "\\n" beside a value that is known at apply only. Leave out quotes, braces, "$", "%" and control characters there.',
+      (variable) => ({ bastion: { host: `a\n${variable('host')}` } }),
+      'ssh.bastion.host has "a\\n" beside a value that is known at apply only. Leave out quotes, braces, "$", "%" and control characters there.',
     ],
   ])('%s', (_, make, message) => {
     const stack = newStack();

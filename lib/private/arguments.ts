@@ -3,7 +3,12 @@ import type { Construct } from 'constructs';
 import { ValidationError } from '../errors';
 import type { Value } from '../model/value';
 import { InvalidValue, parseAddress, parseDevice, parsePrefix } from '../model/value';
+import { ADDRESS, DEVICE, PREFIX } from './kinds';
+import type { Kind, OptionalKind, Shape } from './shapes';
+import { checkKind, number, options } from './shapes';
+import { literalPart } from './tokens';
 
+const KINDS = { prefix: PREFIX, address: ADDRESS, device: DEVICE };
 const PARSERS = { prefix: parsePrefix, address: parseAddress, device: parseDevice };
 
 /**
@@ -12,13 +17,27 @@ const PARSERS = { prefix: parsePrefix, address: parseAddress, device: parseDevic
  * @internal
  */
 export class Arguments {
-  public constructor(private readonly scope: Construct) {}
+  /**
+   * @param scope - the construct, or the call where there is none yet
+   */
+  public constructor(private readonly scope: Construct | string) {}
+
+  /** The form of what a constructor or method got; `name` is that of the parameter. */
+  public check(kind: Kind | OptionalKind, value: unknown, name: string): void {
+    this.attempt(() => checkKind(kind, value, name, typeof this.scope === 'string' ? undefined : this.scope));
+  }
+
+  /** The same for an object with properties. */
+  public checkOptions<T>(shape: Shape<T>, value: T, name = 'props'): void {
+    this.check(options(shape), value, name);
+  }
 
   /** A prefix, address or device; a token becomes a deferred value. */
   public value(kind: Value['kind'], text: string, property: string): Value {
+    this.check(KINDS[kind], text, property);
     if (Token.isUnresolved(text)) {
       this.checkLiteralPart(text, property);
-      return { kind, text, deferredFor: `${this.scope.node.path}:${property}` };
+      return { kind, text, deferredFor: `${this.path}:${property}` };
     }
     return this.attempt(() => PARSERS[kind](text, property));
   }
@@ -29,6 +48,7 @@ export class Arguments {
 
   /** An interface name that must be known at synth time. */
   public device(name: string, property: string): string {
+    this.check(DEVICE, name, property);
     if (Token.isUnresolved(name)) {
       throw this.error(`${property} is known at apply only; it must be known at synth time. Give it literally.`);
     }
@@ -37,6 +57,7 @@ export class Arguments {
 
   /** An integer that must be known at synth time. */
   public integer(value: number, property: string, first: number, last: number, hint = ''): number {
+    this.check(number(`an integer from ${first} to ${last}`), value, property);
     if (Token.isUnresolved(value)) {
       throw this.error(`${property} is known at apply only; it must be known at synth time. Give a number.`);
     }
@@ -61,20 +82,9 @@ export class Arguments {
     return value;
   }
 
-  /** The elements of a list that must be known, though each of them may be a token. */
-  public list<T>(values: readonly T[], property: string): readonly T[] {
-    if (Token.isUnresolved(values)) {
-      throw this.error(
-        `${property} is a list that is known at apply only; how many there are must be known at synth time. ` +
-          'Give its elements, for example with Fn.element(list, 0).',
-      );
-    }
-    return values;
-  }
-
   /** What is written beside a token goes into a Terraform expression, where quotes and braces count. */
   public checkLiteralPart(text: string, property: string): void {
-    const written = text.replace(/\$\{TfToken\[[^\]]*\]\}/g, '');
+    const written = literalPart(text);
     if (/["\\${}%\u0000-\u001f\u007f]/.test(written)) {
       throw this.error(
         `${property} has ${JSON.stringify(written)} beside a value that is known at apply only. ` +
@@ -95,6 +105,10 @@ export class Arguments {
   }
 
   public error(message: string): Error {
-    return new ValidationError(this.scope, message);
+    return new ValidationError(this.path, message);
+  }
+
+  private get path(): string {
+    return typeof this.scope === 'string' ? this.scope : this.scope.node.path;
   }
 }

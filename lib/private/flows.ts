@@ -7,9 +7,40 @@ import { BOTH_FAMILIES } from '../model/family';
 import type { Value } from '../model/value';
 import { DEFAULT_DESTINATION, commonFamily } from '../model/value';
 import type { Arguments } from './arguments';
+import { ADDRESS, DEVICE, DEVICES, IP_PROTOCOL, MARK } from './kinds';
+import type { Shape } from './shapes';
+import { list, number, optional, text } from './shapes';
 
+const PORT = number('a port number');
+const ENDS = text('an address or a prefix such as "10.10.10.0/24"');
+const SELECTORS: Shape<FlowSelectors> = {
+  inputInterface: optional(DEVICE),
+  firewallMark: optional(MARK),
+  tos: optional(number('a multiple of 4')),
+  ipProtocol: optional(IP_PROTOCOL),
+  sourcePort: optional(PORT),
+  destinationPort: optional(PORT),
+  uid: optional(number('a user id')),
+  linksDown: optional(DEVICES),
+};
+const PACKET: Shape<Packet> = { ...SELECTORS, destination: ADDRESS, source: optional(ADDRESS) };
+const FLOW: Shape<Flow> = {
+  ...SELECTORS,
+  source: optional(ENDS),
+  exceptSources: optional(list(ENDS, 'a list such as ["10.10.10.0/24"]')),
+  destination: ENDS,
+  exceptDestinations: optional(list(ENDS, 'a list such as ["10.10.10.0/24"]')),
+};
 const UINT32_MAX = 0xffffffff;
 const MAX_PORT = 65535;
+
+export function checkPacket(args: Arguments, packet: Packet): void {
+  args.checkOptions(PACKET, packet, 'packet');
+}
+
+export function checkFlow(args: Arguments, flow: Flow): void {
+  args.checkOptions(FLOW, flow, 'flow');
+}
 
 /** The packets of a flow, in each family that it can have. */
 export function parseFlow(args: Arguments, flow: Flow, fates: readonly Fate[]): Traffic[] {
@@ -60,14 +91,15 @@ export function parsePacket(args: Arguments, packet: Packet): FlowOptions {
 }
 
 export function parseLinksDown(args: Arguments, { linksDown = [] }: FlowSelectors): string[] {
-  return args.list(linksDown, 'linksDown').map((name, index) => args.device(name, `linksDown[${index}]`));
+  return linksDown.map((name, index) => args.device(name, `linksDown[${index}]`));
 }
 
 function parseSelectors(args: Arguments, given: FlowSelectors): Selectors {
   const port = (property: 'sourcePort' | 'destinationPort'): number | undefined =>
     args.optionalInteger(given[property], property, 0, MAX_PORT);
-  if ((given.sourcePort ?? given.destinationPort) !== undefined && given.ipProtocol === undefined) {
-    throw args.error('a port is given without ipProtocol. Give that, too, for example IpProtocol.TCP.');
+  const [ported] = (['sourcePort', 'destinationPort'] as const).filter((each) => given[each] !== undefined);
+  if (ported !== undefined && given.ipProtocol === undefined) {
+    throw args.error(`${ported} is given without ipProtocol. Give that, too, for example IpProtocol.TCP.`);
   }
   if (given.uid !== undefined && given.inputInterface !== undefined) {
     throw args.error(
@@ -80,7 +112,7 @@ function parseSelectors(args: Arguments, given: FlowSelectors): Selectors {
     firewallMark: args.optionalInteger(given.firewallMark, 'firewallMark', 0, UINT32_MAX),
     tos: args.optionalInteger(given.tos, 'tos', 0, 0xfc),
     uid: args.optionalInteger(given.uid, 'uid', 0, UINT32_MAX - 1),
-    ipProtocol: given.ipProtocol?.number,
+    ipProtocol: given.ipProtocol && args.integer(given.ipProtocol.number, 'ipProtocol', 1, 255),
     sourcePort: port('sourcePort'),
     destinationPort: port('destinationPort'),
   };
@@ -105,7 +137,7 @@ function addresses(within: Value, except: readonly Value[], family: Family): Add
 }
 
 function prefixes(args: Arguments, texts: string[] | undefined, property: string): Value[] {
-  return args.list(texts ?? [], property).map((text, index) => prefix(args, text, `${property}[${index}]`));
+  return (texts ?? []).map((text, index) => prefix(args, text, `${property}[${index}]`));
 }
 
 function prefix(args: Arguments, text: string, property: string): Value {

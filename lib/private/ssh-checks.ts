@@ -3,9 +3,38 @@ import type { Construct } from 'constructs';
 import { Arguments } from './arguments';
 import type { Management } from '../model/host';
 import { parseAddress } from '../model/value';
-import type { SshConnection } from '../ssh-connection';
+import type { SshBastion, SshConnection } from '../ssh-connection';
+import type { Shape } from './shapes';
+import { FLAG, number, optional, secret, struct, text } from './shapes';
+import { checkFile } from './ssh-files';
+import { checkHost } from './ssh-host';
 
-const HOST = /^[A-Za-z0-9._:%-]+$/;
+const HOST = text('a host name or an IP address');
+const PORT = number('a port number');
+const USER_NAME = text('a user name');
+const PUBLIC_KEY = text('a public key such as "ecdsa-sha2-nistp256 AAAA..."');
+const FILE = text('the path of a file such as "~/.ssh/id_ed25519"');
+const BASTION: Shape<SshBastion> = {
+  host: HOST,
+  port: optional(PORT),
+  user: optional(USER_NAME),
+  privateKeyFile: optional(FILE),
+  hostKey: optional(PUBLIC_KEY),
+};
+export const SSH: Shape<SshConnection> = {
+  host: HOST,
+  port: optional(PORT),
+  user: optional(USER_NAME),
+  privateKeyFile: optional(FILE),
+  privateKey: optional(secret('a token, such as that of a variable')),
+  certificateFile: optional(FILE),
+  agent: optional(FLAG),
+  hostKey: optional(PUBLIC_KEY),
+  scriptDirectory: optional(text('a directory such as ".ssh"')),
+  timeoutSeconds: optional(number('a number of seconds')),
+  bastion: optional(struct(BASTION, 'an object such as { host: "192.0.2.1" }')),
+};
+
 const USER = /^[A-Za-z0-9_][A-Za-z0-9_.@-]*\$?$/;
 const PATH = /[^/]/;
 const SCRIPT_DIRECTORY = /^(?!-)(?!(.*\/)?\.\.(\/|$))[A-Za-z0-9._@+/-]*[A-Za-z0-9._@+-]$/;
@@ -25,10 +54,14 @@ export function checkSshConnection(scope: Construct, ssh: SshConnection): void {
       args.text(value, property, pattern, form);
     }
   };
-  check(ssh.host, 'ssh.host', HOST, 'a host name or an IP address');
+  const checkPath = (value: string | undefined, property: string, isPrivate: boolean): void => {
+    checkFile(args, scope, value, property, isPrivate);
+    check(value, property, PATH, 'the path of a file');
+  };
+  checkHost(args, ssh.host, 'ssh');
   check(ssh.user, 'ssh.user', USER, 'a user name');
-  check(ssh.privateKeyFile, 'ssh.privateKeyFile', PATH, 'the path of a file');
-  check(ssh.certificateFile, 'ssh.certificateFile', PATH, 'the path of a file');
+  checkPath(ssh.privateKeyFile, 'ssh.privateKeyFile', true);
+  checkPath(ssh.certificateFile, 'ssh.certificateFile', false);
   check(
     ssh.scriptDirectory,
     'ssh.scriptDirectory',
@@ -57,9 +90,9 @@ export function checkSshConnection(scope: Construct, ssh: SshConnection): void {
   }
   const { bastion } = ssh;
   if (bastion) {
-    check(bastion.host, 'ssh.bastion.host', HOST, 'a host name or an IP address');
+    checkHost(args, bastion.host, 'ssh.bastion');
     check(bastion.user, 'ssh.bastion.user', USER, 'a user name');
-    check(bastion.privateKeyFile, 'ssh.bastion.privateKeyFile', PATH, 'the path of a file');
+    checkPath(bastion.privateKeyFile, 'ssh.bastion.privateKeyFile', true);
     checkPort(args, bastion.port, 'ssh.bastion.port');
     checkHostKey(args, bastion.hostKey, 'ssh.bastion.hostKey', 'BASTION');
     if (ssh.hostKey !== undefined) {

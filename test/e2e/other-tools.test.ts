@@ -4,7 +4,7 @@ import { poll, start } from '../lab/process';
 import type { ClientName } from '../lab/topology';
 import { ALL_THROUGH_NAT, INTERFACES, declareEgress, sources } from './egress';
 import { settled, sleep } from './faults';
-import { Terraform, saidBy } from './terraform';
+import { Terraform } from './terraform';
 
 const UNIT = 'source-routing-vpn.service';
 
@@ -189,7 +189,7 @@ describeLab('beside other tools', {}, (lab) => {
   afterAll(() => terraform.close());
 
   describe('that were there before', () => {
-    test.each(Object.entries(TOOLS))('%s', async (name, { up, down, takesAll = false }) => {
+    test.each(Object.entries(TOOLS))('%s', async (name, { up, down }) => {
       await lab().vpn.exec(`set -e\n${up}`);
       try {
         declare();

@@ -1,0 +1,39 @@
+import { Token } from 'cdktf';
+import type { Arguments } from './arguments';
+import { shown } from './shown';
+import { literalPart } from './tokens';
+
+const HOST = /^[A-Za-z0-9._:-]+$/;
+const WITH_PORT = /^([^:]*|\[.*\]):\d+$/;
+
+/** What Terraform dials: a name or an address, and nothing else. `owner` is what has host, port and user. */
+export function checkHost(args: Arguments, host: string, owner: string): void {
+  const property = `${owner}.host`;
+  const value = shown(host) && ` ${shown(host)}`;
+  const wrong = (what: string, fix: string): Error => args.error(`${property}${value} ${what}. ${fix}`);
+  const [, scheme] = /^([a-z][a-z0-9+.-]*):\/\//i.exec(host) ?? [];
+  if (scheme !== undefined) {
+    throw wrong('is a URL', 'Give the host name or IP address alone.');
+  }
+  if (literalPart(host).includes('@')) {
+    throw wrong('has a user in it', `Set ${owner}.user, and leave out all up to the "@" here.`);
+  }
+  if (WITH_PORT.test(literalPart(host))) {
+    throw wrong('has a port in it', `Set ${owner}.port, and leave out the ":" and what follows here.`);
+  }
+  if (Token.isUnresolved(host)) {
+    args.checkLiteralPart(host, property);
+    return;
+  }
+  const [, bare] = /^\[(.*)\]$/.exec(host) ?? [];
+  if (bare !== undefined) {
+    throw wrong('has brackets', `Did you mean ${shown(bare)}?`);
+  }
+  if (host.includes('%')) {
+    throw wrong('has a zone, with which Terraform cannot connect', 'Give an address that needs none.');
+  }
+  if (/^[^/]+\/\d+$/.test(host)) {
+    throw wrong('has a prefix length', `Did you mean ${shown(host.replace(/\/\d+$/, ''))}?`);
+  }
+  args.text(host, property, HOST, 'a host name or an IP address');
+}
