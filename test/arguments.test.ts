@@ -114,6 +114,7 @@ const ZERO = 'zero is a number like another there';
 const RIGHT: Record<string, Record<string, string>> = {
   'LinuxHostProps.owner': { '"x"': ANY_NAME },
   'LinuxHostProps.interfaces': { '[]': LISTS },
+  'LinuxHostProps.replaceTriggeredBy': { '[]': LISTS },
   'LinuxHostProps.dependsOn': { '[]': LISTS },
   'SshConnection.host': { '"x"': ANY_NAME },
   'SshConnection.user': { '"x"': ANY_NAME },
