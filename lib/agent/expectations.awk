@@ -266,28 +266,29 @@ function wanted() {
 }
 
 # Who is to blame: the first rule that matches and leads there, if nothing else can have decided.
-function decided_by(kind, table,    line, of, found, matched, leads, local_behind) {
-  found = local_behind = ""
+function decided_by(kind, table,    line, of, first, found, unsure, matched, leads, behind) {
+  first = found = behind = ""
+  unsure = 0
   while ((getline line < rules) > 0) {
     if (line ~ /^family /) of = substr(line, 8)
     if (of != FAMILY_OF || line !~ /^[0-9]+:\t/) continue
     read_kernel_rule(line)
     if (rule_spec == "lookup 255") {
-      # Where it belongs, it takes what is for the machine itself.
-      if (found != "") local_behind = rule_priority
+      # In front of all others it takes what is for the machine itself.
+      if (first != "") behind = rule_priority
       continue
     }
-    if (found != "") continue
-    matched = rule_matches(rule_spec)
+    matched = found == "" && !unsure || first == "" ? rule_matches(rule_spec) : 0
     if (matched == 0) continue
+    if (first == "") first = rule_priority " (" rule_spec ")"
     leads = kind == "rejected" ? rule_spec ~ /(blackhole|unreachable|prohibit)$/ : rule_spec ~ ("lookup " table "$")
     if (matched == 1 && leads) found = rule_priority " (" rule_spec ")"
     # This one may have decided, too.
-    else if (kind == "rejected" || leads || rule_spec ~ ("lookup " table " ")) break
+    else if (kind == "rejected" || leads || rule_spec ~ ("lookup " table " ")) unsure = 1
   }
   close(rules)
-  if (found != "" && local_behind != "" && FATES ~ /local/)
-    return ": rule " found " decides, as \"lookup local\" stands behind it, at " local_behind ". Give ours a priority behind that, or put it in front: ip -" FAMILY_OF " rule add pref 0 lookup local"
+  if (behind != "" && FATES ~ /local/)
+    return ": rule " first " comes first, as \"lookup local\" stands behind it, at " behind ". Give ours a priority behind that, or put it in front: ip -" FAMILY_OF " rule add pref 0 lookup local"
   if (found != "") return ": rule " found " decides. If that is not meant, take it away, or declare another one in front of it"
   return ": see \"ip -" FAMILY_OF " rule\" and \"ip -" FAMILY_OF " route show table all\""
 }

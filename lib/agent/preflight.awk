@@ -175,6 +175,9 @@ function device_of(id, name, onlink) {
   if (!(name in DEVICE)) {
     COMPLAINED[name] = 1
     problem("device " name " does not exist (" where_used(id) "). See \"ip link\" for the devices of this machine")
+  } else if (FAMILY[id] == 6 && setting("ipv6/conf/" name "/disable_ipv6") == "1") {
+    COMPLAINED[name] = 1
+    problem("IPv6 is switched off on " name " (" where_used(id) "): sysctl -w net.ipv6.conf." name ".disable_ipv6=0, or declare IPv4 only")
   } else if (DEVICE[name] == "down" && onlink == "") {
     COMPLAINED[name] = 1
     problem("device " name " is down (" where_used(id) "): ip link set " name " up")

@@ -92,7 +92,7 @@ describe.each([DASH, BUSYBOX, BASH])('what is expected of the kernel', (flavour)
         'a local table behind our rules',
         'ip rule add pref 32000 lookup local; ip rule del pref 0',
         'ip rule add pref 0 lookup local; ip rule del pref 32000',
-        /: e2e\/clients-to-server: "ip -4 route get 10\.10\.10\.1 from 10\.10\.10\.2 iif tun0" must say local, and says dev tun0 \(the main table\): rule 10009 \(to 10\.10\.10\.0\/24 lookup 254\) decides, as "lookup local" stands behind it, at 32000\. Give ours a priority behind that, or put it in front: ip -4 rule add pref 0 lookup local$/,
+        /: e2e\/clients-to-server: "ip -4 route get 10\.10\.10\.1 from 10\.10\.10\.2 iif tun0" must say local, and says dev tun0 \(the main table\): rule 10009 \(to 10\.10\.10\.0\/24 lookup 254\) comes first, as "lookup local" stands behind it, at 32000\. Give ours a priority behind that, or put it in front: ip -4 rule add pref 0 lookup local$/,
       ],
       [
         'a foreign route in a table of the kernel',
