@@ -332,6 +332,15 @@ describe('a VpnEgress expects', () => {
       ),
     );
   });
+  test('no answer of the server to clients that are isolated', () => {
+    const stack = newStack();
+    egress(stack, newHost(stack, { interfaces: ALL_INTERFACES }), { localTraffic: LocalTraffic.isolated() });
+    expect(validationErrors(stack)).toEqual([]);
+    expect(labels(stack).filter((label) => label.includes('server'))).toEqual([
+      'stack/egress/server',
+      'stack/egress/server-to-clients',
+    ]);
+  });
   test('packets of a protocol of which no rule speaks', () => {
     const of = (protocols: number[]): string[] => {
       const stack = newStack();

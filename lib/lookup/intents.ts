@@ -146,8 +146,9 @@ class IntentCheck {
     if (family === 4 && ipProtocol === undefined) {
       return [];
     }
-    const [nobodys, ...others] = NOBODYS[family];
-    const alternatives = others.filter((address) => isDecided(paths, chain, prefix, decision, address));
+    const [nobodys, ...alternatives] = NOBODYS[family].filter((address) =>
+      isDecided(paths, chain, prefix, decision, address),
+    );
     return [
       {
         ...questionOf({ ...packet, ipProtocol }),
@@ -307,7 +308,7 @@ function packetOf(
   { traffic }: Intent,
 ): Flow {
   const { family } = paths.kind;
-  const probe = [NOBODYS[family][0], hostIn(prefix, family)].find((address) =>
+  const probe = [...NOBODYS[family], hostIn(prefix, family)].find((address) =>
     isDecided(paths, chain, prefix, decision, address),
   );
   const destination = probe ?? hostIn(prefix + (prefixWith(chain, paths.decisions, decision) ?? ''), family);

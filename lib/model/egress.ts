@@ -151,7 +151,8 @@ class Expecting {
       ...(this.toClients.length > 1 || this.egress.localTraffic === 'isolated'
         ? this.from(pool, `local-${number}`, this.pools, this.toClients)
         : []),
-      ...this.ownIn(pool).flatMap(({ address }) =>
+      // What is isolated gets no answer from there.
+      ...(this.egress.localTraffic === 'isolated' ? [] : this.ownIn(pool)).flatMap(({ address }) =>
         this.from(pool, `to-server-${number}`, { within: [address], except: [] }, [{ kind: 'local' }]),
       ),
     ];

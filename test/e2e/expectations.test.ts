@@ -37,7 +37,7 @@ describeLab('a change that the kernel does not carry out as expected', {}, (lab)
     expect(code).toBe(1);
     const said = saidBy('apply', stdout);
     expect(said.at(-1)).toMatch(
-      /^source-routing: FAILED, and everything was put back as it was: the kernel does otherwise than expected: e2e\/egress\/leave-1: "ip -4 route get 198\.51\.100\.1 from 10\.10\.10\.2 iif tun0 ipproto 17" must say via 192\.168\.1\.1 dev eth1, and says via 192\.168\.178\.1 dev eth0 \(the main table\): rule 100 \(from 10\.10\.10\.0\/24 lookup 254\) decides\. /,
+      /^source-routing: FAILED, and everything was put back as it was: the kernel does otherwise than expected: e2e\/egress\/leave-1: "ip -4 route get 203\.0\.113\.1 from 10\.10\.10\.2 iif tun0 ipproto 17" must say via 192\.168\.1\.1 dev eth1, and says via 192\.168\.178\.1 dev eth0 \(the main table\): rule 100 \(from 10\.10\.10\.0\/24 lookup 254\) decides\. /,
     );
     expect(await lab().vpn.changedSince(before)).toEqual([]);
     const verified = await lab().vpn.exec('source-routing verify || echo "exit $?"');
