@@ -100,7 +100,7 @@ BEGIN {
   WANT_TEXT[key] = spec " proto " by
   RULES[++wanted_rules] = key
   if ($3 + 0 < last[$2]) unsorted = 1
-  else highest[$2] = $3 + 0
+  if ($3 + 0 > highest[$2]) highest[$2] = $3 + 0
   last[$2] = $3 + 0
   next
 }
