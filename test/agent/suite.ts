@@ -64,6 +64,7 @@ export function agentSuite(flavour: Flavour): void {
         './vpn1/g1/files 700',
         './vpn1/g1/files/1 600',
         './vpn1/g1/format 600',
+        './vpn1/g1/front 600',
         './vpn1/g1/manifest 600',
         './vpn1/g1/state 600',
       ]);
