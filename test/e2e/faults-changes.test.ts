@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
+import { FORMAT } from '../../lib/agent/program';
 import { LinuxHost, LocalTraffic, PolicyRule, VpnEgress } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
 import { GATEWAYS, POOLS } from './egress';
 import { random } from '../random';
-import { seed, settled } from './faults';
+import { seed, settled, steadyTraffic } from './faults';
 import { Terraform, sshOf } from './terraform';
 
 const CHANGES = 50;
@@ -63,8 +64,8 @@ describeLab('changes', {}, (lab) => {
     return Buffer.from(code, 'base64').toString() + data;
   }
 
-  async function change(number: number): Promise<void> {
-    await lab().vpn.writeFile('/root/bundle', bundle(anyWay()), '0600');
+  async function change(number: number, edit = (text: string): string => text): Promise<void> {
+    await lab().vpn.writeFile('/root/bundle', edit(bundle(anyWay())), '0600');
     await lab().vpn.exec(
       `sh /root/bundle apply --owner vpn --generation g${number} --confirm-timeout 30 /root/bundle &&
       sh /var/lib/source-routing/vpn/trial/agent confirm --owner vpn --generation g${number}`,
@@ -86,6 +87,38 @@ describeLab('changes', {}, (lab) => {
     );
     expect(flows.filter(({ sent }) => sent < 1_000)).toEqual([]);
     expect(await leaked.total()).toBe(0);
+    await lab().vpn.exec('source-routing verify; source-routing remove');
+  });
+
+  test('by an earlier version and a later one: nothing is lost, and back it is refused in one line', async () => {
+    const later = (text: string): string =>
+      text
+        .replace(`\nFORMAT=${FORMAT}\n`, `\nFORMAT=${FORMAT + 1}\n`)
+        .replace(/^bundle \d+ .*$/m, `bundle ${FORMAT + 1} 99.0.0`);
+    await change(0);
+    await settled(lab().vpn);
+    const leaked = await lab().countPackets('upstream');
+    const traffic = await steadyTraffic(lab());
+    const mark = await traffic.mark();
+    await change(1);
+    await change(2, later);
+    const before = await lab().vpn.snapshotState();
+    await lab().vpn.writeFile('/root/bundle', bundle(anyWay()), '0600');
+    const refused = await lab().vpn.exec('sh /root/bundle apply --owner vpn --generation g3 /root/bundle', {
+      allowFailure: true,
+    });
+    expect([refused.code, refused.stdout.trim()]).toEqual([
+      69,
+      expect.stringMatching(
+        /^source-routing: refused, nothing was changed: what vpn has on this machine was written by cdktf-source-routing 99\.0\.0 .*\. Apply with 99\.0\.0 or later$/,
+      ),
+    ]);
+    expect(await lab().vpn.changedSince(before)).toEqual([]);
+    await change(4, later);
+    const flows = await traffic.since(mark);
+    expect(flows.filter(({ lost, sent }) => lost > 0 || sent < 50)).toEqual([]);
+    expect(await leaked.total()).toBe(0);
+    await traffic.stop();
     await lab().vpn.exec('source-routing verify; source-routing remove');
   });
 });
