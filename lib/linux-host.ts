@@ -134,7 +134,7 @@ const PROPS: Shape<LinuxHostProps> = {
   replaceTriggeredBy: optional(list(text('an id, such as that of an instance'), 'a list such as [instance.id]')),
   dependsOn: optional(
     list(
-      instance<ITerraformDependable>('ITerraformDependable', 'fqn', 'a resource or a construct'),
+      instance<ITerraformDependable>('ITerraformDependable', 'fqn', 'a resource, or a construct of this library'),
       'a list of resources',
     ),
   ),
@@ -469,8 +469,8 @@ export class LinuxHost extends Construct {
       return [];
     }
     const message =
-      `ssh.host comes from ${sources.join(', ')}: if the machine behind that address is replaced, the plan shows no ` +
-      'change, and clients leave by the uplink. Set replaceTriggeredBy, for example to the id of the instance.';
+      `ssh.host comes from ${sources.join(', ')}: if another machine comes to have that address, the plan shows no ` +
+      'change, and its clients leave by the uplink. Set replaceTriggeredBy, for example to the id of the instance.';
     return [{ path: this.node.path, message }];
   }
 }

@@ -211,41 +211,70 @@ check_kernel() {
 }
 
 # Is there anybody at each gateway of the routes that will be added to tables of ours? The kernel takes any address for one.
+# Of several gateways, or behind another default route, one may be away.
 check_gateways() {
   awk '$1 == "route" && !/ table 25[345] / {
-    for (i = 2; i + 2 < NF; i++) if ($i == "via" && $(i + 2) == "dev") print (index($(i + 1), ":") ? 6 : 4), $(i + 1), $(i + 3)
+    standby = / nexthop /
+    for (i = 2; i < NF; i++) if ($i == "metric" && $(i + 1) > 1024) standby = 1
+    for (i = 2; i < NF; i++) if ($i == "metric" && $(i + 1) > 0 && !/:/) standby = 1
+    for (i = 2; i + 2 < NF; i++) if ($i == "via" && $(i + 2) == "dev")
+      print (index($(i + 1), ":") ? 6 : 4), $(i + 1), $(i + 3), (standby ? "standby" : "first")
   }' "${PLAN}add4" "${PLAN}add6" | sort -u >"$LOCK/gateways"
-  while read -r family gateway device; do
+  while read -r family gateway device rank; do
     neighbour_state
-    # It is looked for when something is sent to it; only where nobody is known, as this makes the entry anew. Older
-    # versions of ip cannot do that without a packet.
     case $state in
-      '' | *FAILED*)
-        ip "-$family" neigh replace "$gateway" dev "$device" use 2>/dev/null ||
-          ping "-$family" -c 1 -W 1 -I "$device" "$gateway" >/dev/null 2>&1 || : ;;
+      '' | *FAILED*) look_for_neighbour ;;
     esac
   done <"$LOCK/gateways"
-  tries=35
-  while find_missing_gateways && [ "$tries" -gt 0 ]; do
-    tries=$((tries - 1))
-    pause 0.1
-  done
-  while read -r family gateway device; do
-    complain "nobody answers at $gateway on $device, where a route of ours goes through: is the address right, the machine up, and the cable in the right socket? (ip -$family neigh show dev $device)"
+  find_missing_gateways
+  # Where IPv6 has no link-local address, only a packet has a source for the question.
+  if grep -q '^6' "$LOCK/missing" && command -v ping >/dev/null 2>&1; then
+    while read -r family gateway device rank; do
+      [ "$family" = 4 ] || ping_neighbour
+    done <"$LOCK/missing"
+    find_missing_gateways
+  fi
+  while read -r family gateway device rank; do
+    what="nobody answers at $gateway on $device, where a route of ours goes through: is the address right, the machine up, and the cable in the right socket? (ip -$family neigh show dev $device)"
+    if [ "$rank" = first ]; then
+      complain "$what"
+    else
+      say "note: $what"
+    fi
   done <"$LOCK/missing"
 }
 
-# Leaves those in $LOCK/missing at which nobody has answered. May somebody still?
+# A neighbour is looked for when something is sent to it. Only where nobody is known, as this makes the entry anew. Older
+# versions of ip cannot do that without a packet; what they have known for long counts for nothing.
+look_for_neighbour() {
+  ip "-$family" neigh replace "$gateway" dev "$device" use 2>/dev/null || ping_neighbour
+}
+
+ping_neighbour() {
+  ip "-$family" neigh del "$gateway" dev "$device" 2>/dev/null || :
+  ping "-$family" -c 1 -W 1 -I "$device" "$gateway" >/dev/null 2>&1 || :
+}
+
+# Leaves those in $LOCK/missing at which nobody has answered, however long the kernel waits.
 find_missing_gateways() {
+  tries=35
+  while list_missing_gateways && [ "$tries" -gt 0 ]; do
+    tries=$((tries - 1))
+    pause 0.1
+  done
+}
+
+# The same at the moment. May somebody still answer?
+list_missing_gateways() {
   waiting=
-  while read -r family gateway device; do
+  while read -r family gateway device rank; do
     neighbour_state
     case $state in
       *INCOMPLETE*) waiting=1 ;;
       *FAILED*) ;;
       *) continue ;;
     esac
-    printf '%s %s %s\n' "$family" "$gateway" "$device"
+    printf '%s %s %s %s\n' "$family" "$gateway" "$device" "$rank"
   done <"$LOCK/gateways" >"$LOCK/missing"
   [ -n "$waiting" ]
 }

@@ -31,8 +31,11 @@ as_expected() {
 
 # Before a change: where do packets go that are to go as they do?
 note_ways() {
-  [ -f "$1/expectations" ] && grep ' is unchanged$' "$1/expectations" >"$LOCK/unchanged" || return 0
-  { put_all_questions "$1" "$LOCK/unchanged" && expectations note "$LOCK/questions" >"$LOCK/noted"; } || {
+  [ -f "$1/expectations" ] || return 0
+  # Whoever changes the main table wants that to show.
+  ! grep -q ' table 25[345] ' "${PLAN}add4" "${PLAN}add6" "${PLAN}drop4" "${PLAN}drop6" || return 0
+  { awk '/ is unchanged$/' "$1/expectations" >"$LOCK/unchanged" && put_all_questions "$1" "$LOCK/unchanged" &&
+    expectations note "$LOCK/questions" >"$LOCK/noted"; } || {
     cannot_ask
     die 70 "nothing was changed: $problem"
   }
@@ -46,9 +49,12 @@ cannot_ask() {
 # Those of generation $1 in file $2.
 put_all_questions() {
   tables=' '
-  while read -r word id _; do
-    [ "$word" != table ] || tables="$tables$id "
-  done <"$1/state"
+  # shellcheck disable=SC2086  # a list of words
+  for each in "$1/state" $states; do
+    while read -r word id _; do
+      [ "$word" != table ] || tables="$tables$id "
+    done <"$each"
+  done
   ip -o link show >"$LOCK/links" 2>/dev/null || :
   [ -f "$LOCK/noted" ] || : >"$LOCK/noted"
   : >"$LOCK/questions"

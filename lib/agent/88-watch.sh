@@ -18,6 +18,7 @@ DELAYS='20 50 100 200'  # what could not be put back is tried again after these
 FIGHT=20                # repairs within a minute: somebody else wants it otherwise
 MOST_HOLD=3000          # a repair is put off for so long, at most, while somebody does
 LOST_WAIT=200           # between passes while events are lost
+MOST_IN_FRONT=5         # rules of others that are told of at once, one by one
 AT_ONCE=5               # passes that may come at once: then they come three in a second
 
 room=               # directory of this watch
@@ -192,15 +193,20 @@ seen_in_front=$NEWLINE
 note_front() {
   case $wanted in */state) ;; *) return 0 ;; esac
   in_front_since "${wanted%/state}"
+  count=0
   while IFS= read -r line; do
     [ -n "$line" ] || continue
     case $seen_in_front in *"$NEWLINE$line$NEWLINE"*) continue ;; esac
+    count=$((count + 1))
+    [ "$count" -gt "$MOST_IN_FRONT" ] ||
+      say "in front of ours since the apply: $line. It may take packets of clients: source-routing verify $owner"
     seen_in_front=$seen_in_front$line$NEWLINE
-    say "in front of ours since the apply: $line. It may take packets of clients: source-routing verify $owner"
   done <<END
 $in_front
 END
-  [ "${#seen_in_front}" -lt 10000 ] || seen_in_front=$NEWLINE
+  [ "$count" -le "$MOST_IN_FRONT" ] || say "in front of ours since the apply: $((count - MOST_IN_FRONT)) more rules"
+  # Those that are there are not told once more.
+  [ "${#seen_in_front}" -lt 10000 ] || seen_in_front=$NEWLINE$in_front
 }
 
 # What could not be put back is tried again for some seconds: an address may be there a moment

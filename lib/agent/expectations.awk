@@ -4,7 +4,7 @@
 # without6.
 #
 #   where  reads the expectations; writes where4 and where6: which interface leads to the sender, and does the
-#          main table send a packet there by its default?
+#          machine itself send a packet there by a default route?
 #   ask    reads links, what was said to that, and the expectations; writes questions (each an
 #          expectation, or why it cannot be asked now), ask4 and ask6
 #   note   reads what was said, and the questions, before a change; prints what becomes of the packets that are to
@@ -63,8 +63,7 @@ step == "ask" {
   }
   if (IIF == "-") {
     n = place(FROM)
-    if (!((FAMILY_OF, n) in LEADS)) LEADS[FAMILY_OF, n] = interface_of(FAMILY_OF, n)
-    device = LEADS[FAMILY_OF, n]
+    device = interface_of(FAMILY_OF, n)
     if (device == "") obstacle = "no interface leads to " FROM
     else {
       sub(/ iif - /, " iif " device " ")
@@ -152,7 +151,7 @@ function others_length(    i, n) {
 function by_default(family, n,    id) {
   if (!((family, n) in ANSWER)) return 0
   id = read_kernel_route(ANSWER[family, n], family)
-  return KIND[id] == "unicast" && DESTINATION[id] ~ /^default$|\/[1-7]$/
+  return KIND[id] == "unicast" && is_default(id)
 }
 
 function skip(reason) {
@@ -169,8 +168,15 @@ function obstacle_at(device) { return !(device in UP) ? "no interface " device :
 function interface_of(family, n,    id) {
   if (!((family, n) in ANSWER)) return ""
   id = read_kernel_route(ANSWER[family, n], family)
-  if (KIND[id] != "unicast" || DESTINATION[id] == "default" || HOPS[id] || index(" " FATES " ", " dev " DEV[id] " ")) return ""
+  if (KIND[id] != "unicast" || is_default(id) || HOPS[id] || leads_to_router(DEV[id]) || DEV[id] ~ /[^A-Za-z0-9_.:@+-]/) return ""
   return (VIA[id] == "" || POINT_TO_POINT[DEV[id]]) && obstacle_at(DEV[id]) == "" ? DEV[id] : ""
+}
+
+# Is a router behind an interface, by what is expected?
+function leads_to_router(device,    n, fate, i, w) {
+  n = split(FATES, fate, " or ")
+  for (i = 1; i <= n; i++) if (split(fate[i], w, " ") == 4 && w[4] == device) return 1
+  return 0
 }
 
 function setting(name,    line) {
@@ -287,7 +293,7 @@ function decided_by(kind, table,    line, of, first, found, unsure, matched, lea
     else if (kind == "rejected" || leads || rule_spec ~ ("lookup " table " ")) unsure = 1
   }
   close(rules)
-  if (behind != "" && FATES ~ /local/)
+  if (behind != "" && FATES == "local")
     return ": rule " first " comes first, as \"lookup local\" stands behind it, at " behind ". Give ours a priority behind that, or put it in front: ip -" FAMILY_OF " rule add pref 0 lookup local"
   if (found != "") return ": rule " found " decides. If that is not meant, take it away, or declare another one in front of it"
   return ": see \"ip -" FAMILY_OF " rule\" and \"ip -" FAMILY_OF " route show table all\""

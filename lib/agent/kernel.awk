@@ -209,6 +209,9 @@ function agrees(want, has,    h, k, used, found) {
   return 1
 }
 
+# Is it a default route? In halves, or eighths, it leaves the real one alone.
+function is_default(id) { return DESTINATION[id] ~ /^default$|\/[1-7]$/ }
+
 function rule_text(family, what, priority, spec) {
   return "IPv" family " " what " " priority ": " (spec ~ /^(from|to|not|iif|oif) / ? "" : "from all ") spec
 }

@@ -69,13 +69,17 @@ part == "expected" {
 }
 
 /^family [46]$/ { family = $2; READ[family] = 1; next }
+# Said elsewhere.
+/^failed [46]$/ { delete READ[$2]; next }
 
 /^[0-9]+:\t/ {
   read_kernel_rule($0)
   n = ++kernel_rules
   K_FAMILY[n] = family; K_PRIORITY[n] = rule_priority; K_SPEC[n] = rule_spec; K_BY[n] = rule_protocol
   K_LINE[n] = $0
-  if (rule_spec ~ /(^| )lookup 254( |$)/ && rule_protocol != OURS) TO_MAIN[family] = 1
+  # Mostly the main table: for packets of nobody in particular.
+  if (rule_spec ~ /^(iif lo |not [^ ]+ [^ ]+ )?lookup [0-9]+$/ && rule_spec !~ / 25[35]$/ && rule_protocol != OURS && rule_protocol != BY_HOOK)
+    LEADS_ON[family] = 1
   next
 }
 
@@ -90,7 +94,7 @@ part == "expected" {
   id = read_kernel_route($0, family)
   key = route_key(id)
   if (key in WANT_ROUTE) { THERE[id] = key; LINE[id] = $0 }
-  if (DESTINATION[id] == "default" && ROUTE_TABLE[id] == 254) gateways_of(id)
+  if (is_default(id) && ROUTE_TABLE[id] == 254) gateways_of(id)
   next
 }
 
@@ -102,7 +106,7 @@ END {
   for (k in WANT_RULE) if (k ~ /^6/ && without6 && TAG[k] != BY_KERNEL) needs6 = 1
   for (i = 1; i <= declared; i++) compare_gateways(DECLARED[i])
   for (f = 4; f <= 6; f += 2)
-    if ((f in READ) && !(f in TO_MAIN) && !(f == 6 && without6))
+    if ((f in READ) && !(f in LEADS_ON) && !(f == 6 && without6))
       problem("no IPv" f " rule leads to the main table, so this machine itself has no way to anywhere: ip -" f " rule add pref 32766 lookup main")
   if (needs6) problem("IPv6 rules or routes are wanted, but this kernel has no IPv6 (/proc/net/if_inet6 is missing): enable IPv6, or declare IPv4 only")
   sysctls()
@@ -143,7 +147,7 @@ function gateways_of(id,    h) {
 
 function gateway(family, device, via,    at) {
   at = family SUBSEP device
-  if (via != "" && index(HERE[at] " ", " " via " ") == 0) HERE[at] = HERE[at] " " via
+  if (via != "" && via !~ /^inet6? / && index(HERE[at] " ", " " via " ") == 0) HERE[at] = HERE[at] " " via
 }
 
 # What was looked up at synth is of a machine as it was declared.
@@ -177,7 +181,7 @@ function device_of(id, name, onlink) {
     problem("device " name " does not exist (" where_used(id) "). See \"ip link\" for the devices of this machine")
   } else if (FAMILY[id] == 6 && setting("ipv6/conf/" name "/disable_ipv6") == "1") {
     COMPLAINED[name] = 1
-    problem("IPv6 is switched off on " name " (" where_used(id) "): sysctl -w net.ipv6.conf." name ".disable_ipv6=0, or declare IPv4 only")
+    problem("IPv6 is switched off on " name " (" where_used(id) "): sysctl -w net/ipv6/conf/" name "/disable_ipv6=0, or declare IPv4 only")
   } else if (DEVICE[name] == "down" && onlink == "") {
     COMPLAINED[name] = 1
     problem("device " name " is down (" where_used(id) "): ip link set " name " up")
@@ -207,7 +211,7 @@ function sysctls(    name) {
     if (marks && setting("ipv4/conf/all/src_valid_mark") == "0" && setting("ipv4/conf/" name "/src_valid_mark") == "0" && strict(name))
       remark("rules use fwmark, but rp_filter is 1 and src_valid_mark is 0 for " name ": replies will be dropped. Set net.ipv4.conf.all.src_valid_mark=1")
     if (users && !answers && strict(name))
-      remark("rules use uidrange, but rp_filter is 1 for " name ": answers will be dropped. Set net.ipv4.conf." name ".rp_filter=2")
+      remark("rules use uidrange, but rp_filter is 1 for " name ": answers will be dropped. Set net/ipv4/conf/" name "/rp_filter=2")
   }
 }
 

@@ -44,7 +44,7 @@ export function generationTriggers(host: Host, choice: Choice): Record<string, s
  * What is expected can be read, but for what follows from the rest of what is declared. Of which packets the
  * kernel is asked, which may be hundreds, is a digest for all.
  */
-function expectationTriggers({ intents, expectations }: Host): Array<[string, string]> {
+function expectationTriggers({ intents, expectations, interfaces }: Host): Array<[string, string]> {
   const declared = new Map<string, string[]>();
   for (const { label, traffic, linksDown, fates } of intents.filter(({ yieldsToOthers }) => !yieldsToOthers)) {
     const down = linksDown.length > 0 ? `with ${linksDown.join(', ')} down ` : '';
@@ -53,9 +53,10 @@ function expectationTriggers({ intents, expectations }: Host): Array<[string, st
   const packets = expectations.flatMap(({ label, questions, fates }) =>
     questions.map((each) => [label, each.family, plain([...questionWords(each), 'is', ...fateWords(fates)])].join(' ')),
   );
+  const gateways = interfaces.map(({ name, gateways: via }) => `${name} ${plain(via)}`);
   return [
     ...[...declared].map(([label, texts]): [string, string] => [`expect ${label}`, texts.join('; ')]),
-    ...(packets.length === 0 ? [] : [['packets', digest([packets.join('\n')])] as [string, string]]),
+    ...(packets.length === 0 ? [] : [['packets', digest([[...packets, ...gateways].join('\n')])] as [string, string]]),
   ];
 }
 

@@ -9,7 +9,9 @@ const WITH_PORT = /^([^:]*|\[.*\]):\d+$/;
 /** What Terraform dials: a name or an address, and nothing else. `owner` is what has host, port and user. */
 export function checkHost(args: Arguments, host: string, owner: string): void {
   const property = `${owner}.host`;
-  const value = shown(host) && ` ${shown(host)}`;
+  // A password may stand there.
+  const told = shown(host).replace(/:[^:@/]*@/, ':...@');
+  const value = told && ` ${told}`;
   const wrong = (what: string, fix: string): Error => args.error(`${property}${value} ${what}. ${fix}`);
   const [, scheme] = /^([a-z][a-z0-9+.-]*):\/\//i.exec(host) ?? [];
   if (scheme !== undefined) {

@@ -147,6 +147,28 @@ describe.each([DASH, BUSYBOX, BASH])('what is expected of the kernel', (flavour)
         expect(machine.pictureOfChanges()).toBe(before);
       });
 
+      test('may go elsewhere by a route of the main table that is declared, or is no more', () => {
+        const office = 'route 4 254 198.51.100.0/24 0 via 192.168.1.9 dev eth1';
+        expect(machine.apply([...BEFORE, SERVER]).code).toBe(0);
+        for (const [index, more] of [[office], []].entries()) {
+          const done = machine.apply([...BEFORE, SERVER, ...more], { generation: `g${index + 2}` });
+          expect([done.code, asked(done.out)]).toEqual([
+            0,
+            ['source-routing: packets asked about: 1, all as expected'],
+          ]);
+        }
+      });
+
+      test('may go back to where it went before a table of ours', () => {
+        const own = [
+          'table 300 -',
+          'rule 4 100 from 192.168.178.2 lookup 300',
+          'route 4 300 default 0 via 192.168.1.9 dev eth1',
+        ];
+        expect(machine.apply([...BEFORE, ...own]).code).toBe(0);
+        expect(machine.apply([...BEFORE, SERVER], { generation: 'g2' })).toMatchObject({ code: 0 });
+      });
+
       test('is not rejected by a rule of ours', () => {
         const done = machine.apply([...BEFORE, 'rule 4 100 from 192.168.178.0/24 prohibit', SERVER]);
         expect(done.last).toContain('must say dev eth0, as before, and says rejected (Permission denied): rule 100 ');
@@ -293,7 +315,10 @@ describe.each([DASH, BUSYBOX, BASH])('what is expected of the kernel', (flavour)
         expect(done.code).toBe(0);
         expect(asked(done.out)).toEqual(['source-routing: packets asked about: 3, all as expected']);
       }
-      // It is somewhere else, not just anywhere.
+      // It is somewhere else, not just anywhere, and not where everything goes.
+      machine.must('ip link set vpns7 down; ip route add 0.0.0.0/1 dev eth0');
+      expect(machine.verify().out).toContain('no interface tun0');
+      machine.must('ip route del 0.0.0.0/1; ip link set vpns7 up');
       machine.must(
         'ip rule add pref 100 from 10.10.10.0/24 to 10.10.10.0/24 lookup 300; ip route add default dev eth0 table 300',
       );

@@ -35,6 +35,60 @@ describe.each([DASH, BUSYBOX, BASH])('what stands in the way of a change, under 
       expect(machine.apply([...DATA, 'rule 4 10011 from 10.10.11.0/24 lookup 200'], { generation: 'g2' }).code).toBe(0);
     });
 
+    /** A router that answers, behind eth1. */
+    const ROUTER = `ip netns add far; ip link add port type veth peer name far netns far
+      ip link set eth1 arp on; ip link set port master eth1 up
+      ip -n far addr add 192.168.1.1/24 dev far; ip -n far addr add fd00:1010::1/64 dev far nodad
+      ip -n far addr add fe80::1/64 dev far nodad; ip -n far link set far up; sleep 0.3`;
+
+    test.each([
+      ['with a version of ip that can look for a neighbour', ''],
+      ['with an older one', 'old'],
+    ])('no gateway that answers, %s', (_, old) => {
+      machine.must(ROUTER);
+      if (old) {
+        machine.write(
+          '/mnt/bin/ip',
+          '#!/bin/sh\nfor word; do case $word in use) exit 255 ;; esac; done\nexec $(PATH=/usr/sbin:/sbin:/usr/bin:/bin command -v ip) "$@"\n',
+        );
+      }
+      const linkLocal = 'route 6 200 fd00:7::/64 1024 via fe80::1 dev eth1';
+      expect(machine.apply([...DATA, linkLocal])).toMatchObject({ code: 0 });
+    });
+
+    test('a gateway that has not answered for long, and cannot be asked', () => {
+      machine.must(
+        'ip link set eth1 arp on; ip neigh add 192.168.1.1 dev eth1 nud failed; ip -6 neigh add fd00:1010::1 dev eth1 nud failed',
+      );
+      machine.write(
+        '/mnt/bin/ip',
+        '#!/bin/sh\nfor word; do case $word in use) exit 255 ;; esac; done\nexec $(PATH=/usr/sbin:/sbin:/usr/bin:/bin command -v ip) "$@"\n',
+      );
+      machine.write('/mnt/bin/ping', '#!/bin/sh\nexit 127\n');
+      expect(machine.apply(DATA).code).toBe(0);
+    });
+
+    test('one of several gateways is a note only', () => {
+      machine.must(ROUTER);
+      const backup = 'route 4 200 default 200 via 192.168.1.77 dev eth1';
+      const spread = 'route 4 200 10.7.0.0/16 0 nexthop via 192.168.1.1 dev eth1 nexthop via 192.168.1.78 dev eth1';
+      const done = machine.apply([...DATA, backup, spread]);
+      expect(done.code).toBe(0);
+      expect(done.out).toContain('note: nobody answers at 192.168.1.77 on eth1');
+      expect(done.out).toContain('note: nobody answers at 192.168.1.78 on eth1');
+    });
+
+    test('a main table of another number', () => {
+      machine.must(
+        'ip rule add pref 32000 lookup 100; ip route add default via 192.168.178.1 table 100; ip route add 192.168.1.0/24 dev eth1 table 100; ip rule del pref 32766',
+      );
+      expect(machine.apply(DATA).code).toBe(0);
+      machine.must('ip rule del pref 32000; ip rule add pref 99 to 10.0.0.0/8 lookup main');
+      expect(
+        machine.apply([...DATA, 'rule 4 10011 from 10.10.11.0/24 lookup 200'], { generation: 'g2' }).last,
+      ).toContain('no IPv4 rule leads to the main table');
+    });
+
     test.each([4, 6])('no rule of IPv%d that leads to the main table', (family) => {
       machine.must(`ip -${family} rule del pref 32766`);
       const done = machine.apply(DATA);
