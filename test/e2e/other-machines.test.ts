@@ -151,7 +151,7 @@ const BROKEN: Record<string, Unlike & { readonly says: RegExp }> = {
   'no IPv6 on the egress link': {
     make: 'sysctl -qw net.ipv6.conf.eth1.disable_ipv6=1',
     undo: 'sysctl -qw net.ipv6.conf.eth1.disable_ipv6=0; ip -6 addr add fd00:1010:1010:1010::100/64 dev eth1 nodad',
-    says: /refused, nothing was changed: IPv6 is switched off on eth1 .*: sysctl -w net\.ipv6\.conf\.eth1\.disable_ipv6=0/,
+    says: /refused, nothing was changed: IPv6 is switched off on eth1 .*: sysctl -w net\/ipv6\/conf\/eth1\/disable_ipv6=0/,
   },
   'a gateway that is not there': {
     make: '',
