@@ -578,7 +578,7 @@ describe('says what is wrong, and what to do', () => {
     ],
     [
       loose({ dependsOn: ['aws_eip.vpn'] }),
-      'vpn1] dependsOn[0] "aws_eip.vpn" is a string, not an ITerraformDependable. Give a resource or a construct.',
+      'vpn1] dependsOn[0] "aws_eip.vpn" is a string, not an ITerraformDependable. Give a resource, or a construct of this library.',
     ],
     [
       aRule({ ipProtocol: 'tcp' }),

@@ -145,7 +145,7 @@ describe('a machine that may be replaced behind its address', () => {
   const elastic = (stack: TerraformStack): string => cloud(stack).address;
   const WARNING =
     '[stack/vpn1] ssh.host comes from terraform_data.address: if another machine comes to have that address, the plan shows ' +
-    'no change, and clients leave by the uplink. Set replaceTriggeredBy, for example to the id of the instance.';
+    'no change, and its clients leave by the uplink. Set replaceTriggeredBy, for example to the id of the instance.';
 
   test('is warned of where the address comes from a resource', () => {
     expect(warned({}, elastic)).toEqual([WARNING]);
