@@ -140,6 +140,22 @@ describe('expectations', () => {
   });
 });
 
+test('values of a stack that nobody expects anything of change nothing', () => {
+  const triggers = (others: number): Record<string, string> => {
+    const stack = newStack();
+    const variable = (name: string): string => new TerraformVariable(stack, name, {}).stringValue;
+    Array.from({ length: others }, (_, index) => variable(`other-${index}`));
+    const gateways = [variable('gateway')];
+    const host = newHost(stack, { interfaces: [{ ...INTERFACES[0], gateways }, ...INTERFACES.slice(1)] });
+    new PolicyRule(stack, 'clients', { table: newTable(host), source: '10.10.10.0/24', priority: 10010 });
+    const packet = { source: '10.10.10.2', destination: '198.51.100.7', inputInterface: 'tun0' };
+    host.expect('clients', packet, Expected.via(variable('router')));
+    return resourceOf(stack, 'apply').triggers_replace;
+  };
+  expect(triggers(0).packets).toMatch(/^sha256:/);
+  expect(triggers(3)).toEqual(triggers(0));
+});
+
 describe('up hook', () => {
   test.each([0, -1, 1.5, 4294967296])('table id %d is refused', (id) => {
     expect(() => upHookText([200, id])).toThrow(new Error(`table id ${id} is not a number from 1 to 4294967295`));

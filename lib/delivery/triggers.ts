@@ -51,9 +51,11 @@ function expectationTriggers({ intents, expectations, interfaces }: Host): Array
     pushTo(declared, label, `${plain(trafficWords(traffic))} ${down}is ${plain(fateWords(fates))}`);
   }
   const packets = expectations.flatMap(({ label, questions, fates }) =>
-    questions.map((each) => [label, each.family, plain([...questionWords(each), 'is', ...fateWords(fates)])].join(' ')),
+    questions.map((each) =>
+      [label, each.family, ...[...questionWords(each), 'is', ...fateWords(fates)].map(named)].join(' '),
+    ),
   );
-  const gateways = interfaces.map(({ name, gateways: via }) => `${name} ${plain(via)}`);
+  const gateways = interfaces.map(({ name, gateways: via }) => [name, ...via.map(named)].join(' '));
   return [
     ...[...declared].map(([label, texts]): [string, string] => [`expect ${label}`, texts.join('; ')]),
     ...(packets.length === 0 ? [] : [['packets', digest([[...packets, ...gateways].join('\n')])] as [string, string]]),
@@ -76,6 +78,11 @@ function plain(words: readonly Word[]): string {
   return words.map((word) => (typeof word === 'string' ? literal(word) : word.text)).join(' ');
 }
 
+/** For a digest: the text of a token has a number, which another token in the stack changes. */
+function named(word: Word): string {
+  return typeof word === 'string' ? word : word.deferredFor === undefined ? word.text : `@${word.deferredFor}@`;
+}
+
 /** Changes with a new version of what runs on the host, so that an upgrade reaches it. */
 function agentDigest(): string {
   const scripts = ['as-root.sh', 'deliver.sh'].map((name) => readFileSync(join(__dirname, name), 'utf8'));
@@ -84,12 +91,9 @@ function agentDigest(): string {
 
 /** Changes when a file changes of which no other key speaks: where it is, and how it is written. */
 function filesDigest({ among }: Choice, host: Host): string {
-  const named = (piece: Piece): string => {
-    const word = typeof piece !== 'string' && 'value' in piece ? piece.value : piece;
-    return typeof word === 'string' ? word : word.deferredFor === undefined ? word.text : `@${word.deferredFor}@`;
-  };
+  const text = (piece: Piece): string => named(typeof piece !== 'string' && 'value' in piece ? piece.value : piece);
   const texts = (files: ReadonlyArray<{ readonly lines: Lines }>): object[] =>
-    files.map((file) => ({ ...file, lines: file.lines.map((pieces) => pieces.map(named)) }));
+    files.map((file) => ({ ...file, lines: file.lines.map((pieces) => pieces.map(text)) }));
   return digest([
     ...among.map((persistence) => {
       const { files, dropIns = [], blocks = [], ...rest } = persistence.render(host);
