@@ -10,11 +10,23 @@ import {
   PolicyRule,
   RuleAction,
   SourceRoutingTable,
+  VpnEgress,
   VpnUpHook,
 } from '../lib';
 import { agentProgram, dispatcherText, upHookText } from '../lib/agent/program';
 import type { Host } from '../lib/model/host';
-import { INTERFACES, POOLS, bundleOf, contentOf, filesOf, newHost, newStack, newTable, resourceOf } from './fixtures';
+import {
+  GATEWAYS,
+  INTERFACES,
+  POOLS,
+  bundleOf,
+  contentOf,
+  filesOf,
+  newHost,
+  newStack,
+  newTable,
+  resourceOf,
+} from './fixtures';
 
 /** What Terraform makes of text in which every template is escaped. */
 function unescaped(text: string): string {
@@ -140,16 +152,15 @@ describe('expectations', () => {
   });
 });
 
-test('values of a stack that nobody expects anything of change nothing', () => {
+test('another token in the stack changes no digest', () => {
   const triggers = (others: number): Record<string, string> => {
     const stack = newStack();
     const variable = (name: string): string => new TerraformVariable(stack, name, {}).stringValue;
     Array.from({ length: others }, (_, index) => variable(`other-${index}`));
-    const gateways = [variable('gateway')];
-    const host = newHost(stack, { interfaces: [{ ...INTERFACES[0], gateways }, ...INTERFACES.slice(1)] });
-    new PolicyRule(stack, 'clients', { table: newTable(host), source: '10.10.10.0/24', priority: 10010 });
-    const packet = { source: '10.10.10.2', destination: '198.51.100.7', inputInterface: 'tun0' };
-    host.expect('clients', packet, Expected.via(variable('router')));
+    const [eth0, ...rest] = INTERFACES;
+    const host = newHost(stack, { interfaces: [{ ...eth0, gateways: [variable('gateway')] }, ...rest] });
+    new VpnEgress(stack, 'egress', { host, device: 'eth1', tableId: 200, clients: POOLS, gateways: GATEWAYS });
+    host.expect('server', { destination: '198.51.100.7' }, Expected.via(variable('router')));
     return resourceOf(stack, 'apply').triggers_replace;
   };
   expect(triggers(0).packets).toMatch(/^sha256:/);
