@@ -3,6 +3,7 @@ import { Annotations, Aspects, TerraformStack, Token } from 'cdktf';
 import { Construct } from 'constructs';
 import { Arguments } from './private/arguments';
 import { Deployment } from './delivery/deployment';
+import { referencedResources } from './delivery/escape';
 import { ensureProvider } from './delivery/engine';
 import { writeHostFile } from './delivery/host-file';
 import { Engine } from './engine';
@@ -33,6 +34,7 @@ import { EXPECTED, PERSISTENCE, SECONDS } from './private/kinds';
 import type { Shape } from './private/shapes';
 import { FLAG, instance, list, member, optional, struct, text } from './private/shapes';
 import { SSH, checkSshConnection, managementOf } from './private/ssh-checks';
+import { expressionOf } from './private/tokens';
 import { terminalText } from './report/escape';
 import type { SshConnection } from './ssh-connection';
 
@@ -464,7 +466,7 @@ export class LinuxHost extends Construct {
   }
 
   private unnoticedReplacement(): Problem[] {
-    const sources = this.tellsMachines || this.absent ? [] : this.deployment.addressSources();
+    const sources = this.tellsMachines || this.absent ? [] : referencedResources(expressionOf(this.ssh.host, this));
     if (sources.length === 0) {
       return [];
     }

@@ -213,13 +213,17 @@ check_kernel() {
 # Is there anybody at each gateway of the routes that will be added to tables of ours? The kernel takes any address for one.
 # Of several gateways, or behind another default route, one may be away.
 check_gateways() {
-  awk '$1 == "route" && !/ table 25[345] / {
-    standby = / nexthop /
-    for (i = 2; i < NF; i++) if ($i == "metric" && $(i + 1) > 1024) standby = 1
-    for (i = 2; i < NF; i++) if ($i == "metric" && $(i + 1) > 0 && !/:/) standby = 1
-    for (i = 2; i + 2 < NF; i++) if ($i == "via" && $(i + 2) == "dev")
-      print (index($(i + 1), ":") ? 6 : 4), $(i + 1), $(i + 3), (standby ? "standby" : "first")
-  }' "${PLAN}add4" "${PLAN}add6" | sort -u >"$LOCK/gateways"
+  awk '$1 != "route" || / table 25[345] / { next }
+    {
+      rank = (/ nexthop / ? "standby" : "first")
+      for (i = 2; i < NF; i++) if ($i == "metric" && $(i + 1) > (family == 4 ? 0 : 1024)) rank = "standby"
+      for (i = 2; i + 2 < NF; i++) if ($i == "via" && $(i + 2) == "dev") {
+        hop = family " " $(i + 1) " " $(i + 3)
+        if (RANK[hop] != "first") RANK[hop] = rank
+      }
+    }
+    END { for (hop in RANK) print hop, RANK[hop] }
+  ' family=4 "${PLAN}add4" family=6 "${PLAN}add6" | sort >"$LOCK/gateways"
   while read -r family gateway device rank; do
     neighbour_state
     case $state in

@@ -87,7 +87,6 @@ status() {
   compare
   say "owner $owner: generation ${current##*/} in force$on_trial${pending:+, and a run that was killed}"
   [ -z "$current" ] || status_of "$current"
-  [ -z "$current" ] || show_in_front "$current"
   show "$LOCK/differences"
   code=0
   (conclude) || code=$?
@@ -145,4 +144,5 @@ status_of() {
       unit) say "unit $what: $(systemctl is-active "$what" 2>/dev/null || :)" ;;
     esac
   done <"$1/manifest"
+  show_in_front "$1"
 }

@@ -135,23 +135,24 @@ function place(address,    question) {
 
 # Of places that nobody has anything to do with, one that is nothing special here: a firewall may have blackholes
 # for addresses that should not be seen on the Internet.
-function choose_destination(    i, at) {
+function choose_destination(    i, chosen) {
   for (i = 1; i <= TARGETS && !by_default(FAMILY_OF, place(TARGET[i])); i++);
-  if (i > TARGETS) i = 1
-  at = index($0, " to " TARGET[1] " or ")
-  $0 = substr($0, 1, at) "to " TARGET[i] substr($0, at + 4 + length(TARGET[1]) + others_length())
+  chosen = $1 " " $2 " " $3 " to " TARGET[i > TARGETS ? 1 : i]
+  for (i = 4 + 2 * TARGETS; i <= NF; i++) chosen = chosen " " $i
+  $0 = chosen
   read_question()
-}
-function others_length(    i, n) {
-  for (i = 2; i <= TARGETS; i++) n += 4 + length(TARGET[i])
-  return n
 }
 
 # Does the n-th answer to `where` say that nothing but a default route leads there? Two halves are one, too.
 function by_default(family, n,    id) {
-  if (!((family, n) in ANSWER)) return 0
-  id = read_kernel_route(ANSWER[family, n], family)
-  return KIND[id] == "unicast" && is_default(id)
+  if (!((family, n) in BY_DEFAULT)) {
+    BY_DEFAULT[family, n] = 0
+    if ((family, n) in ANSWER) {
+      id = read_kernel_route(ANSWER[family, n], family)
+      BY_DEFAULT[family, n] = KIND[id] == "unicast" && is_default(id)
+    }
+  }
+  return BY_DEFAULT[family, n]
 }
 
 function skip(reason) {
@@ -284,7 +285,8 @@ function decided_by(kind, table,    line, of, first, found, unsure, matched, lea
       if (first != "") behind = rule_priority
       continue
     }
-    matched = found == "" && !unsure || first == "" ? rule_matches(rule_spec) : 0
+    if (found != "" || unsure) continue
+    matched = rule_matches(rule_spec)
     if (matched == 0) continue
     if (first == "") first = rule_priority " (" rule_spec ")"
     leads = kind == "rejected" ? rule_spec ~ /(blackhole|unreachable|prohibit)$/ : rule_spec ~ ("lookup " table "$")

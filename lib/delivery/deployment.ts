@@ -1,5 +1,5 @@
 import type { IResolveContext, ITerraformDependable, TerraformResource } from 'cdktf';
-import { DefaultTokenResolver, Lazy, StringConcat, Token, Tokenization } from 'cdktf';
+import { Lazy, Token } from 'cdktf';
 import type { Construct } from 'constructs';
 import type { Host } from '../model/host';
 import type { Persistence } from '../persistence';
@@ -39,10 +39,7 @@ export class Deployment {
   public readonly anchor: TerraformResource;
   public readonly apply: TerraformResource;
 
-  public constructor(
-    private readonly scope: Construct,
-    private readonly props: DeploymentProps,
-  ) {
+  public constructor(scope: Construct, props: DeploymentProps) {
     const { engine, owner, ssh, persistence, host, absent, confirmTimeout, allowManagementPathChange } = props;
     const { replaceTriggeredBy } = props;
     const { timeoutSeconds } = ssh;
@@ -79,12 +76,6 @@ export class Deployment {
             bundle: lazyBundleContent(host, (model) => persistence._choice(model)),
           }),
     });
-  }
-
-  /** The resources that the address of the machine comes from. */
-  public addressSources(): string[] {
-    const resolver = new DefaultTokenResolver(new StringConcat());
-    return referencedResources(String(Tokenization.resolve(this.props.ssh.host, { scope: this.scope, resolver })));
   }
 
   /** The anchor names none of these values, so Terraform would not know that its clean-up needs their resources. */

@@ -92,8 +92,9 @@ class IntentCheck {
           if (isUntrue(decision, intent)) {
             return { problem: this.problem(intent, packet(), decision) };
           }
-          if (questions.length < QUESTIONS_EACH)
+          if (questions.length < QUESTIONS_EACH) {
             questions.push(...this.questions(packet(), paths, chain, prefix, decision));
+          }
         }
       }
     }

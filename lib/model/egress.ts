@@ -6,7 +6,7 @@ import type { Interface } from './host';
 import type { Network, Networks } from './networks';
 import { networksOf } from './networks';
 import type { Route } from './route';
-import { DEFAULT_ROUTE_LENGTH, defaultMetric, routeMetric } from './route';
+import { defaultMetric, isDefaultRoute, routeMetric } from './route';
 import type { Value } from './value';
 import { DEFAULT_DESTINATION, isInside, isKnown } from './value';
 
@@ -59,7 +59,6 @@ function addedTo({ path, tableId, gateways }: Egress, routes: readonly Route[]):
 /** What all egresses of a host have in common, so that they can be looked up together. */
 interface Surroundings {
   readonly networks: Networks;
-  readonly ofFamily: readonly Network[];
   /** The links with gateways of the main table, by which nobody's clients may leave. */
   readonly uplinks: readonly string[];
   /** Where nobody's clients are. */
@@ -80,7 +79,6 @@ function surroundingsOf(egresses: readonly Egress[], interfaces: readonly Interf
   );
   return {
     networks,
-    ofFamily,
     uplinks: interfaces.filter(({ gateways }) => gateways.length > 0).map(({ name }) => name),
     elsewhere: { within: ['default'], except: pools },
     outside: { within: ['default'], except: [...pools, ...ofFamily.map(({ text }) => text), ...behindRouters] },
@@ -114,9 +112,7 @@ class Expecting {
     const pools = [...this.clients, ...this.rejected];
     this.pools = { within: pools.map(({ text }) => text), except: [] };
     const others = added.filter(({ family: of, destination }) => overlaps(of, family) && isKnown(destination));
-    this.taken = others
-      .map(({ destination }) => destination.text)
-      .filter((text) => lengthOf(text) > DEFAULT_ROUTE_LENGTH);
+    this.taken = others.filter((route) => !isDefaultRoute(route)).map(({ destination }) => destination.text);
     this.backups = others.filter(
       ({ destination, hops }) =>
         destination.text === DEFAULT_DESTINATION.text &&
@@ -219,9 +215,11 @@ class Expecting {
   }
 
   private ofServer(): Intent[] {
-    const { ofFamily, outside } = this.surroundings;
+    const { networks, outside } = this.surroundings;
     const inTunnels = new Set([...this.around.keys()].flatMap((pool) => this.ownIn(pool)));
-    const own = ofFamily.filter((network) => network.link.name !== this.egress.device.text && !inTunnels.has(network));
+    const own = networks
+      .ofFamily(this.family)
+      .filter((network) => network.link.name !== this.egress.device.text && !inTunnels.has(network));
     return [
       ...own.map(({ address }) => this.sent('server', address, outside, [UNCHANGED], this.egress.questions)),
       ...[...inTunnels].map(({ address }) => this.sent('server-to-clients', address, this.pools, this.toClients)),
@@ -249,10 +247,6 @@ class Expecting {
 /** Whether nothing else is in the network of an address, as on a point-to-point link. */
 function isOneAddress(text: string): boolean {
   return /\/(32|31|128|127)$/.test(text);
-}
-
-function lengthOf(text: string): number {
-  return text === DEFAULT_DESTINATION.text ? 0 : Number(text.split('/')[1] ?? Infinity);
 }
 
 function fatesOf({ type, hops }: Route): Fate[] {

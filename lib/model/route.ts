@@ -44,6 +44,11 @@ export const FAIL_CLOSED_METRIC = 4278198272;
  */
 export const DEFAULT_ROUTE_LENGTH = 7;
 
+/** Whether a route goes nearly everywhere. */
+export function isDefaultRoute({ destination: { text } }: Pick<Route, 'destination'>): boolean {
+  return text === DEFAULT_DESTINATION.text || Number(text.split('/')[1] ?? Infinity) <= DEFAULT_ROUTE_LENGTH;
+}
+
 export function defaultMetric(family: FamilyOrAuto): number {
   return family === 6 ? DEFAULT_METRIC_IPV6 : 0;
 }

@@ -3,7 +3,7 @@ import { MAIN_TABLE_ID } from './host';
 import { getOrInsertComputed } from './maps';
 import { networksOf } from './networks';
 import type { Hop } from './route';
-import { DEFAULT_ROUTE_LENGTH } from './route';
+import { isDefaultRoute } from './route';
 import type { Rule } from './rule';
 import { goesAnywhere, matchesEverything } from './rule';
 import type { Value } from './value';
@@ -17,16 +17,12 @@ const exits = new WeakMap<Host, Set<string>>();
 /** The interfaces that lead to the rest of the world: those with gateways, and those that a default route goes through. */
 export function exitsOf(host: Host): ReadonlySet<string> {
   return getOrInsertComputed(exits, host, () => {
-    const hops = host.routes.filter(({ destination }) => isDefault(destination)).flatMap((route) => route.hops);
+    const hops = host.routes.filter(isDefaultRoute).flatMap((route) => route.hops);
     return new Set([
       ...host.interfaces.filter(({ gateways }) => gateways.length > 0).map(({ name }) => name),
       ...hops.flatMap((hop) => deviceOf(hop, host)),
     ]);
   });
-}
-
-function isDefault({ text }: Value): boolean {
-  return text === 'default' || Number(text.split('/')[1] ?? Infinity) <= DEFAULT_ROUTE_LENGTH;
 }
 
 function deviceOf({ via, device }: Hop, { interfaces }: Host): string[] {
