@@ -28,7 +28,7 @@ export interface FlowSelectors {
   /**
    * Its protocol.
    *
-   * @default - for one packet UDP in IPv4, as `ip route get` takes it, and none that a rule asks for in IPv6; for a flow any
+   * @default - any, for a flow; for one packet UDP in IPv4, as in `ip route get`, and in IPv6 none that a rule selects
    * @see https://man7.org/linux/man-pages/man8/ip-route.8.html
    */
   readonly ipProtocol?: IpProtocol;

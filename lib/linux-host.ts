@@ -103,14 +103,15 @@ export interface LinuxHostProps {
   readonly allowManagementPathChange?: boolean;
 
   /**
-   * What tells the machine from another one at the same address: the id of its instance, for example. When
-   * a value changes, everything is applied again, and the plan shows it as `machine`. Without this, nobody sees
-   * that an instance was replaced behind an elastic address: the plan has no changes, and clients leave by the uplink.
+   * Values that identify the machine behind its address, such as the id of its instance. When one changes, everything
+   * is applied again, and the plan shows it as `machine`. Without this, nobody notices that an instance was
+   * replaced behind an elastic address: the plan shows no changes, and clients leave by the uplink.
    *
-   * Tokens, also of another stack, and plain texts. What they refer to stays until the machine is cleaned up.
-   * Nothing is cleaned up on the machine that was there before. If `ssh.hostKey` is pinned, it must be the new machine's.
+   * Takes tokens, also of another stack, and literal strings. Terraform destroys the resources that they refer to only
+   * after the clean-up of the machine. No clean-up runs on the old machine. A pinned `ssh.hostKey` must be
+   * that of the new machine.
    *
-   * @default - not known, with a warning if `ssh.host` comes from a resource; `[]` says that this is meant
+   * @default - not known, with a warning if `ssh.host` comes from a resource; `[]` turns the warning off
    * @see https://developer.hashicorp.com/terraform/language/meta-arguments/lifecycle#replace_triggered_by
    */
   readonly replaceTriggeredBy?: string[];

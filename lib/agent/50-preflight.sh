@@ -210,8 +210,8 @@ check_kernel() {
   done <"$LOCK/problems"
 }
 
-# Is there anybody at each gateway of the routes that will be added to tables of ours? The kernel takes any address for one.
-# Of several gateways, or behind another default route, one may be away.
+# Does each gateway answer to which the plan adds a route in a table of ours? The kernel accepts any address.
+# A backup route, or one of several next hops, may be down: that is a note.
 check_gateways() {
   awk '$1 != "route" || / table 25[345] / { next }
     {
@@ -231,7 +231,7 @@ check_gateways() {
     esac
   done <"$LOCK/gateways"
   find_missing_gateways
-  # Where IPv6 has no link-local address, only a packet has a source for the question.
+  # On an interface without a link-local address, IPv6 asks only on behalf of a packet that has a source.
   if grep -q '^6' "$LOCK/missing" && command -v ping >/dev/null 2>&1; then
     while read -r family gateway device rank; do
       [ "$family" = 4 ] || ping_neighbour
@@ -248,8 +248,8 @@ check_gateways() {
   done <"$LOCK/missing"
 }
 
-# A neighbour is looked for when something is sent to it. Only where nobody is known, as this makes the entry anew. Older
-# versions of ip cannot do that without a packet; what they have known for long counts for nothing.
+# Makes the kernel ask who has the address. This replaces the entry of the neighbour, so there must be none that works.
+# Before iproute2 5.16 it takes a packet, and an old failure proves nothing.
 look_for_neighbour() {
   ip "-$family" neigh replace "$gateway" dev "$device" use 2>/dev/null || ping_neighbour
 }
@@ -259,7 +259,7 @@ ping_neighbour() {
   ping "-$family" -c 1 -W 1 -I "$device" "$gateway" >/dev/null 2>&1 || :
 }
 
-# Leaves those in $LOCK/missing at which nobody has answered, however long the kernel waits.
+# Writes to $LOCK/missing the gateways that do not answer, once the kernel has given up.
 find_missing_gateways() {
   tries=35
   while list_missing_gateways && [ "$tries" -gt 0 ]; do
@@ -268,7 +268,7 @@ find_missing_gateways() {
   done
 }
 
-# The same at the moment. May somebody still answer?
+# The same without waiting. Succeeds if an answer may still come.
 list_missing_gateways() {
   waiting=
   while read -r family gateway device rank; do

@@ -29,10 +29,10 @@ as_expected() {
   return 1
 }
 
-# Before a change: where do packets go that are to go as they do?
+# Before a change: notes where the packets go now that must keep their interface.
 note_ways() {
   [ -f "$1/expectations" ] || return 0
-  # Whoever changes the main table wants that to show.
+  # A change of the main table may move them on purpose.
   ! grep -q ' table 25[345] ' "${PLAN}add4" "${PLAN}add6" "${PLAN}drop4" "${PLAN}drop6" || return 0
   { awk '/ is unchanged$/' "$1/expectations" >"$LOCK/unchanged" && put_all_questions "$1" "$LOCK/unchanged" &&
     expectations note "$LOCK/questions" >"$LOCK/noted"; } || {
@@ -46,7 +46,7 @@ cannot_ask() {
   problem="cannot ask the kernel about what is expected: ${first:-is there space left in ${LOCK%/*}?}"
 }
 
-# Those of generation $1 in file $2.
+# Asks the questions of generation $1 that are in file $2.
 put_all_questions() {
   tables=' '
   # shellcheck disable=SC2086  # a list of words

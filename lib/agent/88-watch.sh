@@ -18,7 +18,7 @@ DELAYS='20 50 100 200'  # what could not be put back is tried again after these
 FIGHT=20                # repairs within a minute: somebody else wants it otherwise
 MOST_HOLD=3000          # a repair is put off for so long, at most, while somebody does
 LOST_WAIT=200           # between passes while events are lost
-MOST_IN_FRONT=5         # rules of others that are told of at once, one by one
+MOST_IN_FRONT=5         # rules of others that one pass reports line by line
 AT_ONCE=5               # passes that may come at once: then they come three in a second
 
 room=               # directory of this watch
@@ -188,7 +188,7 @@ put_back_again() {
   esac
 }
 
-# Says of each rule that somebody has put in front of ours since the apply that it is there; once, as nothing is done about it.
+# Reports each rule that somebody has put in front of ours since the apply, once: the watch does not remove it.
 seen_in_front=$NEWLINE
 note_front() {
   case $wanted in */state) ;; *) return 0 ;; esac
@@ -205,7 +205,7 @@ note_front() {
 $in_front
 END
   [ "$count" -le "$MOST_IN_FRONT" ] || say "in front of ours since the apply: $((count - MOST_IN_FRONT)) more rules"
-  # Those that are there are not told once more.
+  # Forgets only the rules that are gone.
   [ "${#seen_in_front}" -lt 10000 ] || seen_in_front=$NEWLINE$in_front
 }
 

@@ -3,12 +3,12 @@
 # Variables: step, out (directory), rules (what read_kernel prints), tables (those of the owner, a blank around each),
 # without6.
 #
-#   where  reads the expectations; writes where4 and where6: which interface leads to the sender, and does the
-#          machine itself send a packet there by a default route?
+#   where  reads the expectations; writes where4 and where6: which interface leads to the sender, and which
+#          route to the destinations?
 #   ask    reads links, what was said to that, and the expectations; writes questions (each an
 #          expectation, or why it cannot be asked now), ask4 and ask6
-#   note   reads what was said, and the questions, before a change; prints what becomes of the packets that are to
-#          go as they do, one a line: FAMILY, packet, outcome, with a tab between
+#   note   before a change, reads what was said, and the questions; prints for each packet that must keep its
+#          interface a line with FAMILY, packet and outcome, with tabs between
 #   judge  reads links, what was noted, what was said, and the questions; prints the disagreements, one line for
 #          each label, and writes counts: how many packets were asked about, how many were not, and why
 #
@@ -44,7 +44,7 @@ $1 == "gateway" { next }
 
 { read_question() }
 
-# In the same order in both steps.
+# The order numbers the answers, so both steps need the same one.
 step == "where" || step == "ask" {
   if (IIF == "-") place(FROM)
   tunnel = absent_tunnel()
@@ -98,7 +98,7 @@ function read_question(    i) {
   LABEL = $3
   FROM = IIF = SPORT = DPORT = PACKET = FATES = ""
   MARK = TOS = UID_OF = TARGETS = 0
-  # What the kernel takes a packet for of which it is not told.
+  # The kernel treats an IPv4 packet without a protocol as UDP.
   PROTO = FAMILY_OF == 4 ? 17 : 0
   for (i = 4; i < NF && $i != "is"; i += 2) {
     if ($i == "to" || $i == "or") TARGET[++TARGETS] = $(i + 1)
@@ -116,14 +116,14 @@ function read_question(    i) {
   while (++i <= NF) FATES = FATES (FATES == "" ? "" : " ") $i
 }
 
-# The interface that a packet is to leave by without a router, if there is none of that name.
+# The expected interface of a packet that needs no router, if the machine has none of that name.
 function absent_tunnel(    n, fate, i, w) {
   n = split(FATES, fate, " or ")
   for (i = 1; i <= n; i++) if (split(fate[i], w, " ") == 2 && w[1] == "dev" && !(w[2] in UP)) return w[2]
   return ""
 }
 
-# Which question about the way to an address it is; puts it, if that has not been done.
+# The number of the question about the way to an address; asks it if nobody has yet.
 function place(address,    question) {
   question = "route get fibmatch " address (PROTO ? " ipproto " PROTO : "")
   if (!((FAMILY_OF, question) in PLACE)) {
@@ -133,8 +133,8 @@ function place(address,    question) {
   return PLACE[FAMILY_OF, question]
 }
 
-# Of places that nobody has anything to do with, one that is nothing special here: a firewall may have blackholes
-# for addresses that should not be seen on the Internet.
+# Chooses the first destination that only a default route leads to: a firewall may have blackhole routes for
+# documentation prefixes.
 function choose_destination(    i, chosen) {
   for (i = 1; i <= TARGETS && !by_default(FAMILY_OF, place(TARGET[i])); i++);
   chosen = $1 " " $2 " " $3 " to " TARGET[i > TARGETS ? 1 : i]
@@ -143,7 +143,7 @@ function choose_destination(    i, chosen) {
   read_question()
 }
 
-# Does the n-th answer to `where` say that nothing but a default route leads there? Two halves are one, too.
+# Does the n-th answer to `where` name a default route?
 function by_default(family, n,    id) {
   if (!((family, n) in BY_DEFAULT)) {
     BY_DEFAULT[family, n] = 0
@@ -173,7 +173,7 @@ function interface_of(family, n,    id) {
   return (VIA[id] == "" || POINT_TO_POINT[DEV[id]]) && obstacle_at(DEV[id]) == "" ? DEV[id] : ""
 }
 
-# Is a router behind an interface, by what is expected?
+# Does an expected fate go through a router on this interface? Then the interface is no tunnel.
 function leads_to_router(device,    n, fate, i, w) {
   n = split(FATES, fate, " or ")
   for (i = 1; i <= n; i++) if (split(fate[i], w, " ") == 4 && w[4] == device) return 1
@@ -208,15 +208,15 @@ function read_answer(n) {
   return 1
 }
 
-# What others decide about a packet that is none of our business. By which of two routers of one link it goes is up to
-# the kernel, and may change at any time.
+# What must stay the same of a packet that our tables do not decide. The kernel may choose between two routers of one
+# interface at any time, so the router does not count.
 function outcome_of(n) {
   if (!read_answer(n) || is_ours(id)) return "?"
   return kind == "unicast" ? "dev " DEV[id] : kind
 }
 function is_ours(id) { return id && index(tables, " " ROUTE_TABLE[id] " ") > 0 }
 
-# Is it as before? Where nobody has looked before, just not by a table of ours.
+# Is it as before? Without an earlier answer, no table of ours may decide.
 function is_unchanged(n,    before) {
   before = (FAMILY_OF, PACKET) in BEFORE ? BEFORE[FAMILY_OF, PACKET] : "?"
   if (is_ours(id)) return 0
@@ -281,7 +281,7 @@ function decided_by(kind, table,    line, of, first, found, unsure, matched, lea
     if (of != FAMILY_OF || line !~ /^[0-9]+:\t/) continue
     read_kernel_rule(line)
     if (rule_spec == "lookup 255") {
-      # In front of all others it takes what is for the machine itself.
+      # In front of all others it takes the packets for the machine itself.
       if (first != "") behind = rule_priority
       continue
     }

@@ -209,7 +209,7 @@ function agrees(want, has,    h, k, used, found) {
   return 1
 }
 
-# Is it a default route? In halves, or eighths, it leaves the real one alone.
+# Is it a default route, or a part of one? VPN clients add halves to leave the real one alone.
 function is_default(id) { return DESTINATION[id] ~ /^default$|\/[1-7]$/ }
 
 function rule_text(family, what, priority, spec) {

@@ -210,7 +210,7 @@ function change_the_rest(    i) {
   for (i = 1; i <= stale_routes; i++) drop_route(STALE_ROUTE[i])
 }
 
-# The rule last read is of somebody else, and may take the packets of clients.
+# Notes a rule of somebody else in front of ours, which may take packets of clients.
 function stands_in_front() {
   if (rule_protocol == OURS || rule_protocol == BY_HOOK || rule_protocol == BY_KERNEL || rule_spec == "lookup 255") return
   print rule_text(family, "rule", rule_priority, rule_spec) > (out "front")

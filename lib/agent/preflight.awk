@@ -69,7 +69,7 @@ part == "expected" {
 }
 
 /^family [46]$/ { family = $2; READ[family] = 1; next }
-# Said elsewhere.
+# read_plan reports this.
 /^failed [46]$/ { delete READ[$2]; next }
 
 /^[0-9]+:\t/ {
@@ -77,7 +77,7 @@ part == "expected" {
   n = ++kernel_rules
   K_FAMILY[n] = family; K_PRIORITY[n] = rule_priority; K_SPEC[n] = rule_spec; K_BY[n] = rule_protocol
   K_LINE[n] = $0
-  # Mostly the main table: for packets of nobody in particular.
+  # A rule for ordinary packets of the machine, mostly to the main table.
   if (rule_spec ~ /^(iif lo |not [^ ]+ [^ ]+ )?lookup [0-9]+$/ && rule_spec !~ / 25[35]$/ && rule_protocol != OURS && rule_protocol != BY_HOOK)
     LEADS_ON[family] = 1
   next
@@ -150,7 +150,7 @@ function gateway(family, device, via,    at) {
   if (via != "" && via !~ /^inet6? / && index(HERE[at] " ", " " via " ") == 0) HERE[at] = HERE[at] " " via
 }
 
-# What was looked up at synth is of a machine as it was declared.
+# The lookup at synth used the declared gateways.
 function compare_gateways(line,    n, w, i, here, other) {
   n = split(line, w, " ")
   here = HERE[w[1], w[2]]

@@ -58,7 +58,7 @@ export function hookFiles(hooks: readonly UpHook[]): HookFile[] {
   return [...files.values()];
 }
 
-/** Not a part of the program: its digest would run the apply of every host with each release. */
+/** The program does not contain it, or each release would change the digest and run every apply. */
 function libraryVersion(): string {
   const file = readFileSync(join(__dirname, '../../package.json'), 'utf8');
   return (JSON.parse(file) as { version: string }).version;

@@ -22,7 +22,7 @@ export interface DeploymentProps {
   readonly absent: boolean;
   readonly confirmTimeout: number;
   readonly allowManagementPathChange: boolean;
-  /** What is another with another machine. */
+  /** Values that change with the machine. */
   readonly replaceTriggeredBy: readonly string[];
   readonly dependsOn?: ITerraformDependable[];
 }

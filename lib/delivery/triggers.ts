@@ -78,7 +78,7 @@ function plain(words: readonly Word[]): string {
   return words.map((word) => (typeof word === 'string' ? literal(word) : word.text)).join(' ');
 }
 
-/** For a digest: the text of a token has a number, which another token in the stack changes. */
+/** Names a value in a digest. The text of a token contains a number that other tokens in the stack change. */
 function named(word: Word): string {
   return typeof word === 'string' ? word : word.deferredFor === undefined ? word.text : `@${word.deferredFor}@`;
 }

@@ -70,7 +70,7 @@ export function flowOf(options: FlowOptions): Flow {
   });
 }
 
-/** As `ip route get` takes a packet of which not all is said: in IPv4 it is one of UDP. */
+/** Fills in the default of `ip route get`: an IPv4 packet without a protocol is UDP. */
 export function asAsked(flow: Flow): Flow {
   return { ...flow, ipProtocol: flow.ipProtocol ?? (flow.family === 4 ? 17 : undefined) };
 }

@@ -63,7 +63,7 @@ class IntentCheck {
   private readonly paths = new Map<Addresses | 'anywhere', Map<string, Paths[]>>();
   private readonly cuts: Readonly<Record<Family, readonly Bits[]>>;
   private readonly toldApart: Readonly<Record<Family, ReadonlySet<string>>>;
-  /** Of an IPv4 packet of which no rule says anything in particular. */
+  /** A protocol that no rule selects, for questions about IPv4 packets. */
   private readonly unnamedProtocol: number | undefined;
 
   public constructor(private readonly host: Host) {
@@ -140,20 +140,20 @@ class IntentCheck {
     });
   };
 
-  /** None about a packet that the kernel cannot be asked about. */
+  /** The question about a packet; none if `ip route get` cannot ask it. */
   private questions(packet: Flow, paths: Paths, chain: Chain<Decision>, prefix: Bits, decision: Decision): Question[] {
     const { family } = packet;
     const ipProtocol = packet.ipProtocol ?? (family === 4 ? this.unnamedProtocol : undefined);
     if (family === 4 && ipProtocol === undefined) {
       return [];
     }
-    const [nobodys, ...alternatives] = NOBODYS[family].filter((address) =>
+    const [first, ...alternatives] = SAMPLE_DESTINATIONS[family].filter((address) =>
       isDecided(paths, chain, prefix, decision, address),
     );
     return [
       {
         ...questionOf({ ...packet, ipProtocol }),
-        alternatives: packet.destination === nobodys ? alternatives.map((each) => prefixText(each, family)) : [],
+        alternatives: packet.destination === first ? alternatives.map((each) => prefixText(each, family)) : [],
       },
     ];
   }
@@ -251,15 +251,15 @@ function meetsFate(outcome: Outcome, fate: Fate): boolean {
 }
 
 /**
- * Addresses for documentation: nobody has them, so a kernel knows nothing in particular about them. But firewalls may:
- * hence others, somewhere in the world. Nothing is sent there.
+ * Destinations that stand for the rest of the world. Machines rarely have routes to documentation prefixes, but firewalls may
+ * have blackhole routes, so some public addresses follow. No packet is sent there.
  */
-const NOBODYS: Readonly<Record<Family, readonly Bits[]>> = {
+const SAMPLE_DESTINATIONS: Readonly<Record<Family, readonly Bits[]>> = {
   4: ['198.51.100.1', '203.0.113.1', '23.0.0.1', '101.0.0.1', '185.0.0.1'].map(prefixBits),
   6: ['2001:db8::1', '2400::1', '2600::1', '2a00::1'].map(prefixBits),
 };
 
-/** About which IPv4 packets `ip route get` can ask, the first of them where nothing else is said. */
+/** The protocols of IPv4 that `ip route get` can ask about. Its default comes first. */
 const ASKABLE = [17, 6, 1];
 
 /** Whether its destinations are no more than prefixes to which packets are forwarded. */
@@ -309,7 +309,7 @@ function packetOf(
   { traffic }: Intent,
 ): Flow {
   const { family } = paths.kind;
-  const probe = [...NOBODYS[family], hostIn(prefix, family)].find((address) =>
+  const probe = [...SAMPLE_DESTINATIONS[family], hostIn(prefix, family)].find((address) =>
     isDecided(paths, chain, prefix, decision, address),
   );
   const destination = probe ?? hostIn(prefix + (prefixWith(chain, paths.decisions, decision) ?? ''), family);
@@ -318,7 +318,7 @@ function packetOf(
   return { ...paths.kind, inputInterface, source, destination };
 }
 
-/** Whether a packet to an address is one of those to a prefix that are decided so. */
+/** Whether an address is in a prefix, and packets to it get this decision. */
 function isDecided(paths: Paths, chain: Chain<Decision>, prefix: Bits, decision: Decision, address: Bits): boolean {
   return address.startsWith(prefix) && chainValueAt(chain, address.slice(prefix.length), paths.decisions) === decision;
 }

@@ -50,7 +50,7 @@ export function expectEgresses(
   });
 }
 
-/** The routes that somebody has added to the table: they go where that one wants. */
+/** The routes that the user has added to the table of the egress. */
 function addedTo({ path, tableId, gateways }: Egress, routes: readonly Route[]): Route[] {
   const own = new Set(gateways.map((_, index) => `${path}/table/gateway-${index + 1}`));
   return routes.filter((route) => route.tableId === tableId && !own.has(route.path));
@@ -59,7 +59,7 @@ function addedTo({ path, tableId, gateways }: Egress, routes: readonly Route[]):
 /** What all egresses of a host have in common, so that they can be looked up together. */
 interface Surroundings {
   readonly networks: Networks;
-  /** The links with gateways of the main table, by which nobody's clients may leave. */
+  /** Interfaces with gateways of the main table, by which no clients may leave. */
   readonly uplinks: readonly string[];
   /** Where nobody's clients are. */
   readonly elsewhere: Addresses;
@@ -92,9 +92,9 @@ class Expecting {
   private readonly elsewhere: Addresses;
   /** The networks that clients of a pool are in, or some of them. */
   private readonly around: ReadonlyMap<Value, readonly Network[]>;
-  /** Where other routes of the table go to. */
-  private readonly taken: readonly string[];
-  /** Other default routes in the table, but by the main uplink. */
+  /** Destinations of the added routes: the expectations leave them to the user. */
+  private readonly addedDestinations: readonly string[];
+  /** Added default routes that do not use the main uplink. */
   private readonly backups: readonly Route[];
   /** To whichever client it is, or nobody. */
   private readonly toClients: readonly Fate[];
@@ -112,13 +112,15 @@ class Expecting {
     const pools = [...this.clients, ...this.rejected];
     this.pools = { within: pools.map(({ text }) => text), except: [] };
     const others = added.filter(({ family: of, destination }) => overlaps(of, family) && isKnown(destination));
-    this.taken = others.filter((route) => !isDefaultRoute(route)).map(({ destination }) => destination.text);
+    this.addedDestinations = others
+      .filter((route) => !isDefaultRoute(route))
+      .map(({ destination }) => destination.text);
     this.backups = others.filter(
       ({ destination, hops }) =>
         destination.text === DEFAULT_DESTINATION.text &&
         !hops.some(({ device }) => device && uplinks.includes(device.text)),
     );
-    this.elsewhere = this.butTaken(localTraffic === 'suppress-default' ? outside : elsewhere);
+    this.elsewhere = this.exceptAdded(localTraffic === 'suppress-default' ? outside : elsewhere);
     this.around = new Map(pools.map((pool) => [pool, networks.overlapping(pool.text)]));
     const tunnels = [...this.around.values()].flat().filter(({ link }) => link.name !== egress.device.text);
     const fates = [...new Set(tunnels.map(({ link }) => link.name))].map((name): Fate => through(name));
@@ -134,8 +136,8 @@ class Expecting {
     ];
   }
 
-  private butTaken({ within, except }: Addresses): Addresses {
-    return { within, except: [...except, ...this.taken] };
+  private exceptAdded({ within, except }: Addresses): Addresses {
+    return { within, except: [...except, ...this.addedDestinations] };
   }
 
   private ofClients(pool: Value, number: number): Intent[] {
@@ -147,7 +149,7 @@ class Expecting {
       ...(this.toClients.length > 1 || this.egress.localTraffic === 'isolated'
         ? this.from(pool, `local-${number}`, this.pools, this.toClients)
         : []),
-      // What is isolated gets no answer from there.
+      // The isolation also rejects the server's answers.
       ...(this.egress.localTraffic === 'isolated' ? [] : this.ownIn(pool)).flatMap(({ address }) =>
         this.from(pool, `to-server-${number}`, { within: [address], except: [] }, [{ kind: 'local' }]),
       ),
@@ -176,8 +178,8 @@ class Expecting {
   /** What the machine itself sends, of which it chooses the source when it knows the way. */
   private forClients(): Intent[] {
     const { device, failClosed, errorMark, questions } = this.egress;
-    const { within, except } = this.butTaken(this.surroundings.elsewhere);
-    // Nobody asks, or tells of an error, a whole group.
+    const { within, except } = this.exceptAdded(this.surroundings.elsewhere);
+    // Neither name servers nor senders of a packet are groups.
     const destinations = { within, except: [...except, MULTICAST[this.family]] };
     const sent: Array<[string, Selectors]> = [
       ['errors', { firewallMark: errorMark }],

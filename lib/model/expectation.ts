@@ -22,7 +22,7 @@ export interface Selectors {
 export interface Question extends Selectors {
   readonly family: Family;
   readonly destination: string;
-  /** That would do as well, should the machine have something special to do with `destination`. */
+  /** Destinations of the same class, for a machine that has a route of its own to `destination`. */
   readonly alternatives?: readonly string[];
   /** None where the machine sends it and leaves the choice to the kernel. */
   readonly source?: string;
@@ -34,7 +34,7 @@ export type Fate =
   | { readonly kind: 'local' }
   /** Whatever rejects it, and whatever the sender is told. */
   | { readonly kind: 'rejected' }
-  /** What the rules of others do with it. */
+  /** No rule of ours decides: it leaves by the same interface as before the change. */
   | { readonly kind: 'unchanged' };
 
 /** What some packets stand for, and what is to become of each of them. */
@@ -60,7 +60,7 @@ export interface Traffic extends Selectors {
   /** Undefined where the machine sends them and leaves the choice to the kernel. */
   readonly sources?: Addresses;
   readonly destinations: Addresses;
-  /** Packets of these kinds are not meant. */
+  /** Kinds of packets to leave out. */
   readonly except?: readonly Selectors[];
 }
 

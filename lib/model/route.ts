@@ -44,7 +44,7 @@ export const FAIL_CLOSED_METRIC = 4278198272;
  */
 export const DEFAULT_ROUTE_LENGTH = 7;
 
-/** Whether a route goes nearly everywhere. */
+/** Whether a route is a default route, or a piece of one. */
 export function isDefaultRoute({ destination: { text } }: Pick<Route, 'destination'>): boolean {
   return text === DEFAULT_DESTINATION.text || Number(text.split('/')[1] ?? Infinity) <= DEFAULT_ROUTE_LENGTH;
 }

@@ -35,7 +35,7 @@ export function typeName(value: unknown): string {
   }
   if (typeof value === 'function') return 'a function';
   if (later) return `a value${later}`;
-  const name = isPlain(value) ? '' : (value as object).constructor.name;
+  const name = isPlain(value) ? '' : (((value as object).constructor as { name?: string } | undefined)?.name ?? '');
   return name === '' ? 'an object' : `${/^[AEIO]/.test(name) ? 'an' : 'a'} ${name}`;
 }
 
