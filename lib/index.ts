@@ -1,3 +1,4 @@
+export * from './adopt-options';
 export * from './engine';
 export { Errors } from './errors';
 export * from './expected';

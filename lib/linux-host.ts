@@ -1,6 +1,8 @@
 import type { ITerraformDependable, TerraformResource } from 'cdktf';
 import { Annotations, Aspects, TerraformStack, Token } from 'cdktf';
 import { Construct } from 'constructs';
+import type { AdoptOptions } from './adopt-options';
+import { ADOPT, parseAdoption } from './private/adoption';
 import { Arguments } from './private/arguments';
 import { Deployment } from './delivery/deployment';
 import { referencedResources } from './delivery/escape';
@@ -117,6 +119,15 @@ export interface LinuxHostProps {
   readonly replaceTriggeredBy?: string[];
 
   /**
+   * Takes over rules, routes and files that somebody made by hand on this machine, such as those of a how-to. They go when
+   * what is declared is in force, while packets flow, and come back on a rollback. The plan shows it as `adopt`. It
+   * may be left out once it was applied.
+   *
+   * @default - what others made is left alone, and refused where something declared belongs
+   */
+  readonly adopt?: AdoptOptions;
+
+  /**
    * What must be there before the machine is touched, and stay until it is cleaned up: a firewall
    * rule, a package installation, an address association.
    *
@@ -135,6 +146,7 @@ const PROPS: Shape<LinuxHostProps> = {
   confirmTimeout: optional(SECONDS),
   allowManagementPathChange: optional(FLAG),
   replaceTriggeredBy: optional(list(text('an id, such as that of an instance'), 'a list such as [instance.id]')),
+  adopt: optional(struct(ADOPT, 'an object such as { files: ["/etc/openvpn/up"] }')),
   dependsOn: optional(
     list(
       instance<ITerraformDependable>('ITerraformDependable', 'fqn', 'a resource, or a construct of this library'),
@@ -179,6 +191,7 @@ export class LinuxHost extends Construct {
   private readonly intents: Intent[] = [];
   private readonly egresses: Egress[] = [];
   private readonly persistence: Persistence;
+  private readonly adopts?: readonly string[];
   private readonly absent: boolean;
   private readonly tellsMachines: boolean;
   private readonly deployment: Deployment;
@@ -204,6 +217,7 @@ export class LinuxHost extends Construct {
       props.interfaces ?? [],
     ));
     this.persistence = props.persistence ?? Persistence.service();
+    this.adopts = parseAdoption(args, props.adopt);
     this.absent = props.ensure === HostState.ABSENT;
     this.tellsMachines = props.replaceTriggeredBy !== undefined;
     const engine = props.engine ?? Engine.TERRAFORM_DATA;
@@ -429,6 +443,7 @@ export class LinuxHost extends Construct {
       })),
       intents: [...this.intents, ...expectEgresses(this.egresses, interfaces, routes)],
       expectations: [],
+      adopts: this.adopts,
       ...(this.absent ? NOTHING : {}),
     };
     return this.known;
@@ -497,7 +512,7 @@ function found(host: Host): Findings {
 /** What is declared for a host that is to be absent: nothing can be wrong with it. */
 const NOTHING: Pick<
   Host,
-  'tables' | 'rules' | 'routes' | 'discards' | 'hooks' | 'markings' | 'intents' | 'expectations'
+  'tables' | 'rules' | 'routes' | 'discards' | 'hooks' | 'markings' | 'intents' | 'expectations' | 'adopts'
 > = {
   tables: [],
   rules: [],
@@ -507,6 +522,7 @@ const NOTHING: Pick<
   markings: [],
   intents: [],
   expectations: [],
+  adopts: undefined,
 };
 
 const EXPECTATION_ID = /^[A-Za-z0-9_.-]{1,63}$/;

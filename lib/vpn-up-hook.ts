@@ -3,6 +3,7 @@ import { MAIN_TABLE_ID } from './model/host';
 import { Arguments } from './private/arguments';
 import type { LinuxHost } from './linux-host';
 import { TABLE, VPN_DAEMON } from './private/kinds';
+import { parseHostPath } from './private/host-path';
 import type { Shape } from './private/shapes';
 import { optional } from './private/shapes';
 import type { SourceRoutingTable } from './source-routing-table';
@@ -64,12 +65,7 @@ export class VpnUpHook extends Construct {
     const args = new Arguments(this);
     args.checkOptions(PROPS, props);
     const daemon = props.daemon ?? VpnDaemon.openVpn();
-    this.file = args.text(
-      daemon.upHook,
-      'upHook',
-      /^(\/[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)+$/,
-      'an absolute path of letters, digits and . _ @ + -',
-    );
+    this.file = parseHostPath(args, daemon.upHook, 'upHook');
     if (props.table.tableId === MAIN_TABLE_ID) {
       throw args.error(
         'table is the main table, which knows the tunnels anyway. Give the table that packets of clients are looked up in.',

@@ -42,6 +42,11 @@ const flow = { ...tcp, source: '10.10.10.0/24', destination: 'default' };
 /** Every public options object. */
 const STRUCTS: Record<string, Struct> = {
   LinuxHostProps: { right: () => ({ ssh: SSH }), give: (stack, given) => new LinuxHost(stack, 'x', given) },
+  AdoptOptions: {
+    right: () => ({}),
+    give: (stack, adopt) => new LinuxHost(stack, 'x', { ssh: SSH, adopt }),
+    prefix: 'adopt.',
+  },
   SshConnection: {
     right: () => SSH,
     give: (stack, ssh) => new LinuxHost(stack, 'x', { ssh }),
@@ -116,6 +121,8 @@ const RIGHT: Record<string, Record<string, string>> = {
   'LinuxHostProps.interfaces': { '[]': LISTS },
   'LinuxHostProps.replaceTriggeredBy': { '[]': LISTS },
   'LinuxHostProps.dependsOn': { '[]': LISTS },
+  'LinuxHostProps.adopt': { '{}': 'it takes over what is in the kernel' },
+  'AdoptOptions.files': { '[]': LISTS },
   'SshConnection.host': { '"x"': ANY_NAME },
   'SshConnection.user': { '"x"': ANY_NAME },
   'SshConnection.privateKeyFile': { '"x"': ANY_NAME },

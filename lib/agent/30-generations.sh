@@ -51,11 +51,12 @@ read_bundle() {
   refuse_if_problems 65
 }
 
-# The state files of generations $*, and of what may come back: sets states, each with a blank in front.
+# The state files of generations $*, with what they take over, and of what may come back: sets states, each with a blank in front.
 states_of() {
   states=
   for directory in "$@"; do
     states="$states $directory/state"
+    [ ! -f "$directory/adopted" ] || states="$states $directory/adopted"
   done
   [ -z "$states" ] || [ ! -f "$RETIRED" ] || states="$states $RETIRED"
 }

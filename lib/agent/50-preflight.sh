@@ -161,8 +161,10 @@ check_file() {
   fi
   if [ -n "$found" ]; then
     say "note: $3 was edited by hand since it was put there; it is replaced"
+  elif adopts "$3"; then
+    return 0
   elif grep '^hook ' "$1/manifest" | grep -q -F -e " $3 "; then
-    complain "$3 is already the up hook of someone else. Two cannot share it: put what it does into another file that it calls, or remove it: rm $3"
+    complain "$3 is already the up hook of someone else. Two cannot share it: put what it does into another file that it calls, or take it over: name it in adopt.files of the LinuxHost (docs/adopting.md)"
   else
     complain "$3 exists and was not put there by this owner: move it away, or choose another name"
   fi
@@ -196,7 +198,9 @@ check_kernel() {
   done
   set -- "$@" part=expected
   [ ! -f "$stage/expectations" ] || set -- "$@" "$stage/expectations"
-  if ! awk -v without6="$without6" "$AWK_ADDRESS$AWK_KERNEL$AWK_PREFLIGHT" "$@" \
+  adopt=
+  [ ! -f "$stage/adopt" ] || adopt=1
+  if ! awk -v without6="$without6" -v adopt="$adopt" "$AWK_ADDRESS$AWK_KERNEL$AWK_PREFLIGHT" "$@" \
     part=kernel "$LOCK/kernel" >"$LOCK/problems" 2>"$LOCK/error"; then
     first_line "$LOCK/error"
     complain "cannot look for conflicts: ${first:-awk failed; is there space left in ${LOCK%/*}?}"
@@ -205,9 +209,10 @@ check_kernel() {
   while IFS= read -r line; do
     case $line in
       E\ *) complain "${line#E }" ;;
-      *) say "note: ${line#W }" ;;
+      W\ *) say "note: ${line#W }" ;;
     esac
   done <"$LOCK/problems"
+  [ -z "$adopt" ] || note_adopted
 }
 
 # Does each gateway answer to which the plan adds a route in a table of ours? The kernel accepts any address.
@@ -304,6 +309,7 @@ preflight() {
   check_requires "$1"
   place_files "$1"
   check_files "$1"
+  check_adopted "$1"
   check_blocks "$1"
   check_targets
   set -- "$1" "$1/state"
@@ -320,4 +326,5 @@ preflight() {
   besides=
   check_kernel "$stage"
   refuse_if_problems 69
+  find_leftovers
 }

@@ -87,6 +87,14 @@ install_file() {
   changed_files="$changed_files $3 "
 }
 
+# Gives file $1 the contents of file $2. Owner and mode stay.
+rewrite() {
+  { make_new "$1" </dev/null && cp -p "$1" "$1.source-routing-new" && cat "$2" >"$1.source-routing-new" &&
+    mv -f "$1.source-routing-new" "$1"; } && return 0
+  rm -f "$1.source-routing-new"
+  return 1
+}
+
 make_directory() {
   log_undo "dir $1" && mkdir "$1" && chmod 0755 "$1"
 }

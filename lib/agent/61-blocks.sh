@@ -36,12 +36,7 @@ put_block() {
   edit_block "$1" "$2" '' >"$LOCK/edited" || return 1
   cmp -s "$LOCK/edited" "$1" && return 0
   keep "$1" || return 1
-  # Owner and mode stay.
-  if ! { make_new "$1" </dev/null && cp -p "$1" "$1.source-routing-new" && cat "$LOCK/edited" >"$1.source-routing-new" &&
-    mv -f "$1.source-routing-new" "$1"; }; then
-    rm -f "$1.source-routing-new"
-    return 1
-  fi
+  rewrite "$1" "$LOCK/edited" || return 1
   changed_files="$changed_files $1 "
 }
 

@@ -21,6 +21,7 @@ apply() {
   preflight "$stage"
   note_directories "$stage"
   states_of "$@"
+  [ ! -f "$stage/adopted" ] || states="$states $stage/adopted"
   snapshot=$LOCK/snapshot
   # shellcheck disable=SC2086  # a list of words
   (plan "$stage/state" $states) || :
@@ -35,6 +36,7 @@ apply() {
   write_pending "$@" "$stage" || undo "cannot write $home/pending (disk full, or read-only?)"
   retire "$stage/state" || :
   install_files "$stage" || undo "$problem"
+  take_adopted || undo "$problem"
   kill_switch_of "$current"
   old_kill_switch=$kill_switch
   has_kill_switch_of "$stage/state" || changed_kernel=1

@@ -17,6 +17,7 @@ keep_change() {
   size=$first
   # shellcheck disable=SC2086  # a list of words
   remove_stale_directories "$stage" $current $pending
+  save_adopted || { problem="cannot write $home/adopted"; return 1; }
   if [ -f "$trial/current" ]; then
     mv -f "$trial/current" "$home/current" || { problem="cannot write $home/current"; return 1; }
   fi
@@ -25,7 +26,8 @@ keep_change() {
   find_unused
   # shellcheck disable=SC2086  # a list of words
   retire "$stage/state" $unused || :
-  rm -f "$home/pending" "$stage/requires" "$stage/summary" "$stage/agent"
+  rm -f "$home/pending" "$stage/requires" "$stage/summary" "$stage/agent" \
+    "$stage/adopt" "$stage/adopted" "$stage/taken"
   # shellcheck disable=SC2086  # a list of words
   rm -rf $unused
   close_trial
@@ -38,7 +40,7 @@ find_unused() {
   unused=
   for directory in "$home"/*/; do
     directory=${directory%/}
-    case " $current $pending $trial $trial_stage " in
+    case " $current $pending $trial $trial_stage $home/adopted " in
       *" $directory "*) ;;
       *) ! is_name "${directory##*/}" || [ ! -d "$directory" ] || unused="$unused $directory" ;;
     esac

@@ -1,5 +1,5 @@
 # Reads a bundle: checks every line, puts the values in, and writes what the agent keeps:
-# agent (the program itself), format, state, manifest, requires, summary, files/N, and expectations if there
+# agent (the program itself), format, state, manifest, requires, summary, files/N, and expectations and adopt if there
 # are any. Prints problems, one a line.
 #
 # Variables: out (directory), owner (whom the run is for), mark (the line before the data), format (that it reads),
@@ -424,6 +424,11 @@ $1 == "gateway" { read_gateway(); next }
 $1 == "file" { read_file_line(); next }
 $1 == "dropin" || $1 == "block" { read_placed(); next }
 $1 == "hook" { read_hook(); next }
+$1 == "adopt" {
+  if (NF > 2 || NF == 2 && !is_path($2)) damaged("no such file to adopt")
+  print > (out "/adopt")
+  next
+}
 $1 == "unit" {
   if (NF < 2 || $2 !~ /^[A-Za-z0-9_.@-]+\.[a-z]+$/) damaged("no such unit")
   read_conditions(2)

@@ -45,6 +45,15 @@ function short_prefix(text,    slash, bits) {
   return text
 }
 
+# The value of a word of a rule, "" if it has none.
+function word_after(spec, key,    at, rest) {
+  at = index(" " spec, " " key " ")
+  if (!at) return ""
+  rest = substr(spec, at + length(key) + 1)
+  sub(/ .*/, "", rest)
+  return rest
+}
+
 # A line of `ip rule show`: sets rule_priority, rule_spec and rule_protocol.
 function read_kernel_rule(line,    n, i, w, t, v) {
   n = split(line, w, " ")
@@ -117,6 +126,8 @@ function read_attributes(id, w, i, n,    t, hop) {
       else SIZE[id, t] = w[++i]
     } else if (t == "tos" || t == "dsfield" || t == "from") DESTINATION[id] = DESTINATION[id] " " t " " w[++i]
     else if (t == "encap" || t == "nhid") EXTRA[id] = EXTRA[id] " " t " " w[++i]
+    # Somebody else wanted these. Nothing of ours has them, and no state file can hold them.
+    else if (t ~ /^(initcwnd|initrwnd|window|rtt|rttvar|rto_min|ssthresh|cwnd|reordering|hoplimit|quickack|congctl|features|realms?|fastopen_no_cookie|ttl-propagate)$/ || t == "pref" && w[i + 1] != "medium") UNTOLD[id] = t
     # Anything else is what the kernel says about the route, not what someone wanted.
   }
   # The kernel prints a single next hop as a plain gateway.
@@ -163,6 +174,9 @@ function read_state_route(line,    n, w, id) {
 
 # Under which protocol a route of a state file is in the kernel.
 function route_tag(line) { return match(line, / proto [0-9]+$/) ? substr(line, RSTART + 7) : OURS }
+
+# The same of a rule that was taken over.
+function rule_tag(line) { match(line, / proto [0-9]+$/); return substr(line, RSTART + 7) }
 
 function route_key(id) {
   return FAMILY[id] " " ROUTE_TABLE[id] " " DESTINATION[id] " " METRIC[id]

@@ -12,14 +12,6 @@
 # people. Prints how many: added, dropped, essential (all but routes through a device, which
 # may have to wait for the network), and restored.
 
-function word_after(spec, key,    at, rest) {
-  at = index(" " spec, " " key " ")
-  if (!at) return ""
-  rest = substr(spec, at + length(key) + 1)
-  sub(/ .*/, "", rest)
-  return rest
-}
-
 function without_words(spec) {
   spec = " " spec " "
   sub(/^ not /, " ", spec)
@@ -72,7 +64,7 @@ function report(line) { print line > (out "report") }
 
 BEGIN {
   added = dropped = essential = reported = restored = 0
-  wanted_rules = wanted_guards = wanted_routes = kernel_rules = settled = unsorted = 0
+  wanted_rules = wanted_guards = wanted_adopted = wanted_routes = kernel_rules = settled = unsorted = 0
 }
 
 # Rules and guards are kept under "FAMILY PRIORITY": of each owner there is one at a priority.
@@ -105,8 +97,24 @@ BEGIN {
   next
 }
 
+# What somebody made by hand and this change takes over (see 63-adopt.sh). Several of these may share a priority.
+(part == "want" || part == "own") && $1 == "adopted" {
+  by = rule_tag($0)
+  key = $2 " " $3
+  spec = substr($0, length($1 key) + 3)
+  sub(/ proto [0-9]+$/, "", spec)
+  if (part == "own") OWN_RULE[key, spec, by] = ADOPTED[key, spec, by] = OWN_PRIORITY[key] = 1
+  else {
+    ADOPTED_WANTED[++wanted_adopted] = key " " spec
+    ADOPTED_BY[wanted_adopted] = by
+    WANT_ADOPTED[key, spec, by] = 1
+  }
+  next
+}
+
 part == "want" || part == "own" {
-  if ($1 == "table") {
+  if ($1 == "replaced") OWN_ROUTE[$2 " " $3 " " $4 " " $5] = 1
+  else if ($1 == "table") {
     if (part == "want") WANT_TABLE[$2] = 1
     if (part == "own" || both) OWN_TABLE[$2] = 1
     OUR_TABLE[$2] = 1
@@ -149,6 +157,7 @@ part == "wait" { next }
     next
   }
   read_kernel_rule($0)
+  if ((key, rule_spec, rule_protocol) in WANT_ADOPTED) { HAS_ADOPTED[key, rule_spec, rule_protocol] = 1; next }
   wanted = (key in WANT_RULE) && WANT_RULE[key] == rule_spec
   guard = stand_in = 0
   if (rule_protocol == BY_KERNEL && stands_in()) stand_in = 1
@@ -204,6 +213,7 @@ END {
 
 function change_the_rest(    i) {
   for (i = 1; i <= wanted_rules; i++) put_rule(RULES[i])
+  for (i = 1; i <= wanted_adopted; i++) put_adopted(ADOPTED_WANTED[i], ADOPTED_BY[i])
   if (restore) put_back_own()
   for (i = stale_rules; i >= 1; i--) if (!(STALE[i] in K_GUARD)) drop_rule(STALE[i])
   for (i = stale_rules; i >= 1; i--) if (STALE[i] in K_GUARD) drop_rule(STALE[i])
@@ -283,6 +293,16 @@ function put_rule(k,    family, priority, n, s, i) {
     return
   }
   add(family, rule_line("add", priority, WANT_RULE[k], tag(k)))
+}
+
+# Gives back what was taken over. In the order of before, since rules may share a priority.
+function put_adopted(line, by,    w, key, spec) {
+  split(line, w, " ")
+  key = w[1] " " w[2]
+  spec = substr(line, length(key) + 2)
+  if ((key, spec, by) in HAS_ADOPTED) return
+  if (reporting()) report("+ " rule_text(w[1], "rule", w[2], spec))
+  add(w[1], rule_line("add", w[2], spec, by))
 }
 
 function clear_copies(k,    n, s, i) {
@@ -372,7 +392,8 @@ function write_snapshot(    i, id, key, t) {
   for (t in OWN_TABLE) print "table " t > snapshot
   for (i = 1; i <= settled; i++) print word_of(tag(SETTLED[i])), SETTLED[i], WANT_RULE[SETTLED[i]] > snapshot
   for (i = 1; i <= kernel_rules; i++)
-    if (K_BY[i] != BY_HOOK && !(i in STANDS_IN)) print word_of(K_BY[i]), K_KEY[i], K_SPEC[i] > snapshot
+    if ((K_KEY[i], K_SPEC[i], K_BY[i]) in ADOPTED) print "adopted", K_KEY[i], K_SPEC[i], "proto", K_BY[i] > snapshot
+    else if (K_BY[i] != BY_HOOK && !(i in STANDS_IN)) print word_of(K_BY[i]), K_KEY[i], K_SPEC[i] > snapshot
   for (id = 1; id <= ROUTES; id++) {
     if (!(id in KERNEL_ROUTE)) continue
     key = KERNEL_ROUTE[id]

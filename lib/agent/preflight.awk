@@ -1,9 +1,12 @@
 # Looks for what stands in the way of a change. Reads what plan.awk reads, and besides:
 # `other` (states of the other owners, with `whose`), `names` (rt_tables files, with `where`), `expected` (of the
 # new generation).
-# Variables: without6, ours (the rt_tables files that are ours, one blank around each).
+# Variables: without6, adopt (set if what was made by hand is to be taken over).
 #
-# Prints "E text" for what forbids the change, "W text" for what is worth knowing.
+# Prints "E text" for what forbids the change, "W text" for what is worth knowing, "A line" for a rule or a route to
+# take over, "N file line" for a line that names a table of ours.
+
+BEGIN { TAKE_OVER = "Take over what was made by hand: set adopt of the LinuxHost to {} (docs/adopting.md)" }
 
 # A number that was the index of an array is a text to BusyBox awk, and "0" is true.
 function tagged(i) { return K_BY[i] "" != "0" }
@@ -25,6 +28,7 @@ part == "want" || part == "own" {
     if (part == "own") OWN_RULE[$2, $3, spec, TAG_OF[$1]] = 1
     else {
       WANT_RULE[$2, $3] = spec
+      WANT_SPEC[$2, spec] = 1
       TAG[$2, $3] = TAG_OF[$1]
       any_rule[$2] = 1
       # An error that bears a mark gets no answer.
@@ -35,8 +39,8 @@ part == "want" || part == "own" {
   } else if ($1 == "route" || $1 == "retired") {
     key = $2 " " $3 " " $4 " " $5
     if (part == "own") OWN_ROUTE[key] = OWN_TAG[key, route_tag($0)] = 1
-    else { WANT_ROUTE[key] = $0; WANTED[++wanted] = key }
-  }
+    else { WANT_ROUTE[key] = $0; WANT_DESTINATION[$2, $3, $4] = 1; WANTED[++wanted] = key }
+  } else if ($1 == "hooked" && part == "want") HOOKED[$2] = 1
   next
 }
 
@@ -56,10 +60,11 @@ part == "names" {
   if (NF < 2) next
   id = $1
   if (id ~ /^0x/) id = hex_to_number(tolower(substr(id, 3)))
+  if (adopt && (id in WANT_TABLE) && WANT_TABLE[id] == $2 && where ~ /^\/etc\/iproute2\/rt_tables(\.d\/[^\/]*)?$/) print "N " where " " FNR
   if ((id in WANT_TABLE) && WANT_TABLE[id] != "-" && WANT_TABLE[id] != $2)
-    problem("table id " id " is already named " $2 " in " where ": choose another id, or remove that line")
+    problem("table id " id " is already named " $2 " in " where ": give the table that name, or choose another id")
   if (($2 in WANT_NAME) && WANT_NAME[$2] != id)
-    problem("the table name " $2 " is already used for table " id " in " where ": choose another name, or remove that line")
+    problem("the table name " $2 " is already used for table " id " in " where ": give the table that id, or choose another name")
   next
 }
 
@@ -93,7 +98,7 @@ part == "expected" {
 {
   id = read_kernel_route($0, family)
   key = route_key(id)
-  if (key in WANT_ROUTE) { THERE[id] = key; LINE[id] = $0 }
+  if ((key in WANT_ROUTE) || (ROUTE_TABLE[id] in WANT_TABLE) && !shared_table(ROUTE_TABLE[id])) { THERE[id] = key; LINE[id] = $0 }
   if (is_default(id) && ROUTE_TABLE[id] == 254) gateways_of(id)
   next
 }
@@ -101,6 +106,7 @@ part == "expected" {
 END {
   for (i = 1; i <= kernel_rules; i++) foreign_rule(i)
   for (id = 1; id <= ROUTES; id++) if (id in THERE) foreign_route(id)
+  if (hands) remark(first_hand (hands > 1 ? ", and " hands - 1 " more like it, were" : " was") " made by hand, beside what is declared. " TAKE_OVER)
   for (i = 1; i <= wanted; i++) devices_of(WANTED[i])
   # Guards are there for whatever a client may send.
   for (k in WANT_RULE) if (k ~ /^6/ && without6 && TAG[k] != BY_KERNEL) needs6 = 1
@@ -112,32 +118,111 @@ END {
   sysctls()
 }
 
-function foreign_rule(i,    k) {
+function foreign_rule(i,    k, in_place, uses) {
   k = K_FAMILY[i] SUBSEP K_PRIORITY[i]
-  if (!(k in WANT_RULE)) return
+  in_place = k in WANT_RULE
   # A copy tagged 78 may hold the place of a rule or of a guard. The tag of network managers alone
   # does not say who has made a rule.
-  if ((K_BY[i] == tag(k) && K_BY[i] != BY_MANAGER || K_BY[i] == BY_HOOK) && WANT_RULE[k] == K_SPEC[i]) return
+  if (in_place && (K_BY[i] == tag(k) && K_BY[i] != BY_MANAGER || K_BY[i] == BY_HOOK) && WANT_RULE[k] == K_SPEC[i]) return
   if ((k SUBSEP K_SPEC[i] SUBSEP K_BY[i]) in OWN_RULE) return
   if (K_BY[i] == BY_HOOK || K_BY[i] == BY_KERNEL) for (word in TAG_OF) if ((k SUBSEP K_SPEC[i] SUBSEP TAG_OF[word]) in OWN_RULE) return
+  uses = word_after(K_SPEC[i], "lookup")
+  uses = (uses in WANT_TABLE) && !shared_table(uses)
+  if (!in_place && !uses && !adopt) return
+  if (has_declared_twin(i, in_place, k)) {
+    if (adopt) print "A adopted " K_FAMILY[i] " " K_PRIORITY[i] " " K_SPEC[i] " proto " K_BY[i] + 0
+    else if (in_place) problem(foreign_rule_text(i, k) TAKE_OVER)
+    else made_by_hand(rule_text(K_FAMILY[i], "rule", K_PRIORITY[i], K_SPEC[i]))
+  } else if (in_place) problem(foreign_rule_text(i, k) "Choose another priority" (uses ? "" : ", or remove it: " how_to_delete_rule(i)))
+  else if (adopt && uses) stays(rule_text(K_FAMILY[i], "rule", K_PRIORITY[i], K_SPEC[i]), by_hand(i))
+}
+
+function foreign_rule_text(i, k) {
   # Said below, in words.
   sub(/ proto 0 *$/, "", K_LINE[i])
   sub(/\t/, " ", K_LINE[i])
   sub(/ +$/, "", K_LINE[i])
-  problem("someone else has an IPv" K_FAMILY[i] " rule at priority " K_PRIORITY[i] \
+  return "someone else has an IPv" K_FAMILY[i] " rule at priority " K_PRIORITY[i] \
     (tag(k) == BY_KERNEL ? ", where a guard of ours goes" : "") ": \"" K_LINE[i] "\" (" \
-    (tagged(i) ? "proto " K_BY[i] : "no proto, so made by hand or by a script") \
-    "). Choose another priority, or remove it: " how_to_delete_rule(i))
+    (tagged(i) ? "proto " K_BY[i] : "no proto, so made by hand or by a script") "). "
 }
 
-function foreign_route(id,    key) {
+# Rules that a person or a script made bear no protocol, or that of "boot".
+function by_hand(i) { return K_BY[i] + 0 == 0 || K_BY[i] == 3 }
+
+# Does a declared rule do all the work of rule i, so that this one can go? What has no selector is the way of the
+# whole machine, and never ours.
+function has_declared_twin(i, in_place, k,    place, all) {
+  if (match_action(K_SPEC[i]) == 1) return 0
+  if (!by_hand(i) && !(in_place && K_BY[i] == tag(k) && WANT_RULE[k] == K_SPEC[i])) return 0
+  if ((K_FAMILY[i], K_SPEC[i]) in WANT_SPEC) return 1
+  for (place in WANT_RULE) {
+    split(place, all, SUBSEP)
+    if (all[1] == K_FAMILY[i] && covers(WANT_RULE[place], K_SPEC[i])) return 1
+  }
+  return 0
+}
+
+# Where the action begins in a rule.
+function match_action(spec) { return match(spec, /(lookup|goto|blackhole|unreachable|prohibit)( .*)?$/) }
+
+# Does rule `wanted` take every packet that rule `other` takes, and do the same with it? A rule to the main table
+# for a destination may also be one that leaves out default routes.
+function covers(wanted, other,    action, n, w, i, value) {
+  if (wanted ~ /^not / || other ~ /^not /) return 0
+  action = substr(other, match_action(other))
+  other = substr(other, 1, RSTART - 1)
+  value = substr(wanted, match_action(wanted))
+  if (value != action && !(action == "lookup 254" && other ~ /(^| )to / && value == "lookup 254 suppress_prefixlength 0")) return 0
+  n = split(substr(wanted, 1, RSTART - 1), w, " ")
+  for (i = 1; i < n; i += 2) {
+    value = word_after(other, w[i])
+    if (value != w[i + 1] && !((w[i] == "from" || w[i] == "to") && inside(value, w[i + 1]))) return 0
+  }
+  return 1
+}
+
+function foreign_route(id,    key, in_place, twin, text) {
   key = THERE[id]
   if (BY[id] == OURS || (key, BY[id]) in OWN_TAG) return
   # In a table of our own, a place that we had stays ours, whoever has changed it since.
   if ((key in OWN_ROUTE) && !shared_table(ROUTE_TABLE[id])) return
-  problem("someone else has a route where ours goes, IPv" FAMILY[id] " table " ROUTE_TABLE[id] ": \"" trimmed(LINE[id]) \
-    "\". Choose another metric or table, or remove it: ip -" FAMILY[id] " route del " \
-    (KIND[id] == "unicast" ? "" : KIND[id] " ") DESTINATION[id] " table " ROUTE_TABLE[id] " metric " METRIC[id])
+  in_place = key in WANT_ROUTE
+  if (!in_place && (BY[id] == BY_HOOK || BY[id] == BY_KERNEL)) return
+  twin = declared_twin_of_route(id, in_place)
+  text = route_text(FAMILY[id], ROUTE_TABLE[id], DESTINATION[id], METRIC[id], substr(attributes(id), 2))
+  if (twin != "" && adopt) {
+    if ((id in UNTOLD) || EXTRA[id] != "" || DESTINATION[id] ~ / /)
+      problem(text " cannot be taken over, since a rollback could not give back its \"" ((id in UNTOLD) ? UNTOLD[id] : trimmed(EXTRA[id] DESTINATION[id])) "\": replace it by one without that")
+    else print "A " twin " " key attributes(id) " proto " BY[id]
+  } else if (in_place) problem("someone else has a route where ours goes, IPv" FAMILY[id] " table " ROUTE_TABLE[id] ": \"" trimmed(LINE[id]) "\". " \
+    (twin != "" ? TAKE_OVER : "Choose another metric or table, or remove it: ip -" FAMILY[id] " route del " \
+    (KIND[id] == "unicast" ? "" : KIND[id] " ") DESTINATION[id] " table " ROUTE_TABLE[id] " metric " METRIC[id]))
+  else if (adopt) stays(text, BY[id] != BY_MANAGER)
+  else if (twin != "") made_by_hand(text)
+}
+
+# How route id can be taken over: as "route", which goes when ours are there, or as "replaced", in whose place an up hook
+# puts its own. "" if nothing declared does its work.
+function declared_twin_of_route(id, in_place,    i) {
+  if (BY[id] != 0 && BY[id] != 3 && BY[id] != BY_MANAGER) return ""
+  if (in_place) return "route"
+  # A network manager would bring it back.
+  if (BY[id] == BY_MANAGER) return ""
+  if ((FAMILY[id], ROUTE_TABLE[id], DESTINATION[id]) in WANT_DESTINATION) return "route"
+  for (i in WANT_RULE) {
+    if (substr(i, 1, 1) != FAMILY[id]) continue
+    if ((ROUTE_TABLE[id] in HOOKED) && VIA[id] == "" && WANT_RULE[i] ~ /^from [^ ]+ lookup / && word_after(WANT_RULE[i], "lookup") == ROUTE_TABLE[id] && \
+        inside(DESTINATION[id], word_after(WANT_RULE[i], "from"))) return "replaced"
+    if (WANT_RULE[i] ~ /^to [^ ]+ lookup 254 / && inside(DESTINATION[id], word_after(WANT_RULE[i], "to"))) return "route"
+  }
+  return ""
+}
+
+function made_by_hand(text) { if (!hands++) first_hand = text }
+
+function stays(text, hand) {
+  remark(text " stays: " (hand ? "nothing that is declared does its work" : "a network manager made it, so take it out of its configuration"))
 }
 
 function gateways_of(id,    h) {

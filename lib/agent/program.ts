@@ -24,6 +24,7 @@ const SHELL_PARTS = [
   '60-files.sh',
   '61-blocks.sh',
   '62-sysctls.sh',
+  '63-adopt.sh',
   '65-managers.sh',
   '66-retired.sh',
   '67-load.sh',

@@ -115,6 +115,7 @@ class BundleData {
       ...killSwitch.units.map(unit),
       ...sysctls(host).map(([key, value]) => `sysctl ${key} ${value} nftables`),
       ...hooks.map((hook) => `hook ${hook.daemon} ${hook.path} ${hook.tableIds.join(' ')}`),
+      ...(host.adopts ? ['adopt', ...host.adopts.map((file) => `adopt ${file}`)] : []),
       ...rendered.flatMap((each) => [`for ${each.of.name}`, ...this.persistence(each)]),
     ];
   }

@@ -37,6 +37,7 @@ export function generationTriggers(host: Host, choice: Choice): Record<string, s
       `${hook.daemon}, table ${hook.tableIds.join(' ')}`,
     ]),
     ...expectationTriggers(host),
+    ...(host.adopts ? [['adopt', ['rules and routes made by hand', ...host.adopts].join(', ')]] : []),
   ]) as Record<string, string>;
 }
 

@@ -227,6 +227,7 @@ const HOST = record({
   routes: ROUTES,
   discards: ROUTES,
   hooks: list(record({ path: text, tableId: UNSIGNED })),
+  adopts: optional(list(text)),
 });
 
 /** In the form that the kernel prints, in which a prefix of full length is an address. */

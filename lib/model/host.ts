@@ -70,6 +70,8 @@ export interface Host {
   readonly intents: readonly Intent[];
   /** What the kernel is asked before a change is kept. */
   readonly expectations: readonly Expectation[];
+  /** The files to take over with the rules and routes that somebody made by hand; undefined if nothing is to be. */
+  readonly adopts?: readonly string[];
 }
 
 /** Something wrong (or risky) that one construct is told about. */

@@ -399,19 +399,19 @@ export function agentSuite(flavour: Flavour): void {
           'a foreign rule at our priority',
           HAND_MADE,
           HOW_TO,
-          /someone else has an IPv4 rule at priority 10010: "10010: from 10\.10\.10\.0\/24 lookup 200" \(no proto.*ip -4 rule del pref 10010 from 10\.10\.10\.0\/24 lookup 200$/,
+          /someone else has an IPv4 rule at priority 10010: "10010: from 10\.10\.10\.0\/24 lookup 200" \(no proto, .*\)\. Take over what was made by hand: set adopt of the LinuxHost to \{\} \(docs\/adopting\.md\)$/,
         ],
         [
           'a rule of a network manager',
           `${HAND_MADE} proto static`,
           HOW_TO,
-          /\(proto 4\).*rule del pref 10010 from 10\.10\.10\.0\/24 lookup 200 proto 4$/,
+          /\(proto 4\)\. Choose another priority$/,
         ],
         [
           'a foreign rule where a guard goes, even the same',
           'ip rule add pref 20010 from 10.10.10.0/24 unreachable',
           HOW_TO,
-          /someone else has an IPv4 rule at priority 20010, where a guard of ours goes: "20010: from 10\.10\.10\.0\/24 7" \(no proto.*ip -4 rule del pref 20010 from 10\.10\.10\.0\/24 unreachable$/,
+          /someone else has an IPv4 rule at priority 20010, where a guard of ours goes: "20010: from 10\.10\.10\.0\/24 7" \(no proto, .*\)\. Take over what was made by hand/,
         ],
         [
           'another rule of the kernel where a guard goes',
@@ -429,7 +429,7 @@ export function agentSuite(flavour: Flavour): void {
           'a foreign route in our place',
           'ip route add default via 192.168.1.7 table 200',
           HOW_TO,
-          /a route where ours goes, IPv4 table 200: "default via 192\.168\.1\.7.*ip -4 route del default table 200 metric 0$/,
+          /a route where ours goes, IPv4 table 200: "default via 192\.168\.1\.7.*Take over what was made by hand/,
         ],
         [
           'a foreign IPv6 route in our place',
@@ -518,7 +518,7 @@ export function agentSuite(flavour: Flavour): void {
       });
 
       test('and what it prints as the mend works', () => {
-        machine.must('ip rule add not from 10.10.10.0/24 fwmark 1 iif eth0 lookup 200 pref 10010');
+        machine.must('ip rule add not from 10.10.10.0/24 fwmark 1 iif eth0 lookup 201 pref 10010');
         const mend = /remove it: (.*)$/.exec(machine.apply(HOW_TO).last)?.[1];
         machine.must(String(mend));
         succeeds(machine.apply(HOW_TO));

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { FORMAT } from '../../lib/agent/program';
 import { LinuxHost, LocalTraffic, PolicyRule, VpnEgress } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
@@ -51,17 +50,7 @@ describeLab('changes', {}, (lab) => {
         new PolicyRule(stack, `rule-${i}`, { table, priority: 12000 + i, source: `10.99.${i}.0/24` });
       }
     });
-    const { resource } = JSON.parse(readFileSync(terraform.path('main.tf.json'), 'utf8')) as {
-      resource: { terraform_data: Record<string, { provisioner?: { file?: { content: string } }[] }> };
-    };
-    const contents = Object.values(resource.terraform_data).flatMap(({ provisioner = [] }) =>
-      provisioner.flatMap(({ file }) => (file?.content.startsWith('${base64decode(') ? [file.content] : [])),
-    );
-    expect(contents).toHaveLength(1);
-    const [encoded, code] = /^\$\{base64decode\("([A-Za-z0-9+/]+=*)"\)\}/.exec(contents[0]) ?? ['', ''];
-    // What Terraform would take for a template is escaped.
-    const data = contents[0].slice(encoded.length).replaceAll('$${', '${').replaceAll('%%{', '%{');
-    return Buffer.from(code, 'base64').toString() + data;
+    return terraform.bundle();
   }
 
   async function change(number: number, edit = (text: string): string => text): Promise<void> {

@@ -79,6 +79,21 @@ export class Terraform {
     return join(this.directory, name);
   }
 
+  /** The file that Terraform would upload to the one host that is declared. Without Terraform itself there is time for many. */
+  public bundle(): string {
+    const { resource } = JSON.parse(readFileSync(this.path('main.tf.json'), 'utf8')) as {
+      resource: { terraform_data: Record<string, { provisioner?: { file?: { content: string } }[] }> };
+    };
+    const contents = Object.values(resource.terraform_data).flatMap(({ provisioner = [] }) =>
+      provisioner.flatMap(({ file }) => (file?.content.startsWith('${base64decode(') ? [file.content] : [])),
+    );
+    expect(contents).toHaveLength(1);
+    const [encoded, code] = /^\$\{base64decode\("([A-Za-z0-9+/]+=*)"\)\}/.exec(contents[0]) ?? ['', ''];
+    // What Terraform would take for a template is escaped.
+    const data = contents[0].slice(encoded.length).replaceAll('$${', '${').replaceAll('%%{', '%{');
+    return Buffer.from(code, 'base64').toString() + data;
+  }
+
   public close(): void {
     rmSync(this.directory, { recursive: true, force: true });
   }

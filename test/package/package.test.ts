@@ -36,6 +36,7 @@ describe('the package', () => {
         .map((name) => name.split('.')[1])
         .sort(),
     ).toEqual([
+      'AdoptOptions',
       'Engine',
       'Errors',
       'Expected',

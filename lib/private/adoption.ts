@@ -1,0 +1,46 @@
+import type { AdoptOptions } from '../adopt-options';
+import type { Arguments } from './arguments';
+import { parseHostPath } from './host-path';
+import type { Shape } from './shapes';
+import { list, optional, text } from './shapes';
+
+export const ADOPT: Shape<AdoptOptions> = {
+  files: optional(list(text('a path such as "/etc/openvpn/up"'), 'a list such as ["/etc/openvpn/up"]')),
+};
+
+/** Files that hold more than the rules and routes of one table. The first match says what to do. */
+const SHARED_FILES: ReadonlyArray<[RegExp, string]> = [
+  [
+    /^\/etc\/iproute2\/rt_tables(\.d\/.*)?$/,
+    'has the names of tables, which are taken over line by line. Leave it out.',
+  ],
+  [
+    /^\/etc\/network\/interfaces(\.d\/.*)?$|\/ifcfg-[^/]*$|\.(network|netdev|nmconnection|ya?ml|conf)$|^\/etc\/(rc\.d\/)?rc\.local$|^\/etc\/crontab$/,
+    'holds more than rules and routes, and would be removed. Leave it out, and take the lines about the table out of it ' +
+      'yourself, after the apply: what they made stays until the next boot.',
+  ],
+];
+
+/**
+ * The files to take over.
+ *
+ * @internal
+ */
+export function parseAdoption(args: Arguments, given: AdoptOptions | undefined): readonly string[] | undefined {
+  return given?.files === undefined
+    ? given && []
+    : given.files.map((file, index, all) => parseFile(args, file, index, all));
+}
+
+function parseFile(args: Arguments, file: string, index: number, all: readonly string[]): string {
+  const property = `adopt.files[${index}]`;
+  const path = parseHostPath(args, file, property);
+  const shared = SHARED_FILES.find(([pattern]) => pattern.test(path));
+  if (shared) {
+    throw args.error(`${property} "${path}" ${shared[1]}`);
+  }
+  if (all.indexOf(file) !== index) {
+    throw args.error(`${property} "${path}" is there twice. Leave one out.`);
+  }
+  return path;
+}
