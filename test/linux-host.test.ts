@@ -290,6 +290,38 @@ describe('apply', () => {
     });
   });
 
+  test('is keyed by what is taken over, and the machine is told', () => {
+    const stack = newStack();
+    const host = newHost(stack, { adopt: { files: ['/etc/openvpn/up'] } });
+    const table = newTable(host);
+    new PolicyRule(stack, 'clients4', { table, source: '10.10.10.0/24', priority: 10010 });
+    expect(resourceOf(stack, 'apply').triggers_replace).toMatchObject({
+      adopt: 'rules and routes made by hand, /etc/openvpn/up',
+    });
+    expect(bundleOf(stack).filter((line) => line.startsWith('adopt'))).toEqual(['adopt', 'adopt /etc/openvpn/up']);
+  });
+
+  test('takes nothing over where nobody says so, or nothing is to be there', () => {
+    const none = (props: Partial<LinuxHostProps>): void => {
+      const stack = newStack();
+      const host = newHost(stack, props);
+      const table = newTable(host);
+      new PolicyRule(stack, 'clients4', { table, source: '10.10.10.0/24', priority: 10010 });
+      expect(JSON.stringify(synthesize(stack))).not.toContain('adopt /etc');
+      expect(resourceOf(stack, 'apply').triggers_replace).not.toHaveProperty('adopt');
+    };
+    none({});
+    none({ ensure: HostState.ABSENT, adopt: { files: ['/etc/openvpn/up'] } });
+  });
+
+  test('takes nothing over without a table', () => {
+    const stack = newStack();
+    newHost(stack, { adopt: {} });
+    expect(validationErrors(stack)).toEqual([
+      '[stack/vpn1] adopt has no table to take over. Declare a SourceRoutingTable or VpnEgress, or leave adopt out.',
+    ]);
+  });
+
   test('never has create_before_destroy', () => {
     const stack = newStack();
     newHost(stack);
@@ -437,6 +469,38 @@ describe('arguments', () => {
       { interfaces: [{ name: 'eth0' }, { name: 'eth1' }, { name: 'eth0', addresses: ['192.168.1.1/24'] }] },
       'interfaces has "eth0" twice. Put all its addresses into one.',
     ],
+    [
+      'a relative path to adopt',
+      { adopt: { files: ['/etc/openvpn/up', 'up'] } },
+      'adopt.files[1] "up" is not an absolute path of letters, digits and . _ @ + -.',
+    ],
+    [
+      'a file to adopt twice',
+      { adopt: { files: ['/etc/openvpn/up', '/etc/openvpn/up'] } },
+      'adopt.files[1] "/etc/openvpn/up" is there twice. Leave one out.',
+    ],
+    ...['/etc/iproute2/rt_tables', '/etc/iproute2/rt_tables.d/vpn.conf'].map(
+      (file): [string, Partial<LinuxHostProps>, string] => [
+        `${file} to adopt`,
+        { adopt: { files: [file] } },
+        `adopt.files[0] "${file}" has the names of tables, which are taken over line by line. Leave it out.`,
+      ],
+    ),
+    ...[
+      '/etc/network/interfaces',
+      '/etc/network/interfaces.d/vpn',
+      '/etc/sysconfig/network-scripts/ifcfg-eth1',
+      '/etc/systemd/network/10-eth1.network',
+      '/etc/netplan/50-cloud-init.yaml',
+      '/etc/NetworkManager/system-connections/eth1.nmconnection',
+      '/etc/wireguard/wg0.conf',
+      '/etc/rc.local',
+      '/etc/crontab',
+    ].map((file): [string, Partial<LinuxHostProps>, string] => [
+      `${file} to adopt`,
+      { adopt: { files: [file] } },
+      `adopt.files[0] "${file}" holds more than rules and routes, and would be removed. Leave it out, and take the lines about the table out of it yourself, after the apply: what they made stays until the next boot.`,
+    ]),
     ...[9, 91, 60.5, NaN].map((confirmTimeout): [string, Partial<LinuxHostProps>, string] => [
       `confirmTimeout ${confirmTimeout}`,
       { confirmTimeout },

@@ -26,6 +26,7 @@ check_adopted() {
   : >"$stage/taken" || complain "cannot write $stage/taken (disk full?)"
   # "200|vpn": how files speak of the tables.
   table_words=$(awk '$1 == "table" { gsub(/\./, "[.]", $3); print $2 ($3 == "-" ? "" : "|" $3) }' "$stage/state" | tr '\n' '|')
+  [ -n "$table_words" ] || complain 'there is no table to adopt: declare one, or leave adopt out'
   table_words="(^|[^A-Za-z0-9_.-])(${table_words%|})([^A-Za-z0-9_.-]|\$)"
   while read -r _ path; do
     [ -z "$path" ] || check_adopted_file "$path"
@@ -106,7 +107,7 @@ find_leftovers() {
     [ "$path" != "$before" ] || continue
     before=$path
     is_known_place "$path" ||
-      say "note: line $number of $path makes it again at the next boot (\"$(printf '%s' "$line" | cut -c 1-80)\"): name the file in adopt.files, or take the line out"
+      say "note: line $number of $path makes it again at the next boot (\"$(printf '%s' "$line" | cut -c 1-80)\"): take the line out, or name the file in adopt.files"
   done <"$LOCK/leftovers"
 }
 

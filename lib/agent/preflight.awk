@@ -135,6 +135,21 @@ function foreign_rule(i,    k, in_place, uses) {
     else made_by_hand(rule_text(K_FAMILY[i], "rule", K_PRIORITY[i], K_SPEC[i]))
   } else if (in_place) problem(foreign_rule_text(i, k) "Choose another priority" (uses ? "" : ", or remove it: " how_to_delete_rule(i)))
   else if (adopt && uses) stays(rule_text(K_FAMILY[i], "rule", K_PRIORITY[i], K_SPEC[i]), by_hand(i))
+  else if (adopt && by_hand(i)) compare_table(i)
+}
+
+# Who declares another table for the same packets leaves the one that was made by hand where it is.
+function compare_table(i,    theirs, ours, spec, place) {
+  theirs = word_after(K_SPEC[i], "lookup")
+  if (theirs == "" || shared_table(theirs)) return
+  for (ours in WANT_TABLE) {
+    spec = K_SPEC[i]
+    sub(/lookup [0-9]+/, "lookup " ours, spec)
+    for (place in WANT_RULE) if (substr(place, 1, 1) == K_FAMILY[i] && covers(WANT_RULE[place], spec)) {
+      remark(rule_text(K_FAMILY[i], "rule", K_PRIORITY[i], K_SPEC[i]) " stays: what is declared for its packets is table " ours ". To take it over, declare table " theirs " instead")
+      return
+    }
+  }
 }
 
 function foreign_rule_text(i, k) {

@@ -28,6 +28,7 @@ export function errors(host: Host): Problem[] {
     ...sharedHooks(host),
     ...sameMarks(host),
     ...oneFamilyOnly(host),
+    ...adoptsNothing(host),
   ];
 }
 
@@ -42,6 +43,18 @@ export function warnings(host: Host): Problem[] {
     ...firewallMarks(host),
     ...unpinnedHostKey(host),
   ];
+}
+
+/** What was made by hand is known by the table that it is about. */
+function adoptsNothing({ adopts, tables, path }: Host): Problem[] {
+  return adopts === undefined || tables.length > 0
+    ? []
+    : [
+        {
+          path,
+          message: 'adopt has no table to take over. Declare a SourceRoutingTable or VpnEgress, or leave adopt out.',
+        },
+      ];
 }
 
 function duplicateTables(host: Host): Problem[] {

@@ -184,6 +184,7 @@ describe.each([DASH, BUSYBOX, BASH])('what was made by hand, under $name,', (fla
           'IPv4 rule 700: from 10.10.20.0/24 lookup 200 stays: nothing that is declared does its work',
           'IPv4 rule 701: not from 10.10.10.0/24 lookup 200 stays: nothing that is declared does its work',
           'IPv4 rule 702: iif tun0 lookup 200 stays: nothing that is declared does its work',
+          'IPv4 rule 703: from 10.10.10.0/24 fwmark 0x1 lookup 201 stays: what is declared for its packets is table 200. To take it over, declare table 201 instead',
           'IPv4 rule 704: from 10.10.10.0/24 lookup 200 stays: a network manager made it, so take it out of its configuration',
           'IPv4 route in table 200: 10.98.0.0/16 via 192.168.1.9 dev eth1 stays: a network manager made it, so take it out of its configuration',
           'IPv4 route in table 200: 10.99.0.0/16 via 192.168.1.9 dev eth1 stays: nothing that is declared does its work',
@@ -191,6 +192,15 @@ describe.each([DASH, BUSYBOX, BASH])('what was made by hand, under $name,', (fla
       );
       expect(machine.rules().filter((line) => /^(70\d|32000):/.test(line))).toHaveLength(7);
       expect(machine.routes(200)).toHaveLength(3);
+    });
+
+    test('a table of another number stays, with a note', () => {
+      machine.must('ip rule add pref 700 from 10.10.10.7 lookup 100; ip rule add pref 701 from 10.7.0.0/16 lookup 100');
+      const done = machine.apply([...DECLARED, ...adopt()]);
+      succeeds(done);
+      expect(done.out.split('\n').filter((line) => line.includes(' stays: '))).toEqual([
+        'source-routing: note: IPv4 rule 700: from 10.10.10.7 lookup 100 stays: what is declared for its packets is table 200. To take it over, declare table 100 instead',
+      ]);
     });
 
     test('a rule more narrow than ours is taken over, one of the main table, too', () => {
@@ -311,7 +321,7 @@ describe.each([DASH, BUSYBOX, BASH])('what was made by hand, under $name,', (fla
         [
           'line 3 of /etc/netplan/x.yaml makes it again at the next boot',
           `line 2 of ${HOOK} `,
-          'line 3 of /etc/rc.local makes it again at the next boot ("ip rule add from 10.10.10.0/24 lookup vpn"): name the file in adopt.files, or take the line out',
+          'line 3 of /etc/rc.local makes it again at the next boot ("ip rule add from 10.10.10.0/24 lookup vpn"): take the line out, or name the file in adopt.files',
           `line 1 of ${FILES[0]} `,
         ].map((text) => expect.stringContaining(text) as string),
       );
