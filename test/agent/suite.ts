@@ -401,12 +401,7 @@ export function agentSuite(flavour: Flavour): void {
           HOW_TO,
           /someone else has an IPv4 rule at priority 10010: "10010: from 10\.10\.10\.0\/24 lookup 200" \(no proto, .*\)\. Take over what was made by hand: set adopt of the LinuxHost to \{\} \(docs\/adopting\.md\)$/,
         ],
-        [
-          'a rule of a network manager',
-          `${HAND_MADE} proto static`,
-          HOW_TO,
-          /\(proto 4\)\. Choose another priority$/,
-        ],
+        ['a rule of a network manager', `${HAND_MADE} proto static`, HOW_TO, /\(proto 4\)\. Choose another priority$/],
         [
           'a foreign rule where a guard goes, even the same',
           'ip rule add pref 20010 from 10.10.10.0/24 unreachable',
