@@ -82,8 +82,16 @@ check_lines() {
 # Does a VPN daemon run file $1, in whose place nothing comes?
 check_users() {
   path=$(printf '%s\n' "$1" | sed 's/[.+]/[&]/g')
-  users=$(grep -r -s -l -E -e "^[^#;]*$path([^A-Za-z0-9._@/+-]|\$)" /etc/openvpn /etc/wireguard /etc/systemd/system /etc/network /etc/ppp) || :
-  [ -z "$users" ] || complain "$1 cannot be adopted: ${users%%"$NEWLINE"*} runs it, and fails when it is gone. Declare an up hook with that file, or take that line out first"
+  users=$(find_lines "$path([^A-Za-z0-9._@/+-]|\$)" /etc/openvpn /etc/wireguard /etc/systemd/system /etc/network /etc/ppp)
+  [ -z "$users" ] || complain "$1 cannot be adopted: ${users%%:*} runs it, and fails when it is gone. Declare an up hook with that file, or take that line out first"
+}
+
+# find_lines PATTERN PATH...: "file:number:line" of all lines that are no comment, in order. Plain files alone: to read a FIFO
+# would wait for ever.
+find_lines() {
+  pattern="^[^#;]*$1"
+  shift
+  find -L "$@" -type f -size -2048 -exec grep -s -n -E -e "$pattern" /dev/null {} + 2>/dev/null | sort -t : -k 1,1 -k 2,2n
 }
 
 # Was file $1 put there by this owner?
@@ -99,9 +107,9 @@ was_ours() {
 find_leftovers() {
   [ -f "$stage/adopt" ] || return 0
   verb='([Tt]able|lookup)[[:space:]]*[=:]?[[:space:]]*'
-  grep -r -s -n -I -E -e "^[^#;]*$verb${table_words#*)}" /etc/rc.local /etc/rc.d/rc.local /etc/local.d /etc/network /etc/netplan \
+  find_lines "$verb${table_words#*)}" /etc/rc.local /etc/rc.d/rc.local /etc/local.d /etc/network /etc/netplan \
     /etc/systemd/network /etc/systemd/system /etc/NetworkManager /etc/networkd-dispatcher /etc/sysconfig/network-scripts \
-    /etc/openvpn /etc/wireguard /etc/ppp /etc/cron.d /etc/crontab | sort -t : -k 1,1 -k 2,2n >"$LOCK/leftovers"
+    /etc/openvpn /etc/wireguard /etc/ppp /etc/cron.d /etc/crontab >"$LOCK/leftovers"
   before=
   while IFS=: read -r path number line; do
     [ "$path" != "$before" ] || continue

@@ -327,6 +327,11 @@ describe.each([DASH, BUSYBOX, BASH])('what was made by hand, under $name,', (fla
       );
     });
 
+    test('a FIFO beside the configuration holds nothing up', () => {
+      machine.must('mkfifo /etc/openvpn/status; mkdir -p /etc/systemd/system; ln -s /etc/openvpn /etc/openvpn/loop');
+      succeeds(machine.apply([...DECLARED, ...adopt(...FILES, HOOK)]));
+    });
+
     test('a file that is not there is named once', () => {
       machine.must(`rm ${FILES[0]}`);
       const done = machine.apply([...DECLARED, ...adopt(...FILES)]);
