@@ -219,19 +219,20 @@ function foreign_route(id,    key, in_place, twin, text) {
 
 # How route id can be taken over: as "route", which goes when ours are there, or as "replaced", in whose place an up hook
 # puts its own. "" if nothing declared does its work.
-function declared_twin_of_route(id, in_place,    i) {
+function declared_twin_of_route(id, in_place,    i, way) {
   if (BY[id] != 0 && BY[id] != 3 && BY[id] != BY_MANAGER) return ""
   if (in_place) return "route"
   # A network manager would bring it back.
   if (BY[id] == BY_MANAGER) return ""
   if ((FAMILY[id], ROUTE_TABLE[id], DESTINATION[id]) in WANT_DESTINATION) return "route"
+  way = ""
   for (i in WANT_RULE) {
     if (substr(i, 1, 1) != FAMILY[id]) continue
     if ((ROUTE_TABLE[id] in HOOKED) && VIA[id] == "" && WANT_RULE[i] ~ /^from [^ ]+ lookup / && word_after(WANT_RULE[i], "lookup") == ROUTE_TABLE[id] && \
         inside(DESTINATION[id], word_after(WANT_RULE[i], "from"))) return "replaced"
-    if (WANT_RULE[i] ~ /^to [^ ]+ lookup 254 / && inside(DESTINATION[id], word_after(WANT_RULE[i], "to"))) return "route"
+    if (WANT_RULE[i] ~ /^to [^ ]+ lookup 254 / && inside(DESTINATION[id], word_after(WANT_RULE[i], "to"))) way = "route"
   }
-  return ""
+  return way
 }
 
 function made_by_hand(text) { if (!hands++) first_hand = text }

@@ -99,10 +99,21 @@ describe.each([DASH, BUSYBOX, BASH])('what was made by hand, under $name,', (fla
       expect(again.out).toBe(
         'source-routing: done: nothing to do, generation g2 of vpn1 is in force (4 rules, 2 guards, 2 routes)\n',
       );
-      succeeds(machine.apply([...ALL.slice(0, -7), 'rule 4 10012 from 10.7.0.0/16 lookup 200'], { generation: 'g3' }));
+      // Another version of our own file is nothing to save.
+      const other = ALL.map((line) => line.replace('table 200 proto 78', 'proto 78 table 200'));
+      succeeds(machine.apply(other, { generation: 'g3' }));
+      expect(machine.must(`cat ${HOOK}`)).toContain('proto 78 table 200');
       expect(machine.must('cat /var/lib/source-routing/vpn1/adopted/etc%openvpn%up')).toContain('table vpn');
       succeeds(machine.agent('remove'));
       expect(machine.must('ls /var/lib')).toBe('');
+    });
+
+    test('the route of an up hook is replaced, and never missing', () => {
+      const events = machine.monitored(() => succeeds(machine.apply(ALL)));
+      expect(events.filter((line) => line.includes('dev tun0'))).toEqual([
+        expect.stringMatching(/^10\.10\.10\.0\/24 dev tun0 table 200 proto 78/),
+        expect.stringContaining('fd00:4242::/64 dev tun0 table 200 proto 78'),
+      ]);
     });
 
     test('nothing goes before ours is there', () => {
@@ -176,6 +187,7 @@ describe.each([DASH, BUSYBOX, BASH])('what was made by hand, under $name,', (fla
         ip rule add pref 702 iif tun0 lookup 200; ip rule add pref 703 from 10.10.10.0/24 fwmark 1 lookup 201
         ip rule add pref 704 from 10.10.10.0/24 lookup 200 proto static
         ip rule add pref 705 from 10.10.10.0/24 lookup main; ip rule add pref 32000 lookup main
+        ip route add default via 192.168.1.1 table 200 metric 300 proto static
         ip route add 10.99.0.0/16 via 192.168.1.9 table 200; ip route add 10.98.0.0/16 via 192.168.1.9 table 200 proto static`);
       const done = machine.apply([...DECLARED, ...adopt()]);
       succeeds(done);
@@ -186,12 +198,19 @@ describe.each([DASH, BUSYBOX, BASH])('what was made by hand, under $name,', (fla
           'IPv4 rule 702: iif tun0 lookup 200 stays: nothing that is declared does its work',
           'IPv4 rule 703: from 10.10.10.0/24 fwmark 0x1 lookup 201 stays: what is declared for its packets is table 200. To take it over, declare table 201 instead',
           'IPv4 rule 704: from 10.10.10.0/24 lookup 200 stays: a network manager made it, so take it out of its configuration',
+          'IPv4 route in table 200: default metric 300 via 192.168.1.1 dev eth1 stays: a network manager made it, so take it out of its configuration',
           'IPv4 route in table 200: 10.98.0.0/16 via 192.168.1.9 dev eth1 stays: a network manager made it, so take it out of its configuration',
           'IPv4 route in table 200: 10.99.0.0/16 via 192.168.1.9 dev eth1 stays: nothing that is declared does its work',
         ].map((text) => expect.stringContaining(text) as string),
       );
       expect(machine.rules().filter((line) => /^(70\d|32000):/.test(line))).toHaveLength(7);
-      expect(machine.routes(200)).toHaveLength(3);
+      expect(machine.routes(200)).toHaveLength(4);
+    });
+
+    test('the way of the whole machine is never taken, whatever is declared', () => {
+      machine.must('ip rule del pref 32766; ip rule add pref 32766 lookup main');
+      succeeds(machine.apply([...DECLARED, 'rule 4 12000 lookup 254', ...adopt()]));
+      expect(machine.allRules()).toContain('32766:\tfrom all lookup 254');
     });
 
     test('a table of another number stays, with a note', () => {
@@ -344,7 +363,7 @@ describe.each([DASH, BUSYBOX, BASH])('what was made by hand, under $name,', (fla
 
     test('what is made again by hand is taken over by the next change, and by no watch', () => {
       succeeds(machine.apply([...DECLARED, ...adopt()]));
-      machine.must('ip rule add from 10.10.10.0/25 lookup vpn');
+      machine.must('ip rule add pref 32765 from 10.10.10.0/25 lookup vpn');
       succeeds(machine.agent('assert'));
       expect(machine.rules()).toHaveLength(4);
       succeeds(machine.apply([...DECLARED, ...adopt()], { generation: 'g2' }));
