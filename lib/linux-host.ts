@@ -93,7 +93,7 @@ export interface LinuxHostProps {
    *
    * @default 60
    */
-  readonly confirmTimeout?: number;
+  readonly confirmTimeoutSeconds?: number;
 
   /**
    * Let a change be tried that moves the way back to whoever applies it to another next hop or
@@ -143,7 +143,7 @@ const PROPS: Shape<LinuxHostProps> = {
   interfaces: optional(INTERFACES),
   engine: optional(member('Engine', Engine)),
   ensure: optional(member('HostState', HostState)),
-  confirmTimeout: optional(SECONDS),
+  confirmTimeoutSeconds: optional(SECONDS),
   allowManagementPathChange: optional(FLAG),
   replaceTriggeredBy: optional(list(text('an id, such as that of an instance'), 'a list such as [instance.id]')),
   adopt: optional(struct(ADOPT, 'an object such as { files: ["/etc/openvpn/up"] }')),
@@ -202,7 +202,7 @@ export class LinuxHost extends Construct {
    * @param scope - where in the tree
    * @param id - unique in its scope
    * @param props - what machine, and how to reach it
-   * @throws ValidationError if the owner, an interface, the connection or `confirmTimeout` is wrong
+   * @throws ValidationError if the owner, an interface, the connection or `confirmTimeoutSeconds` is wrong
    */
   public constructor(scope: Construct, id: string, props: LinuxHostProps) {
     super(scope, id);
@@ -228,7 +228,7 @@ export class LinuxHost extends Construct {
       persistence: this.persistence,
       host: () => this.model(),
       absent: this.absent,
-      confirmTimeout: parseConfirmTimeout(args, props.confirmTimeout),
+      confirmTimeoutSeconds: parseConfirmTimeout(args, props.confirmTimeoutSeconds),
       allowManagementPathChange: props.allowManagementPathChange ?? false,
       replaceTriggeredBy: parseReplaceTriggeredBy(args, props.replaceTriggeredBy),
       dependsOn: props.dependsOn,

@@ -26,7 +26,7 @@ export interface RemovedLinuxHostProps {
    *
    * @default 60
    */
-  readonly confirmTimeout?: number;
+  readonly confirmTimeoutSeconds?: number;
 
   /**
    * Have Terraform forget the host and leave the machine alone: because it is gone for good, or
@@ -39,7 +39,7 @@ export interface RemovedLinuxHostProps {
 
 const PROPS: Shape<RemovedLinuxHostProps> = {
   engine: optional(member('Engine', Engine)),
-  confirmTimeout: optional(SECONDS),
+  confirmTimeoutSeconds: optional(SECONDS),
   forget: optional(FLAG),
 };
 
@@ -67,7 +67,7 @@ export class RemovedLinuxHost extends Construct {
     const engine = props.engine ?? Engine.TERRAFORM_DATA;
     new Removal(this, {
       engine,
-      confirmTimeout: parseConfirmTimeout(args, props.confirmTimeout),
+      confirmTimeoutSeconds: parseConfirmTimeout(args, props.confirmTimeoutSeconds),
       forget: props.forget ?? false,
     });
     Aspects.of(this).add({

@@ -130,7 +130,7 @@ export interface RouteOptions {
    *
    * @default - the kernel's: global with `via`, else link
    */
-  readonly scope?: RouteScope;
+  readonly routeScope?: RouteScope;
 
   /**
    * Largest packet on this way, in bytes, at most 65520.
@@ -187,7 +187,7 @@ const PROPS: Shape<RouteProps> = {
   metric: optional(number('an integer')),
   onLink: optional(FLAG),
   preferredSource: optional(ADDRESS),
-  scope: optional(member('RouteScope', RouteScope)),
+  routeScope: optional(member('RouteScope', RouteScope)),
   mtu: optional(number('a number of bytes')),
   advmss: optional(number('a number of bytes')),
   routeType: optional(member('RouteType', RouteType)),
@@ -241,12 +241,14 @@ function parseRoute(scope: Construct, args: Arguments, props: RouteProps): Route
       : (props.routeType as RejectType);
   const hops = parseHops(args, props, reject);
   const family = args.attempt(() => familyOf(props, destination, preferredSource, hops));
-  if (props.scope !== undefined && family === 6) {
-    throw args.error(`scope "${props.scope}" is set on an IPv6 route. IPv6 routes have no scope: leave it out.`);
-  }
-  if (props.scope !== undefined && props.scope !== RouteScope.GLOBAL && hops.some((hop) => hop.via)) {
+  if (props.routeScope !== undefined && family === 6) {
     throw args.error(
-      `scope "${props.scope}" is set on a route with a next router, which is never that near. Leave it out.`,
+      `routeScope "${props.routeScope}" is set on an IPv6 route. IPv6 routes have no scope: leave it out.`,
+    );
+  }
+  if (props.routeScope !== undefined && props.routeScope !== RouteScope.GLOBAL && hops.some((hop) => hop.via)) {
+    throw args.error(
+      `routeScope "${props.routeScope}" is set on a route with a next router, which is never that near. Leave it out.`,
     );
   }
   if (family === 6 && hops.length > 1 && hops.some((hop) => !hop.via)) {
@@ -261,7 +263,7 @@ function parseRoute(scope: Construct, args: Arguments, props: RouteProps): Route
     metric: args.optionalInteger(props.metric, 'metric', family === 6 ? 1 : 0, 4294967295),
     ...(reject && { type: reject }),
     ...(preferredSource && { preferredSource }),
-    ...(props.scope !== undefined && { scope: SCOPES[props.scope] }),
+    ...(props.routeScope !== undefined && { scope: SCOPES[props.routeScope] }),
     mtu: args.optionalInteger(props.mtu, 'mtu', family === 6 ? 1280 : 68, 65520),
     advmss: args.optionalInteger(props.advmss, 'advmss', 28, 65495),
   };

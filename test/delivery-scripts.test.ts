@@ -163,7 +163,7 @@ describe.each(SHELLS)('%s', (shell) => {
 
     test.each<[string, Partial<LinuxHostProps>, string]>([
       ['puts the bundle on trial', {}, `${CALL} ${BUNDLE} `],
-      ['for as long as told', { confirmTimeout: 90 }, `${CALL.replace('<60>', '<90>')} ${BUNDLE} `],
+      ['for as long as told', { confirmTimeoutSeconds: 90 }, `${CALL.replace('<60>', '<90>')} ${BUNDLE} `],
       [
         'with another way back',
         { allowManagementPathChange: true },

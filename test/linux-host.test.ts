@@ -228,20 +228,23 @@ describe('apply', () => {
     [90, undefined, '130s'],
     [90, 131, '131s'],
     [undefined, 20, '100s'],
-  ])('confirmTimeout %s, timeoutSeconds %s: waits %s to confirm', (confirmTimeout, timeoutSeconds, timeout) => {
-    const stack = newStack();
-    newHost(stack, { confirmTimeout, ssh: { ...SSH, timeoutSeconds } });
-    const remote = (kind: 'anchor' | 'apply', index: number): unknown =>
-      resourceOf(stack, kind).provisioner[index]?.['remote-exec'];
-    const seconds = `confirm_timeout='${confirmTimeout ?? 60}'\n`;
-    expect(remote('apply', 1)).toMatchObject({ inline: [expect.stringContaining(seconds)] });
-    expect(remote('apply', 2)).toMatchObject({ connection: { timeout } });
-    expect(remote('anchor', 2)).toMatchObject({
-      inline: [expect.stringContaining(seconds)],
-      connection: { timeout: `${timeoutSeconds ?? 60}s` },
-    });
-    expect(remote('anchor', 3)).toMatchObject({ connection: { timeout } });
-  });
+  ])(
+    'confirmTimeoutSeconds %s, timeoutSeconds %s: waits %s to confirm',
+    (confirmTimeoutSeconds, timeoutSeconds, timeout) => {
+      const stack = newStack();
+      newHost(stack, { confirmTimeoutSeconds, ssh: { ...SSH, timeoutSeconds } });
+      const remote = (kind: 'anchor' | 'apply', index: number): unknown =>
+        resourceOf(stack, kind).provisioner[index]?.['remote-exec'];
+      const seconds = `confirm_timeout='${confirmTimeoutSeconds ?? 60}'\n`;
+      expect(remote('apply', 1)).toMatchObject({ inline: [expect.stringContaining(seconds)] });
+      expect(remote('apply', 2)).toMatchObject({ connection: { timeout } });
+      expect(remote('anchor', 2)).toMatchObject({
+        inline: [expect.stringContaining(seconds)],
+        connection: { timeout: `${timeoutSeconds ?? 60}s` },
+      });
+      expect(remote('anchor', 3)).toMatchObject({ connection: { timeout } });
+    },
+  );
 
   test('allowManagementPathChange is told to the machine', () => {
     const stack = newStack();
@@ -259,7 +262,7 @@ describe('apply', () => {
       return { triggers_replace, input, apply: resourceOf(stack, 'apply').triggers_replace };
     };
     const before = triggers({});
-    expect(triggers({ confirmTimeout: 10 })).toEqual(before);
+    expect(triggers({ confirmTimeoutSeconds: 10 })).toEqual(before);
     expect(triggers({ allowManagementPathChange: true })).toEqual(before);
     expect(triggers({ ensure: HostState.PRESENT })).toEqual(before);
     // Or this test would show nothing.
@@ -501,10 +504,10 @@ describe('arguments', () => {
       { adopt: { files: [file] } },
       `adopt.files[0] "${file}" holds more than rules and routes, and would be removed. Leave it out, and take the lines about the table out of it yourself, after the apply: what they made stays until the next boot.`,
     ]),
-    ...[9, 91, 60.5, NaN].map((confirmTimeout): [string, Partial<LinuxHostProps>, string] => [
-      `confirmTimeout ${confirmTimeout}`,
-      { confirmTimeout },
-      `confirmTimeout ${confirmTimeout} is not an integer from 10 to 90. A slow login does not make it in less than 10 seconds. Terraform gives up a silent connection after 120, so with more than 90 it would no longer hear from the machine what happened.`,
+    ...[9, 91, 60.5, NaN].map((confirmTimeoutSeconds): [string, Partial<LinuxHostProps>, string] => [
+      `confirmTimeoutSeconds ${confirmTimeoutSeconds}`,
+      { confirmTimeoutSeconds },
+      `confirmTimeoutSeconds ${confirmTimeoutSeconds} is not an integer from 10 to 90. A slow login does not make it in less than 10 seconds. Terraform gives up a silent connection after 120, so with more than 90 it would no longer hear from the machine what happened.`,
     ]),
   ])('%s', (_, props, message) => {
     const stack = newStack();
@@ -517,9 +520,9 @@ describe('arguments', () => {
   test.each<[string, (variable: TerraformVariable) => Partial<LinuxHostProps>, string]>([
     ['owner', (variable) => ({ owner: variable.stringValue }), `owner ${KNOWN_AT_APPLY}`],
     [
-      'confirmTimeout',
-      (variable) => ({ confirmTimeout: variable.numberValue }),
-      'confirmTimeout is known at apply only; it must be known at synth time. Give a number.',
+      'confirmTimeoutSeconds',
+      (variable) => ({ confirmTimeoutSeconds: variable.numberValue }),
+      'confirmTimeoutSeconds is known at apply only; it must be known at synth time. Give a number.',
     ],
     [
       'name of an interface',

@@ -109,7 +109,7 @@ describe('networkManager()', () => {
         advmss: 1200,
         preferredSource: '192.168.1.100',
       });
-      table.addRoute('link', { destination: '10.67.0.0/16', device: 'eth1', scope: RouteScope.LINK });
+      table.addRoute('link', { destination: '10.67.0.0/16', device: 'eth1', routeScope: RouteScope.LINK });
       table.addRoute('reject', { destination: '10.68.0.0/16', routeType: RouteType.UNREACHABLE });
       table.addRoute('reject6', { destination: 'fd00:66::/32', routeType: RouteType.BLACKHOLE });
     });
@@ -205,7 +205,8 @@ describe('networkManager()', () => {
     ],
     [
       'a scope that it does not set',
-      (_, table) => table.addRoute('rule', { destination: '10.66.0.0/16', device: 'eth1', scope: RouteScope.HOST }),
+      (_, table) =>
+        table.addRoute('rule', { destination: '10.66.0.0/16', device: 'eth1', routeScope: RouteScope.HOST }),
       'Persistence.networkManager() cannot express "scope 254" of the route to "10.66.0.0/16" without a gateway: NetworkManager does not set it. Use Persistence.service().',
     ],
     [

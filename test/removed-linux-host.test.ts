@@ -62,11 +62,13 @@ test('forget runs nothing', () => {
   ]);
 });
 
-test('confirmTimeout', () => {
-  const [, , cleanUp, confirm] = removedOf(removedFrom({ confirmTimeout: 90 }))[0]?.provisioner ?? [];
+test('confirmTimeoutSeconds', () => {
+  const [, , cleanUp, confirm] = removedOf(removedFrom({ confirmTimeoutSeconds: 90 }))[0]?.provisioner ?? [];
   expect(cleanUp?.['remote-exec']?.inline).toEqual([expect.stringContaining("confirm_timeout='90'\n")]);
   expect(confirm?.['remote-exec']?.connection).toMatchObject({ timeout: '130s' });
-  expect(() => removedFrom({ confirmTimeout: 9 })).toThrow('[stack/vpn1] confirmTimeout 9 is not an integer from 10');
+  expect(() => removedFrom({ confirmTimeoutSeconds: 9 })).toThrow(
+    '[stack/vpn1] confirmTimeoutSeconds 9 is not an integer from 10',
+  );
 });
 
 test('it cannot stand beside what it says is gone', () => {

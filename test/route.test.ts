@@ -35,7 +35,7 @@ describe('attributes', () => {
         metric: 50,
         onLink: true,
         preferredSource: '192.168.1.100',
-        scope: RouteScope.GLOBAL,
+        routeScope: RouteScope.GLOBAL,
         mtu: 1400,
         advmss: 1360,
       },
@@ -43,12 +43,12 @@ describe('attributes', () => {
     ],
     [
       'link scope',
-      { destination: '10.0.0.0/8', device: 'eth1', scope: RouteScope.LINK },
+      { destination: '10.0.0.0/8', device: 'eth1', routeScope: RouteScope.LINK },
       'route 4 200 10.0.0.0/8 0 dev eth1 scope 253',
     ],
     [
       'host scope',
-      { destination: '10.0.0.0/8', device: 'eth1', scope: RouteScope.HOST },
+      { destination: '10.0.0.0/8', device: 'eth1', routeScope: RouteScope.HOST },
       'route 4 200 10.0.0.0/8 0 dev eth1 scope 254',
     ],
     [
@@ -189,8 +189,8 @@ describe('arguments', () => {
     ],
     [
       'scope in IPv6',
-      { destination: 'fd00::/8', device: 'eth1', scope: RouteScope.LINK },
-      'scope "link" is set on an IPv6 route. IPv6 routes have no scope: leave it out.',
+      { destination: 'fd00::/8', device: 'eth1', routeScope: RouteScope.LINK },
+      'routeScope "link" is set on an IPv6 route. IPv6 routes have no scope: leave it out.',
     ],
     [
       'metric',
@@ -204,13 +204,13 @@ describe('arguments', () => {
     ],
     [
       'link scope with a next router',
-      { destination: '10.0.0.0/8', via: '192.168.1.1', scope: RouteScope.LINK },
-      'scope "link" is set on a route with a next router, which is never that near. Leave it out.',
+      { destination: '10.0.0.0/8', via: '192.168.1.1', routeScope: RouteScope.LINK },
+      'routeScope "link" is set on a route with a next router, which is never that near. Leave it out.',
     ],
     [
       'host scope with next routers',
-      { destination: '10.0.0.0/8', nextHops: [{ via: '192.168.1.1' }], scope: RouteScope.HOST },
-      'scope "host" is set on a route with a next router, which is never that near. Leave it out.',
+      { destination: '10.0.0.0/8', nextHops: [{ via: '192.168.1.1' }], routeScope: RouteScope.HOST },
+      'routeScope "host" is set on a route with a next router, which is never that near. Leave it out.',
     ],
     [
       'IPv6 next hop without via',

@@ -20,7 +20,7 @@ export interface DeploymentProps {
   readonly host: () => Host;
   /** Nothing is to be left on the machine. */
   readonly absent: boolean;
-  readonly confirmTimeout: number;
+  readonly confirmTimeoutSeconds: number;
   readonly allowManagementPathChange: boolean;
   /** Values that change with the machine. */
   readonly replaceTriggeredBy: readonly string[];
@@ -40,7 +40,7 @@ export class Deployment {
   public readonly apply: TerraformResource;
 
   public constructor(scope: Construct, props: DeploymentProps) {
-    const { engine, owner, ssh, persistence, host, absent, confirmTimeout, allowManagementPathChange } = props;
+    const { engine, owner, ssh, persistence, host, absent, confirmTimeoutSeconds, allowManagementPathChange } = props;
     const { replaceTriggeredBy } = props;
     const { timeoutSeconds } = ssh;
     const connection = storedConnection(ssh);
@@ -49,7 +49,7 @@ export class Deployment {
       stored: { ...connection, owner },
       provisioners: destroyProvisioners({
         engine,
-        confirmTimeout,
+        confirmTimeoutSeconds,
         timeoutSeconds,
         addresses: () => [this.anchor, this.apply].map(addressOf),
       }),
@@ -59,7 +59,7 @@ export class Deployment {
       this.keepUntilCleanedUp(replaceTriggeredBy);
     }
 
-    const change = { owner, directory: scriptDirectory(ssh), confirmTimeout, timeoutSeconds };
+    const change = { owner, directory: scriptDirectory(ssh), confirmTimeoutSeconds, timeoutSeconds };
     this.apply = engineResource(scope, 'apply', engine, {
       identity: () => ({
         anchor: Token.asString(this.anchor.interpolationForAttribute('id')),

@@ -15,7 +15,7 @@ export interface ChangeProps {
   /** Where on the machine to upload to. */
   readonly directory: string;
   /** How long the machine keeps what is not confirmed, in seconds. */
-  readonly confirmTimeout: number;
+  readonly confirmTimeoutSeconds: number;
   /** How long to wait until the machine answers, in seconds. */
   readonly timeoutSeconds?: number;
 }
@@ -41,7 +41,7 @@ const GENERATION = expression('self.id');
  * to say how it ended, and its failure is the apply's.
  */
 export function deliveryProvisioners(props: DeliveryProps): Provisioner[] {
-  const { owner, confirmTimeout, allowManagementPathChange, bundle } = props;
+  const { owner, confirmTimeoutSeconds, allowManagementPathChange, bundle } = props;
   return [
     upload(props, bundle),
     remoteExec(
@@ -49,7 +49,7 @@ export function deliveryProvisioners(props: DeliveryProps): Provisioner[] {
       {
         owner,
         generation: GENERATION,
-        confirm_timeout: String(confirmTimeout),
+        confirm_timeout: String(confirmTimeoutSeconds),
         allow_management_path_change: allowManagementPathChange ? 'yes' : '',
       },
       { onFailure: 'continue' },
@@ -110,8 +110,8 @@ function probe(props: ChangeProps, behaviour?: Behaviour): FileProvisioner {
   return upload(props, 'nothing\n', behaviour);
 }
 
-function cleanUp({ owner, confirmTimeout }: ChangeProps, behaviour: Behaviour): RemoteExecProvisioner {
-  const parameters = { owner, generation: GENERATION, confirm_timeout: String(confirmTimeout) };
+function cleanUp({ owner, confirmTimeoutSeconds }: ChangeProps, behaviour: Behaviour): RemoteExecProvisioner {
+  const parameters = { owner, generation: GENERATION, confirm_timeout: String(confirmTimeoutSeconds) };
   return remoteExec('clean-up.sh', parameters, { onFailure: 'continue', ...behaviour });
 }
 

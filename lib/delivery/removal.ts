@@ -7,7 +7,7 @@ import { destroyProvisioners } from './provisioners';
 
 export interface RemovalProps {
   readonly engine: EngineType;
-  readonly confirmTimeout: number;
+  readonly confirmTimeoutSeconds: number;
   /** Only Terraform's state changes. */
   readonly forget: boolean;
 }

@@ -120,9 +120,11 @@ export function destroyConnection(
  *
  * @see https://developer.hashicorp.com/terraform/language/resources/provisioners/connection
  */
-export function confirmConnection(props: { confirmTimeout: number; timeoutSeconds?: number }): { timeout: string } {
-  const { confirmTimeout, timeoutSeconds = DEFAULT_TIMEOUT_SECONDS } = props;
-  return { timeout: `${Math.max(confirmTimeout + CONFIRM_MARGIN_SECONDS, timeoutSeconds)}s` };
+export function confirmConnection(props: { confirmTimeoutSeconds: number; timeoutSeconds?: number }): {
+  timeout: string;
+} {
+  const { confirmTimeoutSeconds, timeoutSeconds = DEFAULT_TIMEOUT_SECONDS } = props;
+  return { timeout: `${Math.max(confirmTimeoutSeconds + CONFIRM_MARGIN_SECONDS, timeoutSeconds)}s` };
 }
 
 /** At destroy there is no `privateKey`. */

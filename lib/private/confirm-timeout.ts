@@ -11,5 +11,5 @@ const WHY =
  * @internal
  */
 export function parseConfirmTimeout(args: Arguments, given: number | undefined): number {
-  return args.integer(given ?? DEFAULT_SECONDS, 'confirmTimeout', 10, 90, WHY);
+  return args.integer(given ?? DEFAULT_SECONDS, 'confirmTimeoutSeconds', 10, 90, WHY);
 }

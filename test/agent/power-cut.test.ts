@@ -44,7 +44,7 @@ const NEW = [
 const CONNECTION = '192.0.2.1 40000 192.168.178.2 22';
 const NEXT_CONNECTION = '192.0.2.1 40001 192.168.178.2 22';
 
-const HOST = { owner: 'vpn1', directory: '.ssh', confirmTimeout: 60 };
+const HOST = { owner: 'vpn1', directory: '.ssh', confirmTimeoutSeconds: 60 };
 const [, , CONFIRM] = deliveryProvisioners({ ...HOST, allowManagementPathChange: false, bundle: '' });
 const [, CLEAN_UP, CONFIRM_REMOVAL] = removalProvisioners(HOST);
 
@@ -191,7 +191,7 @@ describeOnMachine('a run that ends before any of its steps', () => {
   const tryOut = (data: readonly string[], generation: string): Outcome =>
     machine.apply(data, {
       generation,
-      options: `--confirm-timeout ${HOST.confirmTimeout} --ssh "${CONNECTION}"`,
+      options: `--confirm-timeout ${HOST.confirmTimeoutSeconds} --ssh "${CONNECTION}"`,
     });
   const confirm = (generation: string): Outcome => machine.provision(CONFIRM, generation, NEXT_CONNECTION);
   const remove = (): Outcome => machine.provision(CLEAN_UP, 'gone', CONNECTION);

@@ -76,7 +76,7 @@ export function conformance(name: string, options: Conformance): void {
           stack,
           declareEgress(stack, lab(), props, {
             interfaces: undefined,
-            confirmTimeout: CONFIRM_TIMEOUT,
+            confirmTimeoutSeconds: CONFIRM_TIMEOUT,
             persistence: use,
             allowManagementPathChange,
           }),

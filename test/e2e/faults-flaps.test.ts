@@ -11,7 +11,7 @@ describeLab('an egress link that goes up and down all the time', {}, (lab) => {
   let terraform: Terraform;
   beforeAll(async () => {
     terraform = new Terraform(lab());
-    terraform.declare((stack) => void declareEgress(stack, lab(), {}, { confirmTimeout: CONFIRM_TIMEOUT }));
+    terraform.declare((stack) => void declareEgress(stack, lab(), {}, { confirmTimeoutSeconds: CONFIRM_TIMEOUT }));
     await terraform.apply();
     await settled(lab().vpn);
   });

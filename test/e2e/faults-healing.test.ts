@@ -72,7 +72,7 @@ describe.each(['networkd', 'networkManager'] as const)('where %s is', (networkMa
             stack,
             lab(),
             { localTraffic: LocalTraffic.upHook() },
-            { confirmTimeout: CONFIRM_TIMEOUT },
+            { confirmTimeoutSeconds: CONFIRM_TIMEOUT },
           ),
       );
       await terraform.apply();

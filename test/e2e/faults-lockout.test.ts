@@ -63,7 +63,7 @@ describeLab('a change', {}, (lab) => {
         lab(),
         {},
         // The route to everywhere is no mistake that could be seen without the machine.
-        { interfaces: undefined, confirmTimeout: CONFIRM_TIMEOUT, allowManagementPathChange: allow },
+        { interfaces: undefined, confirmTimeoutSeconds: CONFIRM_TIMEOUT, allowManagementPathChange: allow },
       );
       change(egress.table.host, egress);
     });

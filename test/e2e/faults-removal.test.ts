@@ -36,7 +36,7 @@ describeLab('a host that goes', { networkScripts: true }, (lab) => {
       const host = new LinuxHost(stack, 'vpn', {
         ssh: sshOf(lab()),
         owner: 'vpn',
-        confirmTimeout: CONFIRM_TIMEOUT,
+        confirmTimeoutSeconds: CONFIRM_TIMEOUT,
         allowManagementPathChange: true,
       });
       const action = RuleAction.blackhole();
@@ -73,7 +73,7 @@ describeLab('a host that goes', { networkScripts: true }, (lab) => {
   test('RemovedLinuxHost in its place leaves the machine as it was', async () => {
     declare();
     await terraform.apply();
-    terraform.declare((stack) => void new RemovedLinuxHost(stack, 'vpn', { confirmTimeout: CONFIRM_TIMEOUT }));
+    terraform.declare((stack) => void new RemovedLinuxHost(stack, 'vpn', { confirmTimeoutSeconds: CONFIRM_TIMEOUT }));
     await terraform.apply();
     await expectClean();
     // Nothing is left to do.
@@ -82,7 +82,11 @@ describeLab('a host that goes', { networkScripts: true }, (lab) => {
 
   test('a clean-up that cuts the administrator off is undone, and destroy says so', async () => {
     terraform.declare((stack) => {
-      const host = new LinuxHost(stack, 'vpn', { ssh: sshOf(lab()), owner: 'vpn', confirmTimeout: CONFIRM_TIMEOUT });
+      const host = new LinuxHost(stack, 'vpn', {
+        ssh: sshOf(lab()),
+        owner: 'vpn',
+        confirmTimeoutSeconds: CONFIRM_TIMEOUT,
+      });
       const table = new SourceRoutingTable(stack, 'table', { host, tableId: 201, failClosed: false });
       table.addRoute('administrator', { destination: ADMINISTRATOR, device: 'eth0' });
       new PolicyRule(stack, 'administrator', { table, priority: 100, destination: ADMINISTRATOR });
@@ -108,7 +112,7 @@ describeLab('a host that goes', { networkScripts: true }, (lab) => {
         const host = new LinuxHost(stack, 'vpn', {
           ssh: sshOf(lab()),
           owner: 'other',
-          confirmTimeout: CONFIRM_TIMEOUT,
+          confirmTimeoutSeconds: CONFIRM_TIMEOUT,
         });
         const table = new SourceRoutingTable(stack, 'table', { host, tableId });
         table.addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });

@@ -38,7 +38,7 @@ export function declareGeneration(
   const host = new LinuxHost(stack, machine, {
     ssh: sshOf(lab, machine),
     owner: machine,
-    confirmTimeout: CONFIRM_TIMEOUT,
+    confirmTimeoutSeconds: CONFIRM_TIMEOUT,
     persistence: old ? Persistence.service() : Persistence.networkScripts(),
     ...props,
   });

@@ -36,7 +36,7 @@ describeLab('who makes it permanent is changed on a machine of systemd-networkd'
           {},
           {
             interfaces: undefined,
-            confirmTimeout: CONFIRM_TIMEOUT,
+            confirmTimeoutSeconds: CONFIRM_TIMEOUT,
             persistence,
           },
         ),

@@ -62,7 +62,7 @@ describeLab('netplan on a machine', { networkManager: 'netplan' }, (lab) => {
   const declare = (props: Partial<VpnEgressProps> = {}): void =>
     terraform.declare((stack) => {
       const own = Persistence.netplan({ device: 'eth1' });
-      const host = { interfaces: undefined, confirmTimeout: CONFIRM_TIMEOUT, persistence: own };
+      const host = { interfaces: undefined, confirmTimeoutSeconds: CONFIRM_TIMEOUT, persistence: own };
       const main = SourceRoutingTable.main(declareEgress(stack, lab(), props, host).table.host);
       new Route(stack, 'beyond', { table: main, destination: '10.6.0.0/16', via: '10.5.0.2', device: 'br0' });
     });

@@ -69,7 +69,7 @@ describeLab('Persistence.networkManager() and what people do', { networkManager:
       (stack: TerraformStack) =>
         void declareEgress(stack, lab(), props, {
           interfaces: undefined,
-          confirmTimeout: CONFIRM_TIMEOUT,
+          confirmTimeoutSeconds: CONFIRM_TIMEOUT,
           persistence: Persistence.networkManager(),
         }),
     );
