@@ -140,7 +140,7 @@ export interface VpnEgressProps {
   /**
    * The NAT router, if it is managed too: gets the return routes in its main table.
    *
-   * @default - return routes are handed out by `returnRoutes` only
+   * @default - return routes are handed out by `returnRoutes()` only
    */
   readonly natRouter?: LinuxHost;
 }
@@ -295,7 +295,7 @@ export class VpnEgress extends Construct {
     this.host._validate(this);
     if (props.natRouter) {
       const table = SourceRoutingTable.main(props.natRouter);
-      this.returnRoutes.forEach((route, index) => new Route(this, `return-${index + 1}`, { table, ...route }));
+      this.returnRoutes().forEach((route, index) => new Route(this, `return-${index + 1}`, { table, ...route }));
     }
   }
 
@@ -311,7 +311,7 @@ export class VpnEgress extends Construct {
    *
    * @throws ValidationError if such an address is not declared
    */
-  public get returnRoutes(): ReturnRoute[] {
+  public returnRoutes(): ReturnRoute[] {
     return this.pools.map((pool) => ({ destination: pool.text, via: this.ownAddress(pool) }));
   }
 

@@ -533,7 +533,7 @@ describe('rejected clients', () => {
     ]);
     const stack = newStack();
     const egress = new VpnEgress(stack, 'egress', { host: newHost(stack), ...BASE, ...props, gateways });
-    expect(egress.returnRoutes.map(({ destination }) => destination)).toEqual(props.clients);
+    expect(egress.returnRoutes().map(({ destination }) => destination)).toEqual(props.clients);
   });
 
   test('keep their ids and, where no other of their family is routed, their priorities when a pool is added', () => {
@@ -607,7 +607,7 @@ describe('return routes', () => {
   test('can be read as values', () => {
     const stack = newStack();
     const egress = new VpnEgress(stack, 'egress', { host: newHost(stack), ...BASE });
-    expect(egress.returnRoutes).toEqual([
+    expect(egress.returnRoutes()).toEqual([
       { destination: '10.10.10.0/24', via: '192.168.1.100' },
       { destination: 'fd00:4242:4242:4242::/64', via: 'fd00:1010:1010:1010::100' },
     ]);
@@ -646,7 +646,7 @@ describe('return routes', () => {
       clients: ['10.10.10.0/24'],
       gateways: ['192.168.1.1'],
     });
-    expect(resolve(stack, egress.returnRoutes)).toEqual([
+    expect(resolve(stack, egress.returnRoutes())).toEqual([
       { destination: '10.10.10.0/24', via: '${element(split("/", var.address), 0)}' },
     ]);
   });
@@ -655,7 +655,7 @@ describe('return routes', () => {
     const stack = newStack();
     const host = newHost(stack, { interfaces: [{ name: 'eth1', addresses: ['192.168.1.100/24'] }] });
     const egress = new VpnEgress(stack, 'egress', { host, ...BASE });
-    expect(() => egress.returnRoutes).toThrow(
+    expect(() => egress.returnRoutes()).toThrow(
       `[stack/egress] clients[1] "fd00:4242:4242:4242::/64" needs a return route via this server's IPv6 address on "eth1", which is not declared. Add it to the addresses of "eth1" in the host's interfaces.`,
     );
   });
@@ -674,7 +674,7 @@ describe('return routes via addresses that are known at apply only', () => {
     const egress = new VpnEgress(stack, 'egress', { ...BASE, host, clients, gateways });
     return resolve(
       stack,
-      egress.returnRoutes.map((route) => route.via),
+      egress.returnRoutes().map((route) => route.via),
     );
   }
 

@@ -66,7 +66,7 @@ class Cloud extends TerraformStack {
     });
 
     const routerId = given('router_id');
-    egress.returnRoutes.forEach(({ destination, via }, index) => {
+    egress.returnRoutes().forEach(({ destination, via }, index) => {
       new NetworkingRouterRouteV2(this, `return-${index + 1}`, {
         routerId,
         destinationCidr: destination,
