@@ -60,7 +60,7 @@ part == "names" {
   if (NF < 2) next
   id = $1
   if (id ~ /^0x/) id = hex_to_number(tolower(substr(id, 3)))
-  if (adopt && (id in WANT_TABLE) && WANT_TABLE[id] == $2 && where ~ /^\/etc\/iproute2\/rt_tables(\.d\/[^\/]*)?$/) print "N " where " " FNR
+  if (adopt && (id in WANT_TABLE) && WANT_TABLE[id] == $2 && where ~ /^\/etc\/iproute2\/rt_tables(\.d\/[^\/ ]*)?$/) print "N " where " " FNR
   if ((id in WANT_TABLE) && WANT_TABLE[id] != "-" && WANT_TABLE[id] != $2)
     problem("table id " id " is already named " $2 " in " where ": give the table that name, or choose another id")
   if (($2 in WANT_NAME) && WANT_NAME[$2] != id)
@@ -166,14 +166,15 @@ function foreign_rule_text(i, k) {
 function by_hand(i) { return K_BY[i] + 0 == 0 || K_BY[i] == 3 }
 
 # Does a declared rule do all the work of rule i, so that this one can go? What has no selector is the way of the
-# whole machine, and never ours.
-function has_declared_twin(i, in_place, k,    place, all) {
+# whole machine, and never ours. One that rejects must stand behind ours: in front, it rejects what ours lets through.
+function has_declared_twin(i, in_place, k,    place, all, rejects) {
   if (match_action(K_SPEC[i]) == 1) return 0
   if (!by_hand(i) && !(in_place && K_BY[i] == tag(k) && WANT_RULE[k] == K_SPEC[i])) return 0
-  if ((K_FAMILY[i], K_SPEC[i]) in WANT_SPEC) return 1
+  rejects = K_SPEC[i] ~ /(blackhole|unreachable|prohibit)$/
+  if (!rejects && (K_FAMILY[i], K_SPEC[i]) in WANT_SPEC) return 1
   for (place in WANT_RULE) {
     split(place, all, SUBSEP)
-    if (all[1] == K_FAMILY[i] && covers(WANT_RULE[place], K_SPEC[i])) return 1
+    if (all[1] == K_FAMILY[i] && !(rejects && all[2] + 0 > K_PRIORITY[i] + 0) && covers(WANT_RULE[place], K_SPEC[i])) return 1
   }
   return 0
 }

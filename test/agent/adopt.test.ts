@@ -207,6 +207,20 @@ describe.each([DASH, BUSYBOX, BASH])('what was made by hand, under $name,', (fla
       expect(machine.routes(200)).toHaveLength(4);
     });
 
+    test('what rejects before ours is never taken: a client that is shut out stays so', () => {
+      machine.must(
+        'ip rule add pref 700 from 10.10.10.7 unreachable; ip rule add pref 701 from 10.10.10.0/24 unreachable',
+      );
+      succeeds(machine.apply([...DECLARED, ...adopt()]));
+      expect(machine.rules().slice(0, 2)).toEqual(['700:\tfrom 10.10.10.7 7', '701:\tfrom 10.10.10.0/24 7']);
+    });
+
+    test('a name in a file with a blank in its name stays', () => {
+      machine.must("echo '200 vpn' >'/etc/iproute2/rt_tables.d/a b.conf'");
+      succeeds(machine.apply([...DECLARED, ...adopt()]));
+      expect(machine.must("cat '/etc/iproute2/rt_tables.d/a b.conf'")).toBe('200 vpn\n');
+    });
+
     test('the way of the whole machine is never taken, whatever is declared', () => {
       machine.must('ip rule del pref 32766; ip rule add pref 32766 lookup main');
       succeeds(machine.apply([...DECLARED, 'rule 4 12000 lookup 254', ...adopt()]));
@@ -224,7 +238,7 @@ describe.each([DASH, BUSYBOX, BASH])('what was made by hand, under $name,', (fla
 
     test('a rule more narrow than ours is taken over, one of the main table, too', () => {
       machine.must(`ip rule add pref 700 from 10.10.10.7 fwmark 1 lookup 200; ip rule add pref 701 from 10.10.10.7 to 10.10.10.0/25 lookup main
-        ip rule add pref 702 from 10.10.10.0/24 unreachable`);
+        ip rule add pref 30000 from 10.10.10.0/24 unreachable; ip rule add pref 30001 from 10.10.10.7 iif tun0 unreachable`);
       succeeds(machine.apply([...DECLARED, ...adopt()]));
       expect(machine.rules()).toEqual(RULES);
     });
