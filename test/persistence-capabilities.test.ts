@@ -1,3 +1,5 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Host } from '../lib/model/host';
 import type { Route } from '../lib/model/route';
 import type { Rule } from '../lib/model/rule';
@@ -11,6 +13,7 @@ import {
   routeFeatures,
   ruleFeatures,
 } from '../lib/persistence/capabilities';
+import type { Piece, Rendered } from '../lib/persistence/persistence';
 
 const prefix = (text: string): Value => ({ kind: 'prefix', text });
 const address = (text: string): Value => ({ kind: 'address', text });
@@ -114,7 +117,6 @@ describe.each(allRenderers().filter(({ name }) => name !== 'service'))('$call', 
       host({}, ROUTES[name]),
     ]),
   ];
-  const plain = JSON.stringify(renderer.render(host({}, {})));
 
   test.each(samples)('%s: what the table says is what it does', (_, support, sample) => {
     const problems = problemsOf(renderer, sample).map(({ message }) => message);
@@ -135,14 +137,65 @@ describe.each(allRenderers().filter(({ name }) => name !== 'service'))('$call', 
       return;
     }
     const rendered = renderer.render(sample);
-    expect(JSON.stringify(rendered)).not.toBe(plain);
     if (support !== true && 'since' in support) {
       const needed = rendered.requirements.flatMap((each) => (each.kind === 'version' ? [each.atLeast] : []));
       expect(needed).toHaveLength(1);
       expect(Number(needed[0])).toBeGreaterThanOrEqual(Number(support.since));
     }
   });
+
+  test('what it writes for each feature is what was read and measured', () => {
+    const file = join(__dirname, 'golden', `${renderer.name}.txt`);
+    const plain = linesOf(renderer.render(host({}, {})));
+    const text = [
+      '# The plain rule and the plain route. Below, what each feature changes in that.',
+      ...plain,
+      ...samples
+        .filter(([, , sample]) => problemsOf(renderer, sample).length === 0)
+        .flatMap(([name, , sample]) => ['', `# ${name}`, ...changes(plain, linesOf(renderer.render(sample)))]),
+      '',
+    ].join('\n');
+    if (process.env.UPDATE_GOLDEN) {
+      writeFileSync(file, text);
+    }
+    expect(text).toBe(readFileSync(file, 'utf8'));
+  });
 });
+
+/** All that is written, and what the manager needs for it. */
+function linesOf({ files, dropIns = [], blocks = [], requirements }: Rendered): string[] {
+  const all = [
+    ...files.map(({ path, mode, lines }) => ({ name: `${mode} ${path}`, lines })),
+    ...dropIns.map(({ device, name, lines }) => ({ name: `drop-in ${name} of ${device}`, lines })),
+    ...blocks.map(({ device, lines }) => ({ name: `profile of ${device}`, lines })),
+  ];
+  return [
+    ...all.flatMap(({ name, lines }) => [`== ${name}`, ...lines.map((pieces) => pieces.map(pieceText).join(''))]),
+    ...requirements.map((each) => `needs ${Object.values(each).join(' ')}`),
+  ];
+}
+
+function pieceText(piece: Piece): string {
+  if (typeof piece === 'string') {
+    return piece;
+  }
+  return 'value' in piece ? `<${piece.value.text} if IPv${piece.family}>` : piece.text;
+}
+
+/** Lines that went and lines that came. */
+function changes(before: readonly string[], after: readonly string[]): string[] {
+  return [...without(before, after).map((line) => `- ${line}`), ...without(after, before).map((line) => `+ ${line}`)];
+}
+
+/** The lines of the first list that the second does not have, or not as often. */
+function without(lines: readonly string[], others: readonly string[]): string[] {
+  const left = [...others];
+  return lines.filter((line) => {
+    const at = left.indexOf(line);
+    if (at >= 0) left.splice(at, 1);
+    return at < 0;
+  });
+}
 
 function escaped(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
