@@ -14,7 +14,10 @@ import {
   VpnUpHook,
 } from '../lib';
 import { agentProgram, dispatcherText, upHookText } from '../lib/agent/program';
+import { generationTriggers } from '../lib/delivery/triggers';
 import type { Host } from '../lib/model/host';
+import type { Rendered } from '../lib/persistence/persistence';
+import { ServiceRenderer } from '../lib/persistence/service';
 import {
   GATEWAYS,
   INTERFACES,
@@ -27,6 +30,7 @@ import {
   newTable,
   resourceOf,
 } from './fixtures';
+import { howTo } from './report/hosts';
 
 /** What Terraform makes of text in which every template is escaped. */
 function unescaped(text: string): string {
@@ -213,9 +217,28 @@ describe('triggers', () => {
     expect(changed(by('eth1'), by('ens4'))).toEqual(['files']);
   });
 
-  test('files changes with the units that a persistence needs', () => {
-    const by = (persistence: Persistence): Record<string, string> => triggersOf({ persistence }, () => undefined);
-    expect(changed(by(Persistence.service()), by(Persistence.networkScripts()))).toEqual(['files', 'persistence']);
+  test.each<[string, Partial<Rendered>]>([
+    ['files', { files: [] }],
+    ['drop-ins', { dropIns: [{ device: 'eth1', name: 'x.conf', lines: [['[Route]']] }] }],
+    ['blocks', { blocks: [{ device: 'eth1', lines: [['[ipv4]']] }] }],
+    ['units', { units: [] }],
+    ['requirements', { requirements: [] }],
+    ['devices', { devices: ['eth9'] }],
+  ])('files changes with the %s of a persistence', (_, other) => {
+    const renderer = new ServiceRenderer();
+    const host = howTo();
+    const by = (rendered: Partial<Rendered>): Record<string, string> =>
+      generationTriggers(host, {
+        kind: 'named',
+        among: [
+          {
+            ...{ name: renderer.name, call: renderer.call, tag: renderer.tag, capabilities: renderer.capabilities },
+            problems: () => [],
+            render: (of) => ({ ...renderer.render(of), ...rendered }),
+          },
+        ],
+      });
+    expect(changed(by({}), by(other))).toEqual(['files']);
   });
 
   test('files stays when only a value changes that is known at apply', () => {
