@@ -11,6 +11,7 @@ import {
   deploymentTestRequirements,
   ensureRequirements,
   labRequirements,
+  packageTestRequirements,
 } from '../test/lab/requirements';
 
 const ROOT = resolve(__dirname, '..');
@@ -46,8 +47,10 @@ function runJest(args: readonly string[], report: string): Totals {
 function main(): number {
   const progress = (line: string): void => console.log(line);
   const obstacle =
-    ensureRequirements([...agentTestRequirements, ...labRequirements, ...deploymentTestRequirements], progress) ??
-    ensureRequirements(undefined, progress);
+    ensureRequirements(
+      [...agentTestRequirements, ...labRequirements, ...deploymentTestRequirements, ...packageTestRequirements],
+      progress,
+    ) ?? ensureRequirements(undefined, progress);
   if (obstacle) {
     console.log(`not everything can be tested here: ${obstacle}`);
   }

@@ -38,6 +38,9 @@ export const agentTestRequirements: readonly Requirement[] = [
 /** What the tests of deployments call besides the lab. */
 export const deploymentTestRequirements: readonly Requirement[] = [{ command: 'unzip', packageName: 'unzip' }];
 
+/** What compiles the generated module. */
+export const packageTestRequirements: readonly Requirement[] = [{ command: 'python3', packageName: 'python3' }];
+
 /**
  * Make the box able to run what needs these commands. Returns undefined when it is, else one line
  * that says why it is not. Installs what is missing; touches nothing when nothing is missing.

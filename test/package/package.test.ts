@@ -95,6 +95,23 @@ describe('the package', () => {
     3 * MINUTES,
   );
 
+  test(
+    'the Python module that jsii makes of it compiles',
+    () => {
+      const directory = mkdtempSync(join(tmpdir(), 'python-'));
+      try {
+        const options = ['--code-only', '--targets', 'python', '--outdir', directory, '--no-recurse', '--no-npmignore'];
+        expect(tool('jsii-pacmak', ...options, '.').code).toBe(0);
+        const module = join(directory, 'python/src/cdktf_source_routing/__init__.py');
+        const { status, stderr } = spawnSync('python3', ['-m', 'py_compile', module], { encoding: 'utf8' });
+        expect([status, stderr]).toEqual([0, '']);
+      } finally {
+        rmSync(directory, { recursive: true });
+      }
+    },
+    3 * MINUTES,
+  );
+
   test.each([
     ['the tables of docs/persistence.md are what the renderers do', persistence],
     ['docs/review.md shows what the commands print', review],
