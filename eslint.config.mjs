@@ -52,17 +52,13 @@ export default tseslint.config(
     files: ['lib/model/**/*.ts'],
     rules: { 'no-restricted-imports': ['error', { patterns: ['cdktf', 'constructs', '@cdktf/*', '../*'] }] },
   },
-  {
-    files: ['lib/lookup/**/*.ts'],
-    rules: {
-      'no-restricted-imports': [
-        'error',
-        { patterns: ['cdktf', 'constructs', '@cdktf/*', '../*', '!../model', 'node:*', 'fs', 'child_process'] },
-      ],
-    },
-  },
-  {
-    files: ['lib/report/**/*.ts'],
+  ...Object.entries({
+    fib: ['model'],
+    reachability: ['model', 'fib'],
+    verify: ['model', 'fib', 'reachability'],
+    report: ['model', 'fib', 'reachability'],
+  }).map(([folder, imports]) => ({
+    files: [`lib/${folder}/**/*.ts`],
     rules: {
       'no-restricted-imports': [
         'error',
@@ -72,8 +68,7 @@ export default tseslint.config(
             'constructs',
             '@cdktf/*',
             '../*',
-            '!../model',
-            '!../lookup',
+            ...imports.map((each) => `!../${each}`),
             'node:*',
             'fs',
             'child_process',
@@ -81,7 +76,7 @@ export default tseslint.config(
         },
       ],
     },
-  },
+  })),
   {
     files: ['lib/persistence/**/*.ts'],
     rules: {

@@ -1,9 +1,9 @@
-import { prefixText } from '../lookup/bits';
-import type { Change } from '../lookup/compare';
-import type { HostChanges } from '../lookup/compare-hosts';
-import type { Outcome } from '../lookup/outcome';
-import type { PrefixSet } from '../lookup/prefix-table';
-import { decisionText, packetsText, prefixSetText } from '../lookup/words';
+import { prefixText } from '../fib/bits';
+import type { Change } from '../reachability/differential';
+import type { HostChanges } from '../reachability/compare-hosts';
+import type { Outcome } from '../fib/outcome';
+import type { PrefixSet } from '../reachability/aggregate';
+import { decisionText, packetsText, prefixSetText } from '../reachability/words';
 import type { Family } from '../model/family';
 import { code, json, terminal } from '../report/escape';
 

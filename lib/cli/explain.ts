@@ -1,8 +1,8 @@
-import { decide } from '../lookup/decide';
-import type { FlowOptions } from '../lookup/flow';
-import { flowOf } from '../lookup/flow';
-import { machineOf } from '../lookup/from-host';
-import { explain, outcomeText } from '../lookup/words';
+import { decide } from '../fib/decide';
+import type { FlowOptions } from '../fib/flow';
+import { flowOf } from '../fib/flow';
+import { machineOf } from '../fib/from-host';
+import { explain, outcomeText } from '../fib/explain';
 import type { Host } from '../model/host';
 import { terminal } from '../report/escape';
 import { UsageError } from './output';

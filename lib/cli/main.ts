@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { compareHosts } from '../lookup/compare-hosts';
-import { HIGHEST_PORT, PROTOCOL_NAMES } from '../lookup/kinds';
+import { compareHosts } from '../reachability/compare-hosts';
+import { HIGHEST_PORT, PROTOCOL_NAMES } from '../reachability/header-fields';
 import type { Host } from '../model/host';
 import { InvalidValue } from '../model/value';
 import { diffJson, diffMarkdown, diffText, hasChanges } from './diff';

@@ -1,6 +1,6 @@
 import { Token } from 'cdktf';
 import type { Flow, FlowSelectors, Packet } from '../flow';
-import type { FlowOptions } from '../lookup/flow';
+import type { FlowOptions } from '../fib/flow';
 import type { Addresses, Fate, Selectors, Traffic } from '../model/expectation';
 import type { Family } from '../model/family';
 import { BOTH_FAMILIES } from '../model/family';

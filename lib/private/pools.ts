@@ -1,5 +1,5 @@
-import type { Bits } from '../lookup/bits';
-import { ADDRESS_LENGTH, prefixBits, prefixText } from '../lookup/bits';
+import type { Bits } from '../fib/bits';
+import { ADDRESS_LENGTH, prefixBits, prefixText } from '../fib/bits';
 import type { Network } from '../model/networks';
 import { DEFAULT_ROUTE_LENGTH } from '../model/route';
 import type { Value } from '../model/value';

@@ -1,7 +1,7 @@
-import type { Bits } from '../lookup/bits';
-import { addressBits, prefixBits } from '../lookup/bits';
-import { networkBits } from '../lookup/kernel-routes';
-import type { Machine } from '../lookup/machine';
+import type { Bits } from '../fib/bits';
+import { addressBits, prefixBits } from '../fib/bits';
+import { networkBits } from '../fib/kernel-routes';
+import type { Machine } from '../fib/machine';
 import type { Family } from '../model/family';
 import { BOTH_FAMILIES, overlaps } from '../model/family';
 import type { Host, Interface } from '../model/host';

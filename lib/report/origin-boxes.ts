@@ -1,4 +1,4 @@
-import { prefixText } from '../lookup/bits';
+import { prefixText } from '../fib/bits';
 import { familyName } from '../model/family';
 import type { HostClass, HostTraffic } from './classes';
 import { groupBy } from './groups';

@@ -1,5 +1,5 @@
-import type { Bits } from '../lookup/bits';
-import { prefixBits } from '../lookup/bits';
+import type { Bits } from '../fib/bits';
+import { prefixBits } from '../fib/bits';
 import type { Host } from '../model/host';
 import { getOrInsertComputed } from '../model/maps';
 import type { Rule } from '../model/rule';

@@ -1,7 +1,7 @@
-import type { Bits } from '../lookup/bits';
-import { prefixText } from '../lookup/bits';
-import type { PrefixSet } from '../lookup/prefix-table';
-import { setsOf } from '../lookup/prefix-table';
+import type { Bits } from '../fib/bits';
+import { prefixText } from '../fib/bits';
+import type { PrefixSet } from '../reachability/aggregate';
+import { setsOf } from '../reachability/aggregate';
 import type { Family } from '../model/family';
 import { BOTH_FAMILIES } from '../model/family';
 import type { Host } from '../model/host';

@@ -1,5 +1,5 @@
-import { prefixBits } from '../lookup/bits';
-import { DEFAULT_TABLE_ID, LOCAL_TABLE_ID, KERNEL } from '../lookup/machine';
+import { prefixBits } from '../fib/bits';
+import { DEFAULT_TABLE_ID, LOCAL_TABLE_ID, KERNEL } from '../fib/machine';
 import type { Rule } from '../model/rule';
 import { ruleWords } from '../model/rule';
 import type { Value } from '../model/value';

@@ -1,4 +1,4 @@
-import { prefixText } from '../lookup/bits';
+import { prefixText } from '../fib/bits';
 import type { Family } from '../model/family';
 import type { Host } from '../model/host';
 import { MAIN_TABLE_ID } from '../model/host';

@@ -1,6 +1,6 @@
-import type { Bits } from '../lookup/bits';
-import type { PrefixSet } from '../lookup/prefix-table';
-import { prefixSetKey, setsOf } from '../lookup/prefix-table';
+import type { Bits } from '../fib/bits';
+import type { PrefixSet } from '../reachability/aggregate';
+import { prefixSetKey, setsOf } from '../reachability/aggregate';
 import { getOrInsertComputed } from '../model/maps';
 import type { HostClass, HostTraffic } from './classes';
 import { distinct, groupBy, remembered } from './groups';

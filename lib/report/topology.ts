@@ -1,4 +1,4 @@
-import type { Bits } from '../lookup/bits';
+import type { Bits } from '../fib/bits';
 import type { Family } from '../model/family';
 import { BOTH_FAMILIES } from '../model/family';
 import type { Host } from '../model/host';

@@ -1,5 +1,5 @@
-import type { Outcome, OutcomeKind } from '../lookup/outcome';
-import type { ReadyRoute } from '../lookup/table';
+import type { Outcome, OutcomeKind } from '../fib/outcome';
+import type { ReadyRoute } from '../fib/table';
 import { MAIN_TABLE_ID } from '../model/host';
 import type { Rule } from '../model/rule';
 import type { Fate } from './picture';

@@ -16,7 +16,7 @@ function problems(recorded: readonly Recorded[]): string[] {
     .map(({ each, index }, nth) => (nth === 0 ? report(each, index) : `and packet ${index}`));
 }
 
-describeOnMachine('lib/lookup and the kernel agree', () => {
+describeOnMachine('lib/fib and the kernel agree', () => {
   let fixed: Recorded[];
   beforeAll(() => {
     fixed = [...record(1, LOOKUPS)];

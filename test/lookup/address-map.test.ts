@@ -1,8 +1,8 @@
-import { AddressMaps, partOf, valueAt } from '../../lib/lookup/address-map';
-import type { AddressMap, Values } from '../../lib/lookup/address-map';
-import type { Chain } from '../../lib/lookup/chain';
+import { AddressMaps, partOf, valueAt } from '../../lib/reachability/prefix-trie';
+import type { AddressMap, Values } from '../../lib/reachability/prefix-trie';
+import type { Chain } from '../../lib/reachability/trie-chain';
 import { Random } from './random';
-import { chainValues, chainValueAt } from '../../lib/lookup/chain';
+import { chainValues, chainValueAt } from '../../lib/reachability/trie-chain';
 
 const WIDTH = 5;
 const ADDRESSES = Array.from({ length: 2 ** WIDTH }, (_, index) => index.toString(2).padStart(WIDTH, '0'));

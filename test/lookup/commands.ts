@@ -1,9 +1,9 @@
-import type { Description } from '../../lib/lookup/build';
-import { prefixText } from '../../lib/lookup/bits';
-import type { Flow } from '../../lib/lookup/flow';
-import { UNSPECIFIED } from '../../lib/lookup/flow';
-import type { Link, LinkAddress } from '../../lib/lookup/machine';
-import { kernelRules } from '../../lib/lookup/machine';
+import type { Description } from '../../lib/fib/build';
+import { prefixText } from '../../lib/fib/bits';
+import type { Flow } from '../../lib/fib/flow';
+import { UNSPECIFIED } from '../../lib/fib/flow';
+import type { Link, LinkAddress } from '../../lib/fib/machine';
+import { kernelRules } from '../../lib/fib/machine';
 import type { Route } from '../../lib/model/route';
 import { defaultMetric, routeWords } from '../../lib/model/route';
 import type { Rule, Word } from '../../lib/model/rule';

@@ -1,9 +1,9 @@
-import type { Description } from '../../lib/lookup/build';
-import { buildMachine } from '../../lib/lookup/build';
-import { decide } from '../../lib/lookup/decide';
-import { asAsked } from '../../lib/lookup/flow';
-import type { Flow } from '../../lib/lookup/flow';
-import type { Outcome } from '../../lib/lookup/outcome';
+import type { Description } from '../../lib/fib/build';
+import { buildMachine } from '../../lib/fib/build';
+import { decide } from '../../lib/fib/decide';
+import { asAsked } from '../../lib/fib/flow';
+import type { Flow } from '../../lib/fib/flow';
+import type { Outcome } from '../../lib/fib/outcome';
 import type { Recorded } from './kernel';
 
 /** A lookup under test: the real one, or one that is broken on purpose. */

@@ -1,5 +1,5 @@
 import { spawnSync } from 'child_process';
-import type { Description } from '../../lib/lookup/build';
+import type { Description } from '../../lib/fib/build';
 import { addressCommand, flowCommand, machineCommands, routeCommand, ruleCommand } from './commands';
 import type { Scenario } from './scenario';
 

@@ -1,9 +1,9 @@
-import { buildMachine } from '../../lib/lookup/build';
-import type { Kind } from '../../lib/lookup/flow';
-import { kindsOf } from '../../lib/lookup/kinds';
-import type { Machine } from '../../lib/lookup/machine';
-import { kernelRules } from '../../lib/lookup/machine';
-import { isOfKind } from '../../lib/lookup/rules';
+import { buildMachine } from '../../lib/fib/build';
+import type { Kind } from '../../lib/fib/flow';
+import { kindsOf } from '../../lib/reachability/header-fields';
+import type { Machine } from '../../lib/fib/machine';
+import { kernelRules } from '../../lib/fib/machine';
+import { isOfKind } from '../../lib/fib/rules';
 import type { Rule } from '../../lib/model/rule';
 import { Random } from './random';
 import { randomScenario } from './scenario';

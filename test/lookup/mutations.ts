@@ -1,10 +1,10 @@
-import type { Flow } from '../../lib/lookup/flow';
-import type { Link } from '../../lib/lookup/machine';
-import { ReversePathFilter } from '../../lib/lookup/machine';
-import type { Outcome } from '../../lib/lookup/outcome';
-import { SEARCH } from '../../lib/lookup/search';
-import type { ReadyRoute } from '../../lib/lookup/table';
-import { Table } from '../../lib/lookup/table';
+import type { Flow } from '../../lib/fib/flow';
+import type { Link } from '../../lib/fib/machine';
+import { ReversePathFilter } from '../../lib/fib/machine';
+import type { Outcome } from '../../lib/fib/outcome';
+import { SEARCH } from '../../lib/fib/search';
+import type { ReadyRoute } from '../../lib/fib/table';
+import { Table } from '../../lib/fib/table';
 import type { Route } from '../../lib/model/route';
 import type { Rule } from '../../lib/model/rule';
 import type { Lookup } from './compare';

@@ -1,8 +1,8 @@
-import { AddressMaps, valueAt } from '../../lib/lookup/address-map';
-import type { AddressMap } from '../../lib/lookup/address-map';
-import type { Bits } from '../../lib/lookup/bits';
-import type { Entry } from '../../lib/lookup/prefix-table';
-import { entriesOf, nodeOf, setsOf } from '../../lib/lookup/prefix-table';
+import { AddressMaps, valueAt } from '../../lib/reachability/prefix-trie';
+import type { AddressMap } from '../../lib/reachability/prefix-trie';
+import type { Bits } from '../../lib/fib/bits';
+import type { Entry } from '../../lib/reachability/aggregate';
+import { entriesOf, nodeOf, setsOf } from '../../lib/reachability/aggregate';
 import { Random } from './random';
 
 const LENGTH = 4;

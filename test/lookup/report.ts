@@ -1,7 +1,7 @@
-import { buildMachine } from '../../lib/lookup/build';
-import { decide } from '../../lib/lookup/decide';
-import { asAsked } from '../../lib/lookup/flow';
-import { explain } from '../../lib/lookup/words';
+import { buildMachine } from '../../lib/fib/build';
+import { decide } from '../../lib/fib/decide';
+import { asAsked } from '../../lib/fib/flow';
+import { explain } from '../../lib/fib/explain';
 import { flowCommand, machineCommands } from './commands';
 import type { Lookup } from './compare';
 import { disagreements, realLookup } from './compare';

@@ -1,4 +1,4 @@
-import { marksOf, numbersOf } from '../../lib/lookup/representatives';
+import { marksOf, numbersOf } from '../../lib/fib/representatives';
 
 test('ranges: one number for each piece', () => {
   const ranges = [

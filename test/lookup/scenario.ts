@@ -1,10 +1,10 @@
-import type { Bits } from '../../lib/lookup/bits';
-import { ADDRESS_LENGTH, addressBits, prefixBits, prefixText } from '../../lib/lookup/bits';
-import type { Description } from '../../lib/lookup/build';
-import type { Flow } from '../../lib/lookup/flow';
-import { UNSPECIFIED } from '../../lib/lookup/flow';
-import type { Link, LinkAddress } from '../../lib/lookup/machine';
-import { ReversePathFilter, kernelRules } from '../../lib/lookup/machine';
+import type { Bits } from '../../lib/fib/bits';
+import { ADDRESS_LENGTH, addressBits, prefixBits, prefixText } from '../../lib/fib/bits';
+import type { Description } from '../../lib/fib/build';
+import type { Flow } from '../../lib/fib/flow';
+import { UNSPECIFIED } from '../../lib/fib/flow';
+import type { Link, LinkAddress } from '../../lib/fib/machine';
+import { ReversePathFilter, kernelRules } from '../../lib/fib/machine';
 import type { Family } from '../../lib/model/family';
 import { BOTH_FAMILIES } from '../../lib/model/family';
 import type { Hop, Route } from '../../lib/model/route';

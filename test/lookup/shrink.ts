@@ -1,7 +1,7 @@
-import type { Description } from '../../lib/lookup/build';
-import type { Flow } from '../../lib/lookup/flow';
-import type { Link } from '../../lib/lookup/machine';
-import { ReversePathFilter, kernelRules } from '../../lib/lookup/machine';
+import type { Description } from '../../lib/fib/build';
+import type { Flow } from '../../lib/fib/flow';
+import type { Link } from '../../lib/fib/machine';
+import { ReversePathFilter, kernelRules } from '../../lib/fib/machine';
 import type { Route } from '../../lib/model/route';
 import type { Rule } from '../../lib/model/rule';
 

@@ -1,4 +1,4 @@
-import type { Description } from '../../lib/lookup/build';
+import type { Description } from '../../lib/fib/build';
 import type { Value } from '../../lib/model/value';
 import type { Random } from './random';
 

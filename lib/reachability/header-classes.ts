@@ -1,13 +1,13 @@
 import type { Family } from '../model/family';
 import { getOrInsertComputed } from '../model/maps';
-import type { Kind } from './flow';
-import { HIGHEST_PORT, PROTOCOL_NAMES, refuseTooMany, selectorsOf } from './kinds';
-import type { Machine } from './machine';
-import { BORDERS } from './paths';
-import type { MaskedMark } from './representatives';
-import { numbersOf } from './representatives';
-import type { ReadyRule } from './rules';
-import { markSelector } from './rules';
+import type { Kind } from '../fib/flow';
+import { HIGHEST_PORT, PROTOCOL_NAMES, refuseTooMany, selectorsOf } from './header-fields';
+import type { Machine } from '../fib/machine';
+import { BORDERS } from './reachability';
+import type { MaskedMark } from '../fib/representatives';
+import { numbersOf } from '../fib/representatives';
+import type { ReadyRule } from '../fib/rules';
+import { markSelector } from '../fib/rules';
 
 /** Stands for all interfaces between which nothing is told apart. No interface has this name. */
 export const OTHER_INTERFACE = '*';

@@ -1,6 +1,6 @@
-import type { AddressMap, Values } from './address-map';
-import { Leaf, partOf, sides } from './address-map';
-import type { Bits } from './bits';
+import type { AddressMap, Values } from './prefix-trie';
+import { Leaf, partOf, sides } from './prefix-trie';
+import type { Bits } from '../fib/bits';
 
 /**
  * Maps of which each says what those before it have left open. To fill each other's holes would cost, for every

@@ -3,20 +3,15 @@ import { WHERE_THE_SOURCE_IS, fateWords, selectorWords } from '../model/expectat
 import type { Family } from '../model/family';
 import { familyName } from '../model/family';
 import { MAIN_TABLE_ID } from '../model/host';
-import { getOrInsertComputed } from '../model/maps';
 import { defaultMetric } from '../model/route';
 import type { Rule, Word } from '../model/rule';
 import { option, ruleWords } from '../model/rule';
 import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
-import type { Bits } from './bits';
-import { ADDRESS_LENGTH, prefixText } from './bits';
-import type { Axis, Packets, Selection } from './cells';
-import type { Decision } from './decision';
+import { prefixText } from './bits';
 import { DEFAULT_TABLE_ID, LOCAL_TABLE_ID } from './machine';
 import type { Outcome, Said, Step } from './outcome';
 import { stepsOf } from './outcome';
-import type { PrefixSet } from './prefix-table';
 import type { ReadyRule } from './rules';
 import type { NextHop, ReadyRoute } from './table';
 
@@ -141,57 +136,7 @@ function tableName(id: number): string {
   return TABLE_NAMES.get(id) ?? String(id);
 }
 
-/** What may happen to packets, and by which table: `via 192.168.1.1 dev eth1 (table 200)`. */
-export function decisionText({ outcomes }: Pick<Decision, 'outcomes'>): string {
-  const byTable = new Map<number | undefined, Set<string>>();
-  for (const outcome of outcomes) {
-    getOrInsertComputed(byTable, outcome.tableId, () => new Set()).add(outcomeText(outcome));
-  }
-  return [...byTable]
-    .map(([tableId, texts]) => `${[...texts].join(' or ')}${tableId === undefined ? '' : ` (${tableLabel(tableId)})`}`)
-    .join(' or ');
-}
-
 /** `main`, or `table 200`. */
 export function tableLabel(id: number): string {
   return TABLE_NAMES.get(id) ?? `table ${id}`;
-}
-
-/**
- * Sources or destinations: `10.0.0.0/8 but 10.1.0.0/16, 2 addresses`. Of long lists only the first `limit`, and of
- * several exceptions that are one address each only how many there are.
- */
-export function prefixSetText({ prefixes, except }: PrefixSet, family: Family, limit = Infinity): string {
-  const text = (bits: Bits): string => (bits === '' ? 'any' : prefixText(bits, family));
-  const shortened = (list: readonly string[]): string =>
-    list.length > limit ? `${list.slice(0, limit).join(', ')} and ${list.length - limit} more` : list.join(', ');
-  const addresses = except.filter((bits) => bits.length === ADDRESS_LENGTH[family]);
-  const few = addresses.length < 2 || limit === Infinity;
-  const exceptions = [
-    ...except.filter((bits) => few || !addresses.includes(bits)).map(text),
-    ...(few ? [] : [`${addresses.length} addresses`]),
-  ];
-  return [prefixes.map(text), exceptions]
-    .filter((list) => list.length > 0)
-    .map(shortened)
-    .join(' but ');
-}
-
-/** Packets by all but their addresses: `in tun0, tcp, to port 25`; nothing for all of them. */
-export function packetsText(packets: Packets): string {
-  return packets.map(selectionText).join(', ');
-}
-
-const SELECTED: Readonly<Record<Axis, string>> = {
-  'interface': 'in ',
-  'user': 'of user ',
-  'mark': 'mark ',
-  'tos': 'tos ',
-  'protocol': '',
-  'source port': 'from port ',
-  'destination port': 'to port ',
-};
-
-function selectionText({ by, not, values }: Selection): string {
-  return `${not ? 'not ' : ''}${SELECTED[by]}${values.join(' or ')}`;
 }

@@ -9,7 +9,6 @@ import { DEFAULT_DESTINATION } from '../model/value';
 import { prefixText } from './bits';
 import type { Description, PossibleRoute } from './build';
 import { buildMachine, withLinksDown } from './build';
-import { Decisions } from './decision';
 import { kernelRoutes } from './kernel-routes';
 import type { Link, Machine } from './machine';
 import { DEFAULT_TABLE_ID, LOCAL_TABLE_ID, kernelRules } from './machine';
@@ -101,13 +100,6 @@ function connectedNetworks(link: Link, family: Family): string[] {
   return connected
     .map(({ destination }) => prefixText(destination, family))
     .filter((text) => !/^(169\.254\.|fe80:)/.test(text));
-}
-
-const decisions = new WeakMap<Host, Decisions>();
-
-/** What makes decisions on the machines of a host: one for all who ask, so that each table is looked through once. */
-export function decisionsOf(host: Host): Decisions {
-  return getOrInsertComputed(decisions, host, () => new Decisions());
 }
 
 const machines = new WeakMap<Host, Map<string, Machine>>();

@@ -1,13 +1,13 @@
-import type { Family } from './family';
-import { familyName, otherFamily, overlaps } from './family';
-import type { Host, Interface, Problem } from './host';
-import { MAIN_TABLE_ID } from './host';
-import { getOrInsertComputed } from './maps';
-import { networksOf } from './networks';
-import type { Action, Rule } from './rule';
-import { goesAnywhere, isRejecting } from './rule';
-import type { InterfaceAddress, Value } from './value';
-import { isAny, isInside, isKnown, isLinkLocal, networkOf } from './value';
+import type { Family } from '../model/family';
+import { familyName, otherFamily, overlaps } from '../model/family';
+import type { Host, Interface, Problem } from '../model/host';
+import { MAIN_TABLE_ID } from '../model/host';
+import { getOrInsertComputed } from '../model/maps';
+import { networksOf } from '../model/networks';
+import type { Action, Rule } from '../model/rule';
+import { goesAnywhere, isRejecting } from '../model/rule';
+import type { InterfaceAddress, Value } from '../model/value';
+import { isAny, isInside, isKnown, isLinkLocal, networkOf } from '../model/value';
 
 const WAYS =
   `Route it too, or reject it: with rejectedClients of VpnEgress, ` +

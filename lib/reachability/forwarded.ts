@@ -1,7 +1,7 @@
 import type { Family } from '../model/family';
-import type { AddressMap } from './address-map';
-import { AddressMaps } from './address-map';
-import { BORDERS } from './paths';
+import type { AddressMap } from './prefix-trie';
+import { AddressMaps } from './prefix-trie';
+import { BORDERS } from './reachability';
 
 /**
  * The destinations that rules and routes decide about. Groups, the loopback network and what has a meaning on one

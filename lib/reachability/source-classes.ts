@@ -1,11 +1,11 @@
 import type { Family } from '../model/family';
-import type { AddressMap } from './address-map';
-import { AddressMaps, Fork, partOf, sides, valueAt } from './address-map';
-import type { Bits } from './bits';
-import { ADDRESS_LENGTH, addressBits, prefixBits } from './bits';
-import { IPV4_SPECIAL } from './ipv4';
-import type { PrefixSet } from './prefix-table';
-import { entriesOf, nodeOf, setsOf } from './prefix-table';
+import type { AddressMap } from './prefix-trie';
+import { AddressMaps, Fork, partOf, sides, valueAt } from './prefix-trie';
+import type { Bits } from '../fib/bits';
+import { ADDRESS_LENGTH, addressBits, prefixBits } from '../fib/bits';
+import { IPV4_SPECIAL } from '../fib/ipv4';
+import type { PrefixSet } from './aggregate';
+import { entriesOf, nodeOf, setsOf } from './aggregate';
 
 /** A class of sources: a prefix, but for the prefixes of other classes in it. */
 export type SourceClass = Bits;

@@ -1,22 +1,22 @@
 import type { Family } from '../model/family';
 import { BOTH_FAMILIES } from '../model/family';
 import { getOrInsertComputed } from '../model/maps';
-import type { Bits } from './bits';
-import type { Direction, Packets } from './cells';
-import { Cells } from './cells';
-import type { Chain } from './chain';
+import type { Bits } from '../fib/bits';
+import type { Direction, Packets } from './header-classes';
+import { Cells } from './header-classes';
+import type { Chain } from './trie-chain';
 import type { Decision } from './decision';
 import { Decisions, outcomeKey, tableKey } from './decision';
-import type { Kind } from './flow';
-import { UNSPECIFIED } from './flow';
+import type { Kind } from '../fib/flow';
+import { UNSPECIFIED } from '../fib/flow';
 import { FORWARDED } from './forwarded';
-import type { Machine } from './machine';
-import { commonAddresses } from './machine';
-import type { Outcome } from './outcome';
-import type { Scope } from './paths';
-import { Paths } from './paths';
-import type { PrefixSet } from './prefix-table';
-import { NodeMaker, entriesOf, prefixSetKey, setsOf } from './prefix-table';
+import type { Machine } from '../fib/machine';
+import { commonAddresses } from '../fib/machine';
+import type { Outcome } from '../fib/outcome';
+import type { Scope } from './reachability';
+import { Paths } from './reachability';
+import type { PrefixSet } from './aggregate';
+import { NodeMaker, entriesOf, prefixSetKey, setsOf } from './aggregate';
 import { SourceClasses } from './source-classes';
 
 /** Packets that go another way than before. */

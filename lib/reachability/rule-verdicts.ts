@@ -1,7 +1,7 @@
-import type { Bits } from './bits';
-import type { Kind } from './flow';
-import type { ReadyRule } from './rules';
-import { isOfKind } from './rules';
+import type { Bits } from '../fib/bits';
+import type { Kind } from '../fib/flow';
+import type { ReadyRule } from '../fib/rules';
+import { isOfKind } from '../fib/rules';
 
 /** Whether a rule takes a packet. */
 export type Verdict = 'takes' | 'may take' | 'leaves';

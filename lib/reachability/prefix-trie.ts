@@ -1,4 +1,4 @@
-import type { Bits } from './bits';
+import type { Bits } from '../fib/bits';
 
 /**
  * What each address is mapped to: an immutable binary trie over the bits of addresses. Equal maps of

@@ -1,7 +1,7 @@
 import type { Host } from '../model/host';
-import type { Change } from './compare';
-import { compare } from './compare';
-import { machineOf } from './from-host';
+import type { Change } from './differential';
+import { compare } from './differential';
+import { machineOf } from '../fib/from-host';
 
 /** What changes on one host. */
 export interface HostChanges {

@@ -2,11 +2,11 @@ import type { Family } from '../model/family';
 import type { Range, Rule } from '../model/rule';
 import { isKnown } from '../model/value';
 import { InvalidValue } from '../model/value';
-import type { Kind } from './flow';
-import type { Machine } from './machine';
-import { marksOf, numbersOf } from './representatives';
-import type { ReadyRule } from './rules';
-import { markSelector } from './rules';
+import type { Kind } from '../fib/flow';
+import type { Machine } from '../fib/machine';
+import { marksOf, numbersOf } from '../fib/representatives';
+import type { ReadyRule } from '../fib/rules';
+import { markSelector } from '../fib/rules';
 
 /**
  * TCP, UDP, DCCP, SCTP and UDP-Lite.

@@ -1,8 +1,9 @@
+import type { Host } from '../model/host';
 import { getOrInsertComputed } from '../model/maps';
-import type { AddressMap, Values } from './address-map';
-import { AddressMaps } from './address-map';
-import type { Machine } from './machine';
-import type { Outcome } from './outcome';
+import type { AddressMap, Values } from './prefix-trie';
+import { AddressMaps } from './prefix-trie';
+import type { Machine } from '../fib/machine';
+import type { Outcome } from '../fib/outcome';
 
 /** What may happen to packets, as far as it is decided. Of equal ones there is only one. */
 export interface Decision {
@@ -85,4 +86,11 @@ export class Decisions implements Values<Decision> {
   public tablesOf(machine: Machine): Map<string, AddressMap<Decision>> {
     return getOrInsertComputed(this.tables, machine, () => new Map<string, AddressMap<Decision>>());
   }
+}
+
+const decisions = new WeakMap<Host, Decisions>();
+
+/** What makes decisions on the machines of a host: one for all who ask, so that each table is looked through once. */
+export function decisionsOf(host: Host): Decisions {
+  return getOrInsertComputed(decisions, host, () => new Decisions());
 }

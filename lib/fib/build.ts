@@ -13,7 +13,7 @@ import { LOOPBACK } from './machine';
 import { RuleList } from './rules';
 import type { NextHop } from './table';
 import { Table } from './table';
-import { valueText } from './words';
+import { valueText } from './explain';
 
 /** A route that may be there or not. */
 export interface PossibleRoute extends Route {

@@ -1,9 +1,9 @@
 import { getOrInsertComputed } from '../model/maps';
-import type { AddressMap, Values } from './address-map';
-import { Leaf, sides } from './address-map';
-import type { Bits } from './bits';
-import type { Chain } from './chain';
-import { areLeaves, shortened, together } from './chain';
+import type { AddressMap, Values } from './prefix-trie';
+import { Leaf, sides } from './prefix-trie';
+import type { Bits } from '../fib/bits';
+import type { Chain } from './trie-chain';
+import { areLeaves, shortened, together } from './trie-chain';
 
 /** One line of a table of prefixes, of which the longest around an address decides, as in a routing table. */
 export interface Entry<T> {

@@ -1,26 +1,26 @@
 import type { Family } from '../model/family';
 import { getOrInsertComputed, pushTo } from '../model/maps';
 import type { Rule } from '../model/rule';
-import type { AddressMap } from './address-map';
-import type { AddressMaps } from './address-map';
-import { partOf } from './address-map';
-import type { Bits } from './bits';
-import { ADDRESS_LENGTH, prefixBits } from './bits';
-import type { Chain } from './chain';
-import { openAddress } from './chain';
+import type { AddressMap } from './prefix-trie';
+import type { AddressMaps } from './prefix-trie';
+import { partOf } from './prefix-trie';
+import type { Bits } from '../fib/bits';
+import { ADDRESS_LENGTH, prefixBits } from '../fib/bits';
+import type { Chain } from './trie-chain';
+import { openAddress } from './trie-chain';
 import type { Decision } from './decision';
 import { Decisions } from './decision';
-import type { Flow, Kind } from './flow';
-import { IPV4_SPECIAL, ipv4Afterwards, ipv4Special, keepLoopback } from './ipv4';
-import type { Machine } from './machine';
-import { LOCAL_TABLE_ID } from './machine';
-import type { Outcome } from './outcome';
-import type { ReadyRule } from './rules';
+import type { Flow, Kind } from '../fib/flow';
+import { IPV4_SPECIAL, ipv4Afterwards, ipv4Special, keepLoopback } from '../fib/ipv4';
+import type { Machine } from '../fib/machine';
+import { LOCAL_TABLE_ID } from '../fib/machine';
+import type { Outcome } from '../fib/outcome';
+import type { ReadyRule } from '../fib/rules';
 import type { SourceClass } from './source-classes';
 import { SourceClasses } from './source-classes';
-import type { Step, Verdict } from './steps';
-import { isInside, stepOf, withSource } from './steps';
-import { lookIn } from './walk';
+import type { Step, Verdict } from './rule-verdicts';
+import { isInside, stepOf, withSource } from './rule-verdicts';
+import { lookIn } from '../fib/walk';
 
 /** Destinations that the kernel treats in ways of its own, so that no prefix may be across their border. */
 export const BORDERS: Readonly<Record<Family, readonly Bits[]>> = {

@@ -1,0 +1,199 @@
+import { foreignBand } from './priority-bands';
+import { overlaps } from '../model/family';
+import { GUARD_OFFSET, guards, unguarded } from '../model/guard';
+import type { Host, Problem } from '../model/host';
+import { MAIN_TABLE_ID, familiesOf } from '../model/host';
+import { sameMarks } from '../model/marking';
+import { oneFamilyOnly } from './family-parity';
+import { DEFAULT_ROUTE_LENGTH } from '../model/route';
+import { MAIN_RULE_PRIORITY, MAX_PRIORITY } from '../model/rule';
+import { duplicateTables, duplicatePriorities, duplicateRoutes } from './duplicates';
+import { unreachableNextHops, foreignSources } from './next-hops';
+import { capturedManagement, unpinnedHostKey } from './management-path';
+
+/** What is wrong across the constructs of one host: nothing of it is deployed. */
+export function errors(host: Host): Problem[] {
+  return [
+    ...duplicateTables(host),
+    ...duplicatePriorities(host),
+    ...duplicateRoutes(host),
+    ...tablesWithoutRule(host),
+    ...tablesWithoutRoute(host),
+    ...danglingGotos(host),
+    ...unreachableNextHops(host),
+    ...foreignSources(host),
+    ...sharedHooks(host),
+    ...sameMarks(host),
+    ...oneFamilyOnly(host),
+    ...adoptsNothing(host),
+  ];
+}
+
+/** What is legal but likely to hurt. */
+export function warnings(host: Host): Problem[] {
+  return [
+    ...capturedManagement(host),
+    ...withoutGuard(host),
+    ...jumpsToGuards(host),
+    ...foreignBands(host),
+    ...defaultRoutesInPieces(host),
+    ...firewallMarks(host),
+    ...unpinnedHostKey(host),
+  ];
+}
+
+/** What was made by hand is known by the table that it is about. */
+function adoptsNothing({ adopts, tables, path }: Host): Problem[] {
+  return adopts === undefined || tables.length > 0
+    ? []
+    : [
+        {
+          path,
+          message: 'adopt has no table to take over. Declare a SourceRoutingTable or VpnEgress, or leave adopt out.',
+        },
+      ];
+}
+
+function tablesWithoutRule(host: Host): Problem[] {
+  return host.tables
+    .filter((table) => familiesOf(table.id, host.rules).size === 0)
+    .map((table) => ({
+      path: table.path,
+      message: `no rule looks up table ${table.id}, so its routes are never used. Add a PolicyRule with this table.`,
+    }));
+}
+
+function tablesWithoutRoute(host: Host): Problem[] {
+  return host.tables
+    .filter((table) => ![...host.routes, ...host.hooks].some(({ tableId }) => tableId === table.id))
+    .map((table) => ({
+      path: table.path,
+      message:
+        `table ${table.id} has no route. Add one with addRoute(); ` +
+        `to reject packets, use a PolicyRule with action RuleAction.unreachable() instead.`,
+    }));
+}
+
+function danglingGotos(host: Host): Problem[] {
+  return host.rules.flatMap((rule) => {
+    const { action } = rule;
+    if (action.kind !== 'goto') {
+      return [];
+    }
+    // The kernel's own rules are always there.
+    if (action.priority > MAX_PRIORITY) {
+      return [];
+    }
+    const found = host.rules.some((other) => other.priority === action.priority && overlaps(other.family, rule.family));
+    return found
+      ? []
+      : [
+          {
+            path: rule.path,
+            message: `goes to priority ${action.priority}, where this host has no rule of its family. Declare that rule, or name the priority of one.`,
+          },
+        ];
+  });
+}
+
+function sharedHooks(host: Host): Problem[] {
+  const problems: Problem[] = [];
+  host.hooks.forEach((hook, index) => {
+    const other = host.hooks.slice(0, index).find((candidate) => candidate.file === hook.file);
+    if (other && other.daemon !== hook.daemon) {
+      problems.push({
+        path: hook.path,
+        message: `"${hook.file}" is already the up hook that "${other.path}" installs for another daemon. Give this one another path.`,
+      });
+    } else if (other && other.tableId === hook.tableId) {
+      problems.push({
+        path: hook.path,
+        message: `"${hook.file}" already serves table ${hook.tableId} through "${other.path}". Remove one of the two.`,
+      });
+    }
+  });
+  return problems;
+}
+
+function withoutGuard(host: Host): Problem[] {
+  return unguarded(host).map((rule) => ({
+    path: rule.path,
+    message:
+      `has no guard: that would stand ${GUARD_OFFSET} behind it, which is more than ${MAX_PRIORITY}. While somebody flushes the ${rule.action.kind === 'lookup' ? 'table' : 'rules'}, ` +
+      `packets leave through the main default route. Use a priority up to ${MAX_PRIORITY - GUARD_OFFSET}, for example 10000 to 19999.`,
+  }));
+}
+
+/** Packets that a goto carries over a rule must not end at the guard of that rule. */
+function jumpsToGuards(host: Host): Problem[] {
+  const all = guards(host);
+  return host.rules.flatMap((rule) => {
+    const { action } = rule;
+    if (action.kind !== 'goto') {
+      return [];
+    }
+    const target = action.priority;
+    const between = all.filter(
+      (guard) =>
+        rule.priority < guard.behind.priority &&
+        guard.behind.priority < target &&
+        target <= guard.priority &&
+        overlaps(guard.family, rule.family),
+    );
+    const [first] = between;
+    const last = Math.max(...between.map((guard) => guard.priority));
+    return first
+      ? [
+          {
+            path: rule.path,
+            message:
+              `goes over the rule "${first.path}", but not over its guard at priority ${first.priority}: what no rule in between takes is rejected there. ` +
+              `Go to a rule behind ${last}, or to ${MAIN_RULE_PRIORITY} for the main table.`,
+          },
+        ]
+      : [];
+  });
+}
+
+function foreignBands(host: Host): Problem[] {
+  const warn = (path: string, what: string, priority: number, example: string): Problem[] => {
+    const band = foreignBand(priority);
+    const message = `${what} ${priority} is where ${band?.owner} put theirs (${band?.first} to ${band?.last}). Use another, for example ${example}.`;
+    return band ? [{ path, message }] : [];
+  };
+  return [
+    ...host.rules.flatMap((rule) => warn(rule.path, 'priority', rule.priority, '10000 to 19999')),
+    ...guards(host).flatMap((guard) =>
+      warn(guard.path, "its guard's priority", guard.priority, '10000 to 19899 for the rule'),
+    ),
+  ];
+}
+
+function defaultRoutesInPieces(host: Host): Problem[] {
+  return host.rules
+    .filter(({ action }) => action.kind === 'lookup' && action.tableId === MAIN_TABLE_ID)
+    .filter(({ suppressPrefixLength = Infinity }) => suppressPrefixLength < DEFAULT_ROUTE_LENGTH)
+    .map(({ path, suppressPrefixLength }) => ({
+      path,
+      message:
+        `suppressPrefixLength ${suppressPrefixLength} does not leave out a default route in pieces, such as the 0.0.0.0/1 and 128.0.0.0/1 ` +
+        `of OpenVPN, or 2000::/3: packets would leave by it. Set it to ${DEFAULT_ROUTE_LENGTH}.`,
+    }));
+}
+
+function firewallMarks(host: Host): Problem[] {
+  return (
+    host.rules
+      // An error gets no answer.
+      .filter(
+        ({ firewallMark }) => firewallMark !== undefined && !host.markings.some(({ mark }) => mark === firewallMark),
+      )
+      .filter(({ family }) => family !== 6)
+      .map((rule) => ({
+        path: rule.path,
+        message:
+          `matches firewallMark: with rp_filter=1 on the egress interface replies are dropped unless the host has ` +
+          `net.ipv4.conf.all.src_valid_mark=1. A rule by source or inputInterface needs neither.`,
+      }))
+  );
+}
