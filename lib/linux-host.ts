@@ -195,8 +195,8 @@ export class LinuxHost extends Construct {
   private readonly absent: boolean;
   private readonly tellsMachines: boolean;
   private readonly deployment: Deployment;
-  private known?: Host;
-  private found?: Findings;
+  private modelCache?: Host;
+  private findingsCache?: Findings;
 
   /**
    * @param scope - where in the tree
@@ -425,7 +425,7 @@ export class LinuxHost extends Construct {
   /** Once per change, however many ask. */
   private declared(): Host {
     const { tables, rules, routes, discards, hooks, interfaces } = this;
-    this.known ??= {
+    this.modelCache ??= {
       path: this.node.path,
       owner: this.owner,
       management: managementOf(this.ssh),
@@ -446,26 +446,26 @@ export class LinuxHost extends Construct {
       adopts: this.adopts,
       ...(this.absent ? NOTHING : {}),
     };
-    return this.known;
+    return this.modelCache;
   }
 
   private changed(): void {
-    this.known = undefined;
-    this.found = undefined;
+    this.modelCache = undefined;
+    this.findingsCache = undefined;
   }
 
   /** Once per change, however many constructs ask. */
   private findings(): Findings {
-    if (this.found === undefined) {
+    if (this.findingsCache === undefined) {
       const host = this.declared();
       const wrong = [...errors(host), ...this.persistence._problems(host)];
       // Where packets go is not known before it is known what is meant.
-      this.found =
+      this.findingsCache =
         wrong.length > 0
           ? { errors: distinct(wrong), warnings: warnings(host), expectations: [] }
           : new Arguments(this).attempt(() => found(host));
     }
-    return this.found;
+    return this.findingsCache;
   }
 
   private warn(): void {

@@ -47,7 +47,7 @@ export function generationTriggers(host: Host, choice: Choice): Record<string, s
  */
 function expectationTriggers({ intents, expectations, interfaces }: Host): Array<[string, string]> {
   const declared = new Map<string, string[]>();
-  for (const { label, traffic, linksDown, fates } of intents.filter(({ yieldsToOthers }) => !yieldsToOthers)) {
+  for (const { label, traffic, linksDown, fates } of intents.filter(({ overridable }) => !overridable)) {
     const down = linksDown.length > 0 ? `with ${linksDown.join(', ')} down ` : '';
     pushTo(declared, label, `${plain(trafficWords(traffic))} ${down}is ${plain(fateWords(fates))}`);
   }

@@ -8,7 +8,7 @@ import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 import { addressBits, prefixBits } from './bits';
 import { kernelRoutes, networkBits } from './kernel-routes';
-import type { Link, Machine, Side, Sysctls } from './machine';
+import type { Link, Machine, FamilyState, Sysctls } from './machine';
 import { LOOPBACK } from './machine';
 import { RuleList } from './rules';
 import type { NextHop } from './table';
@@ -44,7 +44,7 @@ export interface Description {
 export function buildMachine(description: Description): Machine {
   const links = new Map(withLoopback(description.links).map((link) => [link.name, link]));
   const { sysctls = {}, incompleteLinks = false } = description;
-  const side = (family: Family): Side => ({
+  const side = (family: Family): FamilyState => ({
     rules: new RuleList(family, description.rules),
     tables: tablesOf(family, description, links, sysctls),
   });

@@ -1,5 +1,5 @@
 import type { Flow } from './flow';
-import { ipv4Afterwards, ipv4Special, keepLoopback } from './ipv4';
+import { applyIpv4OutputQuirks, ipv4Special, keepLoopback } from './ipv4';
 import type { Machine } from './machine';
 import type { Outcome } from './outcome';
 import { checkSource } from './reverse-path';
@@ -15,7 +15,7 @@ export function decide(machine: Machine, flow: Flow): Outcome[] {
   }
   const special = ipv4Special(machine, flow);
   if (flow.inputInterface === undefined) {
-    const outcomes = special ?? walk(machine, flow).map((outcome) => ipv4Afterwards(flow, outcome));
+    const outcomes = special ?? walk(machine, flow).map((outcome) => applyIpv4OutputQuirks(flow, outcome));
     return outcomes.map((outcome) => keepLoopback(flow, outcome));
   }
   const outcomes = special ?? walk(machine, flow);

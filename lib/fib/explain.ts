@@ -1,5 +1,5 @@
 import type { Fate, Question } from '../model/expectation';
-import { WHERE_THE_SOURCE_IS, fateWords, selectorWords } from '../model/expectation';
+import { INTERFACE_TOWARD_SOURCE, fateWords, selectorWords } from '../model/expectation';
 import type { Family } from '../model/family';
 import { familyName } from '../model/family';
 import { MAIN_TABLE_ID } from '../model/host';
@@ -10,10 +10,10 @@ import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 import { prefixText } from './bits';
 import { DEFAULT_TABLE_ID, LOCAL_TABLE_ID } from './machine';
-import type { Outcome, Said, Step } from './outcome';
+import type { Outcome, RuleResult, TraceStep } from './outcome';
 import { stepsOf } from './outcome';
-import type { ReadyRule } from './rules';
-import type { NextHop, ReadyRoute } from './table';
+import type { CompiledRule } from './rules';
+import type { NextHop, CompiledRoute } from './table';
 
 /** The way of a packet through the rules, line by line, in the words of `ip`. */
 export function explain(outcome: Outcome, family: Family): string[] {
@@ -35,7 +35,7 @@ export function outcomeText({ kind, via, device }: Outcome): string {
 
 /** A packet, in the words of `ip route get`; what root does is said of no user. */
 export function packetText({ source, destination, inputInterface, uid, ...selectors }: Question): string {
-  const known = inputInterface === WHERE_THE_SOURCE_IS ? undefined : inputInterface;
+  const known = inputInterface === INTERFACE_TOWARD_SOURCE ? undefined : inputInterface;
   return [
     ...option('from', source),
     ...option('to', destination),
@@ -50,7 +50,7 @@ export function fatesText(fates: readonly Fate[]): string {
   return fateWords(fates).map(wordText).join(' ');
 }
 
-function stepText({ rule, said }: Step, family: Family): string {
+function stepText({ rule, said }: TraceStep, family: Family): string {
   return `rule ${rule.rule.priority}: ${ruleText(rule.rule)} -> ${saidText(rule, said, family)}`;
 }
 
@@ -71,7 +71,7 @@ export function valueText(value: Value): string {
   return isKnown(value) ? value.text : `<${value.deferredFor}>`;
 }
 
-function saidText(rule: ReadyRule, said: Said, family: Family): string {
+function saidText(rule: CompiledRule, said: RuleResult, family: Family): string {
   const condition = rule.deferred.length > 0 && said.kind !== 'passed over' ? 'may match: ' : '';
   switch (said.kind) {
     case 'goto':
@@ -87,7 +87,7 @@ function saidText(rule: ReadyRule, said: Said, family: Family): string {
 
 function inTable(
   rule: Rule,
-  said: Exclude<Said, { kind: 'goto' | 'rejected' | 'passed over' }>,
+  said: Exclude<RuleResult, { kind: 'goto' | 'rejected' | 'passed over' }>,
   family: Family,
 ): string {
   switch (said.kind) {
@@ -109,7 +109,7 @@ function inTable(
 }
 
 /** As `ip route` prints it; dead next hops with that word. */
-function routeText(route: ReadyRoute, family: Family): string {
+function routeText(route: CompiledRoute, family: Family): string {
   const { kind, destination, metric, hops, deferred } = route;
   const [only] = hops.length === 1 ? hops : [];
   return [

@@ -27,7 +27,7 @@ export interface Flow {
 }
 
 /** What routing looks at besides the addresses. */
-export type Kind = Omit<Flow, 'source' | 'destination'>;
+export type HeaderFields = Omit<Flow, 'source' | 'destination'>;
 
 /** What is not given: an unmarked packet that root of this machine sends from an unspecified address. */
 export interface FlowOptions {

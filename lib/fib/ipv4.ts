@@ -63,7 +63,7 @@ function specialToSend(machine: Machine, flow: Flow): Outcome[] | undefined {
 }
 
 /** What IPv4 makes of the outcome of the rules for a packet that the machine sends. */
-export function ipv4Afterwards({ destination, outputInterface }: Flow, outcome: Outcome): Outcome {
+export function applyIpv4OutputQuirks({ destination, outputInterface }: Flow, outcome: Outcome): Outcome {
   const bound: Outcome =
     isRejecting(outcome) && outputInterface !== undefined
       ? {
@@ -104,7 +104,7 @@ function devicesOf(machine: Machine, address: Bits): readonly string[] {
   if (named) {
     return named;
   }
-  const [routes] = machine.sides[4].tables.get(LOCAL_TABLE_ID)?.around(address) ?? [];
+  const [routes] = machine.sides[4].tables.get(LOCAL_TABLE_ID)?.coveringPrefixes(address) ?? [];
   const best = routes?.[0];
   return best?.kind === 'local' ? best.hops.flatMap(({ device }) => device ?? []) : [];
 }

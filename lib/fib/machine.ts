@@ -53,7 +53,7 @@ export interface Sysctls {
 }
 
 /** What the kernel looks at in one family. */
-export interface Side {
+export interface FamilyState {
   readonly rules: RuleList;
   readonly tables: ReadonlyMap<number, Table>;
 }
@@ -61,7 +61,7 @@ export interface Side {
 /** A machine made ready for lookups. It forwards in both families. */
 export interface Machine {
   readonly links: ReadonlyMap<string, Link>;
-  readonly sides: Readonly<Record<Family, Side>>;
+  readonly sides: Readonly<Record<Family, FamilyState>>;
   readonly sysctls: Sysctls;
   /** Whether all addresses of the machine are known. */
   readonly complete: boolean;

@@ -1,10 +1,10 @@
-import type { ReadyRule } from './rules';
-import type { ReadyRoute, RouteKind } from './table';
+import type { CompiledRule } from './rules';
+import type { CompiledRoute, RouteKind } from './table';
 
 /** What a rule that matched led to. */
-export type Said =
-  | { readonly kind: 'route' | 'throw'; readonly tableId: number; readonly route: ReadyRoute }
-  | { readonly kind: 'suppressed'; readonly tableId: number; readonly route: ReadyRoute; readonly by: Suppressor }
+export type RuleResult =
+  | { readonly kind: 'route' | 'throw'; readonly tableId: number; readonly route: CompiledRoute }
+  | { readonly kind: 'suppressed'; readonly tableId: number; readonly route: CompiledRoute; readonly by: Suppressor }
   | { readonly kind: 'no route' | 'unknown'; readonly tableId: number }
   | { readonly kind: 'goto'; readonly resolved: boolean }
   | { readonly kind: 'rejected' | 'passed over' };
@@ -12,10 +12,10 @@ export type Said =
 export type Suppressor = 'prefix length' | 'interface group';
 
 /** One station on the way of a packet through the rules. */
-export interface Step {
-  readonly before?: Step;
-  readonly rule: ReadyRule;
-  readonly said: Said;
+export interface TraceStep {
+  readonly before?: TraceStep;
+  readonly rule: CompiledRule;
+  readonly said: RuleResult;
 }
 
 /**
@@ -32,7 +32,7 @@ export interface Outcome {
   readonly kind: OutcomeKind;
   readonly device?: string;
   readonly via?: string;
-  readonly route?: ReadyRoute;
+  readonly route?: CompiledRoute;
   /** Where it was found; none where no table decided. */
   readonly tableId?: number;
   /** What decided without rules, or in spite of them. */
@@ -44,7 +44,7 @@ export interface Outcome {
   /** Only of IPv4 packets that come in. */
   readonly source?: SourceCheck;
   /** The last step; undefined if no rule was asked, or none matched. */
-  readonly trail?: Step;
+  readonly trail?: TraceStep;
 }
 
 export function isRejecting({ kind }: Pick<Outcome, 'kind'>): boolean {
@@ -52,8 +52,8 @@ export function isRejecting({ kind }: Pick<Outcome, 'kind'>): boolean {
 }
 
 /** The way through the rules, from the first station on. */
-export function stepsOf({ trail }: Pick<Outcome, 'trail'>): Step[] {
-  const steps: Step[] = [];
+export function stepsOf({ trail }: Pick<Outcome, 'trail'>): TraceStep[] {
+  const steps: TraceStep[] = [];
   for (let step = trail; step; step = step.before) {
     steps.unshift(step);
   }

@@ -6,11 +6,11 @@ import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 import type { Bits } from './bits';
 import { prefixBits } from './bits';
-import type { Flow, Kind } from './flow';
+import type { Flow, HeaderFields } from './flow';
 import type { MaskedMark } from './representatives';
 
 /** A rule made ready for lookups. */
-export interface ReadyRule {
+export interface CompiledRule {
   readonly rule: Rule;
   readonly position: number;
   /** Undefined where the rule names none, or one that is known at apply only. */
@@ -24,14 +24,14 @@ export interface ReadyRule {
 
 /** The rules of one family in the order of the kernel. */
 export class RuleList {
-  public readonly inOrder: readonly ReadyRule[];
+  public readonly inOrder: readonly CompiledRule[];
   /** Whether the kernel looks for protocol and ports of packets from outside: only where a rule asks for them. */
   public readonly looksIntoPackets: boolean;
 
-  private readonly firstAt = new Map<number, ReadyRule>();
-  private readonly bySource = new PrefixIndex<ReadyRule>();
-  private readonly byDestination = new PrefixIndex<ReadyRule>();
-  private readonly others: ReadyRule[] = [];
+  private readonly firstAt = new Map<number, CompiledRule>();
+  private readonly bySource = new PrefixIndex<CompiledRule>();
+  private readonly byDestination = new PrefixIndex<CompiledRule>();
+  private readonly others: CompiledRule[] = [];
 
   public constructor(family: Family, declared: readonly Rule[]) {
     // A stable sort: of rules at one priority the first to be added comes first.
@@ -49,7 +49,7 @@ export class RuleList {
   }
 
   /** The rules that this packet may match, in order: of thousands for disjoint pools only a few. */
-  public candidates(flow: Flow): ReadyRule[] {
+  public candidates(flow: Flow): CompiledRule[] {
     return [
       ...this.others,
       ...(flow.source === undefined ? [] : this.bySource.around(flow.source)),
@@ -58,11 +58,11 @@ export class RuleList {
   }
 
   /** Where a goto leads. */
-  public at(priority: number): ReadyRule | undefined {
+  public at(priority: number): CompiledRule | undefined {
     return this.firstAt.get(priority);
   }
 
-  private index(rule: ReadyRule): void {
+  private index(rule: CompiledRule): void {
     if (!rule.rule.invert && rule.source) {
       this.bySource.add(rule.source, rule);
     } else if (!rule.rule.invert && rule.destination) {
@@ -88,13 +88,13 @@ class PrefixIndex<T> {
 }
 
 /** Of a packet that this machine sends they are known anyway. */
-function asksForPorts({ rule, inputInterface }: ReadyRule): boolean {
+function asksForPorts({ rule, inputInterface }: CompiledRule): boolean {
   const { ipProtocol, sourcePorts, destinationPorts } = rule;
   return (ipProtocol ?? sourcePorts ?? destinationPorts) !== undefined && inputInterface !== 'lo';
 }
 
 /** Whether a rule matches a packet; undefined if that is known at apply only. */
-export function matches(rule: ReadyRule, flow: Flow): boolean | undefined {
+export function matches(rule: CompiledRule, flow: Flow): boolean | undefined {
   const selected = isSelected(rule, flow);
   const { family, invert = false } = rule.rule;
   // One that may be of the other family does not even match what it does not select.
@@ -105,7 +105,7 @@ export function matches(rule: ReadyRule, flow: Flow): boolean | undefined {
 }
 
 /** Whether what is known of the selectors matches. */
-function isSelected(ready: ReadyRule, flow: Flow): boolean {
+function isSelected(ready: CompiledRule, flow: Flow): boolean {
   const { source, destination } = ready;
   return (
     (!source || flow.source?.startsWith(source) === true) &&
@@ -115,7 +115,7 @@ function isSelected(ready: ReadyRule, flow: Flow): boolean {
 }
 
 /** Whether what is known of the selectors matches, but for addresses. */
-export function isOfKind({ rule, inputInterface, outputInterface }: ReadyRule, flow: Kind): boolean {
+export function isOfKind({ rule, inputInterface, outputInterface }: CompiledRule, flow: HeaderFields): boolean {
   return (
     (inputInterface === undefined || inputInterface === (flow.inputInterface ?? 'lo')) &&
     (outputInterface === undefined || outputInterface === flow.outputInterface) &&
@@ -139,7 +139,7 @@ function isMarked(mark: number, wanted: MaskedMark | undefined): boolean {
 }
 
 /** Of the packet's, IPv4 looks at the bits that once were the type of service. */
-function isOfTos({ family, tos }: Kind, wanted: number): boolean {
+function isOfTos({ family, tos }: HeaderFields, wanted: number): boolean {
   return (family === 4 ? tos & 0x1c : tos) === wanted;
 }
 
@@ -147,7 +147,7 @@ function isInRange(value: number | undefined, { first, last }: Range): boolean {
   return value !== undefined && first <= value && value <= last;
 }
 
-function ready(rule: Rule, position: number): ReadyRule {
+function ready(rule: Rule, position: number): CompiledRule {
   const { source, destination, inputInterface, outputInterface } = rule;
   return {
     rule,

@@ -1,10 +1,10 @@
 import type { Family } from '../model/family';
 import type { Flow } from './flow';
-import type { NextHop, ReadyRoute, Table } from './table';
+import type { NextHop, CompiledRoute, Table } from './table';
 
 /** A route that a packet can take, and the next hops among which the kernel chooses. */
 export interface Found {
-  readonly route: ReadyRoute;
+  readonly route: CompiledRoute;
   readonly hops: readonly NextHop[];
 }
 
@@ -13,12 +13,12 @@ export type Search = (table: Table, flow: Flow) => Generator<Found>;
 
 export const SEARCH: Readonly<Record<Family, Search>> = { 4: searchIpv4, 6: searchIpv6 };
 
-export function rejects({ kind }: ReadyRoute): boolean {
+export function rejects({ kind }: CompiledRoute): boolean {
   return kind === 'blackhole' || kind === 'unreachable' || kind === 'prohibit' || kind === 'throw';
 }
 
 function* searchIpv4(table: Table, flow: Flow): Generator<Found> {
-  for (const routes of table.around(flow.destination)) {
+  for (const routes of table.coveringPrefixes(flow.destination)) {
     for (const route of routes) {
       const hops = route.hops.filter((hop) => !hop.dead && isOn(hop, flow.outputInterface));
       if (rejects(route) || hops.length > 0) {
@@ -37,7 +37,7 @@ function* searchIpv4(table: Table, flow: Flow): Generator<Found> {
 function* searchIpv6(table: Table, flow: Flow): Generator<Found> {
   const device = flow.inputInterface ?? flow.outputInterface;
   const strict = isOfOneLink(flow) || (flow.inputInterface === undefined && flow.source === undefined);
-  for (const routes of table.around(flow.destination)) {
+  for (const routes of table.coveringPrefixes(flow.destination)) {
     const usable = routes.flatMap((route): Found[] => {
       const hops = hopsOf(route).filter((hop) => !hop.dead && (!strict || isOn(hop, device)));
       return hops.length > 0 ? [{ route, hops }] : [];
@@ -53,7 +53,7 @@ function* searchIpv6(table: Table, flow: Flow): Generator<Found> {
 }
 
 /** To IPv6 a route that rejects is one to the loopback interface. */
-function hopsOf(route: ReadyRoute): readonly NextHop[] {
+function hopsOf(route: CompiledRoute): readonly NextHop[] {
   return rejects(route) ? [{ device: 'lo', dead: false }] : route.hops;
 }
 

@@ -13,7 +13,7 @@ export interface NextHop {
 }
 
 /** A route made ready for lookups. */
-export interface ReadyRoute {
+export interface CompiledRoute {
   readonly kind: RouteKind;
   /** Undefined where it is known at apply only. */
   readonly destination?: Bits;
@@ -25,22 +25,22 @@ export interface ReadyRoute {
 
 /** One routing table of one family. */
 export class Table {
-  private readonly routes = new Map<Bits, ReadyRoute[]>();
+  private readonly routes = new Map<Bits, CompiledRoute[]>();
   private lengths: number[] = [];
   /** With a destination that is known at apply only. */
-  private readonly anywhere: ReadyRoute[] = [];
+  private readonly anywhere: CompiledRoute[] = [];
 
   /** @param complete - whether no other routes can be in it */
   public constructor(public readonly complete: boolean) {}
 
   /** In order: of routes to one destination with one metric the first to be added comes first. */
-  public add(route: ReadyRoute): void {
+  public add(route: CompiledRoute): void {
     const { destination, metric } = route;
     if (destination === undefined) {
       this.anywhere.push(route);
       return;
     }
-    const others = getOrInsertComputed(this.routes, destination, (): ReadyRoute[] => []);
+    const others = getOrInsertComputed(this.routes, destination, (): CompiledRoute[] => []);
     const behind = others.findIndex((other) => other.metric > metric);
     others.splice(behind < 0 ? others.length : behind, 0, route);
     if (!this.lengths.includes(destination.length)) {
@@ -54,12 +54,12 @@ export class Table {
   }
 
   /** The routes among which a packet to some destination has the choice. */
-  public groups(): Iterable<readonly ReadyRoute[]> {
+  public groups(): Iterable<readonly CompiledRoute[]> {
     return this.routes.values();
   }
 
   /** The routes to an address, or to all of a prefix, grouped by destination, longest prefix first, each group by metric. */
-  public *around(address: Bits): Generator<readonly ReadyRoute[]> {
+  public *coveringPrefixes(address: Bits): Generator<readonly CompiledRoute[]> {
     yield* this.anywhere.map((route) => [route]);
     for (const length of this.lengths) {
       const routes = length <= address.length ? this.routes.get(address.slice(0, length)) : undefined;

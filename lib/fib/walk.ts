@@ -1,7 +1,7 @@
 import type { Flow } from './flow';
 import type { Machine } from './machine';
-import type { Outcome, OutcomeKind, Said, Step } from './outcome';
-import type { ReadyRule, RuleList } from './rules';
+import type { Outcome, OutcomeKind, RuleResult, TraceStep } from './outcome';
+import type { CompiledRule, RuleList } from './rules';
 import { matches } from './rules';
 import type { Found } from './search';
 import { SEARCH, rejects } from './search';
@@ -10,8 +10,8 @@ import type { NextHop } from './table';
 
 /** What a table has for a packet: outcomes, and why the rules may go on. */
 export interface Answer {
-  readonly outcomes: ReadonlyArray<Omit<Outcome, 'trail'> & { readonly said: Said }>;
-  readonly goesOn?: Said;
+  readonly outcomes: ReadonlyArray<Omit<Outcome, 'trail'> & { readonly said: RuleResult }>;
+  readonly goesOn?: RuleResult;
 }
 
 /**
@@ -23,16 +23,16 @@ export function walk(machine: Machine, flow: Flow): Outcome[] {
   const candidates = rules.candidates(flow);
   const outcomes: Outcome[] = [];
   // How each candidate is reached, if at all. A goto leads forward only, so one pass sees every way.
-  const reached: Array<{ readonly step?: Step } | undefined> = [{}];
+  const reached: Array<{ readonly step?: TraceStep } | undefined> = [{}];
   candidates.forEach((rule, index) => {
     const here = reached[index];
     if (!here) {
       return;
     }
-    const goOn = (said?: Said, to = index + 1): void => {
+    const goOn = (said?: RuleResult, to = index + 1): void => {
       reached[to] ??= { step: said ? { before: here.step, rule, said } : here.step };
     };
-    const end = (said: Said, outcome: Omit<Outcome, 'trail'>): void => {
+    const end = (said: RuleResult, outcome: Omit<Outcome, 'trail'>): void => {
       outcomes.push({ ...outcome, trail: { before: here.step, rule, said } });
     };
     const matched = matches(rule, flow);
@@ -69,23 +69,23 @@ export function walk(machine: Machine, flow: Flow): Outcome[] {
 }
 
 /** The kernel passes over a goto to where no rule is. */
-function targetOf(rules: RuleList, priority: number, from: ReadyRule): ReadyRule | undefined {
+function targetOf(rules: RuleList, priority: number, from: CompiledRule): CompiledRule | undefined {
   return priority > from.rule.priority ? rules.at(priority) : undefined;
 }
 
-function firstFrom(candidates: readonly ReadyRule[], target: ReadyRule): number {
+function firstFrom(candidates: readonly CompiledRule[], target: CompiledRule): number {
   const index = candidates.findIndex((rule) => rule.position >= target.position);
   return index < 0 ? candidates.length : index;
 }
 
 /** What a table has for a packet that a rule sends there. */
-export function lookIn(machine: Machine, tableId: number, rule: ReadyRule, flow: Flow): Answer {
+export function lookIn(machine: Machine, tableId: number, rule: CompiledRule, flow: Flow): Answer {
   const table = machine.sides[flow.family].tables.get(tableId);
   if (!table) {
     return { outcomes: [], goesOn: { kind: 'no route', tableId } };
   }
   const outcomes: Array<Answer['outcomes'][number]> = [];
-  let goesOn: Said | undefined;
+  let goesOn: RuleResult | undefined;
   for (const found of SEARCH[flow.family](table, flow)) {
     const { route } = found;
     if (route.kind === 'throw') {

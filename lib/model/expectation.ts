@@ -4,7 +4,7 @@ import { hex, option } from './rule';
 import type { Value } from './value';
 
 /** The interface that leads to the source of a packet, which only the machine knows. No interface has this name. */
-export const WHERE_THE_SOURCE_IS = '-';
+export const INTERFACE_TOWARD_SOURCE = '-';
 
 /** What of a packet counts for routing besides its addresses; what is not given is any, but for mark and uid, which are 0. */
 export interface Selectors {
@@ -75,7 +75,7 @@ export interface Intent {
   /** Interfaces that are taken to be down; with any, the machine is not asked. */
   readonly linksDown: readonly string[];
   /** Packets that rules of other constructs decide are not meant: somebody wants that. */
-  readonly yieldsToOthers?: boolean;
+  readonly overridable?: boolean;
 }
 
 /** The packet in the order of lib/agent/README.md; all but the label that stands before. */

@@ -11,7 +11,7 @@ import { isKnown } from '../model/value';
 import type { Capabilities } from './capabilities';
 import { UNKNOWN_FAMILY } from './capabilities';
 import type { Devices } from './devices';
-import { everywhere } from './networkd';
+import { defaultPrefix } from './networkd';
 import type { ProfileBlock } from './persistence';
 import { spaced } from './persistence';
 import type { Written } from './link-renderer';
@@ -138,7 +138,7 @@ function set(name: string, value: Value | string | number | undefined): Word[][]
 
 function destination(family: Family, prefix: Value): Word {
   if (isKnown(prefix) && prefix.text === 'default') {
-    return everywhere(family);
+    return defaultPrefix(family);
   }
   return isKnown(prefix) && !prefix.text.includes('/') ? `${prefix.text}/${family === 4 ? 32 : 128}` : prefix;
 }
@@ -156,5 +156,5 @@ function words(family: Family, rule: Rule): Word[] {
 }
 
 function anyOf(family: Family): Value {
-  return { kind: 'prefix', text: everywhere(family), family };
+  return { kind: 'prefix', text: defaultPrefix(family), family };
 }

@@ -141,11 +141,11 @@ export function destination(route: Route): Value | string | undefined {
   if (!isKnown(route.destination) || route.destination.text !== 'default') {
     return route.destination;
   }
-  return route.family === 'auto' ? undefined : everywhere(route.family);
+  return route.family === 'auto' ? undefined : defaultPrefix(route.family);
 }
 
 /** What `default` stands for. */
-export function everywhere(family: Family): string {
+export function defaultPrefix(family: Family): string {
   return family === 4 ? '0.0.0.0/0' : '::/0';
 }
 

@@ -1,5 +1,5 @@
 import { getOrInsertComputed } from '../model/maps';
-import type { AddressMap, Values } from './prefix-trie';
+import type { AddressMap, PartialValueOps } from './prefix-trie';
 import { Leaf, sides } from './prefix-trie';
 import type { Bits } from '../fib/bits';
 import type { Chain } from './trie-chain';
@@ -51,7 +51,7 @@ export class NodeMaker<T, U> {
    * @param alike - what it means where they are the same maps, so that nobody has to look into them
    */
   public constructor(
-    private readonly values: Values<T>,
+    private readonly values: PartialValueOps<T>,
     private readonly meaning: (said: readonly T[]) => U,
     private readonly alike?: U,
   ) {}

@@ -1,6 +1,6 @@
 import type { Host } from '../model/host';
 import { getOrInsertComputed } from '../model/maps';
-import type { AddressMap, Values } from './prefix-trie';
+import type { AddressMap, PartialValueOps } from './prefix-trie';
 import { AddressMaps } from './prefix-trie';
 import type { Machine } from '../fib/machine';
 import type { Outcome } from '../fib/outcome';
@@ -29,7 +29,7 @@ export function isCertain({ outcomes }: Decision): boolean {
 }
 
 /** Makes decisions, and maps of them, each once. */
-export class Decisions implements Values<Decision> {
+export class DecisionInterner implements PartialValueOps<Decision> {
   private readonly made = new Map<string, Decision>();
   /** By who owns them: maps made of others. */
   private readonly owned = new Map<string, Map<AddressMap<Decision>, AddressMap<Decision>>>();
@@ -88,9 +88,9 @@ export class Decisions implements Values<Decision> {
   }
 }
 
-const decisions = new WeakMap<Host, Decisions>();
+const decisions = new WeakMap<Host, DecisionInterner>();
 
 /** What makes decisions on the machines of a host: one for all who ask, so that each table is looked through once. */
-export function decisionsOf(host: Host): Decisions {
-  return getOrInsertComputed(decisions, host, () => new Decisions());
+export function decisionsOf(host: Host): DecisionInterner {
+  return getOrInsertComputed(decisions, host, () => new DecisionInterner());
 }

@@ -3,18 +3,18 @@ import { BOTH_FAMILIES } from '../model/family';
 import { getOrInsertComputed } from '../model/maps';
 import type { Bits } from '../fib/bits';
 import type { Direction, Packets } from './header-classes';
-import { Cells } from './header-classes';
+import { HeaderClasses } from './header-classes';
 import type { Chain } from './trie-chain';
 import type { Decision } from './decision';
-import { Decisions, outcomeKey, tableKey } from './decision';
-import type { Kind } from '../fib/flow';
+import { DecisionInterner, outcomeKey, tableKey } from './decision';
+import type { HeaderFields } from '../fib/flow';
 import { UNSPECIFIED } from '../fib/flow';
 import { FORWARDED } from './forwarded';
 import type { Machine } from '../fib/machine';
 import { commonAddresses } from '../fib/machine';
 import type { Outcome } from '../fib/outcome';
 import type { Scope } from './reachability';
-import { Paths } from './reachability';
+import { Reachability } from './reachability';
 import type { PrefixSet } from './aggregate';
 import { NodeMaker, entriesOf, prefixSetKey, setsOf } from './aggregate';
 import { SourceClasses } from './source-classes';
@@ -64,11 +64,11 @@ const SAME: Pair = { key: 'same', before: [], after: [] };
 interface Row {
   readonly pair: Pair;
   readonly destinations: PrefixSet;
-  readonly sources: Map<Kind, Set<Bits | undefined>>;
+  readonly sources: Map<HeaderFields, Set<Bits | undefined>>;
 }
 
 class Comparison {
-  private readonly decisions = new Decisions(tableKey);
+  private readonly decisions = new DecisionInterner(tableKey);
   private readonly pairs = new Map<string, Pair>();
   private readonly pairOf = new Map<Decision, Map<Decision, Pair>>();
   private readonly maker = new NodeMaker<Decision, Pair>(
@@ -77,7 +77,7 @@ class Comparison {
     SAME,
   );
   private readonly found = new Map<string, Differences>();
-  private readonly cells: Cells;
+  private readonly cells: HeaderClasses;
   private readonly classes: SourceClasses;
   private readonly rows = new Map<string, Row>();
 
@@ -86,7 +86,7 @@ class Comparison {
     private readonly family: Family,
     private readonly direction: Direction,
   ) {
-    this.cells = new Cells(machines, family, direction);
+    this.cells = new HeaderClasses(machines, family, direction);
     const rules = machines.flatMap((machine) => machine.sides[family].rules.inOrder);
     this.classes = new SourceClasses(
       family,
@@ -105,12 +105,12 @@ class Comparison {
     return [...this.rows.values()].flatMap((row) => this.changesOf(row)).sort(inOrder);
   }
 
-  private compareIncoming(kind: Kind): void {
+  private compareIncoming(kind: HeaderFields): void {
     const between = this.comparePaths(kind, {});
     this.classes.all.forEach((source) => this.record(kind, source, between(source)));
   }
 
-  private compareSent(kind: Kind): void {
+  private compareSent(kind: HeaderFields): void {
     const between = this.comparePaths(kind, { anyOwnSource: true });
     for (const address of commonAddresses(this.machines, this.family)) {
       const sourceClass = this.classes.of(address);
@@ -122,18 +122,20 @@ class Comparison {
     this.record(kind, source, this.comparePaths(kind, { source })(''));
   }
 
-  private comparePaths(kind: Kind, scope: Scope): (sourceClass: Bits) => Differences {
-    const paths = this.machines.map((machine) => new Paths(machine, kind, { ...scope, decisions: this.decisions }));
+  private comparePaths(kind: HeaderFields, scope: Scope): (sourceClass: Bits) => Differences {
+    const paths = this.machines.map(
+      (machine) => new Reachability(machine, kind, { ...scope, decisions: this.decisions }),
+    );
     return (sourceClass) => this.between(paths.map((each) => each.chainOf(sourceClass)));
   }
 
-  private record(kind: Kind, source: Bits | undefined, differences: Differences): void {
+  private record(kind: HeaderFields, source: Bits | undefined, differences: Differences): void {
     for (const [pair, destinations] of differences) {
       const key = `${pair.key}: ${prefixSetKey(destinations)}`;
       const { sources } = getOrInsertComputed(this.rows, key, () => ({
         pair,
         destinations,
-        sources: new Map<Kind, Set<Bits | undefined>>(),
+        sources: new Map<HeaderFields, Set<Bits | undefined>>(),
       }));
       getOrInsertComputed(sources, kind, () => new Set<Bits | undefined>()).add(source);
     }
@@ -159,7 +161,7 @@ class Comparison {
   }
 
   private changesOf({ pair, destinations, sources }: Row): Change[] {
-    const alike = new Map<string, { readonly kinds: Kind[]; readonly from: ReadonlySet<Bits | undefined> }>();
+    const alike = new Map<string, { readonly kinds: HeaderFields[]; readonly from: ReadonlySet<Bits | undefined> }>();
     for (const [kind, from] of sources) {
       getOrInsertComputed(alike, [...from].join(), () => ({ kinds: [], from })).kinds.push(kind);
     }

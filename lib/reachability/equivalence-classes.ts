@@ -3,17 +3,17 @@ import { getOrInsertComputed, pushTo } from '../model/maps';
 import type { Rule } from '../model/rule';
 import type { Bits } from '../fib/bits';
 import type { Direction, Packets } from './header-classes';
-import { Cells } from './header-classes';
+import { HeaderClasses } from './header-classes';
 import { shortened } from './trie-chain';
 import type { Decision } from './decision';
-import { Decisions, tableKey } from './decision';
-import type { Kind } from '../fib/flow';
+import { DecisionInterner, tableKey } from './decision';
+import type { HeaderFields } from '../fib/flow';
 import { UNSPECIFIED } from '../fib/flow';
 import { FORWARDED } from './forwarded';
 import type { Machine } from '../fib/machine';
 import { commonAddresses } from '../fib/machine';
 import type { Outcome } from '../fib/outcome';
-import { Paths } from './reachability';
+import { Reachability } from './reachability';
 import type { Entry } from './aggregate';
 import { NodeMaker, entriesOf } from './aggregate';
 import { isOfKind } from '../fib/rules';
@@ -27,7 +27,7 @@ export interface TrafficClass {
   /** Which packets, in pieces. */
   readonly packets: readonly Packets[];
   /** The same packets: each stands for all that are not told apart from it. */
-  readonly kinds: readonly Kind[];
+  readonly kinds: readonly HeaderFields[];
   /** Whether those are among them that no rule says anything in particular of. */
   readonly usual: boolean;
   /**
@@ -66,12 +66,12 @@ type Table = ReadonlyArray<Entry<Fates>>;
 
 class Traffic {
   private readonly keyOf: (outcome: Outcome) => string;
-  private readonly decisions: Decisions;
+  private readonly decisions: DecisionInterner;
   private readonly classes: SourceClasses;
   private readonly fates = new Map<string, Fates>();
   private readonly numbers = new Map<unknown, number>();
   private readonly tables = new Map<string, Table>();
-  private readonly paths = new Map<string, Paths[]>();
+  private readonly paths = new Map<string, Reachability[]>();
   private readonly makers = new Map<string, NodeMaker<Decision, Fates>>();
 
   public constructor(
@@ -80,7 +80,7 @@ class Traffic {
     private readonly differences: Differences,
   ) {
     this.keyOf = differences.keyOf ?? tableKey;
-    this.decisions = new Decisions(this.keyOf);
+    this.decisions = new DecisionInterner(this.keyOf);
     const rules = machines.flatMap(({ sides }) => sides[family].rules.inOrder);
     this.classes = new SourceClasses(family, [
       ...rules.flatMap(({ source }) => source ?? []),
@@ -113,20 +113,20 @@ class Traffic {
 
   private classesOf(
     direction: Direction,
-    tablesOf: (kind: Kind) => ReadonlyArray<readonly [Source, Table]>,
+    tablesOf: (kind: HeaderFields) => ReadonlyArray<readonly [Source, Table]>,
   ): TrafficClass[] {
-    const cells = new Cells(this.machines, this.family, direction);
-    const bySource = new Map<Source, Map<Table, Kind[]>>();
+    const cells = new HeaderClasses(this.machines, this.family, direction);
+    const bySource = new Map<Source, Map<Table, HeaderFields[]>>();
     for (const kind of cells.kinds) {
       for (const [source, table] of tablesOf(kind)) {
         pushTo(
-          getOrInsertComputed(bySource, source, () => new Map<Table, Kind[]>()),
+          getOrInsertComputed(bySource, source, () => new Map<Table, HeaderFields[]>()),
           table,
           kind,
         );
       }
     }
-    const alike = new Map<string, { kinds: readonly Kind[]; table: Table; sources: Source[] }>();
+    const alike = new Map<string, { kinds: readonly HeaderFields[]; table: Table; sources: Source[] }>();
     for (const [source, byTable] of bySource) {
       for (const [table, kinds] of byTable) {
         const key = [table, ...kinds].map((each) => this.numberOf(each)).join();
@@ -145,7 +145,7 @@ class Traffic {
   }
 
   /** Packets of which the same rules take all and none are looked up once, unless routes make a difference. */
-  private pathsOf(kind: Kind): Paths[] {
+  private pathsOf(kind: HeaderFields): Reachability[] {
     const { decisions, family } = this;
     const { whose } = this.differences;
     const taken = this.machines.map(({ sides }) =>
@@ -154,11 +154,11 @@ class Traffic {
     const key = [family === 6 ? kind.inputInterface : '', ...taken].join(' ');
     return getOrInsertComputed(this.paths, key, () => {
       const scope = { decisions, whose, onlyForwarded: true, anyOwnSource: true };
-      return this.machines.map((machine) => new Paths(machine, kind, scope));
+      return this.machines.map((machine) => new Reachability(machine, kind, scope));
     });
   }
 
-  private tableOf(paths: readonly Paths[], source: SourceClass): Table {
+  private tableOf(paths: readonly Reachability[], source: SourceClass): Table {
     const chains = paths.map((each) => shortened(each.chainOf(source), this.decisions));
     const keys = chains.map((chain) => chain.map(({ id }) => id).join());
     return getOrInsertComputed(this.tables, keys.join(' '), () => {

@@ -1,7 +1,7 @@
 import type { Family } from '../model/family';
 import type { AddressMap } from './prefix-trie';
 import { AddressMaps } from './prefix-trie';
-import { BORDERS } from './reachability';
+import { SPECIAL_PURPOSE_PREFIXES } from './reachability';
 
 /**
  * The destinations that rules and routes decide about. Groups, the loopback network and what has a meaning on one
@@ -11,7 +11,7 @@ export const FORWARDED: Readonly<Record<Family, AddressMap<boolean>>> = { 4: for
 
 function forwarded(family: Family): AddressMap<boolean> {
   const maps = new AddressMaps<boolean>({ nothing: false, isOpen: () => false, add: (_, other) => other });
-  return BORDERS[family].reduce<AddressMap<boolean>>(
+  return SPECIAL_PURPOSE_PREFIXES[family].reduce<AddressMap<boolean>>(
     (map, prefix) => maps.within(map, prefix, () => maps.all(false)),
     maps.all(true),
   );

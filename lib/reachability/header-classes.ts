@@ -1,12 +1,12 @@
 import type { Family } from '../model/family';
 import { getOrInsertComputed } from '../model/maps';
-import type { Kind } from '../fib/flow';
+import type { HeaderFields } from '../fib/flow';
 import { HIGHEST_PORT, PROTOCOL_NAMES, refuseTooMany, selectorsOf } from './header-fields';
 import type { Machine } from '../fib/machine';
-import { BORDERS } from './reachability';
+import { SPECIAL_PURPOSE_PREFIXES } from './reachability';
 import type { MaskedMark } from '../fib/representatives';
 import { numbersOf } from '../fib/representatives';
-import type { ReadyRule } from '../fib/rules';
+import type { CompiledRule } from '../fib/rules';
 import { markSelector } from '../fib/rules';
 
 /** Stands for all interfaces between which nothing is told apart. No interface has this name. */
@@ -31,8 +31,8 @@ export type Packets = readonly Selection[];
  * All ways in which some machines tell packets apart by all but their addresses: one kind for each of them, and
  * words for some of the kinds.
  */
-export class Cells {
-  public readonly kinds: readonly Kind[];
+export class HeaderClasses {
+  public readonly kinds: readonly HeaderFields[];
   private readonly axes: ReadonlyMap<Axis, AxisOf>;
 
   public constructor(machines: readonly Machine[], family: Family, direction: Direction) {
@@ -55,8 +55,8 @@ export class Cells {
   }
 
   /** The packets of some kinds, in few pieces. */
-  public packetsOf(kinds: Iterable<Kind>): Packets[] {
-    let boxes: Box[] = [...kinds].map((kind) => new Map(AXES.map(({ by, of }) => [by, new Set([of(kind)])])));
+  public packetsOf(kinds: Iterable<HeaderFields>): Packets[] {
+    let boxes: HeaderBox[] = [...kinds].map((kind) => new Map(AXES.map(({ by, of }) => [by, new Set([of(kind)])])));
     for (const { by } of [...AXES].reverse()) {
       boxes = this.merged(boxes, by);
     }
@@ -64,8 +64,8 @@ export class Cells {
   }
 
   /** Boxes that differ in one axis only become one. */
-  private merged(boxes: readonly Box[], by: Axis): Box[] {
-    const merged = new Map<string, { readonly box: Box; readonly values: Set<AxisValue> }>();
+  private merged(boxes: readonly HeaderBox[], by: Axis): HeaderBox[] {
+    const merged = new Map<string, { readonly box: HeaderBox; readonly values: Set<AxisValue> }>();
     for (const box of boxes) {
       const others = AXES.filter((axis) => axis.by !== by).map((axis) => this.textOf(axis.by, box.get(axis.by)));
       const { values } = getOrInsertComputed(merged, others.join('; '), () => ({ box, values: new Set() }));
@@ -103,17 +103,21 @@ export class Cells {
 }
 
 type AxisValue = string | number | undefined;
-type Box = ReadonlyMap<Axis, ReadonlySet<AxisValue>>;
+type HeaderBox = ReadonlyMap<Axis, ReadonlySet<AxisValue>>;
 interface AxisDefinition {
   readonly by: Axis;
-  readonly of: (kind: Kind) => AxisValue;
-  readonly hasOther: (rules: readonly ReadyRule[]) => boolean;
-  readonly text: (values: readonly AxisValue[], rules: readonly ReadyRule[], all: ReadonlySet<AxisValue>) => string[];
+  readonly of: (kind: HeaderFields) => AxisValue;
+  readonly hasOther: (rules: readonly CompiledRule[]) => boolean;
+  readonly text: (
+    values: readonly AxisValue[],
+    rules: readonly CompiledRule[],
+    all: ReadonlySet<AxisValue>,
+  ) => string[];
 }
 
 interface AxisOf extends AxisDefinition {
   readonly all: ReadonlySet<AxisValue>;
-  readonly rules: readonly ReadyRule[];
+  readonly rules: readonly CompiledRule[];
 }
 
 const HIGHEST_USER = 4294967295;
@@ -161,7 +165,7 @@ function hex(value: number): string {
   return `0x${(value >>> 0).toString(16)}`;
 }
 
-function protocolText(protocol: number, rules: readonly ReadyRule[]): string {
+function protocolText(protocol: number, rules: readonly CompiledRule[]): string {
   if (rules.some(({ rule }) => rule.ipProtocol === protocol)) {
     return PROTOCOL_NAMES.get(protocol) ?? String(protocol);
   }
@@ -169,7 +173,7 @@ function protocolText(protocol: number, rules: readonly ReadyRule[]): string {
 }
 
 /** The selectors that match a mark. */
-function matching(mark: number, rules: readonly ReadyRule[]): MaskedMark[] {
+function matching(mark: number, rules: readonly CompiledRule[]): MaskedMark[] {
   const selectors = rules.flatMap(({ rule }) => markSelector(rule) ?? []).filter(({ mask }) => mask !== 0);
   const different = new Map(selectors.map((each) => [maskedText(each), each]));
   return [...different.values()].filter(({ value, mask }) => ((mark ^ value) & mask) === 0);
@@ -180,7 +184,7 @@ function maskedText({ value, mask }: MaskedMark): string {
 }
 
 /** A mark stands for all that the same selectors match. */
-function markText(mark: number, rules: readonly ReadyRule[]): string {
+function markText(mark: number, rules: readonly CompiledRule[]): string {
   const matched = matching(mark, rules).map(maskedText);
   return matched.length === 0 ? `like ${hex(mark)}` : matched.join(' and ');
 }
@@ -217,7 +221,7 @@ export function interfacesToldApart(machines: readonly Machine[], family: Family
 function withEqualRoutes({ sides }: Machine): string[] {
   const groups = [...sides[6].tables.values()].flatMap((table) => [...table.groups()]);
   return groups
-    .filter(([{ destination }]) => !BORDERS[6].some((prefix) => destination?.startsWith(prefix)))
+    .filter(([{ destination }]) => !SPECIAL_PURPOSE_PREFIXES[6].some((prefix) => destination?.startsWith(prefix)))
     .filter((routes) => routes.some((route, index) => route.metric === routes[index + 1]?.metric))
     .flatMap((routes) => routes.flatMap(({ hops }) => hops.flatMap(({ device }) => device ?? [])));
 }

@@ -2,10 +2,10 @@ import type { Family } from '../model/family';
 import type { Range, Rule } from '../model/rule';
 import { isKnown } from '../model/value';
 import { InvalidValue } from '../model/value';
-import type { Kind } from '../fib/flow';
+import type { HeaderFields } from '../fib/flow';
 import type { Machine } from '../fib/machine';
 import { marksOf, numbersOf } from '../fib/representatives';
-import type { ReadyRule } from '../fib/rules';
+import type { CompiledRule } from '../fib/rules';
 import { markSelector } from '../fib/rules';
 
 /**
@@ -30,7 +30,12 @@ export const PROTOCOL_NAMES: ReadonlyMap<number, string> = new Map([
  * One kind for each way in which the rules tell packets apart that come in by an interface, or are sent by
  * root of this machine, by all but their addresses; or just those with some mark. The first is that of an unmarked packet of which no rule says anything in particular.
  */
-export function kindsOf(machine: Machine, family: Family, inputInterface: string | undefined, ofMark?: number): Kind[] {
+export function kindsOf(
+  machine: Machine,
+  family: Family,
+  inputInterface: string | undefined,
+  ofMark?: number,
+): HeaderFields[] {
   const rules = machine.sides[family].rules.inOrder.filter(({ rule }) => maySelect(rule, inputInterface === undefined));
   return selectorsOf(rules, ofMark).map((selectors) => ({ family, inputInterface, uid: 0, ...selectors }));
 }
@@ -51,10 +56,10 @@ export function refuseTooMany(...counts: readonly number[]): void {
 }
 
 /** What rules, be they of several machines, select by besides addresses, interfaces and users. */
-export type Selectors = Pick<Kind, 'mark' | 'tos'> & Transport;
+export type Selectors = Pick<HeaderFields, 'mark' | 'tos'> & Transport;
 
 /** One of each way in which the rules tell packets apart by that. */
-export function selectorsOf(rules: readonly ReadyRule[], ofMark?: number): Selectors[] {
+export function selectorsOf(rules: readonly CompiledRule[], ofMark?: number): Selectors[] {
   const marks =
     ofMark === undefined
       ? marksOf(
@@ -70,9 +75,9 @@ export function selectorsOf(rules: readonly ReadyRule[], ofMark?: number): Selec
   );
 }
 
-type Transport = Pick<Kind, 'ipProtocol' | 'sourcePort' | 'destinationPort'>;
+type Transport = Pick<HeaderFields, 'ipProtocol' | 'sourcePort' | 'destinationPort'>;
 
-function transportsOf(rules: readonly ReadyRule[]): Transport[] {
+function transportsOf(rules: readonly CompiledRule[]): Transport[] {
   const named = new Set(rules.flatMap(({ rule }) => rule.ipProtocol || []));
   const ports = (which: 'sourcePorts' | 'destinationPorts'): Range[] => rules.flatMap(({ rule }) => rule[which] ?? []);
   const [sources, destinations] = [ports('sourcePorts'), ports('destinationPorts')];

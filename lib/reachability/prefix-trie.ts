@@ -46,7 +46,7 @@ export class Fork<T> {
 }
 
 /** Values of which some are open: they say only a part, and another value can be added. */
-export interface Values<T> {
+export interface PartialValueOps<T> {
   /** Says nothing, and is open. */
   readonly nothing: T;
   isOpen(value: T): boolean;
@@ -63,7 +63,7 @@ export class AddressMaps<T> {
   private readonly forks = new Map<number, Fork<T>>();
   private made = 0;
 
-  public constructor(public readonly values: Values<T>) {}
+  public constructor(public readonly values: PartialValueOps<T>) {}
 
   public all(value: T): Leaf<T> {
     let leaf = this.leaves.get(value);

@@ -9,21 +9,21 @@ import { ADDRESS_LENGTH, prefixBits } from '../fib/bits';
 import type { Chain } from './trie-chain';
 import { openAddress } from './trie-chain';
 import type { Decision } from './decision';
-import { Decisions } from './decision';
-import type { Flow, Kind } from '../fib/flow';
-import { IPV4_SPECIAL, ipv4Afterwards, ipv4Special, keepLoopback } from '../fib/ipv4';
+import { DecisionInterner } from './decision';
+import type { Flow, HeaderFields } from '../fib/flow';
+import { IPV4_SPECIAL, applyIpv4OutputQuirks, ipv4Special, keepLoopback } from '../fib/ipv4';
 import type { Machine } from '../fib/machine';
 import { LOCAL_TABLE_ID } from '../fib/machine';
 import type { Outcome } from '../fib/outcome';
-import type { ReadyRule } from '../fib/rules';
+import type { CompiledRule } from '../fib/rules';
 import type { SourceClass } from './source-classes';
 import { SourceClasses } from './source-classes';
-import type { Step, Verdict } from './rule-verdicts';
+import type { RuleVerdict, Verdict } from './rule-verdicts';
 import { isInside, stepOf, withSource } from './rule-verdicts';
 import { lookIn } from '../fib/walk';
 
 /** Destinations that the kernel treats in ways of its own, so that no prefix may be across their border. */
-export const BORDERS: Readonly<Record<Family, readonly Bits[]>> = {
+export const SPECIAL_PURPOSE_PREFIXES: Readonly<Record<Family, readonly Bits[]>> = {
   4: IPV4_SPECIAL,
   6: ['fe80::/10', 'ff00::/8', '::1'].map(prefixBits),
 };
@@ -44,8 +44,8 @@ export interface Scope {
   readonly destinations?: { readonly within: readonly Bits[]; readonly except: readonly Bits[] };
   /** Whether nobody asks about those destinations that the kernel treats in ways of its own: to them nothing is forwarded. */
   readonly onlyForwarded?: boolean;
-  /** The decisions of several `Paths` can be compared if one made them all. */
-  readonly decisions?: Decisions;
+  /** The decisions of several `Reachability` can be compared if one made them all. */
+  readonly decisions?: DecisionInterner;
   /** Whose a rule is, in any words: what rules of different ones decide are different decisions. */
   readonly whose?: (rule: Rule) => string;
 }
@@ -55,30 +55,30 @@ export interface Scope {
  * between which no rule tells any difference; of each class it is known, as a chain of maps, what becomes of its
  * packets to all destinations. What the machine itself sends has one source, and one class.
  */
-export class Paths {
-  public readonly decisions: Decisions;
+export class Reachability {
+  public readonly decisions: DecisionInterner;
   /** What is said of destinations that nobody asks for. */
   public readonly elsewhere: Decision;
   /** Sources between which no rule tells any difference. */
   public readonly sources: SourceClasses;
   private readonly maps: AddressMaps<Decision>;
   /** The rules that look at the source. */
-  private readonly sourced = new Map<Bits, Step[]>();
-  private readonly everywhere: Step[] = [];
-  private readonly steps: readonly Step[];
-  private readonly stepFor: ReadonlyMap<ReadyRule, Step>;
+  private readonly rulesBySource = new Map<Bits, RuleVerdict[]>();
+  private readonly everywhere: RuleVerdict[] = [];
+  private readonly steps: readonly RuleVerdict[];
+  private readonly stepFor: ReadonlyMap<CompiledRule, RuleVerdict>;
   private readonly hasGoto: boolean;
   /** What all rules that do not look at the source say, before each step and in the end. */
-  private readonly common = new Map<Step | 'end', AddressMap<Decision>>();
+  private readonly common = new Map<RuleVerdict | 'end', AddressMap<Decision>>();
   private readonly said = new Map<string, AddressMap<Decision>>();
   private readonly chains = new Map<SourceClass, Chain<Decision>>();
 
   public constructor(
     private readonly machine: Machine,
-    public readonly kind: Kind,
+    public readonly kind: HeaderFields,
     private readonly scope: Scope = {},
   ) {
-    this.decisions = scope.decisions ?? new Decisions();
+    this.decisions = scope.decisions ?? new DecisionInterner();
     this.maps = this.decisions.maps;
     this.elsewhere = this.decisions.of([], false);
     const steps = machine.sides[kind.family].rules.inOrder.flatMap((rule) => stepOf(rule, kind));
@@ -87,7 +87,7 @@ export class Paths {
     this.hasGoto = this.steps.some(({ rule }) => rule.rule.action.kind === 'goto');
     this.stepFor = new Map(this.steps.map((step) => [step.rule, step]));
     this.steps.forEach((step) => this.index(step));
-    this.sources = new SourceClasses(kind.family, [...this.sourced.keys(), ...(scope.cuts ?? [])]);
+    this.sources = new SourceClasses(kind.family, [...this.rulesBySource.keys(), ...(scope.cuts ?? [])]);
     this.combine();
   }
 
@@ -113,7 +113,7 @@ export class Paths {
    * A packet that the rule takes, or may take; undefined if there is none, so that the rule does nothing for
    * packets of this kind. Not known where a goto takes packets past others.
    */
-  public packetOf(rule: ReadyRule): Flow | 'unknown' | undefined {
+  public packetOf(rule: CompiledRule): Flow | 'unknown' | undefined {
     const step = this.stepFor.get(rule);
     if (!step || this.hasGoto) {
       return step && 'unknown';
@@ -128,11 +128,11 @@ export class Paths {
   }
 
   private isOwn(address: Bits): boolean {
-    const [routes] = this.machine.sides[this.kind.family].tables.get(LOCAL_TABLE_ID)?.around(address) ?? [];
+    const [routes] = this.machine.sides[this.kind.family].tables.get(LOCAL_TABLE_ID)?.coveringPrefixes(address) ?? [];
     return routes !== undefined;
   }
 
-  private *classesFor({ source, outside }: Step): Generator<SourceClass> {
+  private *classesFor({ source, outside }: RuleVerdict): Generator<SourceClass> {
     yield* this.sources.within(source ?? '');
     if (source !== undefined && outside !== 'leaves') {
       yield* this.sources.within('').filter((each) => !each.startsWith(source));
@@ -140,7 +140,7 @@ export class Paths {
   }
 
   /** A destination in which what comes before the rule is open, and the rule takes the packet. */
-  private reachedBy(step: Step, sourceClass: SourceClass): Bits | undefined {
+  private reachedBy(step: RuleVerdict, sourceClass: SourceClass): Bits | undefined {
     const length = ADDRESS_LENGTH[this.kind.family];
     const before = this.ownSteps(sourceClass).filter(({ rule }) => rule.position < step.rule.position);
     const chain = this.link(sourceClass, before, step);
@@ -161,14 +161,14 @@ export class Paths {
     return openAddress([...chain, within ? this.maps.within(nothing, prefix, () => closed) : nothing], length);
   }
 
-  private index(step: Step): void {
+  private index(step: RuleVerdict): void {
     if (step.source === undefined) {
       return;
     }
     if (step.outside !== 'leaves') {
       this.everywhere.push(step);
     }
-    pushTo(this.sourced, step.source, step);
+    pushTo(this.rulesBySource, step.source, step);
   }
 
   private combine(): void {
@@ -184,9 +184,9 @@ export class Paths {
   }
 
   /** The map, with what a rule says where it is open: of thousands of rules most say nothing of what is asked for. */
-  private filled(map: AddressMap<Decision>, step: Step): AddressMap<Decision> {
+  private filled(map: AddressMap<Decision>, step: RuleVerdict): AddressMap<Decision> {
     if (step.outside !== 'leaves') {
-      return this.maps.fill(map, this.saidBy(step, true));
+      return this.maps.fill(map, this.verdictMapOf(step, true));
     }
     const prefix = step.destination ?? '';
     return partOf(map, prefix).open
@@ -216,15 +216,19 @@ export class Paths {
   /** What becomes of it in the end, if the machine sends it. */
   private afterwards(flow: Flow, outcome: Outcome): Outcome {
     return flow.family === 4 && flow.inputInterface === undefined
-      ? keepLoopback(flow, ipv4Afterwards(flow, outcome))
+      ? keepLoopback(flow, applyIpv4OutputQuirks(flow, outcome))
       : outcome;
   }
 
   /** What those rules say that look at the source, and between them and up to `end` the others. */
-  private link(sourceClass: SourceClass, own = this.ownSteps(sourceClass), end: Step | 'end' = 'end'): Chain<Decision> {
+  private link(
+    sourceClass: SourceClass,
+    own = this.ownSteps(sourceClass),
+    end: RuleVerdict | 'end' = 'end',
+  ): Chain<Decision> {
     const chain: Array<AddressMap<Decision>> = [];
     for (const step of own) {
-      const said = this.saidBy(step, isInside(step, sourceClass));
+      const said = this.verdictMapOf(step, isInside(step, sourceClass));
       chain.push(this.commonBefore(step), said);
       // Nothing gets past it.
       if (!said.open) return chain;
@@ -232,15 +236,15 @@ export class Paths {
     return [...chain, this.commonBefore(end)];
   }
 
-  private ownSteps(sourceClass: SourceClass): Step[] {
-    const around: Step[] = [];
+  private ownSteps(sourceClass: SourceClass): RuleVerdict[] {
+    const around: RuleVerdict[] = [];
     for (let length = 0; length <= sourceClass.length; length++) {
-      around.push(...(this.sourced.get(sourceClass.slice(0, length)) ?? []));
+      around.push(...(this.rulesBySource.get(sourceClass.slice(0, length)) ?? []));
     }
     return [...new Set([...around, ...this.everywhere])].sort((a, b) => a.rule.position - b.rule.position);
   }
 
-  private commonBefore(step: Step | 'end'): AddressMap<Decision> {
+  private commonBefore(step: RuleVerdict | 'end'): AddressMap<Decision> {
     return this.common.get(step) ?? this.maps.all(this.decisions.nothing);
   }
 
@@ -255,14 +259,14 @@ export class Paths {
       from[index] =
         action.kind === 'goto'
           ? this.branch(step, inside, this.owned(step, this.jump(step, index, action.priority, from)), from[index + 1])
-          : this.maps.fill(this.saidBy(step, inside), from[index + 1]);
+          : this.maps.fill(this.verdictMapOf(step, inside), from[index + 1]);
     }
     return this.maps.fill(this.special(), from[0]);
   }
 
   /** What becomes of packets that a goto takes. */
   private jump(
-    { rule }: Step,
+    { rule }: RuleVerdict,
     index: number,
     priority: number,
     from: ReadonlyArray<AddressMap<Decision>>,
@@ -278,7 +282,7 @@ export class Paths {
   }
 
   private branch(
-    step: Step,
+    step: RuleVerdict,
     fromSource: boolean,
     taken: AddressMap<Decision>,
     left: AddressMap<Decision>,
@@ -290,7 +294,7 @@ export class Paths {
 
   /** What a verdict means, where it is that of the step. */
   private parted(
-    step: Step,
+    step: RuleVerdict,
     fromSource: boolean,
     meaning: (verdict: Verdict) => AddressMap<Decision>,
     change = (part: AddressMap<Decision>): AddressMap<Decision> => part,
@@ -302,11 +306,11 @@ export class Paths {
   }
 
   private either(one: AddressMap<Decision>, other: AddressMap<Decision>): AddressMap<Decision> {
-    return this.maps.fill(this.opened(one), other);
+    return this.maps.fill(this.asUncertain(one), other);
   }
 
   /** What a rule says of all destinations. */
-  private saidBy(step: Step, fromSource: boolean): AddressMap<Decision> {
+  private verdictMapOf(step: RuleVerdict, fromSource: boolean): AddressMap<Decision> {
     const key = `${step.rule.position} ${fromSource}`;
     return getOrInsertComputed(this.said, key, () =>
       this.parted(
@@ -319,25 +323,25 @@ export class Paths {
   }
 
   /** The same of the destinations that it is for. */
-  private saidInside(step: Step): AddressMap<Decision> {
+  private saidInside(step: RuleVerdict): AddressMap<Decision> {
     return this.owned(step, partOf(this.byVerdict(step, step.inside), step.destination ?? ''));
   }
 
   /** Who has packets carried over others decides about them, too. */
-  private owned({ rule }: Step, said: AddressMap<Decision>): AddressMap<Decision> {
+  private owned({ rule }: RuleVerdict, said: AddressMap<Decision>): AddressMap<Decision> {
     const by = this.scope.whose?.(rule.rule);
     return by === undefined ? said : this.decisions.ownedBy(by, said);
   }
 
-  private byVerdict(step: Step, verdict: Verdict): AddressMap<Decision> {
+  private byVerdict(step: RuleVerdict, verdict: Verdict): AddressMap<Decision> {
     if (verdict === 'leaves') {
       return this.maps.all(this.decisions.nothing);
     }
     const said = this.action(step.rule);
-    return verdict === 'takes' ? said : this.opened(said);
+    return verdict === 'takes' ? said : this.asUncertain(said);
   }
 
-  private action(ready: ReadyRule): AddressMap<Decision> {
+  private action(ready: CompiledRule): AddressMap<Decision> {
     const { action, suppressPrefixLength, suppressInterfaceGroup } = ready.rule;
     if (action.kind === 'goto') {
       return this.maps.all(this.decisions.nothing);
@@ -345,13 +349,13 @@ export class Paths {
     if (action.kind !== 'lookup') {
       return this.maps.all(this.decisions.of([{ kind: action.kind }], false));
     }
-    const key = [action.tableId, suppressPrefixLength, suppressInterfaceGroup, this.seenByTables()].join(' ');
+    const key = [action.tableId, suppressPrefixLength, suppressInterfaceGroup, this.tableCacheKey()].join(' ');
     const tables = this.decisions.tablesOf(this.machine);
     return getOrInsertComputed(tables, key, () => this.table(action.tableId, ready));
   }
 
   /** What of these packets makes a difference to tables: to many kinds they say the same. */
-  private seenByTables(): string {
+  private tableCacheKey(): string {
     const { family, inputInterface, outputInterface } = this.kind;
     const { source, onlyForwarded } = this.scope;
     const from =
@@ -359,12 +363,12 @@ export class Paths {
     return [family, onlyForwarded, ...from].join(' ');
   }
 
-  private table(tableId: number, ready: ReadyRule): AddressMap<Decision> {
+  private table(tableId: number, ready: CompiledRule): AddressMap<Decision> {
     const { family, inputInterface } = this.kind;
     const table = this.machine.sides[family].tables.get(tableId);
     // What comes in to those of IPv4 is decided before any table.
     const isDecided = family === 4 && inputInterface !== undefined;
-    const borders = isDecided || this.scope.onlyForwarded ? [] : BORDERS[family];
+    const borders = isDecided || this.scope.onlyForwarded ? [] : SPECIAL_PURPOSE_PREFIXES[family];
     const decisions = new Map<Bits, Decision>();
     // Outer prefixes come first: of equal outcomes the first one is kept.
     const prefixes = ['', ...borders, ...(table?.destinations() ?? [])].sort((a, b) => a.length - b.length);
@@ -378,7 +382,7 @@ export class Paths {
   }
 
   /** The same, and later rules may decide otherwise. */
-  private opened(map: AddressMap<Decision>): AddressMap<Decision> {
+  private asUncertain(map: AddressMap<Decision>): AddressMap<Decision> {
     return this.maps.change(map, ({ outcomes }) =>
       this.decisions.of(
         outcomes.map((outcome) => ({ ...outcome, unsure: true })),

@@ -1,14 +1,14 @@
 import type { Bits } from '../fib/bits';
-import type { Kind } from '../fib/flow';
-import type { ReadyRule } from '../fib/rules';
+import type { HeaderFields } from '../fib/flow';
+import type { CompiledRule } from '../fib/rules';
 import { isOfKind } from '../fib/rules';
 
 /** Whether a rule takes a packet. */
 export type Verdict = 'takes' | 'may take' | 'leaves';
 
 /** What a rule means for packets of one kind: only their addresses are left to tell them apart. */
-export interface Step {
-  readonly rule: ReadyRule;
+export interface RuleVerdict {
+  readonly rule: CompiledRule;
   readonly source?: Bits;
   readonly destination?: Bits;
   /** Of packets from the source and to the destination, and of all others. */
@@ -16,12 +16,12 @@ export interface Step {
   readonly outside: Verdict;
 }
 
-export function isInside({ source }: Step, sourceClass: Bits): boolean {
+export function isInside({ source }: RuleVerdict, sourceClass: Bits): boolean {
   return source === undefined || sourceClass.startsWith(source);
 }
 
 /** The same for packets of one source, if it takes any: it no longer looks at the source. */
-export function withSource(step: Step, source: Bits | undefined): Step[] {
+export function withSource(step: RuleVerdict, source: Bits | undefined): RuleVerdict[] {
   if (step.source === undefined || source?.startsWith(step.source) === true) {
     return [{ ...step, source: undefined }];
   }
@@ -30,7 +30,7 @@ export function withSource(step: Step, source: Bits | undefined): Step[] {
 }
 
 /** The rule as a step; none if it takes no packet of the kind. */
-export function stepOf(rule: ReadyRule, kind: Kind): Step[] {
+export function stepOf(rule: CompiledRule, kind: HeaderFields): RuleVerdict[] {
   const { source: from, destination: to, deferred } = rule;
   const { invert = false, family } = rule.rule;
   const [source, destination] = [from === '' ? undefined : from, to === '' ? undefined : to];

@@ -1,4 +1,4 @@
-import type { AddressMap, Values } from './prefix-trie';
+import type { AddressMap, PartialValueOps } from './prefix-trie';
 import { Leaf, partOf, sides } from './prefix-trie';
 import type { Bits } from '../fib/bits';
 
@@ -8,7 +8,7 @@ import type { Bits } from '../fib/bits';
  */
 export type Chain<T> = ReadonlyArray<AddressMap<T>>;
 
-export function chainValueAt<T>(chain: Chain<T>, address: Bits, values: Values<T>): T {
+export function chainValueAt<T>(chain: Chain<T>, address: Bits, values: PartialValueOps<T>): T {
   const parts = chain.map((map) => partOf(map, address));
   if (!areLeaves(parts)) {
     throw new Error(`the ${address.length} bits of "${address}" are no whole address`);
@@ -17,13 +17,13 @@ export function chainValueAt<T>(chain: Chain<T>, address: Bits, values: Values<T
 }
 
 /** All values that some address has. */
-export function chainValues<T>(chain: Chain<T>, values: Values<T>): Set<T> {
+export function chainValues<T>(chain: Chain<T>, values: PartialValueOps<T>): Set<T> {
   const found = new Set<T>();
   collect(shortened(chain, values), values, found);
   return found;
 }
 
-function collect<T>(chain: Chain<T>, values: Values<T>, found: Set<T>): void {
+function collect<T>(chain: Chain<T>, values: PartialValueOps<T>, found: Set<T>): void {
   const [first, second] = chain;
   if (chain.length === 1) {
     first.values.forEach((value) => found.add(value));
@@ -47,7 +47,7 @@ function collect<T>(chain: Chain<T>, values: Values<T>, found: Set<T>): void {
 }
 
 /** A prefix in which all addresses have a value; undefined if none has it. */
-export function prefixWith<T>(chain: Chain<T>, values: Values<T>, wanted: T): Bits | undefined {
+export function prefixWith<T>(chain: Chain<T>, values: PartialValueOps<T>, wanted: T): Bits | undefined {
   if (!chainValues(chain, values).has(wanted)) {
     return undefined;
   }
@@ -88,12 +88,12 @@ export function areLeaves<T>(chain: Chain<T>): chain is ReadonlyArray<Leaf<T>> {
   return chain.every((map) => map instanceof Leaf);
 }
 
-export function together<T>(leaves: ReadonlyArray<Leaf<T>>, values: Values<T>): T {
+export function together<T>(leaves: ReadonlyArray<Leaf<T>>, values: PartialValueOps<T>): T {
   return leaves.reduce((said, { value }) => (values.isOpen(said) ? values.add(said, value) : said), values.nothing);
 }
 
 /** Without the maps that say nothing, and those behind one that leaves nothing open; at least one is left. */
-export function shortened<T>(chain: Chain<T>, { nothing }: Values<T>): Chain<T> {
+export function shortened<T>(chain: Chain<T>, { nothing }: PartialValueOps<T>): Chain<T> {
   if (chain.length === 1) {
     return chain;
   }

@@ -4,7 +4,7 @@ import { groupBy } from './groups';
 import { mermaid } from './mermaid';
 import { FATES } from './picture';
 import { RowWords, WARNING, code } from './row-words';
-import { TableRows } from './table-rows';
+import { TrafficClassRows } from './table-rows';
 import { plural } from './text';
 import { topology } from './topology';
 
@@ -36,7 +36,7 @@ export function markdown(host: Host, traffic: HostTraffic): string {
 }
 
 function classTable(host: Host, traffic: HostTraffic): string[] {
-  const table = new TableRows(traffic);
+  const table = new TrafficClassRows(traffic);
   const words = new RowWords(host, traffic);
   const links = traffic.links.map((name, index) => ({ name, index, changes: table.changesBy(index) }));
   const columns = groupBy(

@@ -40,7 +40,7 @@ export interface SameWays {
 export const SAME = 'same';
 
 /** All packets that a host may meet: those that go the same ways stand together. */
-export class TableRows {
+export class TrafficClassRows {
   public readonly groups: readonly RowGroup[];
   private readonly different = new Map<string, SameWays>();
   /** Of all ways, for all links up and for each one down. */

@@ -1,5 +1,5 @@
 import type { Outcome, OutcomeKind } from '../fib/outcome';
-import type { ReadyRoute } from '../fib/table';
+import type { CompiledRoute } from '../fib/table';
 import { MAIN_TABLE_ID } from '../model/host';
 import type { Rule } from '../model/rule';
 import type { Fate } from './picture';
@@ -11,7 +11,7 @@ export interface Way {
   /** The rule that decides; none where no rule has a route. */
   readonly rule?: Rule;
   readonly tableId?: number;
-  readonly route?: ReadyRoute;
+  readonly route?: CompiledRoute;
   readonly device?: string;
   readonly via?: string;
 }

@@ -1,6 +1,6 @@
 import type { Egress } from '../model/egress';
 import type { Addresses, Fate, Intent, Selectors, Traffic } from '../model/expectation';
-import { WHERE_THE_SOURCE_IS } from '../model/expectation';
+import { INTERFACE_TOWARD_SOURCE } from '../model/expectation';
 import type { Family } from '../model/family';
 import { BOTH_FAMILIES, overlaps } from '../model/family';
 import type { Interface } from '../model/host';
@@ -31,7 +31,9 @@ export function expectEgresses(
   );
   return BOTH_FAMILIES.flatMap((family) => {
     const surroundings = surroundingsOf(known, interfaces, family);
-    return known.flatMap((egress) => new Expecting(egress, family, surroundings, addedTo(egress, routes)).intents());
+    return known.flatMap((egress) =>
+      new EgressExpectations(egress, family, surroundings, addedTo(egress, routes)).intents(),
+    );
   });
 }
 
@@ -70,7 +72,7 @@ function surroundingsOf(egresses: readonly Egress[], interfaces: readonly Interf
   };
 }
 
-class Expecting {
+class EgressExpectations {
   private readonly clients: readonly Value[];
   private readonly rejected: readonly Value[];
   private readonly pools: Addresses;
@@ -195,7 +197,7 @@ class Expecting {
       inputs.set(tunnel, { within: [...(inputs.get(tunnel)?.within ?? []), text], except: [] });
     }
     // Of the others only the machine knows behind which tunnel they are.
-    inputs.set(WHERE_THE_SOURCE_IS, { within: [pool.text], except: networks.map(({ text }) => text) });
+    inputs.set(INTERFACE_TOWARD_SOURCE, { within: [pool.text], except: networks.map(({ text }) => text) });
     return [...inputs].map(([inputInterface, sources]) =>
       this.intent(name, { family: this.family, inputInterface, sources, destinations }, fates, linksDown),
     );
@@ -227,7 +229,7 @@ class Expecting {
   private intent(name: string, traffic: Traffic, fates: readonly Fate[], linksDown: readonly string[] = []): Intent {
     const { path } = this.egress;
     const label = `${path}/${name}`.replace(/[^A-Za-z0-9_.:/-]/g, '_');
-    return { path, label, traffic, fates, linksDown, yieldsToOthers: true };
+    return { path, label, traffic, fates, linksDown, overridable: true };
   }
 }
 

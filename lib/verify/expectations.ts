@@ -1,5 +1,5 @@
 import type { Addresses, Expectation, Fate, Intent, Question, Selectors, Traffic } from '../model/expectation';
-import { WHERE_THE_SOURCE_IS } from '../model/expectation';
+import { INTERFACE_TOWARD_SOURCE } from '../model/expectation';
 import type { Family } from '../model/family';
 import type { Host, Problem } from '../model/host';
 import { getOrInsertComputed } from '../model/maps';
@@ -13,9 +13,9 @@ import { interfacesToldApart } from '../reachability/header-classes';
 import type { Chain } from '../reachability/trie-chain';
 import { chainValueAt, chainValues, prefixWith } from '../reachability/trie-chain';
 import { decide } from '../fib/decide';
-import type { Decision, Decisions } from '../reachability/decision';
+import type { Decision, DecisionInterner } from '../reachability/decision';
 import { isCertain, outcomeKey } from '../reachability/decision';
-import type { Flow, Kind } from '../fib/flow';
+import type { Flow, HeaderFields } from '../fib/flow';
 import { UNSPECIFIED } from '../fib/flow';
 import { machineOf } from '../fib/from-host';
 import { decisionsOf } from '../reachability/decision';
@@ -25,12 +25,12 @@ import { KERNEL } from '../fib/machine';
 import type { Outcome } from '../fib/outcome';
 import { isRejecting } from '../fib/outcome';
 import type { Scope } from '../reachability/reachability';
-import { BORDERS, Paths } from '../reachability/reachability';
+import { SPECIAL_PURPOSE_PREFIXES, Reachability } from '../reachability/reachability';
 import type { SourceClass } from '../reachability/source-classes';
 import { explain, fatesText, outcomeText, packetText, ruleText } from '../fib/explain';
 
 /** Loopback, link-local and multicast; of IPv4 the lookup says so. */
-const NEVER_FORWARDED: readonly Bits[] = [prefixBits('::'), ...BORDERS[6]];
+const NEVER_FORWARDED: readonly Bits[] = [prefixBits('::'), ...SPECIAL_PURPOSE_PREFIXES[6]];
 
 /** More of them would say the same again. */
 const QUESTIONS_EACH = 8;
@@ -56,12 +56,12 @@ interface Result {
 }
 
 class IntentCheck {
-  private readonly decisions: Decisions;
+  private readonly decisions: DecisionInterner;
   /** The constructs that yield to others' rules. */
   private readonly yielding: ReadonlySet<string>;
   private readonly owners = new Map<string, string>();
   /** What intents share that ask about the same kinds of packets to the same places: of thousands, most do. */
-  private readonly paths = new Map<Addresses | 'anywhere', Map<string, Paths[]>>();
+  private readonly paths = new Map<Addresses | 'anywhere', Map<string, Reachability[]>>();
   private readonly cuts: Readonly<Record<Family, readonly Bits[]>>;
   private readonly toldApart: Readonly<Record<Family, ReadonlySet<string>>>;
   /** A protocol that no rule selects, for questions about IPv4 packets. */
@@ -69,7 +69,7 @@ class IntentCheck {
 
   public constructor(private readonly host: Host) {
     this.decisions = decisionsOf(host);
-    this.yielding = new Set(host.intents.flatMap(({ path, yieldsToOthers }) => (yieldsToOthers ? path : [])));
+    this.yielding = new Set(host.intents.flatMap(({ path, overridable }) => (overridable ? path : [])));
     const cuts = (family: Family): Bits[] => {
       const incoming = host.intents.filter(({ traffic }) => traffic.inputInterface && traffic.family === family);
       const prefixes = incoming.flatMap(({ traffic: { sources } }) =>
@@ -103,14 +103,14 @@ class IntentCheck {
     return linksDown.length > 0 || questions.length === 0 ? {} : { expectation: { path, label, questions, fates } };
   }
 
-  private pathsFor({ traffic, linksDown, yieldsToOthers = false }: Intent): Paths[] {
+  private pathsFor({ traffic, linksDown, overridable = false }: Intent): Reachability[] {
     const { sources, destinations, inputInterface, ...selectors } = traffic;
     const sent = inputInterface === undefined;
-    const input = sent || this.toldApart[traffic.family].has(inputInterface) ? inputInterface : WHERE_THE_SOURCE_IS;
+    const input = sent || this.toldApart[traffic.family].has(inputInterface) ? inputInterface : INTERFACE_TOWARD_SOURCE;
     const own = sent && sources !== undefined && networksOf(this.host.interfaces).hasAddress(sources.within[0]);
     const places = isPlain(traffic) ? 'anywhere' : destinations;
-    const key = JSON.stringify([selectors, input, sent && !own && sources?.within, linksDown, yieldsToOthers]);
-    const made = getOrInsertComputed(this.paths, places, () => new Map<string, Paths[]>());
+    const key = JSON.stringify([selectors, input, sent && !own && sources?.within, linksDown, overridable]);
+    const made = getOrInsertComputed(this.paths, places, () => new Map<string, Reachability[]>());
     return getOrInsertComputed(made, key, () => {
       const machine = machineOf(this.host, linksDown);
       const left = sent || traffic.family === 4 ? [] : NEVER_FORWARDED;
@@ -126,9 +126,11 @@ class IntentCheck {
                 within: places.within.map(prefixBits),
                 except: [...places.except.map(prefixBits), ...left],
               },
-        whose: yieldsToOthers ? this.ownerOf : undefined,
+        whose: overridable ? this.ownerOf : undefined,
       };
-      return kindsIn(machine, { ...traffic, inputInterface: input }).map((kind) => new Paths(machine, kind, scope));
+      return kindsIn(machine, { ...traffic, inputInterface: input }).map(
+        (kind) => new Reachability(machine, kind, scope),
+      );
     });
   }
 
@@ -142,7 +144,13 @@ class IntentCheck {
   };
 
   /** The question about a packet; none if `ip route get` cannot ask it. */
-  private questions(packet: Flow, paths: Paths, chain: Chain<Decision>, prefix: Bits, decision: Decision): Question[] {
+  private questions(
+    packet: Flow,
+    paths: Reachability,
+    chain: Chain<Decision>,
+    prefix: Bits,
+    decision: Decision,
+  ): Question[] {
     const { family } = packet;
     const ipProtocol = packet.ipProtocol ?? (family === 4 ? this.unnamedProtocol : undefined);
     if (family === 4 && ipProtocol === undefined) {
@@ -184,21 +192,21 @@ function fateOf(outcome: Outcome): string {
 }
 
 /** The kinds of packets that the traffic has, as far as rules tell them apart. */
-function kindsIn(machine: Machine, traffic: Traffic): Kind[] {
+function kindsIn(machine: Machine, traffic: Traffic): HeaderFields[] {
   const { family, inputInterface, firewallMark = 0, uid = 0, tos, ipProtocol, sourcePort, destinationPort } = traffic;
   const { except = [] } = traffic;
   const given = Object.fromEntries(
     Object.entries({ tos, ipProtocol, sourcePort, destinationPort }).filter(([, value]) => value !== undefined),
   );
   const kinds = kindsOf(machine, family, inputInterface, firewallMark)
-    .map((kind): Kind => ({ ...kind, uid, ...given }))
+    .map((kind): HeaderFields => ({ ...kind, uid, ...given }))
     .filter((kind) => !except.some((selectors) => isSelected(selectors, kind)));
   return [...new Map(kinds.map((kind) => [JSON.stringify(kind), kind])).values()];
 }
 
-function isSelected({ firewallMark, ...selectors }: Selectors, kind: Kind): boolean {
+function isSelected({ firewallMark, ...selectors }: Selectors, kind: HeaderFields): boolean {
   return Object.entries({ ...selectors, mark: firewallMark }).every(
-    ([key, value]) => value === undefined || value === kind[key as keyof Kind],
+    ([key, value]) => value === undefined || value === kind[key as keyof HeaderFields],
   );
 }
 
@@ -208,13 +216,13 @@ function sentFrom({ family, sources }: Traffic): Bits | undefined {
 }
 
 /** Whether it is about packets that somebody is to forward, or about one address; and nobody else wants it so. */
-function isMeant({ outcomes }: Decision, { path, traffic, fates, yieldsToOthers }: Intent): boolean {
+function isMeant({ outcomes }: Decision, { path, traffic, fates, overridable }: Intent): boolean {
   const isOthers = ({ by = KERNEL }: Outcome): boolean => by !== KERNEL && !`${by}/`.startsWith(`${path}/`);
   const here = fates.some(({ kind }) => kind === 'local');
   const isForwarded = ({ kind }: Outcome): boolean =>
     !(kind === 'broadcast' || kind === 'multicast' || kind === 'invalid') &&
     (here || !(kind === 'local' || kind === 'anycast'));
-  return !(yieldsToOthers && outcomes.some(isOthers)) && (isOneAddress(traffic) || outcomes.some(isForwarded));
+  return !(overridable && outcomes.some(isOthers)) && (isOneAddress(traffic) || outcomes.some(isForwarded));
 }
 
 function isOneAddress({ family, destinations: { within, except } }: Traffic): boolean {
@@ -279,7 +287,7 @@ interface Part {
   readonly prefix: Bits;
 }
 
-function* chainsOf(paths: Paths, { sources, destinations, inputInterface }: Traffic): Generator<Part> {
+function* chainsOf(paths: Reachability, { sources, destinations, inputInterface }: Traffic): Generator<Part> {
   const prefixes = destinations.except.length > 0 ? [''] : destinations.within.map(prefixBits);
   for (const sourceClass of classesOf(paths, sources, inputInterface === undefined)) {
     const chain = paths.chainOf(sourceClass);
@@ -289,7 +297,7 @@ function* chainsOf(paths: Paths, { sources, destinations, inputInterface }: Traf
   }
 }
 
-function classesOf(paths: Paths, sources: Addresses | undefined, sent: boolean): SourceClass[] {
+function classesOf(paths: Reachability, sources: Addresses | undefined, sent: boolean): SourceClass[] {
   if (sent) {
     const own = sources && paths.sources.of(prefixBits(sources.within[0]));
     return [own ?? ''];
@@ -302,7 +310,7 @@ function classesOf(paths: Paths, sources: Addresses | undefined, sent: boolean):
 
 /** A packet of a class, to a prefix, that is decided so. */
 function packetOf(
-  paths: Paths,
+  paths: Reachability,
   sourceClass: SourceClass,
   chain: Chain<Decision>,
   prefix: Bits,
@@ -320,7 +328,13 @@ function packetOf(
 }
 
 /** Whether an address is in a prefix, and packets to it get this decision. */
-function isDecided(paths: Paths, chain: Chain<Decision>, prefix: Bits, decision: Decision, address: Bits): boolean {
+function isDecided(
+  paths: Reachability,
+  chain: Chain<Decision>,
+  prefix: Bits,
+  decision: Decision,
+  address: Bits,
+): boolean {
   return address.startsWith(prefix) && chainValueAt(chain, address.slice(prefix.length), paths.decisions) === decision;
 }
 

@@ -12,12 +12,12 @@ import { ADDRESS_LENGTH, addressBits, prefixBits } from '../fib/bits';
 import { OTHER_INTERFACE, interfacesToldApart } from '../reachability/header-classes';
 import { chainValues } from '../reachability/trie-chain';
 import type { Decision } from '../reachability/decision';
-import { Decisions } from '../reachability/decision';
+import { DecisionInterner } from '../reachability/decision';
 import { machineWithOpenTunnels } from '../fib/from-host';
 import type { Machine } from '../fib/machine';
 import { KERNEL, ownerOf } from '../fib/machine';
 import type { Outcome } from '../fib/outcome';
-import { Paths } from '../reachability/reachability';
+import { Reachability } from '../reachability/reachability';
 import { prefixSetText } from '../reachability/words';
 
 /** Of a long list of prefixes the first ones say enough. */
@@ -57,10 +57,10 @@ function partsOf(
     linkOf.set(prefixBits(text), link.name);
   }
   const nobodys = new Set(own.flatMap((network) => notOfClients(network, family)));
-  const paths = new Paths(
+  const paths = new Reachability(
     machine,
     { family, inputInterface, mark: 0, tos: 0, uid: 0 },
-    { decisions: new Decisions(), cuts: [...linkOf.keys(), ...nobodys], whose: ownerOf },
+    { decisions: new DecisionInterner(), cuts: [...linkOf.keys(), ...nobodys], whose: ownerOf },
   );
   const inputs = new Set(own.map(({ link }) => link.name));
   const routed = routedSources(host, family, inputInterface);

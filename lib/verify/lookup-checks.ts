@@ -15,9 +15,9 @@ import { OTHER_INTERFACE, interfacesToldApart } from '../reachability/header-cla
 import type { Chain } from '../reachability/trie-chain';
 import { chainValues, prefixWith, shortened } from '../reachability/trie-chain';
 import { decide } from '../fib/decide';
-import type { Decision, Decisions } from '../reachability/decision';
+import type { Decision, DecisionInterner } from '../reachability/decision';
 import { isCertain } from '../reachability/decision';
-import type { Flow, Kind } from '../fib/flow';
+import type { Flow, HeaderFields } from '../fib/flow';
 import { UNSPECIFIED } from '../fib/flow';
 import { machineOf } from '../fib/from-host';
 import { decisionsOf } from '../reachability/decision';
@@ -27,8 +27,8 @@ import type { Machine } from '../fib/machine';
 import { KERNEL, ownerOf } from '../fib/machine';
 import type { Outcome } from '../fib/outcome';
 import type { Scope } from '../reachability/reachability';
-import { Paths } from '../reachability/reachability';
-import type { ReadyRule } from '../fib/rules';
+import { Reachability } from '../reachability/reachability';
+import type { CompiledRule } from '../fib/rules';
 import { isOfKind } from '../fib/rules';
 import { outcomeText, ruleText } from '../fib/explain';
 
@@ -60,7 +60,7 @@ function shadowedRules(host: Host, machine: Machine, family: Family): Array<{ ru
     if (left.length === 0 || tried >= KINDS_TRIED) break;
     if (!left.some((each) => isOfKind(each, kind))) continue;
     tried++;
-    const paths = new Paths(machine, kind, { ...scope, decisions: decisionsOf(host) });
+    const paths = new Reachability(machine, kind, { ...scope, decisions: decisionsOf(host) });
     left = left.filter((each) => !isOfKind(each, kind) || paths.packetOf(each) === undefined);
   }
   return tried >= KINDS_TRIED
@@ -74,8 +74,8 @@ function canBeMet({ outputInterface, uidRange, invert }: Rule): boolean {
 }
 
 /** What comes in by any interface, and what the machine itself sends: from no address yet, or from its own. */
-function kindsOfPackets(machine: Machine, family: Family): Array<{ kind: Kind; scope: Scope }> {
-  const kinds = (inputInterface?: string): Kind[] => kindsOf(machine, family, inputInterface);
+function kindsOfPackets(machine: Machine, family: Family): Array<{ kind: HeaderFields; scope: Scope }> {
+  const kinds = (inputInterface?: string): HeaderFields[] => kindsOf(machine, family, inputInterface);
   return [
     ...[OTHER_INTERFACE, ...interfacesToldApart([machine], family)].flatMap(kinds).map((kind) => ({ kind, scope: {} })),
     ...kinds().flatMap((kind) => [
@@ -85,7 +85,7 @@ function kindsOfPackets(machine: Machine, family: Family): Array<{ kind: Kind; s
   ];
 }
 
-function shadowed({ rule, source = '', destination = '' }: ReadyRule, machine: Machine, family: Family): Problem {
+function shadowed({ rule, source = '', destination = '' }: CompiledRule, machine: Machine, family: Family): Problem {
   const length = ADDRESS_LENGTH[family];
   const packet: Flow = {
     family,
@@ -131,7 +131,7 @@ function fallThrough(host: Host, family: Family): Problem[] {
     const affected = rules.filter((rule) => devicesOf(host, rule).includes(down) && !problems.has(rule));
     if (affected.length === 0) continue;
     const machine = machineOf(host, [down]);
-    const paths = new Paths(machine, plain(family, OTHER_INTERFACE), {
+    const paths = new Reachability(machine, plain(family, OTHER_INTERFACE), {
       decisions: decisionsOf(host),
       cuts: affected.flatMap(({ source }) => (source ? [prefixBits(source.text)] : [])),
       whose: ownerOf,
@@ -191,12 +191,16 @@ function leaves({ kind }: Outcome): boolean {
   return kind === 'unicast' || kind === 'unknown';
 }
 
-function plain(family: Family, inputInterface: string): Kind {
+function plain(family: Family, inputInterface: string): HeaderFields {
   return { family, inputInterface, mark: 0, tos: 0, uid: 0 };
 }
 
 /** An outcome of some packet from the source of the rule. */
-function firstOutcome(paths: Paths, { source }: Rule, wanted: (outcome: Outcome) => boolean): Outcome | undefined {
+function firstOutcome(
+  paths: Reachability,
+  { source }: Rule,
+  wanted: (outcome: Outcome) => boolean,
+): Outcome | undefined {
   for (const sourceClass of paths.sources.within(source ? prefixBits(source.text) : '')) {
     for (const { outcomes } of chainValues(paths.chainOf(sourceClass), paths.decisions)) {
       const found = outcomes.find(wanted);
@@ -228,10 +232,10 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
   };
   // Where no rule asks for it, all interfaces are alike.
   const named = new Set(interfacesToldApart([machine], family));
-  const made = new Map<string, Paths>();
-  const pathsFrom = ({ link }: Network): Paths => {
+  const made = new Map<string, Reachability>();
+  const pathsFrom = ({ link }: Network): Reachability => {
     const input = named.has(link.name) ? link.name : OTHER_INTERFACE;
-    return getOrInsertComputed(made, input, () => new Paths(machine, plain(family, input), scope));
+    return getOrInsertComputed(made, input, () => new Reachability(machine, plain(family, input), scope));
   };
   const told = new Set<string>();
   const fine = new Set<string>();
@@ -274,7 +278,7 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
 
 /** @param fine - what is known to lose no packets: of thousands of networks, the packets of most meet the same rules */
 function lostBetween(
-  paths: Paths,
+  paths: Reachability,
   from: Network,
   clients: readonly Network[],
   fine: Set<string>,
@@ -295,7 +299,7 @@ function lostBetween(
   return undefined;
 }
 
-function lostIn(chain: Chain<Decision>, decisions: Decisions): Array<readonly [Decision, Outcome]> {
+function lostIn(chain: Chain<Decision>, decisions: DecisionInterner): Array<readonly [Decision, Outcome]> {
   return [...chainValues(chain, decisions)].filter(isCertain).flatMap((decision) => {
     const lost = decision.outcomes.find(
       ({ kind, via, by }) => kind === 'unicast' && via !== undefined && by !== KERNEL,

@@ -1,5 +1,5 @@
 import { AddressMaps, partOf, valueAt } from '../../lib/reachability/prefix-trie';
-import type { AddressMap, Values } from '../../lib/reachability/prefix-trie';
+import type { AddressMap, PartialValueOps } from '../../lib/reachability/prefix-trie';
 import type { Chain } from '../../lib/reachability/trie-chain';
 import { Random } from './random';
 import { chainValues, chainValueAt } from '../../lib/reachability/trie-chain';
@@ -10,7 +10,7 @@ const ADDRESSES = Array.from({ length: 2 ** WIDTH }, (_, index) => index.toStrin
 /** Undefined says nothing; an odd number says something, and may be added to. */
 type Value = number | undefined;
 
-const VALUES: Values<Value> = {
+const VALUES: PartialValueOps<Value> = {
   nothing: undefined,
   isOpen: (value) => value === undefined || value % 2 === 1,
   add: (open, other) => (other === undefined ? open : open === undefined ? other : (open + 10) * 100 + other),

@@ -1,5 +1,5 @@
 import { buildMachine } from '../../lib/fib/build';
-import type { Kind } from '../../lib/fib/flow';
+import type { HeaderFields } from '../../lib/fib/flow';
 import { kindsOf } from '../../lib/reachability/header-fields';
 import type { Machine } from '../../lib/fib/machine';
 import { kernelRules } from '../../lib/fib/machine';
@@ -9,7 +9,7 @@ import { Random } from './random';
 import { randomScenario } from './scenario';
 
 /** Which rules take packets of the kind, so far as it is for them to say. */
-function takenBy(machine: Machine, kind: Kind): string {
+function takenBy(machine: Machine, kind: HeaderFields): string {
   return machine.sides[kind.family].rules.inOrder.map((rule) => (isOfKind(rule, kind) ? '1' : '0')).join('');
 }
 

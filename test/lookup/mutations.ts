@@ -3,7 +3,7 @@ import type { Link } from '../../lib/fib/machine';
 import { ReversePathFilter } from '../../lib/fib/machine';
 import type { Outcome } from '../../lib/fib/outcome';
 import { SEARCH } from '../../lib/fib/search';
-import type { ReadyRoute } from '../../lib/fib/table';
+import type { CompiledRoute } from '../../lib/fib/table';
 import { Table } from '../../lib/fib/table';
 import type { Route } from '../../lib/model/route';
 import type { Rule } from '../../lib/model/rule';
@@ -95,7 +95,7 @@ export const MUTATIONS: ReadonlyArray<readonly [string, Lookup]> = [
   ],
   ['IPv4 is looked up like IPv6', patched(SEARCH, 4, SEARCH[6])],
   ['IPv6 is looked up like IPv4', patched(SEARCH, 6, SEARCH[4])],
-  ['the shortest prefix is taken', patched(Table.prototype, 'around', shortestFirst)],
+  ['the shortest prefix is taken', patched(Table.prototype, 'coveringPrefixes', shortestFirst)],
   ['no source matches what 0.0.0.0 does', withFlow((flow) => ({ ...flow, source: flow.source ?? '0'.repeat(128) }))],
   ['a bound socket is not bound', withFlow((flow) => ({ ...flow, outputInterface: undefined }))],
   [
@@ -148,9 +148,9 @@ function patched<T extends object, K extends keyof T>(target: T, key: K, value: 
   };
 }
 
-const around = Object.getOwnPropertyDescriptor(Table.prototype, 'around')?.value as Table['around'];
+const around = Object.getOwnPropertyDescriptor(Table.prototype, 'around')?.value as Table['coveringPrefixes'];
 
-function* shortestFirst(this: Table, address: string): Generator<readonly ReadyRoute[]> {
+function* shortestFirst(this: Table, address: string): Generator<readonly CompiledRoute[]> {
   yield* [...around.call(this, address)].reverse();
 }
 

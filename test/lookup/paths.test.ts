@@ -5,15 +5,15 @@ import { outcomeKey } from '../../lib/reachability/decision';
 import type { Flow } from '../../lib/fib/flow';
 import type { Machine } from '../../lib/fib/machine';
 import { stepsOf } from '../../lib/fib/outcome';
-import { Paths } from '../../lib/reachability/reachability';
-import type { ReadyRule } from '../../lib/fib/rules';
+import { Reachability } from '../../lib/reachability/reachability';
+import type { CompiledRule } from '../../lib/fib/rules';
 import type { Action, Rule } from '../../lib/model/rule';
 import { Random } from './random';
 import { randomScenario } from './scenario';
 import { unsure } from './unsure';
 
 /** What the classes say of a packet. */
-function fromClasses(paths: Paths, { source = '', destination, inputInterface }: Flow): string[] | undefined {
+function fromClasses(paths: Reachability, { source = '', destination, inputInterface }: Flow): string[] | undefined {
   const sourceClass = inputInterface === undefined ? '' : paths.sources.of(source);
   if (sourceClass === undefined) return undefined;
   const { outcomes } = chainValueAt(paths.chainOf(sourceClass), destination, paths.decisions);
@@ -26,14 +26,14 @@ test.each([1, 2, 3, 4])('classes of packets go where each single packet goes (se
   while (compared < 1000) {
     const { description, flows } = randomScenario(random, 40);
     const machine = buildMachine(unsure(random, description));
-    const made = new Map<string, Paths>();
+    const made = new Map<string, Reachability>();
     for (const flow of flows) {
       const { inputInterface, outputInterface, source } = flow;
       if (outputInterface !== undefined) continue;
       const kind = { ...flow, source: undefined, destination: undefined };
       const scope = inputInterface === undefined ? { source } : {};
       const key = JSON.stringify([kind, scope]);
-      const paths = made.get(key) ?? new Paths(machine, kind, scope);
+      const paths = made.get(key) ?? new Reachability(machine, kind, scope);
       made.set(key, paths);
       const said = fromClasses(paths, flow);
       if (said === undefined) continue;
@@ -47,7 +47,7 @@ test.each([1, 2, 3, 4])('classes of packets go where each single packet goes (se
 });
 
 /** The rules that take a packet, or may. */
-function rulesOf(machine: Machine, flow: Flow): ReadyRule[] {
+function rulesOf(machine: Machine, flow: Flow): CompiledRule[] {
   return decide(machine, flow).flatMap((outcome) => stepsOf(outcome).map(({ rule }) => rule));
 }
 
@@ -61,7 +61,7 @@ test.each([1, 2, 3, 4])('for each rule a packet that it takes, or none that does
     for (const flow of flows.slice(0, 10)) {
       const { inputInterface, family } = flow;
       if (inputInterface === undefined) continue;
-      const paths = new Paths(machine, { ...flow, inputInterface });
+      const paths = new Reachability(machine, { ...flow, inputInterface });
       for (const rule of machine.sides[family].rules.inOrder) {
         const packet = paths.packetOf(rule);
         if (packet === undefined) {
@@ -88,6 +88,6 @@ test('which rule a goto leads past is not known', () => {
     rules: [rule(1, { kind: 'goto', priority: 3 }), rule(2, { kind: 'blackhole' }), rule(3, { kind: 'prohibit' })],
     routes: [],
   });
-  const paths = new Paths(machine, { family: 4, inputInterface: 'tun0', mark: 0, tos: 0, uid: 0 });
+  const paths = new Reachability(machine, { family: 4, inputInterface: 'tun0', mark: 0, tos: 0, uid: 0 });
   expect(machine.sides[4].rules.inOrder.map((each) => paths.packetOf(each))).toEqual(['unknown', 'unknown', 'unknown']);
 });

@@ -2,10 +2,10 @@ import type { Bits } from '../../lib/fib/bits';
 import { addressBits, prefixText } from '../../lib/fib/bits';
 import type { Description } from '../../lib/fib/build';
 import { buildMachine, withLinksDown } from '../../lib/fib/build';
-import { Cells, OTHER_INTERFACE } from '../../lib/reachability/header-classes';
+import { HeaderClasses, OTHER_INTERFACE } from '../../lib/reachability/header-classes';
 import { decide } from '../../lib/fib/decide';
 import { tableKey } from '../../lib/reachability/decision';
-import type { Flow, Kind } from '../../lib/fib/flow';
+import type { Flow, HeaderFields } from '../../lib/fib/flow';
 import { UNSPECIFIED } from '../../lib/fib/flow';
 import { FORWARDED } from '../../lib/reachability/forwarded';
 import { valueAt } from '../../lib/reachability/prefix-trie';
@@ -27,12 +27,12 @@ function longest<T extends { readonly prefix: Bits }>(lines: readonly T[], addre
     .reduce<T | undefined>((best, line) => (best && best.prefix.length >= line.prefix.length ? best : line), undefined);
 }
 
-function has({ kinds }: TrafficClass, kind: Kind): boolean {
+function has({ kinds }: TrafficClass, kind: HeaderFields): boolean {
   return kinds.some((each) => JSON.stringify(each) === JSON.stringify(kind));
 }
 
 /** What the tables say of a packet, found as a person would find it: on each of the machines. */
-function fromTables(classes: readonly TrafficClass[], kind: Kind, { source, destination }: Flow): string[] {
+function fromTables(classes: readonly TrafficClass[], kind: HeaderFields, { source, destination }: Flow): string[] {
   const isSent = kind.inputInterface === undefined;
   const own = classes.filter((each) => (each.direction === 'sent') === isSent && has(each, kind));
   const sources = own.flatMap(({ table, ...each }) => each.sources.map((prefix) => ({ prefix, table })));
@@ -58,8 +58,8 @@ test.each([1, 2, 3])('a packet goes where the table of its class says, whatever 
     const cuts = flows.slice(0, 3).map(({ source = '' }) => source.slice(0, 12));
     const classes = trafficOf(machines, family, { cuts });
     const kindsOf = {
-      incoming: new Cells(machines, family, 'incoming').kinds,
-      sent: new Cells(machines, family, 'sent').kinds,
+      incoming: new HeaderClasses(machines, family, 'incoming').kinds,
+      sent: new HeaderClasses(machines, family, 'sent').kinds,
     };
     for (const flow of flows) {
       const { inputInterface, source, outputInterface } = flow;

@@ -12,7 +12,7 @@ import type { Rule } from '../../lib/model/rule';
 import type { Value } from '../../lib/model/value';
 import { hostTraffic } from '../../lib/report/classes';
 import type { RowGroup } from '../../lib/report/table-rows';
-import { SAME, TableRows } from '../../lib/report/table-rows';
+import { SAME, TrafficClassRows } from '../../lib/report/table-rows';
 import { wayKey, wayOf } from '../../lib/report/ways';
 import { Random } from '../lookup/random';
 import { egress } from './hosts';
@@ -74,7 +74,7 @@ function longest<T extends { readonly prefix: Bits }>(lines: readonly T[], addre
 }
 
 /** The row of a packet, found as a reader is told to find it, with all links up and with each one down. */
-function fromRows(table: TableRows, groups: readonly RowGroup[], flow: Flow): string[] {
+function fromRows(table: TrafficClassRows, groups: readonly RowGroup[], flow: Flow): string[] {
   const isSent = flow.inputInterface === undefined;
   const lines = groups.flatMap((group) =>
     group.parts
@@ -100,7 +100,7 @@ test('a packet is in a row that says what becomes of it, whatever link is down',
   for (let index = 0; index < HOSTS; index++) {
     const host = randomHost(random);
     const traffic = hostTraffic(host);
-    const table = new TableRows(traffic);
+    const table = new TrafficClassRows(traffic);
     const groups = table.groups.filter(({ family }) => family === 4);
     const machines = [[], ...traffic.links.map((link) => [link])].map((down) =>
       buildMachine(withLinksDown(describeHost(traffic.host), down)),
@@ -118,7 +118,7 @@ test('a packet is in a row that says what becomes of it, whatever link is down',
           : random.one([UNSPECIFIED[4], ...OWN.map((each) => addressBits(each))]),
         inputInterface: incoming ? random.one(['tun0', 'eth0', 'other0']) : undefined,
       };
-      const [local] = machines[0].sides[4].tables.get(LOCAL_TABLE_ID)?.around(flow.destination) ?? [];
+      const [local] = machines[0].sides[4].tables.get(LOCAL_TABLE_ID)?.coveringPrefixes(flow.destination) ?? [];
       expect(local).toBeUndefined();
       const is = machines.map((machine) => {
         const outcomes = decide(machine, flow).map((outcome) => wayOf(outcome, outcome.trail?.rule.rule));
