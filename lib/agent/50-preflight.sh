@@ -200,7 +200,7 @@ check_kernel() {
   [ ! -f "$stage/expectations" ] || set -- "$@" "$stage/expectations"
   adopt=
   [ ! -f "$stage/adopt" ] || adopt=1
-  if ! awk -v without6="$without6" -v adopt="$adopt" "$AWK_ADDRESS$AWK_KERNEL$AWK_PREFLIGHT" "$@" \
+  if ! awk -v without6="$without6" -v adopt="$adopt" "$AWK_ADDRESS$AWK_KERNEL$AWK_COVERS$AWK_PREFLIGHT" "$@" \
     part=kernel "$LOCK/kernel" >"$LOCK/problems" 2>"$LOCK/error"; then
     first_line "$LOCK/error"
     complain "cannot look for conflicts: ${first:-awk failed; is there space left in ${LOCK%/*}?}"

@@ -13,7 +13,10 @@ adopts() {
 
 # What preflight.awk has found.
 note_adopted() {
-  sed -n 's/^N /names /p' "$LOCK/problems" >>"$stage/taken"
+  while read -r word path number; do
+    # Where a link leads to may be a file of the distribution: its line does no harm.
+    [ "$word" != N ] || [ -L "$path" ] || printf 'names %s %s\n' "$path" "$number"
+  done <"$LOCK/problems" >>"$stage/taken"
   sed -n 's/^A //p' "$LOCK/problems" >"$LOCK/adopted"
   [ -s "$LOCK/adopted" ] || return 0
   { printf 'families 4 6\n' && cat "$LOCK/adopted"; } >"$stage/adopted" || complain "cannot write $stage/adopted (disk full?)"
@@ -24,10 +27,10 @@ check_adopted() {
   stage=$1
   [ -f "$stage/adopt" ] || return 0
   : >"$stage/taken" || complain "cannot write $stage/taken (disk full?)"
-  # "200|vpn": how files speak of the tables.
+  # How files speak of the tables: "table vpn", "lookup 200", "Table=200", "table: vpn".
   table_words=$(awk '$1 == "table" { gsub(/\./, "[.]", $3); print $2 ($3 == "-" ? "" : "|" $3) }' "$stage/state" | tr '\n' '|')
   [ -n "$table_words" ] || complain 'there is no table to adopt: declare one, or leave adopt out'
-  table_words="(^|[^A-Za-z0-9_.-])(${table_words%|})([^A-Za-z0-9_.-]|\$)"
+  table_words="([Tt]able|TABLE|lookup)[[:space:]]*[=:]?[[:space:]]*[\"']?(${table_words%|})([^A-Za-z0-9_.-]|\$)"
   while read -r _ path; do
     [ -z "$path" ] || check_adopted_file "$path"
   done <"$stage/adopt"
@@ -52,8 +55,8 @@ check_adopted_file() {
     return 0
   fi
   targets=$targets$NEWLINE${1%/*}
-  if ! grep -q -E -e "$table_words" "$1"; then
-    complain "$1 cannot be adopted: it does not name a declared table, so it is about something else"
+  if [ -z "$(find_lines "$table_words" "$1")" ]; then
+    complain "$1 cannot be adopted: it makes no rule or route of a declared table, so it is about something else"
     return 0
   fi
   printf 'file %s\n' "$1" >>"$stage/taken"
@@ -63,33 +66,51 @@ check_adopted_file() {
   esac
 }
 
-# Are all lines of $1, a file of the network scripts, about what is declared? They go with it.
+# Does something declared do the work of each line of $1, a file of the network scripts? They go with it.
 check_lines() {
-  other=$(awk -v names="$table_words" "$AWK_ADDRESS"'
-    part == "want" { if ($4 == "to" && $6 $7 == "lookup254") DIRECT[++n] = $5; next }
-    { sub(/#.*/, "") }
-    !NF || $0 ~ names { next }
-    $0 ~ /(^| )to [^ ]+ (lookup|table) (main|254)( |$)/ {
-      prefix = $0
-      sub(/^(.* )?to /, "", prefix)
-      sub(/ .*/, "", prefix)
-      for (i = 1; i <= n; i++) if (inside(prefix, DIRECT[i])) next
-    }
-    { print; exit }' part=want "$stage/state" part=file "$1")
+  case ${1##*/} in *6-*) family=6 ;; *) family=4 ;; esac
+  other=$(awk -v family="$family" "$AWK_ADDRESS$AWK_KERNEL$AWK_COVERS"'
+    part == "want" && $1 == "table" { ID[$3] = $2 }
+    part == "want" && ($1 in TAG_OF) && $2 == family { RULES[++rules] = substr($0, length($1 $2 $3) + 4) }
+    part == "want" && $1 == "route" && $2 == family { DECLARED[$3, $4] = 1 }
+    part == "want" { next }
+    { line = $0; sub(/#.*/, "") }
+    !NF { next }
+    {
+      for (i = 1; i < NF; i++) {
+        if (($i == "table" || $i == "lookup") && ($(i + 1) in ID)) $(i + 1) = ID[$(i + 1)]
+        if (kind == "rule" && $i ~ /^(pref|priority|preference|order|proto|protocol)$/) $i = $(i + 1) = ""
+      }
+      if (kind == "rule") {
+        read_kernel_rule("0: " $0)
+        for (i = 1; i <= rules; i++) if (covers(RULES[i], rule_spec)) next
+      } else {
+        sub(/^ */, "")
+        id = read_kernel_route($0, family)
+        if ((ROUTE_TABLE[id], DESTINATION[id]) in DECLARED) next
+      }
+      print line
+      exit
+    }' part=want "$stage/state" part=file kind="$(case ${1##*/} in rule*) printf rule ;; esac)" "$1")
   [ -z "$other" ] || complain "$1 cannot be adopted: nothing that is declared does the work of its line \"$other\". Declare that, too, or move the line to another file"
 }
 
-# Does a VPN daemon run file $1, in whose place nothing comes?
+# Does something that stays run file $1, in whose place nothing comes? OpenVPN may name it without its directory.
 check_users() {
-  path=$(printf '%s\n' "$1" | sed 's/[.+]/[&]/g')
-  users=$(find_lines "$path([^A-Za-z0-9._@/+-]|\$)" /etc/openvpn /etc/wireguard /etc/systemd/system /etc/network /etc/ppp)
-  [ -z "$users" ] || complain "$1 cannot be adopted: ${users%%:*} runs it, and fails when it is gone. Declare an up hook with that file, or take that line out first"
+  name=$(printf '%s\n' "${1##*/}" | sed 's/[.+]/[&]/g')
+  find_lines "(^|[[:space:]])(--)?(up|down|route-up|route-pre-down|client-connect|(Pre|Post)(Up|Down)|Exec[A-Za-z]*|up|post-up|pre-up)[[:space:]=].*(^|[^A-Za-z0-9_.-])$name([^A-Za-z0-9_.-]|\$)" \
+    /etc/openvpn /etc/wireguard /etc/systemd/system /etc/network /etc/ppp >"$LOCK/users"
+  while IFS=: read -r path number line; do
+    ! adopts "$path" || continue
+    complain "$1 cannot be adopted: ${path} (line $number) runs it, and fails when it is gone. Declare an up hook with that file, or take that line out first"
+    return 0
+  done <"$LOCK/users"
 }
 
 # find_lines PATTERN PATH...: "file:number:line" of all lines that are no comment, in order. Plain files alone: to read a FIFO
 # would wait for ever.
 find_lines() {
-  pattern="^[^#;]*$1"
+  pattern="^[[:space:]]*([^#;[:space:]].*)?$1"
   shift
   find -L "$@" -type f -size -2048 -exec grep -s -n -E -e "$pattern" /dev/null {} + 2>/dev/null | sort -t : -k 1,1 -k 2,2n
 }
@@ -106,16 +127,21 @@ was_ours() {
 # Names the files that would make the rules and routes of before again at the next boot, with the first such line.
 find_leftovers() {
   [ -f "$stage/adopt" ] || return 0
-  verb='([Tt]able|lookup)[[:space:]]*[=:]?[[:space:]]*'
-  find_lines "$verb${table_words#*)}" /etc/rc.local /etc/rc.d/rc.local /etc/local.d /etc/network /etc/netplan \
+  find_lines "$table_words" /etc/rc.local /etc/rc.d/rc.local /etc/local.d /etc/init.d /etc/network /etc/netplan \
     /etc/systemd/network /etc/systemd/system /etc/NetworkManager /etc/networkd-dispatcher /etc/sysconfig/network-scripts \
     /etc/openvpn /etc/wireguard /etc/ppp /etc/cron.d /etc/crontab >"$LOCK/leftovers"
   before=
   while IFS=: read -r path number line; do
     [ "$path" != "$before" ] || continue
     before=$path
-    is_known_place "$path" ||
-      say "note: line $number of $path makes it again at the next boot (\"$(printf '%s' "$line" | cut -c 1-80)\"): take the line out, or name the file in adopt.files"
+    ! is_known_place "$path" || continue
+    case $path in
+      # The table of a VRF.
+      *.netdev) continue ;;
+      */interfaces | */interfaces.d/* | *.network | *.nmconnection | *.y*ml | *.conf | */rc.local | */crontab) mend='take the line out' ;;
+      *) mend='take the line out, or name the file in adopt.files' ;;
+    esac
+    say "note: line $number of $path makes it again at the next boot (\"$(printf '%s' "$line" | cut -c 1-80)\"): $mend"
   done <"$LOCK/leftovers"
 }
 
@@ -160,13 +186,18 @@ take_names() {
   say "took over the name of the table in $1"
 }
 
-# A copy of what was taken outlives the trial, where undo had it.
+# A copy of what was taken outlives the trial, where undo had it. An earlier one stays.
 save_adopted() {
   [ -s "$stage/taken" ] && [ -f "$trial/undo" ] || return 0
-  mkdir -p "$home/adopted" || return 1
   while read -r _ path _; do
     number=$(awk -v path="$path" '$1 == "kept" && $3 == path { print $2; exit }' "$trial/undo")
-    [ -z "$number" ] || cp -p "$trial/kept$number" "$home/adopted/$(saved_name "$path")" || return 1
+    [ -n "$number" ] || continue
+    copy=$home/adopted/$(saved_name "$path")
+    if exists "$copy"; then
+      ! cmp -s "$trial/kept$number" "$copy" || continue
+      copy=$copy.${stage##*/}
+    fi
+    { mkdir -p "$home/adopted" && cp -pP "$trial/kept$number" "$copy"; } || say "note: cannot keep a copy of $path in $home/adopted"
   done <"$stage/taken"
 }
 

@@ -17,7 +17,7 @@ keep_change() {
   size=$first
   # shellcheck disable=SC2086  # a list of words
   remove_stale_directories "$stage" $current $pending
-  save_adopted || { problem="cannot write $home/adopted"; return 1; }
+  save_adopted
   if [ -f "$trial/current" ]; then
     mv -f "$trial/current" "$home/current" || { problem="cannot write $home/current"; return 1; }
   fi
@@ -170,11 +170,11 @@ reject() {
   if ! decide rejected; then
     return 0
   fi
-  what="generation $trial_generation of $owner"
-  [ "$trial_kind" != remove ] || what="the removal of $owner"
-  go_back || die 71 "FAILED, $what was undone, but not completely (${incomplete#; }): $1. Mend that, then: source-routing rollback $owner"
-  say "ROLLED BACK: $what was undone: $1"
-  record 67 "ROLLED BACK, everything is as it was: $what was undone: $1"
+  tried="generation $trial_generation of $owner"
+  [ "$trial_kind" != remove ] || tried="the removal of $owner"
+  go_back || die 71 "FAILED, $tried was undone, but not completely (${incomplete#; }): $1. Mend that, then: source-routing rollback $owner"
+  say "ROLLED BACK: $tried was undone: $1"
+  record 67 "ROLLED BACK, everything is as it was: $tried was undone: $1"
   reset_connection
 }
 

@@ -127,7 +127,7 @@ function read_attributes(id, w, i, n,    t, hop) {
     } else if (t == "tos" || t == "dsfield" || t == "from") DESTINATION[id] = DESTINATION[id] " " t " " w[++i]
     else if (t == "encap" || t == "nhid") EXTRA[id] = EXTRA[id] " " t " " w[++i]
     # Somebody else wanted these. Nothing of ours has them, and no state file can hold them.
-    else if (t ~ /^(initcwnd|initrwnd|window|rtt|rttvar|rto_min|ssthresh|cwnd|reordering|hoplimit|quickack|congctl|features|realms?|fastopen_no_cookie|ttl-propagate)$/ || t == "pref" && w[i + 1] != "medium") UNTOLD[id] = t
+    else if (t ~ /^(initcwnd|initrwnd|window|rtt|rttvar|rto_min|ssthresh|cwnd|reordering|hoplimit|quickack|congctl|features|realms?|expires|fastopen_no_cookie|ttl-propagate)$/ || t == "pref" && w[i + 1] != "medium") UNTOLD[id] = t
     # Anything else is what the kernel says about the route, not what someone wanted.
   }
   # The kernel prints a single next hop as a plain gateway.
@@ -193,7 +193,7 @@ function attributes(id,    out, h) {
   if (SIZE[id, "advmss"] != "") out = out " advmss " SIZE[id, "advmss"]
   if (ONLINK[id] != "") out = out " onlink"
   for (h = 1; h <= HOPS[id]; h++) {
-    out = out " nexthop via " HOP_VIA[id, h]
+    out = out " nexthop" (HOP_VIA[id, h] == "" ? "" : " via " HOP_VIA[id, h])
     if (HOP_DEV[id, h] != "") out = out " dev " HOP_DEV[id, h]
     out = out " weight " HOP_WEIGHT[id, h]
     if (HOP_ONLINK[id, h] != "") out = out " onlink"

@@ -28,7 +28,6 @@ part == "want" || part == "own" {
     if (part == "own") OWN_RULE[$2, $3, spec, TAG_OF[$1]] = 1
     else {
       WANT_RULE[$2, $3] = spec
-      WANT_SPEC[$2, spec] = 1
       TAG[$2, $3] = TAG_OF[$1]
       any_rule[$2] = 1
       # An error that bears a mark gets no answer.
@@ -39,7 +38,7 @@ part == "want" || part == "own" {
   } else if ($1 == "route" || $1 == "retired") {
     key = $2 " " $3 " " $4 " " $5
     if (part == "own") OWN_ROUTE[key] = OWN_TAG[key, route_tag($0)] = 1
-    else { WANT_ROUTE[key] = $0; WANT_DESTINATION[$2, $3, $4] = 1; WANTED[++wanted] = key }
+    else { WANT_ROUTE[key] = $0; WANTED[++wanted] = key }
   } else if ($1 == "hooked" && part == "want") HOOKED[$2] = 1
   next
 }
@@ -98,13 +97,15 @@ part == "expected" {
 {
   id = read_kernel_route($0, family)
   key = route_key(id)
+  COUNT[key]++
+  if (ROUTE_TABLE[id] == 254 && HOPS[id] == 0) MAIN_ROUTE[FAMILY[id], DESTINATION[id], DEV[id]] = 1
   if ((key in WANT_ROUTE) || (ROUTE_TABLE[id] in WANT_TABLE) && !shared_table(ROUTE_TABLE[id])) { THERE[id] = key; LINE[id] = $0 }
   if (is_default(id) && ROUTE_TABLE[id] == 254) gateways_of(id)
   next
 }
 
 END {
-  for (i = 1; i <= kernel_rules; i++) foreign_rule(i)
+  foreign_rules()
   for (id = 1; id <= ROUTES; id++) if (id in THERE) foreign_route(id)
   if (hands) remark(first_hand (hands > 1 ? ", and " hands - 1 " more like it, were" : " was") " made by hand, beside what is declared. " TAKE_OVER)
   for (i = 1; i <= wanted; i++) devices_of(WANTED[i])
@@ -118,38 +119,62 @@ END {
   sysctls()
 }
 
-function foreign_rule(i,    k, in_place, uses) {
-  k = K_FAMILY[i] SUBSEP K_PRIORITY[i]
-  in_place = k in WANT_RULE
-  # A copy tagged 78 may hold the place of a rule or of a guard. The tag of network managers alone
-  # does not say who has made a rule.
-  if (in_place && (K_BY[i] == tag(k) && K_BY[i] != BY_MANAGER || K_BY[i] == BY_HOOK) && WANT_RULE[k] == K_SPEC[i]) return
-  if ((k SUBSEP K_SPEC[i] SUBSEP K_BY[i]) in OWN_RULE) return
-  if (K_BY[i] == BY_HOOK || K_BY[i] == BY_KERNEL) for (word in TAG_OF) if ((k SUBSEP K_SPEC[i] SUBSEP TAG_OF[word]) in OWN_RULE) return
-  uses = word_after(K_SPEC[i], "lookup")
-  uses = (uses in WANT_TABLE) && !shared_table(uses)
-  if (!in_place && !uses && !adopt) return
-  if (has_declared_twin(i, in_place, k)) {
-    if (adopt) print "A adopted " K_FAMILY[i] " " K_PRIORITY[i] " " K_SPEC[i] " proto " K_BY[i] + 0
-    else if (in_place) problem(foreign_rule_text(i, k) TAKE_OVER)
-    else made_by_hand(rule_text(K_FAMILY[i], "rule", K_PRIORITY[i], K_SPEC[i]))
-  } else if (in_place) problem(foreign_rule_text(i, k) "Choose another priority" (uses ? "" : ", or remove it: " how_to_delete_rule(i)))
-  else if (adopt && uses) stays(rule_text(K_FAMILY[i], "rule", K_PRIORITY[i], K_SPEC[i]), by_hand(i))
-  else if (adopt && by_hand(i)) compare_table(i)
+# In passes, since one rule that stays may keep others: those of its priority, and those that would move behind it.
+function foreign_rules(    i, again) {
+  for (i = 1; i <= kernel_rules; i++) TAKEN[i] = is_foreign(i) && has_declared_twin(i)
+  if (adopt) do {
+    again = 0
+    for (i = 1; i <= kernel_rules; i++) if (TAKEN[i] && (WHY[i] = why_kept(i)) != "") { TAKEN[i] = 0; again = 1 }
+  } while (again)
+  for (i = 1; i <= kernel_rules; i++) if (is_foreign(i)) foreign_rule(i)
 }
 
-# Who declares another table for the same packets leaves the one that was made by hand where it is.
-function compare_table(i,    theirs, ours, spec, place) {
-  theirs = word_after(K_SPEC[i], "lookup")
-  if (theirs == "" || shared_table(theirs)) return
-  for (ours in WANT_TABLE) {
-    spec = K_SPEC[i]
-    sub(/lookup [0-9]+/, "lookup " ours, spec)
-    for (place in WANT_RULE) if (substr(place, 1, 1) == K_FAMILY[i] && covers(WANT_RULE[place], spec)) {
-      remark(rule_text(K_FAMILY[i], "rule", K_PRIORITY[i], K_SPEC[i]) " stays: what is declared for its packets is table " ours ". To take it over, declare table " theirs " instead")
-      return
-    }
+# Is rule i of the kernel none of ours?
+function is_foreign(i,    k) {
+  if (i in FOREIGN) return FOREIGN[i]
+  k = K_FAMILY[i] SUBSEP K_PRIORITY[i]
+  FOREIGN[i] = 0
+  # A copy tagged 78 may hold the place of a rule or of a guard. The tag of network managers alone
+  # does not say who has made a rule.
+  if ((k in WANT_RULE) && (K_BY[i] == tag(k) && K_BY[i] != BY_MANAGER || K_BY[i] == BY_HOOK) && WANT_RULE[k] == K_SPEC[i]) return 0
+  if ((k SUBSEP K_SPEC[i] SUBSEP K_BY[i]) in OWN_RULE) return 0
+  if (K_BY[i] == BY_HOOK || K_BY[i] == BY_KERNEL) for (word in TAG_OF) if ((k SUBSEP K_SPEC[i] SUBSEP TAG_OF[word]) in OWN_RULE) return 0
+  return FOREIGN[i] = 1
+}
+
+function foreign_rule(i,    k, in_place, uses, text) {
+  k = K_FAMILY[i] SUBSEP K_PRIORITY[i]
+  in_place = k in WANT_RULE
+  uses = word_after(K_SPEC[i], "lookup")
+  uses = (uses in WANT_TABLE) && !shared_table(uses)
+  text = rule_text(K_FAMILY[i], "rule", K_PRIORITY[i], K_SPEC[i])
+  if (TAKEN[i]) {
+    if (adopt) print "A adopted " K_FAMILY[i] " " K_PRIORITY[i] " " K_SPEC[i] " proto " K_BY[i] + 0
+    else if (in_place) problem(foreign_rule_text(i, k) TAKE_OVER)
+    else if (uses) made_by_hand(text)
+  } else if (in_place) problem(foreign_rule_text(i, k) "Choose another priority" (uses ? "" : ", or remove it: " how_to_delete_rule(i)))
+  else if (adopt && WHY[i] != "") remark(text " stays: " WHY[i])
+  else if (adopt && uses) stays(text, K_BY[i])
+  else if (adopt && by_hand(i) && !compare_table(i, text) && match_action(K_SPEC[i]) > 1 && is_in_front(i)) stays(text, K_BY[i])
+}
+
+# Why a rule with a declared twin must stay all the same, "" if it can go. Twins are looked for behind it, too, so what
+# stands between would come first; and within a priority `ip rule del` may hit another rule than the one that is meant.
+function why_kept(i,    j, ours) {
+  for (j = 1; j <= kernel_rules; j++) {
+    if (j == i || K_FAMILY[j] != K_FAMILY[i]) continue
+    if (K_PRIORITY[j] == K_PRIORITY[i]) {
+      if (!TAKEN[j]) return "another rule has its priority"
+      if (deletes(K_SPEC[i], K_SPEC[j]) || deletes(K_SPEC[j], K_SPEC[i])) return "another rule of its priority has its selectors and more"
+    } else if (is_foreign(j) && !TAKEN[j] && K_SPEC[j] != "lookup 255" && K_PRIORITY[j] + 0 > K_PRIORITY[i] + 0 && K_PRIORITY[j] + 0 < TWIN[i] && overlap(K_SPEC[i], K_SPEC[j]))
+      return "rule " K_PRIORITY[j] " stands between it and the declared one"
   }
+  return ""
+}
+
+function is_in_front(i,    place) {
+  for (place in WANT_RULE) if (WANT_RULE[place] ~ /^from / && substr(place, 1, 1) == K_FAMILY[i] && substr(place, 3) + 0 > K_PRIORITY[i] + 0 && overlap(K_SPEC[i], WANT_RULE[place])) return 1
+  return 0
 }
 
 function foreign_rule_text(i, k) {
@@ -165,40 +190,41 @@ function foreign_rule_text(i, k) {
 # Rules that a person or a script made bear no protocol, or that of "boot".
 function by_hand(i) { return K_BY[i] + 0 == 0 || K_BY[i] == 3 }
 
-# Does a declared rule do all the work of rule i, so that this one can go? What has no selector is the way of the
-# whole machine, and never ours. One that rejects must stand behind ours: in front, it rejects what ours lets through.
-function has_declared_twin(i, in_place, k,    place, all, rejects) {
+# Does a declared rule do all the work of rule i, so that this one can go? Sets TWIN[i], its priority. What has no selector
+# is the way of the whole machine, and never ours. One that rejects must stand behind ours: in front, it rejects what ours
+# lets through.
+function has_declared_twin(i,    k, place, all, rejects) {
+  k = K_FAMILY[i] SUBSEP K_PRIORITY[i]
   if (match_action(K_SPEC[i]) == 1) return 0
-  if (!by_hand(i) && !(in_place && K_BY[i] == tag(k) && WANT_RULE[k] == K_SPEC[i])) return 0
+  if (!by_hand(i) && !((k in WANT_RULE) && K_BY[i] == tag(k) && WANT_RULE[k] == K_SPEC[i])) return 0
+  if (!adopt && !(k in WANT_RULE) && !(word_after(K_SPEC[i], "lookup") in WANT_TABLE)) return 0
+  if ((k in WANT_RULE) && WANT_RULE[k] == K_SPEC[i]) { TWIN[i] = K_PRIORITY[i] + 0; return 1 }
   rejects = K_SPEC[i] ~ /(blackhole|unreachable|prohibit)$/
-  if (!rejects && (K_FAMILY[i], K_SPEC[i]) in WANT_SPEC) return 1
+  TWIN[i] = -1
   for (place in WANT_RULE) {
     split(place, all, SUBSEP)
-    if (all[1] == K_FAMILY[i] && !(rejects && all[2] + 0 > K_PRIORITY[i] + 0) && covers(WANT_RULE[place], K_SPEC[i])) return 1
+    if (all[1] != K_FAMILY[i] || rejects && all[2] + 0 > K_PRIORITY[i] + 0 || !covers(WANT_RULE[place], K_SPEC[i])) continue
+    if (TWIN[i] < 0 || all[2] + 0 < TWIN[i]) TWIN[i] = all[2] + 0
+  }
+  return TWIN[i] >= 0
+}
+
+# Who declares another table for the same packets leaves the one that was made by hand where it is.
+function compare_table(i, text,    theirs, ours, spec, place) {
+  theirs = word_after(K_SPEC[i], "lookup")
+  if (theirs == "" || shared_table(theirs)) return 0
+  for (ours in WANT_TABLE) {
+    spec = K_SPEC[i]
+    sub(/lookup [0-9]+/, "lookup " ours, spec)
+    for (place in WANT_RULE) if (substr(place, 1, 1) == K_FAMILY[i] && covers(WANT_RULE[place], spec)) {
+      remark(text " stays: what is declared for its packets is table " ours ". To take it over, declare table " theirs " instead")
+      return 1
+    }
   }
   return 0
 }
 
-# Where the action begins in a rule.
-function match_action(spec) { return match(spec, /(lookup|goto|blackhole|unreachable|prohibit)( .*)?$/) }
-
-# Does rule `wanted` take every packet that rule `other` takes, and do the same with it? A rule to the main table
-# for a destination may also be one that leaves out default routes.
-function covers(wanted, other,    action, n, w, i, value) {
-  if (wanted ~ /^not / || other ~ /^not /) return 0
-  action = substr(other, match_action(other))
-  other = substr(other, 1, RSTART - 1)
-  value = substr(wanted, match_action(wanted))
-  if (value != action && !(action == "lookup 254" && other ~ /(^| )to / && value == "lookup 254 suppress_prefixlength 0")) return 0
-  n = split(substr(wanted, 1, RSTART - 1), w, " ")
-  for (i = 1; i < n; i += 2) {
-    value = word_after(other, w[i])
-    if (value != w[i + 1] && !((w[i] == "from" || w[i] == "to") && inside(value, w[i + 1]))) return 0
-  }
-  return 1
-}
-
-function foreign_route(id,    key, in_place, twin, text) {
+function foreign_route(id,    key, in_place, twin, text, lost) {
   key = THERE[id]
   if (BY[id] == OURS || (key, BY[id]) in OWN_TAG) return
   # In a table of our own, a place that we had stays ours, whoever has changed it since.
@@ -207,14 +233,13 @@ function foreign_route(id,    key, in_place, twin, text) {
   if (!in_place && (BY[id] == BY_HOOK || BY[id] == BY_KERNEL)) return
   twin = declared_twin_of_route(id, in_place)
   text = route_text(FAMILY[id], ROUTE_TABLE[id], DESTINATION[id], METRIC[id], substr(attributes(id), 2))
-  if (twin != "" && adopt) {
-    if ((id in UNTOLD) || EXTRA[id] != "" || DESTINATION[id] ~ / /)
-      problem(text " cannot be taken over, since a rollback could not give back its \"" ((id in UNTOLD) ? UNTOLD[id] : trimmed(EXTRA[id] DESTINATION[id])) "\": replace it by one without that")
-    else print "A " twin " " key attributes(id) " proto " BY[id]
-  } else if (in_place) problem("someone else has a route where ours goes, IPv" FAMILY[id] " table " ROUTE_TABLE[id] ": \"" trimmed(LINE[id]) "\". " \
+  lost = what_a_rollback_loses(id, key)
+  if (twin != "" && adopt && lost == "") print "A " twin " " key attributes(id) " proto " BY[id]
+  else if (in_place && twin != "" && adopt) problem(text " cannot be taken over, since a rollback could not give back " lost ": replace it by one without that")
+  else if (in_place) problem("someone else has a route where ours goes, IPv" FAMILY[id] " table " ROUTE_TABLE[id] ": \"" trimmed(LINE[id]) "\". " \
     (twin != "" ? TAKE_OVER : "Choose another metric or table, or remove it: ip -" FAMILY[id] " route del " \
     (KIND[id] == "unicast" ? "" : KIND[id] " ") DESTINATION[id] " table " ROUTE_TABLE[id] " metric " METRIC[id]))
-  else if (adopt) stays(text, BY[id] != BY_MANAGER)
+  else if (adopt) stays(text, BY[id])
   else if (twin != "") made_by_hand(text)
 }
 
@@ -222,24 +247,51 @@ function foreign_route(id,    key, in_place, twin, text) {
 # puts its own. "" if nothing declared does its work.
 function declared_twin_of_route(id, in_place,    i, way) {
   if (BY[id] != 0 && BY[id] != 3 && BY[id] != BY_MANAGER) return ""
+  if (KIND[id] !~ /^(unicast|blackhole|unreachable|prohibit|throw)$/) return ""
   if (in_place) return "route"
   # A network manager would bring it back.
   if (BY[id] == BY_MANAGER) return ""
-  if ((FAMILY[id], ROUTE_TABLE[id], DESTINATION[id]) in WANT_DESTINATION) return "route"
+  # With another metric it may be the one for when a link is down: only if it goes the same way.
+  for (i = 1; i <= wanted; i++) if (index(WANTED[i], FAMILY[id] " " ROUTE_TABLE[id] " " DESTINATION[id] " ") == 1 && same_way(WANT_ROUTE[WANTED[i]], id)) return "route"
+  # That of a tunnel, which the main table has as well.
+  if (VIA[id] != "" || HOPS[id] > 0 || !((FAMILY[id], DESTINATION[id], DEV[id]) in MAIN_ROUTE)) return ""
   way = ""
   for (i in WANT_RULE) {
     if (substr(i, 1, 1) != FAMILY[id]) continue
-    if ((ROUTE_TABLE[id] in HOOKED) && VIA[id] == "" && WANT_RULE[i] ~ /^from [^ ]+ lookup / && word_after(WANT_RULE[i], "lookup") == ROUTE_TABLE[id] && \
+    if ((ROUTE_TABLE[id] in HOOKED) && WANT_RULE[i] ~ /^from [^ ]+ lookup / && word_after(WANT_RULE[i], "lookup") == ROUTE_TABLE[id] && \
         inside(DESTINATION[id], word_after(WANT_RULE[i], "from"))) return "replaced"
-    if (WANT_RULE[i] ~ /^to [^ ]+ lookup 254 / && inside(DESTINATION[id], word_after(WANT_RULE[i], "to"))) way = "route"
+    if (WANT_RULE[i] ~ /^to [^ ]+ lookup 254( |$)/ && inside(DESTINATION[id], word_after(WANT_RULE[i], "to")) && substr(i, 3) + 0 < first_lookup(FAMILY[id], ROUTE_TABLE[id])) way = "route"
   }
   return way
 }
 
+# Does the declared route of this line go where route id goes?
+function same_way(line, id,    other) {
+  other = read_state_route(line)
+  BY[other] = BY[id]
+  return agrees(other, id)
+}
+
+# The priority of the first declared rule that looks up a table.
+function first_lookup(family, table,    place, first) {
+  first = 4294967296
+  for (place in WANT_RULE) if (substr(place, 1, 1) == family && word_after(WANT_RULE[place], "lookup") == table && substr(place, 3) + 0 < first) first = substr(place, 3) + 0
+  return first
+}
+
+# What no state file can hold of a route, "" if it can hold all.
+function what_a_rollback_loses(id, key) {
+  if (id in UNTOLD) return "\"" UNTOLD[id] "\""
+  if (EXTRA[id] != "") return "its encapsulation or next hop object"
+  if (DESTINATION[id] ~ / /) return "its type of service or source"
+  if (COUNT[key] > 1) return "both routes with this metric"
+  return ""
+}
+
 function made_by_hand(text) { if (!hands++) first_hand = text }
 
-function stays(text, hand) {
-  remark(text " stays: " (hand ? "nothing that is declared does its work" : "a network manager made it, so take it out of its configuration"))
+function stays(text, by) {
+  remark(text " stays: " (by == BY_MANAGER ? "a network manager made it, so take it out of its configuration" : "nothing that is declared does its work"))
 }
 
 function gateways_of(id,    h) {

@@ -46,6 +46,7 @@ const AWK_PARTS = [
   'kernel',
   'plan',
   'bundle',
+  'covers',
   'preflight',
   'hooks',
   'lookup',

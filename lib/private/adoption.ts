@@ -15,6 +15,10 @@ const SHARED_FILES: ReadonlyArray<[RegExp, string]> = [
     'has the names of tables, which are taken over line by line. Leave it out.',
   ],
   [
+    /^\/(usr\/(?!local\/)|var|run|dev|proc|sys|boot|lib|bin|sbin)/,
+    'is not a file that an administrator makes. Leave it out, and name files below /etc or /usr/local.',
+  ],
+  [
     /^\/etc\/network\/interfaces(\.d\/.*)?$|\/ifcfg-[^/]*$|\.(network|netdev|nmconnection|ya?ml|conf)$|^\/etc\/(rc\.d\/)?rc\.local$|^\/etc\/crontab$/,
     'holds more than rules and routes, and would be removed. Leave it out, and take the lines about the table out of it ' +
       'yourself, after the apply: what they made stays until the next boot.',

@@ -182,6 +182,106 @@ describe.each([DASH, BUSYBOX, BASH])('what was made by hand, under $name,', (fla
       }
     });
 
+    describe('no packet takes another path, and a rollback gives all back,', () => {
+      const probes = (): string =>
+        machine.sh(`for to in 8.8.8.8 10.10.10.9 10.50.0.1 10.7.0.1; do for from in 10.10.10.7 10.10.10.200; do
+            echo "$to $from $(ip route get $to from $from iif tun0 2>&1 | head -n 1 | sed 's/ uid .*//; s/ table [^ ]*//; s/^.*Network is unreachable/rejected/; s/^.*No route to host/rejected/')"
+          done; done; ip -6 route get 2001:db8::1 from fd00:4242::7 iif tun0 2>&1 | grep -o 'dev [^ ]*'`).out;
+      test.each([
+        ['a standby through interfaces', 'ip route add default metric 60 table 200 nexthop dev eth0 nexthop dev eth1'],
+        [
+          'next hops in our place',
+          'ip route replace default table 200 nexthop via 192.168.1.1 dev eth1 nexthop dev eth0',
+        ],
+        [
+          'a client that is shut out',
+          'ip rule add pref 700 from 10.10.10.7 unreachable; ip rule add pref 701 from 10.10.10.7 to 10.10.10.9 prohibit',
+        ],
+        [
+          'a rule between',
+          'ip rule add pref 100 from 10.10.10.7 lookup vpn; ip rule add pref 200 from 10.10.10.0/28 lookup main',
+        ],
+        [
+          'a priority that is shared with a rule that stays',
+          'ip rule add pref 500 from 10.10.10.7 lookup 200; ip rule add pref 500 from 10.10.10.0/24 lookup main; ip rule add pref 500 from 10.10.10.8 lookup 200',
+        ],
+        [
+          'a wide rule behind a narrow one',
+          'ip rule add pref 500 from 10.10.10.0/24 iif tun0 lookup 200; ip rule add pref 500 from 10.10.10.0/24 lookup 200',
+        ],
+        [
+          'a wide rule behind that of a manager',
+          'ip rule add pref 500 from 10.10.10.0/24 fwmark 5 lookup 200 proto static; ip rule add pref 500 from 10.10.10.0/24 lookup 200',
+        ],
+        [
+          'a wide rule behind one that suppresses',
+          'ip rule add pref 500 from 10.10.10.0/24 lookup 200 suppress_prefixlength 0; ip rule add pref 500 from 10.10.10.0/24 lookup 200',
+        ],
+        [
+          'two routes of one metric',
+          'ip route add default via 192.168.1.1 table 200 metric 50; ip route append default via 192.168.1.9 table 200 metric 50',
+        ],
+        [
+          'local routes',
+          'ip route add local 10.10.10.99 dev tun0 table 200; ip route add broadcast 10.10.10.255 dev tun0 table 200',
+        ],
+        ['a route that expires', 'ip -6 route add fd00:9::/64 via fd00:1010::1 table 200 expires 300'],
+        ['a hand-made end of the table', 'ip route add blackhole default metric 1000 table 200'],
+        ['another way to a network', 'ip route add 10.50.0.0/16 via 192.168.1.9 table 200'],
+        [
+          'routes of the pool that no hook makes',
+          'ip route add blackhole 10.10.10.128/25 table 200; ip route add 10.10.10.64/26 dev eth1 table 200',
+        ],
+        [
+          'a link in the place of rt_tables',
+          'mv /etc/iproute2/rt_tables /etc/iproute2/real; ln -s real /etc/iproute2/rt_tables',
+        ],
+        [
+          'a file without a last line feed',
+          "printf '200 vpn' >>/etc/iproute2/rt_tables; printf '0xc8\\tvpn' >/etc/iproute2/rt_tables.d/x.conf",
+        ],
+      ])('%s', (_, prepare) => {
+        machine.must(prepare);
+        const [before, paths] = [machine.pictureOfChanges(), probes()];
+        // What is declared in the same place says where packets go.
+        const inPlace = prepare.startsWith('ip route replace');
+        const done = machine.apply([...ALL, 'rule 4 10008 to 10.50.0.0/16 lookup 254 suppress_prefixlength 0'], {
+          options: '--confirm-timeout 60',
+        });
+        if (done.code === 0) {
+          if (!inPlace) expect(probes()).toBe(paths);
+          succeeds(machine.sh(`${flavour.shell} /var/lib/source-routing/vpn1/trial/agent rollback --owner vpn1`));
+        }
+        expect([done.code, machine.pictureOfChanges()]).toEqual([done.code === 69 ? 69 : 0, before]);
+        // Kept, it can be changed and removed.
+        if (done.code === 0) {
+          succeeds(machine.apply(ALL));
+          if (!inPlace) expect(probes()).toBe(paths);
+          succeeds(machine.apply(DECLARED, { generation: 'g2' }));
+          succeeds(machine.agent('remove'));
+        }
+      });
+    });
+
+    test('one that comes back behind ours, at our priority, is refused, and ours stays', () => {
+      succeeds(machine.apply([...DECLARED, ...adopt()]));
+      machine.must('ip rule add pref 10010 from 10.10.10.0/24 lookup 200');
+      const rules = machine.rules();
+      expect(machine.apply([...DECLARED, ...adopt()], { generation: 'g2' }).code).toBe(69);
+      expect(machine.rules()).toEqual(rules);
+    });
+
+    test('a copy that was kept is never lost', () => {
+      succeeds(machine.apply([...DECLARED, ...adopt(...FILES)]));
+      machine.write(FILES[0], 'from 10.10.10.9 lookup vpn\n');
+      succeeds(machine.apply([...DECLARED, ...adopt(...FILES)], { generation: 'g2' }));
+      const copies = machine.must('cd /var/lib/source-routing/vpn1/adopted; grep -c . *rule-eth1*');
+      expect(copies.trim().split('\n')).toEqual([
+        'etc%sysconfig%network-scripts%rule-eth1:3',
+        'etc%sysconfig%network-scripts%rule-eth1.g2:1',
+      ]);
+    });
+
     test('what nothing declared replaces stays, with a note', () => {
       machine.must(`ip rule add pref 700 from 10.10.20.0/24 lookup 200; ip rule add pref 701 not from 10.10.10.0/24 lookup 200
         ip rule add pref 702 iif tun0 lookup 200; ip rule add pref 703 from 10.10.10.0/24 fwmark 1 lookup 201
@@ -198,6 +298,7 @@ describe.each([DASH, BUSYBOX, BASH])('what was made by hand, under $name,', (fla
           'IPv4 rule 702: iif tun0 lookup 200 stays: nothing that is declared does its work',
           'IPv4 rule 703: from 10.10.10.0/24 fwmark 0x1 lookup 201 stays: what is declared for its packets is table 200. To take it over, declare table 201 instead',
           'IPv4 rule 704: from 10.10.10.0/24 lookup 200 stays: a network manager made it, so take it out of its configuration',
+          'IPv4 rule 705: from 10.10.10.0/24 lookup 254 stays: nothing that is declared does its work',
           'IPv4 route in table 200: default metric 300 via 192.168.1.1 dev eth1 stays: a network manager made it, so take it out of its configuration',
           'IPv4 route in table 200: 10.98.0.0/16 via 192.168.1.9 dev eth1 stays: a network manager made it, so take it out of its configuration',
           'IPv4 route in table 200: 10.99.0.0/16 via 192.168.1.9 dev eth1 stays: nothing that is declared does its work',
@@ -281,7 +382,7 @@ describe.each([DASH, BUSYBOX, BASH])('what was made by hand, under $name,', (fla
           'where a rollback could not give it back',
           'ip route replace default via 192.168.1.1 table 200 initcwnd 20',
           [...DECLARED, ...adopt()],
-          /IPv4 route in table 200: default via 192\.168\.1\.1 dev eth1 cannot be taken over, since a rollback could not give back its "initcwnd": replace it by one without that$/,
+          /IPv4 route in table 200: default via 192\.168\.1\.1 dev eth1 cannot be taken over, since a rollback could not give back "initcwnd": replace it by one without that$/,
         ],
         [
           'where the table has another name',
@@ -293,7 +394,7 @@ describe.each([DASH, BUSYBOX, BASH])('what was made by hand, under $name,', (fla
           'where a file is about something else',
           'echo "from 10.10.10.0/24 lookup 2000" >/etc/other',
           [...DECLARED, ...adopt('/etc/other')],
-          /\/etc\/other cannot be adopted: it does not name a declared table, so it is about something else$/,
+          /\/etc\/other cannot be adopted: it makes no rule or route of a declared table, so it is about something else$/,
         ],
         [
           'where a file is no file',
@@ -317,7 +418,31 @@ describe.each([DASH, BUSYBOX, BASH])('what was made by hand, under $name,', (fla
           'where a daemon runs a file that nothing replaces',
           `mkdir -p /etc/openvpn/server; printf '# up /etc/openvpn/upper\\ndev tun0\\nup ${HOOK}\\n' >/etc/openvpn/server/vpn.conf`,
           [...DECLARED, ...adopt(HOOK)],
-          /\/etc\/openvpn\/up cannot be adopted: \/etc\/openvpn\/server\/vpn\.conf runs it, and fails when it is gone\. Declare an up hook with that file, or take that line out first$/,
+          /\/etc\/openvpn\/up cannot be adopted: \/etc\/openvpn\/server\/vpn\.conf \(line 3\) runs it, and fails when it is gone\. Declare an up hook with that file, or take that line out first$/,
+        ],
+        [
+          'where a rule file has a line for a pool that is not declared',
+          `echo 'from 10.99.0.0/16 lookup vpn' >>${FILES[0]}`,
+          [...DECLARED, ...adopt(...FILES)],
+          /rule-eth1 cannot be adopted: .* its line "from 10\.99\.0\.0\/16 lookup vpn"/,
+        ],
+        [
+          'where a route file has a number like the table',
+          `echo '10.50.0.0/16 via 192.168.178.7 metric 200' >>${FILES[2]}`,
+          [...DECLARED, ...adopt(...FILES)],
+          /route-eth1 cannot be adopted: .* its line "10\.50\.0\.0\/16 via 192\.168\.178\.7 metric 200"/,
+        ],
+        [
+          'where a file names the table in a comment alone',
+          "printf '# lookup vpn\\nroot ALL\\n' >/etc/other",
+          [...DECLARED, ...adopt('/etc/other')],
+          /\/etc\/other cannot be adopted: it makes no rule or route/,
+        ],
+        [
+          'where OpenVPN names a file without its directory',
+          `mkdir -p /etc/openvpn/server; printf 'cd /etc/openvpn\\nup "./up"\\n' >/etc/openvpn/server/vpn.conf`,
+          [...DECLARED, ...adopt(HOOK)],
+          /\/etc\/openvpn\/up cannot be adopted: \/etc\/openvpn\/server\/vpn\.conf \(line 2\) runs it/,
         ],
         [
           'where a hook is in our place, and nothing names it',
@@ -354,7 +479,7 @@ describe.each([DASH, BUSYBOX, BASH])('what was made by hand, under $name,', (fla
         [
           'line 3 of /etc/netplan/x.yaml makes it again at the next boot',
           `line 2 of ${HOOK} `,
-          'line 3 of /etc/rc.local makes it again at the next boot ("ip rule add from 10.10.10.0/24 lookup vpn"): take the line out, or name the file in adopt.files',
+          'line 3 of /etc/rc.local makes it again at the next boot ("ip rule add from 10.10.10.0/24 lookup vpn"): take the line out',
           `line 1 of ${FILES[0]} `,
         ].map((text) => expect.stringContaining(text) as string),
       );
