@@ -489,6 +489,13 @@ describe('arguments', () => {
         `adopt.files[0] "${file}" has the names of tables, which are taken over line by line. Leave it out.`,
       ],
     ),
+    ...['/usr/share/iproute2/rt_tables', '/var/spool/cron/root'].map(
+      (file): [string, Partial<LinuxHostProps>, string] => [
+        `${file} to adopt`,
+        { adopt: { files: [file] } },
+        `adopt.files[0] "${file}" is not a file that an administrator makes. Leave it out, and name files below /etc or /usr/local.`,
+      ],
+    ),
     ...[
       '/etc/network/interfaces',
       '/etc/network/interfaces.d/vpn',
