@@ -30,7 +30,7 @@ check_adopted() {
   # How files speak of the tables: "table vpn", "lookup 200", "Table=200", "table: vpn".
   table_words=$(awk '$1 == "table" { gsub(/\./, "[.]", $3); print $2 ($3 == "-" ? "" : "|" $3) }' "$stage/state" | tr '\n' '|')
   [ -n "$table_words" ] || complain 'there is no table to adopt: declare one, or leave adopt out'
-  table_words="([Tt]able|TABLE|lookup)[[:space:]]*[=:]?[[:space:]]*[\"']?(${table_words%|})([^A-Za-z0-9_.-]|\$)"
+  table_words="^[[:space:]]*([^#;[:space:]].*)?([Tt]able|TABLE|lookup)[[:space:]]*[=:]?[[:space:]]*[\"']?(${table_words%|})([^A-Za-z0-9_.-]|\$)"
   while read -r _ path; do
     [ -z "$path" ] || check_adopted_file "$path"
   done <"$stage/adopt"
@@ -97,9 +97,17 @@ check_lines() {
 
 # Does something that stays run file $1, in whose place nothing comes? OpenVPN may name it without its directory.
 check_users() {
-  name=$(printf '%s\n' "${1##*/}" | sed 's/[.+]/[&]/g')
-  find_lines "(^|[[:space:]])(--)?(up|down|route-up|route-pre-down|client-connect|(Pre|Post)(Up|Down)|Exec[A-Za-z]*|up|post-up|pre-up)[[:space:]=].*(^|[^A-Za-z0-9_.-])$name([^A-Za-z0-9_.-]|\$)" \
-    /etc/openvpn /etc/wireguard /etc/systemd/system /etc/network /etc/ppp >"$LOCK/users"
+  path=$(printf '%s\n' "$1" | sed 's/[.+]/[&]/g')
+  no_path='[^A-Za-z0-9._@/+-]'
+  option='(--)?(up|down|route-up|route-pre-down|client-connect|client-disconnect|ipchange|tls-verify|learn-address|(pre|post)-(up|down))[[:space:]]'
+  {
+    find_lines "^[[:space:]]*(${option}(.*$no_path)?|(Pre|Post)(Up|Down)[[:space:]]*=(.*$no_path)?|Exec[A-Za-z]*=[-+!@:]*(/bin/sh[[:space:]]+)?)$path($no_path|\$)" \
+      /etc/openvpn /etc/wireguard /etc/systemd/system /etc/network /etc/ppp
+    case $1 in /etc/openvpn/*)
+      find_lines "^[[:space:]]*${option}[[:space:]]*[\"']?([.]/)?${path##*/}([\"'[:space:]]|\$)" /etc/openvpn
+      ;;
+    esac
+  } >"$LOCK/users"
   while IFS=: read -r path number line; do
     ! adopts "$path" || continue
     complain "$1 cannot be adopted: ${path} (line $number) runs it, and fails when it is gone. Declare an up hook with that file, or take that line out first"
@@ -107,10 +115,10 @@ check_users() {
   done <"$LOCK/users"
 }
 
-# find_lines PATTERN PATH...: "file:number:line" of all lines that are no comment, in order. Plain files alone: to read a FIFO
+# find_lines PATTERN PATH...: "file:number:line" of all lines that match, in order. Plain files alone: to read a FIFO
 # would wait for ever.
 find_lines() {
-  pattern="^[[:space:]]*([^#;[:space:]].*)?$1"
+  pattern=$1
   shift
   find -L "$@" -type f -size -2048 -exec grep -s -n -E -e "$pattern" /dev/null {} + 2>/dev/null | sort -t : -k 1,1 -k 2,2n
 }

@@ -10,7 +10,7 @@ function covers(wanted, other,    action, n, w, i, value) {
   action = substr(other, match_action(other))
   other = substr(other, 1, RSTART - 1)
   value = substr(wanted, match_action(wanted))
-  if (value != action && !(action == "lookup 254" && other ~ /(^| )to / && value == "lookup 254 suppress_prefixlength 0")) return 0
+  if (value != action && !(action == "lookup 254" && other ~ /(^| )to / && value ~ /^lookup 254 suppress_prefixlength [0-9]+$/)) return 0
   n = split(substr(wanted, 1, RSTART - 1), w, " ")
   for (i = 1; i < n; i += 2) {
     value = word_after(other, w[i])

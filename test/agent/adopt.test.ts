@@ -30,7 +30,7 @@ const HOOK = '/etc/openvpn/up';
 
 const DECLARED = [
   'table 200 vpn',
-  'rule 4 10009 to 10.10.10.0/24 lookup 254 suppress_prefixlength 0',
+  'rule 4 10009 to 10.10.10.0/24 lookup 254 suppress_prefixlength 7',
   'rule 4 10010 from 10.10.10.0/24 lookup 200',
   'guard 4 20010 from 10.10.10.0/24 unreachable',
   'rule 6 10009 to fd00:4242::/64 lookup 254 suppress_prefixlength 0',
@@ -52,7 +52,7 @@ const WITH_HOOK = [
 ];
 
 const RULES = [
-  '10009:\tfrom all to 10.10.10.0/24 lookup 254 suppress_prefixlength 0 proto 77',
+  '10009:\tfrom all to 10.10.10.0/24 lookup 254 suppress_prefixlength 7 proto 77',
   '10010:\tfrom 10.10.10.0/24 lookup 200 proto 77',
   '20010:\tfrom 10.10.10.0/24 7 proto 2',
 ];
@@ -485,9 +485,14 @@ describe.each([DASH, BUSYBOX, BASH])('what was made by hand, under $name,', (fla
       );
     });
 
-    test('a FIFO beside the configuration holds nothing up', () => {
-      machine.must('mkfifo /etc/openvpn/status; mkdir -p /etc/systemd/system; ln -s /etc/openvpn /etc/openvpn/loop');
+    test('a FIFO beside the configuration holds nothing up, and what only looks for a file is no user of it', () => {
+      machine.must(
+        `mkdir -p /etc/systemd/system; echo 'ExecStart=/usr/bin/wg-quick up %i' >/etc/systemd/system/wg-quick@.service
+        echo 'ExecStartPre=/bin/sh -c "[ ! -e ${HOOK} ] || echo up ${HOOK}"' >/etc/systemd/system/openvpn@.service
+        mkfifo /etc/openvpn/status; ln -s /etc/openvpn /etc/openvpn/loop`,
+      );
       succeeds(machine.apply([...DECLARED, ...adopt(...FILES, HOOK)]));
+      expect(machine.sh(`test -e ${HOOK}`).code).toBe(1);
     });
 
     test('a file that is not there is named once', () => {
