@@ -295,8 +295,13 @@ neighbour_state() {
 
 # Is $1 a file of ours, new or old?
 is_our_file() {
+  has_file "$1" "$stage/manifest" || was_ours "$1"
+}
+
+# Was file $1 put there by this owner?
+was_ours() {
   # shellcheck disable=SC2086  # a list of words
-  for each in "$stage" $current $pending; do
+  for each in $current $pending; do
     ! has_file "$1" "$each/manifest" || return 0
   done
   return 1

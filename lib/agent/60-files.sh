@@ -119,12 +119,12 @@ install_files() {
   }
 }
 
-# Does another owner have the shared file $1, too?
-shared_elsewhere() {
+# Does another owner have file $1, too? With a second argument, as a shared one. Sets manifest.
+is_elsewhere() {
   for manifest in "$STATE"/*/*/manifest; do
     case $manifest in "$home"/*) continue ;; esac
     [ -f "$manifest" ] || continue
-    ! has_file "$1" "$manifest" shared || return 0
+    ! has_file "$1" "$manifest" ${2+"$2"} || return 0
   done
   return 1
 }
@@ -147,7 +147,7 @@ remove_stale_files() {
       [ "$word" = file ] || continue
       exists "$path" || continue
       [ -z "$new" ] || ! has_file "$path" "$new/manifest" || continue
-      [ -z "$rest" ] || ! shared_elsewhere "$path" || continue
+      [ -z "$rest" ] || ! is_elsewhere "$path" shared || continue
       if [ ! -L "$path" ] && ! cmp -s "$each/files/$number" "$path" && [ $# -eq 1 ] && [ -z "$rest" ]; then
         say "note: $path was edited by hand since it was put there; it is removed"
       fi
@@ -186,7 +186,7 @@ differing_files() {
       printf '+ file %s (missing)\n' "$path" >>"$2"
     elif ! cmp -s "$1/files/$number" "$path"; then
       # Owners may bring different versions of the shared file; the last one stays.
-      { [ -n "$rest" ] && shared_elsewhere "$path"; } || printf '+ file %s (differs from %s)\n' "$path" "$1/files/$number" >>"$2"
+      { [ -n "$rest" ] && is_elsewhere "$path" shared; } || printf '+ file %s (differs from %s)\n' "$path" "$1/files/$number" >>"$2"
     elif ! has_mode "$path" "$mode"; then
       printf '+ file %s (its mode is not %s, or its owner not root)\n' "$path" "$mode" >>"$2"
     fi

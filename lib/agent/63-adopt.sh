@@ -17,9 +17,8 @@ note_adopted() {
     # Where a link leads to may be a file of the distribution: its line does no harm.
     [ "$word" != N ] || [ -L "$path" ] || printf 'names %s %s\n' "$path" "$number"
   done <"$LOCK/problems" >>"$stage/taken"
-  sed -n 's/^A //p' "$LOCK/problems" >"$LOCK/adopted"
-  [ -s "$LOCK/adopted" ] || return 0
-  { printf 'families 4 6\n' && cat "$LOCK/adopted"; } >"$stage/adopted" || complain "cannot write $stage/adopted (disk full?)"
+  grep -q '^A ' "$LOCK/problems" || return 0
+  { printf 'families 4 6\n' && sed -n 's/^A //p' "$LOCK/problems"; } >"$stage/adopted" || complain "cannot write $stage/adopted (disk full?)"
 }
 
 # The files that generation $1 names: are they of such a set-up, and can they go?
@@ -43,18 +42,20 @@ check_adopted_file() {
     exists "$home/adopted/$(saved_name "$1")" || say "note: $1, which is to be adopted, does not exist"
     return 0
   fi
-  for manifest in "$STATE"/*/*/manifest; do
-    case $manifest in "$home"/*) continue ;; esac
-    if [ -f "$manifest" ] && has_file "$1" "$manifest"; then
-      complain "$1 cannot be adopted: it belongs to another owner, see $manifest"
-      return 0
-    fi
-  done
+  if is_elsewhere "$1"; then
+    complain "$1 cannot be adopted: it belongs to another owner, see $manifest"
+    return 0
+  fi
+  # Before it is read: some of what is in it is shown.
+  open_to_others "${1%/*}"
+  if [ -n "$open" ]; then
+    complain "$(how_to_close "${open%%"$NEWLINE"*}")"
+    return 0
+  fi
   if [ -L "$1" ] || [ ! -f "$1" ]; then
     complain "$1 cannot be adopted: it is not a regular file"
     return 0
   fi
-  targets=$targets$NEWLINE${1%/*}
   if [ -z "$(find_lines "$table_words" "$1")" ]; then
     complain "$1 cannot be adopted: it makes no rule or route of a declared table, so it is about something else"
     return 0
@@ -110,7 +111,7 @@ check_users() {
   } >"$LOCK/users"
   while IFS=: read -r path number line; do
     ! adopts "$path" || continue
-    complain "$1 cannot be adopted: ${path} (line $number) runs it, and fails when it is gone. Declare an up hook with that file, or take that line out first"
+    complain "$1 cannot be adopted: $path (line $number) runs it, and fails when it is gone. Declare an up hook with that file, or take that line out first"
     return 0
   done <"$LOCK/users"
 }
@@ -121,15 +122,6 @@ find_lines() {
   pattern=$1
   shift
   find -L "$@" -type f -size -2048 -exec grep -s -n -E -e "$pattern" /dev/null {} + 2>/dev/null | sort -t : -k 1,1 -k 2,2n
-}
-
-# Was file $1 put there by this owner?
-was_ours() {
-  # shellcheck disable=SC2086  # a list of words
-  for each in $current $pending; do
-    ! has_file "$1" "$each/manifest" || return 0
-  done
-  return 1
 }
 
 # Names the files that would make the rules and routes of before again at the next boot, with the first such line.

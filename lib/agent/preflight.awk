@@ -38,7 +38,7 @@ part == "want" || part == "own" {
   } else if ($1 == "route" || $1 == "retired") {
     key = $2 " " $3 " " $4 " " $5
     if (part == "own") OWN_ROUTE[key] = OWN_TAG[key, route_tag($0)] = 1
-    else { WANT_ROUTE[key] = $0; WANTED[++wanted] = key }
+    else { WANT_ROUTE[key] = $0; WANTED[++wanted] = key; WAYS[$2, $3, $4] = WAYS[$2, $3, $4] " " wanted }
   } else if ($1 == "hooked" && part == "want") HOOKED[$2] = 1
   next
 }
@@ -97,9 +97,8 @@ part == "expected" {
 {
   id = read_kernel_route($0, family)
   key = route_key(id)
-  COUNT[key]++
-  if (ROUTE_TABLE[id] == 254 && HOPS[id] == 0) MAIN_ROUTE[FAMILY[id], DESTINATION[id], DEV[id]] = 1
-  if ((key in WANT_ROUTE) || (ROUTE_TABLE[id] in WANT_TABLE) && !shared_table(ROUTE_TABLE[id])) { THERE[id] = key; LINE[id] = $0 }
+  if (ROUTE_TABLE[id] == 254 && VIA[id] == "" && HOPS[id] == 0) MAIN_ROUTE[FAMILY[id], DESTINATION[id], DEV[id]] = 1
+  if ((key in WANT_ROUTE) || (ROUTE_TABLE[id] in WANT_TABLE) && !shared_table(ROUTE_TABLE[id])) { THERE[id] = key; LINE[id] = $0; COUNT[key]++ }
   if (is_default(id) && ROUTE_TABLE[id] == 254) gateways_of(id)
   next
 }
@@ -160,7 +159,7 @@ function foreign_rule(i,    k, in_place, uses, text) {
 
 # Why a rule with a declared twin must stay all the same, "" if it can go. Twins are looked for behind it, too, so what
 # stands between would come first; and within a priority `ip rule del` may hit another rule than the one that is meant.
-function why_kept(i,    j, ours) {
+function why_kept(i,    j) {
   for (j = 1; j <= kernel_rules; j++) {
     if (j == i || K_FAMILY[j] != K_FAMILY[i]) continue
     if (K_PRIORITY[j] == K_PRIORITY[i]) {
@@ -235,7 +234,7 @@ function foreign_route(id,    key, in_place, twin, text, lost) {
   text = route_text(FAMILY[id], ROUTE_TABLE[id], DESTINATION[id], METRIC[id], substr(attributes(id), 2))
   lost = what_a_rollback_loses(id, key)
   if (twin != "" && adopt && lost == "") print "A " twin " " key attributes(id) " proto " BY[id]
-  else if (in_place && twin != "" && adopt) problem(text " cannot be taken over, since a rollback could not give back " lost ": replace it by one without that")
+  else if (in_place && twin != "" && adopt) problem(text " cannot be taken over, since a rollback could not give back " lost)
   else if (in_place) problem("someone else has a route where ours goes, IPv" FAMILY[id] " table " ROUTE_TABLE[id] ": \"" trimmed(LINE[id]) "\". " \
     (twin != "" ? TAKE_OVER : "Choose another metric or table, or remove it: ip -" FAMILY[id] " route del " \
     (KIND[id] == "unicast" ? "" : KIND[id] " ") DESTINATION[id] " table " ROUTE_TABLE[id] " metric " METRIC[id]))
@@ -245,14 +244,15 @@ function foreign_route(id,    key, in_place, twin, text, lost) {
 
 # How route id can be taken over: as "route", which goes when ours are there, or as "replaced", in whose place an up hook
 # puts its own. "" if nothing declared does its work.
-function declared_twin_of_route(id, in_place,    i, way) {
+function declared_twin_of_route(id, in_place,    i, n, w, way) {
   if (BY[id] != 0 && BY[id] != 3 && BY[id] != BY_MANAGER) return ""
   if (KIND[id] !~ /^(unicast|blackhole|unreachable|prohibit|throw)$/) return ""
   if (in_place) return "route"
   # A network manager would bring it back.
   if (BY[id] == BY_MANAGER) return ""
   # With another metric it may be the one for when a link is down: only if it goes the same way.
-  for (i = 1; i <= wanted; i++) if (index(WANTED[i], FAMILY[id] " " ROUTE_TABLE[id] " " DESTINATION[id] " ") == 1 && same_way(WANT_ROUTE[WANTED[i]], id)) return "route"
+  n = split(WAYS[FAMILY[id], ROUTE_TABLE[id], DESTINATION[id]], w, " ")
+  for (i = 1; i <= n; i++) if (same_way(WANT_ROUTE[WANTED[w[i]]], id)) return "route"
   # That of a tunnel, which the main table has as well.
   if (VIA[id] != "" || HOPS[id] > 0 || !((FAMILY[id], DESTINATION[id], DEV[id]) in MAIN_ROUTE)) return ""
   way = ""
@@ -281,10 +281,10 @@ function first_lookup(family, table,    place, first) {
 
 # What no state file can hold of a route, "" if it can hold all.
 function what_a_rollback_loses(id, key) {
-  if (id in UNTOLD) return "\"" UNTOLD[id] "\""
-  if (EXTRA[id] != "") return "its encapsulation or next hop object"
-  if (DESTINATION[id] ~ / /) return "its type of service or source"
-  if (COUNT[key] > 1) return "both routes with this metric"
+  if (id in UNTOLD) return "\"" UNTOLD[id] "\": replace it by one without that"
+  if (EXTRA[id] != "") return "its encapsulation or next hop object: replace it by one with a plain gateway"
+  if (DESTINATION[id] ~ / /) return "its type of service or source: replace it by one without that"
+  if (COUNT[key] > 1) return "the order of several with this metric: give each its own"
   return ""
 }
 

@@ -31,9 +31,7 @@ const SHARED_FILES: ReadonlyArray<[RegExp, string]> = [
  * @internal
  */
 export function parseAdoption(args: Arguments, given: AdoptOptions | undefined): readonly string[] | undefined {
-  return given?.files === undefined
-    ? given && []
-    : given.files.map((file, index, all) => parseFile(args, file, index, all));
+  return given && (given.files ?? []).map((file, index, all) => parseFile(args, file, index, all));
 }
 
 function parseFile(args: Arguments, file: string, index: number, all: readonly string[]): string {
