@@ -148,10 +148,10 @@ function patched<T extends object, K extends keyof T>(target: T, key: K, value: 
   };
 }
 
-const around = Object.getOwnPropertyDescriptor(Table.prototype, 'around')?.value as Table['coveringPrefixes'];
+const coveringPrefixes = Object.getOwnPropertyDescriptor(Table.prototype, 'coveringPrefixes')?.value as Table['coveringPrefixes'];
 
 function* shortestFirst(this: Table, address: string): Generator<readonly CompiledRoute[]> {
-  yield* [...around.call(this, address)].reverse();
+  yield* [...coveringPrefixes.call(this, address)].reverse();
 }
 
 function isDangling({ action }: Rule, all: readonly Rule[]): boolean {
