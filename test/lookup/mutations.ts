@@ -148,7 +148,8 @@ function patched<T extends object, K extends keyof T>(target: T, key: K, value: 
   };
 }
 
-const coveringPrefixes = Object.getOwnPropertyDescriptor(Table.prototype, 'coveringPrefixes')?.value as Table['coveringPrefixes'];
+const coveringPrefixes = Object.getOwnPropertyDescriptor(Table.prototype, 'coveringPrefixes')
+  ?.value as Table['coveringPrefixes'];
 
 function* shortestFirst(this: Table, address: string): Generator<readonly CompiledRoute[]> {
   yield* [...coveringPrefixes.call(this, address)].reverse();
