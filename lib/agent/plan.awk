@@ -64,6 +64,7 @@ function report(line) { print line > (out "report") }
 
 BEGIN {
   added = dropped = essential = reported = restored = 0
+  split("", highest); split("", highest_stale)
   wanted_rules = wanted_guards = wanted_adopted = wanted_routes = kernel_rules = settled = unsorted = 0
 }
 
@@ -108,6 +109,7 @@ BEGIN {
     ADOPTED_WANTED[++wanted_adopted] = key " " spec
     ADOPTED_BY[wanted_adopted] = by
     WANT_ADOPTED[key, spec, by] = 1
+    if ($3 + 0 > highest[$2]) highest[$2] = $3 + 0
   }
   next
 }
@@ -205,7 +207,7 @@ END {
   for (i = 1; i <= wanted_routes; i++)
     if (!protect || WANT_ROUTE[WANTED[i]] ~ / type (blackhole|unreachable|prohibit)/) put_route(WANTED[i])
   # A guard is there before its rule, and goes after it.
-  for (i = 1; i <= wanted_guards; i++) put_rule(GUARDS[i])
+  for (i = 1; i <= wanted_guards; i++) if (protect || !cuts_off(GUARDS[i], highest_stale)) put_rule(GUARDS[i])
   if (!protect) change_the_rest()
   if (reported > most) print "... and " (reported - most) " more" > (out "report")
   print added, dropped, essential, restored
@@ -213,12 +215,18 @@ END {
 
 function change_the_rest(    i) {
   for (i = 1; i <= wanted_rules; i++) put_rule(RULES[i])
+  for (i = 1; i <= wanted_guards; i++) if (cuts_off(GUARDS[i], highest_stale)) put_rule(GUARDS[i])
   for (i = 1; i <= wanted_adopted; i++) put_adopted(ADOPTED_WANTED[i], ADOPTED_BY[i])
   if (restore) put_back_own()
+  for (i = stale_rules; i >= 1; i--) if ((STALE[i] in K_GUARD) && cuts_off(K_KEY[STALE[i]], highest)) drop_rule(STALE[i])
   for (i = stale_rules; i >= 1; i--) if (!(STALE[i] in K_GUARD)) drop_rule(STALE[i])
-  for (i = stale_rules; i >= 1; i--) if (STALE[i] in K_GUARD) drop_rule(STALE[i])
+  for (i = stale_rules; i >= 1; i--) if ((STALE[i] in K_GUARD) && !cuts_off(K_KEY[STALE[i]], highest)) drop_rule(STALE[i])
   for (i = 1; i <= stale_routes; i++) drop_route(STALE_ROUTE[i])
 }
+
+# Does a guard at this place stand in front of rules that do their work meanwhile? `last` has the highest priority of
+# those by family: of the rules that go, or of the wanted ones. Without its rule, the guard would reject their packets.
+function cuts_off(key, last) { return substr(key, 3) + 0 < last[substr(key, 1, 1)] + 0 }
 
 # Notes a rule of somebody else in front of ours, which may take packets of clients.
 function stands_in_front() {
@@ -271,6 +279,7 @@ function plan_rules(    i, k) {
       AT[k] = AT[k] " " i
     }
     STALE[++stale_rules] = i
+    if (!(i in K_GUARD) && substr(k, 3) + 0 > highest_stale[substr(k, 1, 1)]) highest_stale[substr(k, 1, 1)] = substr(k, 3) + 0
   }
   if (!unsorted) return
   for (i = 1; i <= wanted_rules; i++) WEIGHT[RULES[i]] = substr(RULES[i], 3) + 0

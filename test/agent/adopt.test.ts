@@ -116,6 +116,21 @@ describe.each([DASH, BUSYBOX, BASH])('what was made by hand, under $name,', (fla
       ]);
     });
 
+    test('no guard of ours stands in front of the rules by hand while ours are not there', () => {
+      const order = (events: string[], ...lines: string[]): number[] =>
+        lines.map((line) => events.findIndex((event) => event.startsWith(line)));
+      const RULE = '10010:\tfrom 10.10.10.0/24 lookup 200';
+      const GUARD = '20010:\tfrom 10.10.10.0/24';
+      const apply = machine.monitored(() => succeeds(machine.apply(ALL, { options: '--confirm-timeout 60' })));
+      const [rule, guard, byHand] = order(apply, RULE, GUARD, 'Deleted 32765:\tfrom 10.10.10.0/25');
+      expect([rule >= 0, rule < guard, guard < byHand]).toEqual([true, true, true]);
+      const back = machine.monitored(() =>
+        succeeds(machine.sh(`${flavour.shell} /var/lib/source-routing/vpn1/trial/agent rollback --owner vpn1`)),
+      );
+      const [again, noGuard, noRule] = order(back, '32765:\tfrom 10.10.10.0/25', `Deleted ${GUARD}`, `Deleted ${RULE}`);
+      expect([again >= 0, again < noGuard, noGuard < noRule]).toEqual([true, true, true]);
+    });
+
     test('nothing goes before ours is there', () => {
       const events = machine.monitored(() => succeeds(machine.apply([...DECLARED, ...adopt()])));
       const first = events.findIndex((line) => line.startsWith('Deleted'));

@@ -299,6 +299,20 @@ export function agentSuite(flavour: Flavour): void {
         expect([...machine.rules(4), ...machine.rules(6)]).toEqual([]);
       });
 
+      test('never stand between a client and the only rule for it, whichever way the rules move', () => {
+        const behind = HOW_TO.map((line) =>
+          line.replace(
+            /^(rule|guard) (\d) (\d{5})/,
+            (...[, kind, family, at]) => `${kind} ${family} ${Number(at) + 15_000}`,
+          ),
+        );
+        machine.apply(behind);
+        const forward = machine.monitored(() => succeeds(machine.apply(HOW_TO, { generation: 'g2' })));
+        ascending(...order(forward, '10010:\tfrom 10.10', '20010:', 'Deleted 25010:', 'Deleted 35010:'));
+        const back = machine.monitored(() => succeeds(machine.apply(behind, { generation: 'g3' })));
+        ascending(...order(back, '35010:', '25010:\tfrom 10.10', 'Deleted 20010:', 'Deleted 10010:'));
+      });
+
       test.each([
         ['from 10.10.10.0/24 iif tun9', 'iif tun9'],
         ['iif tun9', 'from 10.10.10.0/24 iif tun9'],
