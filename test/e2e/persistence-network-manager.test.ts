@@ -162,7 +162,9 @@ describeLab('Persistence.networkManager() and what people do', { networkManager:
 
   test('a profile that NetworkManager does not take is put back', async () => {
     // The link may just have come up.
-    await lab().vpn.exec('until [ -z "$(ip -6 address show dev eth1 tentative)" ]; do sleep 0.2; done; sleep 1');
+    await lab().vpn.exec(
+      'until ip -6 address show dev eth1 scope link -tentative | grep -q inet6 && [ -z "$(ip -6 address show dev eth1 tentative)" ]; do sleep 0.2; done; sleep 1',
+    );
     const old = await sh(`cat ${PROFILE}`);
     const routes = await sh(`nmcli -g ipv4.routes connection show ${UUID}`);
     // A program in front of it spoils what is loaded.

@@ -85,6 +85,7 @@ export class Lab {
   readonly keys: SshKeys;
   /** Which OpenVPN server process each of the clients talks to. */
   private readonly processOf = new Map<ClientName, ServerProcess>();
+  private traffic?: Traffic;
   private administrator: 'admin' | 'internet' = 'admin';
 
   private constructor(
@@ -274,8 +275,11 @@ export class Lab {
   }
 
   /** Let all VPN clients send to the internet host from now on, for at most so long. */
-  startTraffic(maxSeconds = 120): Promise<Traffic> {
-    return Traffic.start(this.directory, maxSeconds);
+  async startTraffic(maxSeconds = 120): Promise<Traffic> {
+    // A test that failed left its own behind.
+    await this.traffic?.end();
+    this.traffic = await Traffic.start(this.directory, maxSeconds);
+    return this.traffic;
   }
 
   /** What there is, for the person at the keyboard. */

@@ -7,8 +7,9 @@ import { type ClientName, clientNames, families, type Family, internetAddress, p
 const port = 8081;
 /** Packets in a second, for each client and family. */
 const rate = 100;
-/** What is under way when a report is asked for has this long to arrive. */
+/** What is under way when a report is asked for has this long to arrive: a busy box is slow, and a late packet is not lost. */
 const underWayMs = 300;
+const mostUnderWayMs = 1500;
 
 /** What became of the packets of one client and family. Times are in milliseconds. */
 export interface Flow {
@@ -42,6 +43,14 @@ interface Window {
   readonly to: number;
   readonly start: number;
   readonly end: number;
+}
+
+/** What the receiver knows of one window. */
+interface Arrivals {
+  readonly received: number;
+  readonly through: Record<string, number>;
+  readonly first?: number;
+  readonly longestGap: number;
 }
 
 const flows = clientNames.flatMap((client) => families.map((family) => ({ client, family })));
@@ -93,7 +102,6 @@ export class Traffic {
   async since(mark: Mark): Promise<Flow[]> {
     const sent = await this.sent();
     const end = now();
-    await new Promise((resolve) => setTimeout(resolve, underWayMs));
     const windows = flows.map((_, flow): Window => ({
       flow,
       from: mark.sent[flow],
@@ -101,12 +109,17 @@ export class Traffic {
       start: mark.at,
       end,
     }));
-    const [arrivals, ...answers] = await Promise.all([
-      this.receiver.ask<{ received: number; through: Record<string, number>; first?: number; longestGap: number }[]>({
-        windows,
-      }),
-      ...this.senders.map((sender) => sender.ask<{ answered: { flow: number; answered: number }[] }>({ windows })),
-    ]);
+    const arrived = (): Promise<Arrivals[]> => this.receiver.ask<Arrivals[]>({ windows });
+    const complete = (all: readonly Arrivals[]): boolean =>
+      all.every(({ received }, flow) => received === sent[flow] - mark.sent[flow]);
+    let arrivals: Arrivals[];
+    do {
+      await new Promise((resolve) => setTimeout(resolve, underWayMs));
+      arrivals = await arrived();
+    } while (!complete(arrivals) && now() - end < mostUnderWayMs);
+    const answers = await Promise.all(
+      this.senders.map((sender) => sender.ask<{ answered: { flow: number; answered: number }[] }>({ windows })),
+    );
     const answered = new Map(answers.flatMap((each) => each.answered).map((each) => [each.flow, each.answered]));
     return flows.map(({ client, family }, flow) => {
       const { received, through, first, longestGap } = arrivals[flow];
@@ -130,8 +143,13 @@ export class Traffic {
   async stop(): Promise<Flow[]> {
     await Promise.all(this.senders.map((sender) => sender.ask({ stop: true })));
     const all = await this.since({ at: this.startedAt, sent: flows.map(() => 0) });
-    [this.receiver, ...this.senders].forEach((talker) => talker.end());
+    await this.end();
     return all;
+  }
+
+  /** Send no more, whatever became of it: also after a test that failed before it asked. */
+  async end(): Promise<void> {
+    await Promise.all([this.receiver, ...this.senders].map((talker) => talker.end()));
   }
 
   private async sent(): Promise<number[]> {
@@ -178,7 +196,13 @@ class Talker {
     });
   }
 
-  end(): void {
-    this.child.stdin?.end();
+  /** Resolves when the process is gone, and its port is free. */
+  end(): Promise<void> {
+    const { child } = this;
+    if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
+    return new Promise((resolve) => {
+      child.once('exit', () => resolve());
+      child.stdin?.end();
+    });
   }
 }
