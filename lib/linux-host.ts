@@ -96,9 +96,9 @@ export interface LinuxHostProps {
   readonly confirmTimeoutSeconds?: number;
 
   /**
-   * Let a change be tried that moves the way back to whoever applies it to another next hop or
-   * interface. Otherwise the machine refuses such a change before it is made. If the way turns out
-   * to be a dead end, the machine goes back all the same.
+   * Keep a change on trial although it moves the way back to whoever is logged in over SSH to another
+   * next hop or interface. Otherwise, the machine undoes such a change at once, within 0.2 seconds, and the
+   * session lives on. If the new way is a dead end, the machine goes back when the trial ends.
    *
    * @default false
    */

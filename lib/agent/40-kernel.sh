@@ -24,6 +24,14 @@ END
   done >"$LOCK/kernel"
 }
 
+# Prints the rules alone, in the same form.
+read_rules() {
+  for family in 4 6; do
+    printf 'family %s\n' "$family"
+    ip -N -o -d "-$family" rule show 2>/dev/null || :
+  done
+}
+
 # look WANTED [OWN...]: reads the kernel and plans what to do so that it has what state file
 # WANTED says. awk starts, and reads what is wanted, while `ip` is at work: the pipe carries
 # nothing but its end, upon which awk reads what the kernel has.

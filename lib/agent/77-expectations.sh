@@ -56,21 +56,29 @@ put_all_questions() {
     done <"$each"
   done
   ip -o link show >"$LOCK/links" 2>/dev/null || :
-  [ -f "$LOCK/noted" ] || : >"$LOCK/noted"
   : >"$LOCK/questions"
   for file in where ask answers errors; do
     : >"$LOCK/${file}4"
     : >"$LOCK/${file}6"
   done
+  [ -f "$LOCK/noted" ] || : >"$LOCK/noted"
   expectations where "$2" && put_questions where && expectations ask "$2" && put_questions ask
 }
 
-# One step of expectations.awk, over file $2.
+# One step of expectations.awk, over questions $2; what was noted before the change is in $3.
 expectations() {
-  awk -v step="$1" -v out="$LOCK/" -v rules="$LOCK/kernel" -v tables="$tables" -v without6="$without6" \
-    "$AWK_ADDRESS$AWK_KERNEL$AWK_EXPECTATIONS" part=links "$LOCK/links" part=noted "$LOCK/noted" \
+  ask_awk "$1" part=links "$LOCK/links" part=noted "${3:-$LOCK/noted}" \
     part=errors family=4 "$LOCK/errors4" family=6 "$LOCK/errors6" \
-    part=answers family=4 "$LOCK/answers4" family=6 "$LOCK/answers6" part=questions "$2" 2>"$LOCK/error"
+    part=answers family=4 "$LOCK/answers4" family=6 "$LOCK/answers6" part=questions "$2"
+}
+
+tables=' '     # of this owner, with a blank on each side
+ask_awk() {
+  step=$1
+  shift
+  awk -v step="$step" -v out="$LOCK/" -v rules="$LOCK/kernel" -v plan="$PLAN" -v tables="$tables" \
+    -v without6="$without6" -v allow="$allow_management" \
+    "$AWK_ADDRESS$AWK_KERNEL$AWK_LOGINS$AWK_EXPECTATIONS" "$@" 2>"$LOCK/error"
 }
 
 put_questions() {

@@ -27,10 +27,10 @@ apply() {
   (plan "$stage/state" $states) || :
   snapshot=
   read_plan || die 70 "nothing was changed: $problem; is there space left in ${LOCK%/*}?"
-  check_management_path
   check_gateways
   refuse_if_problems 69
   note_ways "$stage"
+  note_logins
 
   begin_change apply
   write_pending "$@" "$stage" || undo "cannot write $home/pending (disk full, or read-only?)"
@@ -43,6 +43,7 @@ apply() {
   widen_kill_switch "$old_kill_switch" "$kill_switch" || undo "$problem"
   if ! nothing_planned; then
     carry_out || undo "$problem"
+    keeps_logins || undo "$problem"
     show "${PLAN}report"
     changed_kernel=1
     # shellcheck disable=SC2086  # a list of words
@@ -67,6 +68,8 @@ apply() {
   ! has_hooks "$stage" || run_hooks "$stage"
   cp "${PLAN}front" "$stage/front" 2>/dev/null || undo "cannot write $stage/front (disk full, or read-only?)"
   as_expected "$stage" || undo "$problem"
+  # What was started meanwhile may have moved them.
+  keeps_logins || undo "$problem"
   end_change apply
 }
 

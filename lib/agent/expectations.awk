@@ -8,7 +8,7 @@
 #   ask    reads links, what was said to that, and the expectations; writes questions (each an
 #          expectation, or why it cannot be asked now), ask4 and ask6
 #   note   before a change, reads what was said, and the questions; prints for each packet that must keep its
-#          interface a line with FAMILY, packet and outcome, with tabs between
+#          interface or, as a reply to a login, its way a line with FAMILY, packet and outcome, with tabs between
 #   judge  reads links, what was noted, what was said, and the questions; prints the disagreements, one line for
 #          each label, and writes counts: how many packets were asked about, how many were not, and why
 #
@@ -36,7 +36,13 @@ part == "answers" {
   next
 }
 
-part == "noted" { split($0, noted, "\t"); BEFORE[noted[1], noted[2]] = noted[3]; next }
+part == "noted" {
+  split($0, noted, "\t")
+  BEFORE[noted[1], noted[2]] = noted[3]
+  BEFORE_KIND[noted[1], noted[2]] = noted[4]
+  BEFORE_TABLE[noted[1], noted[2]] = noted[5]
+  next
+}
 
 # From here on: questions.
 $1 == "skip" { skip(substr($0, 6)); next }
@@ -79,12 +85,14 @@ step == "ask" {
 step == "note" {
   n = ++ASKED[FAMILY_OF]
   if (FATES == "unchanged") print FAMILY_OF "\t" PACKET "\t" outcome_of(n)
+  else if (FATES == "kept") print FAMILY_OF "\t" PACKET "\t" way_of(n)
   next
 }
 
 { judge(++ASKED[FAMILY_OF]) }
 
 END {
+  if (step == "logins") ask_about_logins()
   for (i = 1; i <= labels; i++) {
     n = OTHERWISE[LABELS[i]]
     print "! " LABELS[i] (n == 1 ? "" : ", " n " packets") ": " FIRST[LABELS[i]]
@@ -96,7 +104,7 @@ END {
 function read_question(    i) {
   FAMILY_OF = $2
   LABEL = $3
-  FROM = IIF = SPORT = DPORT = PACKET = FATES = ""
+  FROM = IIF = OIF = SPORT = DPORT = PACKET = FATES = ""
   MARK = TOS = UID_OF = TARGETS = 0
   # The kernel treats an IPv4 packet without a protocol as UDP.
   PROTO = FAMILY_OF == 4 ? 17 : 0
@@ -105,6 +113,7 @@ function read_question(    i) {
     else PACKET = PACKET " " $i " " $(i + 1)
     if ($i == "from") FROM = $(i + 1)
     else if ($i == "iif") IIF = $(i + 1)
+    else if ($i == "oif") OIF = $(i + 1)
     else if ($i == "mark") MARK = $(i + 1)
     else if ($i == "tos") TOS = $(i + 1)
     else if ($i == "uid") UID_OF = $(i + 1)
@@ -224,6 +233,7 @@ function is_unchanged(n,    before) {
 }
 
 function judge(n,    f, fate, i, w, m, via, device, missing, obstacle) {
+  if (FATES == "kept") { judge_login(n); return }
   if (!read_answer(n)) return
   if (FATES == "unchanged" && is_unchanged(n)) {
     asked++
@@ -273,32 +283,43 @@ function wanted() {
 }
 
 # Who is to blame: the first rule that matches and leads there, if nothing else can have decided.
-function decided_by(kind, table,    line, of, first, found, unsure, matched, leads, behind) {
-  first = found = behind = ""
+function decided_by(kind, table,    rule, text) {
+  rule = decider(rules, kind, table, SEEN)
+  text = ": see \"ip -" FAMILY_OF " rule\" and \"ip -" FAMILY_OF " route show table all\""
+  if (LOCAL_AT != "" && FATES == "local")
+    text = ": rule " in_brackets(FIRST_MATCH) " comes first, as \"lookup local\" stands behind it, at " LOCAL_AT ". Give ours a priority behind that, or put it in front: ip -" FAMILY_OF " rule add pref 0 lookup local"
+  else if (rule != "")
+    text = ": rule " in_brackets(rule) " decides. If that is not meant, take it away, or declare another one in front of it"
+  return text
+}
+function in_brackets(rule) { sub(/ /, " (", rule); return rule ")" }
+
+# The rule in a file that decides about the packet, PRIORITY and selectors; "" if that is not certain. Fills `seen` with
+# all rules of the family. Sets FIRST_MATCH, and LOCAL_AT, if the first rule that matches stands in front of the local table.
+function decider(file, kind, table, seen,    line, of, found, unsure, matched, leads) {
+  FIRST_MATCH = LOCAL_AT = found = ""
   unsure = 0
-  while ((getline line < rules) > 0) {
+  while ((getline line < file) > 0) {
     if (line ~ /^family /) of = substr(line, 8)
     if (of != FAMILY_OF || line !~ /^[0-9]+:\t/) continue
     read_kernel_rule(line)
+    seen[rule_priority " " rule_spec] = 1
     if (rule_spec == "lookup 255") {
       # In front of all others it takes the packets for the machine itself.
-      if (first != "") behind = rule_priority
+      if (FIRST_MATCH != "") LOCAL_AT = rule_priority
       continue
     }
     if (found != "" || unsure) continue
     matched = rule_matches(rule_spec)
     if (matched == 0) continue
-    if (first == "") first = rule_priority " (" rule_spec ")"
+    if (FIRST_MATCH == "") FIRST_MATCH = rule_priority " " rule_spec
     leads = kind == "rejected" ? rule_spec ~ /(blackhole|unreachable|prohibit)$/ : rule_spec ~ ("lookup " table "$")
-    if (matched == 1 && leads) found = rule_priority " (" rule_spec ")"
+    if (matched == 1 && leads) found = rule_priority " " rule_spec
     # This one may have decided, too.
     else if (kind == "rejected" || leads || rule_spec ~ ("lookup " table " ")) unsure = 1
   }
-  close(rules)
-  if (behind != "" && FATES == "local")
-    return ": rule " first " comes first, as \"lookup local\" stands behind it, at " behind ". Give ours a priority behind that, or put it in front: ip -" FAMILY_OF " rule add pref 0 lookup local"
-  if (found != "") return ": rule " found " decides. If that is not meant, take it away, or declare another one in front of it"
-  return ": see \"ip -" FAMILY_OF " rule\" and \"ip -" FAMILY_OF " route show table all\""
+  close(file)
+  return found
 }
 
 # 0 no, 1 yes, 2 who knows.
@@ -317,7 +338,7 @@ function is_selected(word, value,    part) {
   if (word == "from") return FROM != "" && inside(FROM, value)
   if (word == "to") return inside(TARGET[1], value)
   if (word == "iif") return value == (IIF == "" ? "lo" : IIF)
-  if (word == "oif") return 0
+  if (word == "oif") return value == OIF
   if (word == "ipproto") return value == PROTO
   if (word == "sport") return in_range(SPORT, value)
   if (word == "dport") return in_range(DPORT, value)

@@ -20,7 +20,7 @@ const SHELL_PARTS = [
   '40-kernel.sh',
   '45-kill-switch.sh',
   '50-preflight.sh',
-  '55-management.sh',
+  '55-logins.sh',
   '60-files.sh',
   '61-blocks.sh',
   '62-sysctls.sh',
@@ -49,9 +49,8 @@ const AWK_PARTS = [
   'covers',
   'preflight',
   'hooks',
-  'lookup',
-  'management',
   'keyfile',
+  'logins',
   'expectations',
 ];
 

@@ -422,7 +422,11 @@ esac\n`,
         [['sshd: admin@pts/0,pts/1']],
       ])('%s', (titles) => {
         connected(...titles);
-        refused(machine.apply(CUT), "would move the replies of this machine's SSH server to 192.168.178.11");
+        const done = machine.apply(CUT);
+        expect(done.code).toBe(70);
+        expect(done.last).toContain(
+          "everything was put back as it was: this change moved the replies of this machine's SSH server to 192.168.178.11",
+        );
       });
 
       test.each([
@@ -435,7 +439,7 @@ esac\n`,
         connected(...titles);
         const done = machine.apply(CUT);
         succeeds(done);
-        expect(done.out).not.toContain('would move');
+        expect(done.out).not.toContain('this change moved');
       });
 
       test.each([
@@ -446,7 +450,7 @@ esac\n`,
         const done = machine.apply(CUT);
         succeeds(done);
         expect(done.out).toContain(
-          "note: this change would move the replies of this machine's SSH server to 192.168.178.11",
+          "note: this change moved the replies of this machine's SSH server to 192.168.178.11",
         );
       });
     });

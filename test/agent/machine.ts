@@ -211,7 +211,7 @@ export class Machine {
       '/mnt/bin/ip',
       `#!/bin/sh
 for file; do :; done
-case $file in /run/source-routing.lock/*) ;; *) exec /usr/sbin/ip "$@" ;; esac
+case $file in /run/source-routing.lock/plan.*) ;; *) exec /usr/sbin/ip "$@" ;; esac
 seen=$(cat /mnt/seen 2>/dev/null || echo 0)
 lines=$(wc -l <"$file")
 if [ $((seen + lines)) -lt ${n} ]; then echo $((seen + lines)) >/mnt/seen; exec /usr/sbin/ip "$@"; fi

@@ -52,6 +52,18 @@ const CHANGES: Record<string, Change> = {
   },
 };
 
+/** When the first rule or route came, and when the last one was gone again, by `ip -ts monitor`. Milliseconds. */
+function madeAndUndone(seen: string): { made: number; undone: number } {
+  const events = [...seen.matchAll(/^\[([^\]]+)\] (Deleted )?/gm)].map(([, at, gone]) => ({
+    at: Date.parse(at),
+    gone,
+  }));
+  return {
+    made: events.filter(({ gone }) => !gone)[0]?.at,
+    undone: events.filter(({ gone }) => gone).at(-1)?.at ?? NaN,
+  };
+}
+
 describeLab('a change', {}, (lab) => {
   let terraform: Terraform;
   let before: Snapshot;
@@ -81,14 +93,23 @@ describeLab('a change', {}, (lab) => {
   describe.each(Object.keys(CHANGES))('%s', (name) => {
     const { from, declare: change } = CHANGES[name];
 
-    test('is refused before it is made', async () => {
+    test('is undone at once, and the session that makes it lives on', async () => {
       await lab().administrateFrom(from);
       declare(change);
+      const { vpn } = lab();
+      await vpn.exec('ip -ts -N -o monitor rule route >/run/monitor 2>&1 </dev/null & echo $! >/run/monitor.pid');
       const { code, stdout } = await terraform.run('apply', ['-auto-approve']);
+      const seen = (await vpn.exec('kill "$(cat /run/monitor.pid)"; cat /run/monitor; rm /run/monitor*')).stdout;
       expect(code).toBe(1);
-      // Who else is logged in is told of, too.
-      expect(saidBy('apply', stdout).join('\n')).toMatch(/you could be locked out.*allowManagementPathChange/);
-      expect(saidBy('apply', stdout).at(-1)).toMatch(/refused, nothing was changed: /);
+      // Whoever else is logged in is named, too.
+      expect(saidBy('apply', stdout).join('\n')).toMatch(/could be locked out.*allowManagementPathChange/);
+      expect(saidBy('apply', stdout).at(-1)).toMatch(
+        /FAILED, and everything was put back as it was: this change moved/,
+      );
+      const { made, undone } = madeAndUndone(seen);
+      process.stderr.write(`faults: ${name}: undone after ${undone - made} ms\n`);
+      // Long before the timer.
+      expect(undone - made).toBeLessThan(1000);
       expect(await lab().vpn.changedSince(before)).toEqual([]);
     });
 

@@ -1,4 +1,4 @@
-import { AWKS, BUSYBOX, DASH, Machine, bundle, describeOnMachine, testProgram } from './machine';
+import { AWKS, BUSYBOX, DASH, Machine, bundle, describeOnMachine, lines, testProgram } from './machine';
 import type { Outcome } from './machine';
 
 /** The login of Terraform: a peer on the link, one behind the gateway, one of IPv6. */
@@ -19,10 +19,11 @@ const HOW_TO = [
 ];
 
 const ETH0 = '"dev eth0"';
-const GATEWAY = '"dev eth0 via 192.168.178.1"';
-const ETH1 = '"dev eth1 via 192.168.1.1"';
+const GATEWAY = '"via 192.168.178.1 dev eth0"';
+const ETH1 = '"via 192.168.1.1 dev eth1"';
+const REJECTED = '"rejected \\([^)]*\\)"';
 
-describeOnMachine('the lock-out check', () => {
+describeOnMachine('whoever is logged in', () => {
   let machine: Machine;
   const start = (flavour = DASH): void => {
     machine = new Machine(flavour);
@@ -47,99 +48,89 @@ describeOnMachine('the lock-out check', () => {
     const all = connections.map((line) => `${line} users:(("sshd",pid=${pid},fd=4))`);
     machine.write('/mnt/bin/ss', `#!/bin/sh\necho "$*" >/mnt/ss.log\ncat <<END\n${all.join('\n')}\nEND\n`);
   };
-  /** From, to and fault, as the last line has them. */
-  const refusal = (peer: string, from: string, to: string, fault: string): RegExp =>
+  /** From, to, fault and question, as the last line has them. */
+  const moved = (peer: string, from: string, to: string, fault: string, question = '.*'): RegExp =>
     new RegExp(
-      `refused, nothing was changed: this change would move the replies of this machine's SSH server to ${peer} from ${from} to ${to} \\(${fault}\\): you could be locked out\\. .*or set allowManagementPathChange: true`,
+      `FAILED, and everything was put back as it was: this change moved the replies of this machine's SSH server to ${peer} from ${from} to ${to} \\(${fault}; ip -[46] route get ${question}\\)\\. You could be locked out: .*or set allowManagementPathChange: true`,
     );
 
-  const refusals: Array<[string, string, string[], RegExp]> = [
+  const undone: Array<[string, string, string[], RegExp]> = [
     [
       'a rule that drops what goes to the peer',
       NEAR,
       ['rule 4 10010 to 192.168.178.10/32 blackhole'],
-      refusal('192.168.178.10', ETH0, '"blackhole"', 'rule 10010: to 192.168.178.10 blackhole'),
+      moved('192.168.178.10', ETH0, REJECTED, 'rule 10010: to 192.168.178.10 blackhole'),
     ],
     [
       'a default route of the main table that goes away for another one',
       FAR,
       ['route 4 254 203.0.0.0/8 0 type unreachable'],
-      refusal('203.0.113.9', GATEWAY, '"unreachable"', 'route in table 254: 203.0.0.0/8 type unreachable'),
+      moved('203.0.113.9', GATEWAY, REJECTED, 'route in table 254: 203.0.0.0/8 type unreachable'),
     ],
     [
       'a rule that takes all replies to another uplink',
       NEAR,
       [...TABLE, 'rule 4 10010 from 192.168.178.2/32 lookup 200'],
-      refusal('192.168.178.10', ETH0, ETH1, 'rule 10010: from 192.168.178.2 lookup 200'),
+      moved('192.168.178.10', ETH0, ETH1, 'rule 10010: from 192.168.178.2 lookup 200'),
     ],
     [
       'a rule that only new connections feel',
       NEAR,
       ['rule 4 10010 not to 192.168.178.10/32 tos 0x08 blackhole'],
-      refusal('192.168.178.10', ETH0, '"blackhole"', 'rule 10010: not to 192.168.178.10 tos 0x8 blackhole'),
+      moved('192.168.178.10', ETH0, REJECTED, 'rule 10010: not to 192.168.178.10 tos 0x8 blackhole'),
     ],
     [
       'a rule that only established connections feel',
       NEAR,
       ['rule 4 10010 to 192.168.178.10/32 tos 0x08 blackhole'],
-      refusal(
-        '192.168.178.10 with 0x8 type of service',
-        ETH0,
-        '"blackhole"',
-        'rule 10010: to 192.168.178.10 tos 0x8 blackhole',
-      ),
+      moved('192.168.178.10', ETH0, REJECTED, 'rule 10010: to 192.168.178.10 tos 0x8 blackhole', '.* tos 0x8'),
     ],
     [
       'a rule for some ports of the peer',
       NEAR,
       ['rule 4 10010 ipproto 6 dport 40000-40100 unreachable'],
-      refusal(
-        '192.168.178.10 port 40000',
-        ETH0,
-        '"unreachable"',
-        'rule 10010: ipproto 6 dport 40000-40100 unreachable',
-      ),
+      moved('192.168.178.10', ETH0, REJECTED, 'rule 10010: ipproto 6 dport 40000-40100 unreachable', '.* dport 40000'),
     ],
     [
       'a rule for the port of the server',
       NEAR,
       ['rule 4 10010 ipproto 6 sport 20-30 prohibit'],
-      refusal('192.168.178.10', ETH0, '"prohibit"', 'rule 10010: ipproto 6 sport 20-30 prohibit'),
+      moved('192.168.178.10', ETH0, REJECTED, 'rule 10010: ipproto 6 sport 20-30 prohibit'),
     ],
     [
       'a rule for what this machine itself sends',
       NEAR,
       ['rule 4 10010 iif lo unreachable'],
-      refusal('192.168.178.10', ETH0, '"unreachable"', 'rule 10010: iif lo unreachable'),
+      moved('192.168.178.10', ETH0, REJECTED, 'rule 10010: iif lo unreachable'),
     ],
     [
       'a jump over the main table',
       NEAR,
       ['rule 4 10010 goto 32767'],
-      refusal('192.168.178.10', ETH0, '"no route"', 'rule 10010: goto 32767'),
+      moved('192.168.178.10', ETH0, REJECTED, 'rule 10010: goto 32767'),
     ],
     [
       'the other family',
       V6,
       ['rule 6 10010 from fd00:1010::/64 unreachable'],
-      refusal('fd00:1010::9', '"dev eth1"', '"unreachable"', 'rule 10010: from fd00:1010::/64 unreachable'),
+      moved('fd00:1010::9', '"dev eth1"', REJECTED, 'rule 10010: from fd00:1010::/64 unreachable'),
     ],
     [
       'a route without a device',
       FAR,
       ['route 4 254 203.0.113.0/24 0 via 192.168.1.1'],
-      refusal('203.0.113.9', GATEWAY, ETH1, 'route in table 254: 203.0.113.0/24 via 192.168.1.1'),
+      moved('203.0.113.9', GATEWAY, ETH1, 'route in table 254: 203.0.113.0/24 via 192.168.1.1'),
     ],
     [
       'several next hops',
       FAR,
       [
-        'route 4 254 203.0.113.0/24 0 nexthop via 192.168.178.1 dev eth0 weight 1 nexthop via 192.168.1.1 dev eth1 weight 1',
+        'route 4 254 203.0.113.0/24 0 nexthop via 192.168.1.1 dev eth1 weight 1 nexthop via 192.168.1.7 dev eth1 weight 1',
       ],
-      refusal(
+      moved(
         '203.0.113.9',
         GATEWAY,
-        `${GATEWAY} or ${ETH1}`,
+        '"via 192.168.1.[17] dev eth1"',
         'route in table 254: 203.0.113.0/24 nexthop .* weight 1',
       ),
     ],
@@ -147,22 +138,22 @@ describeOnMachine('the lock-out check', () => {
       'a mapped address',
       '::ffff:192.168.178.10 50000 ::ffff:192.168.178.2 22',
       ['rule 4 10010 to 192.168.178.10/32 blackhole'],
-      refusal('192.168.178.10', ETH0, '"blackhole"', 'rule 10010: to 192.168.178.10 blackhole'),
+      moved('192.168.178.10', ETH0, REJECTED, 'rule 10010: to 192.168.178.10 blackhole'),
     ],
     [
       'another port of the server',
       '192.168.178.10 50000 192.168.178.2 2222',
       ['rule 4 10010 ipproto 6 sport 2222 blackhole'],
-      refusal('192.168.178.10', ETH0, '"blackhole"', 'rule 10010: ipproto 6 sport 2222 blackhole'),
+      moved('192.168.178.10', ETH0, REJECTED, 'rule 10010: ipproto 6 sport 2222 blackhole'),
     ],
   ];
-  describe.each([DASH, BUSYBOX])('under $name refuses', (flavour) => {
-    test.each(refusals)('%s', (_, ssh, data, expected) => {
+  describe.each([DASH, BUSYBOX])('under $name is never cut off: at once it undoes', (flavour) => {
+    test.each(undone)('%s', (_, ssh, data, expected) => {
       start(flavour);
       const before = machine.picture();
       const done = apply(data, ssh);
       expect(done.last).toMatch(expected);
-      expect(done.code).toBe(69);
+      expect(done.code).toBe(70);
       expect(machine.picture()).toBe(before);
     });
   });
@@ -207,7 +198,7 @@ describeOnMachine('the lock-out check', () => {
     test.each(harmless)('%s', (_, ssh, data) => {
       start(flavour);
       const done = apply(data, ssh);
-      expect(done.out).not.toMatch(/cannot foresee|connection|would move/);
+      expect(done.out).not.toMatch(/connection|moved/);
       expect(done.last).toContain('is in force');
       expect(done.code).toBe(0);
     });
@@ -219,10 +210,10 @@ describeOnMachine('the lock-out check', () => {
     const with200 = [...TABLE, ...data];
     machine.must('ip route add default via 192.168.1.1 dev eth1 table 300; ip rule add lookup 300 pref 20000');
     // The change that makes the path what it is needs leave.
-    expect(apply(with200, NEAR).code).toBe(69);
+    expect(apply(with200, NEAR).code).toBe(70);
     expect(apply(with200, NEAR, '--allow-management-path-change').code).toBe(0);
     expect(apply(TABLE, NEAR, '', 'g2').last).toMatch(
-      refusal('192.168.178.10', ETH0, ETH1, 'rule 10009: to 192.168.178.10 lookup 254, which goes away'),
+      moved('192.168.178.10', ETH0, ETH1, 'rule 10009: to 192.168.178.10 lookup 254, which goes away'),
     );
     expect(apply(TABLE, NEAR, '--allow-management-path-change', 'g2').code).toBe(0);
   });
@@ -232,21 +223,16 @@ describeOnMachine('the lock-out check', () => {
     const route = (via: string): string[] => [`route 4 254 203.0.113.0/24 0 via ${via}`];
     expect(apply(route('192.168.178.1 dev eth0'), FAR).code).toBe(0);
     expect(apply(route('192.168.178.7 dev eth0'), FAR, '', 'g2').last).toMatch(
-      refusal(
+      moved(
         '203.0.113.9',
         GATEWAY,
-        '"dev eth0 via 192.168.178.7"',
+        '"via 192.168.178.7 dev eth0"',
         'route in table 254: 203.0.113.0/24 via 192.168.178.7 dev eth0',
       ),
     );
     machine.must('ip route del default');
     expect(apply(['table 200 -'], FAR, '', 'g3').last).toMatch(
-      refusal(
-        '203.0.113.9',
-        GATEWAY,
-        '"no route"',
-        'route in table 254: 203.0.113.0/24 via 192.168.178.1 dev eth0, which goes away',
-      ),
+      moved('203.0.113.9', GATEWAY, REJECTED, 'route in table 254: 203.0.113.0/24, which goes away'),
     );
   });
 
@@ -256,32 +242,20 @@ describeOnMachine('the lock-out check', () => {
     expect(apply(['rule 4 10010 to 192.168.178.10/32 ipproto 6 dport 40000-40100 unreachable'], NEAR).code).toBe(0);
     // Nor does it hide that the rest is lost.
     expect(apply(['rule 4 10011 to 192.168.178.10/32 ipproto 6 blackhole'], NEAR, '', 'g2').last).toMatch(
-      refusal('192.168.178.10', ETH0, '"blackhole"', 'rule 10011: .*'),
+      moved('192.168.178.10', ETH0, REJECTED, 'rule 10011: .*'),
     );
   });
 
-  test('a rule with words that are not known is followed both ways', () => {
-    start();
-    machine.write(
-      '/mnt/bin/ip',
-      '#!/bin/sh\ncase "$*" in\n"-N -o -d -4 rule show") /usr/sbin/ip "$@" | sed "s/tos 0x04/dscp CS1/" ;;\n*) exec /usr/sbin/ip "$@" ;;\nesac\n',
-    );
-    machine.must('ip rule add pref 20000 to 192.168.178.10 tos 0x04 lookup 254');
-    expect(apply(['rule 4 10010 to 192.168.178.10/32 ipproto 17 blackhole'], NEAR).code).toBe(0);
-    expect(apply(['rule 4 20001 to 192.168.178.10/32 blackhole'], NEAR, '', 'g2').last).toMatch(
-      refusal('192.168.178.10', ETH0, `${ETH0} or "blackhole"`, 'rule 20001: to 192.168.178.10 blackhole'),
-    );
-  });
-
-  test('what takes the only path away is seen, whatever may be without one already', () => {
+  test("words of a later iproute2 are in nobody's way", () => {
     start();
     machine.write(
       '/mnt/bin/ip',
       '#!/bin/sh\ncase "$*" in\n"-N -o -d -4 rule show") /usr/sbin/ip "$@" | sed "s/tos 0x04/dscp CS1/" ;;\n*) exec /usr/sbin/ip "$@" ;;\nesac\n',
     );
     machine.must('ip rule add pref 20000 to 192.168.178.10 tos 0x04 blackhole');
-    expect(apply(['rule 4 20001 to 192.168.178.10/32 blackhole'], NEAR).last).toMatch(
-      refusal('192.168.178.10', `"blackhole" or ${ETH0}`, '"blackhole"', 'rule 20000: .*'),
+    expect(apply(['rule 4 10010 to 192.168.178.10/32 ipproto 17 blackhole'], NEAR).code).toBe(0);
+    expect(apply(['rule 4 20001 to 192.168.178.10/32 blackhole'], NEAR, '', 'g2').last).toMatch(
+      moved('192.168.178.10', ETH0, REJECTED, 'rule 20001: to 192.168.178.10 blackhole'),
     );
   });
 
@@ -289,8 +263,9 @@ describeOnMachine('the lock-out check', () => {
     start();
     const done = apply(['rule 4 10010 to 192.168.178.10/32 blackhole'], NEAR, '--allow-management-path-change');
     expect(done.out).toContain(
-      `source-routing: note: this change would move the replies of this machine's SSH server to 192.168.178.10 from ${ETH0} to "blackhole" (rule 10010: to 192.168.178.10 blackhole)\n`,
+      `source-routing: note: this change moved the replies of this machine's SSH server to 192.168.178.10 from ${ETH0} to "rejected (Invalid argument)" (rule 10010: to 192.168.178.10 blackhole; ip -4 route get 192.168.178.10 from 192.168.178.2 ipproto 6 sport 22 dport 50000)\n`,
     );
+    expect(done.out.match(/this change moved/g)).toHaveLength(1);
     expect(done.code).toBe(0);
   });
 
@@ -306,7 +281,7 @@ describeOnMachine('the lock-out check', () => {
       ['rule 6 10010 oif eth0 unreachable'],
       ['rule 6 10010 to fe80::/16 unreachable'],
     ])('is cut off by "%s"', (rule) => {
-      expect(apply([rule], peer).last).toMatch(refusal('fe80::9', '"dev eth0"', '"unreachable"', 'rule 10010: .*'));
+      expect(apply([rule], peer).last).toMatch(moved('fe80::9', '"dev eth0"', REJECTED, 'rule 10010: .*'));
     });
 
     test.each([['rule 6 10010 oif eth1 unreachable'], ['rule 6 10010 from fd00:1010::/64 unreachable']])(
@@ -334,36 +309,38 @@ describeOnMachine('the lock-out check', () => {
       machine.must('ip -6 addr add fe80::2/64 dev eth0 nodad');
       fakeSs(line, line);
       const done = apply(rule(prefix), NEAR);
-      expect(done.last).toMatch(refusal(peer, '"dev eth[01]"', '"blackhole"', 'rule 10010: .*'));
+      expect(done.last).toMatch(moved(peer, '"dev eth[01]"', REJECTED, 'rule 10010: .*'));
       expect(machine.must('cat /mnt/ss.log')).toBe('-tnepH state established sport = :22\n');
     });
 
     test('count without a login of Terraform, on port 22', () => {
       fakeSs('0 0 192.168.178.2:22 192.168.178.11:40000');
-      expect(apply(rule('192.168.178.11/32'), '').code).toBe(69);
+      expect(apply(rule('192.168.178.11/32'), '').code).toBe(70);
       expect(machine.must('cat /mnt/ss.log')).toContain('sport = :22\n');
       machine.must('rm /mnt/ss.log');
-      expect(apply(rule('192.168.178.11/32'), '192.168.178.10 1 192.168.178.2 2222').code).toBe(69);
+      expect(apply(rule('192.168.178.11/32'), '192.168.178.10 1 192.168.178.2 2222').code).toBe(70);
       expect(machine.must('cat /mnt/ss.log')).toContain('sport = :2222\n');
     });
 
     test('are named one by one', () => {
       fakeSs('0 0 192.168.178.2:22 192.168.178.11:40000', '0 0 192.168.178.2:22 192.168.178.10:50000');
       const done = apply(rule('192.168.178.0/24'), NEAR);
-      expect(done.out.match(/would move the replies/g)).toHaveLength(2);
-      expect(done.last).toContain('2 problems');
+      expect(done.last).toMatch(/SSH server to 192\.168\.178\.10 .*\. So could 1 others who are logged in$/);
+      expect(
+        lines(done.out).filter((line) => /^source-routing: this change moved .* to 192\.168\.178\.11 /.test(line)),
+      ).toHaveLength(1);
     });
 
     test('of a server of another user follow the rules for that user', () => {
       fakeSs('0 0 192.168.178.2:22 192.168.178.11:40000 uid:1000 ino:5 sk:6');
       expect(apply(['rule 4 10010 uidrange 1000-1000 unreachable'], NEAR).last).toMatch(
-        refusal('192.168.178.11 \\(user 1000\\)', ETH0, '"unreachable"', 'rule 10010: .*'),
+        moved('192.168.178.11', ETH0, REJECTED, 'rule 10010: .*', '.* uid 1000'),
       );
     });
 
     test('that cannot be read are not read', () => {
       fakeSs('garbage', '0 0 a:22 b:1', '0 0 192.168.178.2:22 fd00::1:5');
-      expect(apply(rule('192.168.178.0/24'), NEAR).out.match(/would move the replies/g)).toHaveLength(1);
+      expect(apply(rule('192.168.178.0/24'), NEAR).last).toMatch(/the rollback timer$/);
     });
   });
 
@@ -372,24 +349,11 @@ describeOnMachine('the lock-out check', () => {
     (ssh) => {
       start();
       const done = apply(HOW_TO, ssh.replace(/\$/g, '\\$'));
-      expect(done.out).toContain('is no SSH connection; whether it would survive the change was not looked at');
+      expect(done.out).toContain('is no SSH connection; whether it survives the change is not looked at');
       expect(done.code).toBe(0);
       expect(machine.sh('test -e /mnt/no').code).toBe(1);
     },
   );
-
-  test('where the kernel says something else nothing is foreseen, and nothing refused', () => {
-    start();
-    machine.write(
-      '/mnt/bin/ip',
-      '#!/bin/sh\ncase "$*" in\n*-force*) echo "192.168.178.10 from 192.168.178.2 via 9.9.9.9 dev eth7 uid 0 \\    cache" ;;\n*) exec /usr/sbin/ip "$@" ;;\nesac\n',
-    );
-    const done = apply(['rule 4 10010 to 192.168.178.10/32 ipproto 6 blackhole'], NEAR);
-    expect(done.out).toContain(
-      `source-routing: note: cannot foresee where packets to 192.168.178.10 go after the change (the kernel says "dev eth7 via 9.9.9.9", the rules say ${ETH0}); the confirmation over a new connection decides\n`,
-    );
-    expect(done.code).toBe(0);
-  });
 
   test('nothing is asked where nothing changes', () => {
     start();
@@ -399,7 +363,7 @@ describeOnMachine('the lock-out check', () => {
     expect(machine.sh('test -e /mnt/ss.log').code).toBe(1);
   });
 
-  test.each(AWKS)('is quick with many rules, routes and logins (%s)', (awk) => {
+  test.each(AWKS)('many rules, routes and logins are no matter (%s)', (awk) => {
     start({ ...DASH, awk });
     const many = (n: number, text: (i: number) => string): string[] => Array.from({ length: n }, (_, i) => text(i));
     const batch = [
@@ -410,9 +374,10 @@ describeOnMachine('the lock-out check', () => {
     machine.write('/mnt/batch', `${batch.join('\n')}\n`);
     machine.must('ip -batch /mnt/batch');
     fakeSs(...Array.from({ length: 60 }, (_, i) => `0 0 192.168.178.2:22 192.168.178.${100 + i}:40000`));
-    const began = Date.now();
+    const before = machine.picture();
     const done = apply(['rule 4 10010 to 192.168.178.0/24 blackhole'], NEAR);
-    expect(done.last).toContain('50 problems');
-    expect(Date.now() - began).toBeLessThan(5000);
+    expect(done.last).toMatch(/\. So could 49 others who are logged in$/);
+    expect(done.out.match(/^source-routing: this change moved/gm)).toHaveLength(19);
+    expect(machine.picture()).toBe(before);
   });
 });
