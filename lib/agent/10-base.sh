@@ -28,6 +28,7 @@ NEWLINE='
 # The terminal may be gone: a failed write is no failure of the run. Names of interfaces and lines in
 # files of others can hold what a terminal obeys.
 say() {
+  local text
   text=$*
   case $text in *[![:print:]]*) text=$(printf '%s' "$text" | tr '\t' ' ' | tr -c '\040-\176' '?') ;; esac
   printf 'source-routing: %s\n' "$text" 2>/dev/null || :
@@ -35,6 +36,7 @@ say() {
 
 # Says why and ends the run. The last line printed is all that Terraform shows.
 die() {
+  local code
   code=$1
   shift
   record "$code" "$*"
@@ -44,6 +46,7 @@ die() {
 
 # Prints a file of ready-made lines, the first SHOWN of them.
 show() {
+  local shown hidden line
   [ -s "$1" ] || return 0
   shown=0
   hidden=0
@@ -109,6 +112,7 @@ pause() {
 
 # Sets now, in hundredths of a second since boot: the clock may be set at any time.
 clock() {
+  local up
   now=0
   read -r up _ 2>/dev/null </proc/uptime || return 0
   now=$((${up%.*} * 100 + 1${up#*.} - 100))

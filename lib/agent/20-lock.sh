@@ -6,6 +6,7 @@ patient=       # wait as long as it takes, without a word
 
 # When a process began: tells a living holder from another process with the same number.
 started_at() {
+  local stat
   started=
   read -r stat 2>/dev/null <"/proc/$1/stat" || return 0
   # The name in brackets may hold blanks; 20 words after it comes the start time.
@@ -32,6 +33,7 @@ lock_holder_lives() {
 # when its process ends, however it ends. (The lock itself is none of flock's: a child that
 # hangs, or that is meant to live on, would keep it.)
 break_stale_lock() {
+  local stale
   command -v flock >/dev/null 2>&1 ||
     die 75 "busy, nothing was changed: a run that was killed has left $LOCK, and flock is missing, without which it cannot be taken over safely. Install it (package util-linux)"
   stale=$holder
@@ -71,6 +73,7 @@ drop_lock() {
 }
 
 end_uninterruptible() {
+  local signal
   uninterruptible=
   signal=$late_signal
   # The end of the run drops the lock, and comes here again.
@@ -81,6 +84,7 @@ end_uninterruptible() {
 # One try: fails if another run has the lock.
 holder=
 try_lock() {
+  local refused
   refused=0
   until make_lock; do
     # Not there and yet not to be made: once, it may have gone in between; not many times.
@@ -103,6 +107,7 @@ try_lock() {
 }
 
 take_lock() {
+  local waited
   waited=0
   until try_lock; do
     [ "$waited" -ne 0 ] || [ -z "$holder" ] || [ -n "$patient" ] || say "waiting for another run (pid, start, owner, command: $holder)"
@@ -118,6 +123,7 @@ take_lock() {
 # What it has changed is undone by its own trial. A rollback is left alone: somebody may be cut off until it
 # is done, too.
 seize_lock() {
+  local waited
   waited=0
   until try_lock; do
     waited=$((waited + 1))

@@ -9,6 +9,7 @@ current=       # directory of the generation in force, empty if there is none
 pending=       # directories of pending ones, one blank between them
 
 read_generations() {
+  local line
   home=$STATE/$owner
   current=
   pending=
@@ -34,6 +35,7 @@ is_name() {
 
 # Reads the bundle into directory $2: agent, state, manifest, requires, files/.
 read_bundle() {
+  local systemd line
   choose_persistence "$1"
   mkdir -p "$2/files" || die 70 "cannot write $2, nothing was changed: is the disk full or read-only?"
   systemd=
@@ -53,6 +55,7 @@ read_bundle() {
 
 # The state files of generations $*, with what they take over, and of what may come back: sets states, each with a blank in front.
 states_of() {
+  local directory
   states=
   for directory in "$@"; do
     states="$states $directory/state"
@@ -63,6 +66,7 @@ states_of() {
 
 # The state files of the owner in directory $1: sets its_states.
 states_in() {
+  local list line
   its_states=
   for list in "$1/current" "$1/pending"; do
     [ -f "$list" ] || continue
@@ -74,6 +78,7 @@ states_in() {
 
 # The families of which state files $* speak: sets families.
 families_of() {
+  local file
   families=
   for file in "$@"; do
     first_line "$file"
@@ -85,6 +90,7 @@ families_of() {
 # Refuses where a later version has written something that this one may misread. That of other owners counts, too:
 # what theirs is decides what may be touched.
 check_formats() {
+  local place file its_format its_owner version
   for place in "$STATE"/*/; do
     states_in "${place%/}"
     for file in $its_states; do

@@ -17,6 +17,7 @@ trial_ssh=         # connection of the run
 confirm_timeout=   # seconds; empty if the change is final at once
 
 read_trial() {
+  local value word
   trial=$home/trial
   trial_kind=
   trial_generation=
@@ -154,6 +155,7 @@ wanted_state() {
 # A trial that another run has left: waits for one that may still be confirmed, and does what
 # was decided, or must be, about any other.
 settle_trial() {
+  local told
   told=
   while read_trial && [ -n "$decision" ]; do
     if still_on_trial; then
@@ -176,7 +178,6 @@ settle_trial() {
         close_trial
       fi
     fi
-    stage=
     read_generations
   done
 }

@@ -3,9 +3,10 @@
 recovery_unit=     # rolls back at boot; there as long as the owner has anything on the machine
 timer_unit=        # rolls back when the time is over
 name_units() {
+  local part
   recovery_unit=source-routing-$owner.rollback.service
-  first=${trial_stage##*/}
-  timer_unit=source-routing-$owner.rollback-${first:-$trial_generation}
+  part=${trial_stage##*/}
+  timer_unit=source-routing-$owner.rollback-${part:-$trial_generation}
 }
 
 has_systemd() {
@@ -38,6 +39,7 @@ arm_timer() {
 # Without systemd: a process in a session of its own, which no hang-up of a terminal reaches. It
 # is armed when it says so, not before.
 arm_process() {
+  local detach timer delay
   detach=setsid
   command -v setsid >/dev/null 2>&1 || detach=
   # shellcheck disable=SC2016  # for the inner shell
@@ -61,6 +63,7 @@ arm_process() {
 
 # The trial has ended: nobody need wait to undo it. (If that is not this very process.)
 disarm() {
+  local timer
   [ -n "$trial_deadline" ] || return 0
   name_units
   ! has_systemd || systemctl stop "$timer_unit.timer" >/dev/null 2>&1 || :
@@ -107,6 +110,7 @@ END
 }
 
 disable_recovery() {
+  local file
   name_units
   file=/etc/systemd/system/$recovery_unit
   rm -f "$file.source-routing-new"

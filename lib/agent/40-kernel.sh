@@ -13,6 +13,7 @@ besides=       # what else is asked for
 # and would wake its reader for each.) Only with details does ip say that a rule is `proto
 # kernel`, as a guard is, and what stands in for one of ours; of routes they would say too much.
 read_kernel() {
+  local family
   for family in "$@"; do
     [ "$family" = 4 ] || [ -z "$without6" ] || continue
     printf 'family %s\n' "$family"
@@ -26,6 +27,7 @@ END
 
 # Prints the rules alone, in the same form.
 read_rules() {
+  local family
   for family in 4 6; do
     printf 'family %s\n' "$family"
     ip -N -o -d "-$family" rule show 2>/dev/null || :
@@ -51,6 +53,7 @@ snapshot=      # a file for what the kernel has of ours now
 restore=       # put back the kernel's own rules, if they went with ours
 protect=       # add only what rejects
 plan() {
+  local file want both part
   for file in add4 add6 drop4 drop6 report front; do
     : >"$PLAN$file"
   done
@@ -86,6 +89,13 @@ read_plan() {
   esac
 }
 
+plan_nothing() {
+  added=0
+  dropped=0
+  essential=0
+  restored=0
+}
+
 # Does the kernel have all that was planned for?
 nothing_planned() {
   [ "$added" -eq 0 ] && [ "$dropped" -eq 0 ]
@@ -99,6 +109,7 @@ first_difference() {
 # Carries the plan out. All that is added comes before anything is taken away, so that an
 # error on the way has taken nothing away yet. $1 is -force to go on after an error.
 carry_out() {
+  local failed step family
   failed=
   for step in add4 add6 drop4 drop6; do
     [ -s "$PLAN$step" ] || continue
@@ -114,6 +125,7 @@ carry_out() {
 
 # Sets problem: which line of the batch failed, why, and the mend.
 explain_error() {
+  local reason line what mend number
   number=
   reason=
   while IFS= read -r line; do

@@ -17,6 +17,7 @@ find_nftables() {
 
 # Sets kill_switch to the text that generation $1 has of it.
 kill_switch_of() {
+  local mode path rest word number
   kill_switch=
   [ -n "$1" ] && [ -f "$1/manifest" ] || return 0
   while read -r word mode number path rest; do

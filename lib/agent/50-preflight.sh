@@ -2,6 +2,7 @@
 
 # Is this iproute2, and new enough? `-N` is what its output is read by.
 check_tools() {
+  local version
   if ! command -v ip >/dev/null 2>&1; then
     complain 'ip is missing: install iproute2 (package iproute2 or iproute)'
     return
@@ -21,20 +22,21 @@ check_tools() {
 
 # Root, and nobody else who could choose what root reads and runs.
 check_root() {
+  local directory
   [ "$(id -u)" = 0 ] || die 69 "refused, nothing was changed: root is needed; try again with sudo"
   directory=$STATE/$owner
   until exists "$directory"; do
     directory=${directory%/*}
   done
   open_to_others "$directory" "${LOCK%/*}"
-  first=${open%%"$NEWLINE"*}
-  [ -z "$first" ] || die 69 "refused, nothing was changed: $(how_to_close "$first")"
+  [ -z "$open" ] || die 69 "refused, nothing was changed: $(how_to_close "${open%%"$NEWLINE"*}")"
 }
 
 # Sets open: which of the directories in $*, and of all above them, others than root may write to, one a
 # line. They are looked at as they are named, and where their links lead. In a sticky directory
 # others cannot replace what is root's; group 0 is root's.
 open_to_others() {
+  local directory part
   open=$(
     IFS=$NEWLINE
     set -f
@@ -56,6 +58,7 @@ how_to_close() {
 }
 
 check_requires() {
+  local path rest what
   while read -r _ what path rest; do
     case $what in
       version) check_version "$path" "${rest%% *}" "${rest#* }" ;;
@@ -68,6 +71,7 @@ check_requires() {
 
 # Is network manager $1 of version $2 at least? $3 is what needs it.
 check_version() {
+  local version
   case $1 in
     networkd) version=$(networkctl --version 2>/dev/null) || version= ;;
     network-manager) version=$(nmcli --version 2>/dev/null) || version= ;;
@@ -84,21 +88,28 @@ check_version() {
 
 # Of two versions, is the first the older one?
 is_older() {
-  left=$1.
-  right=$2.
-  while [ -n "$right" ]; do
-    one=${left%%.*}
-    two=${right%%.*}
+  local these those one two
+  these=$1.
+  those=$2.
+  while [ -n "$those" ]; do
+    one=${these%%.*}
+    two=${those%%.*}
     [ "${one:-0}" -le "${two:-0}" ] || return 1
     [ "${one:-0}" -eq "${two:-0}" ] || return 0
-    left=${left#*.}
-    right=${right#*.}
+    these=${these#*.}
+    those=${those#*.}
   done
   return 1
 }
 
-# May nobody but root write to the directories of files and blocks?
+targets=       # directories of files and blocks, one a line
+add_target() {
+  targets=$targets$NEWLINE$1
+}
+
+# May nobody but root write to them?
 check_targets() {
+  local line
   [ -n "$targets" ] || return 0
   open_to_others "$targets"
   while IFS= read -r line; do
@@ -109,8 +120,8 @@ END
 }
 
 # The files of the new generation in $1, compared with what is there.
-targets=       # directories, one a line
 check_files() {
+  local mode path rest word number
   while read -r word mode number path rest; do
     case $word in
       file) check_file "$1" "$number" "$path" "$rest" ;;
@@ -119,6 +130,7 @@ check_files() {
 }
 
 check_file() {
+  local directory probe found each mode path rest word manifest number
   directory=${3%/*}
   until exists "${directory:-/}"; do
     directory=${directory%/*}
@@ -132,7 +144,7 @@ check_file() {
     complain "$3 is a directory: move it away"
     return
   fi
-  targets=$targets$NEWLINE$directory
+  add_target "$directory"
   probe=$directory/.source-routing-probe
   # That of a run that was killed just then.
   rmdir "$probe" 2>/dev/null || :
@@ -173,6 +185,7 @@ check_file() {
 # Other owners' states, and the files that name tables, as arguments for preflight.awk.
 # (A function with an array would be clearer; sh has only its arguments.)
 check_kernel() {
+  local each other names adopt part line
   set -- part=want "$1/state" part=own
   # shellcheck disable=SC2086  # a list of words
   for each in $current $pending; do
@@ -218,6 +231,7 @@ check_kernel() {
 # Does each gateway answer to which the plan adds a route in a table of ours? The kernel accepts any address.
 # A backup route, or one of several next hops, may be down: that is a note.
 check_gateways() {
+  local family gateway rank what device
   awk '$1 != "route" || / table 25[345] / { next }
     {
       rank = (/ nexthop / ? "standby" : "first")
@@ -266,6 +280,7 @@ ping_neighbour() {
 
 # Writes to $LOCK/missing the gateways that do not answer, once the kernel has given up.
 find_missing_gateways() {
+  local tries
   tries=35
   while list_missing_gateways && [ "$tries" -gt 0 ]; do
     tries=$((tries - 1))
@@ -275,6 +290,7 @@ find_missing_gateways() {
 
 # The same without waiting. Succeeds if an answer may still come.
 list_missing_gateways() {
+  local waiting family gateway rank device
   waiting=
   while read -r family gateway device rank; do
     neighbour_state
@@ -300,6 +316,7 @@ is_our_file() {
 
 # Was file $1 put there by this owner?
 was_ours() {
+  local each
   # shellcheck disable=SC2086  # a list of words
   for each in $current $pending; do
     ! has_file "$1" "$each/manifest" || return 0
@@ -309,6 +326,7 @@ was_ours() {
 
 # All of it, for the generation in directory $1. Leaves in $LOCK/kernel what the kernel has.
 preflight() {
+  local each besides
   check_tools
   refuse_if_problems 69
   check_requires "$1"
@@ -322,7 +340,6 @@ preflight() {
   for each in $current $pending; do
     set -- "$@" "$each/state"
   done
-  stage=$1
   shift
   families_of "$@"
   besides='link show'

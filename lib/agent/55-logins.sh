@@ -6,6 +6,7 @@ MOST_PEERS=50
 # Who is logged in: $ssh, and whoever else is connected to the SSH server and has logged in. One
 # a line, as logins.awk reads it.
 list_logins() {
+  local peers count port from peer rest server uid
   peers='
 '
   count=0
@@ -39,6 +40,7 @@ END
 # if it is no OpenSSH. That gives the process of a login a title such as "sshd: USER@pts/0", "sshd-session:
 # USER" since 9.8. Before that there is "[accepted]", "[priv]" or "[net]" in all its titles.
 who_has() {
+  local processes title
   login=unknown
   processes=$1
   while :; do
@@ -57,6 +59,7 @@ who_has() {
 # add_peer PEER ITS-PORT SERVER PORT UID LOGIN: prints a line, once for all connections of a peer. The forms are those
 # of sshd and of ss: 1.2.3.4, fe80::1%eth0, [fe80::1]%eth0, ::ffff:1.2.3.4.
 add_peer() {
+  local to family entry device
   device=-
   plain_address "$1"
   to=$address
@@ -107,6 +110,7 @@ plain_address() {
 
 # Before a change, with the plan read and $LOCK/kernel of now: notes which way the replies go to whoever is logged in.
 note_logins() {
+  local file
   : >"$LOCK/logins"
   ! nothing_planned || return 0
   list_logins >"$LOCK/logins"
@@ -130,6 +134,7 @@ login_answers() {
 
 # Do the replies still go the way that they went before? Sets problem, and fails, if not.
 keeps_logins() {
+  local first_problem more line
   [ -s "$LOCK/logins" ] || return 0
   put_questions login
   login_answers >"$LOCK/answers_after"

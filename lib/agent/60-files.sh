@@ -10,6 +10,7 @@ kept=0
 # The directories that the files of generation $1 need and that are ours to take away again:
 # those missing now, and those that an earlier generation, or another owner, made.
 note_directories() {
+  local known path rest word mode directory absent manifest number
   known=' '
   for manifest in "$STATE"/*/*/manifest; do
     [ -f "$manifest" ] || continue
@@ -23,13 +24,13 @@ note_directories() {
   done
   while read -r word mode number path rest; do
     [ "$word" = file ] || continue
-    missing=
+    absent=
     directory=${path%/*}
     while [ -n "$directory" ] && ! exists "$directory"; do
-      missing="$directory $missing"
+      absent="$directory $absent"
       directory=${directory%/*}
     done
-    for directory in $missing; do
+    for directory in $absent; do
       known_directory "$directory"
     done
   done <"$1/manifest"
@@ -47,6 +48,7 @@ known_directory() {
 
 # Does a file of generation $2 lie in directory $1?
 is_needed() {
+  local file mode rest word number
   while read -r word mode number file rest; do
     [ "$word" = file ] || continue
     case $file in "$1"/*) return 0 ;; esac
@@ -101,6 +103,7 @@ make_directory() {
 
 # The files of generation $1, and the agent.
 install_files() {
+  local path rest word mode number
   while read -r word path rest; do
     [ "$word" = dir ] || continue
     [ -d "$path" ] || make_directory "$path" || { problem="cannot make directory $path"; return 1; }
@@ -119,18 +122,19 @@ install_files() {
   }
 }
 
-# Does another owner have file $1, too? With a second argument, as a shared one. Sets manifest.
+# Does another owner have file $1, too? With a second argument, as a shared one. Sets elsewhere.
 is_elsewhere() {
-  for manifest in "$STATE"/*/*/manifest; do
-    case $manifest in "$home"/*) continue ;; esac
-    [ -f "$manifest" ] || continue
-    ! has_file "$1" "$manifest" ${2+"$2"} || return 0
+  for elsewhere in "$STATE"/*/*/manifest; do
+    case $elsewhere in "$home"/*) continue ;; esac
+    [ -f "$elsewhere" ] || continue
+    ! has_file "$1" "$elsewhere" ${2+"$2"} || return 0
   done
   return 1
 }
 
 # Has manifest $2 the file $1? With a third argument, as a shared one?
 has_file() {
+  local its_path its_rest its_word
   # Not the variables of the caller's loop.
   while read -r its_word _ _ its_path its_rest; do
     [ "$its_word $its_path" != "file $1" ] || [ "${3-$its_rest}" != "$its_rest" ] || return 0
@@ -140,6 +144,7 @@ has_file() {
 
 # Takes away the files of generations $2... that generation $1 (may be empty) does not have.
 remove_stale_files() {
+  local new each mode path rest word number
   new=$1
   shift
   for each in "$@"; do
@@ -161,6 +166,7 @@ remove_stale_files() {
 
 # Takes away the directories of generations $2... that are empty and not needed by $1.
 remove_stale_directories() {
+  local new stale each path rest word
   new=$1
   shift
   stale=
@@ -179,6 +185,7 @@ remove_stale_directories() {
 
 # The files of generation $1 that are not as they were put there: lines into $2.
 differing_files() {
+  local mode path rest word number
   : >"$2"
   while read -r word mode number path rest; do
     [ "$word" = file ] || continue

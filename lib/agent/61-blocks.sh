@@ -2,6 +2,7 @@
 
 # Puts the blocks of generation $1 into their files.
 install_blocks() {
+  local path word number
   while read -r word number path; do
     [ "$word" = block ] || continue
     put_block "$path" "$1/files/$number" || return 1
@@ -10,6 +11,7 @@ install_blocks() {
 
 # Takes away the blocks of generations $2... in files in which generation $1 (may be empty) has none.
 remove_stale_blocks() {
+  local new each path word number
   new=$1
   shift
   for each in "$@"; do
@@ -23,6 +25,7 @@ remove_stale_blocks() {
 }
 
 has_block() {
+  local its_path its_word
   # Not the variables of the caller's loop.
   while read -r its_word _ its_path; do
     [ "$its_word $its_path" != "block $1" ] || return 0
@@ -43,6 +46,7 @@ put_block() {
 # File $1 with block $2 instead of any that this owner has had; with a third argument only
 # whether block $2 is there.
 edit_block() {
+  local target block check old path word number
   target=$1
   block=$2
   check=$3
@@ -63,10 +67,11 @@ edit_block() {
 # Before anything is changed: can the blocks of generation $1 be put where they belong, and will they do
 # something there?
 check_blocks() {
+  local path word number
   while read -r word number path; do
     case $word in
       block)
-        targets=$targets$NEWLINE${path%/*}
+        add_target "${path%/*}"
         ! check_profile "$path" || check_methods "$path" "$1/files/$number"
         ;;
       profile) check_methods "$path" "$1/files/$number"; continue ;;
@@ -84,6 +89,7 @@ check_blocks() {
 
 # The blocks of generation $1 that are not there: lines into $2.
 differing_blocks() {
+  local path word number
   while read -r word number path; do
     [ "$word" = block ] || continue
     { [ -f "$path" ] && edit_block "$path" "$1/files/$number" 1; } ||
@@ -100,6 +106,7 @@ check_profile() {
 
 # Will NetworkManager do for profile $1 what block $2 says?
 check_methods() {
+  local family method configure
   [ -f "$1" ] || return 0
   awk 'part == "block" { if (/^\[ipv[46]\]$/) NEEDED[$0] = 1; next }
     /^\[/ { section = $0 }

@@ -4,6 +4,7 @@
 
 # Does generation $2 (may be empty), or another owner, need sysctl $1 to be 1?
 needs_sysctl() {
+  local wanted_line manifest
   wanted_line="sysctl $1 1"
   set -- ${2:+"$2/manifest"}
   for manifest in "$STATE"/*/*/manifest; do
@@ -31,6 +32,7 @@ can_set_sysctl() {
 
 # Sets what generation $1 (may be empty) needs, and gives back what nobody needs any more.
 set_sysctls() {
+  local key before value
   for key in net.ipv4.fwmark_reflect net.ipv6.fwmark_reflect; do
     before=$STATE/.$key
     read_sysctl "$key"
@@ -51,6 +53,7 @@ set_sysctls() {
 
 # Prints those of generation $1 that are not as they should be, but for what cannot be set here.
 differing_sysctls() {
+  local key rest value word
   while read -r word key value rest; do
     [ "$word" = sysctl ] || continue
     read_sysctl "$key"

@@ -13,6 +13,7 @@ adopts() {
 
 # What preflight.awk has found.
 note_adopted() {
+  local path word number
   while read -r word path number; do
     # Where a link leads to may be a file of the distribution: its line does no harm.
     [ "$word" != N ] || [ -L "$path" ] || printf 'names %s %s\n' "$path" "$number"
@@ -23,7 +24,7 @@ note_adopted() {
 
 # The files that generation $1 names: are they of such a set-up, and can they go?
 check_adopted() {
-  stage=$1
+  local path
   [ -f "$stage/adopt" ] || return 0
   : >"$stage/taken" || complain "cannot write $stage/taken (disk full?)"
   # How files speak of the tables: "table vpn", "lookup 200", "Table=200", "table: vpn".
@@ -43,7 +44,7 @@ check_adopted_file() {
     return 0
   fi
   if is_elsewhere "$1"; then
-    complain "$1 cannot be adopted: it belongs to another owner, see $manifest"
+    complain "$1 cannot be adopted: it belongs to another owner, see $elsewhere"
     return 0
   fi
   # Before it is read: some of what is in it is shown.
@@ -69,6 +70,7 @@ check_adopted_file() {
 
 # Does something declared do the work of each line of $1, a file of the network scripts? They go with it.
 check_lines() {
+  local family other
   case ${1##*/} in *6-*) family=6 ;; *) family=4 ;; esac
   other=$(awk -v family="$family" "$AWK_ADDRESS$AWK_KERNEL$AWK_COVERS"'
     part == "want" && $1 == "table" { ID[$3] = $2 }
@@ -98,6 +100,7 @@ check_lines() {
 
 # Does something that stays run file $1, in whose place nothing comes? OpenVPN may name it without its directory.
 check_users() {
+  local path no_path option line number
   path=$(printf '%s\n' "$1" | sed 's/[.+]/[&]/g')
   no_path='[^A-Za-z0-9._@/+-]'
   option='(--)?(up|down|route-up|route-pre-down|client-connect|client-disconnect|ipchange|tls-verify|learn-address|(pre|post)-(up|down))[[:space:]]'
@@ -119,6 +122,7 @@ check_users() {
 # find_lines PATTERN PATH...: "file:number:line" of all lines that match, in order. Plain files alone: to read a FIFO
 # would wait for ever.
 find_lines() {
+  local pattern
   pattern=$1
   shift
   find -L "$@" -type f -size -2048 -exec grep -s -n -E -e "$pattern" /dev/null {} + 2>/dev/null | sort -t : -k 1,1 -k 2,2n
@@ -126,6 +130,7 @@ find_lines() {
 
 # Names the files that would make the rules and routes of before again at the next boot, with the first such line.
 find_leftovers() {
+  local before line path mend number
   [ -f "$stage/adopt" ] || return 0
   find_lines "$table_words" /etc/rc.local /etc/rc.d/rc.local /etc/local.d /etc/init.d /etc/network /etc/netplan \
     /etc/systemd/network /etc/systemd/system /etc/NetworkManager /etc/networkd-dispatcher /etc/sysconfig/network-scripts \
@@ -147,6 +152,7 @@ find_leftovers() {
 
 # Is path $1 adopted, or does a generation of this owner have something there?
 is_known_place() {
+  local each rest
   grep -q -x -F -e "file $1" "$stage/taken" && return 0
   # shellcheck disable=SC2086  # a list of words
   for each in "$stage" $current $pending; do
@@ -159,6 +165,7 @@ is_known_place() {
 
 # Takes away the files that nothing replaces, and the lines of rt_tables. What is replaced is kept, as any file.
 take_adopted() {
+  local path word number
   [ -s "$stage/taken" ] || return 0
   while read -r word path number; do
     case $word in
@@ -176,6 +183,7 @@ take_adopted() {
 }
 
 take_names() {
+  local part
   awk -v path="$1" 'part == "taken" { if ($1 == "names" && $2 == path) GONE[$3] = 1; next } !(FNR in GONE)' \
     part=taken "$stage/taken" part=file "$1" >"$LOCK/edited" || return 1
   cmp -s "$LOCK/edited" "$1" && return 0
@@ -188,6 +196,7 @@ take_names() {
 
 # A copy of what was taken outlives the trial, where undo had it. An earlier one stays.
 save_adopted() {
+  local path copy number
   [ -s "$stage/taken" ] && [ -f "$trial/undo" ] || return 0
   while read -r _ path _; do
     number=$(awk -v path="$path" '$1 == "kept" && $3 == path { print $2; exit }' "$trial/undo")

@@ -16,6 +16,7 @@ has_service() {
 }
 
 managed_by_networkd() {
+  local setup value word links line
   has_service systemd-networkd.service && command -v networkctl >/dev/null 2>&1 || return 1
   networkctl --no-pager --no-legend status "$1" >"$LOCK/manager" 2>/dev/null || return 1
   setup=
@@ -40,6 +41,7 @@ managed_by_networkd() {
 }
 
 managed_by_network_manager() {
+  local setup profile file uuid
   command -v nmcli >/dev/null 2>&1 || return 1
   nmcli -e no -g GENERAL.STATE,GENERAL.CON-UUID device show "$1" >"$LOCK/manager" 2>/dev/null || return 1
   { read -r setup && read -r profile; } <"$LOCK/manager" || return 1
@@ -67,6 +69,7 @@ managed_by_network_manager() {
 # Without it, NetworkManager silently ignores the rules of network scripts. One in /etc stands
 # in for one of the same name, so a link to /dev/null there switches it off.
 has_dispatcher() {
+  local dispatcher
   for dispatcher in /etc /usr/lib; do
     dispatcher=$dispatcher/NetworkManager/dispatcher.d/10-ifcfg-rh-routes.sh
     exists "$dispatcher" && break
@@ -85,6 +88,7 @@ managed_by_network_scripts() {
 }
 
 managed_by_ifupdown() {
+  local answer settings
   command -v ifquery >/dev/null 2>&1 || return 1
   answer=0
   ifquery --state "$1" >/dev/null 2>&1 || answer=$?
@@ -113,6 +117,7 @@ persistence_call() {
 # The persistence of generation $1, and the devices that its manager must be in charge of: sets
 # persistence and devices.
 persistence_of() {
+  local name rest word
   persistence=
   devices=
   [ -f "$1/manifest" ] || return 0
@@ -124,12 +129,13 @@ persistence_of() {
   done <"$1/manifest"
 }
 
-# Is manager $1 in charge of devices $2...? If not, sets device, and manager to the one that is.
+# Is manager $1 in charge of devices $2...? If not, sets not_in_charge_of, and manager to the one that is.
 in_charge() {
+  local wanted_manager
   wanted_manager=$1
   shift
-  for device in "$@"; do
-    manager_of "$device"
+  for not_in_charge_of in "$@"; do
+    manager_of "$not_in_charge_of"
     { [ "$manager" = "$wanted_manager" ] && [ -z "$lacking" ]; } || return 1
   done
 }
@@ -140,6 +146,7 @@ in_charge() {
 chosen=
 automatic=
 choose_persistence() {
+  local now_in_force name
   awk -v mark="$BUNDLE_MARK" '$0 == mark { data = 1 } data && $1 == "for" { exit }
     data && ($1 == "automatic" || $1 == "either" || sub(/^persistence /, "")) { sub(/ (own|static)/, ""); print }' "$1" >"$LOCK/persistences"
   automatic=
@@ -168,7 +175,7 @@ choose_persistence() {
     # shellcheck disable=SC2086  # a list of words
     in_charge "$name" $devices || :
     persistence_call "${lacking:+service of }$manager"
-    complain "the rules of $owner were made permanent by $name, but now $device is managed by ${manager:-no network manager that is known here}${configured_in:+ ($configured_in)}${lacking:+, and $lacking}. Moving them is for you to decide: declare $call once, then automatic choice keeps that"
+    complain "the rules of $owner were made permanent by $name, but now $not_in_charge_of is managed by ${manager:-no network manager that is known here}${configured_in:+ ($configured_in)}${lacking:+, and $lacking}. Moving them is for you to decide: declare $call once, then automatic choice keeps that"
   done <"$LOCK/persistences"
   [ "$PROBLEMS" -ne 0 ] ||
     complain "the rules of $owner were made permanent by $now_in_force, which cannot express what is declared now. Moving them is for you to decide: declare Persistence.service() once, then automatic choice keeps that"
@@ -177,6 +184,7 @@ choose_persistence() {
 
 # If neither is in charge, it is the first one that is refused.
 choose_either() {
+  local name
   while read -r name devices; do
     [ "$name" != either ] || continue
     [ "$chosen" != either ] || chosen=$name
@@ -190,6 +198,7 @@ choose_either() {
 # Is the manager that generation $1 needs in charge, and where does it have its configuration?
 # Puts paths into the manifest where it has the name of a device.
 place_files() {
+  local declared place device
   persistence_of "$1"
   : >"$LOCK/places"
   for device in $devices; do
@@ -243,6 +252,7 @@ place_files() {
 
 # What netplan calls $device: sets section and id; complains and fails if it does not say.
 name_in_netplan() {
+  local kind line why
   case $configured_in in
     *.network) id=${configured_in##*/10-netplan-} ;;
     *) id=${configured_in##*/netplan-} ;;
@@ -251,8 +261,8 @@ name_in_netplan() {
   id=${id%.nmconnection}
   [ -e "$LOCK/netplan" ] || netplan get all >"$LOCK/netplan" 2>"$LOCK/error" || {
     # Behind a Python traceback.
-    first=$(sed -n 's/^.*Exception: //p' "$LOCK/error")
-    complain "netplan get failed: ${first:-see what it says}"
+    why=$(sed -n 's/^.*Exception: //p' "$LOCK/error")
+    complain "netplan get failed: ${why:-see what it says}"
     refuse_if_problems 69
   }
   kind=
@@ -274,6 +284,7 @@ name_in_netplan() {
 
 # Puts that into the file of generation $1: the bundle has an Ethernet of the name of the device there.
 put_name() {
+  local path word number
   while read -r word _ number path; do
     [ "$word $path" = "file /etc/netplan/90-source-routing-$owner-$device.yaml" ] || continue
     { awk -v section="  $section" -v id="    \"$id\":" '/^  ethernets:$/ { $0 = section } /^    "/ { $0 = id } { print }' \
@@ -284,6 +295,7 @@ put_name() {
 
 # Makes of the keys for the profile of $device, in generation $1, a file in which netplan hands them on.
 pass_through() {
+  local path word number
   while read -r word number path; do
     [ "$word $path" = "block @$device" ] || continue
     { mv -f "$1/files/$number" "$1/files/$number.keys" && awk -v section="  $section" -v id="    \"$id\":" '

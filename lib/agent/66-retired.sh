@@ -8,6 +8,7 @@
 # retire STATE GENERATION...: notes what the generations had, but for what this owner, in state file STATE, or
 # any other one wants.
 retire() {
+  local wanted_now generation_of path word other device number
   wanted_now=$1
   shift
   for generation_of in "$@"; do
@@ -54,6 +55,7 @@ retire() {
 # Nobody is there any more who would take away what comes back: NetworkManager must forget it. If it has
 # something to forget, that costs IPv6 on the device one or two seconds.
 forget_retired() {
+  local of property value word device
   [ -f "$RETIRED" ] || return 0
   : >"$LOCK/devices"
   # What does not run has nothing to remember.

@@ -3,15 +3,16 @@
 # Has the managers of generations $2... read again what this run has written or removed, where state
 # file $1 says what the kernel has by now.
 load_managers() {
+  local generation_of rest word file
   now_there=$1
   shift
   : >"$LOCK/loads"
   for generation_of in "$@"; do
     has_loadable "$generation_of" || continue
     persistence_of "$generation_of"
-    while read -r word first rest; do
+    while read -r word file rest; do
       case $word in
-        network) printf 'loaded %s %s\n' "$persistence" "$first" ;;
+        network) printf 'loaded %s %s\n' "$persistence" "$file" ;;
         block | profile) printf 'loaded %s %s\n' "$persistence" "$rest" ;;
       esac
     done <"$generation_of/manifest" >>"$LOCK/loads"
@@ -23,6 +24,7 @@ load_managers() {
 
 # Has this run changed a file of generation $1 that a manager reads?
 has_loadable() {
+  local mode path rest word number
   while read -r word mode number path rest; do
     case $word in
       file) case $path in /etc/systemd/network/* | /etc/netplan/*) ;; *) continue ;; esac ;;
@@ -37,6 +39,7 @@ has_loadable() {
 # Does what the lines of file $1 say: "loaded networkd|netplan NETWORK-FILE", "loaded
 # network-manager|netplan-network-manager PROFILE". $2 is the state of the kernel. Sets problem and fails if that fails.
 load() {
+  local networks generate name rest
   now_there=$2
   networks=
   generate=
@@ -61,6 +64,7 @@ load() {
 # netplan writes all files anew, and a new file is a change to systemd-networkd, which would take the
 # addresses of the uplink away for a moment. Where one says what it said before, the very file is put back.
 generate_networks() {
+  local file generated
   rm -rf "$LOCK/generated"
   mkdir "$LOCK/generated" || { problem="cannot make $LOCK/generated"; return 1; }
   for file in /run/systemd/network/10-netplan-*; do
@@ -83,6 +87,7 @@ generate_networks() {
 # so for this one time: what else is in the files shall mean what it says.
 KEEP=99-source-routing-keep.conf
 load_networks() {
+  local network loaded
   has_service systemd-networkd.service || return 0
   # Those that were kept before have changed, too: what kept them is gone.
   if [ -f "$KEPT" ]; then
@@ -116,6 +121,7 @@ load_networks() {
 # tag of the kernel, which it leaves alone: routes behind all others but what fails closed. The
 # next look takes the copies away, once all is there (see plan.awk).
 stand_in() {
+  local family
   for family in 4 6; do
     awk -v family="$family" '
       $2 != family { next }
@@ -130,6 +136,7 @@ stand_in() {
 
 # The uuid of the profile in file $1.
 profile_of() {
+  local file uuid
   nmcli -e no -t -f UUID,FILENAME connection show >"$LOCK/profiles" 2>/dev/null || :
   while IFS=: read -r uuid file; do
     [ "$file" != "$1" ] || printf '%s' "$uuid"
@@ -139,6 +146,7 @@ profile_of() {
 # Has NetworkManager taken all of the blocks of generation $1? What it does not understand it leaves out, and
 # says so in the journal only; without its options, a route is in the main table.
 check_loaded() {
+  local path word property line refused number
   has_loadable "$1" && has_service NetworkManager.service || return 0
   while read -r word number path; do
     case $word in block | profile) ;; *) continue ;; esac
@@ -152,9 +160,9 @@ check_loaded() {
       IFS= read -r line || line=
       printf '%s\t%s\n' "$property" "$line"
     done <"$LOCK/loaded" >"$LOCK/values"
-    lacking=$(awk -v loaded=1 "$AWK_KEYFILE" part=ours "$1/files/$number" part=file "$LOCK/values") || lacking='(awk failed)'
-    [ -z "$lacking" ] || {
-      problem="NetworkManager does not take from $path: $lacking. See: journalctl -u NetworkManager"
+    refused=$(awk -v loaded=1 "$AWK_KEYFILE" part=ours "$1/files/$number" part=file "$LOCK/values") || refused='(awk failed)'
+    [ -z "$refused" ] || {
+      problem="NetworkManager does not take from $path: $refused. See: journalctl -u NetworkManager"
       return 1
     }
   done <"$1/manifest"

@@ -24,6 +24,7 @@ has_unit() {
 # Takes away the units of generations $2... that generation $1 (may be empty) does not have.
 # Their files must still be there.
 stop_stale_units() {
+  local new each rest unit word
   new=$1
   shift
   for each in "$@"; do
@@ -41,6 +42,7 @@ stop_stale_units() {
 # state in force, for which it needs the lock that this run still holds. A running unit runs
 # the agent as it was when it started, so a new agent needs a new start.
 start_units() {
+  local rest unit word
   while read -r word unit rest; do
     [ "$word" = unit ] || continue
     enable_unit "$unit" || return 1
@@ -60,6 +62,7 @@ start_units() {
 # Enables unit $1, if it is not. That systemd gives no answer does not make it disabled: to go
 # back would then be to disable what was enabled before.
 enable_unit() {
+  local answer
   answer=$(systemctl is-enabled "$1" 2>"$LOCK/error") && return 0
   [ -n "$answer" ] || { unit_failed is-enabled "$1"; return 1; }
   log_undo "enabled $1"
@@ -87,11 +90,12 @@ run_hooks() {
 # The same, when $LOCK/kernel has been read. Sets tunnels, how many there are, and unhooked, how
 # many of them the hook failed for. With a second argument, only counts.
 call_hooks() {
+  local path word part its_tables device
   tunnels=0
   unhooked=0
-  while read -r word _ path tables; do
+  while read -r word _ path its_tables; do
     [ "$word" = hook ] || continue
-    awk -v tables="$tables" "$AWK_ADDRESS$AWK_KERNEL$AWK_HOOKS" part=want "$1/state" \
+    awk -v tables="$its_tables" "$AWK_ADDRESS$AWK_KERNEL$AWK_HOOKS" part=want "$1/state" \
       part=kernel "$LOCK/kernel" >"$LOCK/tunnels" 2>"$LOCK/error" || {
       first_line "$LOCK/error"
       say "note: cannot find the tunnels for $path: ${first:-awk failed}"

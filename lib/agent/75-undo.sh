@@ -2,6 +2,7 @@
 
 # Ends a run that failed by going back; $1 is why.
 undo() {
+  local why
   why=$1
   trap '' INT TERM
   changed=
@@ -16,6 +17,7 @@ undo() {
 # interrupted. Sets incomplete, and fails, if something could not be put back: then the trial
 # stays, so that the next run tries again.
 go_back() {
+  local new_kill_switch old_kill_switch in_force stage
   incomplete=
   stage=$trial_stage
   undo_log=$trial
@@ -67,6 +69,7 @@ forget_pending() {
 }
 
 undo_units() {
+  local unit word
   [ -f "$trial/undo" ] || return 0
   while read -r word unit; do
     [ "$word" = "$1" ] || continue
@@ -99,6 +102,7 @@ undo_loads() {
 
 # The log backwards.
 undo_files() {
+  local path word number
   [ -f "$trial/undo" ] || return 0
   awk '{ line[NR] = $0 } END { for (i = NR; i > 0; i--) print line[i] }' "$trial/undo" >"$LOCK/backwards" ||
     incomplete="$incomplete; files: see $trial/undo"

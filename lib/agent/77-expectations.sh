@@ -3,6 +3,7 @@
 # Asks about every packet of which generation $1 expects something. Leaves in $LOCK/disagreements,
 # one a line, what the kernel does otherwise. $LOCK/kernel must have its rules, $LOCK/noted what was before the change.
 ask_kernel() {
+  local asked reasons skipped what
   : >"$LOCK/disagreements"
   # One that an older agent has applied has no such file.
   [ -f "$1/expectations" ] || return 0
@@ -48,11 +49,12 @@ cannot_ask() {
 
 # Asks the questions of generation $1 that are in file $2.
 put_all_questions() {
+  local each word file table_id
   tables=' '
   # shellcheck disable=SC2086  # a list of words
   for each in "$1/state" $states; do
-    while read -r word id _; do
-      [ "$word" != table ] || tables="$tables$id "
+    while read -r word table_id _; do
+      [ "$word" != table ] || tables="$tables$table_id "
     done <"$each"
   done
   ip -o link show >"$LOCK/links" 2>/dev/null || :
@@ -67,6 +69,7 @@ put_all_questions() {
 
 # One step of expectations.awk, over questions $2; what was noted before the change is in $3.
 expectations() {
+  local part family
   ask_awk "$1" part=links "$LOCK/links" part=noted "${3:-$LOCK/noted}" \
     part=errors family=4 "$LOCK/errors4" family=6 "$LOCK/errors6" \
     part=answers family=4 "$LOCK/answers4" family=6 "$LOCK/answers6" part=questions "$2"
@@ -74,6 +77,7 @@ expectations() {
 
 tables=' '     # of this owner, with a blank on each side
 ask_awk() {
+  local step
   step=$1
   shift
   awk -v step="$step" -v out="$LOCK/" -v rules="$LOCK/kernel" -v plan="$PLAN" -v tables="$tables" \
@@ -82,6 +86,7 @@ ask_awk() {
 }
 
 put_questions() {
+  local family
   for family in 4 6; do
     # An error is an answer, too.
     ip -N -o "-$family" -force -batch "$LOCK/$1$family" >"$LOCK/answers$family" 2>"$LOCK/errors$family" || :

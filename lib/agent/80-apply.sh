@@ -6,6 +6,7 @@ changed=       # set from the first change to the last
 changed_kernel=
 
 apply() {
+  local old_kill_switch snapshot
   check_root
   take_lock
   forget_said
@@ -76,6 +77,7 @@ apply() {
 # What was told to read its files again may have taken rules and routes away, and takes a moment.
 # Puts back what is wanted; $* is what look takes.
 hold_on() {
+  local steady delay
   steady=0
   for delay in 0.1 0.2 0.4 0.8 1 1; do
     look "$@" || return 1
@@ -97,6 +99,7 @@ hold_on() {
 # A directory for generation $1. The id may have been used: by the one in force, if only a
 # value changed, or by a run that was killed.
 free_directory() {
+  local directory number
   directory=$home/$1
   number=1
   while exists "$directory"; do
@@ -120,6 +123,7 @@ begin_change() {
 
 # All of the `apply` or `remove` is made, and looked at. Keeps it, or leaves that to the confirmation.
 end_change() {
+  local what
   # From here on it is quicker to end than to go back.
   trap '' INT TERM
   changed=
@@ -139,6 +143,7 @@ end_change() {
 
 # pending: what may be on the machine from now on besides the generation in force.
 write_pending() {
+  local directory
   for directory in "$@"; do
     [ "$directory" = "$current" ] || printf '%s\n' "${directory##*/}"
   done | put_file 0600 "$home/pending"

@@ -6,6 +6,7 @@ at_boot=       # rollback: nothing but files can be on trial any more
 # Keeps what is on trial, which is decided. May be done again if it was interrupted. Sets problem
 # and fails if it cannot be written down; then the trial stays, for the next run.
 keep_change() {
+  local stage
   stage=$trial_stage
   disarm
   if [ "$trial_kind" = remove ]; then
@@ -37,6 +38,7 @@ keep_change() {
 # that was killed before it had changed anything. Sets unused, with a blank in front of each: names of our own,
 # which hold none. What else lies there is not touched.
 find_unused() {
+  local directory
   unused=
   for directory in "$home"/*/; do
     directory=${directory%/}
@@ -58,6 +60,7 @@ say_kept() {
 }
 
 confirm() {
+  local early
   check_root
   # A connection that is older than the change proves nothing.
   early=
@@ -89,6 +92,7 @@ confirm() {
 
 # There is nothing to confirm: says why, and ends the run with the exit code of that.
 tell_outcome() {
+  local code line its_generation in_force trial_deadline
   # Nothing for record to keep: whoever wants to know is told here.
   trial_deadline=
   drop_half_made
@@ -97,8 +101,8 @@ tell_outcome() {
   rm -rf $unused
   rmdir "$home" "$STATE" 2>/dev/null || :
   if [ -f "$SAID/$owner" ]; then
-    { read -r said code && IFS= read -r line; } <"$SAID/$owner" || :
-    if [ -z "$generation" ] || [ "$said" = "$generation" ]; then
+    { read -r its_generation code && IFS= read -r line; } <"$SAID/$owner" || :
+    if [ -z "$generation" ] || [ "$its_generation" = "$generation" ]; then
       forget_said
       say "$line"
       exit "$code"
@@ -112,14 +116,14 @@ tell_outcome() {
     fi
     die 70 "ERROR: $owner was not removed: the clean-up was never run, or undone by a reboot. Try again"
   fi
-  first=${current##*/}
-  case $first in
+  in_force=${current##*/}
+  case $in_force in
     "$generation" | "$generation".[0-9]*)
       say "done: generation $generation of $owner is in force"
       exit 0
       ;;
   esac
-  die 67 "ERROR: generation $generation of $owner is not in force (${first:-nothing} is): it was never made, or undone by a reboot. See: journalctl -t source-routing"
+  die 67 "ERROR: generation $generation of $owner is not in force (${in_force:-nothing} is): it was never made, or undone by a reboot. See: journalctl -t source-routing"
 }
 
 # What the last run of this owner failed with, for a confirmation that comes too late.
@@ -167,6 +171,7 @@ rollback() {
 
 # Decides against what is on trial, undoes it, and lets whoever made it know.
 reject() {
+  local tried
   if ! decide rejected; then
     return 0
   fi

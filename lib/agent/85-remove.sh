@@ -36,6 +36,7 @@ remove() {
 
 # The last steps, which cannot be undone. The trial and the agent go last: whoever finds them goes on from here.
 leave_nothing() {
+  local each
   # Another owner may have left a shared file to this one, and be gone by now.
   remove_stale_files '' "$@" || return 1
   remove_stale_directories '' "$@"
@@ -52,6 +53,7 @@ leave_nothing() {
 }
 
 begin_removal() {
+  local snapshot
   states_of "$@"
   snapshot=$LOCK/snapshot
   # shellcheck disable=SC2086  # a list of words

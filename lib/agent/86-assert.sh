@@ -4,6 +4,7 @@
 # nothing leaks; routes through a device follow when the device is ready.
 
 assert() {
+  local name restore
   restore=1
   take_lock
   wanted_state
@@ -17,7 +18,7 @@ assert() {
     name=${wanted%/state}
     [ "$wanted" != /dev/null ] || name='(nothing)'
     say "done: the kernel agrees with generation ${name##*/} of $owner ($repaired repaired)"
-  elif [ "$essential" -ne 0 ]; then
+  elif misses_essentials; then
     show "${PLAN}report"
     die 70 "FAILED, $left rules or routes are still missing: $problem. Mend that, then: source-routing assert $owner"
   else
@@ -31,7 +32,7 @@ assert() {
 repair() {
   repaired=0
   left=0
-  essential=0
+  plan_nothing
   PLAN=$LOCK/plan.
   problem=
   : >"${PLAN}report"
@@ -42,8 +43,12 @@ repair() {
   repair_kernel
   repaired=$((repaired + kill_switch_repaired))
   left=$((left + kill_switch_left))
-  essential=$((essential + kill_switch_left))
   problem=${problem:-$kill_switch_problem}
+}
+
+# Is anything missing that does not have to wait for a device?
+misses_essentials() {
+  [ $((essential + kill_switch_left)) -ne 0 ]
 }
 
 # Sets kill_switch_repaired and kill_switch_left, each 0 or 1, and kill_switch_problem.
@@ -62,6 +67,7 @@ repair_kill_switch() {
 }
 
 repair_kernel() {
+  local planned
   : >"$LOCK/refused"
   # shellcheck disable=SC2086  # a list of words
   look "$wanted" $states || die 70 "nothing was changed: $problem"

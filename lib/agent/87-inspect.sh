@@ -36,6 +36,7 @@ show_trial() {
 }
 
 owners() {
+  local list directory
   list=
   for directory in "$STATE"/*/; do
     [ ! -d "$directory" ] || { directory=${directory%/}; list="$list${list:+, }${directory##*/}"; }
@@ -57,6 +58,7 @@ advice() {
 }
 
 conclude() {
+  local name not_as_expected count line
   name=${current##*/}
   if [ ! -s "$LOCK/differences" ] && [ -z "$pending" ]; then
     say "done: kernel and files agree with generation ${name:-(nothing)} of $owner$on_trial"
@@ -84,6 +86,7 @@ show_all() {
 }
 
 status() {
+  local code
   compare
   say "owner $owner: generation ${current##*/} in force$on_trial${pending:+, and a run that was killed}"
   [ -z "$current" ] || status_of "$current"
@@ -95,6 +98,7 @@ status() {
 
 # Sets in_front: rules of others in front of ours that were not there when generation $1 was applied, one a line.
 in_front_since() {
+  local known line
   in_front=
   [ -s "${PLAN}front" ] && [ -f "$1/front" ] || return 0
   known=$NEWLINE
@@ -108,6 +112,7 @@ in_front_since() {
 }
 
 show_in_front() {
+  local line
   in_front_since "$1"
   while IFS= read -r line; do
     [ -z "$line" ] || say "in front of ours since the apply: $line"
@@ -117,6 +122,7 @@ END
 }
 
 status_of() {
+  local family key rest word destination path what
   while read -r word family key rest; do
     case $word in
       # Of a table, the two words are its id and its name.

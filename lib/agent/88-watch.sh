@@ -26,6 +26,7 @@ fine=               # this sleep knows fractions of a second
 watchers=           # processes to end with the watch
 
 watch() {
+  local cause delays restore
   patient=1
   restore=1
   start_monitor
@@ -73,6 +74,7 @@ start_monitor() {
 
 # shellcheck disable=SC2317  # called by the trap at the end of a run
 stop_monitor() {
+  local child
   [ -n "$room" ] || return 0
   # bash has something to say about each of them.
   exec 2>/dev/null
@@ -107,6 +109,7 @@ pace() {
 # One look, and one repair if it takes one.
 linked=        # a device or an address has changed: what is gone may be gone for that
 pass() {
+  local again
   due=0
   protect=
   take_lock
@@ -124,7 +127,7 @@ pass() {
   fill_hooked
   [ ! -e "$room/link" ] || linked=1
   drop_lock
-  [ "$repaired" -eq 0 ] || note_fight
+  [ $((repaired + refilled)) -eq 0 ] || note_fight
 }
 
 # While repairs are put off, what rejects is not: clients must not leak because somebody fights.
@@ -142,9 +145,10 @@ protect_clients() {
 # that what the reader has let pass until then is seen now.
 watched=
 note_places() {
+  local places some file
   places=
-  for state in $states; do
-    { read -r _ && read -r _ some; } <"$state" && places="$places $some"
+  for file in $states; do
+    { read -r _ && read -r _ some; } <"$file" && places="$places $some"
   done
   [ "$places" != "$watched" ] || return 0
   watched=$places
@@ -157,6 +161,7 @@ note_places() {
 last=
 recent=$NEWLINE  # what has been put back of late
 show_repaired() {
+  local still line
   still=$NEWLINE
   [ "$kill_switch_repaired" -eq 0 ] || put_back_again 'the kill switch'
   if [ "$left" -ne 0 ]; then
@@ -191,6 +196,7 @@ put_back_again() {
 # Reports each rule that somebody has put in front of ours since the apply, once: the watch does not remove it.
 seen_in_front=$NEWLINE
 note_front() {
+  local count line
   case $wanted in */state) ;; *) return 0 ;; esac
   in_front_since "${wanted%/state}"
   count=0
@@ -221,10 +227,11 @@ note_missing() {
   fi
   first_line "${PLAN}report"
   missing="$left, the first: ${first#+ }"
-  [ "$essential" -eq 0 ] || missing="$missing: $problem"
+  ! misses_essentials || missing="$missing: $problem"
 }
 
 plan_retry() {
+  local delay
   if [ "$cause" != timer ] && [ "$cause" != start ]; then
     delays=$DELAYS
   fi
@@ -245,9 +252,11 @@ plan_retry() {
 # The daemon of a tunnel that has just come up calls the hook itself: only if it has not, or if
 # something has taken away what it did, the hook is run here.
 bare=0         # tunnels whose routes are missing
+refilled=0     # those whose hook has put them back
 hopeless=      # the hook has failed
 fill_hooked() {
   bare=0
+  refilled=0
   [ -z "$linked" ] || hopeless=
   case $wanted in */state) ;; *) return 0 ;; esac
   if [ -n "$hopeless" ] || ! has_hooks "${wanted%/state}"; then
@@ -259,7 +268,7 @@ fill_hooked() {
   else
     call_hooks "${wanted%/state}"
     [ "$unhooked" -eq 0 ] || hopeless=1
-    repaired=$((repaired + tunnels - unhooked))
+    refilled=$((tunnels - unhooked))
     [ "$tunnels" -eq 0 ] || { again=1; last='the routes of a tunnel'; }
   fi
 }
@@ -294,6 +303,7 @@ note_fight() {
 
 # Waits for the next reason to make a pass.
 await() {
+  local event
   while :; do
     read -r event <&7 || die 70 'FAILED: the watch was interrupted (ip monitor or its reader has ended); start it again'
     cause=${event%% *}
@@ -324,8 +334,9 @@ await() {
 # parent would do at its end. One that comes in time serves for this, too, so there are few.
 due=0          # when the pass is to be made; 0 if none is
 timers=        # NUMBER:PROCESS:TIME of those under way, each with a blank in front
-number=0
+timer_number=0
 set_timer() {
+  local each fraction time sleeper
   clock
   for each in $timers; do
     if [ "${each##*:}" -gt $((now + $1 / 2)) ] && [ "${each##*:}" -le $((now + $1)) ]; then
@@ -334,7 +345,7 @@ set_timer() {
     fi
   done
   due=$((now + $1))
-  number=$((number + 1))
+  timer_number=$((timer_number + 1))
   fraction=$(($1 % 100 + 100))
   time=$(($1 / 100)).${fraction#1}
   [ -n "$fine" ] || time=$((($1 + 99) / 100))
@@ -344,13 +355,14 @@ set_timer() {
     sleep "$time" &
     sleeper=$!
     # Opened for reading, too: nobody is waited for.
-    wait "$sleeper" && printf 'timer %s\n' "$number" 1<>"$room/events"
+    wait "$sleeper" && printf 'timer %s\n' "$timer_number" 1<>"$room/events"
   ) 7<&- &
-  timers="$timers $number:$!:$due"
+  timers="$timers $timer_number:$!:$due"
 }
 
 # Timer $1 is over. Is it time?
 is_due() {
+  local rest
   rest=${timers#*" $1:"}
   # Waited for, or the shell would keep its exit code for ever.
   wait "${rest%%:*}" || :
@@ -363,6 +375,7 @@ is_due() {
 # Reads what `ip monitor` prints, without a process for a line: a router may change thousands
 # of routes in a second, none of them ours.
 read_events() {
+  local places shared line
   places=' '
   shared=
   while IFS= read -r line; do
@@ -387,6 +400,7 @@ read_events() {
 
 # Reads what `nft monitor` prints. Others may change their tables as often as they like.
 read_nft_events() {
+  local line
   while IFS= read -r line; do
     case "$line " in
       # Opened for reading, too: nobody is waited for.
@@ -403,6 +417,7 @@ tell() {
 # Does the event in `line` speak of a route in a place of ours, and not just of our own doing? A
 # route of ours in a place that is not known shows that there may be new ones.
 is_our_route() {
+  local own table place destination
   own=
   case $line in *' proto 77 '* | *' proto 78 '*) own=1 ;; esac
   case $line in

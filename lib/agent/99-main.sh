@@ -43,6 +43,7 @@ stopped() {
 
 # A bundle is deleted when it was used: make sure that it is one.
 is_bundle() {
+  local second first
   second=
   [ -f "$1" ] || return 1
   { read -r first && read -r second; } 2>/dev/null <"$1" || return 1
@@ -53,6 +54,7 @@ is_bundle() {
 }
 
 main() {
+  local given
   # A missing standard output would let the next file that is opened take its place.
   { true 3>&1; } 2>/dev/null || exec >/dev/null
   true 3>&2 || exec 2>/dev/null

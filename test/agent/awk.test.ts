@@ -261,7 +261,7 @@ describeOnMachine('the program', () => {
     try {
       const file = join(directory, name);
       writeFileSync(file, text);
-      execFileSync('shellcheck', ['-s', 'sh', '-f', 'gcc', file], { encoding: 'utf8' });
+      execFileSync('shellcheck', ['-s', 'dash', '-f', 'gcc', file], { encoding: 'utf8' });
     } finally {
       rmSync(directory, { recursive: true });
     }
