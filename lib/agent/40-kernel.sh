@@ -53,7 +53,7 @@ snapshot=      # a file for what the kernel has of ours now
 restore=       # put back the kernel's own rules, if they went with ours
 protect=       # add only what rejects
 plan() {
-  local file want both part
+  local file want both
   for file in add4 add6 drop4 drop6 report front; do
     : >"$PLAN$file"
   done

@@ -130,7 +130,7 @@ check_files() {
 }
 
 check_file() {
-  local directory probe found each mode path rest word manifest number
+  local directory probe
   directory=${3%/*}
   until exists "${directory:-/}"; do
     directory=${directory%/*}
@@ -155,8 +155,12 @@ check_file() {
   else
     complain "$directory cannot be written (read-only file system?), so $3 cannot be put there"
   fi
-  exists "$3" || return 0
-  # Different contents: are they ours?
+  ! exists "$3" || check_ownership "$@"
+}
+
+# File $3 is there with other contents than file $2 of generation $1 has: whose is it? $4 is set for one that owners share.
+check_ownership() {
+  local found each word mode number path rest manifest
   found=
   # shellcheck disable=SC2086  # a list of words
   for each in $current $pending; do
@@ -185,7 +189,7 @@ check_file() {
 # Other owners' states, and the files that name tables, as arguments for preflight.awk.
 # (A function with an array would be clearer; sh has only its arguments.)
 check_kernel() {
-  local each other names adopt part line
+  local each other names adopt
   set -- part=want "$1/state" part=own
   # shellcheck disable=SC2086  # a list of words
   for each in $current $pending; do
@@ -219,13 +223,19 @@ check_kernel() {
     complain "cannot look for conflicts: ${first:-awk failed; is there space left in ${LOCK%/*}?}"
     return
   fi
+  tell_problems
+  [ -z "$adopt" ] || note_adopted
+}
+
+# What preflight.awk has found: E is a problem, W a note.
+tell_problems() {
+  local line
   while IFS= read -r line; do
     case $line in
       E\ *) complain "${line#E }" ;;
       W\ *) say "note: ${line#W }" ;;
     esac
   done <"$LOCK/problems"
-  [ -z "$adopt" ] || note_adopted
 }
 
 # Does each gateway answer to which the plan adds a route in a table of ours? The kernel accepts any address.

@@ -7,8 +7,7 @@ MOST_PEERS=50
 # a line, as logins.awk reads it.
 list_logins() {
   local peers count port from peer rest server uid
-  peers='
-'
+  peers=$NEWLINE
   count=0
   port=22
   unknown=

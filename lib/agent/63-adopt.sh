@@ -183,7 +183,6 @@ take_adopted() {
 }
 
 take_names() {
-  local part
   awk -v path="$1" 'part == "taken" { if ($1 == "names" && $2 == path) GONE[$3] = 1; next } !(FNR in GONE)' \
     part=taken "$stage/taken" part=file "$1" >"$LOCK/edited" || return 1
   cmp -s "$LOCK/edited" "$1" && return 0

@@ -195,40 +195,46 @@ choose_either() {
   done <"$LOCK/persistences"
 }
 
+# Where do the files for `device` of generation $1 belong? Adds that to $LOCK/places, or complains.
+place_device() {
+  local declared place
+  manager_of "$device"
+  if [ "$manager" != "$persistence" ]; then
+    persistence_call "$persistence"
+    declared=$call
+    persistence_call "$manager"
+    # Declared by the same call, but that one cannot express it.
+    [ "$call" != "$declared" ] || call='Persistence.service()'
+    complain "$device is managed by ${manager:-no network manager that is known here}${configured_in:+ ($configured_in)}, not by $persistence: use $call"
+    return
+  elif [ -n "$lacking" ]; then
+    complain "$device is managed by $manager ($configured_in), but $lacking, or use Persistence.service()"
+    return
+  fi
+  place=$configured_in
+  case $persistence in
+    networkd) place=/etc/systemd/network/${configured_in##*/}.d ;;
+    netplan)
+      place=/etc/systemd/network/${configured_in##*/}.d
+      name_in_netplan && put_name "$1"
+      ;;
+    netplan-network-manager)
+      place=/etc/netplan/90-source-routing-$owner-$device.yaml
+      printf 'profile:%s %s\n' "$device" "$configured_in" >>"$LOCK/places"
+      name_in_netplan && pass_through "$1"
+      ;;
+  esac
+  printf '%s %s\n' "$device" "$place" >>"$LOCK/places"
+}
+
 # Is the manager that generation $1 needs in charge, and where does it have its configuration?
 # Puts paths into the manifest where it has the name of a device.
 place_files() {
-  local declared place device
+  local device
   persistence_of "$1"
   : >"$LOCK/places"
   for device in $devices; do
-    manager_of "$device"
-    if [ "$manager" != "$persistence" ]; then
-      persistence_call "$persistence"
-      declared=$call
-      persistence_call "$manager"
-      # Declared by the same call, but that one cannot express it.
-      [ "$call" != "$declared" ] || call='Persistence.service()'
-      complain "$device is managed by ${manager:-no network manager that is known here}${configured_in:+ ($configured_in)}, not by $persistence: use $call"
-      continue
-    elif [ -n "$lacking" ]; then
-      complain "$device is managed by $manager ($configured_in), but $lacking, or use Persistence.service()"
-      continue
-    fi
-    place=$configured_in
-    case $persistence in
-      networkd) place=/etc/systemd/network/${configured_in##*/}.d ;;
-      netplan)
-        place=/etc/systemd/network/${configured_in##*/}.d
-        name_in_netplan && put_name "$1"
-        ;;
-      netplan-network-manager)
-        place=/etc/netplan/90-source-routing-$owner-$device.yaml
-        printf 'profile:%s %s\n' "$device" "$configured_in" >>"$LOCK/places"
-        name_in_netplan && pass_through "$1"
-        ;;
-    esac
-    printf '%s %s\n' "$device" "$place" >>"$LOCK/places"
+    place_device "$1"
   done
   refuse_if_problems 69
   awk 'part == "places" { at = index($0, " "); PLACE[substr($0, 1, at - 1)] = substr($0, at + 1); next }

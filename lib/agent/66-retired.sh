@@ -5,12 +5,9 @@
 # owners: the watch takes away what comes back. Besides, "forget DEVICE PROPERTY VALUE" as nmcli takes it. A boot
 # leaves none of it.
 
-# retire STATE GENERATION...: notes what the generations had, but for what this owner, in state file STATE, or
-# any other one wants.
-retire() {
-  local wanted_now generation_of path word other device number
-  wanted_now=$1
-  shift
+# What the network managers have of generations $*: rules and routes, and "forget" lines.
+list_of_managers() {
+  local generation_of word number path device
   for generation_of in "$@"; do
     persistence_of "$generation_of"
     case $persistence in network-manager | netplan-network-manager) [ -f "$generation_of/state" ] || continue ;; *) continue ;; esac
@@ -21,7 +18,16 @@ retire() {
         awk -v list=1 -v device="$device" "$AWK_KEYFILE" part=ours "$generation_of/files/$number"
       done
     done <"$generation_of/manifest"
-  done >"$LOCK/retired"
+  done
+}
+
+# retire STATE GENERATION...: notes what the generations had, but for what this owner, in state file STATE, or
+# any other one wants.
+retire() {
+  local wanted_now other
+  wanted_now=$1
+  shift
+  list_of_managers "$@" >"$LOCK/retired"
   [ -s "$LOCK/retired" ] || [ -f "$RETIRED" ] || return 0
   set -- part=wanted "$wanted_now"
   for other in "$STATE"/*/; do

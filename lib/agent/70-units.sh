@@ -90,7 +90,7 @@ run_hooks() {
 # The same, when $LOCK/kernel has been read. Sets tunnels, how many there are, and unhooked, how
 # many of them the hook failed for. With a second argument, only counts.
 call_hooks() {
-  local path word part its_tables device
+  local path word its_tables device
   tunnels=0
   unhooked=0
   while read -r word _ path its_tables; do

@@ -69,7 +69,6 @@ put_all_questions() {
 
 # One step of expectations.awk, over questions $2; what was noted before the change is in $3.
 expectations() {
-  local part family
   ask_awk "$1" part=links "$LOCK/links" part=noted "${3:-$LOCK/noted}" \
     part=errors family=4 "$LOCK/errors4" family=6 "$LOCK/errors6" \
     part=answers family=4 "$LOCK/answers4" family=6 "$LOCK/answers6" part=questions "$2"

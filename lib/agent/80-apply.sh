@@ -6,7 +6,6 @@ changed=       # set from the first change to the last
 changed_kernel=
 
 apply() {
-  local old_kill_switch snapshot
   check_root
   take_lock
   forget_said
@@ -21,23 +20,44 @@ apply() {
   read_bundle "$bundle" "$stage"
   preflight "$stage"
   note_directories "$stage"
-  states_of "$@"
-  [ ! -f "$stage/adopted" ] || states="$states $stage/adopted"
-  snapshot=$LOCK/snapshot
-  # shellcheck disable=SC2086  # a list of words
-  (plan "$stage/state" $states) || :
-  snapshot=
-  read_plan || die 70 "nothing was changed: $problem; is there space left in ${LOCK%/*}?"
-  check_gateways
-  refuse_if_problems 69
-  note_ways "$stage"
-  note_logins
+  plan_change "$@"
 
   begin_change apply
   write_pending "$@" "$stage" || undo "cannot write $home/pending (disk full, or read-only?)"
   retire "$stage/state" || :
   install_files "$stage" || undo "$problem"
   take_adopted || undo "$problem"
+  change_kernel
+  change_units "$@"
+  # To be in force then takes no more than a rename, for which even a full disk has room.
+  printf '%s\n' "${stage##*/}" >"$trial/current" || undo "cannot write $trial/current (disk full, or read-only?)"
+  ! has_hooks "$stage" || run_hooks "$stage"
+  cp "${PLAN}front" "$stage/front" 2>/dev/null || undo "cannot write $stage/front (disk full, or read-only?)"
+  as_expected "$stage" || undo "$problem"
+  # What was started meanwhile may have moved them.
+  keeps_logins || undo "$problem"
+  end_change apply
+}
+
+# The last look before the change: what is to be done, and how packets go now. $* are the generations that may
+# be on the machine.
+plan_change() {
+  local snapshot
+  states_of "$@"
+  [ ! -f "$stage/adopted" ] || states="$states $stage/adopted"
+  snapshot=$LOCK/snapshot
+  # shellcheck disable=SC2086  # a list of words
+  (plan "$stage/state" $states) || :
+  read_plan || die 70 "nothing was changed: $problem; is there space left in ${LOCK%/*}?"
+  check_gateways
+  refuse_if_problems 69
+  note_ways "$stage"
+  note_logins
+}
+
+# Rules, routes and the kill switch. While they change, packets of both generations may pass.
+change_kernel() {
+  local old_kill_switch
   kill_switch_of "$current"
   old_kill_switch=$kill_switch
   has_kill_switch_of "$stage/state" || changed_kernel=1
@@ -55,6 +75,10 @@ apply() {
   set_kill_switch "$kill_switch" || undo "$problem"
   set_sysctls "$stage"
   ! lacks_nftables "$stage" || say "note: $NO_KILL_SWITCH"
+}
+
+# Units and network managers, and the files that are no longer wanted. $* are the generations of before.
+change_units() {
   ! units_changed || reload_units || undo "$problem"
   start_units "$stage" || undo "$problem"
   stop_stale_units "$stage" "$@"
@@ -64,14 +88,6 @@ apply() {
   check_loaded "$stage" || undo "$problem"
   # shellcheck disable=SC2086  # a list of words
   [ ! -s "$LOCK/loads" ] || hold_on "$stage/state" "$stage/state" $states || undo "$problem"
-  # To be in force then takes no more than a rename, for which even a full disk has room.
-  printf '%s\n' "${stage##*/}" >"$trial/current" || undo "cannot write $trial/current (disk full, or read-only?)"
-  ! has_hooks "$stage" || run_hooks "$stage"
-  cp "${PLAN}front" "$stage/front" 2>/dev/null || undo "cannot write $stage/front (disk full, or read-only?)"
-  as_expected "$stage" || undo "$problem"
-  # What was started meanwhile may have moved them.
-  keeps_logins || undo "$problem"
-  end_change apply
 }
 
 # What was told to read its files again may have taken rules and routes away, and takes a moment.

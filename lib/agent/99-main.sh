@@ -2,7 +2,8 @@
 
 owner=
 generation=
-bundle=
+given=             # the file on the command line
+bundle=            # the same, once it is known to be a bundle
 command=
 ssh=               # the connection of the login: CLIENT PORT SERVER PORT
 allow_management=  # set if its way may change
@@ -53,12 +54,8 @@ is_bundle() {
   return 1
 }
 
-main() {
-  local given
-  # A missing standard output would let the next file that is opened take its place.
-  { true 3>&1; } 2>/dev/null || exec >/dev/null
-  true 3>&2 || exec 2>/dev/null
-  exec </dev/null
+# Reads the command line: sets command, and what stands at the top of this part.
+read_arguments() {
   [ $# -gt 0 ] || usage 'a command is missing'
   command=$1
   shift
@@ -84,28 +81,28 @@ main() {
       --) shift ;;
       -*) usage "there is no option $1" ;;
       *)
-        [ -z "$bundle" ] || usage "unexpected $1"
+        [ -z "$given" ] || usage "unexpected $1"
         case $1 in
-          /*) bundle=$1 ;;
-          *) bundle=$PWD/$1 ;;
+          /*) given=$1 ;;
+          *) given=$PWD/$1 ;;
         esac
         shift
         ;;
     esac
   done
+}
+
+# From here on the bundle is ours, and goes at the end of the run.
+check_bundle() {
   if [ "$command" = apply ]; then
-    given=$bundle
-    bundle=
     is_bundle "$given" || die 65 "${given:-no bundle} is not a bundle of this agent; nothing was changed. Upload it again"
     bundle=$given
-  elif [ -n "$bundle" ]; then
-    given=$bundle
-    bundle=
+  elif [ -n "$given" ]; then
     usage "unexpected $given"
   fi
-  trap finish EXIT
-  trap 'stopped INT' INT
-  trap 'stopped TERM' TERM
+}
+
+check_arguments() {
   is_name "$owner" || usage "--owner must be a name of letters, digits and . _ -, not \"$owner\""
   case $confirm_timeout in
     *[!0-9]* | ????*) usage "--confirm-timeout must be a number of seconds, not \"$confirm_timeout\"" ;;
@@ -116,6 +113,19 @@ main() {
       agent | current | pending | trial) usage "--generation must not be $generation" ;;
     esac
   fi
+}
+
+main() {
+  # A missing standard output would let the next file that is opened take its place.
+  { true 3>&1; } 2>/dev/null || exec >/dev/null
+  true 3>&2 || exec 2>/dev/null
+  exec </dev/null
+  read_arguments "$@"
+  check_bundle
+  trap finish EXIT
+  trap 'stopped INT' INT
+  trap 'stopped TERM' TERM
+  check_arguments
   cd / || die 70 'cannot change to /; nothing was changed'
   case $command in
     apply) apply ;;

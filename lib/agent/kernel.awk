@@ -109,9 +109,6 @@ function read_attributes(id, w, i, n,    t, hop) {
     } else if (t == "onlink") {
       if (hop) HOP_ONLINK[id, hop] = "onlink"
       else ONLINK[id] = "onlink"
-    } else if (t == "dead") {
-      if (hop) HOP_DEAD[id, hop] = 1
-      else DEAD[id] = 1
     } else if (t == "weight") {
       i++
       if (hop) HOP_WEIGHT[id, hop] = w[i]
@@ -130,14 +127,17 @@ function read_attributes(id, w, i, n,    t, hop) {
     else if (t ~ /^(initcwnd|initrwnd|window|rtt|rttvar|rto_min|ssthresh|cwnd|reordering|hoplimit|quickack|congctl|features|realms?|expires|fastopen_no_cookie|ttl-propagate)$/ || t == "pref" && w[i + 1] != "medium") UNTOLD[id] = t
     # Anything else is what the kernel says about the route, not what someone wanted.
   }
-  # The kernel prints a single next hop as a plain gateway.
-  if (HOPS[id] == 1) {
-    VIA[id] = HOP_VIA[id, 1]; DEV[id] = HOP_DEV[id, 1]; ONLINK[id] = HOP_ONLINK[id, 1]
-    if ((id, 1) in HOP_DEAD) DEAD[id] = 1
-    HOPS[id] = 0
-  }
+  if (HOPS[id] == 1) make_plain(id)
   # The device of an unreachable route is chosen by the kernel.
   if (KIND[id] != "unicast") DEV[id] = VIA[id] = ""
+}
+
+# The kernel prints a single next hop as a plain gateway.
+function make_plain(id) {
+  VIA[id] = HOP_VIA[id, 1]
+  DEV[id] = HOP_DEV[id, 1]
+  ONLINK[id] = HOP_ONLINK[id, 1]
+  HOPS[id] = 0
 }
 
 function new_route(family,    id) {
