@@ -1,13 +1,13 @@
 import type { TerraformStack } from 'cdktf';
-import type { VpnEgress, VpnEgressProps } from '../../lib';
-import { Persistence, PolicyRule, RuleAction } from '../../lib';
+import type { PolicyRuleProps, VpnEgress, VpnEgressProps } from '../../lib';
+import { IpFamily, IpProtocol, NumberRange, Persistence, PolicyRule, RuleAction, SourceRoutingTable } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
 import type { Lab, LabOptions } from '../lab/lab';
 import type { Machine } from '../lab/machine';
 import type { Snapshot } from '../lab/snapshot';
 import { addressed, diffSnapshots, withoutIds } from '../lab/snapshot';
 import type { Traffic } from '../lab/traffic';
-import { ALL_THROUGH_NAT, ALL_THROUGH_UPSTREAM, POOLS, declareEgress, sources } from './egress';
+import { ALL_THROUGH_NAT, ALL_THROUGH_UPSTREAM, GATEWAYS, POOLS, declareEgress, sources } from './egress';
 import { CONFIRM_TIMEOUT, settled, sleep, steadyTraffic } from './faults';
 import { Terraform, saidBy } from './terraform';
 import { timed } from './timing';
@@ -37,6 +37,8 @@ export interface Conformance {
   readonly manager?: string;
   /** Whether the uplink is in its charge, too. @default true */
   readonly hasUplink?: boolean;
+  /** The selectors that the manager does not have. @default - none */
+  readonly without?: readonly string[];
   /** A persistence for another machine, and what the refusal says. */
   readonly wrong: { readonly persistence: Persistence; readonly says: RegExp };
 }
@@ -48,8 +50,48 @@ export const FAKE_UDEV = `mount -o remount,rw /sys 2>/dev/null || :
 
 const RESTORED_MS = 2_000;
 
-/** Rules of kinds for which managers have other words, or other places, than for most. */
-function declareRules(stack: TerraformStack, { table }: VpnEgress): void {
+/** Each selector once. The table has no default route, so that they change nothing for whoever is there. */
+const SELECTORS: Readonly<Record<string, Partial<PolicyRuleProps>>> = {
+  invert: { source: '10.66.1.0/24', invert: true },
+  invertMark: { firewallMark: 0x51, invert: true, families: [IpFamily.IPV4] },
+  destination: { destination: 'fd00:66::/64' },
+  tos: { source: '10.66.2.0/24', tos: 0x10 },
+  firewallMark: { source: '10.66.3.0/24', firewallMark: 0x52 },
+  firewallMask: { source: 'fd00:66:3::/64', firewallMark: 0x50, firewallMask: 0xf0 },
+  inputInterface: { inputInterface: 'wg0', families: [IpFamily.IPV6] },
+  outputInterface: { outputInterface: 'wg0', families: [IpFamily.IPV4] },
+  uidRange: { source: '10.66.4.0/24', uidRange: NumberRange.between(2000, 2009) },
+  ipProtocol: { source: '10.66.5.0/24', ipProtocol: IpProtocol.UDP },
+  sourcePorts: { source: '10.66.6.0/24', ipProtocol: IpProtocol.TCP, sourcePorts: NumberRange.of(53) },
+  destinationPorts: {
+    source: 'fd00:66:6::/64',
+    ipProtocol: IpProtocol.TCP,
+    destinationPorts: NumberRange.between(53, 60),
+  },
+  suppressPrefixLength: { source: '10.66.7.0/24', suppressPrefixLength: 7 },
+  suppressInterfaceGroup: { source: '10.66.8.0/24', suppressInterfaceGroup: 5 },
+};
+
+/** Rules of all kinds: managers have other words, or other places, for some than for most. */
+function declareRules(
+  stack: TerraformStack,
+  { table }: VpnEgress,
+  { device = 'eth1', gateways = GATEWAYS }: Partial<VpnEgressProps>,
+  without: readonly string[],
+): void {
+  const selectors = new SourceRoutingTable(stack, 'selectors', {
+    host: table.host,
+    tableId: 250,
+    tableName: 'selectors',
+    failClosed: false,
+  });
+  selectors.addRoute('v4', { destination: '10.250.0.0/16', via: gateways[0], device });
+  selectors.addRoute('v6', { destination: 'fd00:250::/32', via: gateways[1], device });
+  Object.entries(SELECTORS)
+    .filter(([name]) => !without.includes(name))
+    .forEach(([name, props], index) => {
+      new PolicyRule(stack, `selector-${name}`, { table: selectors, priority: 12_010 + index, ...props });
+    });
   new PolicyRule(stack, 'narrow', { table, source: '10.66.0.0/16', inputInterface: 'wg0', priority: 12_000 });
   for (const source of ['10.67.0.0/16', 'fd00:67::/64']) {
     const action = RuleAction.prohibit();
@@ -80,6 +122,8 @@ export function conformance(name: string, options: Conformance): void {
             persistence: use,
             allowManagementPathChange,
           }),
+          props,
+          options.without ?? [],
         ),
       );
 
@@ -257,9 +301,11 @@ export function conformance(name: string, options: Conformance): void {
     test('a reboot without our unit: it is the network manager that has it', async () => {
       await exact();
       const own = 'ip rule; ip -6 rule; ip route show table 200; ip -6 route show table 200';
-      const declared = `{ ${own}; } | grep -e "lookup vpn" -e "prohibit" -e "via .* dev eth1" ${options.rejects ? '-e unreachable' : ''} | sort`;
+      const declared = `{ ${own}; } | grep -e "lookup vpn" -e "lookup selectors" -e "prohibit" -e "via .* dev eth1" ${options.rejects ? '-e unreachable' : ''} | sort`;
       const wanted = (await lab().vpn.exec(declared)).stdout;
-      expect(wanted.split('\n').length).toBeGreaterThan(5);
+      expect(wanted.match(/lookup selectors/g)).toHaveLength(
+        Object.keys(SELECTORS).length - (options.without ?? []).length,
+      );
       await lab().vpn.exec('systemctl disable source-routing-vpn; systemctl mask --runtime source-routing-vpn');
       await lab().vpn.reboot();
       await lab().waitForVpn();
@@ -326,6 +372,6 @@ async function tags(lab: Lab): Promise<string[]> {
   );
   const lines = stdout
     .split('\n')
-    .filter((line) => /lookup (vpn|tunnels|20\d) |^12001:|default via .* dev eth[01] table/.test(line));
+    .filter((line) => /lookup (vpn|tunnels|selectors|20\d) |^12001:|default via .* dev eth[01] table/.test(line));
   return [...new Set(lines.map((line) => / proto (\S+)/.exec(line)?.[1] ?? 'none'))];
 }

@@ -17,6 +17,7 @@ conformance('Persistence.netplan(), by way of NetworkManager,', {
   lab: { networkManager: 'netplanNetworkManager' },
   persistence: Persistence.netplan(),
   tag: 'static',
+  without: ['suppressInterfaceGroup'],
   manager: 'netplan-network-manager',
   files: ['+ file /etc/netplan/90-source-routing-vpn-eth1.yaml'],
   foreign: FOREIGN,

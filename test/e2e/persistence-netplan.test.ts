@@ -22,6 +22,7 @@ conformance('Persistence.netplan()', {
   lab: { networkManager: 'netplan' },
   persistence: Persistence.netplan(),
   tag: 'static',
+  without: ['suppressInterfaceGroup'],
   files: [
     '+ file /etc/netplan/90-source-routing-vpn-eth1.yaml',
     '+ file /etc/systemd/network/10-netplan-eth1.network.d',

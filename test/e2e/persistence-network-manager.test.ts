@@ -45,6 +45,7 @@ conformance('Persistence.networkManager()', {
   lab: { networkManager: 'networkManager' },
   persistence: Persistence.networkManager(),
   tag: 'static',
+  without: ['suppressInterfaceGroup'],
   foreign: FOREIGN,
   files: [`~ file ${CLOUD_PROFILE}`],
   events: {
