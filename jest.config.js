@@ -3,7 +3,7 @@ const common = {
   testEnvironment: 'node',
   // jsii leaves .js beside .ts; without this order jest would load those, perhaps stale.
   moduleFileExtensions: ['ts', 'js', 'json', 'node'],
-  transform: { '^.+\\.ts$': ['ts-jest', { tsconfig: 'tsconfig.json', diagnostics: true }] },
+  transform: { '^.+\\.ts$': '<rootDir>/test/transform.js' },
   setupFilesAfterEnv: ['<rootDir>/test/setup.ts'],
   testPathIgnorePatterns: ['/node_modules/', 'cdktf.out'],
   modulePathIgnorePatterns: ['/dist/', 'cdktf.out'],
@@ -23,7 +23,6 @@ module.exports = {
       displayName: 'cdktn',
       testMatch: unit,
       moduleNameMapper: { '^cdktf$': 'cdktn', '^cdktf/(.*)$': 'cdktn/$1' },
-      transform: { '^.+\\.ts$': ['ts-jest', { tsconfig: 'tsconfig.cdktn.json', diagnostics: true }] },
     },
     { ...common, displayName: 'agent', testMatch: ['<rootDir>/test/agent/**/*.test.ts'], setupFilesAfterEnv: [] },
     { ...common, displayName: 'package', testMatch: ['<rootDir>/test/package/**/*.test.ts'], setupFilesAfterEnv: [] },

@@ -33,6 +33,11 @@ const RUNS: ReadonlyArray<readonly string[]> = [
   ['--selectProjects', 'lab', '--maxWorkers=2'],
 ];
 
+/** jest takes the types away unseen. */
+function typesAreRight(): boolean {
+  return spawnSync('npm', ['run', '--silent', 'types'], { cwd: ROOT, stdio: 'inherit' }).status === 0;
+}
+
 function runJest(args: readonly string[], report: string): Totals {
   const jest = join(ROOT, 'node_modules/.bin/jest');
   const { status } = spawnSync(jest, ['--ci', '--json', `--outputFile=${report}`, ...args], {
@@ -45,6 +50,7 @@ function runJest(args: readonly string[], report: string): Totals {
 }
 
 function main(): number {
+  if (!typesAreRight()) return 1;
   const progress = (line: string): void => console.log(line);
   const obstacle =
     ensureRequirements(

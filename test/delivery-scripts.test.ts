@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { LinuxHostProps } from '../lib';
 import { HostState } from '../lib';
+import { getOrInsertComputed } from '../lib/model/maps';
 import { newHost, newStack, resourceOf } from './fixtures';
 
 const SHELLS = ['dash', 'bash --posix', 'busybox ash'];
@@ -39,6 +40,7 @@ class Place {
   /** Where Terraform uploads to; the home keeps nobody out. */
   public readonly uploads = join(this.home, '.ssh');
   private readonly bin = join(this.directory, 'bin');
+  private runs = 0;
 
   public constructor(private readonly shell: string) {
     mkdirSync(this.uploads, { recursive: true });
@@ -91,9 +93,11 @@ class Place {
       .replace(/^PATH=/m, `PATH=${this.bin}:`)
       .replaceAll('/var/lib/source-routing', this.path('lib'))
       .replaceAll('/run/source-routing.said', this.path('said'));
-    this.write(`home/${directory}/script.sh`, text);
+    // Each removes itself, a moment after its end.
+    const name = `${directory}/script.${(this.runs += 1)}.sh`;
+    this.write(`home/${name}`, text);
     const [program = '', ...args] = this.shell.split(' ');
-    const { status, stdout, stderr } = spawnSync(program, [...args, `${directory}/script.sh`], {
+    const { status, stdout, stderr } = spawnSync(program, [...args, name], {
       cwd: this.home,
       encoding: 'utf8',
       env: { PATH: process.env.PATH, SSH_CONNECTION: CONNECTION },
@@ -107,8 +111,8 @@ class Place {
 
   /** What is left of the uploads once the script has cleaned up behind itself. */
   public left(): string[] {
-    for (let i = 0; i < 50 && readdirSync(this.uploads).length > 0; i++) {
-      spawnSync('sleep', ['0.1']);
+    for (let i = 0; i < 500 && readdirSync(this.uploads).length > 0; i++) {
+      spawnSync('sleep', ['0.01']);
     }
     return readdirSync(this.uploads);
   }
@@ -124,18 +128,27 @@ class Place {
   }
 }
 
+type Scripts = Record<'deliver' | 'confirm' | 'cleanUp' | 'removed', string>;
+
+/** Made once for all shells and tests that ask for the same. */
+const made = new Map<string, Scripts>();
+
 /** The scripts of a host, by what they do. */
-function scripts(props: Partial<LinuxHostProps> = {}): Record<'deliver' | 'confirm' | 'cleanUp' | 'removed', string> {
-  const inline = (kind: 'anchor' | 'apply', index: number, given = props): string => {
-    const stack = newStack();
-    newHost(stack, given);
-    return (resourceOf(stack, kind).provisioner[index]?.['remote-exec']?.inline as string[])[0] ?? '';
-  };
+function scripts(props: Partial<LinuxHostProps> = {}): Scripts {
+  return getOrInsertComputed(made, JSON.stringify(props), () => synthesizedScripts(props));
+}
+
+function synthesizedScripts(props: Partial<LinuxHostProps>): Scripts {
+  const stack = newStack();
+  newHost(stack, props);
+  const [anchor, apply] = [resourceOf(stack, 'anchor'), resourceOf(stack, 'apply')];
+  const inline = ({ provisioner }: typeof anchor, index: number): string =>
+    (provisioner[index]?.['remote-exec']?.inline as string[])[0] ?? '';
   return {
-    deliver: inline('apply', 1),
-    confirm: inline('apply', 2),
-    cleanUp: inline('anchor', 2),
-    removed: inline('anchor', 3),
+    deliver: inline(apply, 1),
+    confirm: inline(apply, 2),
+    cleanUp: inline(anchor, 2),
+    removed: inline(anchor, 3),
   };
 }
 

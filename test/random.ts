@@ -9,3 +9,11 @@ export function random(seed: number): () => number {
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   };
 }
+
+/** Whether this is `npm run test:full`, which has time for what is too slow for every commit. */
+export const FULL = process.env.TEST_FULL === '1';
+
+/** How many random cases a test tries: so many for every commit, ten times as many in `npm run test:full`. */
+export function cases(forEveryCommit: number): number {
+  return FULL ? 10 * forEveryCommit : forEveryCommit;
+}

@@ -8,6 +8,7 @@ import { stepsOf } from '../../lib/fib/outcome';
 import { Reachability } from '../../lib/reachability/reachability';
 import type { CompiledRule } from '../../lib/fib/rules';
 import type { Action, Rule } from '../../lib/model/rule';
+import { cases } from '../random';
 import { Random } from './random';
 import { randomScenario } from './scenario';
 import { unsure } from './unsure';
@@ -23,7 +24,7 @@ function fromClasses(paths: Reachability, { source = '', destination, inputInter
 test.each([1, 2, 3, 4])('classes of packets go where each single packet goes (seed %i)', (seed) => {
   const random = new Random(seed);
   let compared = 0;
-  while (compared < 1000) {
+  while (compared < cases(250)) {
     const { description, flows } = randomScenario(random, 40);
     const machine = buildMachine(unsure(random, description));
     const made = new Map<string, Reachability>();
@@ -54,7 +55,7 @@ function rulesOf(machine: Machine, flow: Flow): CompiledRule[] {
 test.each([1, 2, 3, 4])('for each rule a packet that it takes, or none that does (seed %i)', (seed) => {
   const random = new Random(seed);
   const seen = { found: 0, none: 0 };
-  while (seen.none < 300) {
+  while (seen.none < cases(100)) {
     const { description, flows } = randomScenario(random, 40);
     const rules = description.rules.filter(({ action }) => action.kind !== 'goto');
     const machine = buildMachine(unsure(random, { ...description, rules }));
@@ -78,7 +79,7 @@ test.each([1, 2, 3, 4])('for each rule a packet that it takes, or none that does
       }
     }
   }
-  expect(seen.found).toBeGreaterThan(100);
+  expect(seen.found).toBeGreaterThan(cases(30));
 });
 
 test('which rule a goto leads past is not known', () => {

@@ -15,6 +15,7 @@ import type { RowGroup } from '../../lib/report/table-rows';
 import { SAME, TrafficClassRows } from '../../lib/report/table-rows';
 import { wayKey, wayOf } from '../../lib/report/ways';
 import { Random } from '../lookup/random';
+import { cases } from '../random';
 import { egress } from './hosts';
 
 const POOLS = ['10.10.10.0/24', '10.10.10.128/25', '10.10.11.0/24', '10.0.0.0/8', '192.168.1.100/32', '172.16.0.0/12'];
@@ -92,7 +93,7 @@ function fromRows(table: TrafficClassRows, groups: readonly RowGroup[], flow: Fl
   );
 }
 
-const HOSTS = Number(process.env.HOSTS ?? 150);
+const HOSTS = Number(process.env.HOSTS ?? cases(30));
 
 test('a packet is in a row that says what becomes of it, whatever link is down', () => {
   const random = new Random(Number(process.env.SEED ?? 1));

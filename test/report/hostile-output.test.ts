@@ -9,6 +9,7 @@ import { run } from '../../lib/cli/main';
 import type { Host } from '../../lib/model/host';
 import { routingReport } from '../../lib/report/report';
 import { ALL_INTERFACES, GATEWAYS, POOLS, newHost, newStack } from '../fixtures';
+import { cases } from '../random';
 import { checkXml } from './xml';
 
 /** Text that a terminal, a runner of jobs, a forge or a browser could take for more than text. */
@@ -229,7 +230,7 @@ function skeleton(markdown: string): string[] {
   });
 }
 
-const RUNS = { numRuns: 40 };
+const RUNS = { numRuns: cases(10) };
 const PACKET = ['--from', '10.10.10.2', '--to', '198.51.100.7', '--in', 'tun0'];
 
 describe('names that others chose are text and nothing else', () => {
