@@ -11,6 +11,7 @@ const common = {
 const unit = ['<rootDir>/test/*.test.ts', '<rootDir>/test/model/**/*.test.ts'];
 
 module.exports = {
+  globalSetup: '<rootDir>/test/scratch.ts',
   projects: [
     // The lookup knows nothing of either: once is enough.
     {
