@@ -1,7 +1,8 @@
 /** The server of the README, with the gateways of its main table, and the changes that docs/review.md shows. */
 import { TerraformStack, Testing } from 'cdktf';
-import type { VpnEgressProps } from '../lib';
-import { LinuxHost, PolicyRule, SourceRoutingTable, VpnEgress } from '../lib';
+// The folder alone would load what jsii has compiled, beside the sources.
+import type { VpnEgressProps } from '../lib/index';
+import { LinuxHost, PolicyRule, SourceRoutingTable, VpnEgress } from '../lib/index';
 
 interface Server extends Pick<VpnEgressProps, 'clients' | 'gateways'> {
   /** Whose packets leave by the main default route. */
