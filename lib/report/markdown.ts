@@ -25,7 +25,7 @@ export function markdown(host: Host, traffic: HostTraffic): string {
     mermaid(picture),
     '```',
     '',
-    `Lines: ${used.map(({ name, words }) => `${name}, ${words}`).join('; ')}; dotted, only while a link is down.`,
+    `Lines: ${used.map(({ name, words }) => `${name}, ${words}`).join('; ')}; dashed, only while a link is down.`,
     '',
     '## Classes of traffic',
     '',
@@ -59,7 +59,7 @@ function classTable(host: Host, traffic: HostTraffic): string[] {
     ...[
       ...(more > 0 ? [`And ${plural(more, 'more class', 'more classes')}.`] : []),
       ...(table.groups.some(({ leaks }) => leaks)
-        ? [`${WARNING} Packets of clients leave by the default route of the main table.`]
+        ? [`${WARNING}: packets of clients leave by the default route of the main table.`]
         : []),
       ...(quiet.length > 0
         ? [

@@ -1,6 +1,6 @@
 import { mermaidText } from './escape';
-import type { Edge, Picture, Row } from './picture';
-import { FATES, REJECTED } from './picture';
+import type { Box, Edge, Picture, Row } from './picture';
+import { DASHES, FATES, LEAK, REJECTED, styleOf } from './picture';
 import { groupBy } from './groups';
 
 /** The picture as a flowchart that forges render, with lines between boxes. */
@@ -18,24 +18,37 @@ export function mermaid(picture: Picture): string {
   const lines = groupBy(picture.edges, ({ from, to, fate, onlyIfDown }) =>
     [ids.get(from), ids.get(to), fate, onlyIfDown].join(' '),
   );
-  const styles = FATES.flatMap(({ fate, colour }) => {
-    const numbers = lines.flatMap(([edge], index) => (edge.fate === fate ? [index] : []));
-    return numbers.length > 0 ? [`  linkStyle ${numbers.join(',')} stroke:${colour},stroke-width:2px`] : [];
-  });
   return [
-    'flowchart LR',
+    // From left to right the layout would reorder the rules, which then stand in one column.
+    'flowchart TB',
     ...picture.columns.flatMap(({ title, boxes: own }, index) => [
       `  subgraph c${index}["${mermaidText(title)}"]`,
-      ...own.map((box) => {
-        const head = `<b>${mermaidText(box.title)}</b>${box.note === undefined ? '' : ` ${mermaidText(box.note)}`}`;
-        const texts = box.rows.filter(({ text }) => text !== '').map(rowText);
-        return `    ${ids.get(box.id)}["${[head, ...texts.map(mermaidText)].join('<br>')}"]`;
-      }),
+      ...own.map((box) => `    ${ids.get(box.id)}["${boxText(box)}"]`),
       '  end',
     ]),
     ...lines.map((edges) => `  ${ids.get(edges[0].from)} ${arrow(edges, rows)} ${ids.get(edges[0].to)}`),
-    ...styles,
+    ...inOrder(picture, ids),
+    ...FATES.flatMap(({ fate, colour, width }) =>
+      [false, true].flatMap((onlyIfDown) => {
+        const numbers = lines.flatMap(([edge], index) =>
+          edge.fate === fate && edge.onlyIfDown === onlyIfDown ? [index] : [],
+        );
+        return numbers.length > 0
+          ? [`  linkStyle ${numbers.join(',')} ${strokeOf({ colour, width, onlyIfDown })}`]
+          : [];
+      }),
+    ),
+    ...leakStyles(boxes, ids),
   ].join('\n');
+}
+
+function boxText({ title, note, leak, rows }: Box): string {
+  const texts = rows.filter(({ text }) => text !== '').map(rowText);
+  return [
+    ...(leak ? [`<b>${mermaidText(leak.label)}</b>`] : []),
+    `<b>${mermaidText(title)}</b>${note === undefined ? '' : ` ${mermaidText(note)}`}`,
+    ...texts.map(mermaidText),
+  ].join('<br>');
 }
 
 function rowText({ text, note }: Row): string {
@@ -44,11 +57,34 @@ function rowText({ text, note }: Row): string {
 
 /** The class of traffic is said where its line begins. */
 function arrow(edges: readonly [Edge, ...Edge[]], rows: ReadonlyMap<string, Row>): string {
-  const [{ to, onlyIfDown }] = edges;
+  const [{ to, fate, onlyIfDown }] = edges;
   const words = [
     ...new Set(edges.flatMap(({ from }) => (rows.get(from)?.text === '' ? (rows.get(from)?.note ?? []) : []))),
-  ];
+  ].join(', ');
   const head = to === REJECTED ? 'x' : '>';
-  const label = words.length === 0 ? '' : `|"${mermaidText(words.join(', '))}"|`;
+  const label = words === '' ? '' : `|"${mermaidText(fate === 'leak' ? `${LEAK}: ${words}` : words)}"|`;
   return `${onlyIfDown ? '-.-' : '--'}${head}${label}`;
+}
+
+/** Invisible links put each box of an ordered column below the one before. */
+function inOrder({ columns }: Picture, ids: ReadonlyMap<string, string>): string[] {
+  return columns
+    .filter(({ isOrdered, boxes }) => isOrdered && boxes.length > 1)
+    .map(({ boxes }) => `  ${boxes.map(({ id }) => ids.get(id)).join(' ~~~ ')}`);
+}
+
+function leakStyles(boxes: readonly Box[], ids: ReadonlyMap<string, string>): string[] {
+  const { colour, width } = styleOf('leak');
+  return [false, true].flatMap((onlyIfDown) => {
+    const leaking = boxes.filter(({ leak }) => leak?.onlyIfDown === onlyIfDown).map(({ id }) => ids.get(id));
+    const name = onlyIfDown ? 'leakIfDown' : 'leak';
+    return leaking.length > 0
+      ? [`  classDef ${name} ${strokeOf({ colour, width, onlyIfDown })}`, `  class ${leaking.join(',')} ${name}`]
+      : [];
+  });
+}
+
+function strokeOf(line: { colour: string; width: number; onlyIfDown: boolean }): string {
+  const dashes = line.onlyIfDown ? `,stroke-dasharray:${DASHES}` : '';
+  return `stroke:${line.colour},stroke-width:${line.width}px${dashes}`;
 }

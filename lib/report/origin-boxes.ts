@@ -3,7 +3,8 @@ import { familyName } from '../model/family';
 import type { HostClass, HostTraffic } from './classes';
 import { groupBy } from './groups';
 import { networkPrefixes } from './links';
-import type { Box, Row } from './picture';
+import type { Box, Leak, Row } from './picture';
+import { LEAK } from './picture';
 import { plural } from './text';
 import type { Track } from './tracks';
 import { boxOf, mean, whenDown } from './tracks';
@@ -94,6 +95,7 @@ function draw(
   tracks: readonly Track[],
 ): { box: Box; tracks: Track[] } {
   const ports = groupBy(tracks, (track) => portWords(track, tracks)).sort((a, b) => meanRule(a) - meanRule(b));
+  const leak = leakOf(tracks);
   const rows = [
     ...lines.map((text, index): Row => ({ id: `${id}-text${index}`, text })),
     ...ports.map((group, index): Row => ({
@@ -104,9 +106,17 @@ function draw(
     })),
   ];
   return {
-    box: { id, title, rows },
+    box: { id, title, ...(leak && { leak }), rows },
     tracks: ports.flatMap((group, index) => group.map((track) => ({ ...track, origin: `${id}-${index}` }))),
   };
+}
+
+function leakOf(tracks: readonly Track[]): Leak | undefined {
+  const leaking = tracks.filter(({ fate }) => fate === 'leak');
+  if (leaking.length === 0) return undefined;
+  return leaking.some(({ down }) => down === undefined)
+    ? { label: LEAK, onlyIfDown: false }
+    : { label: `${LEAK}, ${whenDown([...new Set(leaking.flatMap(({ down }) => down ?? []))])}`, onlyIfDown: true };
 }
 
 /** How far down the rules are. */

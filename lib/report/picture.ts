@@ -2,8 +2,10 @@
 export type Fate =
   /** Through a table that is declared. */
   | 'egress'
-  /** By the default route of the main table: for packets of clients, a leak. */
+  /** By the default route of the main table. */
   | 'uplink'
+  /** The same, but with packets of clients. */
+  | 'leak'
   /** On a link of the machine, or to the machine itself. */
   | 'local'
   | 'rejected'
@@ -25,7 +27,14 @@ export interface Box {
   readonly id: string;
   readonly title: string;
   readonly note?: string;
+  readonly leak?: Leak;
   readonly rows: readonly Row[];
+}
+
+/** Packets of clients leave by the default route of the main table. */
+export interface Leak {
+  readonly label: string;
+  readonly onlyIfDown: boolean;
 }
 
 export interface Edge {
@@ -37,27 +46,60 @@ export interface Edge {
   readonly onlyIfDown: boolean;
 }
 
+export interface Column {
+  readonly title: string;
+  /** Whether the order of its boxes means something. */
+  readonly isOrdered?: boolean;
+  readonly boxes: readonly Box[];
+}
+
 /** Boxes in columns from left to right, and lines between those of neighbouring columns. */
 export interface Picture {
   readonly title: string;
   readonly description: string;
-  readonly columns: ReadonlyArray<{ readonly title: string; readonly boxes: readonly Box[] }>;
+  readonly columns: readonly Column[];
   readonly edges: readonly Edge[];
 }
 
 /** The box of what goes nowhere. */
 export const REJECTED = 'rejected';
 
-/** What the lines mean, in words and for readers who see both light and dark. */
-export const FATES: ReadonlyArray<{
+/** The label of a leak, for readers who see no colours. */
+export const LEAK = 'LEAK';
+
+/** The dashes of lines that packets take only while a link is down. */
+export const DASHES = '8 5';
+
+interface LineStyle {
   readonly fate: Fate;
   readonly words: string;
   readonly name: string;
   readonly colour: string;
-}> = [
-  { fate: 'egress', words: 'through a table declared here', name: 'blue', colour: '#1f7ae0' },
-  { fate: 'uplink', words: 'by the default route of the main table', name: 'orange', colour: '#e06a0f' },
-  { fate: 'local', words: 'on a link of the machine', name: 'grey', colour: '#7d8590' },
-  { fate: 'rejected', words: 'rejected', name: 'purple', colour: '#9a63e8' },
-  { fate: 'unknown', words: 'not known: by a table that is not all declared', name: 'pink', colour: '#d6409f' },
+  readonly width: number;
+}
+
+/** What the lines mean, in words and for readers who see both light and dark. */
+export const FATES: readonly LineStyle[] = [
+  {
+    fate: 'leak',
+    words: `${LEAK}: clients leave by the main default route`,
+    name: 'thick red',
+    colour: '#e5343d',
+    width: 4,
+  },
+  { fate: 'egress', words: 'through a table declared here', name: 'blue', colour: '#1f7ae0', width: 2 },
+  { fate: 'uplink', words: 'by the default route of the main table', name: 'orange', colour: '#e06a0f', width: 2 },
+  { fate: 'local', words: 'on a link of the machine', name: 'grey', colour: '#7d8590', width: 2 },
+  { fate: 'rejected', words: 'rejected', name: 'purple', colour: '#9a63e8', width: 2 },
+  {
+    fate: 'unknown',
+    words: 'not known: by a table that is not all declared',
+    name: 'pink',
+    colour: '#d6409f',
+    width: 2,
+  },
 ];
+
+export function styleOf(fate: Fate): LineStyle {
+  return FATES.find((each) => each.fate === fate) ?? FATES[0];
+}

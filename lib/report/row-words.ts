@@ -9,6 +9,7 @@ import { MAIN_TABLE_ID } from '../model/host';
 import type { HostTraffic } from './classes';
 import { code as codeOf, oneLine } from './escape';
 import { groupBy } from './groups';
+import { LEAK } from './picture';
 import { shortName } from './placeholders';
 import type { Row, RowGroup } from './table-rows';
 import { SAME } from './table-rows';
@@ -19,7 +20,7 @@ import { wayKey } from './ways';
 const MOST_PREFIXES = 6;
 const WIDEST = 120;
 
-export const WARNING = '⚠';
+export const WARNING = `⚠ ${LEAK}`;
 
 /** What stands in the cells of the table of traffic classes. */
 export class RowWords {

@@ -9,6 +9,7 @@ import { distinct, remembered } from './groups';
 import type { Origin } from './origin-boxes';
 import { originBoxes } from './origin-boxes';
 import type { Fate, Picture } from './picture';
+import { FATES } from './picture';
 import { RuleBoxes } from './rule-boxes';
 import { TableBoxes } from './table-boxes';
 import { plural } from './text';
@@ -36,7 +37,7 @@ export function topology(host: Host, traffic: HostTraffic): Picture {
     description: describe(host, traffic.egress, origins.tracks),
     columns: [
       { title: 'packets come from', boxes: origins.boxes },
-      { title: 'rules, in order', boxes: ruleBoxes },
+      { title: 'rules, in order', isOrdered: true, boxes: ruleBoxes },
       { title: 'tables', boxes: tableBoxes },
       { title: 'packets leave', boxes: exits.draw(tableBoxes, edges) },
     ],
@@ -51,14 +52,18 @@ function describe(host: Host, links: readonly string[], tracks: readonly Track[]
       usual.filter((track) => track.fate === fate),
       ({ origin, words }) => `${origin} ${words}`,
     ).length;
-  const said = (['egress', 'uplink', 'local', 'rejected', 'unknown'] as const)
-    .map((fate) => [fate, count(fate)] as const)
+  const said = FATES.map(({ fate }) => [fate, count(fate)] as const)
     .filter(([, number]) => number > 0)
     .map(([fate, number]) => `${number} ${fate}`);
   return (
     `${plural(host.rules.length, 'rule')} and ${plural(host.tables.length, 'table')}. ` +
     `Classes of traffic by where they end: ${said.join(', ') || 'none'}. Links taken down one at a time: ${links.slice(0, MOST_NAMES).join(', ') || 'none'}.`
   );
+}
+
+/** The server itself may leave by the main default route; clients that do leak. */
+function ofClients(track: Track): Track {
+  return track.fate === 'uplink' ? { ...track, fate: 'leak' } : track;
 }
 
 /** Where a prefix of a table is, seen from those of clients. */
@@ -96,7 +101,8 @@ class Tracks {
     const { clients, others } = this.byDestination(table);
     // Other networks of links would be in the way of what is to be seen.
     const seen = [...others].filter((ways) => from !== 'others' && ways[0].some(({ fate }) => fate !== 'local'));
-    return [...new Set([...[...clients].flatMap(this.toClients), ...seen.flatMap(this.elsewhere)])];
+    const tracks = [...new Set([...[...clients].flatMap(this.toClients), ...seen.flatMap(this.elsewhere)])];
+    return from === 'clients' ? tracks.map(ofClients) : tracks;
   }
 
   private byDestination(table: HostClass['table']): { clients: Set<Ways>; others: Set<Ways> } {

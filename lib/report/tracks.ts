@@ -32,9 +32,11 @@ export function edgesOf(tracks: readonly Track[]): { edges: Edge[]; when: Map<st
   for (const track of usualFirst) {
     const { down, fate } = track;
     for (const [from, to] of legs(track)) {
+      // A leak has a line of its own all the way, also where other packets always pass.
+      const leg = `${from} ${to} ${fate === 'leak'}`;
       if (down === undefined) {
-        usual.add(`${from} ${to}`);
-      } else if (usual.has(`${from} ${to}`)) {
+        usual.add(leg);
+      } else if (usual.has(leg)) {
         continue;
       } else {
         when.set(from, [...new Set([...(when.get(from) ?? []), down])]);

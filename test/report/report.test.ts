@@ -72,12 +72,12 @@ describe('the topology', () => {
   });
   test('shows a leak: the way of clients by the uplink, while the link is down', () => {
     expect(linesOf(pictureOf(egress(false)))).toContain(
-      'clients on tun0: to anywhere else, eth1 down -> lookup main: 32766 from all (uplink, link down)',
+      'clients on tun0: to anywhere else, eth1 down -> lookup main: 32766 from all (leak, link down)',
     );
   });
   test.each([
     [true, 'as rejected by the guard of its tunnel', 'blackhole: 20012 iif tun0 (rejected)'],
-    [false, 'in the colour of the uplink', 'lookup main: 32766 from all (uplink)'],
+    [false, 'as a leak', 'lookup main: 32766 from all (leak)'],
   ])('shows a pool that no rule takes, if the table fails closed (%s), %s', (failClosed, _, rule) => {
     const host = hostWith((server, stack) => {
       new VpnEgress(stack, 'egress', {
@@ -122,12 +122,72 @@ describe('the topology', () => {
   });
 });
 
+/** The README's, but half of the pool may leave by the server's own default route. */
+function leaking(): Host {
+  return hostWith((server, stack) => {
+    const table = SourceRoutingTable.main(server);
+    new VpnEgress(stack, 'e', { host: server, device: 'eth1', tableId: 200, clients: POOLS, gateways: GATEWAYS });
+    new PolicyRule(stack, 'typo', { table, source: '10.10.10.128/25', priority: 10000 });
+  });
+}
+
+describe('a leak', () => {
+  const boxesOf = (host: Host): Array<[string, string | undefined]> =>
+    pictureOf(host).columns[0].boxes.map(({ rows, leak }) => [rows[0].text, leak?.label]);
+  test('is in the label of the box of those clients, and of no other', () => {
+    const labels = boxesOf(leaking());
+    expect(labels).toContainEqual(['10.10.10.128/25', 'LEAK']);
+    expect(labels.filter(([, label]) => label !== undefined)).toHaveLength(1);
+    expect(boxesOf(egress()).filter(([, label]) => label !== undefined)).toEqual([]);
+  });
+  test('only while a link is down is in the label with that link', () => {
+    expect(boxesOf(egress(false))).toContainEqual(['10.10.10.0/24', 'LEAK, eth1 down']);
+  });
+  test('can be followed to the link by which it leaves, also beside what the server sends there', () => {
+    for (const [host, when] of [
+      [leaking(), ''],
+      [egress(false), ', link down'],
+    ] as const) {
+      const lines = linesOf(pictureOf(host));
+      for (const fate of ['uplink', `leak${when}`]) {
+        expect(lines).toContain(`lookup main -> main (254) (${fate})`);
+        expect(lines).toContain(`main (254): default -> eth0: via 192.168.178.1 (${fate})`);
+      }
+    }
+  });
+  test('has a border, a label and lines in SVG that are seen without colours', () => {
+    const [leaks, tight] = [drawing(leaking()), drawing(egress())];
+    expect(leaks).toMatch(/<rect [^>]*stroke-leak[^>]* stroke-width="3"\/>/);
+    expect(leaks).toMatch(/<path [^>]*stroke-leak[^>]* stroke-width="4"\/>/);
+    expect(leaks).toContain('>LEAK</text>');
+    expect(tight).not.toMatch(/leak|LEAK/);
+  });
+  test('is dashed in SVG if it is one only while a link is down', () => {
+    expect(drawing(egress(false))).toMatch(/<rect [^>]*stroke-leak[^>]*stroke-dasharray/);
+    expect(drawing(leaking())).not.toMatch(/<rect [^>]*stroke-dasharray/);
+  });
+  test('has a border, a label and lines in Mermaid, too', () => {
+    const leaks = mermaid(pictureOf(leaking()));
+    const box = /(n\d+)\["<b>LEAK<\/b><br><b>clients on tun0<\/b><br>10\.10\.10\.128\/25"\]/.exec(leaks)?.[1];
+    expect(leaks).toContain(`\n  class ${box} leak`);
+    expect(leaks).toMatch(/\n {2}classDef leak stroke:#\w+,stroke-width:4px/);
+    expect(leaks).toContain(`\n  ${box} -->|"LEAK: to anywhere else"| `);
+    expect(leaks).toMatch(/\n {2}linkStyle [\d,]+ stroke:#\w+,stroke-width:4px\n/);
+    expect(mermaid(pictureOf(egress()))).not.toMatch(/leak|LEAK/);
+  });
+});
+
 describe('the table of traffic classes', () => {
   test('says what each link down changes, where the table fails closed', () => {
     expect(rowOf(egress(), ...CLIENTS)).toEqual([EGRESS, 'same', 'rejected: unreachable (vpn)', 'same']);
   });
   test('says what leaks, where it does not', () => {
-    expect(rowOf(egress(false), ...CLIENTS)).toEqual([EGRESS, 'same', '⚠ `eth0` via `192.168.178.1` (main)', 'same']);
+    expect(rowOf(egress(false), ...CLIENTS)).toEqual([
+      EGRESS,
+      'same',
+      '⚠ LEAK `eth0` via `192.168.178.1` (main)',
+      'same',
+    ]);
     expect(routingReport(egress())).not.toContain('⚠');
   });
   test('says what becomes of packets to clients while their tunnel is down', () => {
@@ -259,6 +319,30 @@ describe('what is written', () => {
     checkXml(drawing(bare));
     expect(routingReport(bare)).toContain('this server');
     expect(ALL_INTERFACES).not.toHaveLength(0);
+  });
+  test('needs no CSS for its colours', () => {
+    const picture = drawing(egress(false));
+    expect(picture).not.toMatch(/var\(|--\w/);
+    const plain = picture.replace(/<style>.*<\/style>/s, '').replace(/ class="[^"]*"/g, '');
+    for (const element of plain.match(/<(?:rect|path|text) [^>]*>/g) ?? []) {
+      expect(element).toMatch(/ (?:fill|stroke)="#[0-9a-f]{6}"/);
+    }
+  });
+  test('has the dashes in its legend that it draws', () => {
+    const dashes = drawing(egress()).match(/stroke-dasharray="[^"]*"/g) ?? [];
+    // A line, and its entry in the legend.
+    expect(dashes.length).toBeGreaterThan(1);
+    expect(new Set(dashes).size).toBe(1);
+    expect(mermaid(pictureOf(egress()))).toContain(String(dashes[0]).replace(/="(.*)"/, ':$1'));
+  });
+  test('keeps the rules in order in Mermaid: each box of them is below the one before', () => {
+    const picture = pictureOf(mixed());
+    const text = mermaid(picture);
+    const chain = /\n {2}(n\d+(?: ~~~ n\d+)+)\n/.exec(text)?.[1].split(' ~~~ ') ?? [];
+    const titles = chain.map((id) => new RegExp(`\\n {4}${id}\\["<b>([^<]*)</b>`).exec(text)?.[1]);
+    expect(text).toMatch(/^flowchart TB\n/);
+    expect(titles).toEqual(picture.columns[1].boxes.map(({ title }) => title));
+    expect(titles.length).toBeGreaterThan(5);
   });
   test('loads nothing from elsewhere and runs nothing', () => {
     expect(drawing(mixed())).not.toMatch(/<script|href|url\(|@import|<image|<foreignObject|on\w+=/);

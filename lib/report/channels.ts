@@ -1,0 +1,180 @@
+import { getOrInsertComputed } from '../model/maps';
+import type { Edge } from './picture';
+import { groupBy } from './groups';
+import { mean } from './tracks';
+
+/** Where lines may begin or end at a side of a box. */
+export interface Port {
+  readonly y: number;
+  readonly height: number;
+}
+
+/** Lines of one kind that end at the same row: they join one vertical line, which leads to that row. */
+export interface Trunk extends Pick<Edge, 'to' | 'fate' | 'onlyIfDown'> {
+  /** Counted from the left; trunks that would touch have different ones. */
+  readonly channel: number;
+  /** The height at which it arrives. */
+  readonly y: number;
+  readonly stubs: readonly Joint[];
+}
+
+/** A line from the left that joins the trunk. */
+export interface Joint {
+  readonly y: number;
+  /** The channel of the trunk before this one that the same line joins, too. */
+  readonly since?: number;
+}
+
+/** The space between lines that leave or arrive at one row. */
+const ABREAST = 8;
+/** Lines that are nearer to each other look like one. */
+const APART = 6;
+
+interface Stub {
+  y: number;
+  /** The last trunk that it joins. */
+  end: number;
+}
+
+interface Draft {
+  readonly edges: readonly [Edge, ...Edge[]];
+  readonly stubs: readonly Stub[];
+  y: number;
+  channel: number;
+}
+
+/**
+ * Gives each line between two columns a place of its own. Lines that end at different rows never share one, so that
+ * each can be followed; where they meet they cross at right angles.
+ */
+export function trunksOf(edges: readonly Edge[], ports: ReadonlyMap<string, Port>): Trunk[] {
+  const drafts = draftsOf(edges, ports);
+  placeInChannels(inOrder(drafts));
+  for (const { stubs, channel } of drafts) {
+    stubs.forEach((stub) => (stub.end = Math.max(stub.end, channel)));
+  }
+  const alone = new Set(groupBy(drafts, ({ edges: [{ to }] }) => to).flatMap((same) => (same.length > 1 ? [] : same)));
+  for (const draft of drafts) {
+    const room = alone.has(draft) ? Math.min(APART, (portAt(ports, draft.edges[0].to).height - 4) / 2) : 1;
+    draft.y = clearHeight(draft, drafts, Math.floor(room));
+  }
+  return drafts.map((draft): Trunk => {
+    const {
+      edges: [{ to, fate, onlyIfDown }],
+      channel,
+      y,
+    } = draft;
+    const stubs = draft.stubs.map((stub): Joint => {
+      const before = drafts.filter((each) => each.channel < channel && each.stubs.includes(stub));
+      return { y: stub.y, ...(before.length > 0 && { since: Math.max(...before.map((each) => each.channel)) }) };
+    });
+    return { to, fate, onlyIfDown, channel, y, stubs };
+  });
+}
+
+function portAt(ports: ReadonlyMap<string, Port>, id: string): Port {
+  const port = ports.get(id);
+  if (!port) {
+    throw new Error(`a line leads from or to "${id}", which is not in the picture`);
+  }
+  return port;
+}
+
+function kindOf({ fate, onlyIfDown }: Edge): string {
+  return `${fate} ${onlyIfDown}`;
+}
+
+function draftsOf(edges: readonly Edge[], ports: ReadonlyMap<string, Port>): Draft[] {
+  const heightOf = (id: string): number => portAt(ports, id).y;
+  const stubs = new Map<string, Stub>();
+  for (const leaving of groupBy(edges, ({ from }) => from)) {
+    const kinds = groupBy(leaving, kindOf).sort(
+      (a, b) => mean(a.map(({ to }) => heightOf(to))) - mean(b.map(({ to }) => heightOf(to))),
+    );
+    spread(portAt(ports, leaving[0].from), kinds.length).forEach((y, index) => {
+      const [edge] = kinds[index];
+      stubs.set(`${edge.from} ${kindOf(edge)}`, { y, end: -1 });
+    });
+  }
+  return groupBy(edges, ({ to }) => to).flatMap((arriving) => {
+    const kinds = groupBy(arriving, kindOf).sort(
+      (a, b) => mean(a.map(({ from }) => heightOf(from))) - mean(b.map(({ from }) => heightOf(from))),
+    );
+    return spread(portAt(ports, arriving[0].to), kinds.length).map((y, index): Draft => {
+      const own = kinds[index].map((edge) => stubs.get(`${edge.from} ${kindOf(edge)}`) as Stub);
+      return { edges: kinds[index], stubs: [...new Set(own)], y, channel: 0 };
+    });
+  });
+}
+
+/** Heights around the middle of a row, one for each line. */
+function spread({ y, height }: Port, count: number): number[] {
+  const step = Math.min(ABREAST, (height - 2) / Math.max(1, count - 1));
+  return Array.from({ length: count }, (_, index) => Math.round(y + (index - (count - 1) / 2) * step));
+}
+
+/** The trunks from left to right. Neighbours change places as long as fewer lines cross then. */
+function inOrder(drafts: readonly Draft[]): Draft[] {
+  const order = [...drafts].sort((a, b) => a.y - b.y);
+  const costs = new Map<Draft, Map<Draft, number>>();
+  const cost = (left: Draft, right: Draft): number =>
+    getOrInsertComputed(
+      getOrInsertComputed(costs, left, () => new Map<Draft, number>()),
+      right,
+      () => crossings(left, right),
+    );
+  for (let pass = 0, isBetter = true; isBetter && pass < order.length; pass++) {
+    isBetter = false;
+    for (let index = 1; index < order.length; index++) {
+      const [left, right] = [order[index - 1], order[index]];
+      if (cost(right, left) < cost(left, right)) {
+        [order[index - 1], order[index]] = [right, left];
+        isBetter = true;
+      }
+    }
+  }
+  return order;
+}
+
+function crossings(left: Draft, right: Draft): number {
+  const passing = right.stubs.filter((stub) => !left.stubs.includes(stub));
+  const [from, to] = rangeOf(left);
+  const [top, bottom] = rangeOf(right);
+  // Lines that run into each other are worse than lines that cross.
+  const merged = right.stubs.filter(({ y }) => Math.abs(y - left.y) < APART).length;
+  return passing.filter(({ y }) => y > from && y < to).length + Number(left.y > top && left.y < bottom) + 4 * merged;
+}
+
+function rangeOf({ y, stubs }: Draft): [number, number] {
+  const heights = [y, ...stubs.map((stub) => stub.y)];
+  return [Math.min(...heights), Math.max(...heights)];
+}
+
+/** Keeps the order; trunks that do not touch may share a channel. */
+function placeInChannels(order: readonly Draft[]): void {
+  order.forEach((draft, index) => {
+    const [top, bottom] = rangeOf(draft);
+    const inTheWay = order.slice(0, index).filter((other) => {
+      const [from, to] = rangeOf(other);
+      return from - 2 * APART < bottom && top < to + 2 * APART;
+    });
+    draft.channel = 1 + Math.max(-1, ...inTheWay.map(({ channel }) => channel));
+  });
+}
+
+/** A height near the middle of the row, away from lines that pass there, and with no small steps. */
+function clearHeight(draft: Draft, drafts: readonly Draft[], room: number): number {
+  const passing = new Set(drafts.flatMap(({ stubs }) => stubs.filter(({ end }) => end > draft.channel)));
+  const near = (y: number, heights: Iterable<Stub>): number =>
+    [...heights].reduce((sum, stub) => sum + Math.max(0, APART - Math.abs(stub.y - y)), 0);
+  const cost = (y: number): number =>
+    100 * near(y, passing) +
+    10 *
+      near(
+        y,
+        draft.stubs.filter((stub) => stub.y !== y && !passing.has(stub)),
+      ) +
+    Math.abs(y - draft.y);
+  const heights = Array.from({ length: 2 * room + 1 }, (_, index) => draft.y + index - room);
+  return heights.reduce((best, y) => (cost(y) < cost(best) ? y : best), draft.y);
+}
