@@ -12,6 +12,7 @@ import {
   ensureRequirements,
   labRequirements,
   packageTestRequirements,
+  pictureTestRequirements,
 } from '../test/lab/requirements';
 
 const ROOT = resolve(__dirname, '..');
@@ -56,7 +57,9 @@ function main(): number {
     ensureRequirements(
       [...agentTestRequirements, ...labRequirements, ...deploymentTestRequirements, ...packageTestRequirements],
       progress,
-    ) ?? ensureRequirements(undefined, progress);
+    ) ??
+    ensureRequirements(undefined, progress) ??
+    ensureRequirements(pictureTestRequirements, progress);
   if (obstacle) {
     console.log(`not everything can be tested here: ${obstacle}`);
   }

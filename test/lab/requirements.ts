@@ -41,6 +41,12 @@ export const deploymentTestRequirements: readonly Requirement[] = [{ command: 'u
 /** What compiles the generated module. */
 export const packageTestRequirements: readonly Requirement[] = [{ command: 'python3', packageName: 'python3' }];
 
+/** What draws the pictures: librsvg, which knows little of CSS, and a browser. */
+export const pictureTestRequirements: readonly Requirement[] = [
+  { command: 'rsvg-convert', packageName: 'librsvg2-bin' },
+  { command: 'chromium', packageName: 'chromium' },
+];
+
 /**
  * Make the box able to run what needs these commands. Returns undefined when it is, else one line
  * that says why it is not. Installs what is missing; touches nothing when nothing is missing.
