@@ -81,22 +81,30 @@ export class Terraform {
 
   /** The file that Terraform would upload to the one host that is declared. Without Terraform itself there is time for many. */
   public bundle(): string {
-    const { resource } = JSON.parse(readFileSync(this.path('main.tf.json'), 'utf8')) as {
-      resource: { terraform_data: Record<string, { provisioner?: { file?: { content: string } }[] }> };
-    };
-    const contents = Object.values(resource.terraform_data).flatMap(({ provisioner = [] }) =>
-      provisioner.flatMap(({ file }) => (file?.content.startsWith('${base64decode(') ? [file.content] : [])),
-    );
-    expect(contents).toHaveLength(1);
-    const [encoded, code] = /^\$\{base64decode\("([A-Za-z0-9+/]+=*)"\)\}/.exec(contents[0]) ?? ['', ''];
-    // What Terraform would take for a template is escaped.
-    const data = contents[0].slice(encoded.length).replaceAll('$${', '${').replaceAll('%%{', '%{');
-    return Buffer.from(code, 'base64').toString() + data;
+    const bundles = bundlesIn(readFileSync(this.path('main.tf.json'), 'utf8'));
+    expect(bundles).toHaveLength(1);
+    return bundles[0];
   }
 
   public close(): void {
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
+
+/** What Terraform would upload to the hosts of a configuration (`cdk.tf.json`). */
+export function bundlesIn(configuration: string): string[] {
+  const { resource } = JSON.parse(configuration) as {
+    resource: { terraform_data: Record<string, { provisioner?: { file?: { content: string } }[] }> };
+  };
+  const contents = Object.values(resource.terraform_data).flatMap(({ provisioner = [] }) =>
+    provisioner.flatMap(({ file }) => (file?.content.startsWith('${base64decode(') ? [file.content] : [])),
+  );
+  return contents.map((content) => {
+    const [encoded, code] = /^\$\{base64decode\("([A-Za-z0-9+/]+=*)"\)\}/.exec(content) ?? ['', ''];
+    // What Terraform would take for a template is escaped.
+    const data = content.slice(encoded.length).replaceAll('$${', '${').replaceAll('%%{', '%{');
+    return Buffer.from(code, 'base64').toString() + data;
+  });
 }
 
 export function expectSuccess(result: RunResult): string {
