@@ -7,7 +7,7 @@ const VALIDATION_ERROR = Symbol.for('cdktf-source-routing/ValidationError');
  */
 export class Errors {
   /**
-   * Whether a caught value is an error that this library threw because an argument was wrong.
+   * Tells whether this library threw a caught value because an argument was wrong.
    *
    * @param caught - what was caught
    */
@@ -19,7 +19,7 @@ export class Errors {
 }
 
 /**
- * A wrong argument: names the construct, the value and the mend.
+ * A wrong argument: names the construct, the value and the fix.
  *
  * jsii cannot export a class that extends `Error`; callers use `Errors.isValidationError`.
  *
@@ -27,11 +27,11 @@ export class Errors {
  */
 export class ValidationError extends Error {
   /**
-   * @param path - that of the construct that got the argument, or the call where there is none yet
-   * @param message - what is wrong with which value, and how to mend it
+   * @param path - path of the construct that got the argument, or the call if there is no construct yet
+   * @param message - what is wrong with which value, and how to fix it
    */
   public constructor(path: string, message: string) {
-    // The wrong value is in it, and the log of a job may be where it is read.
+    // The message holds the wrong value, and may be read in the log of a job.
     super(oneLine(`[${path}] ${message}`));
     this.name = 'ValidationError';
     Object.defineProperty(this, VALIDATION_ERROR, { value: true });

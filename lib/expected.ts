@@ -4,14 +4,14 @@ import { EXPECTED } from './private/kinds';
 import { list } from './private/shapes';
 
 /**
- * What is to become of packets.
+ * The expected outcome of packets.
  */
 export class Expected {
   /**
-   * They are sent to a router.
+   * Packets are sent to a router.
    *
-   * @param gateway - its address
-   * @param device - the interface that leads to it; any if not given
+   * @param gateway - address of the router
+   * @param device - interface that leads to it; any interface if not given
    */
   public static via(gateway: string, device?: string): Expected {
     return new Expected((args) => [
@@ -24,7 +24,7 @@ export class Expected {
   }
 
   /**
-   * They leave by an interface, through whatever router.
+   * Packets leave by an interface, through any router or none.
    *
    * @param name - name of the interface
    */
@@ -32,20 +32,20 @@ export class Expected {
     return new Expected((args) => [{ kind: 'unicast', device: args.value('device', name, 'device') }]);
   }
 
-  /** They are for the machine itself. */
+  /** Packets are for the machine itself. */
   public static local(): Expected {
     return new Expected(() => [{ kind: 'local' }]);
   }
 
-  /** They are rejected: as unreachable, as prohibited, without a word, or since there is no route. */
+  /** Packets are rejected: as unreachable, as prohibited, silently, or because there is no route. */
   public static unreachable(): Expected {
     return new Expected(() => [{ kind: 'rejected' }]);
   }
 
   /**
-   * Any of several things.
+   * Any of several outcomes.
    *
-   * @param expected - the things
+   * @param expected - the outcomes
    */
   public static anyOf(...expected: Expected[]): Expected {
     return new Expected((args) => {

@@ -1,61 +1,62 @@
 import type { IpProtocol } from './ip-protocol';
 
 /**
- * What of a packet counts for routing besides its addresses.
+ * The properties of a packet that count for routing, beside its addresses.
  */
 export interface FlowSelectors {
   /**
-   * The interface that it comes in by, as `ip route get … iif` takes it.
+   * Interface that the packet comes in by (`iif` of `ip route get`).
    *
    * @default - none: the machine itself sends it
    */
   readonly inputInterface?: string;
 
   /**
-   * The mark that the firewall has set on it.
+   * Mark that the firewall has set.
    *
    * @default 0
    */
   readonly firewallMark?: number;
 
   /**
-   * Its type of service, or traffic class, without the ECN bits.
+   * Type of service, or traffic class, without the ECN bits.
    *
-   * @default - for one packet 0, for a flow any
+   * @default - 0 for one packet, any for a flow
    */
   readonly tos?: number;
 
   /**
-   * Its protocol.
+   * IP protocol.
    *
-   * @default - any, for a flow; for one packet UDP in IPv4, as in `ip route get`, and in IPv6 none that a rule selects
+   * @default - for a flow, any; for one packet, UDP in IPv4 (as in `ip route get`), and none that a rule selects in
+   * IPv6
    * @see https://man7.org/linux/man-pages/man8/ip-route.8.html
    */
   readonly ipProtocol?: IpProtocol;
 
   /**
-   * The port that it comes from.
+   * Source port.
    *
    * @default - like `ipProtocol`
    */
   readonly sourcePort?: number;
 
   /**
-   * The port that it goes to.
+   * Destination port.
    *
    * @default - like `ipProtocol`
    */
   readonly destinationPort?: number;
 
   /**
-   * The user whose process sends it, if the machine itself sends it.
+   * User id of the sending process, if the machine itself sends the packet.
    *
    * @default 0
    */
   readonly uid?: number;
 
   /**
-   * Interfaces that are taken to be down.
+   * Interfaces that count as down.
    *
    * @default - none
    */
@@ -66,13 +67,13 @@ export interface FlowSelectors {
  * One packet.
  */
 export interface Packet extends FlowSelectors {
-  /** Address that it goes to. */
+  /** Destination address. */
   readonly destination: string;
 
   /**
-   * Address that it comes from.
+   * Source address. A packet that comes in needs one.
    *
-   * @default - what the machine itself sends leaves the choice to the kernel; what comes in has one
+   * @default - the kernel's choice, for a packet that the machine itself sends
    */
   readonly source?: string;
 }
@@ -82,27 +83,27 @@ export interface Packet extends FlowSelectors {
  */
 export interface Flow extends FlowSelectors {
   /**
-   * Where they come from: a prefix or an address. What the machine itself sends comes from one address.
+   * Source: a prefix or an address. For packets that the machine itself sends, an address.
    *
-   * @default - what comes in: anybody; what the machine itself sends leaves the choice to the kernel
+   * @default - any, for packets that come in; the kernel's choice, for packets that the machine itself sends
    */
   readonly source?: string;
 
   /**
-   * Prefixes or addresses in `source` that are not meant.
+   * Prefixes or addresses to leave out of `source`.
    *
    * @default - none
    */
   readonly exceptSources?: string[];
 
   /**
-   * Where they go to: a prefix, an address, or `default` for anywhere. In a prefix those to the machine itself,
-   * to broadcast and to multicast addresses are not meant, as nobody forwards them.
+   * Destination: a prefix, an address, or `default` for anywhere. A prefix does not include addresses of the machine
+   * itself, broadcast and multicast addresses, since no packet to them is forwarded.
    */
   readonly destination: string;
 
   /**
-   * Prefixes or addresses in `destination` that are not meant.
+   * Prefixes or addresses to leave out of `destination`.
    *
    * @default - none
    */
@@ -110,29 +111,29 @@ export interface Flow extends FlowSelectors {
 }
 
 /**
- * One thing that may happen to a packet.
+ * One possible outcome of the routing of a packet.
  */
 export interface LookupOutcome {
   /**
-   * As `ip route get` says it: `via 192.168.1.1 dev eth1`, `dev tun0`, `local`, `unreachable`, `no route`…;
-   * `unknown` where a table decides whose routes are not all declared.
+   * The outcome in the words of `ip route get`: `via 192.168.1.1 dev eth1`, `dev tun0`, `local`, `unreachable`, `no
+   * route`… `unknown` if it depends on a table whose routes are not all declared.
    */
   readonly text: string;
 
   /**
-   * The next router.
+   * Address of the next hop.
    *
    * @default - none
    */
   readonly via?: string;
 
   /**
-   * The interface that it leaves by.
+   * Interface that the packet leaves by.
    *
    * @default - none, or known at apply only
    */
   readonly device?: string;
 
-  /** Its way through the rules, line by line, in the words of `ip`. */
+  /** The packet's way through the rules, line by line, in the words of `ip`. */
   readonly trail: string[];
 }

@@ -1,13 +1,13 @@
 /**
- * What is wanted on a machine.
+ * The desired state of a machine.
  */
 export enum HostState {
-  /** What is declared. */
+  /** Everything that is declared is on the machine. */
   PRESENT = 'present',
 
   /**
-   * Nothing of it: the machine is put back to what it was, whatever is declared. Terraform keeps
-   * its two resources, so that the declaration can be deleted after this has been applied.
+   * Nothing of the declaration is on the machine: it is as it was before the first apply. Terraform keeps its two
+   * resources, so that you can delete the declaration after this was applied.
    */
   ABSENT = 'absent',
 }

@@ -48,9 +48,9 @@ export interface LinuxHostProps {
   readonly ssh: SshConnection;
 
   /**
-   * Marks on the machine what belongs to this declaration; two stacks that manage one machine have
-   * two owners. Lower-case letters, digits and `-`, at most 31, a letter first. A change removes
-   * everything of the old owner and puts it back, so set it before you rename a construct or stack.
+   * Id of this declaration on the machine. It marks files, units and state. Two stacks that manage one machine need two
+   * owners. Lower-case letters, digits and `-`, at most 31, a letter first. A new owner removes everything of the old
+   * one and sets it again, so set this before you rename a construct or stack.
    *
    * @default - made of the ids of the stack and of the construct
    */
@@ -64,8 +64,7 @@ export interface LinuxHostProps {
   readonly persistence?: Persistence;
 
   /**
-   * What interfaces the machine has. The more is declared, the more is checked at synth time; all
-   * of it is checked again on the machine.
+   * Interfaces of the machine. The more you declare, the more synth checks. The machine checks all of it again.
    *
    * @default - not known
    */
@@ -79,17 +78,17 @@ export interface LinuxHostProps {
   readonly engine?: Engine;
 
   /**
-   * What is wanted on the machine. Apply `HostState.ABSENT` once before you delete the declaration,
-   * since Terraform runs no clean-up for what is no longer declared.
+   * The desired state of the machine. Apply `HostState.ABSENT` once before you delete the declaration, since Terraform
+   * runs no clean-up for what is no longer declared.
    *
    * @default HostState.PRESENT
    */
   readonly ensure?: HostState;
 
   /**
-   * How long the machine waits, after a change and after the clean-up at destroy, to hear over a new
-   * connection that it can still be reached; in seconds, from 10 to 90. Without that it goes back to
-   * what was before by itself, and the apply fails. It never shows up in a plan.
+   * How long the machine waits for the confirmation of a change, or of the clean-up at destroy, in seconds, from 10 to
+   * 90. Terraform confirms over a new connection. Without a confirmation, the machine rolls the change back, and the
+   * apply fails. A new value shows no change in a plan.
    *
    * @default 60
    */
@@ -106,12 +105,12 @@ export interface LinuxHostProps {
 
   /**
    * Values that identify the machine behind its address, such as the id of its instance. When one changes, everything
-   * is applied again, and the plan shows it as `machine`. Without this, nobody notices that an instance was
-   * replaced behind an elastic address: the plan shows no changes, and clients leave by the uplink.
+   * is applied again, and the plan shows it as `machine`. Without this, the plan shows no changes when an instance is
+   * replaced behind an elastic address. Then nobody configures the new instance, and its clients leave by the uplink.
    *
    * Takes tokens, also of another stack, and literal strings. Terraform destroys the resources that they refer to only
-   * after the clean-up of the machine. No clean-up runs on the old machine. A pinned `ssh.hostKey` must be
-   * that of the new machine.
+   * after the clean-up of the machine. No clean-up runs on the old machine. A pinned `ssh.hostKey` must be that of the
+   * new machine.
    *
    * @default - not known, with a warning if `ssh.host` comes from a resource; `[]` turns the warning off
    * @see https://developer.hashicorp.com/terraform/language/meta-arguments/lifecycle#replace_triggered_by
@@ -119,19 +118,19 @@ export interface LinuxHostProps {
   readonly replaceTriggeredBy?: string[];
 
   /**
-   * Takes over rules, routes and files that somebody made by hand on this machine, such as those of a how-to. They go when
-   * what is declared is in force, while packets flow, and come back on a rollback. The plan shows it as `adopt`. It
-   * may be left out once it was applied.
+   * Takes over rules, routes and files that somebody made by hand on this machine, such as those of a how-to. The
+   * machine removes them once the declared ones are in force, so no packet is lost. A rollback restores them. The plan
+   * shows this as `adopt`. You may remove it from the program after it was applied.
    *
-   * @default - what others made is left alone, and refused where something declared belongs
+   * @default - what others made stays; an apply is refused if it is in the way
    */
   readonly adopt?: AdoptOptions;
 
   /**
-   * What must be there before the machine is touched, and stay until it is cleaned up: a firewall
-   * rule, a package installation, an address association.
+   * Resources that must exist before the apply and until after the clean-up: a firewall rule, a package installation,
+   * an address association.
    *
-   * @default - nothing but what the properties refer to
+   * @default - only the resources that the properties refer to
    */
   readonly dependsOn?: ITerraformDependable[];
 }
@@ -157,19 +156,28 @@ const PROPS: Shape<LinuxHostProps> = {
 const LINUX_HOST = Symbol.for('cdktf-source-routing/LinuxHost');
 
 /**
- * One Linux machine, and one deployment on it: two Terraform resources, `anchor` and `apply`, that
- * carry everything that the other constructs declare for this host.
+ * A Linux machine. It has two Terraform resources, which carry everything that the other constructs declare for it:
  *
- * - `anchor` says who and where. When it is destroyed, the machine is put back to what it was.
- * - `apply` is what is declared now. A plan that replaces it shows exactly the rules and routes that
- *   change; the machine is never without rules in between.
+ * - `anchor` holds the address and the owner. When Terraform destroys it, the machine goes back to what it was.
+ * - `apply` holds the declaration. A plan that replaces it shows exactly the rules and routes that change. The machine
+ *   is never without rules in between.
  *
- * Neither may be created before the old one is destroyed: do not set `create_before_destroy` on a
- * resource that depends on this host, since Terraform passes it on and then skips the clean-up.
+ * Do not set `create_before_destroy` on a resource that depends on this host. Terraform passes it on to these two, and
+ * then skips the clean-up.
+ *
+ * @example
+ * new LinuxHost(this, 'vpn', {
+ *   ssh: { host: '192.168.178.2', privateKeyFile: '~/.ssh/id_ed25519' },
+ *   interfaces: [
+ *     { name: 'eth0', addresses: ['192.168.178.2/24'], gateways: ['192.168.178.1'] },
+ *     { name: 'eth1', addresses: ['192.168.1.100/24'] },
+ *     { name: 'tun0', addresses: ['10.10.10.1/24'] },
+ *   ],
+ * });
  */
 export class LinuxHost extends Construct {
   /**
-   * Whether a value is a `LinuxHost`, also one of another copy of this library.
+   * Tells whether a value is a `LinuxHost`, also of another copy of this library.
    *
    * @param x - any value
    */
@@ -177,7 +185,7 @@ export class LinuxHost extends Construct {
     return typeof x === 'object' && x !== null && LINUX_HOST in x;
   }
 
-  /** Marks on the machine what belongs to this declaration. */
+  /** Id of this declaration on the machine. */
   public readonly owner: string;
 
   private readonly ssh: SshConnection;
@@ -199,9 +207,9 @@ export class LinuxHost extends Construct {
   private findingsCache?: Findings;
 
   /**
-   * @param scope - where in the tree
+   * @param scope - parent in the tree
    * @param id - unique in its scope
-   * @param props - what machine, and how to reach it
+   * @param props - the machine, and how to reach it
    * @throws ValidationError if the owner, an interface, the connection or `confirmTimeoutSeconds` is wrong
    */
   public constructor(scope: Construct, id: string, props: LinuxHostProps) {
@@ -247,31 +255,31 @@ export class LinuxHost extends Construct {
   }
 
   /**
-   * Address of the resource that stands for "this host is configured": makes
-   * `dependsOn: [host]` work on any resource.
+   * Address of the `apply` resource. With it, `dependsOn: [host]` works on any resource, which then waits until the
+   * host is configured.
    */
   public get fqn(): string {
     return this.deployment.apply.fqn;
   }
 
-  /** The resource that carries identity and clean-up. */
+  /** The resource that holds the address and the owner, and runs the clean-up. */
   public get anchor(): TerraformResource {
     return this.deployment.anchor;
   }
 
-  /** The resource that carries what is declared now. */
+  /** The resource that holds the declaration, and runs the apply. */
   public get apply(): TerraformResource {
     return this.deployment.apply;
   }
 
   /**
-   * Where a packet goes by what is declared so far: the kernel's decision, looked up in the declaration. Several
-   * things may happen where the kernel chooses among next hops, or something is known at apply only.
+   * Looks up where a packet goes, as the kernel would, with everything that is declared so far. Returns several
+   * outcomes if the kernel chooses among next hops, or if a value is known at apply only.
    *
-   * What is not declared is not known: give all addresses and gateways in `interfaces`.
+   * The lookup knows only what is declared, so declare all addresses and gateways in `interfaces`.
    *
    * @param packet - the packet
-   * @throws ValidationError if an address is wrong, or what comes in has no source
+   * @throws ValidationError if an address is wrong, or a packet that comes in has no source
    */
   public lookup(packet: Packet): LookupOutcome[] {
     const args = new Arguments(this);
@@ -289,13 +297,13 @@ export class LinuxHost extends Construct {
   }
 
   /**
-   * Says where packets are to go. If that is not so by what is declared, synth fails and shows a packet,
-   * its way through the rules, and the rule at fault. On the machine the kernel is asked about packets that stand
-   * for all of them before a change is kept; if it says otherwise, the machine goes back to what was before.
+   * Declares where packets must go. If the declaration sends them elsewhere, synth fails, and shows a packet, its way
+   * through the rules, and the rule at fault. Before the machine keeps a change, it asks the kernel about packets that
+   * stand for all of them. If the kernel disagrees, the change is rolled back.
    *
-   * @param id - names it in errors and plans; letters, digits and `_ . -`, unique in the host
-   * @param flow - all packets that are meant
-   * @param expected - what is to become of each of them
+   * @param id - names the expectation in errors and plans; letters, digits and `_ . -`, unique in the host
+   * @param flow - the packets
+   * @param expected - the outcome of each of them
    * @throws ValidationError if the id is taken, or a value is wrong
    */
   public expect(id: string, flow: Flow, expected: Expected): void {
@@ -334,7 +342,7 @@ export class LinuxHost extends Construct {
   }
 
   /**
-   * A route that is there if its table fails closed.
+   * Adds a route that exists only if its table fails closed.
    *
    * @internal
    */
@@ -356,7 +364,7 @@ export class LinuxHost extends Construct {
   }
 
   /**
-   * The declared interface of that name.
+   * Finds a declared interface by its name.
    *
    * @internal
    */
@@ -365,7 +373,7 @@ export class LinuxHost extends Construct {
   }
 
   /**
-   * The networks of interfaces that lie in a prefix, or that it lies in.
+   * Finds the networks of interfaces that are inside a prefix or around it.
    *
    * @internal
    */
@@ -374,7 +382,7 @@ export class LinuxHost extends Construct {
   }
 
   /**
-   * The addresses of an interface that are known at apply only.
+   * Finds the addresses of an interface that are known at apply only.
    *
    * @internal
    */
@@ -383,7 +391,7 @@ export class LinuxHost extends Construct {
   }
 
   /**
-   * Has a construct report, at synth time, what is wrong with it among its neighbours.
+   * Makes a construct report at synth the problems that it has together with others.
    *
    * @internal
    */
@@ -396,9 +404,9 @@ export class LinuxHost extends Construct {
     });
   }
 
-  /** Two declarations of one machine under one owner would remove each other's rules in turn. */
+  /** Two declarations of one machine with one owner would remove each other's rules in turn. */
   private sameOwners(): string[] {
-    // Of another copy of this library nothing but its public side is known.
+    // Of a host of another copy of this library, only the public side is known.
     const hosts = this.node.root.node.findAll().filter((node) => node instanceof LinuxHost);
     const other = hosts
       .slice(0, hosts.indexOf(this))
@@ -412,7 +420,7 @@ export class LinuxHost extends Construct {
       : [];
   }
 
-  /** Where SSH goes to, in a form that can be compared. */
+  /** The target of SSH, in a form that can be compared. */
   private machine(): string {
     const { host, port = 22 } = this.ssh;
     return `${managementOf(this.ssh).host ?? host} ${port}`;
@@ -422,7 +430,7 @@ export class LinuxHost extends Construct {
     return { ...this.declared(), expectations: this.findings().expectations };
   }
 
-  /** Once per change, however many ask. */
+  /** Computed once per change. */
   private declared(): Host {
     const { tables, rules, routes, discards, hooks, interfaces } = this;
     this.modelCache ??= {
@@ -454,12 +462,12 @@ export class LinuxHost extends Construct {
     this.findingsCache = undefined;
   }
 
-  /** Once per change, however many constructs ask. */
+  /** Computed once per change. */
   private findings(): Findings {
     if (this.findingsCache === undefined) {
       const host = this.declared();
       const wrong = [...errors(host), ...this.persistence._problems(host)];
-      // Where packets go is not known before it is known what is meant.
+      // With errors in the declaration, a lookup would make no sense.
       this.findingsCache =
         wrong.length > 0
           ? { errors: distinct(wrong), warnings: warnings(host), expectations: [] }
@@ -474,7 +482,7 @@ export class LinuxHost extends Construct {
       const message = terminalText(text);
       const construct = byPath.get(path) ?? this;
       const annotations = construct.node.metadata.map((entry) => entry.data as unknown);
-      // An aspect may be visited more than once.
+      // Aspects may visit a construct more than once.
       if (!annotations.includes(message)) {
         Annotations.of(construct).addWarning(message);
       }
@@ -493,7 +501,7 @@ export class LinuxHost extends Construct {
   }
 }
 
-/** What is found by looking at all that is declared. */
+/** The results of all checks of a host. */
 interface Findings {
   readonly errors: Problem[];
   readonly warnings: Problem[];
@@ -509,7 +517,7 @@ function found(host: Host): Findings {
   };
 }
 
-/** What is declared for a host that is to be absent: nothing can be wrong with it. */
+/** The declaration of an absent host. It has nothing that could be wrong. */
 const NOTHING: Pick<
   Host,
   'tables' | 'rules' | 'routes' | 'discards' | 'hooks' | 'markings' | 'intents' | 'expectations' | 'adopts'
@@ -551,7 +559,7 @@ function parseReplaceTriggeredBy(args: Arguments, given: readonly string[] = [])
   return given;
 }
 
-/** A rule of both families has each of its problems twice. */
+/** A rule of both families has each problem twice. */
 function distinct(problems: readonly Problem[]): Problem[] {
   return [...new Map(problems.map((problem) => [`${problem.path} ${problem.message}`, problem])).values()];
 }

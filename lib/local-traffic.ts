@@ -4,33 +4,32 @@ import { optional } from './private/shapes';
 import { VpnDaemon } from './vpn-daemon';
 
 /**
- * What becomes of packets between VPN clients, and between them and the server's own address in
- * the tunnel. Without any of these they would leave through the NAT router like all others.
+ * Where packets between VPN clients go, and packets between clients and the server's own address in the tunnel.
+ * Without a rule of their own, they would go to the NAT router like all others.
  *
- * Whichever it is, packets of clients to an address of a pool that is in no tunnel (the daemon is not
- * running) are rejected, as long as the `VpnEgress` fails closed.
+ * With all of these, packets to pool addresses that no tunnel holds are rejected (while the daemon is stopped, for
+ * example), if the `VpnEgress` fails closed.
  */
 export class LocalTraffic {
   /**
-   * Packets to one of the pools are looked up in the main table, where the tunnel's network is,
-   * but do not take its default route, nor a route that is shorter than the networks of the interfaces
-   * that hold the pool, if those are declared. Exposes nothing else, and works with any daemon and any number
-   * of tunnels.
+   * Looks up packets to a pool in the main table, which has the tunnel's network. Ignores its default route. If the
+   * interfaces that hold the pool are declared, it also ignores routes with a prefix shorter than their networks.
+   * Exposes nothing else, and works with any daemon and any number of tunnels.
    */
   public static mainTable(): LocalTraffic {
     return new LocalTraffic('main-table');
   }
 
   /**
-   * Clients see everything in the main table but its default route: other clients, and every
-   * network that the server is connected to. The default route alone is the egress table's.
+   * Looks up all packets of clients in the main table first, without its default route. Clients reach each other, and
+   * every network that the server is connected to. All other packets use the egress table.
    */
   public static suppressDefault(): LocalTraffic {
     return new LocalTraffic('suppress-default');
   }
 
   /**
-   * A hook of the VPN daemon puts each tunnel's network into the egress table when it comes up.
+   * Has the VPN daemon run a hook that puts each tunnel's network into the egress table when the tunnel comes up.
    *
    * @param daemon - the daemon that runs the hook; OpenVPN if not given
    */
@@ -40,9 +39,8 @@ export class LocalTraffic {
   }
 
   /**
-   * Clients reach neither each other nor the server's address in the tunnel: packets from a pool
-   * to a pool are prohibited. A daemon that switches between clients by itself (OpenVPN's
-   * `client-to-client`) bypasses this.
+   * Prohibits packets from a pool to a pool: clients reach neither each other nor the server's address in the tunnel. A
+   * daemon that forwards packets between its clients itself (OpenVPN's `client-to-client`) bypasses this.
    */
   public static isolated(): LocalTraffic {
     return new LocalTraffic('isolated');

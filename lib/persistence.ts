@@ -13,12 +13,12 @@ import type { Shape } from './private/shapes';
 import { optional } from './private/shapes';
 
 /**
- * Options of what makes rules and routes permanent under an interface.
+ * Options of a persistence that writes rules and routes to the configuration of interfaces.
  */
 export interface PersistenceOptions {
   /**
-   * The interface that brings up what has none of its own, such as a rule that looks up the main
-   * table.
+   * The interface that brings up rules and routes without an interface of their own, such as a rule that looks up the
+   * main table.
    *
    * @default - the interface of the host's routes, if they all use the same one
    */
@@ -30,30 +30,28 @@ const OPTIONS: Shape<PersistenceOptions> = { device: optional(DEVICE) };
 /**
  * How a machine gets its rules and routes back when it boots.
  *
- * Whichever it is, the agent makes each change in the kernel itself, before it removes what was there; a
- * systemd unit of ours (where systemd runs the machine) then waits for news from the kernel, and puts back within a
- * second what a lost link, a restarted daemon or a stray `ip rule flush` has taken away. What differs is who
- * brings rules and routes up besides, and in whose configuration they can be found.
+ * With every persistence, the agent makes each change in the kernel itself, and adds the new before it removes the old.
+ * A systemd unit of ours (if systemd runs the machine) then watches the kernel. Within a second, it puts back what a
+ * lost link, a restarted daemon or a stray `ip rule flush` took away. The persistence decides which network manager
+ * also has the rules and routes in its configuration.
  */
 export class Persistence {
   /**
-   * A systemd unit of our own, and nothing else. It works beside any network manager, and can express
-   * everything.
+   * Uses a systemd unit of our own, and nothing else. It works beside any network manager, and can express everything.
    *
-   * At boot it sets rules and unreachable routes before the network comes up, and the other routes as
-   * their interfaces appear; what it puts back later is in its journal. What its owner has removed
-   * stays away.
+   * At boot, the unit sets rules and unreachable routes before the network comes up, and the other routes as their
+   * interfaces appear. Its journal says what it puts back later.
    */
   public static service(): Persistence {
     return new Persistence([new ServiceRenderer()]);
   }
 
   /**
-   * systemd-networkd: a drop-in in `/etc/systemd/network/FILE.d`, beside the `.network` file of each
-   * interface. Rules and routes are tagged `proto static`, as systemd-networkd tags them, so that it leaves them alone
-   * when it starts again. Refused on the machine if systemd-networkd does not manage the interface.
+   * Writes a drop-in for systemd-networkd in `/etc/systemd/network/FILE.d`, beside the `.network` file of each
+   * interface. Rules and routes have `proto static`, like those that systemd-networkd sets, so it leaves them alone
+   * when it restarts. The machine refuses this if systemd-networkd does not manage the interface.
    *
-   * @param options - which interface brings up what has none of its own
+   * @param options - which interface brings up rules and routes without one
    * @throws ValidationError if the device is not an interface name
    */
   public static networkd(options: PersistenceOptions = {}): Persistence {
@@ -61,15 +59,15 @@ export class Persistence {
   }
 
   /**
-   * netplan: a file `/etc/netplan/90-source-routing-OWNER-DEVICE.yaml` for each interface, which adds to what other
-   * files say of it. Rules and routes are tagged `proto static`. Where systemd-networkd does the work, what
-   * netplan's YAML has no words for is in a drop-in beside the file that netplan makes. Where NetworkManager does, the
-   * file hands keys on to its profile (`passthrough`), and what is said of `networkManager()` is true here, too.
+   * Writes a file `/etc/netplan/90-source-routing-OWNER-DEVICE.yaml` for each interface, which netplan merges with its
+   * other files. Rules and routes have `proto static`. With the renderer systemd-networkd, a drop-in beside the file
+   * that netplan makes holds what netplan's YAML cannot express. With the renderer NetworkManager, the file passes keys
+   * on to its profile (`passthrough`), with the limits of `networkManager()`.
    *
-   * `netplan generate` is run for it, so what somebody has written to `/etc/netplan` but not applied
-   * yet comes into force, too. Refused on the machine if netplan has not configured the interface.
+   * The apply runs `netplan generate`. So other changes in `/etc/netplan` that nobody has applied yet come into force
+   * as well. The machine refuses this if netplan does not configure the interface.
    *
-   * @param options - which interface brings up what has none of its own
+   * @param options - which interface brings up rules and routes without one
    * @throws ValidationError if the device is not an interface name
    */
   public static netplan(options: PersistenceOptions = {}): Persistence {
@@ -78,17 +76,15 @@ export class Persistence {
   }
 
   /**
-   * NetworkManager: keys at the end of the profile of each interface's connection, beside what is there. Rules
-   * and routes are tagged `proto static`, as NetworkManager tags them. Needs NetworkManager 1.42 or later, and a
-   * profile that is a keyfile in `/etc/NetworkManager/system-connections`. Refused on the machine if NetworkManager
-   * does not manage the interface, or does not configure IPv4 or IPv6 where rules or routes of that family are
-   * declared.
+   * Adds keys to the end of the NetworkManager profile of each interface's connection. Rules and routes have
+   * `proto static`, like those that NetworkManager sets. Needs NetworkManager 1.42 or later, and a profile that is a
+   * keyfile in `/etc/NetworkManager/system-connections`. The machine refuses this if NetworkManager does not manage the
+   * interface, or if the profile disables a family that has declared rules or routes.
    *
-   * NetworkManager reads the profile, and nothing is activated again: no packet is lost. Only when the host is
-   * removed the device forgets routes that NetworkManager has taken over meanwhile, which costs its IPv6 one or
-   * two seconds.
+   * NetworkManager reads the profile, but activates nothing again, so no packet is lost. When the host is removed, the
+   * device has to forget routes that NetworkManager took over. This can interrupt IPv6 for one or two seconds.
    *
-   * @param options - which interface brings up what has none of its own
+   * @param options - which interface brings up rules and routes without one
    * @throws ValidationError if the device is not an interface name
    */
   public static networkManager(options: PersistenceOptions = {}): Persistence {
@@ -96,15 +92,15 @@ export class Persistence {
   }
 
   /**
-   * The files `rule-DEVICE`, `rule6-DEVICE`, `route-DEVICE` and `route6-DEVICE` in
-   * `/etc/sysconfig/network-scripts`, for CentOS, RHEL and Fedora up to version 9 and 40. With
-   * NetworkManager they need the package NetworkManager-dispatcher-routing-rules, and a connection
-   * whose profile is the file `ifcfg-DEVICE`. Refused on the machine if nobody would read them.
+   * Writes the files `rule-DEVICE`, `rule6-DEVICE`, `route-DEVICE` and `route6-DEVICE` in
+   * `/etc/sysconfig/network-scripts`. This is for CentOS and RHEL up to version 9, and for Fedora up to version 40.
+   * With NetworkManager, the files need the package NetworkManager-dispatcher-routing-rules, and a connection with the
+   * file `ifcfg-DEVICE` as its profile. The machine refuses this if nothing would read the files.
    *
-   * While the interface is down its rules are gone, too, and clients are rejected by what our
-   * systemd unit keeps in the kernel.
+   * While the interface is down, its rules are gone. Then the guards that our systemd unit keeps in the kernel reject
+   * clients.
    *
-   * @param options - which interface brings up what has none of its own
+   * @param options - which interface brings up rules and routes without one
    * @throws ValidationError if the device is not an interface name
    */
   public static networkScripts(options: PersistenceOptions = {}): Persistence {
@@ -112,10 +108,10 @@ export class Persistence {
   }
 
   /**
-   * ifupdown and ifupdown2: a script in `/etc/network/if-up.d` that brings up rules and routes with their
-   * interface. Refused on the machine if they do not manage the interface, or do not run such scripts.
+   * Writes a script for ifupdown or ifupdown2 in `/etc/network/if-up.d`, which sets rules and routes when their
+   * interface comes up. The machine refuses this if neither manages the interface, or if they do not run such scripts.
    *
-   * @param options - which interface brings up what has none of its own
+   * @param options - which interface brings up rules and routes without one
    * @throws ValidationError if the device is not an interface name
    */
   public static ifupdown(options: PersistenceOptions = {}): Persistence {
@@ -123,12 +119,12 @@ export class Persistence {
   }
 
   /**
-   * The way of whoever manages the interfaces of the host's routes, found out on the machine; `service()`
-   * where that is nobody known here, or one that cannot express what is declared. `source-routing
-   * status` says which it is. Once chosen it stays: if another network manager takes over, the
-   * next change is refused until you declare that one, once.
+   * Lets the machine choose the persistence of the network manager that manages the interfaces of the host's routes.
+   * The choice is `service()` if this manager is unknown here, or cannot express what is declared. `source-routing
+   * status` shows the choice. It is made once: if another network manager takes over, the machine refuses the next
+   * change until you declare that manager's persistence, once.
    *
-   * @param options - which interface brings up what has none of its own
+   * @param options - which interface brings up rules and routes without one
    * @throws ValidationError if the device is not an interface name
    */
   public static auto(options: PersistenceOptions = {}): Persistence {
@@ -141,8 +137,8 @@ export class Persistence {
   ) {}
 
   /**
-   * What is to be on the machine. The machine chooses among those that can express the host, and
-   * of a network manager only if it has to do with an interface.
+   * The renderers among which the machine chooses: those that can express the host. With `auto()`, that of a
+   * network manager only if it renders something for an interface.
    *
    * @internal
    */
@@ -155,7 +151,7 @@ export class Persistence {
   }
 
   /**
-   * What is wrong with the host: nothing, if one of those among which is chosen can express it.
+   * What the persistence cannot express: nothing, if one of its renderers can express the host.
    *
    * @internal
    */

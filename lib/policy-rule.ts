@@ -20,43 +20,43 @@ import type { SourceRoutingTable } from './source-routing-table';
  */
 export interface PolicyRuleProps {
   /**
-   * Where the rule stands among the host's rules: the kernel takes them from the lowest number to
-   * the highest, 100 to 32765. It is required because the kernel's own numbering lets the rule that is
-   * added later win. 10000 to 19999 are a good choice: a rule up to 22765 that looks up a table which
-   * fails closed has a guard 10000 behind it (see `failClosed` of the table).
+   * Priority of the rule, 100 to 32765. The kernel tries rules from the lowest number to the highest. It is required,
+   * because without it the kernel puts a later rule in front of an earlier one. 10000 to 19999 are a good choice. A
+   * rule up to 22765 that looks up a table which fails closed has a guard rule at priority + 10000 (see `failClosed` of
+   * the table).
    */
   readonly priority: number;
 
   /**
-   * The table in which matching packets are looked up.
+   * Table in which matching packets are looked up.
    *
-   * @default - none: `action` says what happens
+   * @default - none: `action` applies
    */
   readonly table?: SourceRoutingTable;
 
   /**
-   * What happens to matching packets, instead of a lookup in `table`.
+   * Action for matching packets, instead of a lookup in `table`.
    *
-   * @default - they are looked up in `table`
+   * @default - a lookup in `table`
    */
   readonly action?: RuleAction;
 
   /**
    * The machine that has the rule.
    *
-   * @default - that of `table`
+   * @default - the host of `table`
    */
   readonly host?: LinuxHost;
 
   /**
-   * Prefix that the packet comes from, in CIDR notation (`from` of ip-rule).
+   * Source prefix of the packet, in CIDR notation (`from` of ip-rule).
    *
    * @default - any
    */
   readonly source?: string;
 
   /**
-   * Prefix that the packet goes to, in CIDR notation (`to` of ip-rule).
+   * Destination prefix of the packet, in CIDR notation (`to` of ip-rule).
    *
    * @default - any
    */
@@ -78,14 +78,14 @@ export interface PolicyRuleProps {
   readonly outputInterface?: string;
 
   /**
-   * Mark that the firewall put on the packet, 1 to 4294967295.
+   * Mark that the firewall set on the packet, 1 to 4294967295.
    *
    * @default - any
    */
   readonly firewallMark?: number;
 
   /**
-   * Which bits of the mark count.
+   * Bits of the mark that count.
    *
    * @default - all
    */
@@ -121,7 +121,7 @@ export interface PolicyRuleProps {
   readonly destinationPorts?: NumberRange;
 
   /**
-   * User ids of the machine's own senders.
+   * User ids of sending processes, for the machine's own packets.
    *
    * @default - any
    */
@@ -135,24 +135,24 @@ export interface PolicyRuleProps {
   readonly invert?: boolean;
 
   /**
-   * Takes no route from the table whose prefix is of this length or shorter. 7 leaves out the default
-   * route, also one in pieces: OpenVPN sets 0.0.0.0/1 and 128.0.0.0/1, which 0 does not leave out.
+   * Ignores routes of the table with a prefix of this length or shorter. 7 ignores the default route, also in halves:
+   * OpenVPN sets 0.0.0.0/1 and 128.0.0.0/1, which 0 does not ignore.
    *
-   * @default - takes all
+   * @default - ignores no route
    */
   readonly suppressPrefixLength?: number;
 
   /**
-   * Takes no route from the table whose interface is in this group.
+   * Ignores routes of the table whose interface is in this group.
    *
-   * @default - takes all
+   * @default - ignores no route
    */
   readonly suppressInterfaceGroup?: number;
 
   /**
-   * The families that the rule is for.
+   * Address families of the rule.
    *
-   * @default - that of `source` and `destination`; if neither is set, both
+   * @default - the family of `source` and `destination`; if neither is set, both
    */
   readonly families?: IpFamily[];
 }
@@ -180,17 +180,20 @@ const PROPS: Shape<PolicyRuleProps> = {
 };
 const POLICY_RULE = Symbol.for('cdktf-source-routing/PolicyRule');
 const UINT32_MAX = 4294967295;
-// The kernel keeps 65535 for "no port".
+// For the kernel, 65535 means "no port".
 const MAX_PORT = 65534;
 
 /**
- * A rule that decides which table a packet is looked up in.
+ * A rule: it looks up packets in a table, or rejects them.
+ *
+ * @example
+ * new PolicyRule(this, 'clients', { table, source: '10.10.10.0/24', priority: 10010 });
  *
  * @see https://man7.org/linux/man-pages/man8/ip-rule.8.html
  */
 export class PolicyRule extends Construct {
   /**
-   * Whether a value is a `PolicyRule`, also one of another copy of this library.
+   * Tells whether a value is a `PolicyRule`, also of another copy of this library.
    *
    * @param x - any value
    */
@@ -201,11 +204,11 @@ export class PolicyRule extends Construct {
   /** The machine that has the rule. */
   public readonly host: LinuxHost;
 
-  /** Where the rule stands among the host's rules. */
+  /** Priority of the rule. */
   public readonly priority: number;
 
   /**
-   * @param scope - where in the tree
+   * @param scope - parent in the tree
    * @param id - unique in its scope
    * @param props - priority, selectors and table or action
    * @throws ValidationError if an argument is wrong or two contradict each other
@@ -229,7 +232,7 @@ export class PolicyRule extends Construct {
     this.host._validate(this);
   }
 
-  /** Address of the host's `apply` resource: makes `dependsOn: [rule]` work on any resource. */
+  /** Address of the host's `apply` resource. With it, `dependsOn: [rule]` works on any resource. */
   public get fqn(): string {
     return this.host.fqn;
   }
@@ -340,14 +343,14 @@ function familiesOf(args: Arguments, props: PolicyRuleProps, own: FamilyOrAuto |
 }
 
 function parseTos(args: Arguments, tos: number | undefined, family: FamilyOrAuto): number | undefined {
-  // IPv4 routing looks at the bits of RFC 1349 only.
+  // IPv4 routing compares only the bits of RFC 1349.
   const last = family === 6 ? 0xfc : 0x1c;
   const hint = family === 6 ? '' : 'That is the limit of IPv4; for IPv6, set families to [IpFamily.IPV6].';
   const value = tos === undefined ? undefined : args.integer(tos, 'tos', 0, last, hint);
   if (value !== undefined && value % 4 !== 0) {
     throw args.error(`tos ${value} has ECN bits set. Did you mean ${value - (value % 4)}?`);
   }
-  // Zero is how the kernel says "any".
+  // For the kernel, zero means "any".
   return value === 0 ? undefined : value;
 }
 

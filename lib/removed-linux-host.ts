@@ -14,23 +14,23 @@ import { FLAG, member, optional } from './private/shapes';
  */
 export interface RemovedLinuxHostProps {
   /**
-   * The engine that the deleted `LinuxHost` had.
+   * Engine of the deleted `LinuxHost`.
    *
    * @default Engine.TERRAFORM_DATA
    */
   readonly engine?: Engine;
 
   /**
-   * How long the machine waits to hear over a new connection that it can still be reached, in
-   * seconds, from 10 to 90. Without that it undoes the clean-up, and the apply fails.
+   * How long the machine waits for the confirmation of the clean-up, in seconds, from 10 to 90. Terraform confirms over
+   * a new connection. Without a confirmation, the machine undoes the clean-up, and the apply fails.
    *
    * @default 60
    */
   readonly confirmTimeoutSeconds?: number;
 
   /**
-   * Have Terraform forget the host and leave the machine alone: because it is gone for good, or
-   * because its routing is to stay.
+   * Makes Terraform forget the host without touching the machine: because it is gone for good, or because its routing
+   * must stay.
    *
    * @default false
    */
@@ -44,20 +44,23 @@ const PROPS: Shape<RemovedLinuxHostProps> = {
 };
 
 /**
- * Stands where a `LinuxHost` stood that was deleted from the program: in the same scope, with the
- * same id. The next apply puts the machine back to what it was; after that it does nothing, and can
- * stay or be deleted as well. Without it Terraform would forget the host and run no clean-up.
+ * Takes the place of a `LinuxHost` that was deleted from the program, in the same scope and with the same id. The next
+ * apply cleans the machine up. After that it does nothing, and can stay or be deleted as well. Without it, Terraform
+ * would forget the host and run no clean-up.
  *
- * Where to, as whom and with which key comes from the state. Needs Terraform 1.9 or later. With an
- * earlier one, apply `LinuxHost` with `ensure: HostState.ABSENT` before you delete it.
+ * The address, the user and the path of the key come from the state. Needs Terraform 1.9 or later. With an earlier
+ * version, apply the `LinuxHost` with `ensure: HostState.ABSENT` before you delete it.
+ *
+ * @example
+ * new RemovedLinuxHost(this, 'vpn');
  *
  * @see https://developer.hashicorp.com/terraform/language/resources/syntax#removing-resources
  */
 export class RemovedLinuxHost extends Construct {
   /**
-   * @param scope - where the `LinuxHost` was in the tree
-   * @param id - the id that it had there
-   * @param props - how it is removed
+   * @param scope - parent that the `LinuxHost` had
+   * @param id - id that the `LinuxHost` had
+   * @param props - how to remove it
    * @throws ValidationError if an argument is wrong
    */
   public constructor(scope: Construct, id: string, props: RemovedLinuxHostProps = {}) {

@@ -8,19 +8,19 @@ const SERVICES = [
   { ipProtocol: 6, destinationPort: 853 },
 ] as const;
 
-/** The kernel keeps these two for itself. */
+/** The kernel reserves the numbers above these. */
 const MAX_UID = 4294967294;
 const MAX_PORT = 65534;
 
 /**
- * A resolver on the VPN server that clients use: what tells the questions that it asks other name servers from all
- * else that the machine sends.
+ * A DNS resolver on the VPN server that clients use. It tells apart the resolver's queries to other name servers from
+ * other packets of the machine.
  */
 export class Resolver {
   /**
-   * One that runs as a user of its own, as Unbound, BIND and dnsmasq do.
+   * A resolver that runs as a user of its own, like Unbound, BIND and dnsmasq.
    *
-   * @param uid - number of that user, as `id -u unbound` prints it on the machine; not 0
+   * @param uid - id of that user, as `id -u unbound` prints it on the machine; not 0
    */
   public static user(uid: number): Resolver {
     return new Resolver((args) => ({
@@ -29,8 +29,8 @@ export class Resolver {
   }
 
   /**
-   * One that asks from a source port of its own: `query-port` of dnsmasq, for example. Anybody on the machine can
-   * ask from a port above 1023.
+   * A resolver with a fixed source port: `query-port` of dnsmasq, for example. Any user of the machine can send from a
+   * port above 1023.
    *
    * @param port - the source port
    */
@@ -41,7 +41,7 @@ export class Resolver {
   private constructor(private readonly sender: (args: Arguments) => Selectors) {}
 
   /**
-   * The questions that it asks.
+   * The selectors of its queries.
    *
    * @internal
    */

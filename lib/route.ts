@@ -14,20 +14,20 @@ import { FLAG, list, member, number, optional, struct, text } from './private/sh
 import type { SourceRoutingTable } from './source-routing-table';
 
 /**
- * What the kernel does with a packet that a route matches.
+ * What the kernel does with a packet that matches a route.
  *
  * @see https://man7.org/linux/man-pages/man8/ip-route.8.html
  */
 export enum RouteType {
-  /** Sends it on. */
+  /** Forwards the packet. */
   UNICAST = 'unicast',
-  /** Drops it without a word. */
+  /** Drops the packet silently. */
   BLACKHOLE = 'blackhole',
-  /** Drops it and answers "host unreachable". */
+  /** Drops the packet and answers "host unreachable". */
   UNREACHABLE = 'unreachable',
-  /** Drops it and answers "communication administratively prohibited". */
+  /** Drops the packet and answers "communication administratively prohibited". */
   PROHIBIT = 'prohibit',
-  /** Ends the lookup in this table; the next rule goes on. */
+  /** Ends the lookup in this table. The kernel goes on with the next rule. */
   THROW = 'throw',
 }
 
@@ -35,7 +35,7 @@ export enum RouteType {
  * How far away the destination of an IPv4 route is.
  */
 export enum RouteScope {
-  /** Behind a next hop. */
+  /** Reached through a next hop. */
   GLOBAL = 'global',
   /** On the network of the interface. */
   LINK = 'link',
@@ -44,32 +44,32 @@ export enum RouteScope {
 }
 
 /**
- * One of several ways to a destination; packets are spread over them by weight.
+ * One of several next hops to a destination. The kernel spreads packets over them by weight.
  */
 export interface NextHop {
   /**
-   * Address of the next router.
+   * Address of the next hop.
    *
-   * @default - none: the destination is on the network of `device`
+   * @default - none: the destination is on-link on `device`
    */
   readonly via?: string;
 
   /**
-   * Interface that leads to it.
+   * Interface that leads to the next hop.
    *
-   * @default - the one on whose network `via` is
+   * @default - the interface on whose network `via` is
    */
   readonly device?: string;
 
   /**
-   * Share of the packets, 1 to 256, relative to the other next hops.
+   * Share of the packets in relation to the other next hops, 1 to 256.
    *
    * @default 1
    */
   readonly weight?: number;
 
   /**
-   * Take `via` for a neighbour although it is in no network of the interface.
+   * Treats `via` as on-link, even if it is in no network of the interface.
    *
    * @default false
    */
@@ -77,49 +77,49 @@ export interface NextHop {
 }
 
 /**
- * A route without the table that it is in.
+ * Options of a route, without its table.
  */
 export interface RouteOptions {
   /** Prefix in CIDR notation, or `default`. */
   readonly destination: string;
 
   /**
-   * Address of the next router.
+   * Address of the next hop.
    *
-   * @default - none: the destination is on the network of `device`
+   * @default - none: the destination is on-link on `device`
    */
   readonly via?: string;
 
   /**
-   * Interface that leads to it.
+   * Interface that leads to the next hop.
    *
-   * @default - the one on whose network `via` is
+   * @default - the interface on whose network `via` is
    */
   readonly device?: string;
 
   /**
-   * Several ways at once, instead of `via` and `device`.
+   * Several next hops, instead of `via` and `device`.
    *
-   * @default - one way
+   * @default - one next hop
    */
   readonly nextHops?: NextHop[];
 
   /**
-   * Among routes to the same destination the lowest metric wins.
+   * Metric. Among routes to the same destination, the lowest metric wins.
    *
    * @default - the kernel's: 0 for IPv4, 1024 for IPv6
    */
   readonly metric?: number;
 
   /**
-   * Take `via` for a neighbour although it is in no network of the interface.
+   * Treats `via` as on-link, even if it is in no network of the interface.
    *
    * @default false
    */
   readonly onLink?: boolean;
 
   /**
-   * Source address of packets that the machine itself sends this way.
+   * Source address of packets that the machine itself sends by this route.
    *
    * @default - the kernel's choice
    */
@@ -133,30 +133,30 @@ export interface RouteOptions {
   readonly routeScope?: RouteScope;
 
   /**
-   * Largest packet on this way, in bytes, at most 65520.
+   * Largest packet on this route, in bytes, at most 65520.
    *
    * @default - that of the interface
    */
   readonly mtu?: number;
 
   /**
-   * Maximum segment size that TCP advertises on this way, in bytes.
+   * Maximum segment size that TCP advertises on this route, in bytes.
    *
-   * @default - made of the MTU
+   * @default - derived from the MTU
    */
   readonly advmss?: number;
 
   /**
-   * What happens to the packets.
+   * What the kernel does with matching packets.
    *
    * @default RouteType.UNICAST
    */
   readonly routeType?: RouteType;
 
   /**
-   * Family of a `default` route that has no `via` to tell it by.
+   * Family of a `default` route without `via`.
    *
-   * @default - that of the addresses
+   * @default - the family of the addresses
    */
   readonly family?: IpFamily;
 }
@@ -165,7 +165,7 @@ export interface RouteOptions {
  * Properties of a `Route`.
  */
 export interface RouteProps extends RouteOptions {
-  /** The table that the route is in. */
+  /** Table of the route. */
   readonly table: SourceRoutingTable;
 }
 
@@ -196,11 +196,14 @@ const PROPS: Shape<RouteProps> = {
 const SCOPES: Record<RouteScope, number> = { [RouteScope.GLOBAL]: 0, [RouteScope.LINK]: 253, [RouteScope.HOST]: 254 };
 
 /**
- * A route in one table. Usually made by `table.addRoute()`.
+ * A route in a table. Usually made by `table.addRoute()`.
+ *
+ * @example
+ * new Route(this, 'default4', { table, destination: 'default', via: '192.168.1.1', device: 'eth1' });
  */
 export class Route extends Construct {
   /**
-   * Whether a value is a `Route`, also one of another copy of this library.
+   * Tells whether a value is a `Route`, also of another copy of this library.
    *
    * @param x - any value
    */
@@ -211,9 +214,9 @@ export class Route extends Construct {
   private readonly host: LinuxHost;
 
   /**
-   * @param scope - where in the tree
+   * @param scope - parent in the tree
    * @param id - unique in its scope
-   * @param props - table, destination and way
+   * @param props - table, destination and next hop
    * @throws ValidationError if an argument is wrong or two contradict each other
    */
   public constructor(scope: Construct, id: string, props: RouteProps) {
@@ -226,7 +229,7 @@ export class Route extends Construct {
     this.host._validate(this);
   }
 
-  /** Address of the host's `apply` resource: makes `dependsOn: [route]` work on any resource. */
+  /** Address of the host's `apply` resource. With it, `dependsOn: [route]` works on any resource. */
   public get fqn(): string {
     return this.host.fqn;
   }
@@ -274,7 +277,7 @@ function parseDestination(args: Arguments, destination: string): Value {
     return DEFAULT_DESTINATION;
   }
   const prefix = args.value('prefix', destination, 'destination');
-  // The kernel prints both families' default route by that name.
+  // The kernel prints the default route of both families as "default".
   return prefix.text.endsWith('/0') ? { ...DEFAULT_DESTINATION, family: prefix.family } : prefix;
 }
 

@@ -1,12 +1,12 @@
 import type { Action } from './model/rule';
 
 /**
- * What the kernel does with a packet that a rule matches, other than looking it up in a table.
+ * What the kernel does with a packet that matches a rule, other than a lookup in a table.
  *
  * @see https://man7.org/linux/man-pages/man8/ip-rule.8.html
  */
 export class RuleAction {
-  /** Drops the packet without a word. */
+  /** Drops the packet silently. */
   public static blackhole(): RuleAction {
     return new RuleAction({ kind: 'blackhole' });
   }
@@ -24,7 +24,7 @@ export class RuleAction {
   /**
    * Goes on at a later rule.
    *
-   * @param priority - priority of that rule, which must be higher than that of this one
+   * @param priority - priority of that rule, higher than that of this one
    */
   public static goTo(priority: number): RuleAction {
     return new RuleAction({ kind: 'goto', priority });

@@ -15,37 +15,35 @@ export interface SourceRoutingTableProps {
   /** The machine that has the table. */
   readonly host: LinuxHost;
 
-  /** The table's number, 1 to 4294967295 without 253, 254 and 255, which are the kernel's. */
+  /** Id of the table, 1 to 4294967295. 253, 254 and 255 belong to the kernel. */
   readonly tableId: number;
 
   /**
-   * A name for people: `ip route show table NAME` on the machine. Everything that we write uses
-   * the number.
+   * Name for people: `ip route show table NAME` on the machine. Everything that we write uses
+   * the id.
    *
    * @default - no name
    */
   readonly tableName?: string;
 
   /**
-   * Puts an unreachable default route at the worst metric into the table, so that packets are
-   * rejected when the real routes are gone (the interface is down) instead of leaving through the
-   * main default route.
+   * Rejects packets when the table's routes are gone, instead of letting them leave through the main default route.
+   * Three things do so:
    *
-   * Behind each rule that looks the table up stands a guard, too: a rule with the same selectors, at
-   * a priority 10000 higher, that rejects what comes so far because somebody has flushed the table or
-   * the rules. There is none where the table has a route of type `throw`, or where the machine's own
-   * packets may match (a rule without a source, for example).
-   *
-   * A kill switch in netfilter (an nftables table of our own) rejects packets of the sources of those rules that
-   * would leave by any other interface than those of the table's routes, whatever has become of the rules.
+   * - An unreachable default route with the worst metric is in the table. It takes effect when an interface is down.
+   * - A guard rule at priority + 10000, with the same selectors as the rule that looks up the table, rejects whatever
+   *   reaches it, because somebody flushed the table or the rules. A rule has no guard if the table has a route of type
+   *   `throw`, or if the machine's own packets may match (a rule without a source, for example).
+   * - A kill switch in netfilter (an nftables table of our own) rejects packets from the sources of those rules that
+   *   would leave by another interface than those of the table's routes. It holds even when all rules are gone.
    *
    * @default true
    */
   readonly failClosed?: boolean;
 
   /**
-   * Interfaces by which packets may leave besides those of the table's routes: that of another VPN, for example,
-   * whose own rules stand in front of ours. The kill switch would reject them.
+   * Interfaces by which packets may leave in addition to those of the table's routes. Without this, the kill switch
+   * rejects them. An example is the interface of another VPN, whose rules are in front of ours.
    *
    * @default - none
    */
@@ -63,13 +61,17 @@ const SOURCE_ROUTING_TABLE = Symbol.for('cdktf-source-routing/SourceRoutingTable
 const MAIN_ID = 'main-table';
 
 /**
- * A routing table beside the main one. Packets come to it by a `PolicyRule`.
+ * A routing table beside the main one. A `PolicyRule` sends packets to it.
+ *
+ * @example
+ * const vpn = new SourceRoutingTable(this, 'vpn', { host: server, tableId: 200, tableName: 'vpn' });
+ * vpn.addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });
  *
  * @see https://man7.org/linux/man-pages/man8/ip-route.8.html
  */
 export class SourceRoutingTable extends Construct {
   /**
-   * Whether a value is a `SourceRoutingTable`, also one of another copy of this library.
+   * Tells whether a value is a `SourceRoutingTable`, also of another copy of this library.
    *
    * @param x - any value
    */
@@ -78,8 +80,8 @@ export class SourceRoutingTable extends Construct {
   }
 
   /**
-   * The main table of a host, for static routes back to the clients of a VPN server and for rules
-   * that send packets there. Nothing but the declared routes is touched in it.
+   * Returns the main table of a host, for return routes to the clients of a VPN server and for rules that look it up.
+   * An apply changes only the declared routes in it.
    *
    * @param host - the machine
    */
@@ -94,17 +96,17 @@ export class SourceRoutingTable extends Construct {
   /** The machine that has the table. */
   public readonly host: LinuxHost;
 
-  /** The table's number. */
+  /** Id of the table. */
   public readonly tableId: number;
 
-  /** The table's name, if it has one. */
+  /** Name of the table, if it has one. */
   public readonly tableName?: string;
 
   /**
-   * @param scope - where in the tree
+   * @param scope - parent in the tree
    * @param id - unique in its scope
-   * @param props - machine and number
-   * @throws ValidationError if the number or the name is not allowed
+   * @param props - host and table id
+   * @throws ValidationError if the id or the name is not allowed
    */
   public constructor(scope: Construct, id: string, props: SourceRoutingTableProps) {
     super(scope, id);
@@ -148,7 +150,7 @@ export class SourceRoutingTable extends Construct {
     this.host._validate(this);
   }
 
-  /** Address of the host's `apply` resource: makes `dependsOn: [table]` work on any resource. */
+  /** Address of the host's `apply` resource. With it, `dependsOn: [table]` works on any resource. */
   public get fqn(): string {
     return this.host.fqn;
   }
@@ -157,7 +159,7 @@ export class SourceRoutingTable extends Construct {
    * Adds a route to the table.
    *
    * @param id - unique in the table
-   * @param options - destination and way
+   * @param options - destination and next hop
    * @throws ValidationError if an argument is wrong or two contradict each other
    */
   public addRoute(id: string, options: RouteOptions): Route {

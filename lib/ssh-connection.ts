@@ -1,5 +1,5 @@
 /**
- * A machine in between, through which the connection to the host goes.
+ * A bastion: a machine through which the connection to the host goes.
  */
 export interface SshBastion {
   /** Name or address of the bastion. */
@@ -37,19 +37,17 @@ export interface SshBastion {
 }
 
 /**
- * How Terraform reaches a machine. Terraform reads neither `~/.ssh/config` nor `known_hosts`:
- * what is not said here does not apply.
+ * How Terraform reaches a machine. Terraform reads neither `~/.ssh/config` nor `known_hosts`, so only what is set here
+ * applies.
  *
- * What Terraform keeps: `host`, `port`, `user`, `hostKey`, the *paths* of key files and the
- * bastion's address are written to the state, since the clean-up at destroy needs them. Contents
- * of keys are not.
+ * Terraform writes `host`, `port`, `user`, `hostKey`, the *paths* of key files and the bastion's address to the state,
+ * since the clean-up at destroy needs them. It writes no contents of keys.
  *
  * @see https://developer.hashicorp.com/terraform/language/resources/provisioners/connection
  */
 export interface SshConnection {
   /**
-   * Name or address of the machine, without user, port or zone: often a token, such as a cloud instance's
-   * address.
+   * Name or address of the machine, without user, port or zone. Often a token, such as the address of a cloud instance.
    */
   readonly host: string;
 
@@ -61,26 +59,26 @@ export interface SshConnection {
   readonly port?: number;
 
   /**
-   * User to log in as. Any other than root needs `NOPASSWD: ALL` in sudoers, so whoever can log in as
-   * this user is root.
+   * User to log in as. A user other than root needs `NOPASSWD: ALL` in sudoers, so whoever can log in as this user is
+   * root.
    *
    * @default "root"
    */
   readonly user?: string;
 
   /**
-   * Path of a private key without a passphrase, on the machine that runs Terraform; `~/` is its
-   * user's home, `~name/` is refused. Neither the state nor a saved plan holds the key. A plan can be made where the
-   * file is missing (as in a pull request), an apply cannot.
+   * Path of a private key without a passphrase, on the machine that runs Terraform. `~/` is the home of its user;
+   * `~name/` is refused. Neither the state nor a saved plan holds the key. A plan does not need the file (in a pull
+   * request, for example), an apply does.
    *
    * @default - `privateKey`, or else the SSH agent
    */
   readonly privateKeyFile?: string;
 
   /**
-   * The private key itself, as a token: an ephemeral variable (in neither state nor plan) or a
-   * sensitive one (in the saved plan file, in clear). It cannot be used by the clean-up at destroy,
-   * which takes `privateKeyFile` if that is set too, or else the SSH agent.
+   * The private key itself, as a token: an ephemeral variable (in neither state nor plan) or a sensitive one (in the
+   * saved plan file, in clear). The clean-up at destroy cannot use it. It uses `privateKeyFile` if that is set, or else
+   * the SSH agent.
    *
    * @default - `privateKeyFile`, or else the SSH agent
    */
@@ -94,20 +92,18 @@ export interface SshConnection {
   readonly certificateFile?: string;
 
   /**
-   * Use the SSH agent at `SSH_AUTH_SOCK`. Terraform then forwards the agent to the machine, where root
-   * can log in elsewhere with its keys meanwhile. Without a `hostKey` that is an error by default, and a
-   * warning if this is `true`.
+   * Uses the SSH agent at `SSH_AUTH_SOCK`. Terraform then forwards the agent to the machine, where root can meanwhile
+   * log in elsewhere with its keys. Without a `hostKey`, this is an error by default, and a warning if you set `true`.
    *
    * @default - true if there is no `privateKeyFile`; with `privateKey`, for the clean-up at destroy only
    */
   readonly agent?: boolean;
 
   /**
-   * Public host key of the machine, as in `ssh-keyscan -t ecdsa HOST | cut -d ' ' -f 2-`. Pin the
-   * ECDSA key where there is one, since Terraform asks for that first. Where a certificate authority
-   * signs host keys, give its public key.
+   * Public host key of the machine, as in `ssh-keyscan -t ecdsa HOST | cut -d ' ' -f 2-`. Pin the ECDSA key if there is
+   * one, since Terraform asks for it first. If a certificate authority signs host keys, give its public key.
    *
-   * @default - not checked, with a warning; an error where the SSH agent is used
+   * @default - not checked, with a warning; an error if the SSH agent is used
    */
   readonly hostKey?: string;
 
@@ -115,13 +111,13 @@ export interface SshConnection {
    * Directory on the machine to which Terraform uploads: relative to the login directory, or absolute.
    * Letters, digits and `. _ @ + - /`; no `~`, no `..`.
    *
-   * Terraform makes each script that it uploads writable for everybody (mode 0777), and root runs it. So
-   * nobody but the user and root may be able to enter this directory. The machine refuses a directory
-   * that others can enter. Against a local user who waits for the script, this check comes too late, since
-   * it is in the script: make the directory private before the first apply.
+   * Terraform makes each script that it uploads writable for everybody (mode 0777), and root runs it. So only the login
+   * user and root may be able to enter this directory. The machine refuses a directory that others can enter. This
+   * check is in the script itself, so it comes too late against a local user who waits for the script. Make the
+   * directory private before the first apply.
    *
-   * It must be there, belong to the user, and be on a file system that is not mounted `noexec`. If the
-   * home is not like that, or if there is none, make a directory elsewhere with `mkdir -m 700`.
+   * The directory must exist, belong to the user, and be on a file system that is not mounted `noexec`. If the home is
+   * not suitable, make a directory elsewhere with `mkdir -m 700`.
    *
    * @default ".ssh"
    * @see https://developer.hashicorp.com/terraform/language/resources/provisioners/connection#executing-scripts-using-ssh-scp
@@ -136,7 +132,7 @@ export interface SshConnection {
   readonly timeoutSeconds?: number;
 
   /**
-   * A machine in between.
+   * Bastion through which the connection goes.
    *
    * @default - a direct connection
    */

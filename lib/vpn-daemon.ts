@@ -21,11 +21,10 @@ const OPTIONS: Shape<VpnDaemonOptions> = { upHook: optional(text('a path such as
  */
 export class VpnDaemon {
   /**
-   * OpenVPN, any number of processes. Each configuration needs `script-security 2` and
-   * `up /etc/openvpn/up`; eduVPN's vpn-server-node 2.2.2 and later writes the latter by itself once
-   * the file is there.
+   * OpenVPN, with any number of processes. Each configuration needs `script-security 2` and `up /etc/openvpn/up`.
+   * eduVPN's vpn-server-node (2.2.2 or later) adds the `up` line by itself once the file exists.
    *
-   * @param options - where the hook is
+   * @param options - path of the hook
    */
   public static openVpn(options: VpnDaemonOptions = {}): VpnDaemon {
     new Arguments('VpnDaemon.openVpn()').checkOptions(OPTIONS, options, 'options');
@@ -35,7 +34,7 @@ export class VpnDaemon {
   /**
    * WireGuard through wg-quick. Each configuration needs `PostUp = /etc/wireguard/up %i`.
    *
-   * @param options - where the hook is
+   * @param options - path of the hook
    */
   public static wireGuard(options: VpnDaemonOptions = {}): VpnDaemon {
     new Arguments('VpnDaemon.wireGuard()').checkOptions(OPTIONS, options, 'options');

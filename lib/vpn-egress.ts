@@ -39,13 +39,13 @@ import { SourceRoutingTable } from './source-routing-table';
 import { VpnUpHook } from './vpn-up-hook';
 
 /**
- * A static route that the NAT router needs, so that answers find their way back to the clients.
+ * A static route that the NAT router needs, so that replies reach the clients.
  */
 export interface ReturnRoute {
-  /** The clients' pool, in CIDR notation. */
+  /** Pool of the clients, in CIDR notation. */
   readonly destination: string;
 
-  /** The VPN server's address on the network between the two. */
+  /** Address of the VPN server on the network that it shares with the NAT router. */
   readonly via: string;
 }
 
@@ -56,99 +56,100 @@ export interface VpnEgressProps {
   /** The VPN server. */
   readonly host: LinuxHost;
 
-  /** The server's interface that leads to the NAT router. */
+  /** Interface of the server that leads to the NAT router. */
   readonly device: string;
 
-  /** Number of the table that the clients' packets are looked up in. */
+  /** Id of the table in which the clients' packets are looked up. */
   readonly tableId: number;
 
   /**
-   * A name for the table, for people.
+   * Name of the table, for people.
    *
    * @default - no name
    */
   readonly tableName?: string;
 
-  /** The pools that clients have their addresses from, in CIDR notation, of both families. */
+  /** Pools that clients get their addresses from, in CIDR notation, of both families. */
   readonly clients: string[];
 
-  /** The NAT router's addresses on `device`: one for each family of `clients`. */
+  /** Addresses of the NAT router on the network of `device`: one for each family of `clients`. */
   readonly gateways: string[];
 
   /**
-   * Pools whose packets are rejected as unreachable instead of routed, in CIDR notation: the IPv6 pool
-   * where the NAT router has IPv4 only, for example. Their local traffic is that of the other pools.
+   * Pools whose packets are rejected as unreachable instead of routed, in CIDR notation. An example is the IPv6 pool,
+   * if the NAT router has only IPv4. `localTraffic` applies to these pools as well.
    *
    * @default - none
    */
   readonly rejectedClients?: string[];
 
   /**
-   * Priority of the rule for the first pool of each family; the next pools follow, those of
-   * `rejectedClients` last. The rules for local traffic stand right in front (adjacent pools share one), those for
-   * what the machine itself sends for clients (errors, questions of `resolver`) right behind.
+   * Priority of the rule for the first pool of each family. The other pools follow, those of `rejectedClients` last.
+   * The rules for local traffic are right before them (adjacent pools share one). The rules for packets that the
+   * machine itself sends for clients (ICMP errors, queries of `resolver`) are right after them.
    *
    * @default 10010
    */
   readonly priority?: number;
 
   /**
-   * What becomes of packets between clients, and between them and the server.
+   * Where packets between clients go, and packets between clients and the server.
    *
    * @default LocalTraffic.mainTable()
    */
   readonly localTraffic?: LocalTraffic;
 
   /**
-   * Rejects the clients' packets when the way to the NAT router is gone, instead of letting them
-   * leave through the server's default gateway; and those to an address of `clients` or
-   * `rejectedClients` that is in no tunnel, which would come back from the NAT router.
+   * Rejects the clients' packets when the path to the NAT router is gone, instead of letting them leave through the
+   * server's default gateway. Also rejects packets to pool addresses that no tunnel holds, which would come back from
+   * the NAT router.
    *
    * @default true
    */
   readonly failClosed?: boolean;
 
   /**
-   * Interfaces by which clients' packets may leave besides `device` and the tunnels: that of another VPN, for
-   * example, whose own rules stand in front of ours. The kill switch would reject them.
+   * Interfaces by which clients' packets may leave in addition to `device` and the tunnels. Without this, the kill
+   * switch rejects them. An example is the interface of another VPN, whose rules are in front of ours.
    *
    * @default - none
    */
   readonly allowedInterfaces?: string[];
 
   /**
-   * A resolver on the server whose upstream questions leave through the NAT router, like the packets of the clients for
-   * whom it asks: those to port 53 (UDP, TCP) and 853 (TLS). The NAT router must translate the server's address on
-   * `device`, too. If the resolver binds a source address of another interface, that is what the router gets.
+   * A resolver on the server whose queries leave through the NAT router, like the packets of clients: those to port 53
+   * (UDP, TCP) and 853 (TLS). The NAT router must translate the server's address on `device` as well. If the resolver
+   * binds a source address of another interface, the router receives that address.
    *
-   * @default - they leave by the main table, as all else that the server itself sends
+   * @default - queries use the main table, like other packets of the server itself
    */
   readonly resolver?: Resolver;
 
   /**
-   * The mark of packets that come in by `device` for clients, 1 to 4294967295. Errors that the server sends about them
-   * ("too big", "time exceeded") bear it too, and so leave through the NAT router, which can translate them. What bears
-   * a mark of others already keeps that.
+   * Mark of packets to clients that come in by `device`, 1 to 4294967295. ICMP errors that the server sends about them
+   * ("too big", "time exceeded") have the same mark. So they leave through the NAT router, which can translate them. A
+   * packet that has a mark of other software keeps it.
    *
-   * Set it if other software means something by the bits of the default. Up to table id 255 that has none of the bits
-   * that Tailscale (`0xff0000`), Kubernetes (`0xc000`) and Cilium (`0x0f00`) look at; Calico's default, `0xffff0000`, overlaps.
+   * Set this if other software uses the bits of the default. Up to table id 255, the default shares no bits with the
+   * masks of Tailscale (`0xff0000`), Kubernetes (`0xc000`) and Cilium (`0x0f00`). Calico's default, `0xffff0000`,
+   * overlaps.
    *
    * @default - 0x53000000 + `tableId`, in 32 bits
    */
   readonly errorMark?: number;
 
   /**
-   * The NAT router, if it is managed too: gets the return routes in its main table.
+   * The NAT router, if it is a `LinuxHost`. Its main table gets the return routes.
    *
-   * @default - return routes are handed out by `returnRoutes()` only
+   * @default - use `returnRoutes()` to configure the router
    */
   readonly natRouter?: LinuxHost;
 }
 
 interface Pool {
-  /** As in error messages: `clients[0]`. */
+  /** Name in error messages: `clients[0]`. */
   readonly property: string;
-  /** Which of the pools in its property, from 1 on: part of the ids of its rules. */
+  /** Number of the pool in its property, from 1: part of the ids of its rules. */
   readonly number: number;
   readonly text: string;
   readonly value: Value;
@@ -161,7 +162,7 @@ interface OwnRule {
   readonly props: Omit<PolicyRuleProps, 'priority'>;
 }
 
-/** One for local traffic. */
+/** A rule for local traffic, without its priority. */
 interface LocalRule extends OwnRule {
   readonly family: FamilyOrAuto;
 }
@@ -186,12 +187,21 @@ const VPN_EGRESS = Symbol.for('cdktf-source-routing/VpnEgress');
 const DEFAULT_PRIORITY = 10010;
 
 /**
- * A VPN server's clients leave through a NAT router: a table with the way to it, a rule for each
- * pool, what local traffic needs, and the way back.
+ * Routes the clients of a VPN server through a NAT router: a table with the default route, a rule for each pool, rules
+ * for local traffic, a kill switch, and the return routes.
+ *
+ * @example
+ * new VpnEgress(this, 'egress', {
+ *   host: server,
+ *   device: 'eth1',
+ *   tableId: 200,
+ *   clients: ['10.10.10.0/24', 'fd00:4242:4242:4242::/64'],
+ *   gateways: ['192.168.1.1', 'fd00:1010:1010:1010::1'],
+ * });
  */
 export class VpnEgress extends Construct {
   /**
-   * Whether a value is a `VpnEgress`, also one of another copy of this library.
+   * Tells whether a value is a `VpnEgress`, also of another copy of this library.
    *
    * @param x - any value
    */
@@ -199,7 +209,7 @@ export class VpnEgress extends Construct {
     return typeof x === 'object' && x !== null && VPN_EGRESS in x;
   }
 
-  /** The table that the clients' packets are looked up in. */
+  /** Table in which the clients' packets are looked up. */
   public readonly table: SourceRoutingTable;
 
   private readonly host: LinuxHost;
@@ -210,7 +220,7 @@ export class VpnEgress extends Construct {
   private readonly args: Arguments;
 
   /**
-   * @param scope - where in the tree
+   * @param scope - parent in the tree
    * @param id - unique in its scope
    * @param props - server, clients and gateways
    * @throws ValidationError if an argument is wrong or two contradict each other
@@ -276,7 +286,7 @@ export class VpnEgress extends Construct {
     for (const [{ id: ruleId, props: selectors }, rank] of ranksOf(localRules)) {
       new PolicyRule(this, ruleId, { ...selectors, priority: priority - rank - 1 });
     }
-    // What clients send never comes so far.
+    // Packets of clients never reach these rules.
     ownRules.forEach(({ id: ruleId, props: selectors }, index) => {
       new PolicyRule(this, ruleId, { ...selectors, priority: priority + mostOfAFamily(this.allPools) + index });
     });
@@ -299,15 +309,14 @@ export class VpnEgress extends Construct {
     }
   }
 
-  /** Address of the host's `apply` resource: makes `dependsOn: [egress]` work on any resource. */
+  /** Address of the host's `apply` resource. With it, `dependsOn: [egress]` works on any resource. */
   public get fqn(): string {
     return this.host.fqn;
   }
 
   /**
-   * The static routes that the NAT router needs, for a router that another construct configures
-   * (a cloud's route table, for example). They need the server's addresses on `device`, as declared
-   * in the host's `interfaces`.
+   * Returns the static routes that the NAT router needs, for a router that another construct configures (a cloud's
+   * route table, for example). They need the server's addresses on `device`, declared in the host's `interfaces`.
    *
    * @throws ValidationError if such an address is not declared
    */
@@ -315,7 +324,7 @@ export class VpnEgress extends Construct {
     return this.pools.map((pool) => ({ destination: pool.text, via: this.ownAddress(pool) }));
   }
 
-  /** As the first route has it: whoever gives a wrong one is to hear of it once. */
+  /** Defers the check of an unknown device to the first route, so that a wrong one is reported once. */
   private asOfRoutes(device: Value): Value {
     return isKnown(device) ? device : { ...device, deferredFor: `${this.table.node.path}/gateway-1:device` };
   }
@@ -333,7 +342,7 @@ export class VpnEgress extends Construct {
     const known = declared.filter((address) => family === undefined || address.family === family);
     const tokens = this.host._addressTokens(this.device);
     const [address] = known;
-    // Of a token it is not known which family it has, so it must be the only one that it can be.
+    // The family of a token is unknown, so it must be the only candidate.
     const [token] = tokens;
     if (address && (family !== undefined || known.length + tokens.length === 1)) {
       return address.address;
@@ -355,7 +364,7 @@ export class VpnEgress extends Construct {
     );
   }
 
-  // What of a pool is in no tunnel must not go to the NAT router, which has a route back: it would loop.
+  // Packets to pool addresses that no tunnel holds would loop: the NAT router has a route back.
   private addDiscard(pool: Pool, { node }: PolicyRule): void {
     this.host._addDiscard(failClosedRoute(node.path, pool.family, this.table.tableId, pool.value));
   }
@@ -372,7 +381,7 @@ export class VpnEgress extends Construct {
       case 'suppress-default':
         return this.withoutDefault(this.allPools, SourceRoutingTable.main(host));
       case 'up-hook':
-        // The hook puts the tunnels' networks into the table. Nothing else in it is for these pools.
+        // The hook puts the tunnels' networks into the table, which has no other routes to these pools.
         return this.withoutDefault(this.rejected, this.table);
       case 'isolated':
         return this.isolation();
@@ -395,7 +404,7 @@ export class VpnEgress extends Construct {
           'Give it literally, or declare a VpnEgress for each pool.',
       );
     }
-    // Packets from a rejected pool go nowhere anyway; those to one would go to the NAT router.
+    // Packets from a rejected pool are rejected anyway. Packets to one would go to the NAT router.
     const destinations = mergeAll(this.allPools);
     const pairs = [false, true].flatMap((rejected) =>
       mergeAll(this.pools).flatMap((from) =>
@@ -411,7 +420,7 @@ export class VpnEgress extends Construct {
     }));
   }
 
-  /** Of what the machine itself sends: errors about clients' packets, and questions of a resolver. */
+  /** Rules for packets of the machine itself: ICMP errors about clients' packets, and queries of a resolver. */
   private ownRules(errorMark: number, questions: readonly Selectors[], gateways: readonly Value[]): OwnRule[] {
     const { table } = this;
     const maybe = (all: ReadonlyArray<{ readonly family?: FamilyOrAuto }>, family: Family): boolean =>
@@ -437,8 +446,9 @@ export class VpnEgress extends Construct {
   }
 
   /**
-   * The check of the source of an answer (`rp_filter`, which IPv6 has not) asks where a question from its destination
-   * would go, whoever sends that. Only of a user it needs a rule of its own.
+   * Rules for the answers to a resolver. The source check of an answer (`rp_filter`, IPv4 only) looks up where a packet
+   * in the reverse direction would go, without a user id. So queries that are selected by user need a rule of their
+   * own.
    */
   private answerRules(questions: readonly Selectors[]): OwnRule[] {
     const { table } = this;
@@ -461,7 +471,7 @@ export class VpnEgress extends Construct {
     return `${this.rejected.includes(pool) ? 'rejected-' : ''}local-${pool.number}`;
   }
 
-  /** The rules of all pools of one family, and those of local traffic in front of them, need room. */
+  /** Checks that there is room for the rules of all pools of a family, and for the rules before and after them. */
   private checkPriority(
     priority: number,
     localRules: readonly LocalRule[],
@@ -539,7 +549,7 @@ function mergeAll(pools: readonly Pool[]): Array<Merged<Pool>> {
   return mergePools(pools, () => DEFAULT_ROUTE_LENGTH);
 }
 
-/** How many of the same family stand in front of each: rules of one family need different priorities. */
+/** Counts how many of the same family precede each: rules of one family need different priorities. */
 function ranksOf<T extends { readonly family: FamilyOrAuto }>(all: readonly T[]): Map<T, number> {
   const counts = { 4: 0, 6: 0, auto: 0 };
   return new Map(

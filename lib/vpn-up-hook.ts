@@ -13,7 +13,7 @@ import { VpnDaemon } from './vpn-daemon';
  * Properties of a `VpnUpHook`.
  */
 export interface VpnUpHookProps {
-  /** The table that is to know the tunnels' networks. */
+  /** Table that gets the tunnels' networks. */
   readonly table: SourceRoutingTable;
 
   /**
@@ -28,19 +28,21 @@ const PROPS: Shape<VpnUpHookProps> = { table: TABLE, daemon: optional(VPN_DAEMON
 const VPN_UP_HOOK = Symbol.for('cdktf-source-routing/VpnUpHook');
 
 /**
- * A script that the VPN daemon runs when a tunnel comes up, any number of times and for any number
- * of processes. It puts the tunnel's networks, IPv4 and IPv6, into the table, so that clients reach
- * each other and the server's own address. When the tunnel goes, the kernel removes them by itself.
+ * A script that the VPN daemon runs when a tunnel comes up. It puts the tunnel's networks, IPv4 and IPv6, into the
+ * table, so that clients reach each other and the server's own address. When the tunnel goes down, the kernel removes
+ * these routes by itself. The script may run any number of times, for any number of processes.
  *
- * When it is deployed, it is run at once for the tunnels that are up. Several hooks at one path make
- * one script that serves all their tables. A file at that path which is not ours is never
- * overwritten: the apply fails and says so.
+ * The apply also runs it for the tunnels that are up. Several hooks with one path make one script, which serves all
+ * their tables. An apply never overwrites a file of others at that path. It fails and says so.
+ *
+ * @example
+ * new VpnUpHook(this, 'up', { table, daemon: VpnDaemon.openVpn() });
  *
  * @see https://openvpn.net/community-resources/reference-manual-for-openvpn-2-6/ (--up)
  */
 export class VpnUpHook extends Construct {
   /**
-   * Whether a value is a `VpnUpHook`, also one of another copy of this library.
+   * Tells whether a value is a `VpnUpHook`, also of another copy of this library.
    *
    * @param x - any value
    */
@@ -54,7 +56,7 @@ export class VpnUpHook extends Construct {
   private readonly host: LinuxHost;
 
   /**
-   * @param scope - where in the tree
+   * @param scope - parent in the tree
    * @param id - unique in its scope
    * @param props - table and daemon
    * @throws ValidationError if the path is not allowed
@@ -76,7 +78,7 @@ export class VpnUpHook extends Construct {
     this.host._validate(this);
   }
 
-  /** Address of the host's `apply` resource: makes `dependsOn: [hook]` work on any resource. */
+  /** Address of the host's `apply` resource. With it, `dependsOn: [hook]` works on any resource. */
   public get fqn(): string {
     return this.host.fqn;
   }
