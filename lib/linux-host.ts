@@ -313,7 +313,7 @@ export class LinuxHost extends Construct {
     args.check(EXPECTED, expected, 'expected');
     const label = args.text(id, 'id', EXPECTATION_ID, 'letters, digits, "_", "." and "-"');
     if (this.intents.some((other) => other.path === this.node.path && other.label === label)) {
-      throw args.error(`id "${id}" is already that of another expectation. Give each its own.`);
+      throw args.error(`id "${id}" is already used by another expectation. Give each expectation its own id.`);
     }
     const fates = expected._fates(args);
     const linksDown = parseLinksDown(args, flow);

@@ -224,7 +224,7 @@ export class PolicyRule extends Construct {
       'priority',
       MIN_PRIORITY,
       MAX_PRIORITY,
-      "The kernel's own rules stand at 0, 32766 and 32767; near 0, a rule changes the order of rules that other tools add without a priority.",
+      "The kernel's own rules have 0, 32766 and 32767. A rule near 0 changes the order of rules that other tools add without a priority.",
     );
     for (const rule of parseRules(this, args, props, this.priority)) {
       this.host._addRule(rule);
@@ -247,7 +247,7 @@ function hostOf(args: Arguments, props: PolicyRuleProps): LinuxHost {
     throw args.error('has neither table nor action. Set table, or an action such as RuleAction.unreachable().');
   }
   if (!host) {
-    throw args.error('host is not set and there is no table to take it from. Set host.');
+    throw args.error('host is not set, and there is no table to take it from. Set host.');
   }
   if (props.table && props.table.host !== host) {
     throw args.error(`host "${host.node.path}" is not the host of table "${props.table.node.path}". Leave out host.`);
@@ -312,7 +312,7 @@ function parseAction(args: Arguments, props: PolicyRuleProps, priority: number):
     args.integer(action.priority, 'action goTo', 1, 32767);
     if (action.priority <= priority) {
       throw args.error(
-        `action goes to priority ${action.priority}, which is not behind its own ${priority}. The kernel only goes forward.`,
+        `action goes to priority ${action.priority}, which is not higher than its own priority ${priority}. Give a higher one: the kernel only goes forward.`,
       );
     }
   }
@@ -331,7 +331,9 @@ function familiesOf(args: Arguments, props: PolicyRuleProps, own: FamilyOrAuto |
     return [own];
   }
   if (wanted.length > 1) {
-    throw args.error('families has both, but source or destination is of one. Declare one rule for each family.');
+    throw args.error(
+      'families has both families, but source or destination has one. Declare one rule for each family.',
+    );
   }
   const [family] = wanted as [4 | 6];
   if (own !== 'auto' && own !== family) {
@@ -390,7 +392,7 @@ function rejectSuppressors(args: Arguments, props: PolicyRuleProps): void {
         : undefined;
   if (property) {
     throw args.error(
-      `${property} is set, but there is no lookup whose routes it could leave out. Set table instead of action.`,
+      `${property} is set, but the rule looks up no table whose routes it could ignore. Set table instead of action.`,
     );
   }
 }

@@ -24,7 +24,13 @@ export class Resolver {
    */
   public static user(uid: number): Resolver {
     return new Resolver((args) => ({
-      uid: args.integer(uid, 'resolver user', 1, MAX_UID, 'As root, whatever the machine asks would be meant.'),
+      uid: args.integer(
+        uid,
+        'resolver user',
+        1,
+        MAX_UID,
+        '0 is root, whose rule would match all queries of the machine.',
+      ),
     }));
   }
 

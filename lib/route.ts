@@ -251,11 +251,11 @@ function parseRoute(scope: Construct, args: Arguments, props: RouteProps): Route
   }
   if (props.routeScope !== undefined && props.routeScope !== RouteScope.GLOBAL && hops.some((hop) => hop.via)) {
     throw args.error(
-      `routeScope "${props.routeScope}" is set on a route with a next router, which is never that near. Leave it out.`,
+      `routeScope "${props.routeScope}" is set on a route with a next hop, whose scope is always global. Leave it out.`,
     );
   }
   if (family === 6 && hops.length > 1 && hops.some((hop) => !hop.via)) {
-    throw args.error('nextHops has one without via. IPv6 needs the next router of each: set via.');
+    throw args.error('nextHops has one without via. IPv6 needs the address of each next hop. Set via.');
   }
   return {
     path: scope.node.path,
@@ -287,27 +287,25 @@ function parseHops(args: Arguments, props: RouteProps, reject: RejectType | unde
   if (reject) {
     const [property] = Object.entries({ via, device, nextHops, onLink }).find(([, value]) => value !== undefined) ?? [];
     if (property !== undefined) {
-      throw args.error(
-        `${property} is set on a route of type "${reject}", which goes nowhere. Leave it out, or drop routeType.`,
-      );
+      throw args.error(`${property} is set on a route of type "${reject}", which has no next hop. Leave it out.`);
     }
     return [];
   }
   if (nextHops !== undefined) {
     if (single) {
-      throw args.error('nextHops is set together with via or device. Put that way among the nextHops.');
+      throw args.error('nextHops is set together with via or device. Move these into nextHops.');
     }
     if (onLink !== undefined) {
-      throw args.error('nextHops is set together with onLink. Set onLink on the next hop that it is for.');
+      throw args.error('nextHops is set together with onLink. Set onLink on the next hop that needs it.');
     }
     if (nextHops.length === 0) {
-      throw args.error('nextHops is empty. Give at least one, or via or device.');
+      throw args.error('nextHops is empty. Give at least one next hop.');
     }
     return nextHops.map((hop, index) => parseHop(args, hop, `nextHops[${index}].`));
   }
   if (!single) {
     throw args.error(
-      'has neither via nor device. Name the next router or the interface, or set routeType to one such as RouteType.UNREACHABLE.',
+      'has neither via nor device. Give the next hop or the interface, or set a routeType such as RouteType.UNREACHABLE.',
     );
   }
   return [parseHop(args, { via, device, onLink }, '')];
@@ -315,10 +313,12 @@ function parseHops(args: Arguments, props: RouteProps, reject: RejectType | unde
 
 function parseHop(args: Arguments, hop: NextHop, prefix: string): Hop {
   if (hop.via === undefined && hop.device === undefined) {
-    throw args.error(`${prefix.slice(0, -1)} has neither via nor device. Name the next router or the interface.`);
+    throw args.error(`${prefix.slice(0, -1)} has neither via nor device. Give the next hop or the interface.`);
   }
   if (hop.onLink && (hop.via === undefined || hop.device === undefined)) {
-    throw args.error(`${prefix}onLink needs both via and device: the kernel cannot find the interface by itself.`);
+    throw args.error(
+      `${prefix}onLink needs both via and device, since the kernel cannot find the interface by itself. Set both.`,
+    );
   }
   return {
     via: args.optional('address', hop.via, `${prefix}via`),
@@ -342,9 +342,7 @@ function familyOf(
   const wanted: Family | undefined = props.family && (props.family === IpFamily.IPV4 ? 4 : 6);
   if (wanted === undefined) {
     if (found === undefined) {
-      throw new InvalidValue(
-        'destination "default" does not tell the family. Set family, or use "0.0.0.0/0" or "::/0".',
-      );
+      throw new InvalidValue('destination "default" has no address family. Set family, or use "0.0.0.0/0" or "::/0".');
     }
     return found;
   }

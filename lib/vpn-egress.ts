@@ -257,7 +257,7 @@ export class VpnEgress extends Construct {
       'errorMark',
       1,
       0xffffffff,
-      'Leave it out to have one made of tableId.',
+      'Leave it out to derive one from tableId.',
     );
     const questions = props.resolver?._questions(this.args) ?? [];
     const ownRules = this.ownRules(errorMark, questions, gateways);
@@ -353,8 +353,8 @@ export class VpnEgress extends Construct {
     const device = Token.isUnresolved(this.device) ? 'a token' : this.device;
     if (known.length + tokens.length > 1) {
       throw this.args.error(
-        `${pool.property} needs a return route via this server's address on "${device}", which has several, and it is not known ` +
-          'of what family which is. Give the pool and the addresses literally.',
+        `${pool.property} needs a return route via this server's address on "${device}", which has several of ` +
+          'unknown families. Give the pool and the addresses literally.',
       );
     }
     const which = family === undefined ? '' : `${familyName(family)} `;
@@ -400,7 +400,7 @@ export class VpnEgress extends Construct {
     const unknown = this.allPools.find((pool) => pool.family === 'auto');
     if (unknown && this.allPools.length > 1) {
       throw this.args.error(
-        `${unknown.property} is known at apply only, and LocalTraffic.isolated() with several pools must know its family. ` +
+        `${unknown.property} is known at apply only, but LocalTraffic.isolated() with several pools needs its family. ` +
           'Give it literally, or declare a VpnEgress for each pool.',
       );
     }
@@ -484,8 +484,7 @@ export class VpnEgress extends Construct {
       'priority',
       MIN_PRIORITY + inFront,
       MAX_PRIORITY - pools - behind + 1,
-      `There are rules for up to ${pools} pools of a family from it on, ${behind} for what the machine itself sends behind them, ` +
-        `and ${inFront} rules for local traffic in front.`,
+      `Rules before it: ${inFront} (local traffic). From it on: ${pools} (pools), then ${behind} (packets of the machine itself).`,
     );
   }
 
@@ -493,14 +492,14 @@ export class VpnEgress extends Construct {
     const texts = this.allPools.map((pool) => pool.value.text);
     const twice = this.allPools.find((pool, index) => texts.indexOf(pool.value.text) < index);
     if (twice) {
-      throw this.args.error(`${twice.property} "${twice.text}" is there twice. Leave out one of the two.`);
+      throw this.args.error(`${twice.property} "${twice.text}" is there twice. Leave out one of them.`);
     }
     for (const pool of this.rejected.filter(({ value }) => isKnown(value))) {
       const around = this.pools.find(({ value }) => isKnown(value) && isInside(pool.value.text, value.text));
       if (around) {
         throw this.args.error(
           `${pool.property} "${pool.text}" is inside ${around.property} "${around.text}", which is routed. ` +
-            'Give clients without it, or leave it out.',
+            'Leave it out, or give clients without it.',
         );
       }
     }

@@ -70,7 +70,7 @@ export class VpnUpHook extends Construct {
     this.file = parseHostPath(args, daemon.upHook, 'upHook');
     if (props.table.tableId === MAIN_TABLE_ID) {
       throw args.error(
-        'table is the main table, which knows the tunnels anyway. Give the table that packets of clients are looked up in.',
+        'table is the main table, which has the tunnel networks anyway. Give the table that packets of clients use.',
       );
     }
     this.host = props.table.host;

@@ -163,7 +163,7 @@ const RIGHT: Record<string, Record<string, string>> = {
 /** What an optional property is missed for. */
 const DEMANDED: Record<string, string> = {
   'RouteOptions.nextHops':
-    '[stack/vpn/x] has neither via nor device. Name the next router or the interface, or set routeType to one such as RouteType.UNREACHABLE.',
+    '[stack/vpn/x] has neither via nor device. Give the next hop or the interface, or set a routeType such as RouteType.UNREACHABLE.',
   'PolicyRuleProps.table':
     '[stack/x] has neither table nor action. Set table, or an action such as RuleAction.unreachable().',
 };
@@ -427,7 +427,7 @@ const FILE = 'the path of a file such as "~/.ssh/id_ed25519"';
 describe('a private key is never shown', () => {
   const asText = `is the text of a private key, which is not shown here. Give ${FILE}.`;
   const asContents =
-    'is the contents of a file, or a key, which would stand in the state for all to read. Give the path of the file.';
+    'is the contents of a file, or a key, so the state would show it to everybody. Give the path of the file.';
   test.each<[string, (stack: TerraformStack) => string, string]>([
     ['as it is', () => KEY, asText],
     ['in one line', () => KEY.replace(/\n/g, ' '), asText],
@@ -449,7 +449,7 @@ describe('a private key is never shown', () => {
     [
       'of no known format',
       () => 'first line\nsecond line',
-      'has a line break in it, so it is no path; it is not shown. Give the path of the file.',
+      'has a line break, so it is not a path. It is not shown here. Give the path of the file.',
     ],
   ])('%s', (_, key, reason) => {
     for (const [property, given] of [
@@ -478,33 +478,33 @@ describe('says what is wrong, and what to do', () => {
   const aRoute = (props: object) => (stack: TerraformStack) => table(stack).addRoute('x', props as RouteOptions);
   const MISSING = 'if it comes from the environment or a file, it is missing there.';
   const ONLY_FOR_EACH =
-    'is a value of a TerraformIterator or TerraformCount, which only a resource with forEach or count has. Declare one host for each machine, in a loop of the program.';
+    'is a value of a TerraformIterator or TerraformCount, which has a value only in a resource with forEach or count. Declare one host for each machine, in a loop of the program.';
   const iterator = TerraformIterator.fromMap({ a: { ip: '192.0.2.1', port: 22 } });
 
   test.each<[(stack: TerraformStack) => unknown, string]>([
     [
       aHost({ privateKeyFile: '~/.ssh/id.pub' }),
-      'vpn1] ssh.privateKeyFile "~/.ssh/id.pub" is a public key by its name. Did you mean "~/.ssh/id"?',
+      'vpn1] ssh.privateKeyFile "~/.ssh/id.pub" has the name of a public key. Did you mean "~/.ssh/id"?',
     ],
     [
       (stack) => aHost({ privateKeyFile: `/keys/${variable(stack).stringValue}.pub` })(stack),
-      'vpn1] ssh.privateKeyFile is a public key by its name. Give that of the private key.',
+      'vpn1] ssh.privateKeyFile has the name of a public key. Give the path of the private key.',
     ],
     [
       aHost({ privateKeyFile: 'C:\\id.ppk' }),
-      'vpn1] ssh.privateKeyFile "C:\\\\id.ppk" is a key of PuTTY, which Terraform cannot read. Convert it: puttygen KEY.ppk -O private-openssh -o KEY.',
+      'vpn1] ssh.privateKeyFile "C:\\\\id.ppk" is a PuTTY key, which Terraform cannot read. Convert it: puttygen KEY.ppk -O private-openssh -o KEY.',
     ],
     [
       aHost({ privateKeyFile: '~admin/.ssh/id' }),
-      'vpn1] ssh.privateKeyFile "~admin/.ssh/id" begins with "~" and a user, but Terraform knows only its own home, "~/". Write the whole path.',
+      'vpn1] ssh.privateKeyFile "~admin/.ssh/id" begins with "~" and a user name, but Terraform expands only "~/". Give the whole path.',
     ],
     [
       aHost({ certificateFile: '~admin/c' }),
-      'vpn1] ssh.certificateFile "~admin/c" begins with "~" and a user, but Terraform knows only its own home, "~/". Write the whole path.',
+      'vpn1] ssh.certificateFile "~admin/c" begins with "~" and a user name, but Terraform expands only "~/". Give the whole path.',
     ],
     [
       aHost({ bastion: { host: 'b', privateKeyFile: '~admin/c' } }),
-      'vpn1] ssh.bastion.privateKeyFile "~admin/c" begins with "~" and a user, but Terraform knows only its own home, "~/". Write the whole path.',
+      'vpn1] ssh.bastion.privateKeyFile "~admin/c" begins with "~" and a user name, but Terraform expands only "~/". Give the whole path.',
     ],
     [
       aHost({ certificateFile: 'ssh-rsa-cert-v01@openssh.com AAAA' }),
@@ -512,31 +512,31 @@ describe('says what is wrong, and what to do', () => {
     ],
     [
       aHost({ privateKeyFile: 'é'.repeat(2048) }),
-      'vpn1] ssh.privateKeyFile is too long: 4096 bytes, and a path has at most 4095. Give the path of the file.',
+      'vpn1] ssh.privateKeyFile is too long: 4096 bytes, but a path has at most 4095. Give the path of the file.',
     ],
     [
       aHost({ host: '192.0.2.1:2222' }),
-      'vpn1] ssh.host "192.0.2.1:2222" has a port in it. Set ssh.port, and leave out the ":" and what follows here.',
+      'vpn1] ssh.host "192.0.2.1:2222" has a port in it. Set ssh.port, and leave out the ":" and the port here.',
     ],
     [
       aHost({ host: '[2001:db8::1]:22' }),
-      'vpn1] ssh.host "[2001:db8::1]:22" has a port in it. Set ssh.port, and leave out the ":" and what follows here.',
+      'vpn1] ssh.host "[2001:db8::1]:22" has a port in it. Set ssh.port, and leave out the ":" and the port here.',
     ],
     [
       (stack) => aHost({ host: `${variable(stack).stringValue}:22` })(stack),
-      'vpn1] ssh.host has a port in it. Set ssh.port, and leave out the ":" and what follows here.',
+      'vpn1] ssh.host has a port in it. Set ssh.port, and leave out the ":" and the port here.',
     ],
     [
       aHost({ host: 'root@vpn1' }),
-      'vpn1] ssh.host "root@vpn1" has a user in it. Set ssh.user, and leave out all up to the "@" here.',
+      'vpn1] ssh.host "root@vpn1" has a user in it. Set ssh.user, and leave out everything up to the "@" here.',
     ],
     [
       (stack) => aHost({ host: `root@${variable(stack).stringValue}` })(stack),
-      'vpn1] ssh.host has a user in it. Set ssh.user, and leave out all up to the "@" here.',
+      'vpn1] ssh.host has a user in it. Set ssh.user, and leave out everything up to the "@" here.',
     ],
     [
       aHost({ bastion: { host: 'root@b' } }),
-      'vpn1] ssh.bastion.host "root@b" has a user in it. Set ssh.bastion.user, and leave out all up to the "@" here.',
+      'vpn1] ssh.bastion.host "root@b" has a user in it. Set ssh.bastion.user, and leave out everything up to the "@" here.',
     ],
     [
       aHost({ host: 'ssh://root@vpn1' }),
@@ -545,7 +545,7 @@ describe('says what is wrong, and what to do', () => {
     [aHost({ host: '[2001:db8::1]' }), 'vpn1] ssh.host "[2001:db8::1]" has brackets. Did you mean "2001:db8::1"?'],
     [
       aHost({ host: 'fe80::1%eth0' }),
-      'vpn1] ssh.host "fe80::1%eth0" has a zone, with which Terraform cannot connect. Give an address that needs none.',
+      'vpn1] ssh.host "fe80::1%eth0" has a zone, which Terraform does not support. Give an address without one.',
     ],
     [aHost({ host: '192.0.2.1/24' }), 'vpn1] ssh.host "192.0.2.1/24" has a prefix length. Did you mean "192.0.2.1"?'],
     [aHost({ host: undefined }), `vpn1] ssh.host is undefined. Give a host name or an IP address; ${MISSING}`],
@@ -581,7 +581,7 @@ describe('says what is wrong, and what to do', () => {
     ],
     [
       loose({ interfaces: [{ name: 'all' }] }),
-      'vpn1] interfaces[0].name "all" cannot be the name of an interface: the kernel keeps it for /proc/sys/net/ipv4/conf. Name one, as "ip link" shows it.',
+      'vpn1] interfaces[0].name "all" cannot be the name of an interface: the kernel reserves it in /proc/sys/net/ipv4/conf. Give a name that "ip link" shows.',
     ],
     [
       loose({ dependsOn: ['aws_eip.vpn'] }),
@@ -614,7 +614,7 @@ describe('says what is wrong, and what to do', () => {
     ],
     [
       aRule({ inputInterface: '--' }),
-      'x] inputInterface "--" begins with "-", which commands take for an option. Rename the interface, or give another.',
+      'x] inputInterface "--" begins with "-", which commands would read as an option. Rename the interface, or give another.',
     ],
     [
       anEgress({ localTraffic: 'isolated' }),
@@ -646,11 +646,11 @@ describe('says what is wrong, and what to do', () => {
     ],
     [
       anEgress({ device: 'averyverylongname' }),
-      'x] device "averyverylongname" is too long: 17 bytes, and the name of an interface has at most 15. Write it as "ip link" shows it.',
+      'x] device "averyverylongname" is too long: 17 bytes, but an interface name has at most 15. Write it as "ip link" shows it.',
     ],
     [
       (stack) => anEgress({ clients: [...variable(stack).listValue, '10.0.0.0/8'] })(stack),
-      'x] clients is a list that is known at apply only; how many there are must be known at synth time. Give its elements, for example with Fn.element(list, 0).',
+      'x] clients is a list that is known at apply only, but its length must be known at synth. Give its elements, for example Fn.element(list, 0).',
     ],
     [
       (stack) => anEgress({ device: variable(stack).listValue[0] })(stack),
@@ -667,7 +667,7 @@ describe('says what is wrong, and what to do', () => {
     [anEgress({ clients: [Token.asString(iterator.value)] }), `x] clients[0] ${ONLY_FOR_EACH}`],
     [
       anEgress({ clients: iterator.getList('pools') }),
-      'x] clients is a list that is known at apply only; how many there are must be known at synth time. Give its elements, for example with Fn.element(list, 0).',
+      'x] clients is a list that is known at apply only, but its length must be known at synth. Give its elements, for example Fn.element(list, 0).',
     ],
     [anEgress({ tableId: TerraformCount.of(2).index }), `x] tableId ${ONLY_FOR_EACH}`],
     [
@@ -692,11 +692,11 @@ describe('says what is wrong, and what to do', () => {
     ],
     [
       aRoute({ destination: 'default', nextHops: [{}] }),
-      'vpn/x] nextHops[0] has neither via nor device. Name the next router or the interface.',
+      'vpn/x] nextHops[0] has neither via nor device. Give the next hop or the interface.',
     ],
     [
       aRoute({ destination: 'default', nextHops: [{ via: undefined, onLink: true }] }),
-      'vpn/x] nextHops[0] has neither via nor device. Name the next router or the interface.',
+      'vpn/x] nextHops[0] has neither via nor device. Give the next hop or the interface.',
     ],
     [
       aRoute({ destination: 'default', nextHops: [null] }),

@@ -80,7 +80,7 @@ describe('errors', () => {
       'two rules of one family at one priority',
       (stack, _, table) => new PolicyRule(stack, 'more', { table, source: '10.10.11.0/24', priority: 10010 }),
       [
-        '[stack/more] priority 10010 is already used by the IPv4 rule "stack/clients4". The order of two rules at one priority is not defined: give each its own.',
+        '[stack/more] priority 10010 is already used by the IPv4 rule "stack/clients4". The order of two rules with one priority is undefined. Give each its own.',
       ],
     ],
     [
@@ -105,7 +105,7 @@ describe('errors', () => {
         new PolicyRule(stack, 'more', { table, source: '10.10.11.0/24', priority: 10011 });
       },
       [
-        '[stack/other] table 201 has no route. Add one with addRoute(); to reject packets, use a PolicyRule with action RuleAction.unreachable() instead.',
+        '[stack/other] table 201 has no route. Add one with addRoute(). To reject packets, use a PolicyRule with action RuleAction.unreachable() instead.',
       ],
     ],
     [
@@ -133,7 +133,7 @@ describe('errors', () => {
     [
       'link-local next hop without device',
       (_stack, _host, table) => table.addRoute('v6', { destination: 'default', via: 'fe80::1' }),
-      ['[stack/vpn/v6] via "fe80::1" is link-local: name its device too.'],
+      ['[stack/vpn/v6] via "fe80::1" is link-local, so it needs a device. Set device.'],
     ],
     [
       'unknown device',
@@ -174,7 +174,7 @@ describe('errors', () => {
       (stack, host) =>
         new PolicyRule(stack, 'jump', { host, source: '10.0.0.0/8', priority: 10001, action: RuleAction.goTo(10002) }),
       [
-        '[stack/jump] goes to priority 10002, where this host has no rule of its family. Declare that rule, or name the priority of one.',
+        '[stack/jump] goes to priority 10002, where this host has no rule of its family. Declare that rule, or give the priority of an existing one.',
       ],
     ],
     [
@@ -190,7 +190,7 @@ describe('errors', () => {
         });
       },
       [
-        '[stack/jump] goes to priority 10002, where this host has no rule of its family. Declare that rule, or name the priority of one.',
+        '[stack/jump] goes to priority 10002, where this host has no rule of its family. Declare that rule, or give the priority of an existing one.',
       ],
     ],
     [
@@ -203,7 +203,7 @@ describe('errors', () => {
           action: RuleAction.goTo(10002),
         }),
       [
-        '[stack/jump] goes to priority 10002, where this host has no rule of its family. Declare that rule, or name the priority of one.',
+        '[stack/jump] goes to priority 10002, where this host has no rule of its family. Declare that rule, or give the priority of an existing one.',
       ],
     ],
     [
@@ -216,7 +216,7 @@ describe('errors', () => {
           action: RuleAction.prohibit(),
         }),
       [
-        '[stack/more] priority 10010 is already used by the IPv4 rule "stack/clients4". The order of two rules at one priority is not defined: give each its own.',
+        '[stack/more] priority 10010 is already used by the IPv4 rule "stack/clients4". The order of two rules with one priority is undefined. Give each its own.',
       ],
     ],
     [
@@ -227,16 +227,14 @@ describe('errors', () => {
         new PolicyRule(stack, 'two', { host, source: variable(stack, 'pool2'), priority: 10020, action });
       },
       [
-        '[stack/two] priority 10020 is already used by the rule "stack/one". The order of two rules at one priority is not defined: give each its own.',
+        '[stack/two] priority 10020 is already used by the rule "stack/one". The order of two rules with one priority is undefined. Give each its own.',
       ],
     ],
     [
       "next hop that is this host's own address",
       (_stack, _host, table) =>
         table.addRoute('lan', { destination: '10.0.0.0/8', via: '192.168.1.100', device: 'eth1' }),
-      [
-        '[stack/vpn/lan] via "192.168.1.100" is this host\'s own address on "eth1". Give the address of the next router.',
-      ],
+      ['[stack/vpn/lan] via "192.168.1.100" is this host\'s own address on "eth1". Give the address of the next hop.'],
     ],
     [
       'the same hook twice',
@@ -253,7 +251,7 @@ describe('errors', () => {
         new VpnUpHook(stack, 'two', { table, daemon: VpnDaemon.wireGuard({ upHook: '/etc/openvpn/up' }) });
       },
       [
-        '[stack/two] "/etc/openvpn/up" is already the up hook that "stack/one" installs for another daemon. Give this one another path.',
+        '[stack/two] "/etc/openvpn/up" is already the up hook of another daemon, installed by "stack/one". Give this one another path.',
       ],
     ],
   ])('%s', (_, add, messages) => {
@@ -404,7 +402,7 @@ describe('errors', () => {
       action: RuleAction.blackhole(),
     });
     const message =
-      'cannot tell which interface brings up the rule at priority 10011. Give Persistence.networkScripts() the device, or use Persistence.service().';
+      'cannot tell which interface brings up the rule at priority 10011. Give Persistence.networkScripts() a device, or use Persistence.service().';
     expect(validationErrors(stack)).toEqual([
       '[stack/deferred] Persistence.networkScripts() cannot express "family known at apply only" of the rule at priority 10010: IPv4 and IPv6 are in different files. Set families on the rule or family on the route, or use Persistence.service().',
       expect.stringContaining('[stack/deferred] Persistence.networkScripts() cannot tell which interface'),
@@ -415,10 +413,10 @@ describe('errors', () => {
 
 describe('clients of whom one family is routed', () => {
   const WAYS =
-    'Route it too, or reject it: with rejectedClients of VpnEgress, or a PolicyRule with RuleAction.unreachable() for that pool.';
+    'Route it, too, or reject it: with rejectedClients of VpnEgress, or with a PolicyRule with RuleAction.unreachable() for that pool.';
   const forgotten = (path: string, device: string, routed: string, other: string, network: string): string =>
     `[stack/${path}] routes ${routed} packets of clients behind "${device}", but no rule routes or rejects their ${other} network ${network}: they would leave through the main default route. ${WAYS}`;
-  const onlyIpv4 = `[stack/vpn] only IPv4 rules look up table 200: if the clients have IPv6 too, that would leave through the main default route. ${WAYS} If they have none, declare the interface that they are behind, with its addresses, in the host's interfaces.`;
+  const onlyIpv4 = `[stack/vpn] only IPv4 rules look up table 200: if the clients have IPv6, too, it would leave through the main default route. ${WAYS} If they have none, declare their interface and its addresses in the host's interfaces.`;
   const tun0 = forgotten('clients4', 'tun0', 'IPv4', 'IPv6', IPV6_POOL);
   const nothing: Add = () => undefined;
   const rule =
@@ -611,8 +609,8 @@ describe('clients of whom one family is routed', () => {
 describe('a part of a tunnel that is in no pool', () => {
   const IPV6 = 'fd00:4242:4242:4242::1/64';
   const forgotten = (part: string, device = 'tun0'): string =>
-    `[stack/egress] ${part} of "${device}" is in no pool: clients there would leave by the main default route. ` +
-    'Add it to clients, or to rejectedClients; if they may, declare a PolicyRule from there with SourceRoutingTable.main(host).';
+    `[stack/egress] ${part} of "${device}" is in no pool, so clients there would leave by the main default route. ` +
+    'Add it to clients or rejectedClients. If they may leave there, declare a PolicyRule for this source with SourceRoutingTable.main(host).';
   const UPLINKS: NetworkInterface[] = ALL_INTERFACES.slice(0, 2);
   const withTunnel = (addresses: string[], name = 'tun0'): NetworkInterface[] => [...UPLINKS, { name, addresses }];
 
@@ -739,8 +737,8 @@ describe('a part of a tunnel that is in no pool', () => {
 
   describe('without VpnEgress', () => {
     const bare = (part: string, device: string): string =>
-      `[stack/more] ${part} of "${device}" is in no pool: clients there would leave by the main default route. ` +
-      'Declare a PolicyRule from there, too: with this table, with RuleAction.unreachable(), or, if they may, with SourceRoutingTable.main(host).';
+      `[stack/more] ${part} of "${device}" is in no pool, so clients there would leave by the main default route. ` +
+      'Declare a PolicyRule for this source, too: with this table, or with RuleAction.unreachable(). If they may leave there, use SourceRoutingTable.main(host).';
     const errorsWith = (props: Partial<PolicyRuleProps>, addresses = ['10.10.20.1/24']): string[] =>
       validationErrors(
         declare(
@@ -883,7 +881,7 @@ describe('guards', () => {
     const at = (props: Partial<PolicyRuleProps>): string[] =>
       validationErrors(declare(more({ ...props, priority: 20010 })));
     expect(at({ source: '10.10.11.0/24' })).toEqual([
-      '[stack/clients4] its guard stands 10000 behind it, but priority 20010 is already used by the rule "stack/more". Move one of the two rules.',
+      '[stack/clients4] its guard needs priority 20010 (priority + 10000), which is already used by the rule "stack/more". Move one of the two rules.',
     ]);
     expect(at({ source: 'fd00:66::/64' })).toEqual([]);
   });
@@ -893,7 +891,7 @@ describe('guards', () => {
       'no room',
       more({ source: '10.10.11.0/24', priority: 22766 }),
       [
-        '[stack/more] has no guard: that would stand 10000 behind it, which is more than 32765. While somebody flushes the table, packets leave through the main default route. Use a priority up to 22765, for example 10000 to 19999.',
+        '[stack/more] has no guard, since priority + 10000 is more than 32765. When somebody flushes the table, packets leave through the main default route. Use a priority up to 22765, for example 10000 to 19999.',
       ],
     ],
     ['room', more({ source: '10.10.11.0/24', priority: 22600 }), []],
@@ -901,7 +899,7 @@ describe('guards', () => {
       'where another program puts its own',
       more({ source: '10.10.11.0/24', priority: 19950 }),
       [
-        "[stack/more] its guard's priority 29950 is where pbr put theirs (29900 to 30000). Use another, for example 10000 to 19899 for the rule.",
+        "[stack/more] its guard's priority 29950 is in the range of pbr (29900 to 30000). Use another, for example 10000 to 19899 for the rule.",
       ],
     ],
     [
@@ -921,7 +919,7 @@ describe('guards', () => {
         });
       },
       [
-        '[stack/jump] goes over the rule "stack/clients4", but not over its guard at priority 20010: what no rule in between takes is rejected there. Go to a rule behind 20010, or to 32766 for the main table.',
+        '[stack/jump] skips the rule "stack/clients4", but not its guard at priority 20010, which rejects what no rule in between matches. Go to a priority above 20010, or to 32766 for the main table.',
       ],
     ],
     [
@@ -977,7 +975,7 @@ describe('warnings', () => {
       'a priority where another program puts its own',
       (stack, host) =>
         new PolicyRule(stack, 'drop', { host, source: '10.66.0.0/16', priority: 5210, action: RuleAction.blackhole() }),
-      '[stack/drop] priority 5210 is where Tailscale put theirs (5210 to 5270). Use another, for example 10000 to 19999.',
+      '[stack/drop] priority 5210 is in the range of Tailscale (5210 to 5270). Use another, for example 10000 to 19999.',
     ],
     [
       'such a priority in both families is said once',
@@ -988,12 +986,12 @@ describe('warnings', () => {
           priority: 220,
           action: RuleAction.blackhole(),
         }),
-      '[stack/drop] priority 220 is where strongSwan put theirs (220 to 220). Use another, for example 10000 to 19999.',
+      '[stack/drop] priority 220 is in the range of strongSwan (220 to 220). Use another, for example 10000 to 19999.',
     ],
     [
       'a rule that takes the replies of SSH',
       (stack, _host, table) => new PolicyRule(stack, 'lan', { table, source: '192.168.178.0/24', priority: 10020 }),
-      `[stack/lan] matches the replies of this host's own SSH server (192.168.178.2): they would take the way of this rule. Narrow its source, or put a rule for that address with the main table in front of it.`,
+      `[stack/lan] matches the replies of this host's own SSH server (192.168.178.2): this rule would redirect them. Narrow its source, or add an earlier rule for that address with the main table.`,
     ],
     [
       'a rule that lets pieces of a default route of the main table pass',
@@ -1004,13 +1002,13 @@ describe('warnings', () => {
           suppressPrefixLength: 0,
           priority: 9000,
         }),
-      '[stack/local] suppressPrefixLength 0 does not leave out a default route in pieces, such as the 0.0.0.0/1 and 128.0.0.0/1 of OpenVPN, or 2000::/3: packets would leave by it. Set it to 7.',
+      '[stack/local] suppressPrefixLength 0 does not ignore a default route in parts, such as the 0.0.0.0/1 and 128.0.0.0/1 of OpenVPN, or 2000::/3. Packets would leave by it. Set it to 7.',
     ],
     [
       'firewallMark',
       (stack, _host, table) =>
         new PolicyRule(stack, 'mark', { table, source: '10.10.11.0/24', firewallMark: 1, priority: 10020 }),
-      '[stack/mark] matches firewallMark: with rp_filter=1 on the egress interface replies are dropped unless the host has net.ipv4.conf.all.src_valid_mark=1. A rule by source or inputInterface needs neither.',
+      '[stack/mark] matches firewallMark. With rp_filter=1 on the egress interface, replies are dropped unless the host has net.ipv4.conf.all.src_valid_mark=1. Set it, or match source or inputInterface instead.',
     ],
   ])('%s', (_, add, message) => {
     const stack = declare((scope, host, table) => {
@@ -1022,7 +1020,7 @@ describe('warnings', () => {
 
   describe('replies of SSH', () => {
     const captured = (id: string): string =>
-      `[stack/${id}] matches the replies of this host's own SSH server (192.168.178.2): they would take the way of this rule. Narrow its source, or put a rule for that address with the main table in front of it.`;
+      `[stack/${id}] matches the replies of this host's own SSH server (192.168.178.2): this rule would redirect them. Narrow its source, or add an earlier rule for that address with the main table.`;
     const MANAGEMENT = { source: '192.168.178.0/24', priority: 10020 };
     const one =
       (id: string, props: Partial<PolicyRuleProps>): Add =>
@@ -1099,7 +1097,7 @@ describe('warnings', () => {
         { ssh: { ...SSH, host: 'vpn.example.org' }, interfaces: ALL_INTERFACES },
       );
       expect(synthWarnings(stack)).toEqual([
-        "[stack/any] matches the replies of this host's own SSH server: they would take the way of this rule. Narrow its source, or put a rule for that address with the main table in front of it.",
+        "[stack/any] matches the replies of this host's own SSH server: this rule would redirect them. Narrow its source, or add an earlier rule for that address with the main table.",
       ]);
     });
   });
@@ -1119,7 +1117,7 @@ describe('warnings', () => {
       ssh: { ...SSH, hostKey: 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA' },
     });
     expect(synthWarnings(stack)).toEqual([
-      '[stack/vpn1] ssh.hostKey is of type "ssh-ed25519": Terraform asks for an ECDSA key first and fails if the machine has one. Pin its ECDSA key.',
+      '[stack/vpn1] ssh.hostKey is of type "ssh-ed25519": Terraform asks for an ECDSA key first, and fails if the machine has one. Pin its ECDSA key.',
     ]);
   });
 });

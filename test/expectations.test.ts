@@ -63,11 +63,14 @@ describe('lookup', () => {
     expect(down.map(({ text, device }) => [text, device])).toEqual([['unreachable', undefined]]);
   });
   test.each([
-    [{ ...packet, source: undefined }, 'a packet to "198.51.100.7" that comes in through "tun0" has a source'],
+    [{ ...packet, source: undefined }, 'a packet to "198.51.100.7" that comes in through "tun0" needs a source'],
     [{ ...packet, source: '10.10.10.0/24' }, 'source "10.10.10.0/24" has a prefix length'],
     [{ ...packet, destination: '::1' }, 'source "10.10.10.2" is IPv4 but destination "::1" is IPv6'],
     [{ ...packet, sourcePort: 7 }, 'sourcePort is given without ipProtocol'],
-    [{ ...packet, uid: 7 }, 'uid 7 is of a process here, but inputInterface "tun0" says that it comes in'],
+    [
+      { ...packet, uid: 7 },
+      'uid 7 is that of a local process, but inputInterface "tun0" means that the packet comes in',
+    ],
     [{ ...packet, linksDown: ['eth 1'] }, 'linksDown[0] "eth 1" is not an interface name'],
   ])('%j is refused', (wrong, message) => {
     expect(() => server().host.lookup(wrong)).toThrow(`[stack/vpn1] ${message}`);
@@ -137,7 +140,7 @@ describe('what is expected and untrue', () => {
       'no rule',
       { ...CLIENTS, source: '10.10.11.0/24', inputInterface: 'eth0' },
       THROUGH_NAT,
-      'No declared rule takes it.',
+      'No declared rule matches it.',
     ],
     [
       'another port',
@@ -209,7 +212,7 @@ describe('an expectation', () => {
     [{ source: '10.10.10.5/24' }, 'source "10.10.10.5/24" has host bits set. Did you mean "10.10.10.0/24"?'],
     [
       { inputInterface: undefined },
-      'source "10.10.10.0/24" is a prefix, but what the machine itself sends comes from one address',
+      'source "10.10.10.0/24" is a prefix, but packets that the machine itself sends have one source address',
     ],
     [{ destination: '2001:db8::/32' }, 'destination "2001:db8::/32" is IPv6 but source "10.10.10.0/24" is IPv4'],
     [{ exceptDestinations: ['x'] }, 'exceptDestinations[0] "x" is not an IP address or prefix'],
@@ -220,13 +223,13 @@ describe('an expectation', () => {
     const { stack, host } = server();
     const source = new TerraformVariable(stack, 'pool', {}).stringValue;
     expect(() => host.expect('x', { ...CLIENTS, source }, THROUGH_NAT)).toThrow(
-      '[stack/vpn1] source is known at apply only, and where its packets go is looked up at synth time. Give it literally.',
+      '[stack/vpn1] source is known at apply only, but synth looks up where its packets go. Give it literally.',
     );
   });
   test('needs an id of its own', () => {
     const { host } = server();
     host.expect('x', CLIENTS, THROUGH_NAT);
-    expect(() => host.expect('x', CLIENTS, THROUGH_NAT)).toThrow('id "x" is already that of another expectation');
+    expect(() => host.expect('x', CLIENTS, THROUGH_NAT)).toThrow('id "x" is already used by another expectation');
     expect(() => host.expect('x y', CLIENTS, THROUGH_NAT)).toThrow('id "x y" is not letters, digits, "_", "." and "-"');
   });
 });

@@ -104,7 +104,9 @@ describe('an app', () => {
     expect(['nat', 'two/nat', 'two-nat'].map((id) => findHost(hosts.values(), id).path)).toEqual(
       Array(3).fill('two/nat'),
     );
-    expect(() => findHost(hosts.values(), 'vpn')).toThrow('"vpn" may be one/vpn or two/vpn. Give the whole path.');
+    expect(() => findHost(hosts.values(), 'vpn')).toThrow(
+      '"vpn" is ambiguous: one/vpn or two/vpn. Give the whole path.',
+    );
     expect(() => findHost(hosts.values(), 'vpn1')).toThrow(
       'there is no host "vpn1". Hosts: one/vpn, two/nat, two/vpn.',
     );

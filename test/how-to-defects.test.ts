@@ -59,23 +59,23 @@ describe('each known defect of what people make of the how-to is found:', () => 
     const { stack, vpn } = server();
     new PolicyRule(stack, 'more', { table: vpn, source: '10.10.0.0/16', priority: 10010 });
     expect(validationErrors(stack)).toEqual([
-      '[stack/more] priority 10010 is already used by the IPv4 rule "stack/clients4". The order of two rules at one priority is not defined: give each its own.',
+      '[stack/more] priority 10010 is already used by the IPv4 rule "stack/clients4". The order of two rules with one priority is undefined. Give each its own.',
     ]);
   });
   test('clients do not reach each other, and the gateway cannot be pinged', () => {
     const { stack } = server({ rules: ['clients4', 'clients6', 'local6'] });
     expect(synthWarnings(stack)).toEqual([
-      '[stack/clients4] takes packets between the clients of 10.10.10.0/24, too: clients behind "tun0" do not reach each other ' +
-        "(their packets leave via 192.168.1.1 dev eth1), and the server's answers from its own address 10.10.10.1 do not reach them " +
-        '(they leave via 192.168.1.1 dev eth1), so that it cannot even be pinged. Put a rule with destination "10.10.10.0/24" and the ' +
-        'main table in front of it, as VpnEgress does for its own clients; to keep clients apart, reject those packets instead.',
+      '[stack/clients4] matches packets between the clients of 10.10.10.0/24, too: clients behind "tun0" do not reach each other ' +
+        "(their packets leave via 192.168.1.1 dev eth1), and the server's replies from its address 10.10.10.1 do not reach them " +
+        '(they leave via 192.168.1.1 dev eth1), so they cannot ping it. Add an earlier rule with destination "10.10.10.0/24" and the ' +
+        'main table, as VpnEgress does for its own clients. To isolate clients, reject these packets instead.',
     ]);
   });
   test('clients of one VpnEgress do not reach those of another one, whose rules come later', () => {
     expect(synthWarnings(twoEgresses().stack)).toEqual([
-      '[stack/egress0/clients-1] takes packets to the clients of 10.10.20.0/24, too: clients behind "tun0" do not reach those in 10.10.20.0/24 ' +
-        '(their packets leave via 192.168.1.1 dev eth1). Put a rule with source "10.10.10.0/24", destination "10.10.20.0/24" and ' +
-        'the main table in front of it, as VpnEgress does with LocalTraffic.suppressDefault(); to keep clients apart, reject those packets instead.',
+      '[stack/egress0/clients-1] matches packets to the clients of 10.10.20.0/24, too: clients behind "tun0" do not reach those in 10.10.20.0/24 ' +
+        '(their packets leave via 192.168.1.1 dev eth1). Add an earlier rule with source "10.10.10.0/24", destination "10.10.20.0/24" and ' +
+        'the main table, as VpnEgress does with LocalTraffic.suppressDefault(). To isolate clients, reject these packets instead.',
     ]);
   });
   test('clients of two VpnEgress reach each other by what the warning says', () => {
@@ -91,17 +91,17 @@ describe('each known defect of what people make of the how-to is found:', () => 
     new PolicyRule(stack, 'in', { table, destination: POOLS[0], inputInterface: 'tun0', priority: 10009 });
     expect(synthWarnings(stack)).toEqual([
       expect.stringContaining(
-        '[stack/clients4] takes packets between the clients of 10.10.10.0/24, too: ' +
-          "the server's answers from its own address 10.10.10.1 do not reach them (they leave via 192.168.1.1 dev eth1)",
+        '[stack/clients4] matches packets between the clients of 10.10.10.0/24, too: ' +
+          "the server's replies from its address 10.10.10.1 do not reach them (they leave via 192.168.1.1 dev eth1)",
       ),
     ]);
   });
   test('packets fall through to the default gateway when eth1 is down', () => {
     const { stack } = server({ failClosed: false });
     expect(synthWarnings(stack)).toEqual([
-      '[stack/clients4] with "eth1" down, table 200 has no route for packets from 10.10.10.0/24: they would go on to the main table and ' +
+      '[stack/clients4] with "eth1" down, table 200 has no route for packets from 10.10.10.0/24: they would use the main table and ' +
         'leave via 192.168.178.1 dev eth0. Set failClosed: true, which rejects them instead.',
-      '[stack/clients6] with "eth1" down, table 200 has no route for packets from fd00:4242:4242:4242::/64: they would go on to the main table and ' +
+      '[stack/clients6] with "eth1" down, table 200 has no route for packets from fd00:4242:4242:4242::/64: they would use the main table and ' +
         'leave via fd00:178::1 dev eth0. Set failClosed: true, which rejects them instead.',
     ]);
   });
@@ -109,17 +109,17 @@ describe('each known defect of what people make of the how-to is found:', () => 
     const { stack } = server({ rules: ['clients4', 'local4', 'local6'] });
     expect(validationErrors(stack)).toEqual([
       '[stack/clients4] routes IPv4 packets of clients behind "tun0", but no rule routes or rejects their IPv6 network ' +
-        'fd00:4242:4242:4242::/64: they would leave through the main default route. Route it too, or reject it: with rejectedClients of ' +
-        'VpnEgress, or a PolicyRule with RuleAction.unreachable() for that pool.',
+        'fd00:4242:4242:4242::/64: they would leave through the main default route. Route it, too, or reject it: with rejectedClients of ' +
+        'VpnEgress, or with a PolicyRule with RuleAction.unreachable() for that pool.',
     ]);
   });
   test('the second line of the rule file is lost', () => {
     const tun1 = { name: 'tun1', addresses: ['10.10.11.1/24', 'fd00:4242:4242:4343::1/64'] };
     const { stack } = server({}, { interfaces: [...ALL_INTERFACES, tun1] });
     expect(synthWarnings(stack)).toEqual([
-      '[stack/vpn1] no rule takes packets of the clients of 10.10.11.0/24 behind "tun1", while those of 10.10.10.0/24 are routed by their ' +
-        'source: they leave through the main default route. Add a rule for 10.10.11.0/24 too, or reject it.',
-      expect.stringContaining('no rule takes packets of the clients of fd00:4242:4242:4343::/64 behind "tun1"'),
+      '[stack/vpn1] no rule matches packets of the clients in 10.10.11.0/24 behind "tun1", while those in 10.10.10.0/24 are routed by ' +
+        'source. They leave through the main default route. Add a rule for 10.10.11.0/24, or reject it.',
+      expect.stringContaining('no rule matches packets of the clients in fd00:4242:4242:4343::/64 behind "tun1"'),
     ]);
   });
   test.each(['vpns0', 'ppp0', 'nebula1', 'vpn-staff', 'lan0'])(
@@ -129,15 +129,15 @@ describe('each known defect of what people make of the how-to is found:', () => 
       const { stack } = server({ rules: ['clients4'] }, { interfaces });
       expect(synthWarnings(stack)).toEqual([
         expect.stringContaining(
-          `[stack/clients4] takes packets between the clients of 10.10.10.0/24, too: clients behind "${name}" do not reach each other`,
+          `[stack/clients4] matches packets between the clients of 10.10.10.0/24, too: clients behind "${name}" do not reach each other`,
         ),
       ]);
     },
   );
   describe('a second tunnel is forgotten', () => {
     const forgotten = (name: string): string =>
-      `[stack/vpn1] no rule takes packets of the clients of 10.10.20.0/24 behind "${name}", while those of 10.10.10.0/24 are routed by their ` +
-      'source: they leave through the main default route. Add a rule for 10.10.20.0/24 too, or reject it.';
+      `[stack/vpn1] no rule matches packets of the clients in 10.10.20.0/24 behind "${name}", while those in 10.10.10.0/24 are routed by ` +
+      'source. They leave through the main default route. Add a rule for 10.10.20.0/24, or reject it.';
     test.each<[string, string, boolean]>([
       ['tun0', 'vpns0', true],
       ['tun0', 'ppp0', true],
@@ -165,7 +165,7 @@ describe('each known defect of what people make of the how-to is found:', () => 
     new PolicyRule(stack, 'all', { table: vpn, source: '192.168.0.0/16', priority: 11000 });
     expect(synthWarnings(stack)).toEqual([
       expect.stringContaining(
-        "[stack/all] matches the replies of this host's own SSH server (192.168.178.2): they would take the way of this rule.",
+        "[stack/all] matches the replies of this host's own SSH server (192.168.178.2): this rule would redirect them.",
       ),
     ]);
   });
@@ -178,9 +178,9 @@ describe('a rule that no packet meets', () => {
     new PolicyRule(stack, 'no-ipv6', { host, source: POOLS[1], action: RuleAction.prohibit(), priority: 9000 });
     new PolicyRule(stack, 'wide', { host, ...WIDE, priority: 9001 });
     expect(validationErrors(stack)).toEqual([
-      '[stack/vpn] table 200 is never looked up: no packet gets to a rule that would.',
-      '[stack/clients4] is never reached: Rule 9001 (from 10.10.0.0/16 unreachable) of "stack/wide" and those in front of it take all packets ' +
-        'that it selects (from 10.10.10.0/24 lookup 200). Put it in front of them by a lower priority than 10010, or leave it out.',
+      '[stack/vpn] table 200 is never looked up: no packet reaches its rules. Give these lower priorities, or leave out the table.',
+      '[stack/clients4] is never reached: Rule 9001 (from 10.10.0.0/16 unreachable) of "stack/wide" and those before it match all packets ' +
+        'that it selects (from 10.10.10.0/24 lookup 200). Give it a priority lower than theirs, or leave it out.',
     ]);
   });
   test.each<[string, (stack: TerraformStack, host: LinuxHost) => void, string[]]>([

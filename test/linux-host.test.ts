@@ -321,7 +321,7 @@ describe('apply', () => {
     const stack = newStack();
     newHost(stack, { adopt: {} });
     expect(validationErrors(stack)).toEqual([
-      '[stack/vpn1] adopt has no table to take over. Declare a SourceRoutingTable or VpnEgress, or leave adopt out.',
+      '[stack/vpn1] adopt has no table to take over. Declare a SourceRoutingTable or VpnEgress, or leave out adopt.',
     ]);
   });
 
@@ -387,7 +387,7 @@ describe('connection', () => {
     expect(JSON.stringify(anchor)).not.toContain('var.key');
     expect(anchor.input).toMatchObject({ agent: 'true' });
     expect(synthWarnings(stack)).toEqual([
-      '[stack/vpn1] ssh.privateKey is not kept in the state, so the clean-up at destroy logs in with the SSH agent. Set privateKeyFile for another way, or agent: true to say that this is meant.',
+      '[stack/vpn1] ssh.privateKey is not kept in the state, so the clean-up at destroy logs in with the SSH agent. Set privateKeyFile to use a key file, or agent: true to use the agent without this warning.',
     ]);
   });
 
@@ -431,7 +431,7 @@ describe('connection', () => {
     [
       'private key in the program',
       { privateKey: literalKey },
-      'ssh.privateKey is written in the program, so it would stand in cdk.tf.json for all to read. Use privateKeyFile, or a TerraformVariable that is ephemeral or sensitive.',
+      'ssh.privateKey is written in the program, so cdk.tf.json would show it to everybody. Use privateKeyFile, or a TerraformVariable that is ephemeral or sensitive.',
     ],
     [
       'fingerprint as host key',
@@ -465,12 +465,12 @@ describe('arguments', () => {
     [
       'interface address',
       { interfaces: [{ name: 'eth0', addresses: ['192.168.1.1'] }] },
-      'interfaces "eth0" address "192.168.1.1" has no prefix length. Write it as the machine has it, for example "192.168.1.1/24".',
+      'interfaces "eth0" address "192.168.1.1" has no prefix length. Give it as on the machine, for example "192.168.1.1/24".',
     ],
     [
       'interface twice',
       { interfaces: [{ name: 'eth0' }, { name: 'eth1' }, { name: 'eth0', addresses: ['192.168.1.1/24'] }] },
-      'interfaces has "eth0" twice. Put all its addresses into one.',
+      'interfaces has "eth0" twice. Put all its addresses into one entry.',
     ],
     [
       'a relative path to adopt',
@@ -486,14 +486,14 @@ describe('arguments', () => {
       (file): [string, Partial<LinuxHostProps>, string] => [
         `${file} to adopt`,
         { adopt: { files: [file] } },
-        `adopt.files[0] "${file}" has the names of tables, which are taken over line by line. Leave it out.`,
+        `adopt.files[0] "${file}" holds the names of tables, which the machine takes over line by line. Leave it out.`,
       ],
     ),
     ...['/usr/share/iproute2/rt_tables', '/var/spool/cron/root'].map(
       (file): [string, Partial<LinuxHostProps>, string] => [
         `${file} to adopt`,
         { adopt: { files: [file] } },
-        `adopt.files[0] "${file}" is not a file that an administrator makes. Leave it out, and name files below /etc or /usr/local.`,
+        `adopt.files[0] "${file}" is not a file that administrators write. Leave it out, and name files below /etc or /usr/local.`,
       ],
     ),
     ...[
@@ -509,27 +509,27 @@ describe('arguments', () => {
     ].map((file): [string, Partial<LinuxHostProps>, string] => [
       `${file} to adopt`,
       { adopt: { files: [file] } },
-      `adopt.files[0] "${file}" holds more than rules and routes, and would be removed. Leave it out, and take the lines about the table out of it yourself, after the apply: what they made stays until the next boot.`,
+      `adopt.files[0] "${file}" holds more than rules and routes, and would be removed. Leave it out, and remove its lines about the table yourself after the apply. This changes nothing until the next boot.`,
     ]),
     ...[9, 91, 60.5, NaN].map((confirmTimeoutSeconds): [string, Partial<LinuxHostProps>, string] => [
       `confirmTimeoutSeconds ${confirmTimeoutSeconds}`,
       { confirmTimeoutSeconds },
-      `confirmTimeoutSeconds ${confirmTimeoutSeconds} is not an integer from 10 to 90. A slow login does not make it in less than 10 seconds. Terraform gives up a silent connection after 120, so with more than 90 it would no longer hear from the machine what happened.`,
+      `confirmTimeoutSeconds ${confirmTimeoutSeconds} is not an integer from 10 to 90. A slow login takes up to 10 seconds. Terraform gives up a silent connection after 120 seconds, so with more than 90 it would not learn what happened on the machine.`,
     ]),
   ])('%s', (_, props, message) => {
     const stack = newStack();
     expect(() => newHost(stack, props)).toThrow(new Error(`[stack/vpn1] ${message}`));
   });
 
-  const KNOWN_AT_APPLY = 'is known at apply only; it must be known at synth time. Give it literally.';
-  const LIST = 'is a list that is known at apply only; how many there are must be known at synth time. Give';
-  const ELEMENTS = `${LIST} its elements, for example with Fn.element(list, 0).`;
+  const KNOWN_AT_APPLY = 'is known at apply only, but must be known at synth. Give it literally.';
+  const LIST = 'is a list that is known at apply only, but its length must be known at synth. Give';
+  const ELEMENTS = `${LIST} its elements, for example Fn.element(list, 0).`;
   test.each<[string, (variable: TerraformVariable) => Partial<LinuxHostProps>, string]>([
     ['owner', (variable) => ({ owner: variable.stringValue }), `owner ${KNOWN_AT_APPLY}`],
     [
       'confirmTimeoutSeconds',
       (variable) => ({ confirmTimeoutSeconds: variable.numberValue }),
-      'confirmTimeoutSeconds is known at apply only; it must be known at synth time. Give a number.',
+      'confirmTimeoutSeconds is known at apply only, but must be known at synth. Give a number.',
     ],
     [
       'name of an interface',

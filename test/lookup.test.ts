@@ -229,7 +229,7 @@ describe('the known traps:', () => {
     expect(ways(server([], []), { ...bound, destination: '198.51.100.7' })).toEqual(['dev tun0']);
     expect(ways(server([], []), { ...bound, destination: '2001:db8::7' })).toEqual(['no route']);
   });
-  test('IPv6 forgets the device of a socket that has a source', () => {
+  test('IPv6 forgets the device of a socket that needs a source', () => {
     const flow = { source: 'fd00:178::2', destination: '2001:db8::7', outputInterface: 'tun0' };
     expect(ways(server([], []), flow)).toEqual(['via fd00:178::1 dev eth0']);
   });
@@ -481,5 +481,5 @@ test('a flow names what is wrong with it', () => {
     'source "::1" is IPv6 but destination "10.0.0.1" is IPv4',
   );
   expect(() => flowOf({ destination: '10.0.0.0/8' })).toThrow('destination "10.0.0.0/8" is not an IPv4 address');
-  expect(() => flowOf({ destination: '10.0.0.1', inputInterface: 'eth0' })).toThrow('has a source');
+  expect(() => flowOf({ destination: '10.0.0.1', inputInterface: 'eth0' })).toThrow('needs a source');
 });

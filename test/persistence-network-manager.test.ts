@@ -201,7 +201,7 @@ describe('networkManager()', () => {
             { via: '192.168.1.2', device: 'eth1' },
           ],
         }),
-      'Persistence.networkManager() cannot express "nexthop" of the route to "10.66.0.0/16" in table 200: NetworkManager knows several next hops in IPv4 only, and puts them in another order. Use Persistence.service().',
+      'Persistence.networkManager() cannot express "nexthop" of the route to "10.66.0.0/16" in table 200: NetworkManager supports several next hops in IPv4 only, and changes their order. Use Persistence.service().',
     ],
     [
       'a scope that it does not set',

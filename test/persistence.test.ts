@@ -215,7 +215,7 @@ describe('networkScripts()', () => {
     new PolicyRule(stack, 'drop', { host, inputInterface: 'tun9', priority: 10020, action: RuleAction.prohibit() });
     const main = SourceRoutingTable.main(host);
     new Route(stack, 'nowhere', { table: main, destination: '10.66.0.0/16', routeType: RouteType.BLACKHOLE });
-    const fix = 'Give Persistence.networkScripts() the device, or use Persistence.service().';
+    const fix = 'Give Persistence.networkScripts() a device, or use Persistence.service().';
     expect(validationErrors(stack)).toEqual([
       `[stack/drop] Persistence.networkScripts() cannot tell which interface brings up the rule at priority 10020. ${fix}`,
       `[stack/nowhere] Persistence.networkScripts() cannot tell which interface brings up the route to "10.66.0.0/16". ${fix}`,
@@ -340,7 +340,7 @@ describe.each(['networkScripts', 'ifupdown'] as const)('%s()', (name) => {
     [
       'known at apply only',
       (stack) => new TerraformVariable(stack, 'device', {}).stringValue,
-      'device is known at apply only; it must be known at synth time. Give it literally.',
+      'device is known at apply only, but must be known at synth. Give it literally.',
     ],
   ])('a device that is %s is refused', (_, device, message) => {
     const stack = newStack();

@@ -123,7 +123,7 @@ describe('arguments', () => {
     [
       'families mixed',
       { source: '10.10.10.0/24', destination: 'fd00::/64' },
-      'destination "fd00::/64" is IPv6 but source "10.10.10.0/24" is IPv4. Give both in one family, and declare another for the other family.',
+      'destination "fd00::/64" is IPv6 but source "10.10.10.0/24" is IPv4. Give both in one family, and declare another construct for the other family.',
     ],
     [
       'wrong family',
@@ -133,23 +133,23 @@ describe('arguments', () => {
     [
       'both families',
       { source: '10.10.10.0/24', families: [IpFamily.IPV6, IpFamily.IPV4] },
-      'families has both, but source or destination is of one. Declare one rule for each family.',
+      'families has both families, but source or destination has one. Declare one rule for each family.',
     ],
     ['no families', { families: [] }, 'families is empty. Give IpFamily.IPV4 or IpFamily.IPV6, or leave it out.'],
     [
       'priority 99',
       { priority: 99 },
-      `priority 99 is not an integer from 100 to 32765. The kernel's own rules stand at 0, 32766 and 32767; near 0, a rule changes the order of rules that other tools add without a priority.`,
+      `priority 99 is not an integer from 100 to 32765. The kernel's own rules have 0, 32766 and 32767. A rule near 0 changes the order of rules that other tools add without a priority.`,
     ],
     [
       'priority 32766',
       { priority: 32766 },
-      `priority 32766 is not an integer from 100 to 32765. The kernel's own rules stand at 0, 32766 and 32767; near 0, a rule changes the order of rules that other tools add without a priority.`,
+      `priority 32766 is not an integer from 100 to 32765. The kernel's own rules have 0, 32766 and 32767. A rule near 0 changes the order of rules that other tools add without a priority.`,
     ],
     [
       'priority 1.5',
       { priority: 1.5 },
-      `priority 1.5 is not an integer from 100 to 32765. The kernel's own rules stand at 0, 32766 and 32767; near 0, a rule changes the order of rules that other tools add without a priority.`,
+      `priority 1.5 is not an integer from 100 to 32765. The kernel's own rules have 0, 32766 and 32767. A rule near 0 changes the order of rules that other tools add without a priority.`,
     ],
     ['mask without mark', { firewallMask: 255 }, 'firewallMask 255 is set without firewallMark. Set the mark too.'],
     ['mark too large', { firewallMark: 2 ** 32 }, 'firewallMark 4294967296 is not an integer from 1 to 4294967295.'],
@@ -219,7 +219,7 @@ describe('arguments', () => {
     [
       'no host',
       () => ({ action: RuleAction.blackhole() }),
-      'host is not set and there is no table to take it from. Set host.',
+      'host is not set, and there is no table to take it from. Set host.',
     ],
     [
       'another host',
@@ -229,12 +229,12 @@ describe('arguments', () => {
     [
       'suppressor without lookup',
       (stack) => ({ host: newHost(stack), action: RuleAction.blackhole(), suppressPrefixLength: 0 }),
-      'suppressPrefixLength is set, but there is no lookup whose routes it could leave out. Set table instead of action.',
+      'suppressPrefixLength is set, but the rule looks up no table whose routes it could ignore. Set table instead of action.',
     ],
     [
       'goto backwards',
       (stack) => ({ host: newHost(stack), action: RuleAction.goTo(10010) }),
-      'action goes to priority 10010, which is not behind its own 10010. The kernel only goes forward.',
+      'action goes to priority 10010, which is not higher than its own priority 10010. Give a higher one: the kernel only goes forward.',
     ],
     [
       'goto behind the last',
@@ -247,7 +247,7 @@ describe('arguments', () => {
         table: newTable(newHost(stack)),
         families: new TerraformVariable(stack, 'f', {}).listValue as unknown as IpFamily[],
       }),
-      'families is a list that is known at apply only; how many there are must be known at synth time. Give a list such as [IpFamily.IPV4].',
+      'families is a list that is known at apply only, but its length must be known at synth. Give a list such as [IpFamily.IPV4].',
     ],
     [
       'a quote beside a value known at apply only',
@@ -260,7 +260,7 @@ describe('arguments', () => {
     [
       'priority known at apply only',
       (stack) => ({ table: newTable(newHost(stack)), priority: new TerraformVariable(stack, 'p', {}).numberValue }),
-      'priority is known at apply only; it must be known at synth time. Give a number.',
+      'priority is known at apply only, but must be known at synth. Give a number.',
     ],
   ])('%s', (_, props, message) => {
     const stack = newStack();

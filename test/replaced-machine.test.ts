@@ -87,7 +87,7 @@ describe('replaceTriggeredBy', () => {
     const stack = newStack();
     const variable = new TerraformVariable(stack, 'ids', {});
     expect(() => newHost(stack, { replaceTriggeredBy: variable.listValue })).toThrow(
-      '[stack/vpn1] replaceTriggeredBy is a list that is known at apply only; how many there are must be known at synth time.',
+      '[stack/vpn1] replaceTriggeredBy is a list that is known at apply only, but its length must be known at synth.',
     );
     expect(() => newHost(newStack(), { replaceTriggeredBy: [`${variable.stringValue}"`] })).toThrow(
       '[stack/vpn1] replaceTriggeredBy[0] has "\\"" beside a value that is known at apply only.',

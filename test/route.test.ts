@@ -130,7 +130,7 @@ describe('arguments', () => {
     [
       'neither via nor device',
       { destination: '10.0.0.0/8' },
-      'has neither via nor device. Name the next router or the interface, or set routeType to one such as RouteType.UNREACHABLE.',
+      'has neither via nor device. Give the next hop or the interface, or set a routeType such as RouteType.UNREACHABLE.',
     ],
     [
       'host bits',
@@ -140,12 +140,12 @@ describe('arguments', () => {
     [
       'no family',
       { destination: 'default', device: 'eth1' },
-      'destination "default" does not tell the family. Set family, or use "0.0.0.0/0" or "::/0".',
+      'destination "default" has no address family. Set family, or use "0.0.0.0/0" or "::/0".',
     ],
     [
       'families mixed',
       { destination: '10.0.0.0/8', via: 'fd00::1' },
-      'via "fd00::1" is IPv6 but destination "10.0.0.0/8" is IPv4. Give both in one family, and declare another for the other family.',
+      'via "fd00::1" is IPv6 but destination "10.0.0.0/8" is IPv4. Give both in one family, and declare another construct for the other family.',
     ],
     [
       'wrong family',
@@ -155,27 +155,23 @@ describe('arguments', () => {
     [
       'via with a prefix length',
       { destination: 'default', via: '192.168.1.1/24' },
-      'via "192.168.1.1/24" has a prefix length; one address is wanted. Did you mean "192.168.1.1"?',
+      'via "192.168.1.1/24" has a prefix length, but a single address is needed. Did you mean "192.168.1.1"?',
     ],
     [
       'a way to nowhere',
       { destination: 'default', via: '192.168.1.1', routeType: RouteType.UNREACHABLE },
-      'via is set on a route of type "unreachable", which goes nowhere. Leave it out, or drop routeType.',
+      'via is set on a route of type "unreachable", which has no next hop. Leave it out.',
     ],
     [
       'via and nextHops',
       { destination: 'default', via: '192.168.1.1', nextHops: [] },
-      'nextHops is set together with via or device. Put that way among the nextHops.',
+      'nextHops is set together with via or device. Move these into nextHops.',
     ],
-    [
-      'no next hop',
-      { destination: 'default', nextHops: [] },
-      'nextHops is empty. Give at least one, or via or device.',
-    ],
+    ['no next hop', { destination: 'default', nextHops: [] }, 'nextHops is empty. Give at least one next hop.'],
     [
       'an empty next hop',
       { destination: 'default', nextHops: [{}] },
-      'nextHops[0] has neither via nor device. Name the next router or the interface.',
+      'nextHops[0] has neither via nor device. Give the next hop or the interface.',
     ],
     [
       'weight',
@@ -185,7 +181,7 @@ describe('arguments', () => {
     [
       'onLink',
       { destination: 'default', via: '192.168.1.1', onLink: true },
-      'onLink needs both via and device: the kernel cannot find the interface by itself.',
+      'onLink needs both via and device, since the kernel cannot find the interface by itself. Set both.',
     ],
     [
       'scope in IPv6',
@@ -205,32 +201,32 @@ describe('arguments', () => {
     [
       'link scope with a next router',
       { destination: '10.0.0.0/8', via: '192.168.1.1', routeScope: RouteScope.LINK },
-      'routeScope "link" is set on a route with a next router, which is never that near. Leave it out.',
+      'routeScope "link" is set on a route with a next hop, whose scope is always global. Leave it out.',
     ],
     [
       'host scope with next routers',
       { destination: '10.0.0.0/8', nextHops: [{ via: '192.168.1.1' }], routeScope: RouteScope.HOST },
-      'routeScope "host" is set on a route with a next router, which is never that near. Leave it out.',
+      'routeScope "host" is set on a route with a next hop, whose scope is always global. Leave it out.',
     ],
     [
       'IPv6 next hop without via',
       { destination: 'fd00::/8', nextHops: [{ via: 'fd00:1010:1010:1010::1' }, { device: 'eth1' }] },
-      'nextHops has one without via. IPv6 needs the next router of each: set via.',
+      'nextHops has one without via. IPv6 needs the address of each next hop. Set via.',
     ],
     [
       'onLink and nextHops',
       { destination: 'default', onLink: true, nextHops: [{ via: '192.168.1.1', device: 'eth1' }] },
-      'nextHops is set together with onLink. Set onLink on the next hop that it is for.',
+      'nextHops is set together with onLink. Set onLink on the next hop that needs it.',
     ],
     [
       'onLink to nowhere',
       { destination: '10.0.0.0/8', onLink: true, routeType: RouteType.BLACKHOLE },
-      'onLink is set on a route of type "blackhole", which goes nowhere. Leave it out, or drop routeType.',
+      'onLink is set on a route of type "blackhole", which has no next hop. Leave it out.',
     ],
     [
       'nextHops to nowhere',
       { destination: '10.0.0.0/8', nextHops: [{ via: '192.168.1.1' }], routeType: RouteType.THROW },
-      'nextHops is set on a route of type "throw", which goes nowhere. Leave it out, or drop routeType.',
+      'nextHops is set on a route of type "throw", which has no next hop. Leave it out.',
     ],
     [
       'advmss too small',
@@ -291,7 +287,7 @@ describe('tables', () => {
     const tableName = new TerraformVariable(stack, 'name', {}).stringValue;
     const host = newHost(stack);
     expect(() => new SourceRoutingTable(stack, 'vpn', { host, tableId: 200, tableName })).toThrow(
-      new Error('[stack/vpn] tableName is known at apply only; it must be known at synth time. Give it literally.'),
+      new Error('[stack/vpn] tableName is known at apply only, but must be known at synth. Give it literally.'),
     );
   });
 
@@ -300,7 +296,7 @@ describe('tables', () => {
     const table = SourceRoutingTable.main(newHost(stack));
     expect(() => new VpnUpHook(stack, 'hook', { table })).toThrow(
       new Error(
-        '[stack/hook] table is the main table, which knows the tunnels anyway. Give the table that packets of clients are looked up in.',
+        '[stack/hook] table is the main table, which has the tunnel networks anyway. Give the table that packets of clients use.',
       ),
     );
   });

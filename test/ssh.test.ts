@@ -99,28 +99,28 @@ describe('ports', () => {
 
 describe('warnings', () => {
   const noWayIn =
-    '[stack/vpn1] ssh.agent is false and there is no privateKeyFile, so the clean-up at destroy has no way to log in. Set privateKeyFile, or leave out agent.';
+    '[stack/vpn1] ssh.agent is false and there is no privateKeyFile, so the clean-up at destroy cannot log in. Set privateKeyFile, or leave out agent.';
   const bare = { host: '192.168.178.2', hostKey: HOST_KEY };
   test.each<[string, Make<SshConnection>, string[]]>([
     [
       'host key and bastion',
       () => ({ ...SSH, bastion: { host: 'b' } }),
       [
-        '[stack/vpn1] ssh.hostKey is set together with a bastion: Terraform before 1.16 checks the bastion against it too and cannot connect, unless a certificate authority has signed both keys.',
+        '[stack/vpn1] ssh.hostKey is set together with a bastion: Terraform before 1.16 checks the bastion against it, too. It cannot connect, unless a certificate authority signed both keys.',
       ],
     ],
     [
       'no host key, and a bastion',
       () => ({ ...SSH, hostKey: undefined, bastion: { host: 'b' } }),
       [
-        '[stack/vpn1] ssh.hostKey is not set, so Terraform trusts any machine that answers. With a bastion it can be set from Terraform 1.16 on, or where a certificate authority has signed the keys of both machines.',
+        '[stack/vpn1] ssh.hostKey is not set, so Terraform trusts any machine that answers. With a bastion, set it with Terraform 1.16 or later, or if a certificate authority signed the keys of both machines.',
       ],
     ],
     [
       'privateKey alone',
       (variable) => ({ ...bare, privateKey: variable('key') }),
       [
-        '[stack/vpn1] ssh.privateKey is not kept in the state, so the clean-up at destroy logs in with the SSH agent. Set privateKeyFile for another way, or agent: true to say that this is meant.',
+        '[stack/vpn1] ssh.privateKey is not kept in the state, so the clean-up at destroy logs in with the SSH agent. Set privateKeyFile to use a key file, or agent: true to use the agent without this warning.',
       ],
     ],
     ['privateKey with agent: true', (variable) => ({ ...bare, privateKey: variable('key'), agent: true }), []],

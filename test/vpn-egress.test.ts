@@ -191,7 +191,7 @@ describe('what the machine itself sends for clients', () => {
     new VpnEgress(stack, 'one', { host, ...BASE });
     new VpnEgress(stack, 'two', { host, ...BASE, ...more, errorMark: 0x530000c8 });
     expect(validationErrors(stack)).toContain(
-      '[stack/two] errorMark 0x530000c8 is already that of "stack/one". Give this one another.',
+      '[stack/two] errorMark 0x530000c8 is already that of "stack/one". Give this one another mark.',
     );
     // The first one as it is by itself.
     expect(marksOf(bundle({ tableId: 201 }))).not.toEqual(marksOf(bundle()));
@@ -289,7 +289,7 @@ describe('pools whose family is known at apply only', () => {
       bare((pool) => ({ clients: ['10.10.11.0/24', pool], gateways: ['192.168.1.1'], localTraffic })),
     ).toThrow(
       new Error(
-        '[stack/egress] clients[1] is known at apply only, and LocalTraffic.isolated() with several pools must know its family. Give it literally, or declare a VpnEgress for each pool.',
+        '[stack/egress] clients[1] is known at apply only, but LocalTraffic.isolated() with several pools needs its family. Give it literally, or declare a VpnEgress for each pool.',
       ),
     );
   });
@@ -596,7 +596,7 @@ describe('room for the rules', () => {
     for (const priority of [inFront + 99, 32764]) {
       expect(() => prioritiesOf(priority)).toThrow(
         new Error(
-          `[stack/egress] priority ${priority} is not an integer from ${inFront + 100} to 32763. There are rules for up to 2 pools of a family from it on, 1 for what the machine itself sends behind them, and ${inFront} rules for local traffic in front.`,
+          `[stack/egress] priority ${priority} is not an integer from ${inFront + 100} to 32763. Rules before it: ${inFront} (local traffic). From it on: 2 (pools), then 1 (packets of the machine itself).`,
         ),
       );
     }
@@ -692,7 +692,7 @@ describe('return routes via addresses that are known at apply only', () => {
   });
 
   const several =
-    '[stack/egress] clients[0] needs a return route via this server\'s address on "eth1", which has several, and it is not known of what family which is. Give the pool and the addresses literally.';
+    '[stack/egress] clients[0] needs a return route via this server\'s address on "eth1", which has several of unknown families. Give the pool and the addresses literally.';
   test.each<[string, Make, string]>([
     ['a pool, and two known addresses', (variable) => ({ clients: [variable('pool')], addresses: [V4, V6] }), several],
     [
@@ -774,17 +774,17 @@ describe('arguments', () => {
     [
       'a pool twice',
       { clients: [...POOLS, 'FD00:4242:4242:4242::/64'] },
-      'clients[2] "FD00:4242:4242:4242::/64" is there twice. Leave out one of the two.',
+      'clients[2] "FD00:4242:4242:4242::/64" is there twice. Leave out one of them.',
     ],
     [
       'a pool that is rejected, too',
       { rejectedClients: [IPV6_POOL] },
-      'rejectedClients[0] "fd00:4242:4242:4242::/64" is there twice. Leave out one of the two.',
+      'rejectedClients[0] "fd00:4242:4242:4242::/64" is there twice. Leave out one of them.',
     ],
     [
       'a part of a pool that is rejected',
       { rejectedClients: ['10.10.10.128/25'] },
-      'rejectedClients[0] "10.10.10.128/25" is inside clients[0] "10.10.10.0/24", which is routed. Give clients without it, or leave it out.',
+      'rejectedClients[0] "10.10.10.128/25" is inside clients[0] "10.10.10.0/24", which is routed. Leave it out, or give clients without it.',
     ],
     [
       'a rejected pool with host bits',
@@ -799,17 +799,17 @@ describe('arguments', () => {
     [
       'a resolver that runs as root',
       { resolver: Resolver.user(0) },
-      'resolver user 0 is not an integer from 1 to 4294967294. As root, whatever the machine asks would be meant.',
+      'resolver user 0 is not an integer from 1 to 4294967294. 0 is root, whose rule would match all queries of the machine.',
     ],
     [
       'no mark',
       { errorMark: 0 },
-      'errorMark 0 is not an integer from 1 to 4294967295. Leave it out to have one made of tableId.',
+      'errorMark 0 is not an integer from 1 to 4294967295. Leave it out to derive one from tableId.',
     ],
     [
       'priority',
       { priority: 1 },
-      'priority 1 is not an integer from 101 to 32764. There are rules for up to 1 pools of a family from it on, 1 for what the machine itself sends behind them, and 1 rules for local traffic in front.',
+      'priority 1 is not an integer from 101 to 32764. Rules before it: 1 (local traffic). From it on: 1 (pools), then 1 (packets of the machine itself).',
     ],
   ])('%s', (_, props, message) => {
     const stack = newStack();
@@ -829,7 +829,7 @@ describe('arguments', () => {
     const list = new TerraformVariable(stack, 'list', {}).listValue;
     expect(() => new VpnEgress(stack, 'egress', { host, ...BASE, ...props(list) })).toThrow(
       new Error(
-        `[stack/egress] ${property} is a list that is known at apply only; how many there are must be known at synth time. Give its elements, for example with Fn.element(list, 0).`,
+        `[stack/egress] ${property} is a list that is known at apply only, but its length must be known at synth. Give its elements, for example Fn.element(list, 0).`,
       ),
     );
   });

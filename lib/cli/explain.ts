@@ -13,12 +13,12 @@ export function explainText(host: Host, options: FlowOptions, down: readonly str
   const unknown = down.find((name) => !names.includes(name));
   if (unknown !== undefined) {
     const declared = names.length === 0 ? 'None is declared.' : `Declared: ${names.join(', ')}.`;
-    throw new UsageError(`--down ${unknown} is no interface of ${host.path}. ${declared}`);
+    throw new UsageError(`--down ${unknown} is not an interface of ${host.path}. ${declared}`);
   }
   const flow = flowFrom(options);
   const outcomes = decide(machineOf(host, down), flow);
   return terminal([
-    ...(outcomes.length > 1 ? ['Any of these may happen:', ''] : []),
+    ...(outcomes.length > 1 ? ['One of these happens:', ''] : []),
     ...outcomes.flatMap((outcome, index) => [
       ...(index > 0 ? [''] : []),
       outcomeText(outcome),

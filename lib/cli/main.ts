@@ -16,14 +16,14 @@ const USAGE = `usage: source-routing diff BEFORE AFTER [--json | --markdown] [--
                       [--protocol tcp|udp|N] [--source-port N] [--destination-port N] [--down DEV]...
        source-routing draw OUT [--host ID] [--output FILE]
 
-BEFORE, AFTER and OUT are directories that "cdktf synth" has written (cdktf.out).
+BEFORE, AFTER and OUT are directories that "cdktf synth" wrote (cdktf.out).
 ID is the path of a host, the end of its path, or its owner.
 
-diff     what traffic changes its path
-explain  where a packet goes, and why; without --in the machine itself sends it
-draw     a picture of where packets go, as SVG
+diff     shows whose traffic changes its path
+explain  shows where a packet goes, and why; without --in the machine itself sends it
+draw     draws where packets go, as SVG
 
-Exit status of diff: 0 if no traffic changes its path, 1 if some does; 2 if something is wrong.
+Exit status of diff: 0 if no traffic changes its path, 1 if some does, 2 on an error.
 `;
 
 /** What a command prints, and its exit status. */
@@ -89,7 +89,7 @@ function explainPacket(args: string[]): Result {
     },
   });
   if (values.to === undefined) {
-    throw new UsageError('explain needs --to ADDR, where the packet goes.');
+    throw new UsageError('explain needs --to ADDR, the destination of the packet.');
   }
   const host = hostIn(positionals, 'explain', values.host);
   const number = (name: 'mark' | 'source-port' | 'destination-port', highest: number): number | undefined =>
@@ -139,7 +139,7 @@ function theOnly(hosts: readonly Host[]): Host {
   const [host, ...others] = hosts;
   if (!host || others.length > 0) {
     const names = hosts.map(({ path }) => path).join(', ');
-    throw new UsageError(host ? `which host? Give --host, one of: ${names}.` : 'there is no host in that output.');
+    throw new UsageError(host ? `which host? Give --host, one of: ${names}.` : 'that output has no host.');
   }
   return host;
 }

@@ -81,7 +81,7 @@ function read(directory: string, path: string): string {
   const file = inside(directory, path);
   const status = statSync(file);
   if (!status.isFile() || status.size > MOST_BYTES) {
-    throw new UsageError(`"${join(directory, path)}" is no file of at most ${MOST_BYTES} bytes. Synthesize again.`);
+    throw new UsageError(`"${join(directory, path)}" is not a file of at most ${MOST_BYTES} bytes. Synthesize again.`);
   }
   return readFileSync(file, 'utf8');
 }
@@ -111,7 +111,7 @@ export function findHost<T extends Pick<Host, 'path' | 'owner'>>(hosts: Iterable
     throw new UsageError(`there is no host "${id}". ${names}`);
   }
   if (others.length > 0) {
-    throw new UsageError(`"${id}" may be ${found.map(({ path }) => path).join(' or ')}. Give the whole path.`);
+    throw new UsageError(`"${id}" is ambiguous: ${found.map(({ path }) => path).join(' or ')}. Give the whole path.`);
   }
   return only;
 }

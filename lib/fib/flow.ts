@@ -56,7 +56,7 @@ export function flowOf(options: FlowOptions): Flow {
   }
   if (options.inputInterface !== undefined && source === undefined) {
     throw new InvalidValue(
-      `a packet to "${destination}" that comes in through "${options.inputInterface}" has a source. Give it, or leave out inputInterface.`,
+      `a packet to "${destination}" that comes in through "${options.inputInterface}" needs a source. Give it, or leave out inputInterface.`,
     );
   }
   return asAsked({

@@ -40,7 +40,7 @@ export function sameMarks({ markings }: Host): Problem[] {
   return markings.flatMap(({ path, mark }, index) => {
     const other = markings.slice(0, index).find((each) => each.mark === mark);
     return other
-      ? [{ path, message: `errorMark ${hex(mark)} is already that of "${other.path}". Give this one another.` }]
+      ? [{ path, message: `errorMark ${hex(mark)} is already that of "${other.path}". Give this one another mark.` }]
       : [];
   });
 }

@@ -58,7 +58,7 @@ export function parseAddress(text: string, property: string): Value {
   const parsed = parse(text, property);
   if (parsed.address.parsedSubnet !== '') {
     throw new InvalidValue(
-      `${property} "${text}" has a prefix length; one address is wanted. Did you mean "${parsed.address.correctForm()}"?`,
+      `${property} "${text}" has a prefix length, but a single address is needed. Did you mean "${parsed.address.correctForm()}"?`,
     );
   }
   return { kind: 'address', text: parsed.address.correctForm(), family: parsed.family };
@@ -70,7 +70,7 @@ export function parseInterfaceAddress(text: string, property: string): Interface
   const address = parsed.address.correctForm();
   if (parsed.address.parsedSubnet === '') {
     throw new InvalidValue(
-      `${property} "${text}" has no prefix length. Write it as the machine has it, for example "${address}/${bits === 32 ? 24 : 64}".`,
+      `${property} "${text}" has no prefix length. Give it as on the machine, for example "${address}/${bits === 32 ? 24 : 64}".`,
     );
   }
   return { text: `${address}/${parsed.address.subnetMask}`, address, family: parsed.family };
@@ -80,12 +80,12 @@ export function parseDevice(text: string, property: string): Value {
   const alias = /^([A-Za-z0-9_.-]+)[:@][A-Za-z0-9_.:-]+$/.exec(text)?.[1];
   if (alias !== undefined) {
     throw new InvalidValue(
-      `${property} "${text}" is not the name alone: what follows it is an alias, or the other end. Did you mean "${alias}"?`,
+      `${property} "${text}" is not a plain name: it has an alias or the name of a peer. Did you mean "${alias}"?`,
     );
   }
   if (/^[A-Za-z0-9_.-]+[*+]$/.test(text)) {
     throw new InvalidValue(
-      `${property} "${text}" is a pattern, and the kernel compares whole names. Give one interface, as "ip link" shows it.`,
+      `${property} "${text}" is a pattern, but the kernel compares whole names. Give one interface, as "ip link" shows it.`,
     );
   }
   if (!DEVICE.test(text) || text === '.' || text === '..') {
@@ -95,19 +95,19 @@ export function parseDevice(text: string, property: string): Value {
   }
   if (text.length > MOST_BYTES_OF_DEVICE) {
     throw new InvalidValue(
-      `${property} "${text}" is too long: ${text.length} bytes, and the name of an interface has at most ${MOST_BYTES_OF_DEVICE}. ` +
+      `${property} "${text}" is too long: ${text.length} bytes, but an interface name has at most ${MOST_BYTES_OF_DEVICE}. ` +
         'Write it as "ip link" shows it.',
     );
   }
   if (text.startsWith('-')) {
     throw new InvalidValue(
-      `${property} "${text}" begins with "-", which commands take for an option. Rename the interface, or give another.`,
+      `${property} "${text}" begins with "-", which commands would read as an option. Rename the interface, or give another.`,
     );
   }
   if (NO_DEVICES.includes(text)) {
     throw new InvalidValue(
-      `${property} "${text}" cannot be the name of an interface: the kernel keeps it for /proc/sys/net/ipv4/conf. ` +
-        'Name one, as "ip link" shows it.',
+      `${property} "${text}" cannot be the name of an interface: the kernel reserves it in /proc/sys/net/ipv4/conf. ` +
+        'Give a name that "ip link" shows.',
     );
   }
   return { kind: 'device', text };
@@ -177,7 +177,7 @@ export function commonFamily(values: ReadonlyArray<[string, Value | undefined]>)
     } else if (found.family !== value.family) {
       throw new InvalidValue(
         `${property} "${value.text}" is ${familyName(value.family)} but ${found.property} "${found.text}" is ` +
-          `${familyName(found.family)}. Give both in one family, and declare another for the other family.`,
+          `${familyName(found.family)}. Give both in one family, and declare another construct for the other family.`,
       );
     }
   }
@@ -198,11 +198,11 @@ function parse(text: string, property: string): { family: Family; address: Addre
   if (address instanceof Address6) {
     if (address.zone !== '') {
       throw new InvalidValue(
-        `${property} "${text}" has a zone. Drop "${address.zone}" and name the interface in its own property.`,
+        `${property} "${text}" has a zone. Leave out "${address.zone}", and name the interface in its own property.`,
       );
     }
     if (isIpv4InIpv6(address)) {
-      throw new InvalidValue(`${property} "${text}" is an IPv4 address inside IPv6; write the IPv4 address itself.`);
+      throw new InvalidValue(`${property} "${text}" is an IPv4 address inside IPv6. Give the IPv4 address itself.`);
     }
   }
   return { family, address };

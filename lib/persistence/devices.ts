@@ -56,7 +56,7 @@ export class Devices {
 
   /** The rules and routes of which it cannot be known. */
   public problems(call: string): Problem[] {
-    const fix = `Give ${call} the device, or use Persistence.service().`;
+    const fix = `Give ${call} a device, or use Persistence.service().`;
     const rules = this.host.rules
       .filter((rule) => this.ofRule(rule) === undefined)
       .map((rule) => ({

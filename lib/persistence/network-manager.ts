@@ -44,7 +44,7 @@ export const NETWORK_MANAGER_CAPABILITIES: Capabilities = {
   routes: {
     scope: { since: '1.22', key: 'scope=' },
     // 1.42 merges routes with weight= into one, whose next hops it then wants in an order of its own.
-    nexthop: { refused: 'NetworkManager knows several next hops in IPv4 only, and puts them in another order' },
+    nexthop: { refused: 'NetworkManager supports several next hops in IPv4 only, and changes their order' },
     blackhole: TYPE,
     unreachable: TYPE,
     prohibit: TYPE,

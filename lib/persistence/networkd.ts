@@ -26,7 +26,7 @@ const FAMILY = 'Family= must be literal where neither From= nor To= says it';
 export const NETWORKD_CAPABILITIES: Capabilities = {
   rules: {
     'not': since('240', 'InvertRule='),
-    'fwmark 0/mask': { refused: 'systemd-networkd loses the mask of a mark 0 and matches every packet' },
+    'fwmark 0/mask': { refused: 'systemd-networkd drops the mask of a mark 0, so the rule would match every packet' },
     'mark, iif or oif without from and to': since('243', 'Family='),
     'iif': since('236', 'IncomingInterface='),
     'oif': since('236', 'OutgoingInterface='),

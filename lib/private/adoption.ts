@@ -12,16 +12,16 @@ export const ADOPT: Shape<AdoptOptions> = {
 const SHARED_FILES: ReadonlyArray<[RegExp, string]> = [
   [
     /^\/etc\/iproute2\/rt_tables(\.d\/.*)?$/,
-    'has the names of tables, which are taken over line by line. Leave it out.',
+    'holds the names of tables, which the machine takes over line by line. Leave it out.',
   ],
   [
     /^\/(usr\/(?!local\/)|var|run|dev|proc|sys|boot|lib|bin|sbin)/,
-    'is not a file that an administrator makes. Leave it out, and name files below /etc or /usr/local.',
+    'is not a file that administrators write. Leave it out, and name files below /etc or /usr/local.',
   ],
   [
     /^\/etc\/network\/interfaces(\.d\/.*)?$|\/ifcfg-[^/]*$|\.(network|netdev|nmconnection|ya?ml|conf)$|^\/etc\/(rc\.d\/)?rc\.local$|^\/etc\/crontab$/,
-    'holds more than rules and routes, and would be removed. Leave it out, and take the lines about the table out of it ' +
-      'yourself, after the apply: what they made stays until the next boot.',
+    'holds more than rules and routes, and would be removed. Leave it out, and remove its lines about the table ' +
+      'yourself after the apply. This changes nothing until the next boot.',
   ],
 ];
 

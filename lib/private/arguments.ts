@@ -50,7 +50,7 @@ export class Arguments {
   public device(name: string, property: string): string {
     this.check(DEVICE, name, property);
     if (Token.isUnresolved(name)) {
-      throw this.error(`${property} is known at apply only; it must be known at synth time. Give it literally.`);
+      throw this.error(`${property} is known at apply only, but must be known at synth. Give it literally.`);
     }
     return this.attempt(() => parseDevice(name, property)).text;
   }
@@ -59,7 +59,7 @@ export class Arguments {
   public integer(value: number, property: string, first: number, last: number, hint = ''): number {
     this.check(number(`an integer from ${first} to ${last}`), value, property);
     if (Token.isUnresolved(value)) {
-      throw this.error(`${property} is known at apply only; it must be known at synth time. Give a number.`);
+      throw this.error(`${property} is known at apply only, but must be known at synth. Give a number.`);
     }
     if (!Number.isInteger(value) || value < first || value > last) {
       throw this.error(`${property} ${value} is not an integer from ${first} to ${last}.${hint && ` ${hint}`}`);
@@ -74,7 +74,7 @@ export class Arguments {
   /** A string that becomes part of a file name, a key or a script: known, and of a safe form. */
   public text(value: string, property: string, pattern: RegExp, form: string): string {
     if (Token.isUnresolved(value)) {
-      throw this.error(`${property} is known at apply only; it must be known at synth time. Give it literally.`);
+      throw this.error(`${property} is known at apply only, but must be known at synth. Give it literally.`);
     }
     if (!pattern.test(value)) {
       throw this.error(`${property} ${JSON.stringify(value)} is not ${form}.`);

@@ -2,8 +2,8 @@ import type { Arguments } from './arguments';
 
 const DEFAULT_SECONDS = 60;
 const WHY =
-  'A slow login does not make it in less than 10 seconds. Terraform gives up a silent connection after 120, ' +
-  'so with more than 90 it would no longer hear from the machine what happened.';
+  'A slow login takes up to 10 seconds. Terraform gives up a silent connection after 120 seconds, ' +
+  'so with more than 90 it would not learn what happened on the machine.';
 
 /**
  * How long a machine keeps what is not confirmed, in seconds.

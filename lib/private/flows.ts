@@ -51,7 +51,7 @@ export function parseFlow(args: Arguments, flow: Flow, fates: readonly Fate[]): 
   const selectors = parseSelectors(args, flow);
   if (selectors.inputInterface === undefined && (source?.text.includes('/') || exceptSources.length > 0)) {
     throw args.error(
-      `source "${flow.source ?? ''}" is a prefix, but what the machine itself sends comes from one address. ` +
+      `source "${flow.source ?? ''}" is a prefix, but packets that the machine itself sends have one source address. ` +
         'Give that address, or inputInterface if the packets come in.',
     );
   }
@@ -99,11 +99,11 @@ function parseSelectors(args: Arguments, given: FlowSelectors): Selectors {
     args.optionalInteger(given[property], property, 0, MAX_PORT);
   const [ported] = (['sourcePort', 'destinationPort'] as const).filter((each) => given[each] !== undefined);
   if (ported !== undefined && given.ipProtocol === undefined) {
-    throw args.error(`${ported} is given without ipProtocol. Give that, too, for example IpProtocol.TCP.`);
+    throw args.error(`${ported} is given without ipProtocol. Give ipProtocol, for example IpProtocol.TCP.`);
   }
   if (given.uid !== undefined && given.inputInterface !== undefined) {
     throw args.error(
-      `uid ${given.uid} is of a process here, but inputInterface "${given.inputInterface}" says that it comes in. Leave out one of the two.`,
+      `uid ${given.uid} is that of a local process, but inputInterface "${given.inputInterface}" means that the packet comes in. Leave out one of them.`,
     );
   }
   return {
@@ -152,8 +152,6 @@ function address(args: Arguments, text: string, property: string): string {
 
 function known(args: Arguments, text: string, property: string): void {
   if (Token.isUnresolved(text)) {
-    throw args.error(
-      `${property} is known at apply only, and where its packets go is looked up at synth time. Give it literally.`,
-    );
+    throw args.error(`${property} is known at apply only, but synth looks up where its packets go. Give it literally.`);
   }
 }

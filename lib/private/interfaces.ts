@@ -30,7 +30,7 @@ export function parseInterfaces(args: Arguments, declared: readonly NetworkInter
   const interfaces = declared.map((each, index): Interface => {
     const name = args.device(each.name, `interfaces[${index}].name`);
     if (addressTokens.has(name)) {
-      throw args.error(`interfaces has "${name}" twice. Put all its addresses into one.`);
+      throw args.error(`interfaces has "${name}" twice. Put all its addresses into one entry.`);
     }
     const addresses = each.addresses ?? [];
     const tokens = addresses.filter((address) => Token.isUnresolved(address));

@@ -107,8 +107,8 @@ export function list(element: Kind, wanted: string): Kind {
   return kindOf(wanted, (value, property, scope) => {
     if (isListToken(value)) {
       throw new InvalidValue(
-        `${property} is a list that is known at apply only; how many there are must be known at synth time. ` +
-          (element.isText ? 'Give its elements, for example with Fn.element(list, 0).' : `Give ${wanted}.`),
+        `${property} is a list that is known at apply only, but its length must be known at synth. ` +
+          (element.isText ? 'Give its elements, for example Fn.element(list, 0).' : `Give ${wanted}.`),
       );
     }
     if (!Array.isArray(value)) {
@@ -213,7 +213,7 @@ function checkObject(value: unknown, property: string, wanted: string): object {
 function refuseIterator(value: unknown, property: string, scope: Construct | undefined): void {
   if (scope && isIteratorValue(value, scope)) {
     throw new InvalidValue(
-      `${property} is a value of a TerraformIterator or TerraformCount, which only a resource with forEach or count has. ` +
+      `${property} is a value of a TerraformIterator or TerraformCount, which has a value only in a resource with forEach or count. ` +
         'Declare one host for each machine, in a loop of the program.',
     );
   }

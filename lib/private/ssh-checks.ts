@@ -73,19 +73,19 @@ export function checkSshConnection(scope: Construct, ssh: SshConnection): void {
   args.optionalInteger(ssh.timeoutSeconds, 'ssh.timeoutSeconds', 1, 3600);
   if (ssh.privateKey !== undefined && !Token.isUnresolved(ssh.privateKey)) {
     throw args.error(
-      'ssh.privateKey is written in the program, so it would stand in cdk.tf.json for all to read. ' +
+      'ssh.privateKey is written in the program, so cdk.tf.json would show it to everybody. ' +
         'Use privateKeyFile, or a TerraformVariable that is ephemeral or sensitive.',
     );
   }
   checkAgent(scope, args, ssh);
   if (ssh.privateKeyFile === undefined && ssh.agent === false) {
     Annotations.of(scope).addWarning(
-      'ssh.agent is false and there is no privateKeyFile, so the clean-up at destroy has no way to log in. Set privateKeyFile, or leave out agent.',
+      'ssh.agent is false and there is no privateKeyFile, so the clean-up at destroy cannot log in. Set privateKeyFile, or leave out agent.',
     );
   } else if (ssh.privateKey !== undefined && ssh.privateKeyFile === undefined && ssh.agent === undefined) {
     Annotations.of(scope).addWarning(
       'ssh.privateKey is not kept in the state, so the clean-up at destroy logs in with the SSH agent. ' +
-        'Set privateKeyFile for another way, or agent: true to say that this is meant.',
+        'Set privateKeyFile to use a key file, or agent: true to use the agent without this warning.',
     );
   }
   const { bastion } = ssh;
@@ -97,8 +97,8 @@ export function checkSshConnection(scope: Construct, ssh: SshConnection): void {
     checkHostKey(args, bastion.hostKey, 'ssh.bastion.hostKey', 'BASTION');
     if (ssh.hostKey !== undefined) {
       Annotations.of(scope).addWarning(
-        'ssh.hostKey is set together with a bastion: Terraform before 1.16 checks the bastion against it too and ' +
-          'cannot connect, unless a certificate authority has signed both keys.',
+        'ssh.hostKey is set together with a bastion: Terraform before 1.16 checks the bastion against it, too. It ' +
+          'cannot connect, unless a certificate authority signed both keys.',
       );
     }
   }

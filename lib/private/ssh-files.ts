@@ -26,13 +26,13 @@ export function checkFile(
   const expression = expressionOf(path, scope);
   if (CONTENTS.test(expression) || isKeyText(expression)) {
     throw args.error(
-      `${property} is the contents of a file, or a key, which would stand in the state for all to read. Give the path of the file.`,
+      `${property} is the contents of a file, or a key, so the state would show it to everybody. Give the path of the file.`,
     );
   }
   const value = shown(path) && ` ${shown(path)}`;
   if (/[\n\r\0]/.test(path)) {
     throw args.error(
-      `${property} has a line break in it, so it is no path; it is not shown. Give the path of the file.`,
+      `${property} has a line break, so it is not a path. It is not shown here. Give the path of the file.`,
     );
   }
   if (/^(ssh-|ecdsa-|sk-)\S+ AAAA/.test(path)) {
@@ -40,23 +40,23 @@ export function checkFile(
   }
   if (Buffer.byteLength(path) > MOST_BYTES_OF_PATH) {
     throw args.error(
-      `${property} is too long: ${Buffer.byteLength(path)} bytes, and a path has at most ${MOST_BYTES_OF_PATH}. Give the path of the file.`,
+      `${property} is too long: ${Buffer.byteLength(path)} bytes, but a path has at most ${MOST_BYTES_OF_PATH}. Give the path of the file.`,
     );
   }
   if (/^~[^/]/.test(path)) {
     throw args.error(
-      `${property}${value} begins with "~" and a user, but Terraform knows only its own home, "~/". Write the whole path.`,
+      `${property}${value} begins with "~" and a user name, but Terraform expands only "~/". Give the whole path.`,
     );
   }
   if (isPrivate && path.endsWith('.pub')) {
     const meant = shown(path.slice(0, -'.pub'.length));
     throw args.error(
-      `${property}${value} is a public key by its name. ${meant ? `Did you mean ${meant}?` : 'Give that of the private key.'}`,
+      `${property}${value} has the name of a public key. ${meant ? `Did you mean ${meant}?` : 'Give the path of the private key.'}`,
     );
   }
   if (isPrivate && path.endsWith('.ppk')) {
     throw args.error(
-      `${property}${value} is a key of PuTTY, which Terraform cannot read. Convert it: puttygen KEY.ppk -O private-openssh -o KEY.`,
+      `${property}${value} is a PuTTY key, which Terraform cannot read. Convert it: puttygen KEY.ppk -O private-openssh -o KEY.`,
     );
   }
 }

@@ -18,10 +18,10 @@ export function checkHost(args: Arguments, host: string, owner: string): void {
     throw wrong('is a URL', 'Give the host name or IP address alone.');
   }
   if (literalPart(host).includes('@')) {
-    throw wrong('has a user in it', `Set ${owner}.user, and leave out all up to the "@" here.`);
+    throw wrong('has a user in it', `Set ${owner}.user, and leave out everything up to the "@" here.`);
   }
   if (WITH_PORT.test(literalPart(host))) {
-    throw wrong('has a port in it', `Set ${owner}.port, and leave out the ":" and what follows here.`);
+    throw wrong('has a port in it', `Set ${owner}.port, and leave out the ":" and the port here.`);
   }
   if (Token.isUnresolved(host)) {
     args.checkLiteralPart(host, property);
@@ -32,7 +32,7 @@ export function checkHost(args: Arguments, host: string, owner: string): void {
     throw wrong('has brackets', `Did you mean ${shown(bare)}?`);
   }
   if (host.includes('%')) {
-    throw wrong('has a zone, with which Terraform cannot connect', 'Give an address that needs none.');
+    throw wrong('has a zone, which Terraform does not support', 'Give an address without one.');
   }
   if (/^[^/]+\/\d+$/.test(host)) {
     throw wrong('has a prefix length', `Did you mean ${shown(host.replace(/\/\d+$/, ''))}?`);

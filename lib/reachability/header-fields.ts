@@ -49,8 +49,8 @@ function maySelect({ invert, inputInterface }: Rule, sent: boolean): boolean {
 export function refuseTooMany(...counts: readonly number[]): void {
   if (counts.reduce((product, count) => product * count, 1) > MOST_KINDS) {
     throw new InvalidValue(
-      `the rules tell packets apart in more than ${MOST_KINDS} ways. ` +
-        'Select by fewer interfaces, users, marks, types of service, protocols and ports at once.',
+      `the rules distinguish more than ${MOST_KINDS} kinds of packets. ` +
+        'Select by fewer interfaces, users, marks, types of service, protocols and ports.',
     );
   }
 }

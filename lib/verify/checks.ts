@@ -49,7 +49,7 @@ function adoptsNothing({ adopts, tables, path }: Host): Problem[] {
     : [
         {
           path,
-          message: 'adopt has no table to take over. Declare a SourceRoutingTable or VpnEgress, or leave adopt out.',
+          message: 'adopt has no table to take over. Declare a SourceRoutingTable or VpnEgress, or leave out adopt.',
         },
       ];
 }
@@ -69,8 +69,8 @@ function tablesWithoutRoute(host: Host): Problem[] {
     .map((table) => ({
       path: table.path,
       message:
-        `table ${table.id} has no route. Add one with addRoute(); ` +
-        `to reject packets, use a PolicyRule with action RuleAction.unreachable() instead.`,
+        `table ${table.id} has no route. Add one with addRoute(). ` +
+        `To reject packets, use a PolicyRule with action RuleAction.unreachable() instead.`,
     }));
 }
 
@@ -90,7 +90,7 @@ function danglingGotos(host: Host): Problem[] {
       : [
           {
             path: rule.path,
-            message: `goes to priority ${action.priority}, where this host has no rule of its family. Declare that rule, or name the priority of one.`,
+            message: `goes to priority ${action.priority}, where this host has no rule of its family. Declare that rule, or give the priority of an existing one.`,
           },
         ];
   });
@@ -103,7 +103,7 @@ function sharedHooks(host: Host): Problem[] {
     if (other && other.daemon !== hook.daemon) {
       problems.push({
         path: hook.path,
-        message: `"${hook.file}" is already the up hook that "${other.path}" installs for another daemon. Give this one another path.`,
+        message: `"${hook.file}" is already the up hook of another daemon, installed by "${other.path}". Give this one another path.`,
       });
     } else if (other && other.tableId === hook.tableId) {
       problems.push({
@@ -119,7 +119,7 @@ function withoutGuard(host: Host): Problem[] {
   return unguarded(host).map((rule) => ({
     path: rule.path,
     message:
-      `has no guard: that would stand ${GUARD_OFFSET} behind it, which is more than ${MAX_PRIORITY}. While somebody flushes the ${rule.action.kind === 'lookup' ? 'table' : 'rules'}, ` +
+      `has no guard, since priority + ${GUARD_OFFSET} is more than ${MAX_PRIORITY}. When somebody flushes the ${rule.action.kind === 'lookup' ? 'table' : 'rules'}, ` +
       `packets leave through the main default route. Use a priority up to ${MAX_PRIORITY - GUARD_OFFSET}, for example 10000 to 19999.`,
   }));
 }
@@ -147,8 +147,8 @@ function jumpsToGuards(host: Host): Problem[] {
           {
             path: rule.path,
             message:
-              `goes over the rule "${first.path}", but not over its guard at priority ${first.priority}: what no rule in between takes is rejected there. ` +
-              `Go to a rule behind ${last}, or to ${MAIN_RULE_PRIORITY} for the main table.`,
+              `skips the rule "${first.path}", but not its guard at priority ${first.priority}, which rejects what no rule in between matches. ` +
+              `Go to a priority above ${last}, or to ${MAIN_RULE_PRIORITY} for the main table.`,
           },
         ]
       : [];
@@ -158,7 +158,7 @@ function jumpsToGuards(host: Host): Problem[] {
 function foreignBands(host: Host): Problem[] {
   const warn = (path: string, what: string, priority: number, example: string): Problem[] => {
     const band = foreignBand(priority);
-    const message = `${what} ${priority} is where ${band?.owner} put theirs (${band?.first} to ${band?.last}). Use another, for example ${example}.`;
+    const message = `${what} ${priority} is in the range of ${band?.owner} (${band?.first} to ${band?.last}). Use another, for example ${example}.`;
     return band ? [{ path, message }] : [];
   };
   return [
@@ -176,8 +176,8 @@ function defaultRoutesInPieces(host: Host): Problem[] {
     .map(({ path, suppressPrefixLength }) => ({
       path,
       message:
-        `suppressPrefixLength ${suppressPrefixLength} does not leave out a default route in pieces, such as the 0.0.0.0/1 and 128.0.0.0/1 ` +
-        `of OpenVPN, or 2000::/3: packets would leave by it. Set it to ${DEFAULT_ROUTE_LENGTH}.`,
+        `suppressPrefixLength ${suppressPrefixLength} does not ignore a default route in parts, such as the 0.0.0.0/1 and 128.0.0.0/1 ` +
+        `of OpenVPN, or 2000::/3. Packets would leave by it. Set it to ${DEFAULT_ROUTE_LENGTH}.`,
     }));
 }
 
@@ -192,8 +192,8 @@ function firewallMarks(host: Host): Problem[] {
       .map((rule) => ({
         path: rule.path,
         message:
-          `matches firewallMark: with rp_filter=1 on the egress interface replies are dropped unless the host has ` +
-          `net.ipv4.conf.all.src_valid_mark=1. A rule by source or inputInterface needs neither.`,
+          `matches firewallMark. With rp_filter=1 on the egress interface, replies are dropped unless the host has ` +
+          `net.ipv4.conf.all.src_valid_mark=1. Set it, or match source or inputInterface instead.`,
       }))
   );
 }

@@ -48,7 +48,7 @@ export function duplicatePriorities(host: Host): Problem[] {
         path: rule.path,
         message:
           `priority ${rule.priority} is already used by the ${name}rule "${other.path}". ` +
-          `The order of two rules at one priority is not defined: give each its own.`,
+          `The order of two rules with one priority is undefined. Give each its own.`,
       });
     }
     others.push(rule);
@@ -63,7 +63,7 @@ function takenPlace(guard: Guard, others: readonly Rule[]): Problem[] {
         {
           path: guard.path,
           message:
-            `its guard stands ${GUARD_OFFSET} behind it, but priority ${guard.priority} is already used by the rule "${other.path}". ` +
+            `its guard needs priority ${guard.priority} (priority + ${GUARD_OFFSET}), which is already used by the rule "${other.path}". ` +
             `Move one of the two rules.`,
         },
       ]

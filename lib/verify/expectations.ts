@@ -174,7 +174,7 @@ class IntentCheck {
     const rule = outcome.trail?.rule.rule;
     const fault =
       rule === undefined || rule.path === KERNEL
-        ? 'No declared rule takes it.'
+        ? 'No declared rule matches it.'
         : `Rule ${rule.priority} of "${rule.path}" decides: ${ruleText(rule)}.`;
     return {
       path,

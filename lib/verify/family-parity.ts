@@ -10,8 +10,8 @@ import type { InterfaceAddress, Value } from '../model/value';
 import { isAny, isInside, isKnown, isLinkLocal, networkOf } from '../model/value';
 
 const WAYS =
-  `Route it too, or reject it: with rejectedClients of VpnEgress, ` +
-  `or a PolicyRule with RuleAction.unreachable() for that pool.`;
+  `Route it, too, or reject it: with rejectedClients of VpnEgress, ` +
+  `or with a PolicyRule with RuleAction.unreachable() for that pool.`;
 
 /**
  * Clients whose packets of one family are routed by source, while those of the other would leave
@@ -153,8 +153,8 @@ function forgottenFamilies(host: Host, routed: readonly Routed[]): Problem[] {
           {
             path: table.path,
             message:
-              `only ${familyName(family)} rules look up table ${table.id}: if the clients have ${familyName(other)} too, that would leave through the ` +
-              `main default route. ${WAYS} If they have none, declare the interface that they are behind, with its addresses, in the host's interfaces.`,
+              `only ${familyName(family)} rules look up table ${table.id}: if the clients have ${familyName(other)}, too, it would leave through the ` +
+              `main default route. ${WAYS} If they have none, declare their interface and its addresses in the host's interfaces.`,
           },
         ];
   });

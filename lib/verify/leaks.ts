@@ -110,17 +110,17 @@ function isLeak({ outcomes }: Decision, exits: ReadonlySet<string>): boolean {
 }
 
 function problem(host: Host, path: string, part: string): Problem {
-  const leak = `${part} in no pool: clients there would leave by the main default route.`;
+  const leak = `${part} in no pool, so clients there would leave by the main default route.`;
   // The rule of a pool is inside its VpnEgress.
   const isEgress = host.discards.some((discard) => discard.path === path);
   return isEgress
     ? {
         path: path.slice(0, path.lastIndexOf('/')),
-        message: `${leak} Add it to clients, or to rejectedClients; if they may, declare a PolicyRule from there with SourceRoutingTable.main(host).`,
+        message: `${leak} Add it to clients or rejectedClients. If they may leave there, declare a PolicyRule for this source with SourceRoutingTable.main(host).`,
       }
     : {
         path,
-        message: `${leak} Declare a PolicyRule from there, too: with this table, with RuleAction.unreachable(), or, if they may, with SourceRoutingTable.main(host).`,
+        message: `${leak} Declare a PolicyRule for this source, too: with this table, or with RuleAction.unreachable(). If they may leave there, use SourceRoutingTable.main(host).`,
       };
 }
 

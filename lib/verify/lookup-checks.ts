@@ -102,13 +102,13 @@ function shadowed({ rule, source = '', destination = '' }: CompiledRule, machine
   const decider = decide(machine, packet)[0]?.trail?.rule.rule;
   const by =
     decider === undefined || decider === rule
-      ? 'Rules in front of it take'
-      : `Rule ${decider.priority} (${ruleText(decider)})${decider.path === KERNEL ? '' : ` of "${decider.path}"`} and those in front of it take`;
+      ? 'Rules before it match'
+      : `Rule ${decider.priority} (${ruleText(decider)})${decider.path === KERNEL ? '' : ` of "${decider.path}"`} and those before it match`;
   return {
     path: rule.path,
     message:
       `is never reached: ${by} all packets that it selects (${ruleText(rule)}). ` +
-      `Put it in front of them by a lower priority than ${rule.priority}, or leave it out.`,
+      `Give it a priority lower than theirs, or leave it out.`,
   };
 }
 
@@ -116,7 +116,12 @@ function tablesNeverReached(host: Host, unmet: ReadonlySet<Rule>): Problem[] {
   return host.tables.flatMap((table) => {
     const rules = host.rules.filter(({ action }) => action.kind === 'lookup' && action.tableId === table.id);
     return rules.length > 0 && rules.every((rule) => unmet.has(rule))
-      ? [{ path: table.path, message: `table ${table.id} is never looked up: no packet gets to a rule that would.` }]
+      ? [
+          {
+            path: table.path,
+            message: `table ${table.id} is never looked up: no packet reaches its rules. Give these lower priorities, or leave out the table.`,
+          },
+        ]
       : [];
   });
 }
@@ -142,7 +147,7 @@ function fallThrough(host: Host, family: Family): Problem[] {
         problems.set(rule, {
           path: rule.path,
           message:
-            `with "${down}" down, table ${tableOf(rule)} has no route for packets ${ruleText(rule).replace(/ lookup .*/, '')}: they would go on to the main table and ` +
+            `with "${down}" down, table ${tableOf(rule)} has no route for packets ${ruleText(rule).replace(/ lookup .*/, '')}: they would use the main table and ` +
             `${leak.kind === 'unknown' ? 'leave through its default route' : `leave ${outcomeText(leak)}`}. Set failClosed: true, which rejects them instead.`,
         });
       }
@@ -262,15 +267,15 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
         : []),
       ...(unheard
         ? [
-            `the server's answers from its own address ${network.address} do not reach them (they leave ${outcomeText(reply)}), so that it cannot even be pinged`,
+            `the server's replies from its address ${network.address} do not reach them (they leave ${outcomeText(reply)}), so they cannot ping it`,
           ]
         : []),
     ].join(', and ');
     problems.push({
       path: rule.path,
       message:
-        `takes packets ${whose}, too: ${what}. Put a rule with ${missing} and the main table in ` +
-        `front of it, as VpnEgress does ${like}; to keep clients apart, reject those packets instead.`,
+        `matches packets ${whose}, too: ${what}. Add an earlier rule with ${missing} and the main table, ` +
+        `as VpnEgress does ${like}. To isolate clients, reject these packets instead.`,
     });
   }
   return problems;
@@ -376,8 +381,8 @@ function forgottenTunnels(host: Host, family: Family): Problem[] {
     .map(({ link, text }) => ({
       path: host.path,
       message:
-        `no rule takes packets of the clients of ${text} behind "${link.name}", while those of ${caredFor?.text} are routed by their source: ` +
-        `they leave through the main default route. Add a rule for ${text} too, or reject it.`,
+        `no rule matches packets of the clients in ${text} behind "${link.name}", while those in ${caredFor?.text} are routed by source. ` +
+        `They leave through the main default route. Add a rule for ${text}, or reject it.`,
     }));
 }
 

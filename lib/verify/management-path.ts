@@ -19,8 +19,8 @@ export function capturedManagement(host: Host): Problem[] {
     .map((rule) => ({
       path: rule.path,
       message:
-        `matches the replies of this host's own SSH server${address ? ` (${address})` : ''}: they would take the way of this rule. ` +
-        `Narrow its source, or put a rule for that address with the main table in front of it.`,
+        `matches the replies of this host's own SSH server${address ? ` (${address})` : ''}: this rule would redirect them. ` +
+        `Narrow its source, or add an earlier rule for that address with the main table.`,
     }));
 }
 
@@ -76,8 +76,8 @@ export function unpinnedHostKey(host: Host): Problem[] {
       {
         path: host.path,
         message:
-          'ssh.hostKey is not set, so Terraform trusts any machine that answers. With a bastion it can be set from Terraform 1.16 on, ' +
-          'or where a certificate authority has signed the keys of both machines.',
+          'ssh.hostKey is not set, so Terraform trusts any machine that answers. With a bastion, set it with Terraform 1.16 or later, ' +
+          'or if a certificate authority signed the keys of both machines.',
       },
     ];
   }
@@ -95,7 +95,7 @@ export function unpinnedHostKey(host: Host): Problem[] {
     return [
       {
         path: host.path,
-        message: `ssh.hostKey is of type "${hostKey.split(' ')[0]}": Terraform asks for an ECDSA key first and fails if the machine has one. Pin its ECDSA key.`,
+        message: `ssh.hostKey is of type "${hostKey.split(' ')[0]}": Terraform asks for an ECDSA key first, and fails if the machine has one. Pin its ECDSA key.`,
       },
     ];
   }

@@ -24,14 +24,16 @@ function nextHopProblem(host: Host, route: Route, hop: Hop): Problem[] {
     return [];
   }
   if (isLinkLocal(via.text)) {
-    return device ? [] : [{ path: route.path, message: `via "${via.text}" is link-local: name its device too.` }];
+    return device
+      ? []
+      : [{ path: route.path, message: `via "${via.text}" is link-local, so it needs a device. Set device.` }];
   }
   const own = host.interfaces.find(({ addresses }) => addresses.some(({ address }) => address === via.text));
   if (own) {
     return [
       {
         path: route.path,
-        message: `via "${via.text}" is this host's own address on "${own.name}". Give the address of the next router.`,
+        message: `via "${via.text}" is this host's own address on "${own.name}". Give the address of the next hop.`,
       },
     ];
   }

@@ -36,10 +36,13 @@ describe('prefixes', () => {
     ['fd00::', 'source "fd00::" has no prefix length. Did you mean "fd00::/128"?'],
     [
       '::ffff:10.0.0.0/104',
-      'source "::ffff:10.0.0.0/104" is an IPv4 address inside IPv6; write the IPv4 address itself.',
+      'source "::ffff:10.0.0.0/104" is an IPv4 address inside IPv6. Give the IPv4 address itself.',
     ],
-    ['::10.0.0.0/104', 'source "::10.0.0.0/104" is an IPv4 address inside IPv6; write the IPv4 address itself.'],
-    ['fe80::%eth0/64', 'source "fe80::%eth0/64" has a zone. Drop "%eth0" and name the interface in its own property.'],
+    ['::10.0.0.0/104', 'source "::10.0.0.0/104" is an IPv4 address inside IPv6. Give the IPv4 address itself.'],
+    [
+      'fe80::%eth0/64',
+      'source "fe80::%eth0/64" has a zone. Leave out "%eth0", and name the interface in its own property.',
+    ],
   ])('%s is refused', (given, message) => {
     expect(() => parsePrefix(given, 'source')).toThrow(message);
   });
@@ -93,13 +96,13 @@ describe('addresses', () => {
 
   test('a prefix length is refused', () => {
     expect(() => parseAddress('192.168.1.1/24', 'via')).toThrow(
-      'via "192.168.1.1/24" has a prefix length; one address is wanted. Did you mean "192.168.1.1"?',
+      'via "192.168.1.1/24" has a prefix length, but a single address is needed. Did you mean "192.168.1.1"?',
     );
   });
 
   test.each(['::10.0.0.1', '::1:0', '::ffff:10.0.0.1', '::ffff:a00:1'])('%s is refused', (address) => {
     expect(() => parseAddress(address, 'via')).toThrow(
-      `via "${address}" is an IPv4 address inside IPv6; write the IPv4 address itself.`,
+      `via "${address}" is an IPv4 address inside IPv6. Give the IPv4 address itself.`,
     );
   });
 
@@ -110,7 +113,7 @@ describe('addresses', () => {
       family: 4,
     });
     expect(() => parseInterfaceAddress('192.168.1.100', 'address')).toThrow(
-      'address "192.168.1.100" has no prefix length. Write it as the machine has it, for example "192.168.1.100/24".',
+      'address "192.168.1.100" has no prefix length. Give it as on the machine, for example "192.168.1.100/24".',
     );
   });
 
@@ -134,17 +137,17 @@ describe('interface names', () => {
   test.each([
     [
       'a234567890123456',
-      'is too long: 16 bytes, and the name of an interface has at most 15. Write it as "ip link" shows it.',
+      'is too long: 16 bytes, but an interface name has at most 15. Write it as "ip link" shows it.',
     ],
-    ['eth0:1', 'is not the name alone: what follows it is an alias, or the other end. Did you mean "eth0"?'],
-    ['eth0.100@eth0', 'is not the name alone: what follows it is an alias, or the other end. Did you mean "eth0.100"?'],
-    ['tun+', 'is a pattern, and the kernel compares whole names. Give one interface, as "ip link" shows it.'],
-    ['tun*', 'is a pattern, and the kernel compares whole names. Give one interface, as "ip link" shows it.'],
-    ['-x', 'begins with "-", which commands take for an option. Rename the interface, or give another.'],
-    ['--', 'begins with "-", which commands take for an option. Rename the interface, or give another.'],
+    ['eth0:1', 'is not a plain name: it has an alias or the name of a peer. Did you mean "eth0"?'],
+    ['eth0.100@eth0', 'is not a plain name: it has an alias or the name of a peer. Did you mean "eth0.100"?'],
+    ['tun+', 'is a pattern, but the kernel compares whole names. Give one interface, as "ip link" shows it.'],
+    ['tun*', 'is a pattern, but the kernel compares whole names. Give one interface, as "ip link" shows it.'],
+    ['-x', 'begins with "-", which commands would read as an option. Rename the interface, or give another.'],
+    ['--', 'begins with "-", which commands would read as an option. Rename the interface, or give another.'],
     ...['all', 'default'].map((name) => [
       name,
-      'cannot be the name of an interface: the kernel keeps it for /proc/sys/net/ipv4/conf. Name one, as "ip link" shows it.',
+      'cannot be the name of an interface: the kernel reserves it in /proc/sys/net/ipv4/conf. Give a name that "ip link" shows.',
     ]),
   ])('%s is refused', (name, reason) => {
     expect(() => parseDevice(name, 'device')).toThrow(new InvalidValue(`device "${name}" ${reason}`));

@@ -221,7 +221,9 @@ test.each<[string, (number: number) => object]>([
         rules.push({ ...rule, priority: 100 + number, ...selectors(number) });
       }
     });
-    expect([errors()[0], errors()[3]]).toEqual(Array(2).fill(expect.stringContaining('the rules tell packets apart')));
+    expect([errors()[0], errors()[3]]).toEqual(
+      Array(2).fill(expect.stringContaining('the rules distinguish more than')),
+    );
   },
   30_000,
 );
