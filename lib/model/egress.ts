@@ -11,8 +11,8 @@ export interface Egress {
   readonly gateways: readonly Value[];
   readonly localTraffic: 'main-table' | 'suppress-default' | 'up-hook' | 'isolated';
   readonly failClosed: boolean;
-  /** Of errors about what comes in by the device for clients. */
+  /** Mark of ICMP errors about packets to clients that come in by the device. */
   readonly errorMark: number;
-  /** What the machine itself asks name servers for clients. */
+  /** Selectors of the resolver's queries. */
   readonly questions: readonly Selectors[];
 }

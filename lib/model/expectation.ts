@@ -6,9 +6,11 @@ import type { Value } from './value';
 /** The interface that leads to the source of a packet, which only the machine knows. No interface has this name. */
 export const INTERFACE_TOWARD_SOURCE = '-';
 
-/** What of a packet counts for routing besides its addresses; what is not given is any, but for mark and uid, which are 0. */
+/**
+ * Header fields that count for routing, beside the addresses. An undefined field means any; mark and uid default to 0.
+ */
 export interface Selectors {
-  /** Where it comes in, or `WHERE_THE_SOURCE_IS`; none for one that the machine itself sends. */
+  /** Input interface, or `INTERFACE_TOWARD_SOURCE`; undefined for packets of the machine itself. */
   readonly inputInterface?: string;
   readonly firewallMark?: number;
   readonly tos?: number;
@@ -24,61 +26,61 @@ export interface Question extends Selectors {
   readonly destination: string;
   /** Destinations of the same class, for a machine that has a route of its own to `destination`. */
   readonly alternatives?: readonly string[];
-  /** None where the machine sends it and leaves the choice to the kernel. */
+  /** Undefined if the machine sends the packet and the kernel chooses the source. */
   readonly source?: string;
 }
 
-/** What may become of a packet. */
+/** An expected outcome of a packet. */
 export type Fate =
   | { readonly kind: 'unicast'; readonly via?: Value; readonly device?: Value }
   | { readonly kind: 'local' }
-  /** Whatever rejects it, and whatever the sender is told. */
+  /** Rejected in any way, with any reply to the sender. */
   | { readonly kind: 'rejected' }
-  /** No rule of ours decides: it leaves by the same interface as before the change. */
+  /** No rule of ours decides: the packet leaves by the same interface as before the change. */
   | { readonly kind: 'unchanged' };
 
-/** What some packets stand for, and what is to become of each of them. */
+/** Packets to ask the kernel about, and their expected outcomes. */
 export interface Expectation {
   /** Path of the construct that declared it. */
   readonly path: string;
   /** Unique in the host, of letters, digits and `_ . : / -`. */
   readonly label: string;
   readonly questions: readonly Question[];
-  /** Any of these. */
+  /** One of these outcomes. */
   readonly fates: readonly Fate[];
 }
 
-/** Some addresses: those in some prefixes, without others in them. */
+/** A set of addresses: some prefixes, without other prefixes inside them. */
 export interface Addresses {
   readonly within: readonly string[];
   readonly except: readonly string[];
 }
 
-/** Packets from all of some addresses to all of others. */
+/** All packets from a set of addresses to another set. */
 export interface Traffic extends Selectors {
   readonly family: Family;
-  /** Undefined where the machine sends them and leaves the choice to the kernel. */
+  /** Undefined if the machine sends the packets and the kernel chooses the source. */
   readonly sources?: Addresses;
   readonly destinations: Addresses;
   /** Kinds of packets to leave out. */
   readonly except?: readonly Selectors[];
 }
 
-/** What is to become of all packets of some traffic. */
+/** The expected outcomes of all packets of some traffic. */
 export interface Intent {
   readonly path: string;
   /** As in `Expectation`. */
   readonly label: string;
   readonly traffic: Traffic;
-  /** Any of these. */
+  /** One of these outcomes. */
   readonly fates: readonly Fate[];
-  /** Interfaces that are taken to be down; with any, the machine is not asked. */
+  /** Interfaces that count as down. With any, the kernel cannot be asked. */
   readonly linksDown: readonly string[];
-  /** Packets that rules of other constructs decide are not meant: somebody wants that. */
+  /** Leaves out packets that rules of other constructs decide, since these are intended. */
   readonly overridable?: boolean;
 }
 
-/** The packet in the order of lib/agent/README.md; all but the label that stands before. */
+/** The packet in the order of lib/agent/README.md, without the leading label. */
 export function questionWords({ destination, alternatives = [], source, ...selectors }: Question): Word[] {
   return [
     ...option('to', destination),
@@ -98,7 +100,7 @@ export function trafficWords({ sources, destinations, ...selectors }: Traffic): 
   return [...prefixes('to', destinations), ...(sources ? prefixes('from', sources) : []), ...selectorWords(selectors)];
 }
 
-/** What may become of it, with `or` between. */
+/** The outcomes, with `or` between them. */
 export function fateWords(fates: readonly Fate[]): Word[] {
   return fates.flatMap((fate, index) => [
     ...(index === 0 ? [] : ['or']),
@@ -106,7 +108,7 @@ export function fateWords(fates: readonly Fate[]): Word[] {
   ]);
 }
 
-/** What counts besides the addresses. */
+/** The fields other than the addresses. */
 export function selectorWords(selectors: Selectors): Word[] {
   return [
     ...option('iif', selectors.inputInterface),

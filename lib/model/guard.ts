@@ -7,21 +7,23 @@ import { MAX_PRIORITY, goesAnywhere, isRejecting } from './rule';
 import { tunnelsOf } from './tunnels';
 import { isAny, isInside, isKnown } from './value';
 
-/** A guard stands so far behind its rule: behind the suggested band, 10000 to 19999. */
+/**
+ * Distance from the priority of a rule to that of its guard. It puts guards after the suggested band, 10000 to 19999.
+ */
 export const GUARD_OFFSET = 10000;
 
-/** The tag of the kernel's own rules; network managers take rules of others away, but not those. */
+/** Protocol of the kernel's own rules. Network managers remove rules of others, but not these. */
 export const KERNEL_PROTOCOL = 2;
 
-/** A rule that rejects what should never have come past the one that it stands behind. */
+/** A rule that rejects packets which an earlier rule should have caught. */
 export interface Guard extends Rule {
   readonly behind: Rule;
 }
 
 /**
- * The rules behind those that look up a table that fails closed, or reject a source: they reject
- * what comes so far, while somebody has flushed the table or taken all other rules away. Behind all of
- * them stand those that reject what else comes in by a tunnel.
+ * The guards of rules that look up a table which fails closed, or that reject a source. They reject whatever reaches
+ * them, when somebody flushed the table or removed the other rules. The last ones reject all other packets that come in
+ * by a tunnel.
  */
 export function guards(host: Host): Guard[] {
   const behindRules = guarded(host)
@@ -35,21 +37,21 @@ export function guards(host: Host): Guard[] {
   return [...behindRules, ...tunnelGuards(host, behindRules)];
 }
 
-/** The rules that should have a guard, but stand too far behind for one. */
+/** The rules that should have a guard, but whose priority is too high for one. */
 export function unguarded(host: Host): Rule[] {
   return guarded(host).filter((rule) => guardPriority(rule) > MAX_PRIORITY);
 }
 
-/** The rules past which none of the packets that they select may get. */
+/** The rules that no packet which they select may pass. */
 export function guarded(host: Host): Rule[] {
   return host.rules.filter((rule) => (failsClosed(host, rule) || rejectsSource(rule)) && !matchesNextHops(host, rule));
 }
 
 /**
- * The tunnels by which nothing but packets of guarded VPN clients may come in. A packet with another source
- * is not one of theirs: a client may give it any address, and no reverse path filter looks at it in IPv6.
+ * The tunnels that may only carry packets from guarded pools. A client may send any source, and IPv6 has no reverse
+ * path filter.
  *
- * Not the interface of a pool that a bare `PolicyRule` names: behind a LAN there may be other networks.
+ * An interface that only a bare `PolicyRule` names does not count: it may be a LAN with other networks behind it.
  */
 export function closedTunnels(host: Host): Interface[] {
   const networks = networksOf(host.interfaces);
@@ -66,7 +68,10 @@ export function closedTunnels(host: Host): Interface[] {
   );
 }
 
-/** Whether only VPN clients have the source of a rule: that of a `VpnEgress`, or one whose table a VPN daemon fills. */
+/**
+ * Tells whether only VPN clients have the source of a rule: it is that of a `VpnEgress`, or a VPN daemon fills its
+ * table.
+ */
 function isOfVpn(host: Host, { action, source }: Rule): boolean {
   return (
     host.discards.some(({ destination }) => destination.text === source?.text) ||
@@ -80,8 +85,8 @@ export function isOfTunnel(guard: Rule): boolean {
 }
 
 /**
- * In both families, whichever the pools have: a client may send either. They say nothing: an error would go to
- * who has that address, by the uplink.
+ * The guards of tunnels. They are for both families, since a client may send either. They send no ICMP error, which
+ * would go to the owner of the source address by the uplink.
  */
 function tunnelGuards(host: Host, others: readonly Guard[]): Guard[] {
   const last = others.at(-1);
@@ -115,14 +120,14 @@ function failsClosed(host: Host, rule: Rule): boolean {
   return (
     action.kind === 'lookup' &&
     host.tables.some((table) => table.id === action.tableId && table.failClosed) &&
-    // Those let packets go on to later rules, as a route of type "throw" does.
+    // Suppressors let packets go on to later rules, as a route of type "throw" does.
     suppressPrefixLength === undefined &&
     suppressInterfaceGroup === undefined &&
     !hasThrow(host, action.tableId, family)
   );
 }
 
-/** Whether what a declared table has no route for goes on to later rules. */
+/** Tells whether packets without a route in the table go on to later rules. */
 function opensTable(host: Host, rule: Rule): boolean {
   const { action } = rule;
   return (
@@ -133,7 +138,7 @@ function opensTable(host: Host, rule: Rule): boolean {
   );
 }
 
-/** Whether it keeps a source from going anywhere, not just from some destination. */
+/** Tells whether a rule rejects a source for all destinations. */
 function rejectsSource(rule: Rule): boolean {
   return isRejecting(rule.action) && rule.source !== undefined && !isAny(rule.source) && goesAnywhere(rule);
 }
@@ -145,9 +150,9 @@ export function hasThrow(host: Host, tableId: number, family: FamilyOrAuto): boo
 }
 
 /**
- * Whether a rule matches the lookup by which the kernel checks the next hop of a new route. That has
- * no source, mark or protocol, and leaves out default routes: it would end at the guard, and no route
- * could be added any more.
+ * Tells whether a rule matches the lookup with which the kernel checks the next hop of a new route. This lookup has no
+ * source, mark or protocol, and ignores default routes. It would end at the guard, so that no route could be added any
+ * more.
  */
 function matchesNextHops(host: Host, rule: Rule): boolean {
   if (rule.invert) {

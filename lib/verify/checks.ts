@@ -11,7 +11,7 @@ import { duplicateTables, duplicatePriorities, duplicateRoutes } from './duplica
 import { unreachableNextHops, foreignSources } from './next-hops';
 import { capturedManagement, unpinnedHostKey } from './management-path';
 
-/** What is wrong across the constructs of one host: nothing of it is deployed. */
+/** Errors across the constructs of one host. With an error, nothing is deployed. */
 export function errors(host: Host): Problem[] {
   return [
     ...duplicateTables(host),
@@ -29,7 +29,7 @@ export function errors(host: Host): Problem[] {
   ];
 }
 
-/** What is legal but likely to hurt. */
+/** Warnings: legal, but likely to hurt. */
 export function warnings(host: Host): Problem[] {
   return [
     ...capturedManagement(host),
@@ -42,7 +42,7 @@ export function warnings(host: Host): Problem[] {
   ];
 }
 
-/** What was made by hand is known by the table that it is about. */
+/** A set-up made by hand is found by its table, so adopt needs a declared table. */
 function adoptsNothing({ adopts, tables, path }: Host): Problem[] {
   return adopts === undefined || tables.length > 0
     ? []
@@ -124,7 +124,7 @@ function withoutGuard(host: Host): Problem[] {
   }));
 }
 
-/** Packets that a goto carries over a rule must not end at the guard of that rule. */
+/** Packets that skip a rule by a goto must not reach the guard of that rule. */
 function jumpsToGuards(host: Host): Problem[] {
   const all = guards(host);
   return host.rules.flatMap((rule) => {
@@ -184,7 +184,7 @@ function defaultRoutesInPieces(host: Host): Problem[] {
 function firewallMarks(host: Host): Problem[] {
   return (
     host.rules
-      // An error gets no answer.
+      // ICMP errors get no reply.
       .filter(
         ({ firewallMark }) => firewallMark !== undefined && !host.markings.some(({ mark }) => mark === firewallMark),
       )

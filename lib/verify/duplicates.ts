@@ -77,7 +77,7 @@ export function duplicateRoutes(host: Host): Problem[] {
   for (const route of allRoutes(host)) {
     const key = [route.family, route.tableId, route.destination.text, routeMetric(route)].join(' ');
     const other = seen.get(key);
-    // Two tables of one id are told so once, not again by their unreachable defaults.
+    // Two tables with one id are reported once, not again for their unreachable default routes.
     if (other && route.family !== 'auto' && (declared.has(route) || declared.has(other))) {
       problems.push({
         path: route.path,

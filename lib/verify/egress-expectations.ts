@@ -13,13 +13,18 @@ import { DEFAULT_DESTINATION, isInside, isKnown } from '../model/value';
 
 const REJECTED: Fate = { kind: 'rejected' };
 const UNCHANGED: Fate = { kind: 'unchanged' };
-/** Multicast; in IPv4 with the reserved addresses behind it, which end with the broadcast address. */
+/** Multicast; in IPv4 with the reserved addresses that follow, up to the broadcast address. */
 const MULTICAST: Readonly<Record<Family, string>> = { 4: '224.0.0.0/3', 6: 'ff00::/8' };
 
 /**
- * What is expected of those of a host: clients leave through the gateway and, if its link is down, not at all; they
- * reach each other as chosen, and the server; what the server sends about their traffic goes their way, and its own packets
- * go where they went. Nothing where it is known at apply only who the clients are.
+ * The expectations of all egresses of a host:
+ *
+ * - Clients leave through the gateway. If its link is down, they do not leave.
+ * - They reach each other and the server as `localTraffic` says.
+ * - ICMP errors and resolver queries for clients leave like the clients' packets.
+ * - The server's own packets go where they went before.
+ *
+ * There are none for pools known at apply only.
  */
 export function expectEgresses(
   egresses: readonly Egress[],
@@ -43,14 +48,14 @@ function addedTo({ path, tableId, gateways }: Egress, routes: readonly Route[]):
   return routes.filter((route) => route.tableId === tableId && !own.has(route.path));
 }
 
-/** What all egresses of a host have in common, so that they can be looked up together. */
+/** The common surroundings of all egresses of a host, so that one lookup serves them all. */
 interface Surroundings {
   readonly networks: Networks;
   /** Interfaces with gateways of the main table, by which no clients may leave. */
   readonly uplinks: readonly string[];
-  /** Where nobody's clients are. */
+  /** All addresses outside the pools. */
   readonly elsewhere: Addresses;
-  /** Nor any network of the host. */
+  /** All addresses outside the pools and the host's networks. */
   readonly outside: Addresses;
 }
 
@@ -77,13 +82,13 @@ class EgressExpectations {
   private readonly rejected: readonly Value[];
   private readonly pools: Addresses;
   private readonly elsewhere: Addresses;
-  /** The networks that clients of a pool are in, or some of them. */
+  /** The networks that overlap a pool. */
   private readonly around: ReadonlyMap<Value, readonly Network[]>;
-  /** Destinations of the added routes: the expectations leave them to the user. */
+  /** Destinations of routes that the user added. No expectation is about them. */
   private readonly addedDestinations: readonly string[];
   /** Added default routes that do not use the main uplink. */
   private readonly backups: readonly Route[];
-  /** To whichever client it is, or nobody. */
+  /** The outcomes of packets to clients: any tunnel, or rejected. */
   private readonly toClients: readonly Fate[];
 
   public constructor(
@@ -132,7 +137,7 @@ class EgressExpectations {
     return [
       ...this.from(pool, `leave-${number}`, this.elsewhere, this.leaving()),
       ...(failClosed ? this.from(pool, `leave-${number}`, this.elsewhere, this.withoutDevice(), [device.text]) : []),
-      // Without a declared tunnel it is not known where they are.
+      // Without a declared tunnel, the clients' interface is unknown.
       ...(this.toClients.length > 1 || this.egress.localTraffic === 'isolated'
         ? this.from(pool, `local-${number}`, this.pools, this.toClients)
         : []),
@@ -157,16 +162,16 @@ class EgressExpectations {
     ];
   }
 
-  /** While the link of the egress is down. */
+  /** The outcomes while the link of the egress is down. */
   private withoutDevice(): Fate[] {
     return [REJECTED, ...this.backups.flatMap(fatesOf)];
   }
 
-  /** What the machine itself sends, of which it chooses the source when it knows the way. */
+  /** Packets of the machine itself for clients. The kernel chooses their source after the route. */
   private forClients(): Intent[] {
     const { device, failClosed, errorMark, questions } = this.egress;
     const { within, except } = this.exceptAdded(this.surroundings.elsewhere);
-    // Neither name servers nor senders of a packet are groups.
+    // Name servers and senders never have a multicast address.
     const destinations = { within, except: [...except, MULTICAST[this.family]] };
     const sent: Array<[string, Selectors]> = [
       ['errors', { firewallMark: errorMark }],
@@ -188,7 +193,7 @@ class EgressExpectations {
     fates: readonly Fate[],
     linksDown: readonly string[] = [],
   ): Intent[] {
-    // A packet that came in elsewhere would be dropped. On a point-to-point link anybody's may come in.
+    // The guards drop packets that come in elsewhere. On a point-to-point link, packets from any source may come in.
     const networks = (this.around.get(pool) ?? [])
       .filter(({ link, text }) => link.name !== this.egress.device.text && !isOneAddress(text))
       .map(({ link, text }) => ({ tunnel: link.name, text: isInside(text, pool.text) ? text : pool.text }));
@@ -196,7 +201,7 @@ class EgressExpectations {
     for (const { tunnel, text } of networks) {
       inputs.set(tunnel, { within: [...(inputs.get(tunnel)?.within ?? []), text], except: [] });
     }
-    // Of the others only the machine knows behind which tunnel they are.
+    // Only the machine knows the tunnel of the other sources.
     inputs.set(INTERFACE_TOWARD_SOURCE, { within: [pool.text], except: networks.map(({ text }) => text) });
     return [...inputs].map(([inputInterface, sources]) =>
       this.intent(name, { family: this.family, inputInterface, sources, destinations }, fates, linksDown),
@@ -233,7 +238,7 @@ class EgressExpectations {
   }
 }
 
-/** Whether nothing else is in the network of an address, as on a point-to-point link. */
+/** Tells whether the network of an address has no other hosts, as on a point-to-point link. */
 function isOneAddress(text: string): boolean {
   return /\/(32|31|128|127)$/.test(text);
 }

@@ -29,13 +29,13 @@ import { SPECIAL_PURPOSE_PREFIXES, Reachability } from '../reachability/reachabi
 import type { SourceClass } from '../reachability/source-classes';
 import { explain, fatesText, outcomeText, packetText, ruleText } from '../fib/explain';
 
-/** Loopback, link-local and multicast; of IPv4 the lookup says so. */
+/** Loopback, link-local and multicast. For IPv4, the lookup excludes them itself. */
 const NEVER_FORWARDED: readonly Bits[] = [prefixBits('::'), ...SPECIAL_PURPOSE_PREFIXES[6]];
 
-/** More of them would say the same again. */
+/** More questions would only repeat these. */
 const QUESTIONS_EACH = 8;
 
-/** What is untrue of what is expected of a host, and what its kernel is to be asked. */
+/** The expectations that are untrue, and the questions for the kernel of the host. */
 export interface Checked {
   readonly problems: readonly Problem[];
   readonly expectations: readonly Expectation[];
@@ -57,10 +57,10 @@ interface Result {
 
 class IntentCheck {
   private readonly decisions: DecisionInterner;
-  /** The constructs that yield to others' rules. */
+  /** Constructs whose expectations yield to rules of other constructs. */
   private readonly yielding: ReadonlySet<string>;
   private readonly owners = new Map<string, string>();
-  /** What intents share that ask about the same kinds of packets to the same places: of thousands, most do. */
+  /** Reachability by kinds of packets and destinations. Most of thousands of intents share theirs. */
   private readonly paths = new Map<Addresses | 'anywhere', Map<string, Reachability[]>>();
   private readonly cuts: Readonly<Record<Family, readonly Bits[]>>;
   private readonly toldApart: Readonly<Record<Family, ReadonlySet<string>>>;
@@ -134,7 +134,7 @@ class IntentCheck {
     });
   }
 
-  /** The construct that yields to others' rules and that a rule is in; or the rule itself. */
+  /** The yielding construct that contains a rule; otherwise the rule itself. */
   private readonly ownerOf = ({ path }: Rule): string => {
     return getOrInsertComputed(this.owners, path, () => {
       const ids = path.split('/');
@@ -191,7 +191,7 @@ function fateOf(outcome: Outcome): string {
   return outcome.kind === 'unicast' ? `goes ${outcomeText(outcome)}` : `ends as "${outcomeText(outcome)}"`;
 }
 
-/** The kinds of packets that the traffic has, as far as rules tell them apart. */
+/** The kinds of packets in the traffic that rules distinguish. */
 function kindsIn(machine: Machine, traffic: Traffic): HeaderFields[] {
   const { family, inputInterface, firewallMark = 0, uid = 0, tos, ipProtocol, sourcePort, destinationPort } = traffic;
   const { except = [] } = traffic;
@@ -210,12 +210,15 @@ function isSelected({ firewallMark, ...selectors }: Selectors, kind: HeaderField
   );
 }
 
-/** What the machine sends has one source, or leaves that to the kernel. */
+/** A packet of the machine itself has a given source, or one that the kernel chooses. */
 function sentFrom({ family, sources }: Traffic): Bits | undefined {
   return sources ? prefixBits(sources.within[0]) : UNSPECIFIED[family];
 }
 
-/** Whether it is about packets that somebody is to forward, or about one address; and nobody else wants it so. */
+/**
+ * Tells whether an expectation applies to a decision: to forwarded packets, or to a single address, and not to packets
+ * that a rule of another construct decides.
+ */
 function isMeant({ outcomes }: Decision, { path, traffic, fates, overridable }: Intent): boolean {
   const isOthers = ({ by = KERNEL }: Outcome): boolean => by !== KERNEL && !`${by}/`.startsWith(`${path}/`);
   const here = fates.some(({ kind }) => kind === 'local');
@@ -229,13 +232,13 @@ function isOneAddress({ family, destinations: { within, except } }: Traffic): bo
   return except.length === 0 && within.every((prefix) => prefixBits(prefix).length === ADDRESS_LENGTH[family]);
 }
 
-/** Whether it is wrong whatever becomes known at apply. */
+/** Tells whether an expectation is untrue for all values known at apply only. */
 function isUntrue(decision: Decision, { fates }: Intent): boolean {
   const wrong = (outcome: Outcome): boolean => !meets(outcome, fates);
   return isCertain(decision) ? decision.outcomes.some(wrong) : decision.outcomes.every(wrong);
 }
 
-/** What is not known may be what is expected. */
+/** An unknown outcome may be the expected one. */
 function meets(outcome: Outcome, fates: readonly Fate[]): boolean {
   return outcome.kind === 'unknown' || fates.some((fate) => meetsFate(outcome, fate));
 }
@@ -271,7 +274,7 @@ const SAMPLE_DESTINATIONS: Readonly<Record<Family, readonly Bits[]>> = {
 /** The protocols of IPv4 that `ip route get` can ask about. Its default comes first. */
 const ASKABLE = [17, 6, 1];
 
-/** Whether its destinations are no more than prefixes to which packets are forwarded. */
+/** Tells whether the destinations are plain prefixes, without exceptions and special addresses. */
 function isPlain({ family, destinations: { within, except } }: Traffic): boolean {
   const special = family === 4 ? [] : NEVER_FORWARDED;
   return (
@@ -282,7 +285,7 @@ function isPlain({ family, destinations: { within, except } }: Traffic): boolean
 
 interface Part {
   readonly sourceClass: SourceClass;
-  /** What becomes of packets to a prefix. */
+  /** Decisions about packets to a prefix. */
   readonly chain: Chain<Decision>;
   readonly prefix: Bits;
 }
@@ -308,7 +311,7 @@ function classesOf(paths: Reachability, sources: Addresses | undefined, sent: bo
   return [...new Set(classes)].filter((each) => !left.some((prefix) => each.startsWith(prefix)));
 }
 
-/** A packet of a class, to a prefix, that is decided so. */
+/** A packet of a source class to a prefix that gets this decision. */
 function packetOf(
   paths: Reachability,
   sourceClass: SourceClass,

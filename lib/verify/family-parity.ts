@@ -14,9 +14,9 @@ const WAYS =
   `or with a PolicyRule with RuleAction.unreachable() for that pool.`;
 
 /**
- * Clients whose packets of one family are routed by source, while those of the other would leave
- * through the main default route. Of interfaces with all their addresses it is known which networks
- * are theirs; without them, a table that only one family's rules look up is suspicious.
+ * Finds clients whose packets of one family are routed by source, while those of the other would leave through the main
+ * default route. Interfaces with all their addresses tell the clients' networks. Without them, a table that only rules
+ * of one family look up is suspicious.
  */
 export function oneFamilyOnly(host: Host): Problem[] {
   const routed = host.rules
@@ -25,22 +25,22 @@ export function oneFamilyOnly(host: Host): Problem[] {
   return [...forgottenNetworks(host, routed), ...forgottenFamilies(host, routed)];
 }
 
-/** A rule, and the interfaces that the clients are behind whose packets it takes. */
+/** A rule that routes clients, and the interfaces of these clients. */
 interface Routed {
   readonly rule: Rule;
   readonly tunnels: readonly Interface[];
 }
 
-/** Whether a rule takes packets of clients out of the main table; false if it cannot be known. */
+/** Tells whether a rule routes packets of clients in another table than main; false if this is unknown. */
 function routesClients(rule: Rule, host: Host): boolean {
   const { source, inputInterface } = rule;
   return (
     isElsewhere(rule.action) &&
     rule.family !== 'auto' &&
     !rule.invert &&
-    // Where packets to some place go by another way, it is a place of that family.
+    // A rule with a destination says nothing about the other family.
     goesAnywhere(rule) &&
-    // Those are packets of the machine itself.
+    // These select packets of the machine itself.
     !rule.outputInterface &&
     !rule.uidRange &&
     inputInterface?.text !== 'lo' &&
@@ -59,7 +59,7 @@ function isElsewhere(action: Action): boolean {
 
 function forgottenNetworks(host: Host, routed: readonly Routed[]): Problem[] {
   const problems = new Map<InterfaceAddress, Problem>();
-  // Who takes care of a network is found once, however many rules take its clients' other packets.
+  // The rules that cover a network, found once for all rules that route its clients.
   const careful = new Map<InterfaceAddress, Rule[]>();
   for (const { rule, tunnels } of routed) {
     for (const tunnel of tunnels.filter((candidate) => !candidate.incomplete)) {
@@ -87,7 +87,7 @@ function forgottenNetwork(tunnel: Interface, address: InterfaceAddress): string 
   );
 }
 
-/** The interfaces that clients are behind whose packets a rule takes. */
+/** The interfaces of the clients whose packets a rule matches. */
 function tunnelsOf({ source, inputInterface }: Rule, host: Host): Interface[] {
   if (inputInterface) {
     return host.interfaces.filter((candidate) => candidate.name === inputInterface.text);
@@ -96,7 +96,7 @@ function tunnelsOf({ source, inputInterface }: Rule, host: Host): Interface[] {
   return [...new Set(networks.map(({ link }) => link))];
 }
 
-/** Whether a rule says what becomes of packets from that network, or may do so. */
+/** Tells whether a rule covers packets from a network, or may cover them. */
 function takesCareOf(rule: Rule, address: InterfaceAddress, tunnel: Interface): boolean {
   const { source, inputInterface } = rule;
   return (
@@ -109,13 +109,13 @@ function takesCareOf(rule: Rule, address: InterfaceAddress, tunnel: Interface): 
   );
 }
 
-/** Whether a rule has no selector beyond those that say where packets come from and go to, or the same. */
+/** Tells whether a rule matches at least the packets of another one, apart from addresses and interfaces. */
 function isAsWide(rule: Rule, like: Rule): boolean {
   const more = ({ tos, firewallMark, firewallMask, ipProtocol, sourcePorts, destinationPorts }: Rule): unknown[] => [
     tos,
     firewallMark,
     firewallMask,
-    // ICMP has a number of its own in each family.
+    // ICMP has a different number in each family.
     ipProtocol === 58 ? 1 : ipProtocol,
     sourcePorts,
     destinationPorts,
@@ -173,7 +173,7 @@ function rejectsClients(rule: Rule, family: Family): boolean {
   return isRejecting(rule.action) && overlaps(rule.family, family) && goesAnywhere(rule);
 }
 
-/** Whether one of the two lies in the other. */
+/** Tells whether one of the two is inside the other. */
 function touches(source: Value, address: InterfaceAddress): boolean {
   return isInside(address.address, source.text) || isInside(source.text, address.text);
 }

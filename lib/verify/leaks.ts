@@ -20,12 +20,12 @@ import type { Outcome } from '../fib/outcome';
 import { Reachability } from '../reachability/reachability';
 import { prefixSetText } from '../reachability/words';
 
-/** Of a long list of prefixes the first ones say enough. */
+/** A message shows only the first prefixes of a long list. */
 const PREFIXES_SHOWN = 4;
 
 /**
- * Parts of the networks of tunnels that no rule routes or rejects, so that packets from there leave through the main
- * table's default route. What a rule says of them, be it to look up the main table, is meant.
+ * Finds parts of tunnels' networks that no rule covers, so that packets from there leave through the main table's
+ * default route. If a rule covers them, even one that looks up the main table, this is intended.
  */
 export function unpooledParts(host: Host): Problem[] {
   const tunnels = tunnelsOf(host);
@@ -51,7 +51,7 @@ function partsOf(
   tunnels: Tunnels,
 ): Problem[] {
   const linkOf = new Map<Bits, string>();
-  // Those of others are there, too: of networks in each other the innermost counts.
+  // Networks of other interfaces are included, since the innermost of nested networks counts.
   const others = own.flatMap(({ text }) => networksOf(host.interfaces).overlapping(text));
   for (const { text, link } of [...others, ...own]) {
     linkOf.set(prefixBits(text), link.name);
@@ -81,7 +81,7 @@ function partsOf(
   });
 }
 
-/** The addresses of a network that no client has: it makes no difference what becomes of their packets. */
+/** The addresses of a network that no client has. Their packets do not matter. */
 function notOfClients({ address, text }: Network, family: Family): Bits[] {
   const length = ADDRESS_LENGTH[family];
   const bits = prefixBits(text);
@@ -93,7 +93,7 @@ function notOfClients({ address, text }: Network, family: Family): Bits[] {
   ];
 }
 
-/** The sources that rules route as a whole. What their tables let go on, another check is about. */
+/** The sources whose packets a rule routes completely. Another check is about packets that its table passes on. */
 function routedSources(host: Host, family: Family, input: string): Map<Bits, true> {
   const rules = host.rules.filter(
     (rule) =>
@@ -102,7 +102,7 @@ function routedSources(host: Host, family: Family, input: string): Map<Bits, tru
   return new Map(rules.map(({ source }) => [!source || isAny(source) ? '' : prefixBits(source.text), true] as const));
 }
 
-/** Whether it is one for certain, whatever becomes known at apply. */
+/** Tells whether a decision is a leak for all values known at apply only. */
 function isLeak({ outcomes }: Decision, exits: ReadonlySet<string>): boolean {
   const leaves = ({ kind, device = '', by }: Outcome): boolean =>
     by === KERNEL && (kind === 'unknown' || (kind === 'unicast' && exits.has(device)));
@@ -124,7 +124,7 @@ function problem(host: Host, path: string, part: string): Problem {
       };
 }
 
-/** What the longest prefix around others stands for. */
+/** The value of the longest matching prefix. */
 function longestAround<T>(bits: Bits, values: ReadonlyMap<Bits, T>): T | undefined {
   for (let length = bits.length; length >= 0; length--) {
     const value = values.get(bits.slice(0, length));

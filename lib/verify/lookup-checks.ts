@@ -32,7 +32,9 @@ import type { CompiledRule } from '../fib/rules';
 import { isOfKind } from '../fib/rules';
 import { outcomeText, ruleText } from '../fib/explain';
 
-/** Rules that no packet meets, tables that only such rules look up, and clients that no rule takes. */
+/**
+ * Errors: rules that no packet meets, tables that only such rules look up, and parts of tunnels that no rule covers.
+ */
 export function lookupErrors(host: Host): Problem[] {
   const machine = machineOf(host);
   const shadowed = BOTH_FAMILIES.flatMap((family) => shadowedRules(host, machine, family));
@@ -40,7 +42,7 @@ export function lookupErrors(host: Host): Problem[] {
   return [...shadowed.map(({ problem }) => problem), ...tablesNeverReached(host, rules), ...unpooledParts(host)];
 }
 
-/** Where packets go that nobody may want there. */
+/** Warnings about packets that probably go where nobody wants them. */
 export function lookupWarnings(host: Host): Problem[] {
   return BOTH_FAMILIES.flatMap((family) => [
     ...fallThrough(host, family),
@@ -49,7 +51,7 @@ export function lookupWarnings(host: Host): Problem[] {
   ]);
 }
 
-/** With more kinds of packets than that, a rule that takes none of the first ones counts as one that takes some. */
+/** Limit of the search. If there are more kinds of packets, every rule counts as one that packets meet. */
 const KINDS_TRIED = 200;
 
 function shadowedRules(host: Host, machine: Machine, family: Family): Array<{ rule: Rule; problem: Problem }> {
@@ -68,12 +70,15 @@ function shadowedRules(host: Host, machine: Machine, family: Family): Array<{ ru
     : left.map((each) => ({ rule: each.rule, problem: shadowed(each, machine, family) }));
 }
 
-/** Others select by what is not gone through here: what a socket is bound to, and whose it is. */
+/** Excludes rules that select by the socket's device or user: the kinds of packets do not cover these. */
 function canBeMet({ outputInterface, uidRange, invert }: Rule): boolean {
   return !outputInterface && !uidRange && !invert;
 }
 
-/** What comes in by any interface, and what the machine itself sends: from no address yet, or from its own. */
+/**
+ * Packets that come in by any interface, and packets that the machine sends: without a source yet, or from its own
+ * address.
+ */
 function kindsOfPackets(machine: Machine, family: Family): Array<{ kind: HeaderFields; scope: Scope }> {
   const kinds = (inputInterface?: string): HeaderFields[] => kindsOf(machine, family, inputInterface);
   return [
@@ -126,7 +131,7 @@ function tablesNeverReached(host: Host, unmet: ReadonlySet<Rule>): Problem[] {
   });
 }
 
-/** Rules that lead clients to a table which, once its link is down, lets them go on to the main table. */
+/** Finds rules whose table passes clients on to the main table while a link is down. */
 function fallThrough(host: Host, family: Family): Problem[] {
   const open = new Set(unguardedOrOpen(host));
   const rules = host.rules.filter((rule) => open.has(rule) && routesClients(rule) && overlaps(rule.family, family));
@@ -156,7 +161,7 @@ function fallThrough(host: Host, family: Family): Problem[] {
   return [...problems.values()];
 }
 
-/** Those that nothing stands behind. */
+/** Rules without a guard, or whose table does not fail closed. */
 function unguardedOrOpen(host: Host): Rule[] {
   const open = new Set(host.tables.filter(({ failClosed }) => !failClosed).map(({ id }) => id));
   return [
@@ -200,7 +205,7 @@ function plain(family: Family, inputInterface: string): HeaderFields {
   return { family, inputInterface, mark: 0, tos: 0, uid: 0 };
 }
 
-/** An outcome of some packet from the source of the rule. */
+/** Finds the first wanted outcome of packets from the source of a rule. */
 function firstOutcome(
   paths: Reachability,
   { source }: Rule,
@@ -215,7 +220,7 @@ function firstOutcome(
   return undefined;
 }
 
-/** Clients whose packets to each other, or the server's to them, leave through a gateway. */
+/** Finds clients whose packets to each other leave through a gateway, or the server's packets to them. */
 function clientsCutOff(host: Host, family: Family): Problem[] {
   const rules = host.rules.filter((rule) => routesClients(rule) && overlaps(rule.family, family));
   const problems: Problem[] = [];
@@ -225,7 +230,7 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
   const machine = machineOf(host);
   const bySource = new BySource(rules);
   const clients = networksOfClients(host, family).filter(
-    // A rule that takes the replies of SSH is told so already.
+    // Another check reports a rule that matches the replies of SSH.
     ({ address }) => address !== host.management.host && bySource.around(address) !== undefined,
   );
   const destinations = { within: clients.map(({ text }) => prefixBits(text)), except: [] };
@@ -235,7 +240,7 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
     decisions: decisionsOf(host),
     whose: ownerOf,
   };
-  // Where no rule asks for it, all interfaces are alike.
+  // Interfaces that no rule names all behave alike.
   const named = new Set(interfacesToldApart([machine], family));
   const made = new Map<string, Reachability>();
   const pathsFrom = ({ link }: Network): Reachability => {
@@ -322,7 +327,7 @@ function sentTo({ text, address }: Network, family: Family): Flow {
   return { ...plain(family, OTHER_INTERFACE), inputInterface: undefined, source: addressBits(address), destination };
 }
 
-/** Networks that clients may be in: those of all interfaces that lead nowhere else. */
+/** Networks that may have clients: those of all interfaces that are not exits. */
 function networksOfClients(host: Host, family: Family): Network[] {
   const exits = exitsOf(host);
   return networksOf(host.interfaces)
@@ -331,7 +336,7 @@ function networksOfClients(host: Host, family: Family): Network[] {
     .filter(({ text }) => prefixBits(text).length <= ADDRESS_LENGTH[family] - 2);
 }
 
-/** Rules by their sources: of thousands for disjoint pools only one is looked at. */
+/** Rules by source prefix, so that a lookup does not try thousands of rules for disjoint pools. */
 class BySource {
   private readonly rules = new Map<string, Rule>();
 
@@ -341,7 +346,7 @@ class BySource {
     }
   }
 
-  /** The one with the longest prefix around an address. */
+  /** The rule with the longest matching source prefix. */
   public around(address: string): Rule | undefined {
     const bits = addressBits(address);
     for (let length = bits.length; length >= 0; length--) {
@@ -353,12 +358,12 @@ class BySource {
 }
 
 /**
- * How VPN daemons call their interfaces. That counts only for an interface without any pool, of which nothing else says
- * whether there are clients behind it or a network of servers.
+ * Names that VPN daemons give to interfaces. They count only for an interface without a pool. Nothing else tells
+ * whether clients or servers are behind it.
  */
 const TUNNEL = /^(tun|tap|wg|ovpn|vpns|ppp|nebula)/;
 
-/** A tunnel whose clients no rule takes, beside others whose clients some do. Of one that holds a pool there is an error. */
+/** Finds tunnels without rules beside tunnels with rules. For a tunnel that holds a pool, there is an error instead. */
 function forgottenTunnels(host: Host, family: Family): Problem[] {
   const ofFamily = host.rules.filter((rule) => overlaps(rule.family, family));
   const elsewhere = ofFamily.filter(({ action }) => action.kind !== 'lookup' || action.tableId !== MAIN_TABLE_ID);
@@ -372,7 +377,7 @@ function forgottenTunnels(host: Host, family: Family): Problem[] {
   const tunnels = tunnelsOf(host);
   const networks = networksOfClients(host, family);
   const caredFor = networks.find((network) => tunnels.has(network.link.name) && cared(network));
-  // Uplinks are called so, too: such a name says nothing.
+  // If an uplink has the same stem, the name tells nothing.
   const stems = new Set([...tunnels.keys()].map(stemOf));
   exitsOf(host).forEach((name) => stems.delete(stemOf(name)));
   return networks
@@ -386,7 +391,7 @@ function forgottenTunnels(host: Host, family: Family): Problem[] {
     }));
 }
 
-/** What interfaces of one kind have in common in their names: `vpns` of `vpns0`. */
+/** The stem of an interface name: `vpns` of `vpns0`. */
 function stemOf(name: string): string {
   return /^[a-z]*/i.exec(name)?.[0] ?? '';
 }

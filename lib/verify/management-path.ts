@@ -40,7 +40,7 @@ function captures(rule: Rule, address: string | undefined): boolean {
   const comesFrom = (source: Value): boolean =>
     isAny(source) || (address !== undefined && isKnown(source) && isInside(address, source.text));
   if (rule.invert) {
-    // All but what it names: spared only if nothing but a source is named, and that has the address.
+    // An inverted rule spares the address only if its one selector is a source that contains it.
     return !(rule.source && isSource(rule) && comesFrom(rule.source));
   }
   const onlyPlace = {

@@ -1,4 +1,4 @@
-/** Priorities at which other programs put their rules. */
+/** Priorities that another program uses. */
 interface Band {
   readonly first: number;
   readonly last: number;
@@ -6,7 +6,7 @@ interface Band {
 }
 
 /**
- * In order; the first that matches is named.
+ * In order of precedence: a message names the first match.
  *
  * @see https://github.com/tailscale/tailscale/blob/main/wgengine/router (5210-5270; 1310-1370 beside mwan3)
  * @see https://github.com/netbirdio/netbird/pull/4273 (105 and 110)
