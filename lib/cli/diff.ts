@@ -7,14 +7,14 @@ import { decisionText, packetsText, prefixSetText } from '../reachability/words'
 import type { Family } from '../model/family';
 import { code, json, terminal } from '../report/escape';
 
-/** By it a comment on a pull request can be found, to be written anew. */
+/** Marks the comment on a pull request, so that the next run can update it. */
 const MARKER = '<!-- source-routing diff -->';
 const NOTHING = 'No traffic changes its path.';
 /** Of longer lists of prefixes only the first are named; `--json` has them all. */
 const NAMED = 3;
 /** More rows than that are folded. */
 const UNFOLDED = 10;
-/** What is longer has a line of its own. */
+/** A longer text gets a line of its own. */
 const WIDEST = 48;
 
 export function hasChanges(hosts: readonly HostChanges[]): boolean {
@@ -56,7 +56,7 @@ export function diffMarkdown(hosts: readonly HostChanges[]): string {
   ].join('\n\n')}\n`;
 }
 
-/** For programs: all prefixes, all that may happen. */
+/** For programs: all prefixes and outcomes. */
 export function diffJson(hosts: readonly HostChanges[]): string {
   const content = hosts.map(({ path, presence, changes }) => ({
     host: path,
@@ -85,7 +85,7 @@ function prefixes(set: PrefixSet, family: Family): object {
   return { prefixes: texts(set.prefixes), except: texts(set.except) };
 }
 
-/** A host of which there is something to say. */
+/** A host with changes. */
 interface Told {
   readonly host: HostChanges;
   readonly lines: readonly Line[];
@@ -108,14 +108,14 @@ function summary(told: readonly Told[], hosts: number): string {
   return `${count} ${count === 1 ? 'change' : 'changes'} of where traffic goes${where}.`;
 }
 
-/** Packets that go another way, as people are told. */
+/** A change of a path, as people read it. */
 interface Line {
   readonly packets: string;
   readonly was: string;
   readonly now: string;
 }
 
-/** Where an address becomes the machine's own, or is no longer, that is one line, wherever packets come from. */
+/** An address that becomes the machine's own, or stops being so, gets one line for all sources. */
 function linesOf({ changes }: HostChanges): Line[] {
   const byAddress = new Map<string, { readonly packets: string; readonly was: Outcome[]; readonly now: Outcome[] }>();
   for (const change of changes.filter(isOwn)) {

@@ -7,7 +7,7 @@ import type { Host } from '../model/host';
 import { terminal } from '../report/escape';
 import { UsageError } from './output';
 
-/** Where a packet goes, and why: each thing that may happen, with its way through the rules. */
+/** Where a packet goes, and why: each outcome, with its way through the rules. */
 export function explainText(host: Host, options: FlowOptions, down: readonly string[]): string {
   const names = host.interfaces.map(({ name }) => name);
   const unknown = down.find((name) => !names.includes(name));

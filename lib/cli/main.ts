@@ -59,7 +59,7 @@ function diff(args: string[]): Result {
 
 type Hosts = ReadonlyMap<string, Host>;
 
-/** One that is there on one side only can be asked for, too. */
+/** Selects one host, even if only one side has it. */
 function only(before: Hosts, after: Hosts, id: string | undefined): [Hosts, Hosts] {
   if (id === undefined) {
     return [before, after];
@@ -124,7 +124,7 @@ function draw(args: string[]): Result {
   return { text: '', status: 0 };
 }
 
-/** The host that a command is for, of the one directory that it takes. */
+/** The host of a command that takes one directory. */
 function hostIn([directory, ...others]: string[], command: string, id: string | undefined): Host {
   if (directory === undefined || others.length > 0) {
     throw new UsageError(
@@ -175,13 +175,13 @@ export function run(args: readonly string[]): Result & { readonly error: string 
     if (error instanceof UsageError || error instanceof InvalidValue || isOfParseArgs(error)) {
       return { text: '', error: terminal([`source-routing: ${error.message}`]), status: 2 };
     }
-    // Not 1, which says that traffic changes its path.
+    // Status 1 means that traffic changes its path, so this is 2.
     const stack = error instanceof Error ? error.stack : undefined;
     return { text: '', error: terminalText(`source-routing: ${stack ?? String(error)}\n`), status: 2 };
   }
 }
 
-/** An option that there is not, or one without its value. */
+/** Tells whether an option is unknown or has no value. */
 function isOfParseArgs(error: unknown): error is Error {
   return String((error as Partial<NodeJS.ErrnoException>).code).startsWith('ERR_PARSE_ARGS');
 }

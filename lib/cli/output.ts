@@ -3,7 +3,7 @@ import { join, sep } from 'node:path';
 import type { Host } from '../model/host';
 import { HOST_FILES, parseHostFile } from '../model/host-file';
 
-/** What was typed, or what it points to, is wrong: said without a stack trace. */
+/** A wrong command line or input, reported without a stack trace. */
 export class UsageError extends Error {}
 
 interface Stack {
@@ -12,14 +12,14 @@ interface Stack {
   readonly stackMetadataPath?: string;
 }
 
-/** No file of a synth is as long, and no string can be much longer. */
+/** No file of a synth is that long, and a string cannot be much longer. */
 const MOST_BYTES = 2 ** 28;
 
 /**
  * The hosts of a synthesized app, by their paths.
  *
  * @param directory - what `cdktf synth` wrote: `cdktf.out`
- * @throws UsageError if it is none, or not one of this version
+ * @throws UsageError if it is not such a directory, or one of another version
  */
 export function readHosts(directory: string): Map<string, Host> {
   const hosts = stacksOf(directory).flatMap((stack) => {
@@ -63,7 +63,7 @@ function parse(directory: string, file: string): Host {
   }
 }
 
-/** A synth does not clean its directory: the file of a host that is gone is still there. */
+/** A synth does not clean its directory, so the file of a deleted host remains. */
 function isDeclaredIn(directory: string, stack: Stack): (host: Host) => boolean {
   const texts = [stack.synthesizedStackPath, stack.stackMetadataPath ?? []]
     .flat()
@@ -76,7 +76,7 @@ function isThere(directory: string, path: string): boolean {
   return existsSync(join(directory, path));
 }
 
-/** The directory may be somebody else's: nothing outside of it is read, nor what has no end. */
+/** The directory may come from a stranger. So no file outside of it is read, and no endless one. */
 function read(directory: string, path: string): string {
   const file = inside(directory, path);
   const status = statSync(file);
@@ -97,7 +97,7 @@ function inside(directory: string, path: string): string {
 }
 
 /**
- * The host that is meant by its path, the end of its path, or its owner.
+ * Finds a host by its path, the end of its path, or its owner.
  *
  * @throws UsageError if there is none, or more than one
  */

@@ -2,8 +2,8 @@ import { Address4, Address6 } from 'ip-address';
 import type { Family } from '../model/family';
 
 /**
- * An address as text of 32 or 128 binary digits, a prefix as the first of them: what lies in a
- * prefix begins with it, and the order of the text is that of the addresses.
+ * An address as a text of 32 or 128 binary digits, a prefix as the first of them. Everything in a prefix begins with
+ * it, and the order of texts is that of addresses.
  */
 export type Bits = string;
 
@@ -13,7 +13,7 @@ export function isAddress(text: string): boolean {
   return !text.includes('/') && (text.includes(':') ? Address6.isValid(text) : Address4.isValid(text));
 }
 
-/** Those asked for last: each address of a machine is asked for many times. */
+/** A cache of recent lookups: each address of a machine is looked up many times. */
 const known = new Map<string, Bits>();
 const MOST_KNOWN = 20_000;
 
@@ -27,7 +27,7 @@ export function addressBits(text: string): Bits {
   return bits;
 }
 
-/** Of a prefix in CIDR notation, an address, or `default`. */
+/** The bits of a prefix in CIDR notation, of an address, or of `default`. */
 export function prefixBits(text: string): Bits {
   if (text === 'default') {
     return '';
@@ -37,7 +37,7 @@ export function prefixBits(text: string): Bits {
   return length === undefined ? bits : bits.slice(0, Number(length));
 }
 
-/** In CIDR notation as `ip` prints it: `default`, and no length where there is no other bit. */
+/** CIDR notation as `ip` prints it: `default`, and an address without a length. */
 export function prefixText(bits: Bits, family: Family): string {
   const length = ADDRESS_LENGTH[family];
   if (bits === '') {
@@ -48,7 +48,7 @@ export function prefixText(bits: Bits, family: Family): string {
   return bits.length === length ? text : `${text}/${bits.length}`;
 }
 
-/** An address in a prefix, the third if there is one: neither that of the network nor, most often, a router's. */
+/** An address in a prefix, the third if there is one. It is not that of the network, and rarely that of a router. */
 export function hostIn(prefix: Bits, family: Family): Bits {
   const left = ADDRESS_LENGTH[family] - prefix.length;
   return prefix + (left < 2 ? '' : '11').padStart(left, '0');

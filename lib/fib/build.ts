@@ -15,7 +15,7 @@ import type { NextHop } from './table';
 import { Table } from './table';
 import { valueText } from './explain';
 
-/** A route that may be there or not. */
+/** A route that may be missing. */
 export interface PossibleRoute extends Route {
   readonly possibleFor: string;
 }
@@ -26,18 +26,18 @@ export interface IncompleteTable {
   readonly family?: Family;
 }
 
-/** All that decides where the packets of a machine go. */
+/** Everything that decides where the packets of a machine go. */
 export interface Description {
-  /** The loopback interface need not be among them. */
+  /** The links. The loopback interface may be missing. */
   readonly links: readonly Link[];
-  /** All of them, the kernel's own, too. */
+  /** All rules, also the kernel's own. */
   readonly rules: readonly Rule[];
-  /** But those that the kernel makes from the links. */
+  /** The routes, without those that the kernel makes from the links. */
   readonly routes: readonly (Route | PossibleRoute)[];
   readonly sysctls?: Sysctls;
-  /** Tables that may have other routes as well. */
+  /** Tables that may have more routes. */
   readonly incompleteTables?: readonly IncompleteTable[];
-  /** Links may have other addresses as well. */
+  /** Whether links may have more addresses. */
   readonly incompleteLinks?: boolean;
 }
 
@@ -51,7 +51,7 @@ export function buildMachine(description: Description): Machine {
   return { links, sides: { 4: side(4), 6: side(6) }, sysctls, complete: !incompleteLinks };
 }
 
-/** The loopback interface may have more addresses than everybody's. */
+/** Adds the loopback interface, which may have more than the usual addresses. */
 function withLoopback(links: readonly Link[]): Link[] {
   const more = links.filter(({ name }) => name === LOOPBACK.name).flatMap(({ addresses }) => addresses);
   return [
@@ -62,7 +62,7 @@ function withLoopback(links: readonly Link[]): Link[] {
 
 /** The same machine with some links down. */
 export function withLinksDown(description: Description, down: readonly string[]): Description {
-  // Routes may lead through one that is not declared.
+  // Routes may use a link that is not declared.
   const others = down.filter((name) => description.links.every((link) => link.name !== name));
   return {
     ...description,
@@ -103,7 +103,7 @@ function tablesOf(
       const device = deviceOf(hop, description.links);
       return { device, via: hop.via && valueText(hop.via), dead: isDead(device) };
     });
-    // Without carrier a route stays, and IPv6 tells metrics apart up to the lowest of them only.
+    // A route stays without carrier. IPv6 then compares metrics only up to the lowest of these routes.
     if (route.type === undefined && hops.every(({ device }) => stateOf(device) === 'down')) {
       continue;
     }
@@ -118,7 +118,7 @@ function tablesOf(
   return tables;
 }
 
-/** Who to name where it cannot be said whether the route is there, or what it leads to. */
+/** Whose values, known at apply only, decide whether the route exists, and where it leads. */
 function deferredOf(route: Route | PossibleRoute): string[] {
   const place = [route.destination, ...(route.family === 'auto' ? route.hops.map((hop) => hop.via) : [])];
   return [
@@ -127,7 +127,7 @@ function deferredOf(route: Route | PossibleRoute): string[] {
   ];
 }
 
-/** A gateway without device is on the link in whose network it is. */
+/** A gateway without a device is on the link whose network contains it. */
 function deviceOf({ via, device }: Hop, links: readonly Link[]): string | undefined {
   if (device) {
     return isKnown(device) ? device.text : undefined;

@@ -6,8 +6,8 @@ import { checkSource } from './reverse-path';
 import { walk } from './walk';
 
 /**
- * What the kernel does with a packet: the set of what may happen, of which it chooses one. It asks
- * once, like `ip route get`; a socket without a source that connects asks again with the one it got.
+ * The kernel's decision about a packet, as the set of possible outcomes. It looks up once, like `ip route get`. When a
+ * socket without a source connects, the kernel looks up again with the source that it chose.
  */
 export function decide(machine: Machine, flow: Flow): Outcome[] {
   if (flow.family === 6) {

@@ -15,7 +15,7 @@ import { stepsOf } from './outcome';
 import type { CompiledRule } from './rules';
 import type { NextHop, CompiledRoute } from './table';
 
-/** The way of a packet through the rules, line by line, in the words of `ip`. */
+/** The packet's way through the rules, line by line, in the words of `ip`. */
 export function explain(outcome: Outcome, family: Family): string[] {
   return [
     ...stepsOf(outcome).map((step) => stepText(step, family)),
@@ -33,7 +33,7 @@ export function outcomeText({ kind, via, device }: Outcome): string {
   return hopText({ via, device, dead: false });
 }
 
-/** A packet, in the words of `ip route get`; what root does is said of no user. */
+/** A packet in the words of `ip route get`, without the user if it is root. */
 export function packetText({ source, destination, inputInterface, uid, ...selectors }: Question): string {
   const known = inputInterface === INTERFACE_TOWARD_SOURCE ? undefined : inputInterface;
   return [
@@ -45,7 +45,7 @@ export function packetText({ source, destination, inputInterface, uid, ...select
     .join(' ');
 }
 
-/** What is to become of a packet. */
+/** An expected outcome of a packet. */
 export function fatesText(fates: readonly Fate[]): string {
   return fateWords(fates).map(wordText).join(' ');
 }
@@ -66,7 +66,7 @@ function wordText(word: Word): string {
   return typeof word === 'string' ? word : valueText(word);
 }
 
-/** Who is known at apply only is named instead. */
+/** A value known at apply only is shown by its name. */
 export function valueText(value: Value): string {
   return isKnown(value) ? value.text : `<${value.deferredFor}>`;
 }
@@ -108,7 +108,7 @@ function inTable(
   }
 }
 
-/** As `ip route` prints it; dead next hops with that word. */
+/** A route as `ip route` prints it, with the word `dead` for dead next hops. */
 function routeText(route: CompiledRoute, family: Family): string {
   const { kind, destination, metric, hops, deferred } = route;
   const [only] = hops.length === 1 ? hops : [];

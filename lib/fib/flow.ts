@@ -4,22 +4,22 @@ import { InvalidValue } from '../model/value';
 import type { Bits } from './bits';
 import { addressBits, isAddress } from './bits';
 
-/** A packet as far as routing looks at it. */
+/** The fields of a packet that routing looks at. */
 export interface Flow {
   readonly family: Family;
   readonly destination: Bits;
   /**
-   * Unspecified where the machine itself sends and leaves the choice to the kernel. To IPv4 that is
-   * the address 0.0.0.0, which a rule can match; IPv6 knows that there is none.
+   * Unspecified if the machine sends the packet and the kernel chooses the source. In IPv4, this is the address
+   * 0.0.0.0, which a rule can match. In IPv6, there is no source.
    */
   readonly source?: Bits;
-  /** Where the packet came in; none for one that the machine itself sends. */
+  /** Input interface; undefined for packets of the machine itself. */
   readonly inputInterface?: string;
-  /** What the sending socket is bound to. */
+  /** Device that the sending socket is bound to. */
   readonly outputInterface?: string;
   readonly mark: number;
   readonly tos: number;
-  /** Of the sending process. What came in from outside counts as that of root. */
+  /** User of the sending process. A packet that came in counts as that of root. */
   readonly uid: number;
   readonly ipProtocol?: number;
   readonly sourcePort?: number;
@@ -29,7 +29,7 @@ export interface Flow {
 /** What routing looks at besides the addresses. */
 export type HeaderFields = Omit<Flow, 'source' | 'destination'>;
 
-/** What is not given: an unmarked packet that root of this machine sends from an unspecified address. */
+/** Options of a packet. By default, root of this machine sends it, without a mark and from an unspecified address. */
 export interface FlowOptions {
   readonly destination: string;
   readonly source?: string;

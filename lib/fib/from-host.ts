@@ -14,8 +14,8 @@ import type { Link, Machine } from './machine';
 import { DEFAULT_TABLE_ID, LOCAL_TABLE_ID, kernelRules } from './machine';
 
 /**
- * What is known at synth of a machine. An address that is not declared counts as somebody else's. The main
- * table is known in the families whose gateways are declared; tables that nobody declares are unknown.
+ * The model of a machine at synth. An address that is not declared counts as that of another machine. The main table is
+ * known in the families with declared gateways. Tables that are not declared are unknown.
  */
 export function describeHost(host: Host): Description {
   const links = host.interfaces.map(linkOf);
@@ -43,13 +43,13 @@ function linkOf({ name, addresses }: Interface): Link {
   return { name, addresses };
 }
 
-/** Of a gateway whose family is not known either family may have another one. */
+/** A gateway of unknown family may belong to either family. */
 function isMainKnown({ interfaces }: Host, family: Family): boolean {
   const gateways = interfaces.flatMap((each) => each.gateways);
   return gateways.every((via) => via.family !== undefined) && gateways.some((via) => via.family === family);
 }
 
-/** Which of several the kernel prefers is a matter of metrics, which are not declared. */
+/** The metrics of several default routes are not declared, so any of them may win. */
 function defaultRoutes(host: Host): Route[] {
   const { path, interfaces } = host;
   const hops = interfaces.flatMap(({ name, gateways }) =>
@@ -61,7 +61,7 @@ function defaultRoutes(host: Host): Route[] {
   });
 }
 
-/** Through which routers of the link is not declared. */
+/** The next hop on the link is not declared. */
 function networkRoutes({ path, interfaces }: Host): Route[] {
   return interfaces.flatMap(({ name, networks = [] }) =>
     networks.map((text): Route => {
@@ -104,7 +104,7 @@ function connectedNetworks(link: Link, family: Family): string[] {
 
 const machines = new WeakMap<Host, Map<string, Machine>>();
 
-/** The machine that is declared, ready for lookups, with some of its links down: made once, however many ask. */
+/** The declared machine, compiled for lookups, with some of its links down. Computed once. */
 export function machineOf(host: Host, linksDown: readonly string[] = []): Machine {
   const made = getOrInsertComputed(machines, host, () => new Map<string, Machine>());
   return getOrInsertComputed(made, linksDown.join(' '), () =>
@@ -112,7 +112,7 @@ export function machineOf(host: Host, linksDown: readonly string[] = []): Machin
   );
 }
 
-/** The same without the guards of tunnels: what they hold back is nobody's that is declared. */
+/** The same without the guards of tunnels, which only drop packets of undeclared sources. */
 export function machineWithOpenTunnels(host: Host): Machine {
   const { rules, ...others } = describeHost(host);
   return buildMachine({ ...others, rules: rules.filter((rule) => !isOfTunnel(rule)) });

@@ -13,10 +13,10 @@ const LOOPBACK_NETWORK = prefixBits('127.0.0.0/8');
 const MULTICAST = prefixBits('224.0.0.0/4');
 const LOCAL_MULTICAST = prefixBits('224.0.0.0/24');
 const LIMITED_BROADCAST = addressBits('255.255.255.255');
-/** Where IPv4 has ways of its own: the borders of those prefixes cut all others. */
+/** Prefixes that IPv4 treats specially. Their borders split all other prefixes. */
 export const IPV4_SPECIAL: readonly Bits[] = [MULTICAST, LIMITED_BROADCAST, ZERO, LOOPBACK_NETWORK];
 
-/** What IPv4 decides without asking the rules, if it does. */
+/** The outcomes that IPv4 decides without the rules, if any. */
 export function ipv4Special(machine: Machine, flow: Flow): Outcome[] | undefined {
   if (flow.inputInterface === undefined) {
     return specialToSend(machine, flow);
@@ -62,7 +62,7 @@ function specialToSend(machine: Machine, flow: Flow): Outcome[] | undefined {
   return destination === ZERO ? [{ kind: 'local', device: 'lo', why: 'stands for this machine' }] : undefined;
 }
 
-/** What IPv4 makes of the outcome of the rules for a packet that the machine sends. */
+/** Applies what IPv4 does after the rules to a packet that the machine sends. */
 export function applyIpv4OutputQuirks({ destination, outputInterface }: Flow, outcome: Outcome): Outcome {
   const bound: Outcome =
     isRejecting(outcome) && outputInterface !== undefined
@@ -79,7 +79,7 @@ export function applyIpv4OutputQuirks({ destination, outputInterface }: Flow, ou
   if (destination === LIMITED_BROADCAST) {
     return { ...bound, kind: 'broadcast', via: undefined };
   }
-  // Only a route for groups has a gateway for them.
+  // Only a multicast route has a gateway for multicast packets.
   const isForGroups = (bound.route?.destination?.length ?? 0) >= MULTICAST.length;
   return { ...bound, kind: 'multicast', via: isForGroups ? bound.via : undefined };
 }
@@ -98,7 +98,7 @@ function isGroup(address: Bits): boolean {
   return address.startsWith(MULTICAST) || address === LIMITED_BROADCAST;
 }
 
-/** The links that have an address of this machine. All of 127.0.0.0/8 is one, by the local table. */
+/** The links with a given address of this machine. All of 127.0.0.0/8 counts as such, by the local table. */
 function devicesOf(machine: Machine, address: Bits): readonly string[] {
   const named = owners(machine).get(address);
   if (named) {
@@ -111,7 +111,7 @@ function devicesOf(machine: Machine, address: Bits): readonly string[] {
 
 const known = new WeakMap<Machine, Map<Bits, string[]>>();
 
-/** The links that have an address: of thousands, each is asked for. */
+/** The links by address, indexed since there may be thousands. */
 function owners(machine: Machine): ReadonlyMap<Bits, readonly string[]> {
   return getOrInsertComputed(known, machine, () => {
     const links = new Map<Bits, string[]>();

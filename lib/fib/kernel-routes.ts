@@ -15,7 +15,7 @@ export interface KernelRoute {
   readonly device: string;
 }
 
-/** Of IPv6 routes to networks and groups. */
+/** Metric of IPv6 routes to networks and multicast groups. */
 const KERNEL_METRIC_IPV6 = 256;
 
 export function kernelRoutes(link: Link): Record<Family, KernelRoute[]> {
@@ -35,10 +35,10 @@ function ipv4Routes(link: Link, addresses: readonly LinkAddress[]): KernelRoute[
   if (link.state === 'down') {
     return own;
   }
-  // The second address in a network is secondary: it does not bring the network again.
+  // The second address in a network is secondary, and adds no second route to the network.
   const networks = [...new Set(addresses.map(networkBits))].filter((network) => network.length < ADDRESS_LENGTH[4]);
   const named = addresses.flatMap(({ broadcast }) => (broadcast === undefined ? [] : [addressBits(broadcast)]));
-  // A network of two has no address left for that.
+  // A network with two addresses has no broadcast address.
   const last = networks
     .filter((network) => network.length < 31)
     .map((network) => network.padEnd(ADDRESS_LENGTH[4], '1'));
@@ -61,14 +61,14 @@ function ipv6Routes(link: Link, addresses: readonly LinkAddress[]): KernelRoute[
   }
   const networks = [...new Set(addresses.map(networkBits))];
   const anycast = networks
-    // RFC 6164: not between two routers.
+    // RFC 6164: a network of two addresses has no anycast address of the router.
     .filter((network) => network.length < 127)
     .map((network) => network.padEnd(ADDRESS_LENGTH[6], '0'));
   const routeFurther = routeMaker(link, KERNEL_METRIC_IPV6);
   return [
     ...own,
     ...anycast.map((address) => route('anycast', address)),
-    // Without carrier IPv6 is not set up before there is an address.
+    // Without carrier, IPv6 starts on a link only with its first address.
     ...(link.state === 'no carrier' && own.length === 0 ? [] : [routeFurther('multicast', prefixBits('ff00::/8'))]),
     ...networks.map((network) => routeFurther('unicast', network)),
   ];

@@ -10,7 +10,7 @@ import type { Table } from './table';
 
 export type LinkState = 'up' | 'no carrier' | 'down';
 
-/** What the kernel asks of the source of a forwarded IPv4 packet, by the numbers of `rp_filter`. */
+/** The kernel's check of the source of a forwarded IPv4 packet, by the value of `rp_filter`. */
 export enum ReversePathFilter {
   OFF = 0,
   STRICT = 1,
@@ -29,7 +29,7 @@ export interface Link {
   /** @default 'up' */
   readonly state?: LinkState;
   /**
-   * The greater of `conf.all.rp_filter` and that of the link, which is what counts.
+   * The greater of `conf.all.rp_filter` and that of the link. The kernel uses this one.
    *
    * @default - not known
    */
@@ -46,19 +46,19 @@ export const LOOPBACK: Link = {
 
 /** Settings of the kernel that change where packets go. */
 export interface Sysctls {
-  /** `ignore_routes_with_linkdown`: a link without carrier is as good as one that is down. */
+  /** `ignore_routes_with_linkdown`: a link without carrier counts as down. */
   readonly ignoreRoutesWithLinkdown?: boolean;
-  /** `src_valid_mark`: the check of the source sees the mark, too. */
+  /** `src_valid_mark`: the check of the source uses the mark, too. */
   readonly srcValidMark?: boolean;
 }
 
-/** What the kernel looks at in one family. */
+/** The routing state of one family. */
 export interface FamilyState {
   readonly rules: RuleList;
   readonly tables: ReadonlyMap<number, Table>;
 }
 
-/** A machine made ready for lookups. It forwards in both families. */
+/** A machine compiled for lookups. It forwards in both families. */
 export interface Machine {
   readonly links: ReadonlyMap<string, Link>;
   readonly sides: Readonly<Record<Family, FamilyState>>;
@@ -70,15 +70,15 @@ export interface Machine {
 export const LOCAL_TABLE_ID = 255;
 export const DEFAULT_TABLE_ID = 253;
 
-/** Path of the rules that nobody declares. */
+/** Path of the rules that are not declared. */
 export const KERNEL = 'kernel';
 
-/** Whose a rule is: nobody else's than the kernel's counts. */
+/** The owner of a rule, as far as it matters: the kernel or not. */
 export function ownerOf({ path }: Rule): string {
   return path === KERNEL ? KERNEL : 'declared';
 }
 
-/** Addresses that all of the machines have. What comes from the loopback network does not leave. */
+/** Addresses that all of the machines have. Packets from the loopback network do not leave. */
 export function commonAddresses(machines: readonly Machine[], family: Family): Bits[] {
   const [first, ...others] = machines.map(
     ({ links }) =>

@@ -1,7 +1,7 @@
 import type { CompiledRule } from './rules';
 import type { CompiledRoute, RouteKind } from './table';
 
-/** What a rule that matched led to. */
+/** The result of a rule that matched. */
 export type RuleResult =
   | { readonly kind: 'route' | 'throw'; readonly tableId: number; readonly route: CompiledRoute }
   | { readonly kind: 'suppressed'; readonly tableId: number; readonly route: CompiledRoute; readonly by: Suppressor }
@@ -11,7 +11,7 @@ export type RuleResult =
 
 export type Suppressor = 'prefix length' | 'interface group';
 
-/** One station on the way of a packet through the rules. */
+/** One step of a packet through the rules. */
 export interface TraceStep {
   readonly before?: TraceStep;
   readonly rule: CompiledRule;
@@ -19,31 +19,30 @@ export interface TraceStep {
 }
 
 /**
- * `invalid` packets are dropped for their addresses; `unknown` is what routes do that are
- * not declared, or what becomes of the packet if there are none.
+ * `invalid`: dropped because of an address. `unknown`: decided by routes that are not declared, or by their absence.
  */
 export type OutcomeKind = Exclude<RouteKind, 'throw'> | 'no route' | 'invalid' | 'unknown';
 
 /** What the kernel says of the source of a packet that comes in. */
 export type SourceCheck = 'passes' | 'is no address of a neighbour' | 'fails rp_filter' | 'unknown';
 
-/** One thing that may happen to a packet. */
+/** A possible outcome of a packet. */
 export interface Outcome {
   readonly kind: OutcomeKind;
   readonly device?: string;
   readonly via?: string;
   readonly route?: CompiledRoute;
-  /** Where it was found; none where no table decided. */
+  /** Table that decided; undefined if none did. */
   readonly tableId?: number;
-  /** What decided without rules, or in spite of them. */
+  /** What decided without the rules, or after them. */
   readonly why?: string;
-  /** Whether it happens, or another one does, depends on what is known at apply only. */
+  /** Whether this outcome depends on values known at apply only. */
   readonly unsure?: boolean;
-  /** Whose rule decided, where that was asked for. */
+  /** Owner of the rule that decided, if it was asked for. */
   readonly by?: string;
-  /** Only of IPv4 packets that come in. */
+  /** Only for IPv4 packets that come in. */
   readonly source?: SourceCheck;
-  /** The last step; undefined if no rule was asked, or none matched. */
+  /** The last step; undefined if no rule matched, or none was tried. */
   readonly trail?: TraceStep;
 }
 
@@ -51,7 +50,7 @@ export function isRejecting({ kind }: Pick<Outcome, 'kind'>): boolean {
   return kind === 'blackhole' || kind === 'unreachable' || kind === 'prohibit' || kind === 'no route';
 }
 
-/** The way through the rules, from the first station on. */
+/** The steps through the rules, from the first on. */
 export function stepsOf({ trail }: Pick<Outcome, 'trail'>): TraceStep[] {
   const steps: TraceStep[] = [];
   for (let step = trail; step; step = step.before) {

@@ -1,14 +1,14 @@
 import type { Range } from '../model/rule';
 
-/** Some bits of a mark, and what they must be. */
+/** Some bits of a mark, and their wanted values. */
 export interface MaskedMark {
   readonly value: number;
   readonly mask: number;
 }
 
 /**
- * One number for each way in which numbers can be told apart by ranges: the first of each piece into which
- * their ends cut all numbers up to `highest`.
+ * One number for each class that ranges distinguish: the first of each piece into which their ends split the numbers up
+ * to `highest`.
  */
 export function numbersOf(ranges: readonly Range[], highest: number): number[] {
   const starts = ranges.flatMap(({ first, last }) => [first, last + 1]).filter((start) => start <= highest);
@@ -16,7 +16,7 @@ export function numbersOf(ranges: readonly Range[], highest: number): number[] {
 }
 
 /**
- * One mark for each way in which marks can be told apart: which of the selectors match it. 0 is the first.
+ * One mark for each set of selectors that can match. 0 is the first.
  *
  * @param counted - is told how many there are so far: each selector can double them
  */
@@ -47,7 +47,7 @@ function demand(constraints: Constraints, { value, mask }: MaskedMark): Constrai
     : { ...constraints, known: constraints.known | mask, bits: (constraints.bits | (value & mask)) >>> 0 };
 }
 
-/** The lowest bits first: a mark that is 0 in as much as it can be. */
+/** Tries low bits first, so that as many bits as possible are 0. */
 function solve(constraints: Constraints): number | undefined {
   const { known, bits, avoided } = constraints;
   const hit = avoided.find(({ value, mask }) => ((bits ^ value) & mask) === 0);

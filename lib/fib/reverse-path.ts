@@ -5,7 +5,7 @@ import { ReversePathFilter } from './machine';
 import type { Outcome, SourceCheck } from './outcome';
 import { walk } from './walk';
 
-/** `rp_filter`, and the check that IPv4 makes even without it, of a packet that comes in. */
+/** The source check of an IPv4 packet that comes in: `rp_filter`, and what the kernel checks without it. */
 export function checkSource(machine: Machine, flow: Flow, { kind, device }: Outcome): SourceCheck | undefined {
   const { inputInterface } = flow;
   if (inputInterface === undefined || !isChecked(flow, kind)) {
@@ -36,12 +36,12 @@ export function checkSource(machine: Machine, flow: Flow, { kind, device }: Outc
   return verdicts.size === 1 ? only : 'unknown';
 }
 
-/** What is dropped anyway is not looked at, nor is who asks for an address. */
+/** Packets that are dropped anyway are not checked, nor are requests for an address. */
 function isChecked({ source }: Flow, kind: Outcome['kind']): boolean {
   return kind === 'unicast' || kind === 'local' || (kind === 'broadcast' && source !== UNSPECIFIED[4]);
 }
 
-/** As if the packet came the other way: in where it leaves; nothing comes from a broadcast address. */
+/** Looks up the reverse packet, which comes in where this one leaves. No packet comes from a broadcast address. */
 function answerTo(machine: Machine, flow: Flow, kind: Outcome['kind'], device: string | undefined): Flow {
   const answer: Flow = {
     ...flow,

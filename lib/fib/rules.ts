@@ -9,23 +9,23 @@ import { prefixBits } from './bits';
 import type { Flow, HeaderFields } from './flow';
 import type { MaskedMark } from './representatives';
 
-/** A rule made ready for lookups. */
+/** A rule compiled for lookups. */
 export interface CompiledRule {
   readonly rule: Rule;
   readonly position: number;
-  /** Undefined where the rule names none, or one that is known at apply only. */
+  /** Undefined if the rule has none, or one known at apply only. */
   readonly source?: Bits;
   readonly destination?: Bits;
   readonly inputInterface?: string;
   readonly outputInterface?: string;
-  /** Who to name where it cannot be said whether the rule is there, or matches. */
+  /** Whose values, known at apply only, decide whether the rule matches. */
   readonly deferred: readonly string[];
 }
 
 /** The rules of one family in the order of the kernel. */
 export class RuleList {
   public readonly inOrder: readonly CompiledRule[];
-  /** Whether the kernel looks for protocol and ports of packets from outside: only where a rule asks for them. */
+  /** Whether the kernel reads protocol and ports of packets from outside. It does so only if a rule selects by them. */
   public readonly looksIntoPackets: boolean;
 
   private readonly firstAt = new Map<number, CompiledRule>();
@@ -34,7 +34,7 @@ export class RuleList {
   private readonly others: CompiledRule[] = [];
 
   public constructor(family: Family, declared: readonly Rule[]) {
-    // A stable sort: of rules at one priority the first to be added comes first.
+    // A stable sort: of rules with one priority, the first to be added comes first.
     this.inOrder = declared
       .filter((rule) => overlaps(rule.family, family))
       .sort((a, b) => a.priority - b.priority)
@@ -48,7 +48,7 @@ export class RuleList {
     }
   }
 
-  /** The rules that this packet may match, in order: of thousands for disjoint pools only a few. */
+  /** The rules that a packet may match, in order: only a few of thousands for disjoint pools. */
   public candidates(flow: Flow): CompiledRule[] {
     return [
       ...this.others,
@@ -57,7 +57,7 @@ export class RuleList {
     ].sort((a, b) => a.position - b.position);
   }
 
-  /** Where a goto leads. */
+  /** The target of a goto. */
   public at(priority: number): CompiledRule | undefined {
     return this.firstAt.get(priority);
   }
@@ -87,24 +87,24 @@ class PrefixIndex<T> {
   }
 }
 
-/** Of a packet that this machine sends they are known anyway. */
+/** For packets that this machine sends, they are always known. */
 function asksForPorts({ rule, inputInterface }: CompiledRule): boolean {
   const { ipProtocol, sourcePorts, destinationPorts } = rule;
   return (ipProtocol ?? sourcePorts ?? destinationPorts) !== undefined && inputInterface !== 'lo';
 }
 
-/** Whether a rule matches a packet; undefined if that is known at apply only. */
+/** Tells whether a rule matches a packet; undefined if this is known at apply only. */
 export function matches(rule: CompiledRule, flow: Flow): boolean | undefined {
   const selected = isSelected(rule, flow);
   const { family, invert = false } = rule.rule;
-  // One that may be of the other family does not even match what it does not select.
+  // An unresolved rule may belong to the other family, so its negation is uncertain, too.
   if (rule.deferred.length > 0 && (selected || (invert && family === 'auto'))) {
     return undefined;
   }
   return selected !== invert;
 }
 
-/** Whether what is known of the selectors matches. */
+/** Tells whether the known selectors match. */
 function isSelected(ready: CompiledRule, flow: Flow): boolean {
   const { source, destination } = ready;
   return (
@@ -114,12 +114,12 @@ function isSelected(ready: CompiledRule, flow: Flow): boolean {
   );
 }
 
-/** Whether what is known of the selectors matches, but for addresses. */
+/** Tells whether the known selectors match, apart from addresses. */
 export function isOfKind({ rule, inputInterface, outputInterface }: CompiledRule, flow: HeaderFields): boolean {
   return (
     (inputInterface === undefined || inputInterface === (flow.inputInterface ?? 'lo')) &&
     (outputInterface === undefined || outputInterface === flow.outputInterface) &&
-    // For the kernel 0 is none.
+    // For the kernel, 0 means none.
     (!rule.tos || isOfTos(flow, rule.tos)) &&
     (!rule.ipProtocol || rule.ipProtocol === flow.ipProtocol) &&
     isMarked(flow.mark, markSelector(rule)) &&
@@ -129,7 +129,7 @@ export function isOfKind({ rule, inputInterface, outputInterface }: CompiledRule
   );
 }
 
-/** Without a mask all bits count, but none does for mark 0: such a rule matches every mark. */
+/** Without a mask, all bits count. With mark 0, none does, so the rule matches every mark. */
 export function markSelector({ firewallMark: value, firewallMask }: Rule): MaskedMark | undefined {
   return value === undefined ? undefined : { value, mask: firewallMask ?? (value === 0 ? 0 : 0xffffffff) };
 }
@@ -138,7 +138,7 @@ function isMarked(mark: number, wanted: MaskedMark | undefined): boolean {
   return !wanted || ((mark ^ wanted.value) & wanted.mask) === 0;
 }
 
-/** Of the packet's, IPv4 looks at the bits that once were the type of service. */
+/** Of the packet's field, IPv4 compares only the bits of the old type of service. */
 function isOfTos({ family, tos }: HeaderFields, wanted: number): boolean {
   return (family === 4 ? tos & 0x1c : tos) === wanted;
 }

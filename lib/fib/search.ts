@@ -22,7 +22,7 @@ function* searchIpv4(table: Table, flow: Flow): Generator<Found> {
     for (const route of routes) {
       const hops = route.hops.filter((hop) => !hop.dead && isOn(hop, flow.outputInterface));
       if (rejects(route) || hops.length > 0) {
-        // Where the device is given, packets are not spread.
+        // With a given device, packets are not spread over next hops.
         yield { route, hops: flow.outputInterface === undefined ? hops : hops.slice(0, 1) };
       }
     }
@@ -30,9 +30,8 @@ function* searchIpv4(table: Table, flow: Flow): Generator<Found> {
 }
 
 /**
- * IPv6 prefers, among routes of one metric, one through the device that the packet is bound to or
- * came in through. That is a must only for what has a meaning on one link alone, and for a
- * socket that is bound but has no source yet.
+ * Among routes with one metric, IPv6 prefers one through the device that the packet is bound to or came in by. This is
+ * mandatory only for link-scoped destinations, and for a bound socket without a source.
  */
 function* searchIpv6(table: Table, flow: Flow): Generator<Found> {
   const device = flow.inputInterface ?? flow.outputInterface;
@@ -44,7 +43,7 @@ function* searchIpv6(table: Table, flow: Flow): Generator<Found> {
     });
     const lowest = routes[0]?.metric;
     const first = usable.filter(({ route }) => route.metric === lowest);
-    // Behind the lowest metric the kernel no longer tells the others apart.
+    // After the lowest metric, the kernel does not distinguish the others.
     const level = first.length > 0 ? first : usable;
     const preferred = level.filter(({ hops }) => hops.some((hop) => isOn(hop, device)));
     const best = preferred.length > 0 ? preferred : level;
@@ -52,7 +51,7 @@ function* searchIpv6(table: Table, flow: Flow): Generator<Found> {
   }
 }
 
-/** To IPv6 a route that rejects is one to the loopback interface. */
+/** In IPv6, a rejecting route is a route to the loopback interface. */
 function hopsOf(route: CompiledRoute): readonly NextHop[] {
   return rejects(route) ? [{ device: 'lo', dead: false }] : route.hops;
 }

@@ -6,7 +6,7 @@ import type { Found } from './search';
 import { rejects } from './search';
 import type { NextHop } from './table';
 
-/** The next hops that a rule lets a packet take, and what it holds against the others. */
+/** The next hops that a rule allows, and why it suppresses the others. */
 export interface Passed {
   readonly hops: readonly NextHop[];
   readonly by?: Suppressor;
@@ -26,7 +26,7 @@ export function passSuppressors(machine: Machine, family: Family, rule: Rule, { 
   }
   const isOutside = ({ device = '' }: NextHop): boolean =>
     (machine.links.get(device)?.group ?? 0) !== suppressInterfaceGroup;
-  // IPv4 looks at the first next hop before it chooses one, be it dead; IPv6 at the one chosen.
+  // IPv4 checks the first next hop, even a dead one, before it chooses. IPv6 checks the chosen one.
   const passed = family === 6 ? hops.filter(isOutside) : route.hops.slice(0, 1).every(isOutside) ? hops : [];
   return passed.length === hops.length ? { hops } : { hops: passed, by: 'interface group' };
 }

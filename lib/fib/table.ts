@@ -5,21 +5,21 @@ import type { Bits } from './bits';
 export type RouteKind = 'unicast' | 'local' | 'broadcast' | 'anycast' | 'multicast' | RejectType;
 
 export interface NextHop {
-  /** Undefined where the kernel chooses it, and what it chooses is not known. */
+  /** Undefined if the kernel chooses it, and the choice is unknown. */
   readonly device?: string;
   readonly via?: string;
-  /** Its link is down (or has no carrier, where that counts): never used. */
+  /** Never used: its link is down, or has no carrier if that counts. */
   readonly dead: boolean;
 }
 
-/** A route made ready for lookups. */
+/** A route compiled for lookups. */
 export interface CompiledRoute {
   readonly kind: RouteKind;
-  /** Undefined where it is known at apply only. */
+  /** Undefined if it is known at apply only. */
   readonly destination?: Bits;
   readonly metric: number;
   readonly hops: readonly NextHop[];
-  /** Who to name where it cannot be said whether packets take it. */
+  /** Whose values, known at apply only, decide whether packets take the route. */
   readonly deferred: readonly string[];
 }
 
@@ -27,13 +27,13 @@ export interface CompiledRoute {
 export class Table {
   private readonly routes = new Map<Bits, CompiledRoute[]>();
   private lengths: number[] = [];
-  /** With a destination that is known at apply only. */
+  /** Routes with a destination known at apply only. */
   private readonly anywhere: CompiledRoute[] = [];
 
   /** @param complete - whether no other routes can be in it */
   public constructor(public readonly complete: boolean) {}
 
-  /** In order: of routes to one destination with one metric the first to be added comes first. */
+  /** In order: of routes to one destination with one metric, the first to be added comes first. */
   public add(route: CompiledRoute): void {
     const { destination, metric } = route;
     if (destination === undefined) {
@@ -48,17 +48,20 @@ export class Table {
     }
   }
 
-  /** Where packets are told apart. */
+  /** The prefixes by which the table distinguishes packets. */
   public destinations(): Iterable<Bits> {
     return this.routes.keys();
   }
 
-  /** The routes among which a packet to some destination has the choice. */
+  /** The candidate routes for a destination. */
   public groups(): Iterable<readonly CompiledRoute[]> {
     return this.routes.values();
   }
 
-  /** The routes to an address, or to all of a prefix, grouped by destination, longest prefix first, each group by metric. */
+  /**
+   * The routes to an address or a whole prefix, grouped by destination. The longest prefix comes first; each group is
+   * sorted by metric.
+   */
   public *coveringPrefixes(address: Bits): Generator<readonly CompiledRoute[]> {
     yield* this.anywhere.map((route) => [route]);
     for (const length of this.lengths) {

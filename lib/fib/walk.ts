@@ -8,15 +8,15 @@ import { SEARCH, rejects } from './search';
 import { passSuppressors } from './suppress';
 import type { NextHop } from './table';
 
-/** What a table has for a packet: outcomes, and why the rules may go on. */
+/** The result of a table for a packet: outcomes, and why later rules may decide. */
 export interface Answer {
   readonly outcomes: ReadonlyArray<Omit<Outcome, 'trail'> & { readonly said: RuleResult }>;
   readonly goesOn?: RuleResult;
 }
 
 /**
- * Follows a packet through the rules of its family. Where something is not known both ways are
- * followed, and where the kernel chooses among next hops all are taken: an answer is a set.
+ * Follows a packet through the rules of its family. It follows both ways if something is unknown, and takes all next
+ * hops if the kernel chooses among several. So the answer is a set.
  */
 export function walk(machine: Machine, flow: Flow): Outcome[] {
   const { rules } = machine.sides[flow.family];
@@ -48,7 +48,7 @@ export function walk(machine: Machine, flow: Flow): Outcome[] {
       if (target) {
         goOn({ kind: 'goto', resolved: true }, firstFrom(candidates, target));
       }
-      // One that may be of the other family may not be there.
+      // An unresolved rule may belong to the other family, so it may be missing here.
       if (!target || target.rule.family === 'auto') {
         goOn({ kind: 'goto', resolved: false });
       }
@@ -63,12 +63,12 @@ export function walk(machine: Machine, flow: Flow): Outcome[] {
     }
   });
   const last = reached[candidates.length];
-  // What is unknown may be that, too.
+  // An unknown result may also be this one.
   const known = outcomes.every(({ kind }) => kind !== 'unknown');
   return last && known ? [...outcomes, { kind: 'no route', trail: last.step }] : outcomes;
 }
 
-/** The kernel passes over a goto to where no rule is. */
+/** The kernel ignores a goto to a priority without a rule. */
 function targetOf(rules: RuleList, priority: number, from: CompiledRule): CompiledRule | undefined {
   return priority > from.rule.priority ? rules.at(priority) : undefined;
 }
@@ -78,7 +78,7 @@ function firstFrom(candidates: readonly CompiledRule[], target: CompiledRule): n
   return index < 0 ? candidates.length : index;
 }
 
-/** What a table has for a packet that a rule sends there. */
+/** Looks up a packet in the table of a rule. */
 export function lookIn(machine: Machine, tableId: number, rule: CompiledRule, flow: Flow): Answer {
   const table = machine.sides[flow.family].tables.get(tableId);
   if (!table) {

@@ -19,14 +19,16 @@ const FORMAT = 1;
 /** A wrong value may be as long as the file. */
 const LONGEST = 300;
 
-/** The file of a host: what is declared for it, for programs that look where its packets go. No keys, no tokens. */
+/**
+ * The file of a host: its declaration, for programs that look up where its packets go. It holds no keys and no tokens.
+ */
 export function hostFileText(host: Host): string {
   const { host: address, hostKeyPinned, bastion } = host.management;
   const declared: Host = { ...host, management: { host: address, hostKeyPinned, bastion } };
   return `${JSON.stringify({ format: FORMAT, host: declared }, withoutTokens(), 2)}\n`;
 }
 
-/** Of values that are known at apply only all that is known is who gives them, and which of them are the same. */
+/** For values known at apply only, the file holds who gives them, and which of them are equal. */
 function withoutTokens(): (key: string, value: unknown) => unknown {
   const numbers = new Map<unknown, number>();
   return (_, value) => {
@@ -83,8 +85,8 @@ function problemOf(host: unknown): string | undefined {
 }
 
 /**
- * Throws `InvalidValue` where something is not what its type says. Anybody who proposes a change can write a host file,
- * and the lookup takes for granted what the constructs check.
+ * Throws `InvalidValue` if a value does not have its type. Anybody who proposes a change can write a host file, and the
+ * lookup relies on the checks of the constructs.
  */
 type Check = (value: unknown, where: string) => void;
 
@@ -129,7 +131,7 @@ function record(checks: Readonly<Record<string, Check>>): Check {
 
 type Parser = (text: string, property: string) => object;
 
-/** Of what a parser makes of the text, all must be there. */
+/** The value must be exactly what a parser makes of its text. */
 function parsed(parse: Parser): Check {
   return (value, where) => {
     record({ text })(value, where);
@@ -139,7 +141,7 @@ function parsed(parse: Parser): Check {
   };
 }
 
-/** What is known, or what only the host will know. */
+/** A known value, or one that only the host will know. */
 function valueOf(kind: ValueKind, parse: Parser): Check {
   const form = record({ kind: oneOf(kind), text, family: optional(FAMILY), deferredFor: optional(text) });
   return (value, where) => {
@@ -230,7 +232,7 @@ const HOST = record({
   adopts: optional(list(text)),
 });
 
-/** In the form that the kernel prints, in which a prefix of full length is an address. */
+/** The form that the kernel prints: a prefix of full length is printed as an address. */
 function parseKnownPrefix(given: string, property: string): Value {
   return given === DEFAULT_DESTINATION.text
     ? DEFAULT_DESTINATION

@@ -13,7 +13,7 @@ export const MAIN_TABLE_ID = 254;
 
 /** The tables that belong to the kernel: unspec, default, main and local. */
 export const RESERVED_TABLE_IDS: readonly number[] = [0, 253, MAIN_TABLE_ID, 255];
-/** Those names, and the words that `ip route show table` takes for something else. */
+/** The names of these tables, and words that mean something else to `ip route show table`. */
 export const RESERVED_TABLE_NAMES: readonly string[] = ['unspec', 'default', 'main', 'local', 'all', 'cache'];
 
 export interface Table {
@@ -21,19 +21,19 @@ export interface Table {
   readonly id: number;
   readonly name?: string;
   readonly failClosed: boolean;
-  /** Interfaces by which its packets may leave besides those of its routes. */
+  /** Interfaces by which its packets may leave in addition to those of its routes. */
   readonly allowedInterfaces?: readonly string[];
 }
 
-/** What a machine is said to have; fewer addresses than it really has only means fewer checks. */
+/** An interface as it is declared. With fewer addresses than it has, there are fewer checks. */
 export interface Interface {
   readonly name: string;
   readonly addresses: readonly InterfaceAddress[];
-  /** Of the main table's default routes. */
+  /** Gateways of the main table's default routes. */
   readonly gateways: readonly Value[];
-  /** Behind routers on the link: those that the main table has routes to, but not by its default. */
+  /** Networks behind routers on the link, to which the main table has routes other than the default route. */
   readonly networks?: readonly string[];
-  /** Some address is known at apply only, so nothing may be concluded from its absence here. */
+  /** Whether addresses may be missing here: some are known at apply only, or none are declared. */
   readonly incomplete: boolean;
 }
 
@@ -44,7 +44,7 @@ export interface UpHook {
   readonly tableId: number;
 }
 
-/** Where SSH reaches the machine, as far as it is known. */
+/** The SSH address of the machine, as far as it is known. */
 export interface Management {
   readonly host?: string;
   readonly hostKeyPinned: boolean;
@@ -61,20 +61,20 @@ export interface Host {
   readonly tables: readonly Table[];
   readonly rules: readonly Rule[];
   readonly routes: readonly Route[];
-  /** What a table that fails closed rejects besides all that it has no route for. */
+  /** Unreachable routes of tables that fail closed, other than the default one. */
   readonly discards: readonly Route[];
   readonly hooks: readonly UpHook[];
-  /** What is marked where it comes in. */
+  /** Packets that are marked when they come in. */
   readonly markings: readonly Marking[];
-  /** What is expected of all this. */
+  /** The expectations. */
   readonly intents: readonly Intent[];
-  /** What the kernel is asked before a change is kept. */
+  /** The questions for the kernel before a change is kept. */
   readonly expectations: readonly Expectation[];
-  /** The files to take over with the rules and routes that somebody made by hand; undefined if nothing is to be. */
+  /** Files to take over with the rules and routes that somebody made by hand; undefined if nothing is taken over. */
   readonly adopts?: readonly string[];
 }
 
-/** Something wrong (or risky) that one construct is told about. */
+/** An error or a warning, reported at one construct. */
 export interface Problem {
   readonly path: string;
   readonly message: string;

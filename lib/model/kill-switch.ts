@@ -11,31 +11,30 @@ import type { Value } from './value';
 import { isAny, isKnown, networkOf } from './value';
 
 /**
- * What the packets of clients may do in the forward hook: it holds when rules and tables are gone, whoever
- * has taken them away.
+ * What packets of clients may do in the forward hook. It holds even when rules and tables are gone.
  *
  * @see https://wiki.nftables.org/wiki-nftables/index.php/Netfilter_hooks
  */
 export interface KillSwitch {
-  /** The sources of packets that it is about. */
+  /** Sources of the packets that the kill switch checks. */
   readonly clients: readonly Value[];
-  /** The interfaces of which all that comes in is such a packet. */
+  /** Interfaces whose incoming packets are all checked. */
   readonly tunnels: readonly Tunnel[];
-  /** Addresses of the machine itself: what comes in by a tunnel has none of them as its source. */
+  /** Addresses of the machine itself, which no packet from a tunnel has as its source. */
   readonly ownAddresses: readonly string[];
-  /** What may pass. All else is rejected. */
+  /** Packets that may pass. All others are rejected. */
   readonly allowances: readonly Allowance[];
 }
 
 export interface Tunnel {
   readonly name: string;
-  /** Sources that come in by this tunnel, and by none of the others. */
+  /** Sources that may come in by this tunnel, and by no other. */
   readonly sources: readonly Value[];
-  /** A rule selects all that comes in by it, whatever its source. */
+  /** A rule selects all packets that come in by it, with any source. */
   readonly anySource: boolean;
 }
 
-/** Packets that may leave by some interfaces. What is not given is not looked at. */
+/** Packets that may leave by some interfaces. An undefined field matches everything. */
 export interface Allowance {
   readonly family: FamilyOrAuto;
   readonly source?: Value;
@@ -50,10 +49,10 @@ export type Exits = { readonly kind: 'all' } | { readonly kind: 'only' | 'except
 const ALL: Exits = { kind: 'all' };
 
 /**
- * The kill switch that follows from the rules of a host; none where nothing fails closed.
+ * The kill switch that follows from the rules of a host; undefined if nothing fails closed.
  *
- * It allows what some rule may send out, whichever comes first, so it never rejects what routing by the declaration
- * lets through. Where it is not declared by which interface that is, all are allowed.
+ * It allows what any rule may send out, without regard to the order of rules. So it never rejects packets that the
+ * declared routing lets through. If the interface is not declared, it allows all interfaces.
  */
 export function killSwitch(host: Host): KillSwitch | undefined {
   const rules = guarded(host).filter(selectsOnlySource);
@@ -79,7 +78,7 @@ export function killSwitch(host: Host): KillSwitch | undefined {
   };
 }
 
-/** By what is declared; clients of which it is not known where they are may be behind any tunnel. */
+/** Tunnels by the declaration. Clients without a known interface may be behind any tunnel. */
 function isOnlyBehind(host: Host, links: readonly Interface[], client: Value, name: string): boolean {
   if (!isKnown(client)) {
     return false;
@@ -94,7 +93,7 @@ function isOnlyBehind(host: Host, links: readonly Interface[], client: Value, na
   );
 }
 
-/** A packet has these where it is forwarded, too: a mark may be another one by then. */
+/** Selectors that still hold in the forward hook. A mark may have changed by then. */
 function selectsOnlySource(rule: Rule): boolean {
   const { source, inputInterface, ...others } = rule;
   const selectors = [
@@ -135,7 +134,7 @@ class Allowances {
 
   private ofRule(rule: Rule): Allowance[] {
     const { action, family, source, inputInterface, destination } = rule;
-    // Of what the machine sends nothing comes to the forward hook.
+    // Packets of the machine itself do not pass the forward hook.
     if (
       isRejecting(rule.action) ||
       action.kind !== 'lookup' ||
@@ -186,7 +185,7 @@ class Allowances {
         ]);
   }
 
-  /** The links that lead to all of a prefix; all, if those that are declared lead to a part of it only. */
+  /** The links that lead to a prefix; all links, if the declared ones lead only to a part of it. */
   private towards(destination: Value): Exits {
     if (!isKnown(destination)) {
       return ALL;
@@ -197,7 +196,7 @@ class Allowances {
     return isCovered(destination.text, texts) ? only(behind.map(({ link }) => deviceValue(link.name))) : ALL;
   }
 
-  /** What the main table leads to, but for its default routes. */
+  /** The destinations of the main table, without its default routes. */
   private connected(): Array<Pick<Allowance, 'exits'> & Partial<Allowance>> {
     const exits: Exits = { kind: 'except', devices: this.uplinks.map(({ name }) => deviceValue(name)) };
     return this.uplinks.length === 0

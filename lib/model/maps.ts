@@ -5,7 +5,7 @@ interface Values<K, V> {
 }
 
 /**
- * The value for a key; where there is none it is made, and stays.
+ * Returns the value of a key. Computes and stores it if it is missing.
  *
  * @see https://tc39.es/proposal-upsert/ what later versions of the language call so
  */

@@ -5,9 +5,8 @@ import { hex } from './rule';
 import type { Value } from './value';
 
 /**
- * What comes in by an interface for some clients, and the mark that it gets. An error that the kernel sends about such a
- * packet (it is too big, its time is exceeded) bears the same mark where `net.ipv4.fwmark_reflect` is set, so that a
- * rule can send it the way that the packet came.
+ * The mark of packets to clients that come in by an interface. With `net.ipv4.fwmark_reflect`, an ICMP error about such
+ * a packet (too big, time exceeded) has the same mark, so that a rule can send it back the same way.
  */
 export interface Marking {
   readonly path: string;
@@ -16,15 +15,15 @@ export interface Marking {
   readonly mark: number;
 }
 
-/** Of the same letter as "source", and with no bit that other software masks out: see `errorMark` of `VpnEgress`. */
+/** 0x53 is the letter S. The mark has no bit that other software masks: see `errorMark` of `VpnEgress`. */
 const FIRST_MARK = 0x53000000;
 
-/** One for each table: the ids are numbers of 32 bits, too. Table 0 is no table, so its mark is left for the one that would have 0. */
+/** A mark for each table, since both are numbers of 32 bits. There is no table 0, so its mark replaces the mark 0. */
 export function defaultMark(tableId: number): number {
   return (FIRST_MARK + tableId) % 0x100000000 || FIRST_MARK;
 }
 
-/** What the machine must be told for its errors to bear marks. */
+/** The settings with which ICMP errors keep the mark. */
 export function sysctls({ markings }: Host): Array<readonly [key: string, value: number]> {
   return BOTH_FAMILIES.filter((family) =>
     markings.some(({ destinations }) => destinations.some((value) => isOf(value, family))),
@@ -35,7 +34,7 @@ export function isOf(value: Value, family: Family): boolean {
   return value.family === undefined || value.family === family;
 }
 
-/** Errors would go the way of whichever rule comes first. */
+/** Two egresses with one mark: all errors would follow the first rule. */
 export function sameMarks({ markings }: Host): Problem[] {
   return markings.flatMap(({ path, mark }, index) => {
     const other = markings.slice(0, index).find((each) => each.mark === mark);

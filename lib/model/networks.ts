@@ -4,7 +4,7 @@ import { getOrInsertComputed } from './maps';
 import type { AddressRange, InterfaceAddress } from './value';
 import { networkOf, rangeOf } from './value';
 
-/** One that a host has an address in. */
+/** A network in which a host has an address. */
 export interface Network {
   readonly link: Interface;
   readonly address: string;
@@ -14,18 +14,18 @@ export interface Network {
 
 interface Indexed extends Network, AddressRange {
   readonly position: number;
-  /** The smallest of the others that it lies in, or that is the same. */
+  /** The smallest other network that contains it or equals it. */
   readonly around?: Indexed;
 }
 
 const known = new WeakMap<readonly Interface[], Networks>();
 
-/** The networks of interfaces: found once, however many ask. */
+/** The networks of interfaces, computed once. */
 export function networksOf(interfaces: readonly Interface[]): Networks {
   return getOrInsertComputed(known, interfaces, () => new Networks(interfaces));
 }
 
-/** Networks of a host, found by prefixes without looking at each of them: there may be thousands of both. */
+/** An index of the networks of a host by prefix. There may be thousands of both. */
 export class Networks {
   private readonly sorted: Readonly<Record<Family, readonly Indexed[]>>;
   private readonly addresses: ReadonlySet<string>;
@@ -51,13 +51,13 @@ export class Networks {
     return this.addresses.has(address);
   }
 
-  /** Those that lie in a prefix, or that it lies in; as they are declared. */
+  /** The networks inside a prefix or around it, in the order of declaration. */
   public overlapping(prefix: string): Network[] {
     const networks = this.sorted[prefix.includes(':') ? 6 : 4];
     const { first, last } = rangeOf(prefix);
     const [start, end] = [indexOf(networks, first), indexOf(networks, last + 1n)];
     const found = networks.slice(start, end);
-    // Prefixes do not overlap but by lying in each other.
+    // Two prefixes overlap only if one contains the other.
     for (let outer: Indexed | undefined = networks[start - 1]; outer; outer = outer.around) {
       if (outer.last >= last) found.push(outer);
     }
@@ -74,7 +74,7 @@ function byPosition(networks: readonly Indexed[]): Indexed[] {
   return [...networks].sort((a, b) => a.position - b.position);
 }
 
-/** Sorted by their first addresses, outer ones before those in them. */
+/** Sorted by first address, outer networks before inner ones. */
 function nested(networks: readonly Indexed[]): Indexed[] {
   const order = (a: Indexed, b: Indexed): bigint => a.first - b.first || b.last - a.last;
   const sorted = [...networks].sort((a, b) => Number(order(a, b)));
@@ -86,7 +86,7 @@ function nested(networks: readonly Indexed[]): Indexed[] {
   });
 }
 
-/** How many begin before an address. */
+/** The number of networks that begin before an address. */
 function indexOf(networks: readonly Indexed[], address: bigint): number {
   let [low, high] = [0, networks.length];
   while (low < high) {

@@ -3,18 +3,18 @@ import type { Family } from './family';
 import type { AddressRange } from './value';
 import { rangeOf } from './value';
 
-/** The fewest prefixes that hold the same addresses, in ascending order. All are of one family. */
+/** The smallest list of prefixes with the same addresses, in ascending order. All are of one family. */
 export function aggregated(prefixes: readonly string[], family: Family): string[] {
   return joined(prefixes).flatMap((range) => prefixesOf(range, family));
 }
 
-/** Whether some of the prefixes together hold all addresses of another one. */
+/** Tells whether prefixes together contain another one. */
 export function isCovered(prefix: string, prefixes: readonly string[]): boolean {
   const { first, last } = rangeOf(prefix);
   return joined(prefixes).some((range) => range.first <= first && last <= range.last);
 }
 
-/** Overlapping and adjacent ranges as one. */
+/** Merges overlapping and adjacent ranges. */
 function joined(prefixes: readonly string[]): AddressRange[] {
   const sorted = prefixes.map(rangeOf).sort((a, b) => (a.first < b.first ? -1 : Number(a.first > b.first)));
   const ranges: AddressRange[] = [];
@@ -34,7 +34,7 @@ function prefixesOf({ first, last }: AddressRange, family: Family): string[] {
   const prefixes: string[] = [];
   for (let start = first; start <= last;) {
     let length = bits;
-    // As wide as the alignment of its first address and the end of the range allow.
+    // The largest prefix that the alignment of the first address and the end of the range allow.
     while (length > 0 && start % sizeOf(length - 1) === 0n && start + sizeOf(length - 1) - 1n <= last) {
       length -= 1;
     }

@@ -31,20 +31,20 @@ export interface Route {
   readonly advmss?: number;
 }
 
-/** What the kernel gives an IPv6 route that names no metric. */
+/** Metric that the kernel gives to an IPv6 route without one. */
 const DEFAULT_METRIC_IPV6 = 1024;
 
-/** Above every metric that a person or a routing daemon would choose, so that real routes win. */
+/** Higher than any metric that a person or a routing daemon would choose, so that real routes win. */
 export const FAIL_CLOSED_METRIC = 4278198272;
 
 /**
- * A route with a prefix of this length or a shorter one is a default route, or a piece of one. VPN clients set it in
- * pieces, to leave the real one alone: OpenVPN 0.0.0.0/1 and 128.0.0.0/1, and ::/3, 2000::/4, 3000::/4 and fc00::/7;
- * others 2000::/3. Networks have longer prefixes, 10.0.0.0/8 and fd00::/8 the shortest.
+ * A route with a prefix of this length or shorter is a default route, or a part of one. VPN clients set a default route
+ * in parts, to keep the real one: OpenVPN 0.0.0.0/1 and 128.0.0.0/1, and ::/3, 2000::/4, 3000::/4 and fc00::/7; others
+ * 2000::/3. The shortest prefixes of private networks are 10.0.0.0/8 and fd00::/8.
  */
 export const DEFAULT_ROUTE_LENGTH = 7;
 
-/** Whether a route is a default route, or a piece of one. */
+/** Tells whether a route is a default route, or a part of one. */
 export function isDefaultRoute({ destination: { text } }: Pick<Route, 'destination'>): boolean {
   return text === DEFAULT_DESTINATION.text || Number(text.split('/')[1] ?? Infinity) <= DEFAULT_ROUTE_LENGTH;
 }
@@ -74,8 +74,9 @@ export function routeWords(route: Route): Word[] {
 }
 
 /**
- * The route that rejects what the real ones to that destination do not take: by default, what would fall through
- * to the next rule; else a discard route (RFC 4632, section 5.1), which keeps packets off the way of a shorter prefix.
+ * The route that rejects packets which no real route to that destination takes. A default one rejects packets that
+ * would go on to the next rule. Others are discard routes (RFC 4632, section 5.1), which keep packets off routes with a
+ * shorter prefix.
  */
 export function failClosedRoute(
   path: string,

@@ -44,15 +44,15 @@ export interface Rule {
 }
 
 /**
- * The kernel numbers a rule that others add without a priority by the second rule in the list, minus one. Were that
- * one of ours at a low number, their rules would soon be at 0, in reverse order.
+ * The kernel gives a rule without a priority that of the second rule in the list, minus one. With a rule of ours at a
+ * low number, rules of others would soon be at 0, in reverse order.
  */
 export const MIN_PRIORITY = 100;
-/** The kernel's own rules stand at 0, 32766 and 32767. */
+/** The kernel's own rules have 0, 32766 and 32767. */
 export const MAX_PRIORITY = 32765;
 export const MAIN_RULE_PRIORITY = 32766;
 
-/** Whether a rule takes packets to everywhere. */
+/** Tells whether a rule matches packets to all destinations. */
 export function goesAnywhere({ destination }: Rule): boolean {
   return destination === undefined || isAny(destination);
 }

@@ -9,12 +9,12 @@ import { goesAnywhere, matchesEverything } from './rule';
 import type { Value } from './value';
 import { isAny, isKnown } from './value';
 
-/** The interfaces that clients are behind, by their names, each with the path of the construct that says so. */
+/** The interfaces of clients by name, each with the path of the construct that declares the clients. */
 export type Tunnels = ReadonlyMap<string, string>;
 
 const exits = new WeakMap<Host, Set<string>>();
 
-/** The interfaces that lead to the rest of the world: those with gateways, and those that a default route goes through. */
+/** The interfaces that lead to the Internet: those with gateways, and those of default routes. */
 export function exitsOf(host: Host): ReadonlySet<string> {
   return getOrInsertComputed(exits, host, () => {
     const hops = host.routes.filter(isDefaultRoute).flatMap((route) => route.hops);
@@ -37,8 +37,8 @@ function deviceOf({ via, device }: Hop, { interfaces }: Host): string[] {
 }
 
 /**
- * The tunnels of a host, whatever they are called: interfaces that hold a pool of a `VpnEgress` or the source of a rule
- * that routes all of its packets, or that such a rule names.
+ * The tunnels of a host, whatever their names: interfaces that hold a pool of a `VpnEgress`, or the source of a rule
+ * that routes all packets from it, or that such a rule names.
  */
 export function tunnelsOf(host: Host): Tunnels {
   const leads = exitsOf(host);
@@ -60,7 +60,7 @@ export function tunnelsOf(host: Host): Tunnels {
   return tunnels;
 }
 
-/** Whether a rule looks up a table beside the main one for all packets from a source, or that come in by an interface. */
+/** Tells whether a rule looks up a table other than main for all packets from a source or an interface. */
 export function routesAll(rule: Rule): boolean {
   const { action, source, inputInterface, invert, suppressPrefixLength, suppressInterfaceGroup } = rule;
   const others = { ...rule, source: undefined, destination: undefined, inputInterface: undefined };
@@ -77,10 +77,10 @@ export function routesAll(rule: Rule): boolean {
   );
 }
 
-/** The interfaces in whose networks a pool is: the longest prefix counts, as in a routing table. */
+/** The interfaces that hold a pool, by longest prefix match. */
 function holdersOf(pool: Value, { interfaces }: Host): Interface[] {
   const networks = networksOf(interfaces);
-  // What the server itself sends has no clients.
+  // An own address of the server has no clients.
   if (isAny(pool) || networks.hasAddress(pool.text)) {
     return [];
   }

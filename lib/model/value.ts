@@ -2,7 +2,7 @@ import { Address4, Address6 } from 'ip-address';
 import type { Family, FamilyOrAuto } from './family';
 import { familyName } from './family';
 
-/** What a value that goes into a rule or route must be. */
+/** The kinds of values in rules and routes. */
 export type ValueKind = 'prefix' | 'address' | 'device';
 
 /**
@@ -142,7 +142,7 @@ export interface AddressRange {
   readonly last: bigint;
 }
 
-/** Those asked for last: checks compare the same few hundred with each other. */
+/** A cache of recent lookups: checks compare the same few hundred values with each other. */
 const ranges = new Map<string, AddressRange>();
 const MOST_RANGES = 10_000;
 
@@ -162,7 +162,7 @@ export function isLinkLocal(address: string): boolean {
   return isInside(address, 'fe80::/10');
 }
 
-/** The family that the known values agree on; `auto` when only deferred ones could tell. */
+/** The common family of the known values; `auto` if only deferred values have one. */
 export function commonFamily(values: ReadonlyArray<[string, Value | undefined]>): FamilyOrAuto | undefined {
   let found: { family: Family; property: string; text: string } | undefined;
   let deferred = false;

@@ -21,7 +21,9 @@ export function allRenderers(device?: string): PersistenceRenderer[] {
   ];
 }
 
-/** What of the host a persistence cannot express. On the same machine, only our own unit can do more than its network manager. */
+/**
+ * What a persistence cannot express of a host. Only our own unit can express more than the machine's network manager.
+ */
 export function problemsOf(renderer: PersistenceRenderer, host: Host): Problem[] {
   const refused = refusals(host, renderer.capabilities).map(({ path, what, feature, reason }) => {
     const use = feature === UNKNOWN_FAMILY ? 'Set families on the rule or family on the route, or use' : 'Use';

@@ -53,20 +53,20 @@ export const ROUTE_FEATURES = [
 export type RuleFeature = (typeof RULE_FEATURES)[number];
 export type RouteFeature = (typeof ROUTE_FEATURES)[number];
 
-/** Yes; yes, but elsewhere, or from a version of the manager on; or no, and why. */
+/** Yes; yes, but in another file, or since a version of the manager; or no, with the reason. */
 export type Support =
   | true
   | { readonly note: string }
   | { readonly since: string; readonly key: string; readonly note?: string }
   | { readonly refused: string };
 
-/** What a network manager can express. What is not named, it can. */
+/** What a network manager can express. It can express every feature that is not named. */
 export interface Capabilities {
   readonly rules: Readonly<Partial<Record<RuleFeature, Support>>>;
   readonly routes: Readonly<Partial<Record<RouteFeature, Support>>>;
 }
 
-/** What the agent does itself has no limits. */
+/** Without limits, since the agent sets everything itself. */
 export const EVERYTHING: Capabilities = { rules: {}, routes: {} };
 
 export function ruleFeatures(rule: Rule): RuleFeature[] {
@@ -148,14 +148,14 @@ export interface Refusal extends Problem {
   readonly reason: string;
 }
 
-/** What of the host the manager cannot express. */
+/** What the manager cannot express of a host. */
 export function refusals(host: Host, capabilities: Capabilities): Refusal[] {
   return [...demands(host, capabilities)].flatMap(({ support, ...demand }) =>
     support !== true && 'refused' in support ? [{ ...demand, message: '', reason: support.refused }] : [],
   );
 }
 
-/** The highest version of the manager that something of the host needs, and for what. */
+/** The highest version of the manager that the host needs, and the feature that needs it. */
 export function versionNeeded(host: Host, capabilities: Capabilities): { atLeast: string; for: string } | undefined {
   let needed: { atLeast: string; for: string } | undefined;
   for (const { support, what } of demands(host, capabilities)) {

@@ -3,7 +3,7 @@ import type { Route } from '../model/route';
 import type { Rule } from '../model/rule';
 import { isInside, isKnown } from '../model/value';
 
-/** Which interface brings up a rule or route: network managers hang all of them under one. */
+/** Finds the interface that brings up a rule or route: network managers attach each to one. */
 export class Devices {
   private readonly own = new Map<Route, string | undefined>();
   private readonly ofTable = new Map<number, string | undefined>();
@@ -30,7 +30,7 @@ export class Devices {
     this.fallback = fallback ?? only([...byTable.values()].flatMap((devices) => [...devices]));
   }
 
-  /** A rule comes up with the interface of the routes that it leads to. */
+  /** A rule comes up with the interface of its table's routes. */
   public ofRule({ action }: Rule): string | undefined {
     return (action.kind === 'lookup' ? this.ofTable.get(action.tableId) : undefined) ?? this.fallback;
   }
@@ -39,7 +39,7 @@ export class Devices {
     return this.own.get(route) ?? this.ofTable.get(route.tableId) ?? this.fallback;
   }
 
-  /** The interfaces that bring up something, each once. */
+  /** All interfaces that bring up rules or routes. */
   public all(): string[] {
     const { rules, routes } = this.host;
     const devices = [...rules.map((rule) => this.ofRule(rule)), ...routes.map((route) => this.ofRoute(route))];
@@ -54,7 +54,7 @@ export class Devices {
     return this.host.routes.filter((route) => this.ofRoute(route) === device);
   }
 
-  /** The rules and routes of which it cannot be known. */
+  /** Errors for rules and routes without a known interface. */
   public problems(call: string): Problem[] {
     const fix = `Give ${call} a device, or use Persistence.service().`;
     const rules = this.host.rules
@@ -83,7 +83,7 @@ function deviceOf(route: Route, host: Host): string | undefined {
   return via && host.interfaces.find((i) => i.addresses.some((address) => isInside(via.text, address.text)))?.name;
 }
 
-/** The one thing that they all are. */
+/** The common value of all items; undefined if they differ. */
 export function only<T>(items: Iterable<T>): T | undefined {
   const distinct = [...new Set(items)];
   return distinct.length === 1 ? distinct[0] : undefined;

@@ -26,13 +26,12 @@ exit 0
 `;
 
 /**
- * A script in `/etc/network/if-up.d`, which is run once for each stanza of an interface, whatever file that is in.
- * A stanza of our own would not do: stanzas are brought up in the order in which they are read, and those in
- * `/etc/network/interfaces` mostly after those that are in `interfaces.d`, so that a gateway would
- * not have the addresses that it needs.
+ * A script in `/etc/network/if-up.d`. ifupdown runs it once for each stanza of an interface, in any file. A stanza of
+ * our own would not work: stanzas come up in the order in which they are read. Those in `/etc/network/interfaces`
+ * mostly come after those in `interfaces.d`, so a gateway would not have the addresses that it needs.
  *
- * There is none for `if-down.d`: routes go with the link, and rules must stay, so that meanwhile the clients
- * are rejected. A script that fails would leave the interface half-configured, so it does not.
+ * There is no script in `if-down.d`: routes go with the link, and rules must stay, so that clients are rejected
+ * meanwhile. A failing script would leave the interface half-configured, so it never fails.
  */
 export class IfupdownRenderer extends LinkRenderer {
   public readonly name = 'ifupdown';

@@ -6,12 +6,12 @@ import { option, ruleWords } from '../model/rule';
 import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 
-/** What comes after `ip rule add`. */
+/** The arguments of `ip rule add`. */
 export function ruleArguments(rule: Rule, protocol: number): Word[] {
   return [...ruleWords(rule), ...option('priority', rule.priority), ...option('protocol', protocol)];
 }
 
-/** What comes after `ip route add`. */
+/** The arguments of `ip route add`. */
 export function routeArguments(route: Route): Word[] {
   // `ip route` takes the type in front of the destination.
   const [keyword, type, ...rest] = routeWords(route);

@@ -5,14 +5,14 @@ import { Devices } from './devices';
 import type { DropIn, HostFile, PersistenceRenderer, ProfileBlock, Rendered } from './persistence';
 import { watchUnit } from './service';
 
-/** What a persistence writes besides our unit. */
+/** What a persistence writes beside our unit. */
 export interface Written {
   readonly files?: readonly HostFile[];
   readonly dropIns?: readonly DropIn[];
   readonly blocks?: readonly ProfileBlock[];
 }
 
-/** A network manager that hangs rules and routes under the interfaces that bring them up. */
+/** A network manager that attaches rules and routes to interfaces. */
 export abstract class LinkRenderer implements PersistenceRenderer {
   public abstract readonly name: string;
   public abstract readonly call: string;
@@ -29,7 +29,7 @@ export abstract class LinkRenderer implements PersistenceRenderer {
     const devices = new Devices(host, this.device);
     const { files = [], ...written } = this.write(host, devices);
     const watch = watchUnit(host.owner);
-    // Those that take raw `ip` commands do without systemd, too.
+    // Managers that take raw `ip` commands work without systemd as well.
     const systemdOnly = this.tag === 'own';
     const needed = versionNeeded(host, this.capabilities);
     return {
@@ -48,10 +48,10 @@ export abstract class LinkRenderer implements PersistenceRenderer {
     return new Devices(host, this.device).problems(this.call);
   }
 
-  /** What holds the rules and routes of the host. */
+  /** The files with the rules and routes of the host. */
   protected abstract write(host: Host, devices: Devices): Written;
 
-  /** Whose versions the capabilities speak of. */
+  /** The program whose versions the capabilities name. */
   protected versionOf(): string {
     return this.name;
   }

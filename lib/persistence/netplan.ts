@@ -13,7 +13,7 @@ import { HEADER } from './persistence';
 import type { Written } from './link-renderer';
 import { LinkRenderer } from './link-renderer';
 
-/** What its YAML has words for since 0.103. One that it does not know, and netplan reads none of its files any more. */
+/** The keys of netplan's YAML since 0.103. With an unknown key, netplan reads none of its files. */
 const RULES_IN_YAML: readonly RuleFeature[] = ['from', 'to', 'tos', 'fwmark', 'lookup'];
 const ROUTES_IN_YAML: readonly RouteFeature[] = [
   'via',
@@ -26,7 +26,7 @@ const ROUTES_IN_YAML: readonly RouteFeature[] = [
   'unreachable',
   'prohibit',
 ];
-/** Above, netplan writes a negative number, without a word. */
+/** For a larger number, netplan silently writes a negative one. */
 const MAX_IN_YAML = 2147483647;
 
 /** Measured with netplan 0.106. What its YAML cannot say, systemd-networkd is told in a drop-in. */
@@ -35,7 +35,10 @@ export const NETPLAN_CAPABILITIES: Capabilities = {
   routes: besides(ROUTE_FEATURES, ROUTES_IN_YAML, NETWORKD_CAPABILITIES.routes),
 };
 
-/** netplan, by way of systemd-networkd: a YAML file for each interface, and a drop-in beside the file that netplan makes of it. */
+/**
+ * netplan with systemd-networkd: a YAML file for each interface, and a drop-in beside the file that netplan makes of
+ * it.
+ */
 export class NetplanRenderer extends LinkRenderer {
   public readonly name = 'netplan';
   public readonly call = 'Persistence.netplan()';
@@ -73,8 +76,8 @@ export class NetplanRenderer extends LinkRenderer {
 }
 
 /**
- * netplan, by way of NetworkManager: the keys of its profile, which the agent puts into a YAML file under
- * `passthrough`. netplan drops `routing-policy` there without a word.
+ * netplan with NetworkManager: the keys of its profile, which the agent writes into a YAML file under `passthrough`.
+ * With this renderer, netplan silently drops `routing-policy`.
  */
 export class NetplanNetworkManagerRenderer extends NetworkManagerRenderer {
   public override readonly name: string = 'netplan-network-manager';
@@ -101,7 +104,7 @@ function isRuleInYaml(rule: Rule): boolean {
   const { action, firewallMark = 0 } = rule;
   return (
     ruleFeatures(rule).every((feature) => RULES_IN_YAML.includes(feature)) &&
-    // What selects by neither, it refuses.
+    // netplan refuses a rule without both.
     (rule.source !== undefined || rule.destination !== undefined) &&
     action.kind === 'lookup' &&
     Math.max(action.tableId, firewallMark) <= MAX_IN_YAML

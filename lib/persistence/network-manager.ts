@@ -17,7 +17,7 @@ import { spaced } from './persistence';
 import type { Written } from './link-renderer';
 import { LinkRenderer } from './link-renderer';
 
-// Before that version the kernel takes the rules for those of "proto boot".
+// Before that version, rules get "proto boot" in the kernel.
 const RULE = { since: '1.42', key: 'routing-rule under proto static' } as const;
 const TYPE = { since: '1.36', key: 'type=' } as const;
 const FAMILIES = { refused: '[ipv4] and [ipv6] are different sections of the profile' } as const;
@@ -92,8 +92,8 @@ export class NetworkManagerRenderer extends LinkRenderer {
 }
 
 /**
- * Of two lines with the same number only one counts. People count from 1, as NetworkManager does; the highest number
- * that it takes is 2147483647.
+ * Of two lines with one number, only one counts. People and NetworkManager count from 1, so ours start high. The highest
+ * number is 2147483647.
  */
 function firstNumber(owner: string): number {
   return 1_000_000 + (createHash('sha256').update(owner).digest().readUInt32BE() % 2_146_000_000);
@@ -119,7 +119,7 @@ function routeLines(key: string, family: Family, route: Route): Word[][] {
     ...set('advmss', route.advmss),
     ...set('mtu', route.mtu),
     ...set('onlink', hop?.onLink ? 'true' : undefined),
-    // Else it would be that of a link, in a route that goes nowhere, too.
+    // Otherwise NetworkManager would set scope link, even for a route without a next hop.
     ...set('scope', family === 4 ? scope : undefined),
     ...set('src', route.preferredSource),
     ...set('table', route.tableId),

@@ -17,11 +17,10 @@ const FAMILIES = 'IPv4 and IPv6 are in different files';
 const DIRECTORY = '/etc/sysconfig/network-scripts';
 
 /**
- * The `rule-`, `rule6-`, `route-` and `route6-` files of the network scripts: one line of
- * arguments for `ip rule add` or `ip route add` each, brought up with their interface.
+ * The `rule-`, `rule6-`, `route-` and `route6-` files of the network scripts. Each line has the arguments of one `ip
+ * rule add` or `ip route add`, which run when the interface comes up.
  *
- * Guards are not in them: what goes down with the interface is every line of the rule files, and
- * then the clients must still be rejected.
+ * Guards are not in them: all rules in these files go down with the interface, and clients must still be rejected then.
  */
 export class NetworkScriptsRenderer extends LinkRenderer {
   public readonly name = 'network-scripts';

@@ -104,7 +104,7 @@ function ruleSection(rule: Rule): Word[][] {
     ...key('IPProtocol', rule.ipProtocol),
     ...key('SourcePort', rangeWord(rule.sourcePorts)),
     ...key('DestinationPort', rangeWord(rule.destinationPorts)),
-    // Without a table systemd-networkd says main for all: that is the rule which the agent sets, too.
+    // Without a table, systemd-networkd sets main in every rule. The agent sets the same rule.
     ...key('Table', action.kind === 'lookup' ? action.tableId : MAIN_TABLE_ID),
     ...key('Type', action.kind === 'lookup' ? undefined : action.kind),
     ...key('SuppressPrefixLength', rule.suppressPrefixLength),
@@ -136,7 +136,7 @@ function key(name: string, value: Value | string | number | undefined): Word[][]
   return value === undefined ? [] : [[`${name}=`, typeof value === 'number' ? String(value) : value]];
 }
 
-/** A default route of a family that only the host knows takes it from its gateway. */
+/** A default route of unknown family takes the family of its gateway. */
 export function destination(route: Route): Value | string | undefined {
   if (!isKnown(route.destination) || route.destination.text !== 'default') {
     return route.destination;

@@ -4,7 +4,7 @@ import type { Word } from '../model/rule';
 import type { Value } from '../model/value';
 import type { Capabilities } from './capabilities';
 
-/** A deferred value in a line that is only there if the value turns out to be of that family. */
+/** A deferred value in a line that exists only if the value has this family. */
 export interface IfFamily {
   readonly value: Value;
   readonly family: Family;
@@ -15,7 +15,7 @@ export type Piece = Word | IfFamily;
 
 export type Lines = ReadonlyArray<readonly Piece[]>;
 
-/** The first line of a file that is all ours. */
+/** The first line of a file that belongs to us alone. */
 export const HEADER: readonly Word[] = ['# Managed by cdktf-source-routing: changes here are lost.'];
 
 /** A file on the host. */
@@ -23,7 +23,7 @@ export interface HostFile {
   readonly path: string;
   readonly mode: '0600' | '0644' | '0755';
   readonly lines: Lines;
-  /** The same for all owners; goes with the last one. */
+  /** Shared by all owners; removed with the last one. */
   readonly shared?: boolean;
   /** Only where systemd runs the machine. */
   readonly systemdOnly?: boolean;
@@ -53,7 +53,7 @@ export interface Unit {
   readonly nftablesOnly?: boolean;
 }
 
-/** What the machine must have for a persistence to work. */
+/** The requirements of a persistence on the machine. */
 export type Requirement =
   | { readonly kind: 'systemd' }
   | { readonly kind: 'version'; readonly manager: string; readonly atLeast: string; readonly for: string };
@@ -70,27 +70,26 @@ export interface Rendered {
 }
 
 /**
- * One network manager's way to make rules and routes permanent. The agent sets them in the kernel
- * with the tag that the manager would give them, and the manager reads its files again without
- * touching the link; the watch puts back what anybody takes away.
+ * Renders rules and routes for one network manager. The agent sets them in the kernel with the protocol that the
+ * manager would use. The manager reads its files again without touching the link. The watch repairs the rest.
  */
 export interface PersistenceRenderer {
-  /** As it stands in the plan, and as the agent calls the manager. */
+  /** Name of the manager in the plan and for the agent. */
   readonly name: string;
-  /** How it is declared. */
+  /** The call that declares it. */
   readonly call: string;
-  /** Under which protocol its rules and routes are in the kernel: our own, or `static`. */
+  /** Protocol of its rules and routes in the kernel: our own, or `static`. */
   readonly tag: 'own' | 'static';
-  /** What of the model it can express. */
+  /** The features that it can express. */
   readonly capabilities: Capabilities;
   render(host: Host): Rendered;
-  /** What of this host it cannot express, beyond what the capabilities say. */
+  /** Errors for this host beyond those of the capabilities. */
   problems(host: Host): Problem[];
 }
 
 /**
- * What is to be on the machine: the one that is named; either of two that are declared by the same call,
- * whichever is in charge; or what the machine has chosen before, and chooses if there is nothing yet.
+ * How the renderer is chosen. `named`: it is the only one. `either`: the one of two whose manager is in charge.
+ * `automatic`: the one that the machine chose before, or chooses now.
  */
 export interface Choice {
   readonly kind: 'named' | 'either' | 'automatic';

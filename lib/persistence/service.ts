@@ -21,8 +21,8 @@ export class ServiceRenderer implements PersistenceRenderer {
 }
 
 /**
- * The unit that keeps the kernel as it was declared. Every persistence has it: what a link takes along
- * when it goes down, no network manager holds back meanwhile, and some never bring it back.
+ * The unit that keeps the kernel as declared. Every persistence has it: no network manager rejects packets while a link
+ * is down, and some never restore what the link lost.
  */
 export function watchUnit(owner: string): { readonly name: string; readonly file: HostFile } {
   const name = `source-routing-${owner}.service`;
@@ -30,13 +30,13 @@ export function watchUnit(owner: string): { readonly name: string; readonly file
 }
 
 /**
- * ExecStartPre runs to its end before the network comes up: rules and unreachable routes are
- * there before the first packet; that it cannot set something must not keep the watch from
- * running. It is not locked up: others mount and unmount so early in a boot, and now and then that
- * makes systemd fail to lock it up. ExecStart adds the routes as their interfaces appear, and puts
- * back whatever something takes away. It needs nothing of the machine but netlink, its state and
- * a place for the lock, which is directly in /run. TMPDIR: an old bash writes here-documents
- * there. Not ProtectProc: the holder of the lock would seem to be gone.
+ * ExecStartPre ends before the network comes up, so rules and unreachable routes exist before the first packet. If it
+ * fails to set something, the watch must run all the same. It has no sandbox: at that point of a boot, others still
+ * mount and unmount, and sometimes systemd then fails to set a sandbox up.
+ *
+ * ExecStart adds the routes as their interfaces appear, and puts back what something takes away. It needs only netlink,
+ * its state, and a place for the lock, which is directly in /run. TMPDIR: an old bash writes here-documents there. Not
+ * ProtectProc: the holder of the lock would seem to be gone.
  *
  * @see https://github.com/systemd/systemd/issues/33127
  */

@@ -12,27 +12,25 @@ const KINDS = { prefix: PREFIX, address: ADDRESS, device: DEVICE };
 const PARSERS = { prefix: parsePrefix, address: parseAddress, device: parseDevice };
 
 /**
- * Turns a construct's arguments into values of the model, and says what is wrong with them.
+ * Turns a construct's arguments into values of the model, and throws an error for a wrong one.
  *
  * @internal
  */
 export class Arguments {
-  /**
-   * @param scope - the construct, or the call where there is none yet
-   */
+  /** @param scope - the construct, or the call if there is no construct yet */
   public constructor(private readonly scope: Construct | string) {}
 
-  /** The form of what a constructor or method got; `name` is that of the parameter. */
+  /** Checks the type of a parameter called `name`. */
   public check(kind: Kind | OptionalKind, value: unknown, name: string): void {
     this.attempt(() => checkKind(kind, value, name, typeof this.scope === 'string' ? undefined : this.scope));
   }
 
-  /** The same for an object with properties. */
+  /** Checks the types of an object's properties. */
   public checkOptions<T>(shape: Shape<T>, value: T, name = 'props'): void {
     this.check(options(shape), value, name);
   }
 
-  /** A prefix, address or device; a token becomes a deferred value. */
+  /** Parses a prefix, address or device. A token becomes a deferred value. */
   public value(kind: Value['kind'], text: string, property: string): Value {
     this.check(KINDS[kind], text, property);
     if (Token.isUnresolved(text)) {
@@ -46,7 +44,7 @@ export class Arguments {
     return text === undefined ? undefined : this.value(kind, text, property);
   }
 
-  /** An interface name that must be known at synth time. */
+  /** Parses an interface name that must be known at synth. */
   public device(name: string, property: string): string {
     this.check(DEVICE, name, property);
     if (Token.isUnresolved(name)) {
@@ -55,7 +53,7 @@ export class Arguments {
     return this.attempt(() => parseDevice(name, property)).text;
   }
 
-  /** An integer that must be known at synth time. */
+  /** Parses an integer that must be known at synth. */
   public integer(value: number, property: string, first: number, last: number, hint = ''): number {
     this.check(number(`an integer from ${first} to ${last}`), value, property);
     if (Token.isUnresolved(value)) {
@@ -71,7 +69,7 @@ export class Arguments {
     return value === undefined ? undefined : this.integer(value, property, first, last);
   }
 
-  /** A string that becomes part of a file name, a key or a script: known, and of a safe form. */
+  /** Parses a string that becomes part of a file name, a key or a script. It must be known and of a safe form. */
   public text(value: string, property: string, pattern: RegExp, form: string): string {
     if (Token.isUnresolved(value)) {
       throw this.error(`${property} is known at apply only, but must be known at synth. Give it literally.`);
@@ -82,7 +80,7 @@ export class Arguments {
     return value;
   }
 
-  /** What is written beside a token goes into a Terraform expression, where quotes and braces count. */
+  /** Checks the text beside a token, which goes into a Terraform expression. Quotes and braces have a meaning there. */
   public checkLiteralPart(text: string, property: string): void {
     const written = literalPart(text);
     if (/["\\${}%\u0000-\u001f\u007f]/.test(written)) {

@@ -6,7 +6,7 @@ const WHY =
   'so with more than 90 it would not learn what happened on the machine.';
 
 /**
- * How long a machine keeps what is not confirmed, in seconds.
+ * How long a machine waits for a confirmation, in seconds.
  *
  * @internal
  */

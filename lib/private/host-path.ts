@@ -3,7 +3,7 @@ import type { Arguments } from './arguments';
 const HOST_PATH = /^(\/[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)+$/;
 
 /**
- * The path of a file on the machine, in the letters that the agent takes.
+ * Parses the path of a file on the machine. It may only have characters that the agent accepts.
  *
  * @internal
  */

@@ -19,7 +19,7 @@ export const INTERFACES = list(
   'a list such as [{ name: "eth1" }]',
 );
 
-/** The interfaces of a machine, and by their names the addresses that are known at apply only. */
+/** The interfaces of a machine, and the addresses known at apply only by interface name. */
 export interface ParsedInterfaces {
   readonly interfaces: readonly Interface[];
   readonly addressTokens: ReadonlyMap<string, readonly string[]>;

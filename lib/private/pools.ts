@@ -10,7 +10,7 @@ export interface Merged<P> {
   /** The first of the pools in it, as they are declared. */
   readonly pool: P;
   readonly text: string;
-  /** What the rule suppresses: routes up to this prefix length. */
+  /** The rule ignores routes up to this prefix length. */
   readonly suppressed: number;
 }
 
@@ -20,10 +20,10 @@ interface Known<P> extends Merged<P> {
 }
 
 /**
- * The same addresses in fewer prefixes, since a forwarded packet walks through all rules: a pool inside another needs no
- * rule, and two adjacent pools with the same suppressed length need one. A pool that is known at apply only keeps its own.
+ * Merges pools into fewer prefixes, since a forwarded packet passes all rules. A pool inside another needs no rule, and
+ * two adjacent pools with the same suppressed length need one. A pool known at apply only keeps its own.
  *
- * Of two pools in each other the outer one never suppresses more: its rule takes every route that the inner rule takes.
+ * Of nested pools, the outer one never suppresses more: its rule uses every route that the inner rule uses.
  */
 export function mergePools<P extends { readonly text: string; readonly value: Value }>(
   pools: readonly P[],
@@ -41,7 +41,7 @@ export function mergePools<P extends { readonly text: string; readonly value: Va
 
 function mergeKnown<P>(pools: ReadonlyArray<Known<P>>, family: 4 | 6): Array<Known<P>> {
   const done: Array<Known<P>> = [];
-  // An outer prefix stands before those in it.
+  // Sorted, an outer prefix comes before its inner ones.
   for (const pool of [...pools].sort((a, b) => (a.bits < b.bits ? -1 : 1))) {
     const last = done.at(-1);
     if (last && pool.bits.startsWith(last.bits)) {
@@ -61,7 +61,7 @@ function areHalves<P>(one: Known<P>, other: Known<P>): boolean {
   return (
     one.suppressed === other.suppressed &&
     one.bits.length === other.bits.length &&
-    // There is no rule for a prefix without bits.
+    // A prefix of length 0 is no valid selector.
     one.bits.length > 1 &&
     one.bits.slice(0, -1) === other.bits.slice(0, -1)
   );
@@ -73,11 +73,11 @@ function firstOf<P>(one: Known<P>, other: Known<P>): Pick<Known<P>, 'pool' | 'po
 }
 
 /**
- * How long the routes are that packets to a pool never need: those shorter than the networks of the interfaces that
- * the pool is in. Another route to a part of the pool can only be longer, so none that leads to a client is lost; one
- * to a network around it, such as 10.0.0.0/8, does not take packets to clients that are not connected. Where
- * some part of the pool is in no declared network, or in one of a single address (whose routes come from the VPN
- * daemon), only default routes are never needed.
+ * The prefix length up to which packets to a pool can ignore routes: one less than that of the networks of the pool's
+ * interfaces. Other routes to parts of the pool have longer prefixes, so no route to a client is lost. A route to a
+ * network around the pool, such as 10.0.0.0/8, then takes no packets to clients that are not connected. If a part of
+ * the pool is in no declared network, or in one of a single address (whose routes the VPN daemon sets), only default
+ * routes can be ignored.
  */
 export function suppressedLength(pool: string, networks: readonly Network[]): number {
   const full = ADDRESS_LENGTH[pool.includes(':') ? 6 : 4];
@@ -85,7 +85,7 @@ export function suppressedLength(pool: string, networks: readonly Network[]): nu
   return Math.max(DEFAULT_ROUTE_LENGTH, shortestMatch(prefixBits(pool), prefixes, 0) - 1);
 }
 
-/** The length of the longest of the networks around an address, of that address in a prefix where it is the shortest. */
+/** The shortest of the longest matches of all addresses in a prefix. */
 function shortestMatch(prefix: Bits, networks: readonly Bits[], around: number): number {
   const longest = Math.max(
     around,

@@ -5,13 +5,13 @@ import { isKeyText, shown, typeName } from './shown';
 import { isIteratorValue, isListToken } from './tokens';
 
 /**
- * What a value must be before anything is made of it. TypeScript says so too, but not to who writes JavaScript or Python,
- * and not of what comes out of the environment or a file.
+ * The type of a value at run time. The compiler does not check callers in JavaScript or Python, or values from the
+ * environment or a file.
  */
 interface AnyKind {
-  /** What to give, with an article: part of the messages. */
+  /** The wanted value with an article, as messages show it. */
   readonly wanted: string;
-  /** Whether it is a string, and so can be a token. */
+  /** Whether it is a string, which can be a token. */
   readonly isText?: boolean;
   /** Throws `InvalidValue`; the value is neither undefined nor null. */
   readonly check: (value: unknown, property: string, scope: Construct | undefined) => void;
@@ -25,10 +25,10 @@ export interface OptionalKind extends AnyKind {
   readonly optional: true;
 }
 
-/** The kinds of all properties; what is optional in T is optional here. */
+/** The kinds of all properties. A property that is optional in T is optional here. */
 export type Shape<T> = { readonly [P in keyof T]-?: undefined extends T[P] ? OptionalKind : Kind };
 
-/** Says what is wrong with the form of a value, by an `InvalidValue`. */
+/** Throws `InvalidValue` if a value has the wrong type. */
 export function checkKind(
   { optional: isOptional, wanted, check }: Kind | OptionalKind,
   value: unknown,
@@ -47,7 +47,7 @@ export function checkKind(
   check(value, property, scope);
 }
 
-/** The form of all properties of an options object. */
+/** Checks the types of all properties of an options object. */
 export function checkShape<T>(shape: Shape<T>, value: object, prefix: string, scope: Construct | undefined): void {
   for (const [name, kind] of Object.entries<Kind | OptionalKind>(shape)) {
     checkKind(kind, (value as Record<string, unknown>)[name], prefix + name, scope);
@@ -58,7 +58,7 @@ export function optional(kind: Kind): OptionalKind {
   return { ...kind, optional: true };
 }
 
-/** A string that is not empty; a token is welcome. */
+/** A string that is not empty. Tokens are allowed. */
 export function text(wanted: string): Kind {
   const kind = kindOf(wanted, (value, property, scope) => {
     const name = checkString(value, property, wanted);
@@ -86,7 +86,7 @@ export function secret(wanted: string): Kind {
   });
 }
 
-/** A number, whichever; a token is welcome. */
+/** Any number. Tokens are allowed. */
 export function number(wanted: string): Kind {
   return kindOf(wanted, (value, property, scope) => {
     if (typeof value !== 'number') {
@@ -102,7 +102,7 @@ export const FLAG: Kind = kindOf('true or false', (value, property) => {
   }
 });
 
-/** A list whose length is known, though each of its elements may be a token. */
+/** A list of known length. Its elements may be tokens. */
 export function list(element: Kind, wanted: string): Kind {
   return kindOf(wanted, (value, property, scope) => {
     if (isListToken(value)) {
@@ -114,7 +114,7 @@ export function list(element: Kind, wanted: string): Kind {
     if (!Array.isArray(value)) {
       throw mismatch(property, value, 'a list', wanted);
     }
-    // forEach leaves out what was never set.
+    // forEach would skip elements that were never set.
     for (let index = 0; index < value.length; index++) {
       checkKind(element, value[index], `${property}[${index}]`, scope);
     }
@@ -143,7 +143,7 @@ export function member(enumName: string, members: Readonly<Record<string, string
 }
 
 /**
- * An instance of a class, also of another copy of this library: told by something that only it has.
+ * An instance of a class, also of another copy of this library. A member that only this class has identifies it.
  *
  * @param has - a member of the class
  */
@@ -155,7 +155,7 @@ export function instance<T extends object>(className: string, has: keyof T & str
   });
 }
 
-/** A construct of this library, by the symbol that its `isX` looks for. */
+/** A construct of this library, identified by the symbol that its `isX` uses. */
 export function construct(className: string): Kind {
   const wanted = article(className);
   const symbol = Symbol.for(`cdktf-source-routing/${className}`);
@@ -226,7 +226,7 @@ function mismatch(property: string, value: unknown, type: string, wanted: string
   );
 }
 
-/** What comes out of the environment is a string. */
+/** Values from the environment are strings. */
 function numberHint(value: unknown, type: string): string {
   return type === 'a number' && typeof value === 'string' && /^\d+$/.test(value) ? `, without quotes: ${value}` : '';
 }

@@ -3,15 +3,15 @@ import { isListToken } from './tokens';
 
 const MOST_SHOWN = 80;
 
-/** Headers of the formats, and what they begin with in base64. */
+/** Headers of the key formats, also in base64. */
 const KEY_TEXT = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY|PuTTY-User-Key-File|LS0tLS1CRUdJTi|b3BlbnNzaC1rZXktdjE/;
 
-/** Whether a string is a private key itself: it must get into no message, and no state. */
+/** Tells whether a string is the text of a private key. Such a text must not reach a message or the state. */
 export function isKeyText(value: string): boolean {
   return KEY_TEXT.test(value);
 }
 
-/** A value as messages show it; empty where it is better not shown, or tells nothing. */
+/** A value as messages show it; empty if it is secret or tells nothing. */
 export function shown(value: unknown): string {
   if (typeof value === 'string') {
     if (isKeyText(value) || Token.isUnresolved(value)) return '';
@@ -26,7 +26,7 @@ export function shown(value: unknown): string {
   return isPlain(value) && Object.keys(value).length === 0 ? '{}' : '';
 }
 
-/** What a value is, with an article. */
+/** The type of a value, with an article. */
 export function typeName(value: unknown): string {
   const later = Token.isUnresolved(value) || isListToken(value) ? ' that is known at apply only' : '';
   if (Array.isArray(value)) return `a list${later}`;

@@ -41,7 +41,7 @@ const SCRIPT_DIRECTORY = /^(?!-)(?!(.*\/)?\.\.(\/|$))[A-Za-z0-9._@+/-]*[A-Za-z0-
 const HOST_KEY = /^(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/]+=*( [^\n]*)?$/;
 
 /**
- * Says what is wrong with a connection, as far as it is known.
+ * Checks a connection, as far as its values are known.
  *
  * @internal
  */
@@ -127,7 +127,9 @@ function knownAddress(host: string): string | undefined {
   }
 }
 
-/** Terraform forwards an agent that it uses: root on the machine can log in with its keys meanwhile. */
+/**
+ * Checks the use of the SSH agent. Terraform forwards it, so root on the machine can meanwhile log in with its keys.
+ */
 function checkAgent(scope: Construct, args: Arguments, ssh: SshConnection): void {
   if (ssh.hostKey !== undefined) {
     return;

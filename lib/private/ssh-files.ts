@@ -5,11 +5,11 @@ import { expressionOf } from './tokens';
 
 const MOST_BYTES_OF_PATH = 4095;
 
-/** Whether a token becomes the contents of a file, or the key that a resource has made. */
+/** Matches a token that becomes the contents of a file, or a key that a resource made. */
 const CONTENTS = /\$\{(?:[a-z]+\()*(?:file|filebase64|base64decode)\(|\.private_key_(?:pem|openssh)/;
 
 /**
- * The path of a file on the machine that runs Terraform. What is no path is not shown where it may be a key.
+ * Checks the path of a file on the machine that runs Terraform. A value that may be a key is never shown.
  *
  * @param isPrivate - whether it is that of a private key
  */

@@ -6,10 +6,12 @@ import { literalPart } from './tokens';
 const HOST = /^[A-Za-z0-9._:-]+$/;
 const WITH_PORT = /^([^:]*|\[.*\]):\d+$/;
 
-/** What Terraform dials: a name or an address, and nothing else. `owner` is what has host, port and user. */
+/**
+ * Checks the target of the connection: a plain name or address. `owner` is the property that has host, port and user.
+ */
 export function checkHost(args: Arguments, host: string, owner: string): void {
   const property = `${owner}.host`;
-  // A password may stand there.
+  // The URL may have a password.
   const told = shown(host).replace(/:[^:@/]*@/, ':...@');
   const value = told && ` ${told}`;
   const wrong = (what: string, fix: string): Error => args.error(`${property}${value} ${what}. ${fix}`);

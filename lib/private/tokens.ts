@@ -3,10 +3,10 @@ import type { Construct } from 'constructs';
 
 const ITERATOR = /\b(each\.(key|value)|count\.index)\b/;
 
-/** The mark of a list that is a token, in the only element that it seems to have. */
+/** The marker of a list token, in its only visible element. */
 const LIST = '#{TfToken[';
 
-/** Whether a list as a whole is a token, also where it was spread into another. */
+/** Tells whether a list is a token as a whole, even if it was spread into another list. */
 export function isListToken(value: unknown): boolean {
   return (
     Array.isArray(value) &&
@@ -14,12 +14,12 @@ export function isListToken(value: unknown): boolean {
   );
 }
 
-/** What is written beside the tokens in a string. */
+/** The text beside the tokens of a string. */
 export function literalPart(text: string): string {
   return text.replace(/\$\{TfToken\[[^\]]*\]\}/g, '');
 }
 
-/** What Terraform will read for a token, as far as that is known already; empty where it is not. */
+/** The Terraform expression of a token; empty if it is not known yet. */
 export function expressionOf(value: unknown, scope: Construct): string {
   if (!Token.isUnresolved(value)) {
     return '';
@@ -33,12 +33,12 @@ export function expressionOf(value: unknown, scope: Construct): string {
     }) as unknown;
     return typeof resolved === 'string' ? resolved : '';
   } catch {
-    // A lazy value may need what is declared later.
+    // A lazy value may depend on later declarations.
     return '';
   }
 }
 
-/** Whether a token is what a TerraformIterator or TerraformCount stands at. */
+/** Tells whether a token is the current value of a TerraformIterator or TerraformCount. */
 export function isIteratorValue(value: unknown, scope: Construct): boolean {
   return ITERATOR.test(expressionOf(value, scope).replace(/"[^"$]*"/g, ''));
 }
