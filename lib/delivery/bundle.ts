@@ -39,7 +39,7 @@ export function bundleContent(host: Host, choice: Choice, resolve: (token: strin
   return `${program}${BUNDLE_MARK}\n${new BundleData(host, choice, resolve).text()}`;
 }
 
-/** The bundle's text, made when the whole app is known. */
+/** The bundle's text, made when the app is complete. */
 export function lazyBundleContent(host: () => Host, choice: (host: Host) => Choice): string {
   return Lazy.stringValue({
     produce: (context) => {
@@ -58,7 +58,7 @@ export function hookFiles(hooks: readonly UpHook[]): HookFile[] {
   return [...files.values()];
 }
 
-/** The program does not contain it, or each release would change the digest and run every apply. */
+/** The version is not in the program. Otherwise each release would change the digest and run every apply. */
 function libraryVersion(): string {
   const file = readFileSync(join(__dirname, '../../package.json'), 'utf8');
   return (JSON.parse(file) as { version: string }).version;
@@ -75,7 +75,7 @@ class BundleData {
   ) {}
 
   public text(): string {
-    // The lines come first: they say which values there are.
+    // The lines are made first, since they collect the values.
     const body = this.body();
     const lines = [
       `bundle ${FORMAT} ${libraryVersion()}`,
@@ -107,7 +107,7 @@ class BundleData {
       ...host.rules.map((rule) => this.rule('rule', rule)),
       ...guards(host).map((guard) => this.rule('guard', guard)),
       ...host.routes.map((route) => this.route(route)),
-      // Whatever the persistence, these are there before the network comes up, and do not go with a link.
+      // With every persistence, our unit sets these before the network comes up. They do not go with a link.
       ...failClosedRoutes(host).map((route) => `${this.route(route)} proto ${ROUTING_PROTOCOL}`),
       ...host.expectations.flatMap((expectation) => this.expectation(expectation)),
       ...(host.expectations.length === 0 ? [] : host.interfaces).flatMap((link) => this.gateways(link)),
@@ -192,7 +192,7 @@ class BundleData {
     });
   }
 
-  /** `jsonencode` keeps the value on one line, in quotes; the agent takes nothing else out of them. */
+  /** `jsonencode` puts the value on one line, in quotes. The agent only removes the quotes. */
   private deferred(value: Value, label: string, family: FamilyOrAuto): number {
     const wanted = value.kind === 'device' || family === 'auto' ? '-' : String(family);
     const key = [value.kind, wanted, label, value.text].join(' ');
@@ -209,7 +209,7 @@ class BundleData {
 
   private json(token: string): string {
     const resolved = this.resolve(token);
-    // A token may stand for a text that is known by now; in an expression that would be bare words.
+    // A token may resolve to plain text, which would be bare words in an expression.
     return typeof resolved === 'string' && !isTemplate(resolved) ? JSON.stringify(resolved) : Fn.jsonencode(token);
   }
 }
@@ -218,7 +218,7 @@ function unit(of: Unit): string {
   return `unit ${of.name}${conditions(of)}`;
 }
 
-/** Under which a file or a unit is on the machine at all. */
+/** The condition under which a file or a unit is put on the machine. */
 function conditions({ systemdOnly, nftablesOnly }: Pick<HostFile, 'systemdOnly' | 'nftablesOnly'>): string {
   return `${systemdOnly ? ' systemd' : ''}${nftablesOnly ? ' nftables' : ''}`;
 }

@@ -31,9 +31,9 @@ export interface DeploymentProps {
  * The two resources of a host. Their ids are part of the public contract: renaming one would
  * replace it in every deployment.
  *
- * - `anchor` says who and where, and carries the clean-up. It is there before the first change
- *   and cannot be tainted by one that fails, so the clean-up is never lost.
- * - `apply` is one generation. Replacing it runs no clean-up, so there is no moment without rules.
+ * - `anchor` holds the address and the owner, and runs the clean-up. It exists before the first change, and a failed
+ *   change cannot taint it, so the clean-up is never lost.
+ * - `apply` is one generation. Replacing it runs no clean-up, so the machine is never without rules.
  */
 export class Deployment {
   public readonly anchor: TerraformResource;
@@ -63,7 +63,7 @@ export class Deployment {
     this.apply = engineResource(scope, 'apply', engine, {
       identity: () => ({
         anchor: Token.asString(this.anchor.interpolationForAttribute('id')),
-        // Not among what identifies the anchor, whose clean-up would meet the new machine instead of the old one.
+        // These values do not identify the anchor, whose clean-up would run on the new machine instead of the old one.
         ...(replaceTriggeredBy.length > 0 ? { machine: replaceTriggeredBy.map(textOf).join(' ') } : {}),
         ...(absent ? { ensure: 'absent' } : generation(props)),
       }),
@@ -78,7 +78,7 @@ export class Deployment {
     });
   }
 
-  /** The anchor names none of these values, so Terraform would not know that its clean-up needs their resources. */
+  /** The anchor has none of these values, so Terraform would not know that its clean-up needs their resources. */
   private keepUntilCleanedUp(values: readonly string[]): void {
     const declared = this.anchor.dependsOn ?? [];
     const produce = (context: IResolveContext): string[] => {
@@ -98,7 +98,7 @@ function generation({ host, persistence }: DeploymentProps): Record<string, stri
   return generationTriggers(model, persistence._choice(model));
 }
 
-/** How a resource is called on Terraform's command line. */
+/** The address of a resource on Terraform's command line. */
 export function addressOf(resource: TerraformResource): string {
   return `${resource.terraformResourceType}.${resource.friendlyUniqueId}`;
 }

@@ -12,7 +12,9 @@ export interface EngineConfig extends TerraformMetaArguments {
   readonly connection?: SSHProvisionerConnection;
   /** A change replaces the resource. */
   readonly identity: () => Record<string, string>;
-  /** Kept in state for the destroy-time provisioners; a change does not replace where that can be had. */
+  /**
+   * Values in the state for the destroy-time provisioners. If possible, a change of them does not replace the resource.
+   */
   readonly stored?: Record<string, string>;
 }
 

@@ -3,26 +3,26 @@
  * and `%{` start a template, and cdktf escapes neither.
  */
 
-/** Text that Terraform is to take as it is. */
+/** Escapes text that Terraform must take literally. */
 export function literal(text: string): string {
   return text.replace(/\$\{/g, '$$${').replace(/%\{/g, '%%{');
 }
 
-/** Whether Terraform would find something to evaluate in a text. */
+/** Tells whether Terraform would evaluate a part of a text. */
 export function isTemplate(text: string): boolean {
   return /[$%]\{/.test(text);
 }
 
 /**
- * The resources and modules that a text refers to, as `depends_on` names them. Those are left out that have nothing
- * to wait for: variables, locals, data sources, what an iterator gives.
+ * The resources and modules that a text refers to, as `depends_on` names them. It leaves out references without
+ * anything to wait for: variables, locals, data sources and iterators.
  */
 export function referencedResources(text: string): string[] {
   const names = expressionsIn(text).matchAll(/(?<![\w.-])(module|[A-Za-z][A-Za-z0-9]*_[\w-]+)\.([A-Za-z_][\w-]*)/g);
   return [...new Set([...names].map(([name]) => name))];
 }
 
-/** The expressions in a text, without the strings in them, but with the expressions in those. */
+/** The expressions in a text, without their strings, but with the expressions inside these strings. */
 function expressionsIn(text: string): string {
   let expressions = '';
   const around: string[] = [];

@@ -7,7 +7,10 @@ import type { Host } from '../model/host';
 import { HOST_FILES, hostFileName, hostFileText, parseHostFile } from '../model/host-file';
 import { routingReport } from '../report/report';
 
-/** Has each synth write what is declared for a host, and where its packets go, beside the Terraform configuration of its stack. */
+/**
+ * Makes each synth write the declaration of a host, and where its packets go, beside the Terraform configuration of its
+ * stack.
+ */
 export function writeHostFile(construct: Construct, host: () => Host): void {
   addCustomSynthesis(construct, {
     onSynthesize: ({ outdir, manifest }) => {
@@ -17,7 +20,7 @@ export function writeHostFile(construct: Construct, host: () => Host): void {
       const name = hostFileName(construct.node.path);
       const text = hostFileText(host());
       writeFileSync(join(directory, name), text);
-      // From the text, so that nothing is in the report that is not in the file.
+      // Made from the text of the file, so that the report has nothing that the file has not.
       writeFileSync(join(directory, name.replace(/\.json$/, '.md')), routingReport(parseHostFile(text, name)));
     },
   });

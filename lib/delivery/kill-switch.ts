@@ -13,10 +13,10 @@ import { isKnown } from '../model/value';
 import type { HostFile, Lines, Piece, Unit } from '../persistence/persistence';
 import { HEADER, textLines } from '../persistence/persistence';
 
-/** Where netfilter asks it: before the chains of others at priority 0, though a rejection counts wherever it stands. */
+/** Priority of the chain: before the chains of others at 0, though a rejection counts at any priority. */
 const PRIORITY = -10;
 
-/** Around what may pass: the agent puts that of two generations together while it changes from one to the other. */
+/** Markers around the allowances. During a change, the agent merges those of both generations. */
 const ALLOWED = '\t\t# May pass:';
 const REST = '\t\t# All else:';
 
@@ -28,8 +28,8 @@ export interface KillSwitchFiles {
 }
 
 /**
- * The kill switch of a host, and its marks, as a file for `nft -f`, and the unit that loads it at boot. It needs nothing
- * in /var, nor the agent: a disk that does not mount must fail closed, too.
+ * The kill switch of a host and its marks, as a file for `nft -f`, and the unit that loads it at boot. It needs neither
+ * /var nor the agent, so it fails closed even if a disk does not mount.
  */
 export function killSwitchFiles(host: Host): KillSwitchFiles {
   const wanted = killSwitch(host);
@@ -55,7 +55,7 @@ export function killSwitchFiles(host: Host): KillSwitchFiles {
   };
 }
 
-/** For the boot. Without nftables there are no marks that could be reflected. */
+/** Settings for the boot. Without nftables, there are no marks to reflect. */
 function sysctlFile(host: Host): HostFile {
   return {
     path: `/etc/sysctl.d/60-source-routing-${host.owner}.conf`,
@@ -65,11 +65,11 @@ function sysctlFile(host: Host): HostFile {
   };
 }
 
-/** As a plan shows it: what is marked, and the settings for that. */
+/** The marks and their settings, as a plan shows them. */
 export function markingTriggers(host: Host, plain: (word: Value) => string): Array<[string, string]> {
   return [
     ...host.markings.map(({ device, destinations, mark }): [string, string] => [
-      // Keys must be known at synth time.
+      // Keys must be known at synth.
       `mark from ${device.deferredFor ?? device.text} ${hex(mark)}`,
       `to ${destinations.map(plain).join(', ')}`,
     ]),
@@ -77,14 +77,14 @@ export function markingTriggers(host: Host, plain: (word: Value) => string): Arr
   ];
 }
 
-/** As a plan shows it: which packets may leave by which interfaces. */
+/** The allowances, as a plan shows them. */
 export function killSwitchTriggers(host: Host, plain: (word: Value | string) => string): Array<[string, string]> {
   const exits = new Map<string, string[]>();
   for (const { family, source, inputInterface, destination, exits: by } of killSwitch(host)?.allowances ?? []) {
     const selectors = [
       ...(family === 'auto' ? [] : [`ipv${family}`]),
       ...(inputInterface ? ['iif', plain(inputInterface)] : []),
-      // Keys must be known at synth time.
+      // Keys must be known at synth.
       ...(source ? ['from', source.deferredFor ?? source.text] : []),
       ...(destination ? ['to', destination.deferredFor ?? destination.text] : []),
     ];
@@ -105,8 +105,8 @@ function exitsText(exits: Exits, plain: (word: Value) => string): string {
 }
 
 /**
- * Before the network comes up, and again when nftables.service, which flushes the whole ruleset, is reloaded or started
- * again.
+ * Runs before the network comes up, and again when nftables.service is reloaded or restarted, which flushes the whole
+ * ruleset.
  */
 function unitText(owner: string, path: string): string {
   return `${HEADER.map(String).join('')}
@@ -137,7 +137,7 @@ function rulesetLines(owner: string, wanted: KillSwitch | undefined, markings: r
   const { chains, elements } = wanted ? killSwitchLines(table, wanted) : { chains: [], elements: [] };
   return [
     HEADER,
-    // To delete what is not there is an error.
+    // Deleting a missing table would be an error.
     [`table ${table}`],
     [`delete table ${table}`],
     [`table ${table} {`],
@@ -148,7 +148,7 @@ function rulesetLines(owner: string, wanted: KillSwitch | undefined, markings: r
   ];
 }
 
-/** Before it is decided where a packet goes. What others have marked by then, or mark later, is theirs. */
+/** Marks packets before routing. It leaves marks of other software alone. */
 function markLines(markings: readonly Marking[]): Lines {
   return [
     ['\t# Errors about packets to VPN clients go back the way that those came.'],
@@ -197,7 +197,7 @@ function killSwitchLines(table: string, wanted: KillSwitch): { readonly chains: 
     [REST],
     ...sets.map(({ family }) => [`\t\t${protocol(family)} saddr @clients${family} ${REJECT}`]),
     ...tunnels.filter(({ anySource }) => anySource).map(({ name }) => [`\t\tiifname ${quoted(name)} ${REJECT}`]),
-    // An error would go to who has that address, by the uplink.
+    // An ICMP error would go to the owner of that address, by the uplink.
     ['\t\tdrop'],
     ['\t}'],
   ];
@@ -209,7 +209,7 @@ function killSwitchLines(table: string, wanted: KillSwitch): { readonly chains: 
   return { chains, elements };
 }
 
-/** What a client behind a tunnel cannot have as its address. */
+/** Addresses that a client behind a tunnel cannot have. */
 function spoofedLines({ tunnels, ownAddresses }: KillSwitch): string[][] {
   return BOTH_FAMILIES.flatMap((family) => {
     const saddr = (prefixes: readonly string[]): string =>
@@ -234,14 +234,14 @@ function setLines(family: Family, values: readonly Value[]): string[][] {
     [`\tset clients${family} {`],
     [`\t\ttype ipv${family}_addr`],
     ['\t\tflags interval'],
-    // What is known at apply only may lie in one of the others.
+    // A value known at apply only may be inside one of the others.
     ['\t\tauto-merge'],
     ...(elements.length === 0 ? [] : [['\t\telements = {'], ...elements.map((each) => [`\t\t\t${each},`]), ['\t\t}']]),
     ['\t}'],
   ];
 }
 
-/** Allowances of one family that differ in one address only are one line. */
+/** Merges allowances of one family that differ in one address only. */
 function allowanceLines(allowances: readonly Allowance[]): Piece[][] {
   return BOTH_FAMILIES.flatMap((family) => {
     const groups = new Map<string, Match[]>();
@@ -260,7 +260,7 @@ function allowanceLines(allowances: readonly Allowance[]): Piece[][] {
   });
 }
 
-/** Undefined where it is not looked at. A deferred value stands alone. */
+/** Undefined if it matches everything. A deferred value stays alone. */
 interface Match {
   readonly inputInterface?: Value;
   readonly sources?: readonly Value[];
@@ -272,7 +272,7 @@ function matchOf({ inputInterface, source, destination, exits }: Allowance): Mat
   return { inputInterface, sources: source && [source], destinations: destination && [destination], exits };
 }
 
-/** Equal for those that can be put together by some of their addresses. */
+/** The key of allowances that can be merged. */
 function keyOf(match: Match, by: 'sources' | 'destinations'): string {
   const alone = match[by] === undefined || match[by].some((value) => !isKnown(value));
   return JSON.stringify(alone ? match : { ...match, [by]: [] });

@@ -9,12 +9,12 @@ import { HINT, confirmConnection, destroyConnection, storedScriptDirectory } fro
 
 export type Provisioner = FileProvisioner | LocalExecProvisioner | RemoteExecProvisioner;
 
-/** How a change is carried out, whatever it is. */
+/** Options of every kind of change. */
 export interface ChangeProps {
   readonly owner: string;
-  /** Where on the machine to upload to. */
+  /** Directory on the machine for uploads. */
   readonly directory: string;
-  /** How long the machine keeps what is not confirmed, in seconds. */
+  /** How long the machine waits for a confirmation, in seconds. */
   readonly confirmTimeoutSeconds: number;
   /** How long to wait until the machine answers, in seconds. */
   readonly timeoutSeconds?: number;
@@ -22,7 +22,7 @@ export interface ChangeProps {
 
 export interface DeliveryProps extends ChangeProps {
   readonly allowManagementPathChange: boolean;
-  /** What is uploaded. */
+  /** The uploaded text. */
   readonly bundle: string;
 }
 
@@ -32,13 +32,12 @@ export interface DestroyProps extends Omit<ChangeProps, 'owner' | 'directory'> {
   readonly addresses: () => string[];
 }
 
-/** A new one each time the resource is replaced; the same in all provisioners of one resource. */
+/** Id of a generation: new each time the resource is replaced, and the same in all provisioners of one resource. */
 const GENERATION = expression('self.id');
 
 /**
- * Brings the bundle to the machine, puts it on trial, and confirms it over a connection of its own.
- * A change that cuts the path off ends the second one without a word, so it is for the third
- * to say how it ended, and its failure is the apply's.
+ * Uploads the bundle, puts it on trial, and confirms it over a connection of its own. A change that cuts the path off
+ * ends the second provisioner silently. So the third reports the result, and its failure is that of the apply.
  */
 export function deliveryProvisioners(props: DeliveryProps): Provisioner[] {
   const { owner, confirmTimeoutSeconds, allowManagementPathChange, bundle } = props;
@@ -58,14 +57,14 @@ export function deliveryProvisioners(props: DeliveryProps): Provisioner[] {
   ];
 }
 
-/** Has the machine put back to what it was, while its resources stay. */
+/** Cleans the machine up, while its resources stay. */
 export function removalProvisioners(props: ChangeProps): Provisioner[] {
   return [probe(props), cleanUp(props, {}), confirm(props, { connection: confirmConnection(props) }, '--removal')];
 }
 
 /**
- * The same when the resource is destroyed. The scripts are the new configuration's, the machine
- * and its owner are the old one's.
+ * The same when the resource is destroyed. The scripts come from the new configuration, the machine and its owner from
+ * the state.
  */
 export function destroyProvisioners(props: DestroyProps): Provisioner[] {
   const { engine, addresses } = props;
@@ -80,7 +79,7 @@ export function destroyProvisioners(props: DestroyProps): Provisioner[] {
   return [
     {
       type: 'local-exec',
-      // Run by sh or, on Windows, by cmd: nothing in here may mean anything to either of them.
+      // sh runs this or, on Windows, cmd. So it must not have characters that are special in either.
       command: Lazy.stringValue({
         produce: () =>
           `echo source-routing: putting the machine back. If it is gone for good, have Terraform forget it: terraform state rm ${addresses().join(' ')}`,
@@ -96,16 +95,16 @@ export function destroyProvisioners(props: DestroyProps): Provisioner[] {
 }
 
 /**
- * Puts a file into the directory, under a name that is a path inside that file: where the directory of a path
- * is missing, scp makes a file with the directory's name. So it makes ours, and one whose own directory is
- * missing is an error, instead of a file in the place of `~/.ssh`.
+ * Uploads a file to a path whose last directory does not exist. If the directory of a path is missing, scp writes a
+ * file with the directory's name. So it writes our file. If the directory above is missing, too, this is an error, and
+ * no file takes the place of `~/.ssh`.
  */
 function upload({ directory, owner }: ChangeProps, content: string, behaviour: Behaviour = {}): FileProvisioner {
   const destination = `${directory}/.source-routing-${owner}.${GENERATION}.bundle.${HINT}/bundle`;
   return { type: 'file', content, destination, ...behaviour } as FileProvisioner;
 }
 
-/** What a removal uploads are scripts only: it has to find out otherwise that there is a directory for them. */
+/** A removal uploads scripts only, so it has to check for the directory in another way. */
 function probe(props: ChangeProps, behaviour?: Behaviour): FileProvisioner {
   return upload(props, 'nothing\n', behaviour);
 }
@@ -119,7 +118,7 @@ function confirm({ owner }: ChangeProps, behaviour: Behaviour, removal = ''): Re
   return remoteExec('confirm.sh', { owner, generation: GENERATION, removal }, behaviour);
 }
 
-/** What is not among cdktf's typed properties, but is rendered like them. */
+/** Properties that cdktf has no types for, but renders. */
 interface Behaviour {
   readonly when?: 'destroy';
   readonly onFailure?: 'continue';

@@ -12,12 +12,12 @@ export interface RemovalProps {
   readonly forget: boolean;
 }
 
-/** What is left of a deployment that is no longer declared: `removed` blocks for its two resources. */
+/** The `removed` blocks for the two resources of a deployment that is no longer declared. */
 export class Removal {
   public constructor(scope: Construct, props: RemovalProps) {
     const { engine, forget } = props;
     const config = { terraformResourceType: engine, destroy: !forget };
-    // With the ids that they had in the deployment they have the addresses that they had there.
+    // The ids are those of the deployment, so the addresses are the same.
     const anchor: TerraformResource = new RemovedResource(scope, 'anchor', {
       ...config,
       provisioners: forget
@@ -32,7 +32,7 @@ interface RemovedResourceConfig extends TerraformResourceConfig {
   readonly destroy: boolean;
 }
 
-/** A `removed` block, which cdktf does not know: its address and provisioners are made as a resource's. */
+/** A `removed` block, which cdktf has no class for. Its address and provisioners are made like those of a resource. */
 class RemovedResource extends TerraformResource {
   private readonly destroy: boolean;
 
@@ -46,7 +46,7 @@ class RemovedResource extends TerraformResource {
       resource: Record<string, Record<string, { provisioner?: object[] }>>;
     };
     const provisioner = resource[this.terraformResourceType]?.[this.friendlyUniqueId]?.provisioner;
-    // Elements of one list: cdktf joins those of all constructs of a stack.
+    // A list, since cdktf joins the lists of all constructs of a stack.
     return { removed: [{ from: addressOf(this), lifecycle: { destroy: this.destroy }, provisioner }] };
   }
 }

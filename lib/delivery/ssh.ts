@@ -6,31 +6,32 @@ import { expression, isTemplate, literal, quoted } from './escape';
 const DEFAULT_USER = 'root';
 const DEFAULT_TIMEOUT_SECONDS = 60;
 
-/** Undoing takes a few seconds; Terraform waits up to 20 between two tries, and up to 15 in one. */
+/** A rollback takes a few seconds. Terraform waits up to 20 seconds between two tries, and up to 15 in one. */
 const CONFIRM_MARGIN_SECONDS = 40;
 
 /**
- * Private nearly everywhere, and it exists: keys are kept there. Terraform makes each of its scripts
- * writable for everybody, so that no directory that others can enter will do.
+ * The default directory for uploads. It holds keys, so it exists and is private nearly everywhere. Terraform makes each
+ * of its scripts writable for everybody, so others must not be able to enter the directory.
  */
 const DEFAULT_SCRIPT_DIRECTORY = '.ssh';
 
 /** Terraform gives the path of its script to the remote shell without quotes. */
 const UNSAFE_IN_PATH = '/^$|^-|[^A-Za-z0-9./_@+-]/';
 
-/** Where Terraform uploads to. A token is data: what would mean something to the shell is taken out of it. */
+/** The upload directory. A token is data, so characters that are special in the shell are removed from it. */
 export function scriptDirectory({ scriptDirectory: given = DEFAULT_SCRIPT_DIRECTORY }: SshConnection): string {
   return Token.isUnresolved(given) ? Fn.replace(given, UNSAFE_IN_PATH, '_') : given;
 }
 
-/** The same at destroy, out of what `storedConnection` kept. */
+/** The same at destroy, from the values that `storedConnection` kept. */
 export function storedScriptDirectory(stored: (key: string) => string): string {
   return expression(`try(${stored('script_directory')}, "${DEFAULT_SCRIPT_DIRECTORY}")`);
 }
 
 /**
- * The end of the names of what is uploaded. Where that fails, or cannot be run (a directory that is missing, not
- * the user's own, or `noexec`), Terraform shows the path and two words of the machine's, and none of ours.
+ * The end of the names of uploaded files. If an upload fails or cannot run (the directory is missing, belongs to
+ * another user, or is `noexec`), Terraform shows only the path and two words of the machine. So the name is our
+ * message.
  */
 export const HINT = 'see-ssh.scriptDirectory';
 
@@ -61,7 +62,7 @@ export function createConnection(owner: string, ssh: SshConnection): SSHProvisio
   });
 }
 
-/** What the destroy-time connection needs: it may name nothing but `self`. No secrets. */
+/** Values for the destroy-time connection, which may only refer to `self`. No secrets. */
 export function storedConnection(ssh: SshConnection): { host: string; port: string } & Record<string, string> {
   const { bastion } = ssh;
   return {
@@ -84,16 +85,16 @@ export function storedConnection(ssh: SshConnection): { host: string; port: stri
 }
 
 /**
- * The connection of the clean-up, out of what `storedConnection` kept. It is written in the new
- * configuration but read with the old values, so it must not depend on which properties the new
- * one has: every key is asked for, and may be missing.
+ * The connection of the clean-up, from the values that `storedConnection` kept. The new configuration defines it, but
+ * it reads the old values. So it must not depend on the properties of the new one: it looks up every key, and each may
+ * be missing.
  */
 export function destroyConnection(
   ssh: Pick<SshConnection, 'timeoutSeconds'>,
   stored: (key: string) => string,
 ): SSHProvisionerConnection {
   const kept = (key: string): string => expression(`try(${stored(key)}, null)`);
-  // A path that was kept must be readable: no silent fallback to another way in.
+  // A stored path must be readable: there is no silent fallback to another login.
   const file = (key: string): string => expression(`can(${stored(key)}) ? file(pathexpand(${stored(key)})) : null`);
   return {
     type: 'ssh',
@@ -115,8 +116,8 @@ export function destroyConnection(
 }
 
 /**
- * How the connection that confirms differs from the one before it. It must still be tried when
- * the machine has undone a change that had cut it off, to hear what became of it.
+ * The differences of the confirming connection. It must still be tried after the machine rolled back a change that cut
+ * it off, to learn the result.
  *
  * @see https://developer.hashicorp.com/terraform/language/resources/provisioners/connection
  */
@@ -133,16 +134,16 @@ function usesAgent(ssh: SshConnection, privateKey: string | undefined): boolean 
 }
 
 function timeout(ssh: Pick<SshConnection, 'timeoutSeconds'>): string {
-  // Without a unit Terraform takes its default of five minutes, and says nothing.
+  // Without a unit, Terraform silently uses its default of five minutes.
   return `${ssh.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS}s`;
 }
 
-/** The contents of a file, or nothing where it is missing: a plan must not need the key. */
+/** The contents of a file, or null if it is missing: a plan must not need the key. */
 function optionalFile(path: string | undefined): string | undefined {
   if (path === undefined) {
     return undefined;
   }
-  // Only when it is resolved can a token that stands for plain text be told from a reference.
+  // Only after resolution is it known whether a token is plain text or a reference.
   return Lazy.stringValue({
     produce: (context) => {
       const resolved = context.resolve(path) as unknown;

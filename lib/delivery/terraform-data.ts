@@ -8,8 +8,8 @@ export interface TerraformDataConfig extends TerraformMetaArguments {
 }
 
 /**
- * `terraform_data`, without cdktf's `DataResource`: that one starts `terraform version` for each
- * instance at each synth, and fails where there is no terraform.
+ * `terraform_data`, without cdktf's `DataResource`, which starts `terraform version` for each instance at each synth,
+ * and fails without terraform.
  *
  * @see https://developer.hashicorp.com/terraform/language/resources/terraform-data
  */

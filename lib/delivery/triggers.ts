@@ -18,8 +18,8 @@ import { literal } from './escape';
 import { killSwitchFiles, killSwitchTriggers, markingTriggers } from './kill-switch';
 
 /**
- * What a generation consists of, keyed so that a plan shows the rules and routes that change and
- * little else. Keys must be known at synth time.
+ * The parts of a generation, with keys such that a plan shows the rules and routes that change and little else. Keys
+ * must be known at synth.
  */
 export function generationTriggers(host: Host, choice: Choice): Record<string, string> {
   return Object.fromEntries([
@@ -42,8 +42,8 @@ export function generationTriggers(host: Host, choice: Choice): Record<string, s
 }
 
 /**
- * What is expected can be read, but for what follows from the rest of what is declared. Of which packets the
- * kernel is asked, which may be hundreds, is a digest for all.
+ * Expectations are readable in a plan, except those that follow from the rest of the declaration. The questions for the
+ * kernel, which may be hundreds, have one digest.
  */
 function expectationTriggers({ intents, expectations, interfaces }: Host): Array<[string, string]> {
   const declared = new Map<string, string[]>();
@@ -79,18 +79,18 @@ function plain(words: readonly Word[]): string {
   return words.map((word) => (typeof word === 'string' ? literal(word) : word.text)).join(' ');
 }
 
-/** Names a value in a digest. The text of a token contains a number that other tokens in the stack change. */
+/** Names a value in a digest. The text of a token has a number that depends on other tokens in the stack. */
 function named(word: Word): string {
   return typeof word === 'string' ? word : word.deferredFor === undefined ? word.text : `@${word.deferredFor}@`;
 }
 
-/** Changes with a new version of what runs on the host, so that an upgrade reaches it. */
+/** Changes with the version of the agent, so that an upgrade reaches the host. */
 function agentDigest(): string {
   const scripts = ['as-root.sh', 'deliver.sh'].map((name) => readFileSync(join(__dirname, name), 'utf8'));
   return digest([agentProgram(), dispatcherText(), upHookText([]), ...scripts]);
 }
 
-/** Changes when a file changes of which no other key speaks: where it is, and how it is written. */
+/** Changes with files that no other key covers: with their paths and contents. */
 function filesDigest({ among }: Choice, host: Host): string {
   const text = (piece: Piece): string => named(typeof piece !== 'string' && 'value' in piece ? piece.value : piece);
   const texts = (files: ReadonlyArray<{ readonly lines: Lines }>): object[] =>

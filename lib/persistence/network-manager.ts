@@ -92,8 +92,8 @@ export class NetworkManagerRenderer extends LinkRenderer {
 }
 
 /**
- * Of two lines with one number, only one counts. People and NetworkManager count from 1, so ours start high. The highest
- * number is 2147483647.
+ * Of two lines with one number, only one counts. People and NetworkManager count from 1, so ours start high. The
+ * highest number is 2147483647.
  */
 function firstNumber(owner: string): number {
   return 1_000_000 + (createHash('sha256').update(owner).digest().readUInt32BE() % 2_146_000_000);

@@ -5,13 +5,13 @@ import type { Bits } from '../fib/bits';
 import type { Chain } from './trie-chain';
 import { areLeaves, shortened, together } from './trie-chain';
 
-/** One line of a table of prefixes, of which the longest around an address decides, as in a routing table. */
+/** One entry of a table of prefixes, with longest prefix match as in a routing table. */
 export interface Entry<T> {
   readonly prefix: Bits;
   readonly value: T;
 }
 
-/** Some of the addresses: those of which the longest of all these prefixes is not among the exceptions. */
+/** A set of addresses: those whose longest match is not among the exceptions. */
 export interface PrefixSet {
   readonly prefixes: readonly Bits[];
   readonly except: readonly Bits[];
@@ -23,8 +23,8 @@ export function prefixSetKey({ prefixes, except }: PrefixSet): string {
 }
 
 /**
- * What a table is made from. Each node knows the values with which its half of the addresses needs the fewest
- * entries; no `fits` means that nobody asks what becomes of these.
+ * A node of the tree that a table is made from. It has the values with which its part of the addresses needs the fewest
+ * entries. Without `fits`, these addresses do not matter.
  *
  * @see Draves, King, Venkatachary, Zill: Constructing optimal IP routing tables, INFOCOM 1999
  */
@@ -123,8 +123,8 @@ function common<T>(
 }
 
 /**
- * The table, with as few entries as there can be, of which each has the longest prefix that it can have; outer
- * prefixes before those in them.
+ * The table with the fewest possible entries, each with the longest possible prefix. Outer prefixes come before inner
+ * ones.
  */
 export function entriesOf<T>(root: Node<T>): Array<Entry<T>> {
   const entries: Array<Entry<T>> = [];
@@ -148,7 +148,7 @@ function canInherit<T>({ fits, halves, shared }: Node<T>, value: T): boolean {
   return halves !== undefined && (!shared || halves.some((half) => !half.fits || half.fits.has(value)));
 }
 
-/** Of values that need equally few entries, the one of the most addresses: what people would call the default. */
+/** Of values that need equally few entries, the one of the most addresses, which people would call the default. */
 function widest<T>(node: Node<T>, fits: ReadonlySet<T>): T {
   const [only] = fits;
   if (fits.size === 1) {
@@ -166,7 +166,9 @@ function widest<T>(node: Node<T>, fits: ReadonlySet<T>): T {
   return [...fits].reduce((best, value) => ((space.get(value) ?? 0) > (space.get(best) ?? 0) ? value : best));
 }
 
-/** The addresses with one of the values of a table, for each of its values; outer prefixes come before those in them. */
+/**
+ * The addresses with one of the values of a table, for each of its values; outer prefixes come before those in them.
+ */
 export function setsOf<T>(entries: ReadonlyArray<Entry<T>>): Map<T, PrefixSet> {
   const sets = new Map<T, { readonly prefixes: Bits[]; readonly except: Bits[] }>();
   const around: Array<Entry<T>> = [];

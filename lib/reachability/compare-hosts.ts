@@ -6,7 +6,7 @@ import { machineOf } from '../fib/from-host';
 /** What changes on one host. */
 export interface HostChanges {
   readonly path: string;
-  /** One that is not declared before or after is compared with itself without any rule or route. */
+  /** A host that only one side declares is compared with itself without rules and routes. */
   readonly presence: 'both' | 'added' | 'removed';
   readonly changes: readonly Change[];
 }

@@ -5,15 +5,15 @@ import { AddressMaps } from './prefix-trie';
 import type { Machine } from '../fib/machine';
 import type { Outcome } from '../fib/outcome';
 
-/** What may happen to packets, as far as it is decided. Of equal ones there is only one. */
+/** A decision about packets, possibly partial. Equal decisions are one object. */
 export interface Decision {
-  /** Several where the kernel chooses among next hops, or something is not known before apply. */
+  /** Several outcomes if the kernel chooses among next hops, or if a value is known at apply only. */
   readonly outcomes: readonly Outcome[];
   /** Whether later rules may decide otherwise. */
   readonly open: boolean;
 }
 
-/** Two outcomes are one if packets take the same way, whatever route says so. */
+/** Outcomes with the same path are equal, whatever route decided. */
 export function outcomeKey({ kind, device = '', via = '' }: Outcome): string {
   return `${kind} ${device} ${via}`;
 }
@@ -23,12 +23,12 @@ export function tableKey(outcome: Outcome): string {
   return `${outcomeKey(outcome)} ${outcome.tableId ?? ''}`;
 }
 
-/** Whether all of its outcomes happen, to one packet or another. */
+/** Tells whether each outcome happens to some packet. */
 export function isCertain({ outcomes }: Decision): boolean {
   return outcomes.every(({ kind, unsure = false }) => kind !== 'unknown' && (!unsure || outcomes.length === 1));
 }
 
-/** Makes decisions, and maps of them, each once. */
+/** Interns decisions, and maps of them. */
 export class DecisionInterner implements PartialValueOps<Decision> {
   private readonly made = new Map<string, Decision>();
   /** By who owns them: maps made of others. */
@@ -53,7 +53,7 @@ export class DecisionInterner implements PartialValueOps<Decision> {
 
   private distinct(outcomes: readonly Outcome[]): Outcome[] {
     const different = new Map<string, Outcome>();
-    // What is unknown may be that there is no route, too.
+    // An unknown outcome includes that of no route.
     const unknown = outcomes.some(({ kind }) => kind === 'unknown');
     for (const outcome of outcomes.filter(({ kind }) => !unknown || kind !== 'no route')) {
       const key = this.textOf(outcome);
@@ -75,7 +75,7 @@ export class DecisionInterner implements PartialValueOps<Decision> {
     return open === this.nothing ? other : this.of([...open.outcomes, ...other.outcomes], other.open);
   }
 
-  /** The map, but all is decided by one of those who have rules. */
+  /** The map with one owner of rules for all decisions. */
   public ownedBy(by: string, map: AddressMap<Decision>): AddressMap<Decision> {
     const done = getOrInsertComputed(this.owned, by, () => new Map<AddressMap<Decision>, AddressMap<Decision>>());
     const owned = (outcome: Outcome): Outcome => ({ ...outcome, by });
@@ -90,7 +90,7 @@ export class DecisionInterner implements PartialValueOps<Decision> {
 
 const decisions = new WeakMap<Host, DecisionInterner>();
 
-/** What makes decisions on the machines of a host: one for all who ask, so that each table is looked through once. */
+/** The shared interner of a host's machines, so that each table is evaluated once. */
 export function decisionsOf(host: Host): DecisionInterner {
   return getOrInsertComputed(decisions, host, () => new DecisionInterner());
 }

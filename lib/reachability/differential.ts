@@ -19,7 +19,7 @@ import type { PrefixSet } from './aggregate';
 import { NodeMaker, entriesOf, prefixSetKey, setsOf } from './aggregate';
 import { SourceClasses } from './source-classes';
 
-/** Packets that go another way than before. */
+/** A change: packets whose path differs. */
 export interface Change {
   readonly family: Family;
   readonly direction: Direction;
@@ -34,9 +34,9 @@ export interface Change {
 }
 
 /**
- * All packets that two machines send different ways, no others. Those to groups and to what has a meaning on one link
- * only are left out, and of those that the machine itself sends those from addresses that not
- * both have, or that do not leave a machine.
+ * Finds exactly the packets that two machines send different ways. It leaves out packets to multicast groups and
+ * link-scoped addresses. Of packets that the machine itself sends, it leaves out those from addresses that only one of
+ * the two has, or that never leave a machine.
  */
 export function compare(before: Machine, after: Machine): Change[] {
   const machines = [before, after] as const;
@@ -48,14 +48,14 @@ export function compare(before: Machine, after: Machine): Change[] {
 
 type Machines = readonly [before: Machine, after: Machine];
 
-/** What becomes of the same packets before and after; `undefined` stands for the same way. */
+/** The decisions before and after; `undefined` if the path is the same. */
 interface Pair {
   readonly key: string;
   readonly before: readonly Outcome[];
   readonly after: readonly Outcome[];
 }
 
-/** The destinations to which there is a difference, by what it is. */
+/** The destinations with a difference, by difference. */
 type Differences = ReadonlyMap<Pair, PrefixSet>;
 
 const SAME: Pair = { key: 'same', before: [], after: [] };
@@ -141,7 +141,7 @@ class Comparison {
     }
   }
 
-  /** To which destinations two chains say different things. */
+  /** The destinations for which two chains differ. */
   private between(chains: ReadonlyArray<Chain<Decision>>): Differences {
     const key = chains.map((chain) => chain.map(({ id }) => id).join()).join(' ');
     return getOrInsertComputed(this.found, key, () => {
@@ -191,7 +191,7 @@ function keyOf({ outcomes }: Decision, key: (outcome: Outcome) => string): strin
   return [...new Set(outcomes.map(key))].sort().join(', ');
 }
 
-/** By source, all others last; what has no source yet behind them. The widest destinations first. */
+/** Order: by source, then all other sources, then packets without a source yet. The widest destinations come first. */
 function inOrder(a: Change, b: Change): number {
   const [first, second] = [a, b].map(
     ({ sources, destinations }) => `${sources ? sources.prefixes[0] || '2' : '3'} ${destinations.prefixes[0]}`,

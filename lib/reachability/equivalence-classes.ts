@@ -20,41 +20,41 @@ import { isOfKind } from '../fib/rules';
 import type { SourceClass } from './source-classes';
 import { SourceClasses } from './source-classes';
 
-/** Packets between which none of some machines makes a difference, but for their destinations. */
+/** Packets that none of the machines distinguishes, apart from their destinations. */
 export interface TrafficClass {
   readonly family: Family;
   readonly direction: Direction;
   /** Which packets, in pieces. */
   readonly packets: readonly Packets[];
-  /** The same packets: each stands for all that are not told apart from it. */
+  /** Representatives: each stands for all packets that are not distinguished from it. */
   readonly kinds: readonly HeaderFields[];
-  /** Whether those are among them that no rule says anything in particular of. */
+  /** Whether the class includes packets that no rule selects specifically. */
   readonly usual: boolean;
   /**
    * Prefixes: among those of all classes the longest around an address counts. Of what the machines send
    * themselves their addresses, and undefined for packets without a source yet.
    */
   readonly sources: ReadonlyArray<Bits | undefined>;
-  /** For each destination the longest prefix says what may happen. */
+  /** Decisions by destination, with longest prefix match. */
   readonly table: ReadonlyArray<Entry<Fates>>;
 }
 
-/** What may happen to packets on each of the machines. */
+/** The decision of each machine. */
 export type Fates = readonly Decision[];
 
-/** What makes a difference, besides whether and where packets leave, and which table says so. */
+/** What distinguishes outcomes, beside the path and the table that decided. */
 export interface Differences {
   /** @default tableKey */
   readonly keyOf?: (outcome: Outcome) => string;
-  /** Whose a rule is, in any words. */
+  /** The owner of a rule. */
   readonly whose?: (rule: Rule) => string;
   /** Prefixes of sources. */
   readonly cuts?: readonly Bits[];
 }
 
 /**
- * What becomes of all packets that come in or that all of the machines can send, to destinations to which packets are
- * forwarded.
+ * The equivalence classes of all packets that come in, or that all of the machines can send, to destinations to which
+ * packets are forwarded.
  */
 export function trafficOf(machines: readonly Machine[], family: Family, differences: Differences = {}): TrafficClass[] {
   const traffic = new Traffic(machines, family, differences);
@@ -96,7 +96,7 @@ class Traffic {
   }
 
   public sent(): TrafficClass[] {
-    // No prefix has a source in it that is not there.
+    // A packet without a source is in no prefix.
     const none = UNSPECIFIED[this.family] ?? '';
     const addresses = commonAddresses(this.machines, this.family).flatMap((address) => {
       const sourceClass = this.classes.of(address);
@@ -144,7 +144,7 @@ class Traffic {
     });
   }
 
-  /** Packets of which the same rules take all and none are looked up once, unless routes make a difference. */
+  /** Packets for which the same rules match all or none are looked up once, unless routes distinguish them. */
   private pathsOf(kind: HeaderFields): Reachability[] {
     const { decisions, family } = this;
     const { whose } = this.differences;
@@ -162,7 +162,7 @@ class Traffic {
     const chains = paths.map((each) => shortened(each.chainOf(source), this.decisions));
     const keys = chains.map((chain) => chain.map(({ id }) => id).join());
     return getOrInsertComputed(this.tables, keys.join(' '), () => {
-      // Most machines say the same.
+      // Most machines decide alike.
       const different = [...new Set(keys)];
       const places = keys.map((key) => different.indexOf(key));
       const maker = getOrInsertComputed(
@@ -178,7 +178,7 @@ class Traffic {
     });
   }
 
-  /** How sure they are makes no difference. */
+  /** Certainty is not part of the key. */
   private fatesOf(said: Fates): Fates {
     const key = said.map((decision) => this.numberOf(decision)).join();
     return getOrInsertComputed(this.fates, key, () => {

@@ -4,8 +4,8 @@ import { AddressMaps } from './prefix-trie';
 import { SPECIAL_PURPOSE_PREFIXES } from './reachability';
 
 /**
- * The destinations that rules and routes decide about. Groups, the loopback network and what has a meaning on one
- * link only are not among them: packets to those are never forwarded.
+ * The destinations that rules and routes decide about. Multicast groups, the loopback network and link-scoped addresses
+ * are not among them, since packets to these are never forwarded.
  */
 export const FORWARDED: Readonly<Record<Family, AddressMap<boolean>>> = { 4: forwarded(4), 6: forwarded(6) };
 

@@ -9,13 +9,13 @@ import { numbersOf } from '../fib/representatives';
 import type { CompiledRule } from '../fib/rules';
 import { markSelector } from '../fib/rules';
 
-/** Stands for all interfaces between which nothing is told apart. No interface has this name. */
+/** Stands for all interfaces that are not distinguished. No interface has this name. */
 export const OTHER_INTERFACE = '*';
 
 /** Whether packets come in, or the machine itself sends them. */
 export type Direction = 'incoming' | 'sent';
 
-/** Packets of which it is one thing or the other: all but the named ones where `not` is set. */
+/** A set of values of one field; with `not`, all others. */
 export interface Selection {
   readonly by: Axis;
   readonly not: boolean;
@@ -24,12 +24,12 @@ export interface Selection {
 
 export type Axis = 'interface' | 'user' | 'mark' | 'tos' | 'protocol' | 'source port' | 'destination port';
 
-/** Packets by all but their addresses. Without any selection it is all packets. */
+/** Packets by all fields except addresses. Without a selection, all packets. */
 export type Packets = readonly Selection[];
 
 /**
- * All ways in which some machines tell packets apart by all but their addresses: one kind for each of them, and
- * words for some of the kinds.
+ * All kinds of packets that some machines distinguish by fields other than addresses, and a description of some of
+ * them.
  */
 export class HeaderClasses {
   public readonly kinds: readonly HeaderFields[];
@@ -39,7 +39,7 @@ export class HeaderClasses {
     const rules = machines.flatMap((machine) => machine.sides[family].rules.inOrder);
     const sent = direction === 'sent';
     const interfaces = sent ? [undefined] : [OTHER_INTERFACE, ...interfacesToldApart(machines, family)];
-    // What comes in counts as root's.
+    // Packets that come in count as those of root.
     const users = sent
       ? numbersOf(
           rules.flatMap(({ rule }) => rule.uidRange ?? []),
@@ -54,7 +54,7 @@ export class HeaderClasses {
     this.axes = new Map(AXES.map((axis) => [axis.by, { ...axis, all: new Set(this.kinds.map(axis.of)), rules }]));
   }
 
-  /** The packets of some kinds, in few pieces. */
+  /** Describes the packets of some kinds by few boxes. */
   public packetsOf(kinds: Iterable<HeaderFields>): Packets[] {
     let boxes: HeaderBox[] = [...kinds].map((kind) => new Map(AXES.map(({ by, of }) => [by, new Set([of(kind)])])));
     for (const { by } of [...AXES].reverse()) {
@@ -63,7 +63,7 @@ export class HeaderClasses {
     return boxes.map((box) => AXES.flatMap(({ by }) => this.selection(by, box.get(by))));
   }
 
-  /** Boxes that differ in one axis only become one. */
+  /** Merges boxes that differ in one axis only. */
   private merged(boxes: readonly HeaderBox[], by: Axis): HeaderBox[] {
     const merged = new Map<string, { readonly box: HeaderBox; readonly values: Set<AxisValue> }>();
     for (const box of boxes) {
@@ -78,7 +78,7 @@ export class HeaderClasses {
     return this.isAll(by, values) ? 'all' : [...(values ?? [])].join();
   }
 
-  /** What has no ports has all of them. */
+  /** A packet without ports matches every box of ports. */
   private isAll(by: Axis, values: ReadonlySet<AxisValue> | undefined): boolean {
     const all = new Set(this.axes.get(by)?.all);
     if (by === 'source port' || by === 'destination port') {
@@ -94,7 +94,7 @@ export class HeaderClasses {
       return [];
     }
     const { all, rules, text } = axis;
-    // The first is that of packets which no rule names: they have no name but what they are not.
+    // The first value stands for packets that no rule names. It is described by excluding the others.
     const [other] = all;
     const not = axis.hasOther(rules) && values.has(other);
     const named = not ? [...all].filter((value) => !values.has(value)) : [...values];
@@ -183,13 +183,13 @@ function maskedText({ value, mask }: MaskedMark): string {
   return mask >>> 0 === 0xffffffff ? hex(value) : `${hex(value)}/${hex(mask)}`;
 }
 
-/** A mark stands for all that the same selectors match. */
+/** A mark stands for all marks that the same selectors match. */
 function markText(mark: number, rules: readonly CompiledRule[]): string {
   const matched = matching(mark, rules).map(maskedText);
   return matched.length === 0 ? `like ${hex(mark)}` : matched.join(' and ');
 }
 
-/** Each number stands for all from it up to the next one. */
+/** Each number stands for all numbers up to the next one. */
 function rangesText(values: readonly AxisValue[], all: ReadonlySet<AxisValue>, highest: number): string[] {
   const starts = [...all].filter((value) => value !== undefined).map(Number);
   const sorted = starts.sort((a, b) => a - b);
@@ -208,8 +208,8 @@ function rangesText(values: readonly AxisValue[], all: ReadonlySet<AxisValue>, h
 }
 
 /**
- * The interfaces that rules name. IPv6 prefers, among routes of one metric, the one through the interface that a
- * packet came in by: those are told apart as well.
+ * The interfaces that rules name. Among routes with one metric, IPv6 prefers the one through the input interface, so
+ * these are distinguished as well.
  */
 export function interfacesToldApart(machines: readonly Machine[], family: Family): string[] {
   const rules = machines.flatMap(({ sides }) => sides[family].rules.inOrder);

@@ -15,7 +15,7 @@ import { markSelector } from '../fib/rules';
  */
 const PROTOCOLS_WITH_PORTS: readonly number[] = [6, 17, 33, 132, 136];
 export const HIGHEST_PORT = 65535;
-/** Each is looked up on its own: of more there would be no end. */
+/** Each kind is looked up separately, so more would take too long. */
 const MOST_KINDS = 100_000;
 
 /** Those that people know by name. */
@@ -27,8 +27,9 @@ export const PROTOCOL_NAMES: ReadonlyMap<number, string> = new Map([
 ]);
 
 /**
- * One kind for each way in which the rules tell packets apart that come in by an interface, or are sent by
- * root of this machine, by all but their addresses; or just those with some mark. The first is that of an unmarked packet of which no rule says anything in particular.
+ * One kind for each combination of fields other than addresses that the rules distinguish, for packets that come in by
+ * an interface or that root of this machine sends; or only those with some mark. The first is an unmarked packet that
+ * no rule selects specifically.
  */
 export function kindsOf(
   machine: Machine,
@@ -40,12 +41,12 @@ export function kindsOf(
   return selectorsOf(rules, ofMark).map((selectors) => ({ family, inputInterface, uid: 0, ...selectors }));
 }
 
-/** Whether a rule may be about packets that the machine sends, or about those that come in. */
+/** Tells whether a rule may match packets that the machine sends, or that come in. */
 function maySelect({ invert, inputInterface }: Rule, sent: boolean): boolean {
   return invert === true || !inputInterface || !isKnown(inputInterface) || (inputInterface.text === 'lo') === sent;
 }
 
-/** @throws InvalidValue where there are too many kinds of packets: so many of one sort for each of the others */
+/** @throws InvalidValue if the product of the counts, the number of kinds, is too large */
 export function refuseTooMany(...counts: readonly number[]): void {
   if (counts.reduce((product, count) => product * count, 1) > MOST_KINDS) {
     throw new InvalidValue(
@@ -55,10 +56,10 @@ export function refuseTooMany(...counts: readonly number[]): void {
   }
 }
 
-/** What rules, be they of several machines, select by besides addresses, interfaces and users. */
+/** Fields that rules of any machine select by, other than addresses, interfaces and users. */
 export type Selectors = Pick<HeaderFields, 'mark' | 'tos'> & Transport;
 
-/** One of each way in which the rules tell packets apart by that. */
+/** One representative for each combination that the rules distinguish. */
 export function selectorsOf(rules: readonly CompiledRule[], ofMark?: number): Selectors[] {
   const marks =
     ofMark === undefined
@@ -82,7 +83,7 @@ function transportsOf(rules: readonly CompiledRule[]): Transport[] {
   const ports = (which: 'sourcePorts' | 'destinationPorts'): Range[] => rules.flatMap(({ rule }) => rule[which] ?? []);
   const [sources, destinations] = [ports('sourcePorts'), ports('destinationPorts')];
   const withPorts = PROTOCOLS_WITH_PORTS.filter((protocol) => named.has(protocol));
-  // Ports can be asked for without a protocol: of those that nobody names, one stands for all.
+  // Rules can match ports without a protocol. One port stands for all that no rule names.
   const other = PROTOCOLS_WITH_PORTS.find((protocol) => !named.has(protocol));
   const asked = sources.length + destinations.length > 0;
   const [from, to] = [sources, destinations].map((ranges) => numbersOf(ranges, HIGHEST_PORT));

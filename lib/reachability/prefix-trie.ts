@@ -8,7 +8,7 @@ export type AddressMap<T> = Leaf<T> | Fork<T>;
 
 /** The same value for all addresses. */
 export class Leaf<T> {
-  /** All values that some address has. */
+  /** All values in the map. */
   public readonly values: ReadonlySet<T>;
 
   public constructor(
@@ -21,7 +21,7 @@ export class Leaf<T> {
 }
 
 export class Fork<T> {
-  /** Whether the value of some address is open. */
+  /** Whether any value is undecided. */
   public readonly open: boolean;
   private found?: ReadonlySet<T>;
 
@@ -33,9 +33,9 @@ export class Fork<T> {
     this.open = zero.open || one.open;
   }
 
-  /** Found when it is asked for: of most maps on the way to another nobody asks. */
+  /** Computed on demand, since most intermediate maps never need it. */
   public get values(): ReadonlySet<T> {
-    // Most forks have no more values than one of their sides: that set serves for both.
+    // Most forks have the same values as one of their sides, so they share its set.
     this.found ??= isSuperset(this.zero.values, this.one.values)
       ? this.zero.values
       : isSuperset(this.one.values, this.zero.values)
@@ -45,16 +45,16 @@ export class Fork<T> {
   }
 }
 
-/** Values of which some are open: they say only a part, and another value can be added. */
+/** Values that may be partial: another value can complete them. */
 export interface PartialValueOps<T> {
-  /** Says nothing, and is open. */
+  /** The empty value, which is undecided. */
   readonly nothing: T;
   isOpen(value: T): boolean;
-  /** What an open value and another one say together. */
+  /** Combines an undecided value with another one. */
   add(open: T, other: T): T;
 }
 
-/** As many do not fit into the memory of a process. */
+/** More maps would not fit into the memory of a process. */
 const MOST_MAPS = 2 ** 26;
 
 /** Makes maps, each once. */
@@ -75,7 +75,7 @@ export class AddressMaps<T> {
   }
 
   public fork(zero: AddressMap<T>, one: AddressMap<T>): AddressMap<T> {
-    // A fork stands for one bit, so two equal ones cannot become one of them.
+    // A fork stands for one bit, so two equal forks cannot be merged into one of them.
     if (zero === one && zero instanceof Leaf) {
       return zero;
     }
@@ -105,9 +105,9 @@ export class AddressMaps<T> {
       : this.fork(zero, this.within(one, prefix, change, depth + 1));
   }
 
-  /** The map in which the longest prefix around an address decides. */
+  /** The map of a list of prefixes by longest prefix match. */
   public longest(values: ReadonlyMap<Bits, T>, otherwise: T): AddressMap<T> {
-    // Each prefix before those in it: so each fork is made once.
+    // Outer prefixes come first, so that each fork is made once.
     const prefixes = [...values.keys()].sort();
     const make = (first: number, end: number, depth: number, around: T): AddressMap<T> => {
       const isHere = first < end && prefixes[first].length === depth;
@@ -123,7 +123,7 @@ export class AddressMaps<T> {
     return make(0, prefixes.length, 0, otherwise);
   }
 
-  /** The map, with the other one added where it is open: no more is visited of either than that takes. */
+  /** Completes the undecided parts of a map with another one. It visits only the nodes that this needs. */
   public fill(map: AddressMap<T>, other: AddressMap<T>): AddressMap<T> {
     const { nothing } = this.values;
     if (!map.open || (other instanceof Leaf && other.value === nothing)) {
@@ -165,7 +165,7 @@ export function sides<T>(map: AddressMap<T>): [zero: AddressMap<T>, one: Address
   return map instanceof Leaf ? [map, map] : [map.zero, map.one];
 }
 
-/** What the map says inside a prefix, as a map of its own. */
+/** The part of a map inside a prefix, as a map of its own. */
 export function partOf<T>(map: AddressMap<T>, prefix: Bits): AddressMap<T> {
   let part = map;
   for (let depth = 0; depth < prefix.length && part instanceof Fork; depth++) {

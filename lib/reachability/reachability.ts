@@ -22,44 +22,47 @@ import type { RuleVerdict, Verdict } from './rule-verdicts';
 import { isInside, stepOf, withSource } from './rule-verdicts';
 import { lookIn } from '../fib/walk';
 
-/** Destinations that the kernel treats in ways of its own, so that no prefix may be across their border. */
+/** Destinations that the kernel treats specially. No prefix may cross their borders. */
 export const SPECIAL_PURPOSE_PREFIXES: Readonly<Record<Family, readonly Bits[]>> = {
   4: IPV4_SPECIAL,
   6: ['fe80::/10', 'ff00::/8', '::1'].map(prefixBits),
 };
 
-/** Which packets of a kind are asked for. */
+/** Restricts the packets of a kind. */
 export interface Scope {
-  /** Of packets that the machine sends: the one source that is looked at. That to a device, if it is bound to one, is not. */
+  /**
+   * Of packets that the machine sends: the one source that is looked at. That to a device, if it is bound to one, is
+   * not.
+   */
   readonly source?: Bits;
   /** Of packets that the machine sends, to where they can be forwarded: those from any of its addresses, in classes. */
   readonly anyOwnSource?: boolean;
-  /** Prefixes of sources at whose ends classes end, too. */
+  /** Prefixes that split the source classes. */
   readonly cuts?: readonly Bits[];
   /**
-   * Prefixes of destinations, without others in them; what becomes of packets to elsewhere is `elsewhere`.
+   * Prefixes of destinations, without others inside them. Packets to other destinations get the decision `elsewhere`.
    *
    * @default - all
    */
   readonly destinations?: { readonly within: readonly Bits[]; readonly except: readonly Bits[] };
-  /** Whether nobody asks about those destinations that the kernel treats in ways of its own: to them nothing is forwarded. */
+  /** Whether to leave out destinations that the kernel treats specially, to which nothing is forwarded. */
   readonly onlyForwarded?: boolean;
-  /** The decisions of several `Reachability` can be compared if one made them all. */
+  /** Interns decisions. With a shared one, the decisions of several `Reachability` can be compared. */
   readonly decisions?: DecisionInterner;
-  /** Whose a rule is, in any words: what rules of different ones decide are different decisions. */
+  /** The owner of a rule. Decisions of rules of different owners differ. */
   readonly whose?: (rule: Rule) => string;
 }
 
 /**
- * Where the packets of one kind go: all of them, by source and destination. The sources are cut into classes
- * between which no rule tells any difference; of each class it is known, as a chain of maps, what becomes of its
- * packets to all destinations. What the machine itself sends has one source, and one class.
+ * The decisions about all packets of one kind, by source and destination. The sources are split into classes that no
+ * rule distinguishes. Each class has a chain of maps from destinations to decisions. Packets of the machine itself have
+ * one source and one class.
  */
 export class Reachability {
   public readonly decisions: DecisionInterner;
-  /** What is said of destinations that nobody asks for. */
+  /** The decision for destinations that are left out. */
   public readonly elsewhere: Decision;
-  /** Sources between which no rule tells any difference. */
+  /** Classes of sources that no rule distinguishes. */
   public readonly sources: SourceClasses;
   private readonly maps: AddressMaps<Decision>;
   /** The rules that look at the source. */
@@ -68,7 +71,7 @@ export class Reachability {
   private readonly steps: readonly RuleVerdict[];
   private readonly stepFor: ReadonlyMap<CompiledRule, RuleVerdict>;
   private readonly hasGoto: boolean;
-  /** What all rules that do not look at the source say, before each step and in the end. */
+  /** The maps of the rules without a source, before each step and at the end. */
   private readonly common = new Map<RuleVerdict | 'end', AddressMap<Decision>>();
   private readonly said = new Map<string, AddressMap<Decision>>();
   private readonly chains = new Map<SourceClass, Chain<Decision>>();
@@ -91,7 +94,7 @@ export class Reachability {
     this.combine();
   }
 
-  /** What becomes of the packets of a class of sources, or of a part of one. */
+  /** The chain of maps for a source class, or for a part of one. */
   public chainOf(sourceClass: SourceClass): Chain<Decision> {
     return getOrInsertComputed(this.chains, sourceClass, () =>
       this.hasGoto ? [this.follow(sourceClass)] : this.link(sourceClass),
@@ -110,8 +113,8 @@ export class Reachability {
   }
 
   /**
-   * A packet that the rule takes, or may take; undefined if there is none, so that the rule does nothing for
-   * packets of this kind. Not known where a goto takes packets past others.
+   * A packet that the rule matches, or may match; undefined if there is none, so the rule has no effect on packets of
+   * this kind. Unknown if a goto skips rules.
    */
   public packetOf(rule: CompiledRule): Flow | 'unknown' | undefined {
     const step = this.stepFor.get(rule);
@@ -139,7 +142,7 @@ export class Reachability {
     }
   }
 
-  /** A destination in which what comes before the rule is open, and the rule takes the packet. */
+  /** A destination that is undecided before the rule, and that the rule matches. */
   private reachedBy(step: RuleVerdict, sourceClass: SourceClass): Bits | undefined {
     const length = ADDRESS_LENGTH[this.kind.family];
     const before = this.ownSteps(sourceClass).filter(({ rule }) => rule.position < step.rule.position);
@@ -183,7 +186,7 @@ export class Reachability {
     this.common.set('end', this.maps.fill(map, this.maps.all(none)));
   }
 
-  /** The map, with what a rule says where it is open: of thousands of rules most say nothing of what is asked for. */
+  /** Completes the undecided parts of a map with a rule. Most of thousands of rules have no effect on it. */
   private filled(map: AddressMap<Decision>, step: RuleVerdict): AddressMap<Decision> {
     if (step.outside !== 'leaves') {
       return this.maps.fill(map, this.verdictMapOf(step, true));
@@ -194,7 +197,7 @@ export class Reachability {
       : map;
   }
 
-  /** What is decided without the rules, or not asked for. */
+  /** Decisions without the rules, and destinations that are left out. */
   private special(): AddressMap<Decision> {
     const nothing = this.maps.all(this.decisions.nothing);
     const decided = (this.kind.family === 6 || this.scope.onlyForwarded ? [] : ['', ...IPV4_SPECIAL]).reduce<
@@ -213,14 +216,14 @@ export class Reachability {
     return except.reduce<AddressMap<Decision>>((map, prefix) => this.maps.within(map, prefix, () => elsewhere), among);
   }
 
-  /** What becomes of it in the end, if the machine sends it. */
+  /** The final decision about a packet that the machine sends. */
   private afterwards(flow: Flow, outcome: Outcome): Outcome {
     return flow.family === 4 && flow.inputInterface === undefined
       ? keepLoopback(flow, applyIpv4OutputQuirks(flow, outcome))
       : outcome;
   }
 
-  /** What those rules say that look at the source, and between them and up to `end` the others. */
+  /** The maps of the rules with a source, with those of the others between them and up to `end`. */
   private link(
     sourceClass: SourceClass,
     own = this.ownSteps(sourceClass),
@@ -230,7 +233,7 @@ export class Reachability {
     for (const step of own) {
       const said = this.verdictMapOf(step, isInside(step, sourceClass));
       chain.push(this.commonBefore(step), said);
-      // Nothing gets past it.
+      // No packet passes this rule.
       if (!said.open) return chain;
     }
     return [...chain, this.commonBefore(end)];
@@ -248,7 +251,7 @@ export class Reachability {
     return this.common.get(step) ?? this.maps.all(this.decisions.nothing);
   }
 
-  /** With a goto there is no order in which all packets meet the rules: each rule is followed to all its ends. */
+  /** With a goto, packets do not meet the rules in one order, so each rule is followed to all its results. */
   private follow(sourceClass: SourceClass): AddressMap<Decision> {
     const from = new Array<AddressMap<Decision>>(this.steps.length + 1);
     from[this.steps.length] = this.maps.all(this.decisions.of([{ kind: 'no route' }], false));
@@ -292,7 +295,7 @@ export class Reachability {
     );
   }
 
-  /** What a verdict means, where it is that of the step. */
+  /** The decision of a verdict, if it is that of the step. */
   private parted(
     step: RuleVerdict,
     fromSource: boolean,
@@ -309,7 +312,7 @@ export class Reachability {
     return this.maps.fill(this.asUncertain(one), other);
   }
 
-  /** What a rule says of all destinations. */
+  /** The verdict of a rule for all destinations. */
   private verdictMapOf(step: RuleVerdict, fromSource: boolean): AddressMap<Decision> {
     const key = `${step.rule.position} ${fromSource}`;
     return getOrInsertComputed(this.said, key, () =>
@@ -322,12 +325,12 @@ export class Reachability {
     );
   }
 
-  /** The same of the destinations that it is for. */
+  /** The same for the destinations of the rule. */
   private saidInside(step: RuleVerdict): AddressMap<Decision> {
     return this.owned(step, partOf(this.byVerdict(step, step.inside), step.destination ?? ''));
   }
 
-  /** Who has packets carried over others decides about them, too. */
+  /** The owner of a goto takes part in decisions about the packets that skip rules. */
   private owned({ rule }: RuleVerdict, said: AddressMap<Decision>): AddressMap<Decision> {
     const by = this.scope.whose?.(rule.rule);
     return by === undefined ? said : this.decisions.ownedBy(by, said);
@@ -354,7 +357,7 @@ export class Reachability {
     return getOrInsertComputed(tables, key, () => this.table(action.tableId, ready));
   }
 
-  /** What of these packets makes a difference to tables: to many kinds they say the same. */
+  /** The fields that matter to tables. Many kinds of packets share them. */
   private tableCacheKey(): string {
     const { family, inputInterface, outputInterface } = this.kind;
     const { source, onlyForwarded } = this.scope;
@@ -366,11 +369,11 @@ export class Reachability {
   private table(tableId: number, ready: CompiledRule): AddressMap<Decision> {
     const { family, inputInterface } = this.kind;
     const table = this.machine.sides[family].tables.get(tableId);
-    // What comes in to those of IPv4 is decided before any table.
+    // For packets that come in, IPv4 decides about these destinations before any table.
     const isDecided = family === 4 && inputInterface !== undefined;
     const borders = isDecided || this.scope.onlyForwarded ? [] : SPECIAL_PURPOSE_PREFIXES[family];
     const decisions = new Map<Bits, Decision>();
-    // Outer prefixes come first: of equal outcomes the first one is kept.
+    // Outer prefixes come first, since the first of equal outcomes is kept.
     const prefixes = ['', ...borders, ...(table?.destinations() ?? [])].sort((a, b) => a.length - b.length);
     for (const prefix of new Set(prefixes)) {
       const flow = this.flow('', prefix);

@@ -3,15 +3,15 @@ import type { HeaderFields } from '../fib/flow';
 import type { CompiledRule } from '../fib/rules';
 import { isOfKind } from '../fib/rules';
 
-/** Whether a rule takes a packet. */
+/** Tells whether a rule matches a packet. */
 export type Verdict = 'takes' | 'may take' | 'leaves';
 
-/** What a rule means for packets of one kind: only their addresses are left to tell them apart. */
+/** The effect of a rule on packets of one kind. Only addresses remain to be compared. */
 export interface RuleVerdict {
   readonly rule: CompiledRule;
   readonly source?: Bits;
   readonly destination?: Bits;
-  /** Of packets from the source and to the destination, and of all others. */
+  /** Verdicts for packets from the source to the destination, and for all others. */
   readonly inside: Verdict;
   readonly outside: Verdict;
 }
@@ -20,7 +20,7 @@ export function isInside({ source }: RuleVerdict, sourceClass: Bits): boolean {
   return source === undefined || sourceClass.startsWith(source);
 }
 
-/** The same for packets of one source, if it takes any: it no longer looks at the source. */
+/** The same for packets of one source, without the source; undefined if it matches none. */
 export function withSource(step: RuleVerdict, source: Bits | undefined): RuleVerdict[] {
   if (step.source === undefined || source?.startsWith(step.source) === true) {
     return [{ ...step, source: undefined }];

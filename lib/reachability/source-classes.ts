@@ -10,13 +10,13 @@ import { entriesOf, nodeOf, setsOf } from './aggregate';
 /** A class of sources: a prefix, but for the prefixes of other classes in it. */
 export type SourceClass = Bits;
 
-/** What no client has as its address. */
+/** The addresses that no client has. */
 const NO_SOURCES: Readonly<Record<Family, readonly Bits[]>> = {
   4: IPV4_SPECIAL,
   6: [prefixBits('ff00::/8'), addressBits('::'), addressBits('::1')],
 };
 
-/** All sources that clients can have, cut where prefixes begin and end. */
+/** All sources that clients can have, split at the borders of prefixes. */
 export class SourceClasses {
   private readonly map: AddressMap<SourceClass | undefined>;
 
@@ -33,7 +33,7 @@ export class SourceClasses {
     this.map = NO_SOURCES[family].reduce((map, prefix) => maps.within(map, prefix, () => maps.all(undefined)), cut);
   }
 
-  /** Undefined for what no client has as its address. */
+  /** Undefined for an address that no client has. */
   public of(source: Bits): SourceClass | undefined {
     return valueAt(this.map, source);
   }
@@ -49,8 +49,8 @@ export class SourceClasses {
   }
 
   /**
-   * The sources of each group of classes, in as few prefixes as there can be; each class is in one group, or nobody asks
-   * where it is.
+   * The sources of each group of classes, in as few prefixes as possible. Each class is in one group, or does not
+   * matter.
    */
   public prefixesOf<T>(groupOf: (sourceClass: SourceClass) => T | undefined): Map<T, PrefixSet> {
     return setsOf(entriesOf(nodeOf(this.map, (each) => (each === undefined ? undefined : groupOf(each)))));

@@ -3,8 +3,8 @@ import { Leaf, partOf, sides } from './prefix-trie';
 import type { Bits } from '../fib/bits';
 
 /**
- * Maps of which each says what those before it have left open. To fill each other's holes would cost, for every
- * pool, as much as there are pools.
+ * Maps of which each decides what the earlier ones left undecided. Merging them would cost, for every pool, as much as
+ * there are pools.
  */
 export type Chain<T> = ReadonlyArray<AddressMap<T>>;
 
@@ -16,7 +16,7 @@ export function chainValueAt<T>(chain: Chain<T>, address: Bits, values: PartialV
   return together(parts, values);
 }
 
-/** All values that some address has. */
+/** All values in the map. */
 export function chainValues<T>(chain: Chain<T>, values: PartialValueOps<T>): Set<T> {
   const found = new Set<T>();
   collect(shortened(chain, values), values, found);
@@ -28,7 +28,7 @@ function collect<T>(chain: Chain<T>, values: PartialValueOps<T>, found: Set<T>):
   if (chain.length === 1) {
     first.values.forEach((value) => found.add(value));
   } else if (chain.length === 2 && second instanceof Leaf) {
-    // However many addresses the first one leaves open: the rest is the same for all of them.
+    // The rest is the same for all addresses that the first map leaves undecided.
     first.values.forEach((value) => found.add(values.isOpen(value) ? values.add(value, second.value) : value));
   } else if (areLeaves(chain)) {
     found.add(together(chain, values));
@@ -46,7 +46,7 @@ function collect<T>(chain: Chain<T>, values: PartialValueOps<T>, found: Set<T>):
   }
 }
 
-/** A prefix in which all addresses have a value; undefined if none has it. */
+/** A prefix whose addresses all have a value; undefined if there is none. */
 export function prefixWith<T>(chain: Chain<T>, values: PartialValueOps<T>, wanted: T): Bits | undefined {
   if (!chainValues(chain, values).has(wanted)) {
     return undefined;
@@ -66,7 +66,7 @@ export function prefixWith<T>(chain: Chain<T>, values: PartialValueOps<T>, wante
   return prefix;
 }
 
-/** An address of which each of the maps leaves something open: bits to put behind the prefix; undefined if there is none. */
+/** An address that all maps leave undecided, as the bits after the prefix; undefined if there is none. */
 export function openAddress<T>(chain: Chain<T>, length: number): Bits | undefined {
   if (!chain.every((map) => map.open)) {
     return undefined;
@@ -92,7 +92,7 @@ export function together<T>(leaves: ReadonlyArray<Leaf<T>>, values: PartialValue
   return leaves.reduce((said, { value }) => (values.isOpen(said) ? values.add(said, value) : said), values.nothing);
 }
 
-/** Without the maps that say nothing, and those behind one that leaves nothing open; at least one is left. */
+/** The chain without empty maps, and without those after a fully decided one. At least one map remains. */
 export function shortened<T>(chain: Chain<T>, { nothing }: PartialValueOps<T>): Chain<T> {
   if (chain.length === 1) {
     return chain;

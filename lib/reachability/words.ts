@@ -19,8 +19,8 @@ export function decisionText({ outcomes }: Pick<Decision, 'outcomes'>): string {
 }
 
 /**
- * Sources or destinations: `10.0.0.0/8 but 10.1.0.0/16, 2 addresses`. Of long lists only the first `limit`, and of
- * several exceptions that are one address each only how many there are.
+ * Sources or destinations: `10.0.0.0/8 but 10.1.0.0/16, 2 addresses`. It shows only the first `limit` of a long list,
+ * and only counts several exceptions that are single addresses.
  */
 export function prefixSetText({ prefixes, except }: PrefixSet, family: Family, limit = Infinity): string {
   const text = (bits: Bits): string => (bits === '' ? 'any' : prefixText(bits, family));
@@ -38,7 +38,7 @@ export function prefixSetText({ prefixes, except }: PrefixSet, family: Family, l
     .join(' but ');
 }
 
-/** Packets by all but their addresses: `in tun0, tcp, to port 25`; nothing for all of them. */
+/** Packets by fields other than addresses: `in tun0, tcp, to port 25`; empty for all packets. */
 export function packetsText(packets: Packets): string {
   return packets.map(selectionText).join(', ');
 }

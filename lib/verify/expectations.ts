@@ -263,8 +263,8 @@ function meetsFate(outcome: Outcome, fate: Fate): boolean {
 }
 
 /**
- * Destinations that stand for the rest of the world. Machines rarely have routes to documentation prefixes, but firewalls may
- * have blackhole routes, so some public addresses follow. No packet is sent there.
+ * Destinations that stand for the rest of the world. Machines rarely have routes to documentation prefixes, but
+ * firewalls may have blackhole routes, so some public addresses follow. No packet is sent there.
  */
 const SAMPLE_DESTINATIONS: Readonly<Record<Family, readonly Bits[]>> = {
   4: ['198.51.100.1', '203.0.113.1', '23.0.0.1', '101.0.0.1', '185.0.0.1'].map(prefixBits),
