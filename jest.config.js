@@ -4,7 +4,6 @@ const common = {
   // jsii leaves .js beside .ts; without this order jest would load those, perhaps stale.
   moduleFileExtensions: ['ts', 'js', 'json', 'node'],
   transform: { '^.+\\.ts$': '<rootDir>/test/transform.js' },
-  setupFilesAfterEnv: ['<rootDir>/test/setup.ts'],
   testPathIgnorePatterns: ['/node_modules/', 'cdktf.out'],
   modulePathIgnorePatterns: ['/dist/', 'cdktf.out'],
 };
@@ -25,13 +24,12 @@ module.exports = {
       testMatch: unit,
       moduleNameMapper: { '^cdktf$': 'cdktn', '^cdktf/(.*)$': 'cdktn/$1' },
     },
-    { ...common, displayName: 'agent', testMatch: ['<rootDir>/test/agent/**/*.test.ts'], setupFilesAfterEnv: [] },
-    { ...common, displayName: 'package', testMatch: ['<rootDir>/test/package/**/*.test.ts'], setupFilesAfterEnv: [] },
+    { ...common, displayName: 'agent', testMatch: ['<rootDir>/test/agent/**/*.test.ts'] },
+    { ...common, displayName: 'package', testMatch: ['<rootDir>/test/package/**/*.test.ts'] },
     {
       ...common,
       displayName: 'lab',
       testMatch: ['<rootDir>/test/lab/**/*.test.ts', '<rootDir>/test/e2e/**/*.test.ts'],
-      setupFilesAfterEnv: [],
     },
   ],
 };
