@@ -120,52 +120,55 @@ describe.each([DASH, BASH, BUSYBOX])('the kill switch under $name', (flavour) =>
       expect(machine.must('nft list ruleset')).toBe('');
     });
 
-    test.each([
-      [
-        'all rules, with the rule for main put back',
-        'ip rule flush; ip rule add lookup main pref 32766; ip -6 rule flush; ip -6 rule add lookup main pref 32766',
-      ],
-      [
-        'the rules and routes that are tagged ours',
-        'for f in 4 6; do ip -$f rule flush proto 77; ip -$f route flush table all proto 77; done',
-      ],
-      [
-        'the guards and the rules',
-        'for f in 4 6; do for p in 10008 10009 10010 10011 20010 20011 20012 20013; do ip -$f rule del pref $p; done; done',
-      ],
-      ['the egress link', 'ip link set eth1 down'],
-      ['the name of the egress link', 'ip link set eth1 down; ip link set eth1 name eth9; ip link set eth9 up'],
-    ])('holds when there is no more: %s', (_, damage) => {
-      applied(declared());
-      expect(allLeave()).toEqual(HOMES.map(() => ['eth1']));
-      machine.sh(damage);
-      expect(allLeave()).toEqual(HOMES.map(() => []));
-    });
+    // Packets after a change, and no agent: the kernel is the same under each shell.
+    if (flavour.thorough) {
+      test.each([
+        [
+          'all rules, with the rule for main put back',
+          'ip rule flush; ip rule add lookup main pref 32766; ip -6 rule flush; ip -6 rule add lookup main pref 32766',
+        ],
+        [
+          'the rules and routes that are tagged ours',
+          'for f in 4 6; do ip -$f rule flush proto 77; ip -$f route flush table all proto 77; done',
+        ],
+        [
+          'the guards and the rules',
+          'for f in 4 6; do for p in 10008 10009 10010 10011 20010 20011 20012 20013; do ip -$f rule del pref $p; done; done',
+        ],
+        ['the egress link', 'ip link set eth1 down'],
+        ['the name of the egress link', 'ip link set eth1 down; ip link set eth1 name eth9; ip link set eth9 up'],
+      ])('holds when there is no more: %s', (_, damage) => {
+        applied(declared());
+        expect(allLeave()).toEqual(HOMES.map(() => ['eth1']));
+        machine.sh(damage);
+        expect(allLeave()).toEqual(HOMES.map(() => []));
+      });
 
-    test('guards hold when somebody flushes the ruleset', () => {
-      applied(declared());
-      machine.must('nft flush ruleset; ip route flush table 200; ip -6 route flush table 200');
-      expect(allLeave()).toEqual(HOMES.map(() => []));
-      machine.must('for f in 4 6; do ip -$f rule flush proto 77; done');
-      expect(allLeave()).toEqual(HOMES.map(() => []));
-    });
+      test('guards hold when somebody flushes the ruleset', () => {
+        applied(declared());
+        machine.must('nft flush ruleset; ip route flush table 200; ip -6 route flush table 200');
+        expect(allLeave()).toEqual(HOMES.map(() => []));
+        machine.must('for f in 4 6; do ip -$f rule flush proto 77; done');
+        expect(allLeave()).toEqual(HOMES.map(() => []));
+      });
 
-    const SPOOFED: ReadonlyArray<[string, string, string]> = [
-      ['outside of all pools', '172.16.0.9', OUT[0]],
-      ['outside of all pools', 'fd00:9::9', OUT[1]],
-      ['an address of the server', 'fd00:178::2', OUT[1]],
-      ['the address of the server in the tunnel', 'fd00:4242::1', OUT[1]],
-      ["an address of another tunnel's pool", '10.10.20.2', OUT[0]],
-      ["an address of another tunnel's pool", 'fd00:2020::2', OUT[1]],
-    ];
-    test('rejects sources that a client cannot have', () => {
-      expect(SPOOFED.map(([, ...packet]) => leaving(0, ...packet))).toContainEqual(['eth0']);
-      applied(declared());
-      expect(SPOOFED.map(([, ...packet]) => leaving(0, ...packet))).toEqual(SPOOFED.map(() => []));
-      // The routing alone rejects them, too, but for what has an address that a client has.
-      machine.must('nft flush ruleset');
-      expect(SPOOFED.slice(0, 3).map(([, ...packet]) => leaving(0, ...packet))).toEqual([[], [], []]);
-    });
+      const SPOOFED: ReadonlyArray<[string, string, string]> = [
+        ['outside of all pools', '172.16.0.9', OUT[0]],
+        ['outside of all pools', 'fd00:9::9', OUT[1]],
+        ['an address of the server', 'fd00:178::2', OUT[1]],
+        ['the address of the server in the tunnel', 'fd00:4242::1', OUT[1]],
+        ["an address of another tunnel's pool", '10.10.20.2', OUT[0]],
+        ["an address of another tunnel's pool", 'fd00:2020::2', OUT[1]],
+      ];
+      test('rejects sources that a client cannot have', () => {
+        expect(SPOOFED.map(([, ...packet]) => leaving(0, ...packet))).toContainEqual(['eth0']);
+        applied(declared());
+        expect(SPOOFED.map(([, ...packet]) => leaving(0, ...packet))).toEqual(SPOOFED.map(() => []));
+        // The routing alone rejects them, too, but for what has an address that a client has.
+        machine.must('nft flush ruleset');
+        expect(SPOOFED.slice(0, 3).map(([, ...packet]) => leaving(0, ...packet))).toEqual([[], [], []]);
+      });
+    }
 
     test.each([
       [

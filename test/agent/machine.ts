@@ -1,9 +1,10 @@
 import { execFileSync, spawn, spawnSync } from 'child_process';
 import type { ChildProcess } from 'child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'fs';
+import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'fs';
 import { tmpdir } from 'os';
 import { join } from 'path';
 import { BUNDLE_MARK, agentProgram, dispatcherText } from '../../lib/agent/program';
+import { FULL } from '../random';
 
 /** A shell with the utilities that come with it. */
 export interface Flavour {
@@ -12,21 +13,42 @@ export interface Flavour {
   readonly awk: string;
   /** Utilities that are BusyBox's, as on Alpine. */
   readonly busybox?: boolean;
-  /** Tries all ways of failing at every line, not only one. */
-  readonly thorough?: boolean;
+  /** Tries what is the same under every shell, too: all ways of failing, packets that the kernel alone decides about. */
+  readonly thorough: boolean;
 }
 
 export const DASH: Flavour = { name: 'dash and mawk', shell: 'dash', awk: 'mawk', thorough: true };
-export const BASH: Flavour = { name: 'bash and gawk', shell: 'bash --posix', awk: 'gawk' };
+export const BASH: Flavour = { name: 'bash and gawk', shell: 'bash --posix', awk: 'gawk', thorough: FULL };
 /** As on Alpine. */
-export const BUSYBOX: Flavour = { name: 'BusyBox', shell: 'busybox ash', awk: 'busybox awk', busybox: true };
+export const BUSYBOX: Flavour = {
+  name: 'BusyBox',
+  shell: 'busybox ash',
+  awk: 'busybox awk',
+  busybox: true,
+  thorough: FULL,
+};
 export const AWKS = ['mawk', 'busybox awk', 'gawk', 'original-awk'];
 
 const TOOLS = ['ip', 'unshare', 'nsenter', 'dash', 'bash', 'busybox', 'mawk', 'gawk', 'original-awk', 'shellcheck'];
 const BUSYBOX_TOOLS = 'cat chmod cmp cp find grep head id ls mkdir mv rm rmdir sed sleep sort sync tr wc'.split(' ');
 
+/** Holds up everything here for that long. */
+function sleep(milliseconds: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+}
+
+/**
+ * The steps of a run at which a test lets it fail, until the test leaves the loop: every one in `npm run test:full`, else
+ * the first and one of so many, each time from another one on.
+ */
+export function* steps(oneOf: number): Generator<number, never> {
+  const stride = FULL ? 1 : oneOf;
+  yield 1;
+  for (let step = 2 + (Date.now() % stride); ; step += stride) yield step;
+}
+
 /** What this box lacks for the suite, empty if nothing. */
-export function missing(): string {
+function missing(): string {
   const tools = TOOLS.filter((tool) => spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0);
   const lacks = [
     ...(process.getuid?.() === 0 ? [] : ['root']),
@@ -38,9 +60,11 @@ export function missing(): string {
   return lacks.length === 0 ? '' : `the agent's suite needs ${lacks.join(' and ')}`;
 }
 
+let lackingHere: string | undefined;
+
 /** `describe`, unless this box cannot run it: then a failure under CI, else a visible skip. */
 export function describeOnMachine(name: string, body: () => void): void {
-  const lacks = missing();
+  const lacks = (lackingHere ??= missing());
   if (lacks === '') {
     describe(name, body);
   } else if (process.env.CI === 'true') {
@@ -87,13 +111,14 @@ export class Machine {
     const ready = join(this.directory, 'ready');
     const script = join(this.directory, 'setup.sh');
     writeFileSync(script, setup(flavour, ready));
-    this.holder = spawn('unshare', ['--net', '--mount', 'sh', script], { stdio: ['ignore', 'inherit', 'inherit'] });
-    // Busy waiting is right here: it takes some milliseconds, and everything else waits for it.
+    // It ends when it can no longer read from us, however we end.
+    this.holder = spawn('unshare', ['--net', '--mount', 'sh', script], { stdio: ['pipe', 'inherit', 'inherit'] });
     const until = Date.now() + 10_000;
-    while (spawnSync('test', ['-e', ready]).status !== 0) {
+    while (!existsSync(ready)) {
       if (Date.now() > until) {
         throw new Error('the namespaces did not come up');
       }
+      sleep(1);
     }
     this.write('/mnt/source-routing', dispatcherText());
   }
@@ -126,8 +151,10 @@ export class Machine {
   }
 
   public write(path: string, text: string): void {
-    const [command, args] = this.inside('sh', '-c', 'rm -f "$1" && cat >"$1" && chmod 755 "$1"', 'sh', path);
-    execFileSync(command, args, { input: text });
+    const inside = `/proc/${this.holder.pid}/root${path}`;
+    rmSync(inside, { force: true });
+    writeFileSync(inside, text);
+    chmodSync(inside, 0o755);
   }
 
   /** Applies a bundle of these data lines (without `bundle`, `owner` and `end`). */
@@ -191,15 +218,16 @@ export class Machine {
     const [command, args] = this.inside(
       'sh',
       '-c',
-      'ip -N -o monitor rule route >/mnt/monitor 2>/dev/null </dev/null & echo $! >/mnt/monitor.pid; sleep 0.15',
+      'ip -N -o monitor rule route >/mnt/monitor 2>/dev/null </dev/null & echo $! >/mnt/monitor.pid',
     );
     execFileSync(command, args);
+    // A change of our own shows that it sees what comes next, and another that it has seen all that came before.
+    this.until('ip rule add pref 31998 lookup 999; ip rule del pref 31998; grep -q Deleted.*31998 /mnt/monitor');
     action();
-    // A last change of our own shows that everything before it has been seen.
-    this.must(`ip rule add pref 31999 lookup 999; ip rule del pref 31999
-      for i in 1 2 3 4 5 6 7 8 9 10; do ! grep -q Deleted.*31999 /mnt/monitor || break; sleep 0.1; done
-      kill $(cat /mnt/monitor.pid)`);
-    return lines(this.must('cat /mnt/monitor')).filter((line) => !line.includes('31999'));
+    this.must('ip rule add pref 31999 lookup 999; ip rule del pref 31999');
+    this.until('grep -q Deleted.*31999 /mnt/monitor');
+    this.must('kill $(cat /mnt/monitor.pid)');
+    return lines(this.must('cat /mnt/monitor')).filter((line) => !/3199[89]/.test(line));
   }
 
   /**
@@ -245,13 +273,18 @@ exec /bin/mv "$@"
 
   /** Waits, without holding up what runs inside, until a condition in shell is true. */
   public until(condition: string, seconds = 10): void {
-    this.must(`n=0; until ${condition}; do n=$((n + 1)); [ $n -lt ${seconds * 20} ] || exit 1; sleep 0.05; done`);
+    this.must(`n=0; until ${condition}; do n=$((n + 1)); [ $n -lt ${seconds * 50} ] || exit 1; sleep 0.02; done`);
   }
 
   /** Did what atLine prepared happen? Undoes it if not. */
   public fired(): boolean {
-    this.sh('rm -f /mnt/bin/ip /mnt/seen');
-    return this.sh('test -e /mnt/fired').code === 0;
+    return this.linesOrFired() === 'fired';
+  }
+
+  /** The same; if it did not, the lines that the run has written. */
+  public linesOrFired(): number | 'fired' {
+    const seen = this.sh('cat /mnt/seen; rm -f /mnt/bin/ip /mnt/seen; test -e /mnt/fired');
+    return seen.code === 0 ? 'fired' : parseInt(seen.out);
   }
 
   /** A systemctl that notes what it is asked for, and fails for the verbs given. */
@@ -312,12 +345,14 @@ for n in 0 1; do ip link add eth$n type bridge; ip link set eth$n arp off up; do
 ip addr add 192.168.178.2/24 dev eth0
 ip addr add 192.168.1.100/24 dev eth1
 ip -6 addr add fd00:1010::100/64 dev eth1 nodad
+# The kernel makes the route of an IPv6 address a moment later.
+until ip -6 route show table local | grep -q fd00:1010::100; do sleep 0.01; done
 ip route add default via 192.168.178.1
 echo 1 >/proc/sys/net/ipv4/ip_forward
 echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
 : >${ready}
 # Whatever a test does, the files of this box are safe.
 mount -o remount,bind,ro /
-exec sleep 900
+exec cat
 `;
 }

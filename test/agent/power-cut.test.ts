@@ -1,7 +1,7 @@
 import type { RemoteExecProvisioner } from 'cdktf';
 import { deliveryProvisioners, removalProvisioners } from '../../lib/delivery/provisioners';
 import type { Provisioner } from '../../lib/delivery/provisioners';
-import { DASH, Machine, describeOnMachine, lines } from './machine';
+import { DASH, Machine, describeOnMachine, lines, steps } from './machine';
 import type { Outcome } from './machine';
 
 const unit = (name: string): string[] => [`file 0644 /etc/systemd/system/${name} 1`, '|[Unit]', `unit ${name}`];
@@ -100,6 +100,9 @@ else
 fi
 `;
 
+/** For every commit the power goes at one of so many steps. */
+const ONE_OF = 4;
+
 /** A machine with systemd, of which the power can be cut. */
 class MachineWithPlug extends Machine {
   private scripts = 0;
@@ -123,13 +126,14 @@ class MachineWithPlug extends Machine {
     this.must('echo 0 >/mnt/steps; echo 0 >/mnt/cut; echo >/mnt/order');
   }
 
-  /** Cuts the power, or only kills, before the n-th step of a run; says which that was, nothing if the run had fewer. */
-  public cutAt(n: number, { power, order }: Fault, run: () => void): string | undefined {
+  /** Cuts the power, or only kills, before the n-th step of a run; says which that was, or how many if the run had fewer. */
+  public cutAt(n: number, { power, order }: Fault, run: () => void): string | number {
     this.must(`rm -f /mnt/fired; echo 0 >/mnt/steps; echo ${n} >/mnt/cut; echo ${order} >/mnt/order
       ${power ? 'touch' : 'rm -f'} /mnt/power`);
     run();
+    const [made, step] = lines(this.must('cat /mnt/steps /mnt/fired 2>/dev/null || :'));
     this.plugIn();
-    return lines(this.sh('cat /mnt/fired 2>/dev/null').out)[0];
+    return step ?? Number(made);
   }
 
   /** Runs what Terraform would, with an id of its own in it. */
@@ -212,17 +216,18 @@ describeOnMachine('a run that ends before any of its steps', () => {
     return machine.picture();
   }
 
-  /** Ends a run, for which `prepare` makes ready, before each of its steps; how many these were. */
+  /** Ends a run, for which `prepare` makes ready, before its steps, one after the other; how many there are. */
   function sweep(
     { prepare, run, power = true, order = '' }: { prepare?: () => void; run: () => void } & Partial<Fault>,
     then: (step: string) => void,
   ): number {
-    for (let n = 1; ; n += 1) {
+    for (const n of steps(ONE_OF)) {
       prepare?.();
       const step = machine.cutAt(n, { power, order }, run);
-      if (step === undefined) return n - 1;
+      if (typeof step === 'number') return step;
       then(`${n} ${step}`);
     }
+    throw new Error('there is no end of steps');
   }
 
   /** Files that a run had only read from its bundle stay until somebody asks what has become of it. */
