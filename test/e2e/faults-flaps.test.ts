@@ -1,10 +1,11 @@
 import { describeLab } from '../lab/describe-lab';
 import { portName } from '../lab/namespace';
+import { FULL } from '../random';
 import { declareEgress } from './egress';
 import { CONFIRM_TIMEOUT, settled } from './faults';
 import { Terraform } from './terraform';
 
-const FLAPS = 500;
+const FLAPS = FULL ? 500 : 100;
 const UNIT = 'source-routing-vpn';
 
 describeLab('an egress link that goes up and down all the time', {}, (lab) => {

@@ -3,14 +3,15 @@ import { describeLab } from '../lab/describe-lab';
 import type { NetworkManagerName } from '../lab/network-manager';
 import type { Snapshot } from '../lab/snapshot';
 import type { Traffic } from '../lab/traffic';
+import { FULL } from '../random';
 import { declareEgress } from './egress';
 import { CONFIRM_TIMEOUT, median, settled, sleep } from './faults';
 import { Terraform } from './terraform';
 import { NOW, timed } from './timing';
 
-const ROUNDS = 20;
+const ROUNDS = FULL ? 20 : 6;
 /** Those in which a link is down for seconds. */
-const UNPLUGGED = 3;
+const UNPLUGGED = FULL ? 3 : 1;
 /** Repairs in a row after which the watch would take us for somebody who wants it otherwise. */
 const PATIENCE = 10;
 const UNIT = 'source-routing-vpn';

@@ -2,14 +2,20 @@ import { describeLab } from '../lab/describe-lab';
 import type { Running } from '../lab/process';
 import { generationOf, type Snapshot } from '../lab/snapshot';
 import { type MachineName, machineNames } from '../lab/topology';
-import { random } from '../random';
+import { cases, random } from '../random';
 import { CONFIRM_TIMEOUT, declareGeneration, type Generation, recordGenerations, seed, settled, sleep } from './faults';
 import { Terraform, expectSuccess } from './terraform';
 
 /** Each round is one moment on each of the two machines. */
-const ROUNDS = { 'kill -9': 3, 'SIGINT': 3, 'network cut for 10 s': 2, 'network cut for good': 2 };
-const AGENT_ROUNDS = 3;
-const SESSION_ROUNDS = 2;
+/** Each at another moment. */
+const ROUNDS = {
+  'kill -9': cases(1),
+  'SIGINT': cases(1),
+  'network cut for 10 s': cases(1),
+  'network cut for good': cases(1),
+};
+const AGENT_ROUNDS = cases(1);
+const SESSION_ROUNDS = cases(1);
 
 /** What a test deploys to one of the machines. */
 interface Deployment {
