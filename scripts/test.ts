@@ -50,8 +50,16 @@ function runJest(args: readonly string[], report: string): Totals {
   return { ...totals, success: totals.success && status === 0 };
 }
 
+/** How readable the agent is: prints the figures. */
+function figuresAreRight(): boolean {
+  return spawnSync('npm', ['run', '--silent', 'figures'], { cwd: ROOT, stdio: 'inherit' }).status === 0;
+}
+
 function main(): number {
-  if (!typesAreRight()) return 1;
+  if (!typesAreRight() || !figuresAreRight()) {
+    console.log('0 passed, 1 failed');
+    return 1;
+  }
   const progress = (line: string): void => console.log(line);
   const obstacle =
     ensureRequirements(

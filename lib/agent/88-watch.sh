@@ -127,7 +127,7 @@ pass() {
   fill_hooked
   [ ! -e "$room/link" ] || linked=1
   drop_lock
-  [ $((repaired + refilled)) -eq 0 ] || note_fight
+  note_fight
 }
 
 # While repairs are put off, what rejects is not: clients must not leak because somebody fights.
@@ -227,7 +227,14 @@ note_missing() {
   fi
   first_line "${PLAN}report"
   missing="$left, the first: ${first#+ }"
-  ! misses_essentials || missing="$missing: $problem"
+  misses_essentials || return 0
+  if [ -n "$problem" ]; then
+    missing="$missing: $problem"
+  else
+    # Somebody has taken it away again before it was looked at.
+    again=1
+    last=${first#+ }
+  fi
 }
 
 plan_retry() {
@@ -252,11 +259,9 @@ plan_retry() {
 # The daemon of a tunnel that has just come up calls the hook itself: only if it has not, or if
 # something has taken away what it did, the hook is run here.
 bare=0         # tunnels whose routes are missing
-refilled=0     # those whose hook has put them back
 hopeless=      # the hook has failed
 fill_hooked() {
   bare=0
-  refilled=0
   [ -z "$linked" ] || hopeless=
   case $wanted in */state) ;; *) return 0 ;; esac
   if [ -n "$hopeless" ] || ! has_hooks "${wanted%/state}"; then
@@ -268,8 +273,7 @@ fill_hooked() {
   else
     call_hooks "${wanted%/state}"
     [ "$unhooked" -eq 0 ] || hopeless=1
-    refilled=$((tunnels - unhooked))
-    [ "$tunnels" -eq 0 ] || { again=1; last='the routes of a tunnel'; }
+    [ "$tunnels" -eq "$unhooked" ] || { again=1; last='the routes of a tunnel'; }
   fi
 }
 

@@ -308,6 +308,25 @@ export function watchSuite(flavour: Flavour): void {
       agrees();
     });
 
+    test('does not fight for ever either with somebody who is quicker than its own look', () => {
+      watch.start();
+      machine.write(
+        '/mnt/bin/ip',
+        `#!/bin/sh
+for file; do :; done
+/usr/sbin/ip "$@"
+code=$?
+case $file in */plan.add4) ${RULE} 2>/dev/null ;; esac
+exit $code
+`,
+      );
+      watch.until('grep -q "again and again" /mnt/journal', RULE, 30);
+      watch.passes();
+      watch.settle(4_000);
+      expect(watch.passes()).toBeLessThanOrEqual(7);
+      watch.until(RULE_IS_BACK, 'rm /mnt/bin/ip', 20);
+    });
+
     test('does not fight for ever, and says with what', () => {
       watch.start();
       // Like a daemon that knows better: takes the rule away whenever it is there.
