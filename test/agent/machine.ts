@@ -1,6 +1,6 @@
 import { execFileSync, spawn, spawnSync } from 'child_process';
 import type { ChildProcess } from 'child_process';
-import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'fs';
 import { tmpdir } from 'os';
 import { join } from 'path';
 import { BUNDLE_MARK, agentProgram, dispatcherText } from '../../lib/agent/program';
@@ -124,8 +124,31 @@ export class Machine {
   }
 
   public close(): void {
-    this.holder.kill('SIGKILL');
+    // Also what a test that failed has left running in the background.
+    this.processes().forEach((pid) => {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // It has ended by itself.
+      }
+    });
     rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** All that run in its network namespace, which must be one of its own. */
+  private processes(): number[] {
+    const namespaceOf = (pid: string): string | undefined => {
+      try {
+        return readlinkSync(`/proc/${pid}/ns/net`);
+      } catch {
+        return undefined;
+      }
+    };
+    const own = namespaceOf(String(this.holder.pid));
+    if (own === undefined || own === namespaceOf('self')) return [];
+    return readdirSync('/proc')
+      .filter((pid) => /^\d+$/.test(pid) && namespaceOf(pid) === own)
+      .map(Number);
   }
 
   /** A command that runs inside, as arguments for spawn. */
