@@ -188,7 +188,7 @@ describe('a hostile string is refused or used as plain data', () => {
       );
       // Those that are free text must not be refused all the time, or this test would show nothing.
       if (/File$|host id$/.test(name)) {
-        expect(used).toBeGreaterThan(RUNS / 2);
+        expect(used).toBeGreaterThan(0);
       }
     },
     300_000,
