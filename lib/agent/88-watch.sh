@@ -86,7 +86,8 @@ stop_monitor() {
   kill $watchers
   # What they were about to write would be left.
   wait
-  rm -rf "$room"
+  # Something may have come between its last file and the directory, or a signal to all processes of the unit.
+  rm -rf "$room" || rm -rf "$room"
 }
 
 # A storm of events that do no harm must not keep the machine busy.
