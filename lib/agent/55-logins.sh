@@ -77,12 +77,9 @@ add_peer() {
   case $device in *[!A-Za-z0-9_.:@+-]*) return 1 ;; esac
   entry="$family $to $address $4 $device ${5:-0} $6"
   case $peers in
-    *"
-$entry
-"*) return 0 ;;
+    *"$NEWLINE$entry$NEWLINE"*) return 0 ;;
   esac
-  peers="$peers$entry
-"
+  peers=$peers$entry$NEWLINE
   count=$((count + 1))
   printf '%s\n' "$entry $2"
 }
@@ -158,7 +155,7 @@ keeps_logins() {
     esac
   done <"$LOCK/moved"
   problem=$first_problem
-  [ "$more" -eq 0 ] || problem="$problem. So could $more others who are logged in"
+  [ "$more" -eq 0 ] || problem="$problem. Other logins that moved: $more"
   # Said once.
   [ ! -s "$LOCK/moved" ] || : >"$LOCK/logins"
   [ -z "$problem" ]

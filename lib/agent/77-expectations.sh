@@ -58,12 +58,12 @@ put_all_questions() {
     done <"$each"
   done
   ip -o link show >"$LOCK/links" 2>/dev/null || :
+  [ -f "$LOCK/noted" ] || : >"$LOCK/noted"
   : >"$LOCK/questions"
   for file in where ask answers errors; do
     : >"$LOCK/${file}4"
     : >"$LOCK/${file}6"
   done
-  [ -f "$LOCK/noted" ] || : >"$LOCK/noted"
   expectations where "$2" && put_questions where && expectations ask "$2" && put_questions ask
 }
 

@@ -296,13 +296,10 @@ function in_brackets(rule) { sub(/ /, " (", rule); return rule ")" }
 
 # The rule in a file that decides about the packet, PRIORITY and selectors; "" if that is not certain. Fills `seen` with
 # all rules of the family. Sets FIRST_MATCH, and LOCAL_AT, if the first rule that matches stands in front of the local table.
-function decider(file, kind, table, seen,    line, of, found, unsure, matched, leads) {
+function decider(file, kind, table, seen,    found, unsure, matched, leads) {
   FIRST_MATCH = LOCAL_AT = found = ""
   unsure = 0
-  while ((getline line < file) > 0) {
-    if (line ~ /^family /) of = substr(line, 8)
-    if (of != FAMILY_OF || line !~ /^[0-9]+:\t/) continue
-    read_kernel_rule(line)
+  while (next_rule(file)) {
     seen[rule_priority " " rule_spec] = 1
     if (rule_spec == "lookup 255") {
       # In front of all others it takes the packets for the machine itself.
@@ -318,8 +315,19 @@ function decider(file, kind, table, seen,    line, of, found, unsure, matched, l
     # This one may have decided, too.
     else if (kind == "rejected" || leads || rule_spec ~ ("lookup " table " ")) unsure = 1
   }
-  close(file)
   return found
+}
+
+# Reads the next rule of the family in a file of read_kernel; fails, and closes the file, at its end.
+function next_rule(file,    line) {
+  while ((getline line < file) > 0) {
+    if (line ~ /^family /) RULES_OF = substr(line, 8)
+    if (RULES_OF != FAMILY_OF || line !~ /^[0-9]+:\t/) continue
+    read_kernel_rule(line)
+    return 1
+  }
+  close(file)
+  return 0
 }
 
 # 0 no, 1 yes, 2 who knows.

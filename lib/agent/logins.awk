@@ -15,7 +15,7 @@
 BEGIN { MOST_CLASSES = 48; logins = classes = 0 }
 
 step == "logins" && part == "logins" { LOGINS[++logins] = $0; next }
-step == "logins" { tell_apart(); next }
+step == "logins" { if (/ (tos|dsfield|dscp|dport) /) tell_apart(); next }
 
 # The type of service and the port of the peer differ from packet to packet, and from login to login.
 function tell_apart(    i, tos, port, end) {
@@ -69,7 +69,7 @@ function judge_login(n,    was, text) {
 }
 
 # What is to blame: something new, or else something that is gone. Sets mend.
-function fault(was_kind, was_table,    old, new, route) {
+function fault(was_kind, was_table,    old, new, route, gone) {
   split("", RULES_BEFORE)
   split("", RULES_AFTER)
   old = decider(out "rules_before", was_kind, was_table, RULES_BEFORE)
@@ -81,10 +81,10 @@ function fault(was_kind, was_table,    old, new, route) {
   if (new != "" && !(new in RULES_BEFORE)) return "rule " with_colon(new)
   mend = "keep it until you come in another way"
   if (old != "" && !(old in RULES_AFTER)) return "rule " with_colon(old) ", which goes away"
-  route = planned_route("drop")
-  if (route != "" && planned_route("add") == "") return route ", which goes away"
-  mend = "leave that route out, or put a rule for " TARGET[1] " with another table in front of all"
+  gone = planned_route("drop")
   route = planned_route("add")
+  if (route == "" && gone != "") return gone ", which goes away"
+  mend = "leave that route out, or put a rule for " TARGET[1] " with another table in front of all"
   if (route != "") return route
   mend = "leave the way of " TARGET[1] " as it is"
   return "see \"ip -" FAMILY_OF " rule\" and \"ip -" FAMILY_OF " route show table all\""
@@ -92,15 +92,11 @@ function fault(was_kind, was_table,    old, new, route) {
 function with_colon(rule) { sub(/ /, ": ", rule); return rule }
 
 # The first rule in a file that may match the packet and is not among others.
-function first_not_in(others, file,    line, of, first) {
+function first_not_in(others, file,    first) {
   first = ""
-  while ((getline line < file) > 0) {
-    if (line ~ /^family /) of = substr(line, 8)
-    if (first != "" || of != FAMILY_OF || line !~ /^[0-9]+:\t/) continue
-    read_kernel_rule(line)
-    if (!((rule_priority " " rule_spec) in others) && rule_matches(rule_spec)) first = rule_priority " " rule_spec
-  }
-  close(file)
+  while (next_rule(file))
+    if (first == "" && !((rule_priority " " rule_spec) in others) && rule_matches(rule_spec))
+      first = rule_priority " " rule_spec
   return first
 }
 

@@ -325,7 +325,7 @@ describeOnMachine('whoever is logged in', () => {
     test('are named one by one', () => {
       fakeSs('0 0 192.168.178.2:22 192.168.178.11:40000', '0 0 192.168.178.2:22 192.168.178.10:50000');
       const done = apply(rule('192.168.178.0/24'), NEAR);
-      expect(done.last).toMatch(/SSH server to 192\.168\.178\.10 .*\. So could 1 others who are logged in$/);
+      expect(done.last).toMatch(/SSH server to 192\.168\.178\.10 .*\. Other logins that moved: 1$/);
       expect(
         lines(done.out).filter((line) => /^source-routing: this change moved .* to 192\.168\.178\.11 /.test(line)),
       ).toHaveLength(1);
@@ -376,7 +376,7 @@ describeOnMachine('whoever is logged in', () => {
     fakeSs(...Array.from({ length: 60 }, (_, i) => `0 0 192.168.178.2:22 192.168.178.${100 + i}:40000`));
     const before = machine.picture();
     const done = apply(['rule 4 10010 to 192.168.178.0/24 blackhole'], NEAR);
-    expect(done.last).toMatch(/\. So could 49 others who are logged in$/);
+    expect(done.last).toMatch(/\. Other logins that moved: 49$/);
     expect(done.out.match(/^source-routing: this change moved/gm)).toHaveLength(19);
     expect(machine.picture()).toBe(before);
   });
