@@ -39,8 +39,8 @@ export interface Conformance {
   readonly hasUplink?: boolean;
   /** The selectors that the manager does not have. @default - none */
   readonly without?: readonly string[];
-  /** A persistence for another machine, and what the refusal says. */
-  readonly wrong: { readonly persistence: Persistence; readonly says: RegExp };
+  /** A persistence for another machine, the selectors that it does not have besides, and what the refusal says. */
+  readonly wrong: { readonly persistence: Persistence; readonly without?: readonly string[]; readonly says: RegExp };
 }
 
 /** Without udev in its namespace, systemd-networkd would not look at what there is before it configures a link. */
@@ -106,7 +106,7 @@ function declareRules(
 
 /** The same cases for every persistence. */
 export function conformance(name: string, options: Conformance): void {
-  const { persistence, tag, events, wrong, hasUplink = true, manager = agentName(name) } = options;
+  const { persistence, tag, events, wrong, without = [], hasUplink = true, manager = agentName(name) } = options;
 
   describeLab(`${name} on a machine`, options.lab, (lab) => {
     let terraform: Terraform;
@@ -123,7 +123,7 @@ export function conformance(name: string, options: Conformance): void {
             allowManagementPathChange,
           }),
           props,
-          options.without ?? [],
+          [...without, ...(use === wrong.persistence ? (wrong.without ?? []) : [])],
         ),
       );
 
@@ -303,9 +303,7 @@ export function conformance(name: string, options: Conformance): void {
       const own = 'ip rule; ip -6 rule; ip route show table 200; ip -6 route show table 200';
       const declared = `{ ${own}; } | grep -e "lookup vpn" -e "lookup selectors" -e "prohibit" -e "via .* dev eth1" ${options.rejects ? '-e unreachable' : ''} | sort`;
       const wanted = (await lab().vpn.exec(declared)).stdout;
-      expect(wanted.match(/lookup selectors/g)).toHaveLength(
-        Object.keys(SELECTORS).length - (options.without ?? []).length,
-      );
+      expect(wanted.match(/lookup selectors/g)).toHaveLength(Object.keys(SELECTORS).length - without.length);
       await lab().vpn.exec('systemctl disable source-routing-vpn; systemctl mask --runtime source-routing-vpn');
       await lab().vpn.reboot();
       await lab().waitForVpn();

@@ -18,6 +18,7 @@ conformance('Persistence.networkd()', {
   },
   wrong: {
     persistence: Persistence.networkManager(),
+    without: ['suppressInterfaceGroup'],
     says: /eth1 is managed by networkd \(\S+10-eth1\.network\), not by network-manager: use\s+Persistence\.networkd\(\)/,
   },
 });
