@@ -14,6 +14,7 @@ import {
   VpnEgress,
   VpnUpHook,
 } from '../lib';
+import { bundleChecksum } from '../lib/agent/program';
 import { TerraformData } from '../lib/delivery/terraform-data';
 import { version } from '../package.json';
 import {
@@ -631,14 +632,15 @@ describe('what is declared after a first synth is checked too', () => {
 });
 
 describe('bundle', () => {
-  test('ends with the number of its lines', () => {
+  test('ends with the checksum of its lines, as Terraform writes them', () => {
     const stack = newStack();
     newTable(newHost(stack));
     const lines = bundleOf(stack);
     expect(lines[0]).toBe(`bundle 1 ${version}`);
     expect(lines[1]).toBe('owner stack-vpn1');
     expect(lines.at(-1)).toBe('');
-    expect(lines.at(-2)).toBe(`end ${lines.length - 2}`);
+    const written = lines.slice(0, -2).map((line) => line.replace(/\$\$\{/g, '${').replace(/%%\{/g, '%{'));
+    expect(lines.at(-2)).toBe(`sum ${bundleChecksum(written)}`);
   });
 
   test('has the table names, and the unit that the service enables', () => {

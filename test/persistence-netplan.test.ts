@@ -21,7 +21,7 @@ const HEADER = '# Managed by cdktf-source-routing: changes here are lost.';
 /** The lines that count only if this is who makes it permanent. */
 function sectionFor(name: string, lines: readonly string[]): string[] {
   const start = lines.indexOf(`for ${name}`) + 1;
-  const length = lines.slice(start).findIndex((line) => /^(for|end) /.test(line));
+  const length = lines.slice(start).findIndex((line) => /^(for|sum) /.test(line));
   return start === 0 ? [] : lines.slice(start, start + length);
 }
 

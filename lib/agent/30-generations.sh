@@ -33,15 +33,45 @@ is_name() {
   [ "${#1}" -le 100 ]
 }
 
+# What wrote bundle $1: sets bundle_format and bundle_version.
+describe_bundle() {
+  # shellcheck disable=SC2046  # splitting is the point
+  set -- $(sed -n "/^$BUNDLE_MARK\$/{n;p;q;}" "$1")
+  bundle_format=${2-}
+  bundle_version=${3-}
+}
+
+# Is the data of bundle $1 as it was written? Its last line has the checksum of all others, but for the values in
+# them, which only Terraform knows.
+is_whole() {
+  local sum
+  sum=$(sed -e "1,/^$BUNDLE_MARK\$/d" -e '$d' -e 's/^\(value [^ ]* [^ ]* [^ ]* [^ ]*\) .*/\1/' "$1" | sha256sum)
+  [ "sum ${sum%% *}" = "$(sed -n '$p' "$1")" ]
+}
+
+# Refuses a bundle that was cut off, or that another version than this one is to read.
+check_bundle_data() {
+  describe_bundle "$1"
+  case $bundle_format in
+    "$FORMAT") ;;
+    '' | *[!0-9]*) die 65 "refused, nothing was changed: the bundle is damaged: it holds no data. Upload it again" ;;
+    *) die 65 "refused, nothing was changed: the bundle was written by cdktf-source-routing $bundle_version (format $bundle_format), and this agent knows format $FORMAT only. Apply it with the agent that came with it" ;;
+  esac
+  command -v sha256sum >/dev/null 2>&1 ||
+    die 69 'refused, nothing was changed: sha256sum is missing, which tells a damaged bundle. Install it (package coreutils)'
+  is_whole "$1" || die 65 "refused, nothing was changed: the bundle is damaged: its checksum is another one. Upload it again"
+}
+
 # Reads the bundle into directory $2: agent, state, manifest, requires, files/.
 read_bundle() {
   local systemd line
+  check_bundle_data "$1"
   choose_persistence "$1"
   mkdir -p "$2/files" || die 70 "cannot write $2, nothing was changed: is the disk full or read-only?"
   systemd=
   ! has_systemd || systemd=1
   find_nftables
-  if ! awk -v out="$2" -v owner="$owner" -v mark="$BUNDLE_MARK" -v format="$FORMAT" -v chosen="$chosen" \
+  if ! awk -v out="$2" -v owner="$owner" -v mark="$BUNDLE_MARK" -v chosen="$chosen" \
     -v systemd="$systemd" -v nftables="$nftables" "$AWK_ADDRESS$AWK_KERNEL$AWK_BUNDLE" "$1" \
     >"$LOCK/problems" 2>"$LOCK/error"; then
     first_line "$LOCK/error"
@@ -90,7 +120,8 @@ families_of() {
 # Refuses where a later version has written something that this one may misread. That of other owners counts, too:
 # what theirs is decides what may be touched.
 check_formats() {
-  local place file its_format its_owner version
+  local place file its_format its_owner
+  describe_bundle "$bundle"
   for place in "$STATE"/*/; do
     states_in "${place%/}"
     for file in $its_states; do
@@ -98,8 +129,7 @@ check_formats() {
       its_format=${first%% *}
       [ "${its_format:-1}" -gt "$FORMAT" ] 2>/dev/null || continue
       its_owner=${place%/}
-      version=$(sed -n "/^$BUNDLE_MARK\$/{n;s/^bundle [0-9]* //p;q;}" "$bundle")
-      die 69 "refused, nothing was changed: what ${its_owner##*/} has on this machine was written by cdktf-source-routing ${first#* } (format $its_format), and this is $version, which knows format $FORMAT only. Apply with ${first#* } or later"
+      die 69 "refused, nothing was changed: what ${its_owner##*/} has on this machine was written by cdktf-source-routing ${first#* } (format $its_format), and this is $bundle_version, which knows format $FORMAT only. Apply with ${first#* } or later"
     done
   done
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'crypto';
 import { readFileSync } from 'fs';
 import { join } from 'path';
 
@@ -65,6 +66,15 @@ export function agentProgram(): string {
   );
   // `exit` on the same line: the shell must not read on into the data of a bundle.
   return [base, ...data, ...parts].join('\n') + '\nmain "$@"; exit\n';
+}
+
+/** The checksum of the data lines of a bundle. It leaves out the values in them, which only Terraform knows. */
+export function bundleChecksum(lines: readonly string[]): string {
+  const hash = createHash('sha256');
+  for (const line of lines) {
+    hash.update(`${line.replace(/^(value( \S+){4}) .*/, '$1')}\n`);
+  }
+  return hash.digest('hex');
 }
 
 /** `/usr/local/sbin/source-routing`, the command for the person on the machine. */

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fn, Lazy } from 'cdktf';
-import { BUNDLE_MARK, FORMAT, agentProgram, dispatcherText, upHookText } from '../agent/program';
+import { BUNDLE_MARK, FORMAT, agentProgram, bundleChecksum, dispatcherText, upHookText } from '../agent/program';
 import type { Expectation } from '../model/expectation';
 import { fateWords, questionWords } from '../model/expectation';
 import { BOTH_FAMILIES } from '../model/family';
@@ -15,6 +15,7 @@ import { routeMetric, routeWords } from '../model/route';
 import type { Rule, Word } from '../model/rule';
 import { ruleWords } from '../model/rule';
 import type { Value } from '../model/value';
+import { DEFAULT_DESTINATION, iprouteForm } from '../model/value';
 import { ROUTING_PROTOCOL } from '../model/protocol';
 import type { Choice, HostFile, Lines, Piece, Rendered, Requirement, Unit } from '../persistence/persistence';
 import { textLines } from '../persistence/persistence';
@@ -77,13 +78,10 @@ class BundleData {
   public text(): string {
     // The lines are made first, since they collect the values.
     const body = this.body();
-    const lines = [
-      `bundle ${FORMAT} ${libraryVersion()}`,
-      `owner ${this.host.owner}`,
-      ...[...this.values.values()].map((v) => v.line),
-      ...body,
-    ];
-    return [...lines, `end ${lines.length}`, ''].join('\n');
+    const head = [`bundle ${FORMAT} ${libraryVersion()}`, `owner ${this.host.owner}`];
+    const values = [...this.values.values()].map(({ line }) => line);
+    const sum = `sum ${bundleChecksum([...head, ...values, ...body])}`;
+    return [...head.map(literal), ...values, ...body.map(literal), sum, ''].join('\n');
   }
 
   private body(): string[] {
@@ -102,7 +100,7 @@ class BundleData {
     const rendered = choice.among.map((persistence) => ({ ...persistence.render(host), of: persistence }));
     return [
       ...(choice.kind === 'named' ? [] : [choice.kind]),
-      ...rendered.map(({ of, devices }) => literal(['persistence', of.name, of.tag, ...devices].join(' '))),
+      ...rendered.map(({ of, devices }) => ['persistence', of.name, of.tag, ...devices].join(' ')),
       ...host.tables.map((table) => `table ${table.id} ${table.name ?? '-'}`),
       ...host.rules.map((rule) => this.rule('rule', rule)),
       ...guards(host).map((guard) => this.rule('guard', guard)),
@@ -142,20 +140,19 @@ class BundleData {
   }
 
   private content(head: string, lines: Lines, tail = ''): string[] {
-    return [
-      literal(`${head} ${lines.length}${tail}`),
-      ...lines.map((pieces) => `|${this.pieces(pieces, 'auto').join('')}`),
-    ];
+    return [`${head} ${lines.length}${tail}`, ...lines.map((pieces) => `|${this.pieces(pieces, 'auto').join('')}`)];
   }
 
   private rule(word: string, rule: Rule): string {
-    return this.line([word, rule.family, rule.priority], ruleWords(rule), rule.family);
+    const { source, destination } = rule;
+    const words = ruleWords({ ...rule, source: selective(source), destination: selective(destination) });
+    return this.line([word, rule.family, rule.priority], words, rule.family);
   }
 
   private route(route: Route): string {
     return this.line(
       ['route', route.family, route.tableId],
-      [route.destination, String(routeMetric(route)), ...routeWords(route)],
+      [iprouteForm(route.destination), String(routeMetric(route)), ...routeWords(route)],
       route.family,
     );
   }
@@ -183,7 +180,7 @@ class BundleData {
   private pieces(words: readonly Piece[], family: FamilyOrAuto): string[] {
     return words.map((word) => {
       if (typeof word === 'string') {
-        return literal(word);
+        return word;
       }
       if ('value' in word) {
         return `@${this.deferred(word.value, word.value.deferredFor ?? '', 'auto')}.${word.family}@`;
@@ -212,6 +209,11 @@ class BundleData {
     // A token may resolve to plain text, which would be bare words in an expression.
     return typeof resolved === 'string' && !isTemplate(resolved) ? JSON.stringify(resolved) : Fn.jsonencode(token);
   }
+}
+
+/** The prefix, unless it is all addresses of its family: iproute2 does not print such a selector. */
+function selective(prefix: Value | undefined): Value | undefined {
+  return prefix && iprouteForm(prefix) !== DEFAULT_DESTINATION ? prefix : undefined;
 }
 
 function unit(of: Unit): string {

@@ -113,6 +113,11 @@ export function parseDevice(text: string, property: string): Value {
   return { kind: 'device', text };
 }
 
+/** The prefix as iproute2 prints it: `default` for all addresses of a family. */
+export function iprouteForm(prefix: Value): Value {
+  return isKnown(prefix) && prefix.text.endsWith('/0') ? DEFAULT_DESTINATION : prefix;
+}
+
 export function isKnown(value: Value): boolean {
   return value.deferredFor === undefined;
 }

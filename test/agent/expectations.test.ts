@@ -415,47 +415,5 @@ describe.each([DASH, BUSYBOX, BASH])('what is expected of the kernel', (flavour)
       const [few, many] = [timed(packets.slice(0, 2), 'g2'), timed(packets, 'g3')];
       expect(many - few).toBeLessThan(1000);
     });
-
-    test('a line that is not as it must be is refused', () => {
-      const before = machine.pictureOfChanges();
-      const hostile = [
-        'expect 5 x to 198.51.100.7 is local',
-        'expect auto x to 198.51.100.7 is local',
-        'expect 4 x;y to 198.51.100.7 is local',
-        'expect 4 @9@ to 198.51.100.7 is local',
-        'expect 4 x from 10.0.0.1 to 198.51.100.7 is local',
-        'expect 4 x to 2001:db8::7 is local',
-        'expect 4 x to 198.51.100.0/24 is local',
-        'expect 4 x to $(reboot) is local',
-        'expect 4 x to 198.51.100.7 from fd00::1 is local',
-        'expect 4 x to 198.51.100.7 iif - is local',
-        'expect 4 x to 198.51.100.7 iif ../../x is local',
-        'expect 4 x to 198.51.100.7 mark 5 is local',
-        'expect 4 x to 198.51.100.7 mark 0x100000000 is local',
-        'expect 4 x to 198.51.100.7 tos 0x100 is local',
-        'expect 4 x to 198.51.100.7 ipproto 256 is local',
-        'expect 4 x to 198.51.100.7 dport 65536 is local',
-        'expect 4 x to 198.51.100.7 dport 5-6 is local',
-        'expect 4 x to 198.51.100.7 is',
-        'expect 4 x to 198.51.100.7 local',
-        'expect 4 x to 198.51.100.7 is unreachable',
-        'expect 4 x to 198.51.100.7 or 2001:db8::7 is local',
-        'expect 4 x to 198.51.100.7 or is local',
-        'gateway 4 eth0',
-        'gateway 4 eth0 2001:db8::7',
-        'gateway 4 a/b 192.168.1.1',
-        'gateway auto eth0 192.168.1.1',
-        'expect 4 x to 198.51.100.7 is local or',
-        'expect 4 x to 198.51.100.7 is local local',
-        'expect 4 x to 198.51.100.7 is dev eth1 via 192.168.1.1',
-        'expect 4 x to 198.51.100.7 is via fd00::1',
-        'expect 4 x to 198.51.100.7 is via 192.168.1.1 dev a/b',
-      ];
-      for (const line of hostile) {
-        const done = machine.apply([...BEFORE, line]);
-        expect([line, done.code, done.last.includes('damaged')]).toEqual([line, 65, true]);
-      }
-      expect(machine.pictureOfChanges()).toBe(before);
-    });
   });
 });

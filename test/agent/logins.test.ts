@@ -58,7 +58,7 @@ describeOnMachine('whoever is logged in', () => {
     [
       'a rule that drops what goes to the peer',
       NEAR,
-      ['rule 4 10010 to 192.168.178.10/32 blackhole'],
+      ['rule 4 10010 to 192.168.178.10 blackhole'],
       moved('192.168.178.10', ETH0, REJECTED, 'rule 10010: to 192.168.178.10 blackhole'),
     ],
     [
@@ -70,19 +70,19 @@ describeOnMachine('whoever is logged in', () => {
     [
       'a rule that takes all replies to another uplink',
       NEAR,
-      [...TABLE, 'rule 4 10010 from 192.168.178.2/32 lookup 200'],
+      [...TABLE, 'rule 4 10010 from 192.168.178.2 lookup 200'],
       moved('192.168.178.10', ETH0, ETH1, 'rule 10010: from 192.168.178.2 lookup 200'),
     ],
     [
       'a rule that only new connections feel',
       NEAR,
-      ['rule 4 10010 not to 192.168.178.10/32 tos 0x08 blackhole'],
+      ['rule 4 10010 not to 192.168.178.10 tos 0x8 blackhole'],
       moved('192.168.178.10', ETH0, REJECTED, 'rule 10010: not to 192.168.178.10 tos 0x8 blackhole'),
     ],
     [
       'a rule that only established connections feel',
       NEAR,
-      ['rule 4 10010 to 192.168.178.10/32 tos 0x08 blackhole'],
+      ['rule 4 10010 to 192.168.178.10 tos 0x8 blackhole'],
       moved('192.168.178.10', ETH0, REJECTED, 'rule 10010: to 192.168.178.10 tos 0x8 blackhole', '.* tos 0x8'),
     ],
     [
@@ -137,7 +137,7 @@ describeOnMachine('whoever is logged in', () => {
     [
       'a mapped address',
       '::ffff:192.168.178.10 50000 ::ffff:192.168.178.2 22',
-      ['rule 4 10010 to 192.168.178.10/32 blackhole'],
+      ['rule 4 10010 to 192.168.178.10 blackhole'],
       moved('192.168.178.10', ETH0, REJECTED, 'rule 10010: to 192.168.178.10 blackhole'),
     ],
     [
@@ -172,17 +172,17 @@ describeOnMachine('whoever is logged in', () => {
       ['rule 4 10010 fwmark 0x1 unreachable', 'rule 4 10011 fwmark 0x6/0xe blackhole'],
     ],
     ['a rule for another user', NEAR, ['rule 4 10010 uidrange 1000-1000 unreachable']],
-    ['another way to the same', NEAR, [...TABLE, 'rule 4 10010 from 192.168.178.2/32 lookup 254']],
-    ['a rule for all but this', NEAR, ['rule 4 10010 not from 192.168.178.2/32 ipproto 6 blackhole']],
+    ['another way to the same', NEAR, [...TABLE, 'rule 4 10010 from 192.168.178.2 lookup 254']],
+    ['a rule for all but this', NEAR, ['rule 4 10010 not from 192.168.178.2 ipproto 6 blackhole']],
     [
       'a rule with one for the peer in front',
       NEAR,
-      [...TABLE, 'rule 4 10009 to 192.168.178.10/32 lookup 254', 'rule 4 10010 from 192.168.178.2/32 lookup 200'],
+      [...TABLE, 'rule 4 10009 to 192.168.178.10 lookup 254', 'rule 4 10010 from 192.168.178.2 lookup 200'],
     ],
     [
       'a rule that is jumped over',
       NEAR,
-      ['rule 4 10009 from 192.168.178.2/32 goto 10011', 'rule 4 10010 blackhole', 'rule 4 10011 lookup 254'],
+      ['rule 4 10009 from 192.168.178.2 goto 10011', 'rule 4 10010 blackhole', 'rule 4 10011 lookup 254'],
     ],
     ['a rule whose result is suppressed', NEAR, [...TABLE, 'rule 4 10010 lookup 200 suppress_prefixlength 0']],
     ['a rule whose device is suppressed', NEAR, [...TABLE, 'rule 4 10010 lookup 200 suppress_ifgroup 0']],
@@ -206,7 +206,7 @@ describeOnMachine('whoever is logged in', () => {
 
   test('a rule that goes away can be the fault, too', () => {
     start();
-    const data = ['rule 4 10009 to 192.168.178.10/32 lookup 254'];
+    const data = ['rule 4 10009 to 192.168.178.10 lookup 254'];
     const with200 = [...TABLE, ...data];
     machine.must('ip route add default via 192.168.1.1 dev eth1 table 300; ip rule add lookup 300 pref 20000');
     // The change that makes the path what it is needs leave.
@@ -239,9 +239,9 @@ describeOnMachine('whoever is logged in', () => {
   test('what was no path cannot be lost', () => {
     start();
     machine.must('ip rule add to 192.168.178.10 dport 40000-40100 ipproto 6 blackhole pref 20000');
-    expect(apply(['rule 4 10010 to 192.168.178.10/32 ipproto 6 dport 40000-40100 unreachable'], NEAR).code).toBe(0);
+    expect(apply(['rule 4 10010 to 192.168.178.10 ipproto 6 dport 40000-40100 unreachable'], NEAR).code).toBe(0);
     // Nor does it hide that the rest is lost.
-    expect(apply(['rule 4 10011 to 192.168.178.10/32 ipproto 6 blackhole'], NEAR, '', 'g2').last).toMatch(
+    expect(apply(['rule 4 10011 to 192.168.178.10 ipproto 6 blackhole'], NEAR, '', 'g2').last).toMatch(
       moved('192.168.178.10', ETH0, REJECTED, 'rule 10011: .*'),
     );
   });
@@ -253,15 +253,15 @@ describeOnMachine('whoever is logged in', () => {
       '#!/bin/sh\ncase "$*" in\n"-N -o -d -4 rule show") /usr/sbin/ip "$@" | sed "s/tos 0x04/dscp CS1/" ;;\n*) exec /usr/sbin/ip "$@" ;;\nesac\n',
     );
     machine.must('ip rule add pref 20000 to 192.168.178.10 tos 0x04 blackhole');
-    expect(apply(['rule 4 10010 to 192.168.178.10/32 ipproto 17 blackhole'], NEAR).code).toBe(0);
-    expect(apply(['rule 4 20001 to 192.168.178.10/32 blackhole'], NEAR, '', 'g2').last).toMatch(
+    expect(apply(['rule 4 10010 to 192.168.178.10 ipproto 17 blackhole'], NEAR).code).toBe(0);
+    expect(apply(['rule 4 20001 to 192.168.178.10 blackhole'], NEAR, '', 'g2').last).toMatch(
       moved('192.168.178.10', ETH0, REJECTED, 'rule 20001: to 192.168.178.10 blackhole'),
     );
   });
 
   test('with leave the change is made, and the risk is said', () => {
     start();
-    const done = apply(['rule 4 10010 to 192.168.178.10/32 blackhole'], NEAR, '--allow-management-path-change');
+    const done = apply(['rule 4 10010 to 192.168.178.10 blackhole'], NEAR, '--allow-management-path-change');
     expect(done.out).toContain(
       `source-routing: note: this change moved the replies of this machine's SSH server to 192.168.178.10 from ${ETH0} to "rejected (Invalid argument)" (rule 10010: to 192.168.178.10 blackhole; ip -4 route get 192.168.178.10 from 192.168.178.2 ipproto 6 sport 22 dport 50000)\n`,
     );

@@ -3,7 +3,7 @@ import type { ChildProcess } from 'child_process';
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'fs';
 import { tmpdir } from 'os';
 import { join } from 'path';
-import { BUNDLE_MARK, agentProgram, dispatcherText } from '../../lib/agent/program';
+import { BUNDLE_MARK, agentProgram, bundleChecksum, dispatcherText } from '../../lib/agent/program';
 import { FULL } from '../random';
 
 /** A shell with the utilities that come with it. */
@@ -85,11 +85,11 @@ export interface Outcome {
   readonly last: string;
 }
 
-/** The bundle of these data lines, `end` line included; of persistence `service` if they name none. */
+/** The bundle of these data lines, checksum included; of persistence `service` if they name none. */
 export function bundle(data: readonly string[], program: string): string {
   const named = data.some((line) => line.startsWith('persistence '));
   const all = named ? data : [...data.slice(0, 2), 'persistence service own', ...data.slice(2)];
-  return `${program}${BUNDLE_MARK}\n${all.join('\n')}\nend ${all.length}\n`;
+  return `${program}${BUNDLE_MARK}\n${all.join('\n')}\nsum ${bundleChecksum(all)}\n`;
 }
 
 /** The program, except that it looks for its tools in the test's directory first, and does not wait long. */
@@ -180,7 +180,7 @@ export class Machine {
     chmodSync(inside, 0o755);
   }
 
-  /** Applies a bundle of these data lines (without `bundle`, `owner` and `end`). */
+  /** Applies a bundle of these data lines (without `bundle`, `owner` and `sum`). */
   public apply(
     data: readonly string[],
     { owner = this.owner, generation = 'g1', text = '', options = '' } = {},

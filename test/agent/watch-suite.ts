@@ -225,7 +225,7 @@ export function watchSuite(flavour: Flavour): void {
     test('many events cause few passes', () => {
       const data = [...WATCHED];
       for (let i = 0; i < 1000; i++) {
-        data.push(`rule 4 ${11000 + i} from 10.1.${i >> 8}.${i & 255}/32 lookup 200`);
+        data.push(`rule 4 ${11000 + i} from 10.1.${i >> 8}.${i & 255} lookup 200`);
       }
       succeeds(machine.apply(data, { generation: 'g2' }));
       watch.start();
