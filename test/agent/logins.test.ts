@@ -301,10 +301,10 @@ describeOnMachine('whoever is logged in', () => {
     });
 
     test.each([
-      ['0 0 192.168.178.2:22 192.168.178.11:40000', '192.168.178.11', '192.168.178.11/32'],
-      ['0 0 [::ffff:192.168.178.2]:22 [::ffff:192.168.178.11]:40000', '192.168.178.11', '192.168.178.11/32'],
-      ['0 36 [fd00:1010::100]:22 [fd00:1010::8]:40000 timer:(on,1ms,0)', 'fd00:1010::8', 'fd00:1010::8/128'],
-      ['0 0 [fe80::2]%eth0:22 [fe80::8]:40000', 'fe80::8', 'fe80::8/128'],
+      ['0 0 192.168.178.2:22 192.168.178.11:40000', '192.168.178.11', '192.168.178.11'],
+      ['0 0 [::ffff:192.168.178.2]:22 [::ffff:192.168.178.11]:40000', '192.168.178.11', '192.168.178.11'],
+      ['0 36 [fd00:1010::100]:22 [fd00:1010::8]:40000 timer:(on,1ms,0)', 'fd00:1010::8', 'fd00:1010::8'],
+      ['0 0 [fe80::2]%eth0:22 [fe80::8]:40000', 'fe80::8', 'fe80::8'],
     ])('as ss prints them (%s) count', (line, peer, prefix) => {
       machine.must('ip -6 addr add fe80::2/64 dev eth0 nodad');
       fakeSs(line, line);
@@ -315,10 +315,10 @@ describeOnMachine('whoever is logged in', () => {
 
     test('count without a login of Terraform, on port 22', () => {
       fakeSs('0 0 192.168.178.2:22 192.168.178.11:40000');
-      expect(apply(rule('192.168.178.11/32'), '').code).toBe(70);
+      expect(apply(rule('192.168.178.11'), '').code).toBe(70);
       expect(machine.must('cat /mnt/ss.log')).toContain('sport = :22\n');
       machine.must('rm /mnt/ss.log');
-      expect(apply(rule('192.168.178.11/32'), '192.168.178.10 1 192.168.178.2 2222').code).toBe(70);
+      expect(apply(rule('192.168.178.11'), '192.168.178.10 1 192.168.178.2 2222').code).toBe(70);
       expect(machine.must('cat /mnt/ss.log')).toContain('sport = :2222\n');
     });
 
