@@ -9,7 +9,7 @@ ssh=               # the connection of the login: CLIENT PORT SERVER PORT
 allow_management=  # set if its way may change
 
 usage() {
-  die 64 "$1. Usage: agent apply --owner OWNER --generation ID [--confirm-timeout SECONDS] [--ssh CONNECTION] [--allow-management-path-change] BUNDLE | remove --owner OWNER [--generation ID --confirm-timeout SECONDS] [--ssh CONNECTION] | confirm --owner OWNER [--generation ID] [--ssh CONNECTION] [--removal] | rollback --owner OWNER [--generation ID] [--boot] | assert|watch|status|verify|diff --owner OWNER"
+  die 64 "$1. Usage: agent apply --owner OWNER --generation ID [--confirm-timeout SECONDS] [--ssh CONNECTION] [--allow-management-path-change] BUNDLE | remove --owner OWNER [--generation ID --confirm-timeout SECONDS] [--ssh CONNECTION] | confirm --owner OWNER [--generation ID] [--ssh CONNECTION] [--removal] | rollback --owner OWNER [--generation ID] [--boot] | assert|watch|status|verify|diff --owner OWNER | probe --owner OWNER [--from ADDRESS --to ADDRESS [--in INTERFACE]]"
 }
 
 # Runs at the end of every run, whatever its end is.
@@ -60,18 +60,21 @@ read_arguments() {
   command=$1
   shift
   case $command in
-    apply | remove | confirm | rollback | assert | watch | status | verify | diff) ;;
+    apply | remove | confirm | rollback | assert | watch | status | verify | diff | probe) ;;
     *) usage "there is no command $command" ;;
   esac
   while [ $# -gt 0 ]; do
     case $1 in
-      --owner | --generation | --confirm-timeout | --ssh)
+      --owner | --generation | --confirm-timeout | --ssh | --from | --to | --in)
         [ $# -gt 1 ] || usage "$1 needs a value"
         case $1 in
           --owner) owner=$2 ;;
           --generation) generation=$2 ;;
           --confirm-timeout) confirm_timeout=$2 ;;
           --ssh) ssh=$2 ;;
+          --from) probe_from=$2 ;;
+          --to) probe_to=$2 ;;
+          --in) probe_in=$2 ;;
         esac
         shift 2
         ;;
@@ -137,5 +140,6 @@ main() {
     status) status ;;
     verify) verify ;;
     diff) show_all ;;
+    probe) probe ;;
   esac
 }

@@ -19,6 +19,7 @@ usage() {
   status   what is in force, and does the kernel agree
   verify   succeeds only if kernel and files agree
   diff     what is missing (+) and what is in the way (-)
+  probe    what becomes of a client's packet here; also: probe OWNER --from ADDRESS --to ADDRESS [--in INTERFACE]
   assert   repair the kernel's rules and routes
   confirm  keep a change that is on trial
   rollback undo a change that is on trial
@@ -27,14 +28,14 @@ usage() {
 }
 
 case ${1-} in
-  status | verify | diff | assert | confirm | rollback | remove) ;;
+  status | verify | diff | probe | assert | confirm | rollback | remove) ;;
   '' | help | -h | --help) usage 0 ;;
   *)
     say "there is no command $1"
     usage 64
     ;;
 esac
-if [ $# -gt 2 ]; then
+if [ $# -gt 2 ] && [ "$1" != probe ]; then
   usage 64
 fi
 
@@ -56,8 +57,13 @@ for directory in "$STATE"/*/; do
   count=$((count + 1))
 done
 
+# The agent checks what comes after the two; the owner that was checked here stands last, so it counts.
 run() {
-  /bin/sh "$STATE/$2/agent" "$1" --owner "$2"
+  local command owner
+  command=$1
+  owner=$2
+  shift 2
+  /bin/sh "$STATE/$owner/agent" "$command" "$@" --owner "$owner"
 }
 
 if [ -n "${2-}" ]; then
@@ -66,7 +72,7 @@ if [ -n "${2-}" ]; then
     say "there is no such owner on this machine; the owners here: ${owners:-none}"
     exit 64
   fi
-  run "$1" "$2"
+  run "$@"
   exit
 fi
 case $count in

@@ -32,6 +32,7 @@ const SHELL_PARTS = [
   '70-units.sh',
   '75-undo.sh',
   '77-expectations.sh',
+  '78-probe.sh',
   '80-apply.sh',
   '81-confirm.sh',
   '85-remove.sh',
@@ -53,12 +54,14 @@ const AWK_PARTS = [
   'keyfile',
   'logins',
   'expectations',
+  'probe',
 ];
 
 /** The program that runs on the machine, the same for every one. Ends with a newline. */
 export function agentProgram(): string {
   const [base, ...parts] = SHELL_PARTS.map(part);
-  const data = [`BUNDLE_MARK=${quoted(BUNDLE_MARK)}\n`, `FORMAT=${FORMAT}\n`].concat(
+  const sender = `# shellcheck disable=SC2016  # for another shell\nPROBE_SENDER=${quoted(part('probe-sender.sh'))}\n`;
+  const data = [`BUNDLE_MARK=${quoted(BUNDLE_MARK)}\n`, `FORMAT=${FORMAT}\n`, sender].concat(
     AWK_PARTS.map(
       (name) =>
         `# shellcheck disable=SC2016  # awk, not shell\nAWK_${name.toUpperCase()}=${quoted(part(`${name}.awk`))}\n`,

@@ -1,0 +1,158 @@
+# probe: what becomes of a client's packet here, with all that firewalls and others do to it?
+#
+# A child in a network namespace of its own sends packets over veth pairs, and tc redirects them into the ingress of a
+# tunnel, as if a client had sent them. A table of ours notes them at each hook, and drops them at the end, behind
+# source NAT: none leaves. When this run ends, however it ends, so does the input of the child; then the child ends,
+# its interfaces go with it, and whoever has started it removes the table.
+
+probe_from=    # of a packet that somebody wants to try
+probe_to=
+probe_in=
+
+probe() {
+  local bad
+  LOCK_WAIT=10
+  take_lock
+  read_generations
+  [ -n "$current" ] || die 1 "nothing of $owner is in force on this machine"
+  # shellcheck disable=SC2086  # a list of words
+  states_of $current $pending
+  list_probes
+  find_probe_tools || die 69 "$problem"
+  put_all_questions "$current" "$LOCK/probes" || { cannot_ask; die 70 "$problem"; }
+  try_packets || die 70 "$problem"
+  show "$LOCK/probed"
+  bad=$(grep -c '^!' "$LOCK/probed")
+  [ "$bad" -eq 0 ] || die 1 "not all packets of clients get through: ! marks what is not as expected, - what a part of the packets meets"
+  say "done: packets of clients get through as expected (+; - marks what a part of the packets meets)"
+}
+
+# What is to be tried: what is expected, or what somebody asks for.
+list_probes() {
+  local family
+  if [ -z "$probe_from$probe_to$probe_in" ]; then
+    [ -f "$current/expectations" ] || die 1 "$owner declares no tunnel and no expectation, so there is no packet to try. Give one: --from ADDRESS --to ADDRESS --in INTERFACE"
+    cat "$current/expectations" >"$LOCK/probes" || die 70 "cannot write $LOCK/probes"
+    return 0
+  fi
+  family=$(awk -v from="$probe_from" -v to="$probe_to" "$AWK_ADDRESS"'
+    BEGIN { if (to_hex(from) != "" && length(to_hex(from)) == length(to_hex(to))) print (index(to, ":") ? 6 : 4) }')
+  [ -n "$family" ] || usage '--from and --to must be addresses of one family'
+  case $probe_in in *[!A-Za-z0-9_.:@+-]* | -*) usage '--in must be the name of an interface' ;; esac
+  printf 'expect %s probe to %s from %s iif %s is any\n' "$family" "$probe_to" "$probe_from" "${probe_in:--}" >"$LOCK/probes"
+}
+
+# Sets problem and fails if something is missing without which no packet can be tried.
+find_probe_tools() {
+  local tool
+  find_nftables
+  problem=
+  for tool in tc unshare ping; do
+    command -v "$tool" >/dev/null 2>&1 || problem="$problem, $tool"
+  done
+  command -v bash >/dev/null 2>&1 || command -v nc >/dev/null 2>&1 || problem="$problem, bash or nc"
+  [ -n "$nftables" ] || problem="$problem, nftables"
+  problem=${problem#, }
+  [ -n "$problem" ] || return 0
+  problem="no client's packet was tried: missing here: $problem. Install what is missing and try again: source-routing probe $owner"
+  return 1
+}
+
+# Tries the packets that answer $LOCK/questions: $LOCK/probed says what has become of them. Sets problem and fails if
+# that cannot be done.
+try_packets() {
+  local left_out devices
+  : >"$LOCK/probed"
+  send_packets '' || return 1
+  read -r devices left_out <"$LOCK/probe/counts"
+  [ "$devices" -ne 0 ] || { say 'no packet to try: no tunnel is up'; return 0; }
+  # Which rule drops them takes a second round: tracing costs time.
+  [ "$lost" -eq 0 ] || send_packets 1 || return 1
+  [ "$left_out" -eq 0 ] || say "packets not tried: $left_out"
+  judge_packets judge >"$LOCK/probed"
+}
+
+judge_packets() {
+  awk -v step="$1" "$AWK_PROBE" part=packets "$LOCK/probe/packets" part=seen "$LOCK/probe/seen" part=traced "$LOCK/probe/traced"
+}
+
+# Sends the packets of the questions, and traces them if $1 is set. Sets lost to the number that went nowhere.
+send_packets() {
+  local room sender tracer reply
+  room=$LOCK/probe
+  lost=0
+  rm -rf "$room"
+  if ! { mkdir "$room" && mkfifo "$room/in" "$room/out" && : >"$room/traced" &&
+    awk -v step=choose -v out="$room/" -v trace="$1" -v parent="$$" "$AWK_PROBE" \
+      part=state "$current/state" part=questions "$LOCK/questions" 2>"$room/error"; }; then
+    probe_failed
+    return 1
+  fi
+  [ -s "$room/packets" ] || return 0
+  nft delete table inet source_routing_probe 2>/dev/null || :
+  start_sender "$room"
+  exec 8>"$room/in" 6<"$room/out"
+  tracer=
+  if read -r reply <&6 && [ "$reply" = ready ] && redirect_packets "$room"; then
+    [ -z "$1" ] || start_tracer "$room"
+    cat "$room/lines" >&8
+    read -r reply <&6 || :
+    wait_for_packets "$room"
+    [ -z "$tracer" ] || kill "$tracer" 2>/dev/null || :
+    reply=sent
+  else
+    reply=
+  fi
+  exec 8>&- 6<&-
+  wait "$sender" 2>/dev/null || :
+  [ "$reply" = sent ] || { probe_failed; return 1; }
+}
+
+# With a signal to this run, the sender has still to clean up.
+start_sender() {
+  local shell
+  shell=$(command -v bash || command -v sh)
+  (
+    trap '' INT TERM
+    unshare --net "$shell" -c "$PROBE_SENDER" sender "$1/links" 7352
+    nft delete table inet source_routing_probe 2>/dev/null
+  ) <"$1/in" >"$1/out" 2>"$1/error" &
+  sender=$!
+}
+
+redirect_packets() {
+  local link count
+  for link in /proc/sys/net/ipv6/conf/srprobe*; do
+    [ ! -e "$link/disable_ipv6" ] || echo 1 >"$link/disable_ipv6"
+  done
+  read -r count _ <"$1/counts"
+  while [ "$count" -gt 0 ]; do
+    count=$((count - 1))
+    printf 'link set srprobe%s arp off up\n' "$count"
+  done >"$1/up"
+  ip -batch "$1/up" 2>"$1/error" && tc -batch "$1/redirect" 2>"$1/error" && nft -f "$1/table" 2>"$1/error"
+}
+
+start_tracer() {
+  nft monitor trace >"$1/traced" 2>/dev/null &
+  tracer=$!
+  # It says nothing when it listens.
+  pause 0.1
+}
+
+# Packets arrive at once, if they arrive.
+wait_for_packets() {
+  local look
+  for look in 1 2 3 4 5; do
+    nft list table inet source_routing_probe >"$1/seen" 2>"$1/error" || return 0
+    lost=$(judge_packets lost)
+    [ "$lost" -ne 0 ] || return 0
+    # The last look is final.
+    [ "$look" -eq 5 ] || pause 0.02
+  done
+}
+
+probe_failed() {
+  first_line "$LOCK/probe/error"
+  problem="no client's packet was tried: ${first:-the sender did not start}"
+}

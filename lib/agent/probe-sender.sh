@@ -1,0 +1,64 @@
+# Sends what a client could send. Runs in a network namespace of its own; with it go its interfaces, and their peers
+# outside. $1 is a file for `ip -batch`, which makes them, in group $2. Lines of standard input:
+#
+#   from FAMILY ADDRESS DEVICE          the source of the packets that follow, and the device that they take
+#   icmp|udp|tcp FAMILY TTL ADDRESS PORT
+#   sent                                is answered with a line, like the making of the interfaces
+#
+# Ends with its standard input.
+
+ip -batch "$1" || exit
+echo ready
+exec 2>/dev/null
+
+bash=${BASH_VERSION-}  # knows /dev/udp and /dev/tcp
+children=
+device=
+# What the device has sent, in packets.
+count_sent() {
+  local name rest
+  sent=0
+  while read -r name rest; do
+    # shellcheck disable=SC2086  # splitting is the point
+    [ "$name" != "$device:" ] || { set -- $rest; sent=${10}; }
+  done </proc/net/dev
+}
+
+# The time to live is that of the moment, so a packet must have left before the next one gets its own. Whoever waits
+# for an answer waits in the background.
+send() {
+  local before tries
+  count_sent
+  before=$sent
+  case $1 in
+    icmp) ping -c 1 -W 1 "$2" >/dev/null 2>&1 & ;;
+    udp) if [ -n "$bash" ]; then echo probe >"/dev/udp/$2/$3" & else echo probe | nc -u -w 1 "$2" "$3" >/dev/null 2>&1 & fi ;;
+    tcp) if [ -n "$bash" ]; then : <"/dev/tcp/$2/$3" & else nc -w 1 "$2" "$3" </dev/null >/dev/null 2>&1 & fi ;;
+  esac
+  children="$children $!"
+  tries=0
+  while count_sent && [ "$sent" = "$before" ] && [ "$tries" -lt 500 ]; do
+    tries=$((tries + 1))
+  done
+}
+
+while read -r kind family ttl address port; do
+  case $kind in
+    from)
+      device=$address
+      ip "-$family" route replace default dev "$device" src "$ttl"
+      ;;
+    icmp | udp | tcp)
+      case $family in
+        4) echo "$ttl" >/proc/sys/net/ipv4/ip_default_ttl ;;
+        6) echo "$ttl" >"/proc/sys/net/ipv6/conf/$device/hop_limit" ;;
+      esac
+      send "$kind" "$address" "$port"
+      ;;
+    sent) echo sent ;;
+  esac
+done
+# shellcheck disable=SC2086  # a list of words
+[ -z "$children" ] || kill -KILL $children
+# Without that, they go a moment later.
+ip link del group "$2"

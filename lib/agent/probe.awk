@@ -1,0 +1,281 @@
+# What becomes of packets of clients: chooses packets that answer the questions of expectations.awk, and says what has
+# become of each.
+#
+#   choose  reads a state file and the questions; writes into `out` what the probe needs: links, redirect, table, lines (of
+#           packets to send), and packets, one a line: TTL FAMILY KIND PORT DEVICE FROM TO LABEL FATES
+#   judge   reads packets, what nft lists of the table, and what it traced; prints what has become of the packets
+#           of each question, one line for all that met the same, "!" in front where that is not what is expected
+#   lost    reads the same, and prints how many packets have arrived nowhere
+#
+# Variables: step, out, trace (set to trace the packets), files after `part=`: state, questions, packets, seen, traced.
+
+BEGIN {
+  # The time to live numbers the packets of one probe. Systems start from 64, 128 or 255.
+  FIRST_TTL = 131
+  LAST_TTL = 190
+  # A port that hardly any firewall closes, for packets of which nothing else is known.
+  PORT = 443
+  KINDS = split("icmp udp tcp", KIND_NAME, " ")
+  PROTOCOL["icmp", 4] = 1
+  PROTOCOL["icmp", 6] = 58
+  PROTOCOL["udp", 4] = PROTOCOL["udp", 6] = 17
+  PROTOCOL["tcp", 4] = PROTOCOL["tcp", 6] = 6
+  SAID["icmp"] = "ICMP echo"
+  SAID["udp"] = "UDP"
+  SAID["tcp"] = "TCP"
+  MAC = "02:73:72:70:00:01"
+  ttl = FIRST_TTL
+  devices = left_out = 0
+}
+
+# A rule may send one protocol elsewhere, which the question says nothing about.
+part == "state" {
+  for (i = 4; i < NF; i++) if (($1 == "rule" || $1 == "static") && $i == "ipproto") RULED[$2, $(i + 1)] = 1
+  next
+}
+
+part == "questions" {
+  if ($1 == "expect") choose_packets()
+  next
+}
+
+part == "packets" {
+  n = ++PACKETS
+  FAMILY[n] = $2
+  KIND[n] = $3
+  AT[n] = $4
+  DEVICE[n] = $5
+  FROM[n] = $6
+  TO[n] = $7
+  LABEL[n] = $8
+  NUMBER[$2, $1] = n
+  FATES[n] = $9
+  for (i = 10; i <= NF; i++) FATES[n] = FATES[n] " " $i
+  next
+}
+
+# What `nft list table` says: elements of sets, over several lines.
+part == "seen" {
+  if ($1 == "set") begin_set($2)
+  if (/elements = /) { inside = 1; sub(/.*elements = \{/, "") }
+  if (!inside) next
+  if (/\}/) inside = 0
+  gsub(/[{}" \t]/, "")
+  m = split($0, element, ",")
+  for (i = 1; i <= m; i++) if (element[i] != "") note(element[i])
+  next
+}
+
+# Of `nft monitor trace`: the last verdict about a packet names what has dropped it.
+part == "traced" {
+  if ($1 != "trace") next
+  # Where it came in, before forwarding takes one.
+  if ($3 in TRACED);
+  else if (match($0, / ip ttl [0-9]+/)) TRACED[$3] = 4 " " substr($0, RSTART + 8, RLENGTH - 8)
+  else if (match($0, / ip6 hoplimit [0-9]+/)) TRACED[$3] = 6 " " substr($0, RSTART + 14, RLENGTH - 14)
+  if (/verdict drop|policy drop|verdict reject| reject/ && $5 != "source_routing_probe") blame()
+  next
+}
+
+END {
+  if (step == "choose") write_all()
+  else if (step == "lost") print count_lost()
+  else judge_all()
+}
+
+function choose_packets(    family, label, from, to, device, ruled, sport, dport, fates, i, k, kind, protocol) {
+  family = $2
+  label = $3
+  from = to = device = protocol = dport = ""
+  for (i = 4; i < NF && $i != "is"; i += 2) {
+    if ($i == "to") to = $(i + 1)
+    else if ($i == "from") from = $(i + 1)
+    else if ($i == "iif") device = $(i + 1)
+    else if ($i == "ipproto") protocol = $(i + 1)
+    else if ($i == "dport") dport = $(i + 1)
+    # No client can send that, or this probe cannot.
+    else return
+  }
+  fates = ""
+  while (++i <= NF) fates = fates " " $i
+  if (from == "" || device == "" || device == "lo" || fates ~ /^ (rejected|unchanged)$/) return
+  for (k = 1; k <= KINDS; k++) {
+    kind = KIND_NAME[k]
+    if (dport != "" ? protocol != PROTOCOL[kind, family] : (family, PROTOCOL[kind, family]) in RULED) continue
+    # Of packets that stay on this machine or among clients, one kind is enough.
+    if (dport == "" && kind != "icmp" && fates !~ / via |any/) continue
+    add_packet(family, kind, dport == "" ? PORT : dport, device, from, to, label fates)
+  }
+}
+
+function add_packet(family, kind, port, device, from, to, rest) {
+  if ((family, kind, port, device, from, to) in CHOSEN) return
+  CHOSEN[family, kind, port, device, from, to] = 1
+  if (ttl > LAST_TTL) { left_out++; return }
+  if (!(device in INDEX)) {
+    INDEX[device] = devices
+    NAME[devices++] = device
+  }
+  if (!((family, device, from) in SOURCE)) {
+    SOURCE[family, device, from] = 1
+    ADDRESSES = ADDRESSES "addr add " from (family == 4 ? "/32" : "/128 nodad") " dev sent" INDEX[device] "\n"
+    SOURCES[family] = SOURCES[family] (SOURCES[family] == "" ? "" : ", ") from
+  }
+  if (last != family " " from " " device) LINES = LINES "from " family " " from " sent" INDEX[device] "\n"
+  last = family " " from " " device
+  LINES = LINES kind " " family " " ttl " " to " " port "\n"
+  print ttl, family, kind, (kind == "icmp" ? "-" : port), device, from, to, rest > (out "packets")
+  # Old versions of nft cannot put a time to live beside other things.
+  LEFT_SETS = LEFT_SETS "set left" family "_" ttl " { type ifname . ipv" family "_addr; flags dynamic; size 16; }\n"
+  LEAVE[family] = LEAVE[family] "iifname \"" device "\" " (family == 4 ? "ip ttl " : "ip6 hoplimit ") ttl - 1 " add @left" family "_" ttl " { oifname . " (family == 4 ? "ip" : "ip6") " saddr } drop\n"
+  ttl++
+}
+
+function write_all(    i, names) {
+  printf "" > (out "packets")
+  names = ""
+  for (i = 0; i < devices; i++) {
+    # Both ends have the same address, and no end asks for one: what is sent is for the other.
+    print "link add sent" i " address " MAC " type veth peer name srprobe" i " address " MAC " netns " parent > (out "links")
+    print "link set sent" i " addrgenmode none" > (out "links")
+    print "link set sent" i " arp off group 7352 up" > (out "links")
+    print "qdisc add dev srprobe" i " ingress" > (out "redirect")
+    # Nothing but the packets of the probe, which alone have such a time to live.
+    print "filter add dev srprobe" i " parent ffff: protocol ip u32 match u8 0x80 0xc0 at 8 action mirred ingress redirect dev " NAME[i] > (out "redirect")
+    print "filter add dev srprobe" i " parent ffff: protocol ipv6 u32 match u8 0x80 0xc0 at 7 action mirred ingress redirect dev " NAME[i] > (out "redirect")
+    names = names (i ? ", " : "") "\"" NAME[i] "\""
+  }
+  printf "%s", ADDRESSES > (out "links")
+  printf "%ssent\n", LINES > (out "lines")
+  write_table("iifname { " names " }")
+  print devices, left_out > (out "counts")
+}
+
+function hook(name, at, priority, shift, text4, text6) {
+  return "chain at_" name " {\ntype filter hook " at " priority " priority "; policy accept;\n" \
+    IN " ip ttl " FIRST_TTL - shift "-" LAST_TTL - shift " " text4 "\n" \
+    IN " ip6 hoplimit " FIRST_TTL - shift "-" LAST_TTL - shift " " text6 "\n}\n"
+}
+function noted(set) { return "add @" set "4 { ip ttl }" }
+function noted6(set) { return "add @" set "6 { ip6 hoplimit }" }
+
+function write_table(condition,    text, i, sets, traced) {
+  IN = condition
+  traced = trace ? " meta nftrace set 1" : ""
+  text = "table inet source_routing_probe {\n"
+  i = split("entered forwarded passed input", sets, " ")
+  for (; i > 0; i--) text = text "set " sets[i] "4 { typeof ip ttl; flags dynamic; size 256; }\nset " sets[i] "6 { typeof ip6 hoplimit; flags dynamic; size 256; }\n"
+  text = text LEFT_SETS \
+    hook("entered", "prerouting", -350, 0, noted("entered") traced, noted6("entered") traced) \
+    hook("forwarded", "forward", -350, 1, noted("forwarded"), noted6("forwarded")) \
+    hook("passed", "forward", 1000, 1, noted("passed"), noted6("passed")) \
+    hook("input", "input", -350, 0, noted("input") " drop", noted6("input") " drop") \
+    "chain at_left {\ntype filter hook postrouting priority 300; policy accept;\n" LEAVE[4] LEAVE[6] "}\n"
+  # An answer of this machine would go to whoever has that address: errors and redirects hold the packet that they are about.
+  text = text "chain answers {\ntype filter hook output priority 1000; policy accept;\n"
+  if (SOURCES[4] != "") text = text "ip daddr { " SOURCES[4] " } icmp type { 3, 5, 11, 12 } @th,128,8 " FIRST_TTL - 1 "-" LAST_TTL " drop\n" \
+    "ip daddr { " SOURCES[4] " } tcp flags & rst == rst tcp sport " PORT " drop\n"
+  if (SOURCES[6] != "") text = text "ip6 daddr { " SOURCES[6] " } icmpv6 type { 1, 2, 3, 4 } @th,120,8 " FIRST_TTL - 1 "-" LAST_TTL " drop\n" \
+    "ip6 daddr { " SOURCES[6] " } icmpv6 type nd-redirect drop\n" \
+    "ip6 daddr { " SOURCES[6] " } tcp flags & rst == rst tcp sport " PORT " drop\n"
+  print text "}\n}" > (out "table")
+}
+
+# Of set entered4, or left4_131.
+function begin_set(name) {
+  seen_ttl = name
+  sub(/.*_/, "", seen_ttl)
+  sub(/_.*/, "", name)
+  seen_family = substr(name, length(name))
+  set = substr(name, 1, length(name) - 1)
+}
+
+# An element of a set: the time to live, which is one less once a packet is forwarded; or how a packet leaves.
+function note(text,    n) {
+  if (set == "left") {
+    n = NUMBER[seen_family, seen_ttl]
+    # A name of an interface may have dots, too.
+    if (seen_family == 4) match(text, /[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+$/)
+    else match(text, /[^.]*$/)
+    SOURCE_AT[n] = substr(text, RSTART)
+    LEFT_BY[n] = substr(text, 1, RSTART - 2)
+  } else n = NUMBER[seen_family, text + (set == "forwarded" || set == "passed")]
+  SEEN[set, n] = 1
+}
+
+function blame(    n, rest) {
+  split(TRACED[$3], traced_as, " ")
+  n = NUMBER[traced_as[1], traced_as[2]]
+  if (n == "") return
+  rest = $0
+  sub(/^trace id [^ ]+ /, "", rest)
+  sub(/^[^ ]+ [^ ]+ [^ ]+ /, "", rest)
+  sub(/( \(verdict [a-z]+\))? *$/, "", rest)
+  BLAME[n] = "chain " $4 " " $5 " " $6 (rest ~ /^policy/ ? " (" rest ")" : ", " rest)
+}
+
+function has_arrived(n) { return (("left", n) in SEEN) || (("input", n) in SEEN) }
+
+function count_lost(    n, count) {
+  count = 0
+  for (n = 1; n <= PACKETS; n++) if (!has_arrived(n)) count++
+  return count
+}
+
+function setting(path,    line) {
+  line = 0
+  getline line < ("/proc/sys/net/" path)
+  close("/proc/sys/net/" path)
+  return line + 0
+}
+
+function larger(a, b) { return a > b ? a : b }
+
+# What has become of packet n, after "packets ... ".
+function outcome(n,    device) {
+  device = DEVICE[n]
+  if (("left", n) in SEEN) return "leave by " LEFT_BY[n] (SOURCE_AT[n] == FROM[n] ? "" : ", their source changed to " SOURCE_AT[n])
+  if (("input", n) in SEEN) return "reach this machine"
+  if (n in BLAME) return "are dropped by " BLAME[n]
+  if (("passed", n) in SEEN) return "are dropped after the forward hook, by something that nftables does not trace"
+  if (("forwarded", n) in SEEN) return "are dropped in the forward hook, by something that nftables does not trace (iptables-legacy?)"
+  if (!(("entered", n) in SEEN)) return "are dropped at the ingress of " device ", before any firewall rule (tc, XDP, or a chain of the ingress hook)"
+  if (FAMILY[n] == 4 && !setting("ipv4/conf/" device "/forwarding")) return "are not forwarded, as net.ipv4.conf." device ".forwarding is 0"
+  if (FAMILY[n] == 6 && !setting("ipv6/conf/all/forwarding")) return "are not forwarded, as net.ipv6.conf.all.forwarding is 0"
+  if (FAMILY[n] == 4 && larger(setting("ipv4/conf/all/rp_filter"), setting("ipv4/conf/" device "/rp_filter")) == 1)
+    return "are not routed, or dropped by rp_filter of " device ", which is strict: see \"ip route get " TO[n] " from " FROM[n] " iif " device "\""
+  return "are not routed: see \"ip -" FAMILY[n] " route get " TO[n] " from " FROM[n] " iif " device "\""
+}
+
+function is_expected(n,    i, m, fate, w, k) {
+  if (FATES[n] == "any") return 1
+  m = split(FATES[n], fate, " or ")
+  for (i = 1; i <= m; i++) {
+    k = split(fate[i], w, " ")
+    if (w[1] == "local" && ("input", n) in SEEN) return 1
+    if (w[1] == "rejected" && !has_arrived(n)) return 1
+    if ((w[1] == "via" || w[1] == "dev") && ("left", n) in SEEN && SOURCE_AT[n] == FROM[n] && (k == 2 && w[1] == "via" || w[k] == LEFT_BY[n])) return 1
+  }
+  return 0
+}
+
+# One line for the packets of a question that have met the same.
+function judge_all(    n, question, what, key, i) {
+  for (n = 1; n <= PACKETS; n++) {
+    question = LABEL[n] ": packets " FROM[n] " -> " TO[n] " from " DEVICE[n]
+    what = outcome(n)
+    key = question SUBSEP what
+    if (!(key in GROUP)) {
+      GROUP[key] = ++groups
+      GROUP_QUESTION[groups] = question
+      GROUP_OUTCOME[groups] = what
+    }
+    i = GROUP[key]
+    if (is_expected(n)) GOOD[question] = 1
+    else BAD[i] = 1
+    GROUP_KINDS[i] = GROUP_KINDS[i] (GROUP_KINDS[i] == "" ? "" : ", ") SAID[KIND[n]] (AT[n] == "-" ? "" : " to port " AT[n])
+  }
+  # A firewall may well close one port. If nothing passes, clients are dead.
+  for (i = 1; i <= groups; i++)
+    print (BAD[i] ? (GROUP_QUESTION[i] in GOOD ? "- " : "! ") : "+ ") GROUP_QUESTION[i] " (" GROUP_KINDS[i] ") " GROUP_OUTCOME[i]
+}

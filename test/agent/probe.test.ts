@@ -1,0 +1,239 @@
+import { BUSYBOX, DASH, Machine, describeOnMachine, lines } from './machine';
+
+const DATA = [
+  'table 200 vpn',
+  'rule 4 10009 to 10.10.10.0/24 lookup 254 suppress_prefixlength 23',
+  'rule 4 10010 from 10.10.10.0/24 lookup 200',
+  'rule 6 10009 to fd00:4242::/64 lookup 254 suppress_prefixlength 63',
+  'rule 6 10010 from fd00:4242::/64 lookup 200',
+  'route 4 200 default 0 via 192.168.1.1 dev eth1',
+  'route 4 200 default 4278198272 type unreachable',
+  'route 6 200 default 1024 via fd00:1010::1 dev eth1',
+  'route 6 200 default 4278198272 type unreachable',
+  'expect 4 vpn/leave to 198.51.100.1 from 10.10.10.2 iif tun0 ipproto 17 is via 192.168.1.1 dev eth1',
+  'expect 4 vpn/local to 10.10.10.3 from 10.10.10.2 iif tun0 ipproto 17 is dev tun0 or rejected',
+  'expect 4 vpn/to-server to 10.10.10.1 from 10.10.10.2 iif tun0 ipproto 17 is local',
+  'expect 4 vpn/server to 198.51.100.1 from 192.168.178.2 uid 0 ipproto 17 is unchanged',
+  'expect 6 vpn/leave to 2001:db8::1 from fd00:4242::2 iif tun0 is via fd00:1010::1 dev eth1',
+  'expect 6 vpn/local to fd00:4242::3 from fd00:4242::2 iif tun0 is dev tun0 or rejected',
+  'expect 6 vpn/to-server to fd00:4242::1 from fd00:4242::2 iif tun0 is local',
+];
+const TUNNEL = `ip link add tun0 type bridge; ip link set tun0 up
+  ip addr add 10.10.10.1/24 dev tun0; ip -6 addr add fd00:4242::1/64 dev tun0 nodad
+  until ip -6 route show table local | grep -q fd00:4242::1; do sleep 0.01; done`;
+const V4 = 'vpn/leave: packets 10.10.10.2 -> 198.51.100.1 from tun0';
+const V6 = 'vpn/leave: packets fd00:4242::2 -> 2001:db8::1 from tun0';
+const ALL = '(ICMP echo, UDP to port 443, TCP to port 443)';
+const HEALTHY = [
+  `+ ${V4} ${ALL} leave by eth1`,
+  '+ vpn/local: packets 10.10.10.2 -> 10.10.10.3 from tun0 (ICMP echo) leave by tun0',
+  '+ vpn/to-server: packets 10.10.10.2 -> 10.10.10.1 from tun0 (ICMP echo) reach this machine',
+  `+ ${V6} ${ALL} leave by eth1`,
+  '+ vpn/local: packets fd00:4242::2 -> fd00:4242::3 from tun0 (ICMP echo) leave by tun0',
+  '+ vpn/to-server: packets fd00:4242::2 -> fd00:4242::1 from tun0 (ICMP echo) reach this machine',
+];
+
+/** A chain of somebody else. */
+const chain = (family: string, hook: string, priority: number, ...rules: string[]): string =>
+  [
+    `nft add table ${family} fw`,
+    `nft 'add chain ${family} fw c { type ${priority === 100 ? 'nat' : 'filter'} hook ${hook} priority ${priority}; }'`,
+    ...rules.map((rule) => `nft 'add rule ${family} fw c ${rule}'`),
+  ].join('; ');
+
+/** Counts what leaves, or is answered, behind everything else. */
+const WITNESS = `nft 'add table inet witness; add chain inet witness c { type filter hook postrouting priority 400; }'
+  for what in 'ip saddr 10.10.10.2' 'ip daddr 10.10.10.2' 'ip6 saddr fd00:4242::2' 'ip6 daddr fd00:4242::2'; do
+    nft add rule inet witness c $what counter
+  done`;
+
+describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
+  describeOnMachine(`under ${flavour.name}`, () => {
+    let machine: Machine;
+    beforeEach(() => {
+      machine = new Machine(flavour);
+      machine.must(TUNNEL);
+      expect(machine.apply(DATA).code).toBe(0);
+    });
+    afterEach(() => {
+      machine.close();
+    });
+
+    const said = (out: string): string[] =>
+      lines(out)
+        .map((line) => line.replace('source-routing: ', ''))
+        .filter((line) => /^[-+!] /.test(line));
+
+    /** What a probe could leave behind. */
+    const traces = (): string =>
+      machine.must(
+        'nft list ruleset | sed "s/ packets [0-9]* bytes [0-9]*//"; ip -o link | sed "s/ state .*//"; ip netns; ls /run; ip neigh',
+      );
+
+    test('sees where packets of clients go; none leaves, and nothing stays', () => {
+      machine.must(WITNESS);
+      const before = traces();
+      const done = machine.agent('probe');
+      expect(said(done.out)).toEqual(HEALTHY);
+      expect(done).toMatchObject({
+        code: 0,
+        last: 'source-routing: done: packets of clients get through as expected (+; - marks what a part of the packets meets)',
+      });
+      expect(traces()).toBe(before);
+      expect(machine.must('nft list table inet witness').match(/counter packets \d+/g)).toEqual(
+        Array.from({ length: 4 }, () => 'counter packets 0'),
+      );
+    });
+
+    const FORWARD_DROP =
+      "nft add table inet fw; nft 'add chain inet fw c { type filter hook forward priority 0; policy drop; }'";
+    test.each<[string, string, string[]]>([
+      [
+        'a forward policy',
+        `${FORWARD_DROP}; nft add rule inet fw c iifname tun0 oifname eth0 accept`,
+        [V4, V6].map((what) => `! ${what} ${ALL} are dropped by chain inet fw c (policy drop)`),
+      ],
+      [
+        'a rule of a forward chain',
+        chain('ip', 'forward', 10, 'oifname "eth1" drop'),
+        [`! ${V4} ${ALL} are dropped by chain ip fw c, rule oifname "eth1" drop`],
+      ],
+      [
+        'a rule that rejects with an error',
+        chain('inet', 'forward', 0, 'ip6 saddr fd00:4242::/64 reject'),
+        [
+          `! ${V6} ${ALL} are dropped by chain inet fw c, rule ip6 saddr fd00:4242::/64 reject with icmpv6 port-unreachable`,
+        ],
+      ],
+      [
+        'a rule in prerouting',
+        chain('ip', 'prerouting', -300, 'iifname "tun0" ip daddr != 10.10.10.0/24 drop'),
+        [`! ${V4} ${ALL} are dropped by chain ip fw c, rule iifname "tun0" ip daddr != 10.10.10.0/24 drop`],
+      ],
+      [
+        'a rule in postrouting',
+        chain('ip6', 'postrouting', 50, 'oifname "eth1" counter drop'),
+        [
+          expect.stringMatching(
+            `^! ${V6.replace(/[.]/g, '\\.')} \\(.*\\) are dropped by chain ip6 fw c, rule oifname "eth1" counter .*drop$`,
+          ),
+        ],
+      ],
+      [
+        'a chain of the ingress hook',
+        `nft add table netdev fw; nft 'add chain netdev fw c { type filter hook ingress device tun0 priority 0; policy drop; }'`,
+        [V4, V6].map(
+          (what) =>
+            `! ${what} ${ALL} are dropped at the ingress of tun0, before any firewall rule (tc, XDP, or a chain of the ingress hook)`,
+        ),
+      ],
+      [
+        'forwarding that is off',
+        'echo 0 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv6/conf/all/forwarding',
+        [
+          `! ${V4} ${ALL} are not forwarded, as net.ipv4.conf.tun0.forwarding is 0`,
+          `! ${V6} ${ALL} are not forwarded, as net.ipv6.conf.all.forwarding is 0`,
+        ],
+      ],
+      [
+        'a rule in front of ours',
+        'ip rule add pref 100 from 10.10.10.0/24 iif tun0 unreachable',
+        [`! ${V4} ${ALL} are not routed: see "ip -4 route get 198.51.100.1 from 10.10.10.2 iif tun0"`],
+      ],
+      [
+        'a strict rp_filter',
+        'echo 1 >/proc/sys/net/ipv4/conf/tun0/rp_filter; ip route add 10.10.10.2 dev eth0',
+        [
+          `! ${V4} ${ALL} are not routed, or dropped by rp_filter of tun0, which is strict: see "ip route get 198.51.100.1 from 10.10.10.2 iif tun0"`,
+        ],
+      ],
+      [
+        'source NAT',
+        chain('ip', 'postrouting', 100, 'oifname "eth1" masquerade'),
+        [`! ${V4} ${ALL} leave by eth1, their source changed to 192.168.1.100`],
+      ],
+      [
+        'another way',
+        'ip rule add pref 100 fwmark 7 lookup main; nft add table ip fw; ' +
+          "nft 'add chain ip fw c { type filter hook prerouting priority -150; }'; nft add rule ip fw c iifname tun0 meta mark set 7",
+        [`! ${V4} ${ALL} leave by eth0`],
+      ],
+    ])('names what stands in the way: %s', (_, breakage, expected) => {
+      machine.must(breakage);
+      const before = traces();
+      const done = machine.agent('probe');
+      expect(said(done.out).filter((line) => line.startsWith('! vpn/leave'))).toEqual(expected);
+      expect(done.code).toBe(1);
+      expect(done.last).toContain('not all packets of clients get through');
+      expect(traces()).toBe(before);
+    });
+
+    test('says what a part of the packets meets', () => {
+      machine.must(chain('inet', 'forward', 0, 'udp dport 443 drop'));
+      const done = machine.agent('probe');
+      expect(done.code).toBe(0);
+      expect(said(done.out).filter((line) => line.includes('leave:'))).toEqual(
+        [V4, V6].flatMap((what) => [
+          `+ ${what} (ICMP echo, TCP to port 443) leave by eth1`,
+          `- ${what} (UDP to port 443) are dropped by chain inet fw c, rule udp dport 443 drop`,
+        ]),
+      );
+    });
+
+    test('forwarding of single interfaces is enough', () => {
+      machine.must('echo 0 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv4/conf/tun0/forwarding');
+      expect(said(machine.agent('probe').out)[0]).toBe(HEALTHY[0]);
+    });
+
+    test('tries one packet that somebody asks for', () => {
+      const one = (options: string): string[] => said(machine.agent(`probe ${options}`).out);
+      expect(one('--from 10.10.10.77 --to 9.9.9.9')).toEqual([
+        `+ probe: packets 10.10.10.77 -> 9.9.9.9 from tun0 ${ALL} leave by eth1`,
+      ]);
+      expect(one('--from 10.20.0.1 --to 9.9.9.9 --in tun0')).toEqual([
+        `+ probe: packets 10.20.0.1 -> 9.9.9.9 from tun0 ${ALL} leave by eth0`,
+      ]);
+      expect(one('--from fd00:4242::77 --to fd00:1010::100 --in tun0')).toEqual([
+        `+ probe: packets fd00:4242::77 -> fd00:1010::100 from tun0 ${ALL} reach this machine`,
+      ]);
+      for (const wrong of [
+        '--from 10.10.10.77',
+        '--from 10.10.10.77 --to fd00::1',
+        '--from 10.10.10.x --to 9.9.9.9',
+        '--from 10.10.10.77 --to 9.9.9.9 --in tun0/../x',
+        '--from 10.10.10.77 --to 9.9.9.9/32',
+      ]) {
+        expect([wrong, machine.agent(`probe ${wrong}`).code]).toEqual([wrong, 64]);
+      }
+      machine.must('ip link set tun0 down');
+      expect(machine.agent('probe').out).toContain('no packet to try: no tunnel is up');
+    });
+
+    test.each([
+      ['before the interfaces are there', 'tc', ''],
+      ['when packets are under way', 'nft', '[ "$1 $2" = "list table" ] &&'],
+      ['when its table is loaded', 'nft', '[ "$1" = -f ] &&'],
+    ])('leaves nothing when it is killed %s', (_, tool, when) => {
+      const before = traces();
+      machine.write(
+        `/mnt/bin/${tool}`,
+        `#!/bin/sh\n[ "$*" = "list tables" ] || { ${when} rm /mnt/bin/${tool} && kill -9 "$(cut -d' ' -f1 /run/source-routing.lock/holder)"; }\nexec /usr/sbin/${tool} "$@"\n`,
+      );
+      expect(machine.agent('probe').code).not.toBe(0);
+      expect(machine.sh(`ls /mnt/bin/${tool}`).code).not.toBe(0);
+      machine.until('! nft list table inet source_routing_probe && ! ip link show srprobe0', 50);
+      expect(said(machine.agent('probe').out)).toEqual(HEALTHY);
+      expect(traces()).toBe(before);
+    });
+
+    test('says what is missing here', () => {
+      machine.must(
+        'mkdir /mnt/few; for f in /usr/sbin/* /usr/bin/* /mnt/bin/*; do ln -sf "$f" /mnt/few/; done; rm /mnt/few/tc /mnt/few/ping; sed -i s#^PATH=.*#PATH=/mnt/few# /var/lib/source-routing/vpn1/agent',
+      );
+      expect(machine.agent('probe')).toMatchObject({
+        code: 69,
+        last: "source-routing: no client's packet was tried: missing here: tc, ping. Install what is missing and try again: source-routing probe vpn1",
+      });
+    });
+  });
+});
