@@ -11,20 +11,29 @@ probe_in=
 
 probe() {
   local bad
-  LOCK_WAIT=10
-  take_lock
-  read_generations
+  find_in_force
   [ -n "$current" ] || die 1 "nothing of $owner is in force on this machine"
-  # shellcheck disable=SC2086  # a list of words
-  states_of $current $pending
   list_probes
-  find_probe_tools || die 69 "$problem"
+  find_probe_tools || die 69 "no client's packet was tried: $problem. Install what is missing and try again: source-routing probe $owner"
   put_all_questions "$current" "$LOCK/probes" || { cannot_ask; die 70 "$problem"; }
-  try_packets || die 70 "$problem"
+  try_packets "$current" || die 70 "no client's packet was tried: $problem"
   show "$LOCK/probed"
   bad=$(grep -c '^!' "$LOCK/probed")
   [ "$bad" -eq 0 ] || die 1 "not all packets of clients get through: ! marks what is not as expected, - what a part of the packets meets"
   say "done: packets of clients get through as expected (+; - marks what a part of the packets meets)"
+}
+
+# Before the change to generation $1 is kept, if its bundle says so: notes what stops packets of clients. Routing is as
+# expected by then, and $LOCK/questions has the packets.
+note_stopped() {
+  grep -q -x 'probe note' "$1/expectations" 2>/dev/null || return 0
+  if ! find_probe_tools || ! try_packets "$1"; then
+    say "note: no client's packet was tried: $problem"
+    return 0
+  fi
+  grep '^!' "$LOCK/probed" >"$LOCK/stopped" || return 0
+  say 'note: packets of clients do not get through, or not as they came; "source-routing probe" tries them again:'
+  show "$LOCK/stopped"
 }
 
 # What is to be tried: what is expected, or what somebody asks for.
@@ -54,37 +63,38 @@ find_probe_tools() {
   [ -n "$nftables" ] || problem="$problem, nftables"
   problem=${problem#, }
   [ -n "$problem" ] || return 0
-  problem="no client's packet was tried: missing here: $problem. Install what is missing and try again: source-routing probe $owner"
+  problem="missing here: $problem"
   return 1
 }
 
-# Tries the packets that answer $LOCK/questions: $LOCK/probed says what has become of them. Sets problem and fails if
+# Tries the packets that answer $LOCK/questions, with the rules of generation $1: $LOCK/probed says what has become of them. Sets problem and fails if
 # that cannot be done.
 try_packets() {
   local left_out devices
   : >"$LOCK/probed"
-  send_packets '' || return 1
+  send_packets "$1" '' || return 1
   read -r devices left_out <"$LOCK/probe/counts"
   [ "$devices" -ne 0 ] || { say 'no packet to try: no tunnel is up'; return 0; }
   # Which rule drops them takes a second round: tracing costs time.
-  [ "$lost" -eq 0 ] || send_packets 1 || return 1
+  [ "$lost" -eq 0 ] || send_packets "$1" 1 || return 1
   [ "$left_out" -eq 0 ] || say "packets not tried: $left_out"
   judge_packets judge >"$LOCK/probed"
 }
 
 judge_packets() {
-  awk -v step="$1" "$AWK_PROBE" part=packets "$LOCK/probe/packets" part=seen "$LOCK/probe/seen" part=traced "$LOCK/probe/traced"
+  awk -v step="$1" "$AWK_PROBE" part=packets "$LOCK/probe/packets" part=unsent "$LOCK/probe/unsent" \
+    part=seen "$LOCK/probe/seen" part=traced "$LOCK/probe/traced"
 }
 
-# Sends the packets of the questions, and traces them if $1 is set. Sets lost to the number that went nowhere.
+# Sends the packets of the questions, and traces them if $2 is set. Sets lost to the number that went nowhere.
 send_packets() {
   local room sender tracer reply
   room=$LOCK/probe
   lost=0
   rm -rf "$room"
-  if ! { mkdir "$room" && mkfifo "$room/in" "$room/out" && : >"$room/traced" &&
-    awk -v step=choose -v out="$room/" -v trace="$1" -v parent="$$" "$AWK_PROBE" \
-      part=state "$current/state" part=questions "$LOCK/questions" 2>"$room/error"; }; then
+  if ! { mkdir "$room" && mkfifo "$room/in" "$room/out" && : >"$room/traced" && : >"$room/unsent" &&
+    awk -v step=choose -v out="$room/" -v trace="$2" -v parent="$$" "$AWK_PROBE" \
+      part=state "$1/state" part=questions "$LOCK/questions" 2>"$room/error"; }; then
     probe_failed
     return 1
   fi
@@ -94,7 +104,7 @@ send_packets() {
   exec 8>"$room/in" 6<"$room/out"
   tracer=
   if read -r reply <&6 && [ "$reply" = ready ] && redirect_packets "$room"; then
-    [ -z "$1" ] || start_tracer "$room"
+    [ -z "$2" ] || start_tracer "$room"
     cat "$room/lines" >&8
     read -r reply <&6 || :
     wait_for_packets "$room"
@@ -114,7 +124,7 @@ start_sender() {
   shell=$(command -v bash || command -v sh)
   (
     trap '' INT TERM
-    unshare --net "$shell" -c "$PROBE_SENDER" sender "$1/links" 7352
+    unshare --net "$shell" -c "$PROBE_SENDER" sender "$1/links" 7352 "$1/unsent"
     nft delete table inet source_routing_probe 2>/dev/null
   ) <"$1/in" >"$1/out" 2>"$1/error" &
   sender=$!
@@ -154,5 +164,5 @@ wait_for_packets() {
 
 probe_failed() {
   first_line "$LOCK/probe/error"
-  problem="no client's packet was tried: ${first:-the sender did not start}"
+  problem=${first:-the sender did not start}
 }

@@ -34,6 +34,7 @@ apply() {
   ! has_hooks "$stage" || run_hooks "$stage"
   cp "${PLAN}front" "$stage/front" 2>/dev/null || undo "cannot write $stage/front (disk full, or read-only?)"
   as_expected "$stage" || undo "$problem"
+  note_stopped "$stage"
   # What was started meanwhile may have moved them.
   keeps_logins || undo "$problem"
   end_change apply

@@ -1,7 +1,7 @@
 # status, verify, diff: look, and change nothing.
 
-# Compares kernel and files with the generation in force: lines into $LOCK/differences.
-compare() {
+# Sets current and wanted to what is in force or on trial, and takes the lock. Ends the run if there is neither.
+find_in_force() {
   LOCK_WAIT=10
   take_lock
   wanted_state
@@ -14,6 +14,11 @@ compare() {
     *) [ -n "$wanted" ] || die 1 "a change of $owner is being undone. If that lasts: source-routing rollback $owner" ;;
   esac
   [ -n "$wanted" ] || die 1 "a change of $owner was killed half-way, and will be undone. At once: source-routing rollback $owner"
+}
+
+# Compares kernel and files with the generation in force: lines into $LOCK/differences.
+compare() {
+  find_in_force
   # shellcheck disable=SC2086  # a list of words
   look "$wanted" $states || die 1 "$problem"
   : >"$LOCK/files"

@@ -179,7 +179,7 @@ $1 == "table" {
 }
 $1 == "rule" || $1 == "guard" { read_rule() }
 $1 == "route" { read_route() }
-$1 == "expect" || $1 == "gateway" { place(); print > (out "/expectations") }
+$1 == "expect" || $1 == "gateway" || $1 == "probe" { place(); print > (out "/expectations") }
 # file MODE PATH LINES [shared] [systemd] [nftables]
 $1 == "file" { begin_file("file " $2 " " files + 1 " " $3 ($5 == "shared" ? " shared" : ""), is_left_out(), $4) }
 # Where the network manager has the configuration of the device: what that means is found out later.

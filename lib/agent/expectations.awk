@@ -46,7 +46,7 @@ part == "noted" {
 
 # From here on: questions.
 $1 == "skip" { skip(substr($0, 6)); next }
-$1 == "gateway" { next }
+$1 == "gateway" || $1 == "probe" { next }
 
 { read_question() }
 

@@ -1,5 +1,6 @@
 # Sends what a client could send. Runs in a network namespace of its own; with it go its interfaces, and their peers
-# outside. $1 is a file for `ip -batch`, which makes them, in group $2. Lines of standard input:
+# outside. $1 is a file for `ip -batch`, which makes them, in group $2. Into file $3 go FAMILY and TTL of packets that
+# could not be sent. Lines of standard input:
 #
 #   from FAMILY ADDRESS DEVICE          the source of the packets that follow, and the device that they take
 #   icmp|udp|tcp FAMILY TTL ADDRESS PORT
@@ -7,6 +8,13 @@
 #
 # Ends with its standard input.
 
+unsent=$3
+# Where there is IPv6: nobody else may have switched it off here, and the kernel has nothing to say to anybody.
+if [ -d /proc/sys/net/ipv6/conf/all ]; then
+  echo 0 >/proc/sys/net/ipv6/conf/all/disable_ipv6
+  echo 0 >/proc/sys/net/ipv6/conf/default/disable_ipv6
+  echo 1 >/proc/sys/net/ipv6/conf/default/addr_gen_mode
+fi
 ip -batch "$1" || exit
 echo ready
 exec 2>/dev/null
@@ -37,8 +45,11 @@ send() {
   esac
   children="$children $!"
   tries=0
-  while count_sent && [ "$sent" = "$before" ] && [ "$tries" -lt 500 ]; do
+  while count_sent && [ "$sent" = "$before" ]; do
     tries=$((tries + 1))
+    [ "$tries" -lt 400 ] || return 1
+    # Mostly it has left by then.
+    [ "$tries" -lt 300 ] || sleep 0.01 || sleep 1
   done
 }
 
@@ -53,7 +64,7 @@ while read -r kind family ttl address port; do
         4) echo "$ttl" >/proc/sys/net/ipv4/ip_default_ttl ;;
         6) echo "$ttl" >"/proc/sys/net/ipv6/conf/$device/hop_limit" ;;
       esac
-      send "$kind" "$address" "$port"
+      send "$kind" "$address" "$port" || echo "$family $ttl" >>"$unsent"
       ;;
     sent) echo sent ;;
   esac

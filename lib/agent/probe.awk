@@ -3,11 +3,12 @@
 #
 #   choose  reads a state file and the questions; writes into `out` what the probe needs: links, redirect, table, lines (of
 #           packets to send), and packets, one a line: TTL FAMILY KIND PORT DEVICE FROM TO LABEL FATES
-#   judge   reads packets, what nft lists of the table, and what it traced; prints what has become of the packets
+#   judge   reads packets, which of them were not sent, what nft lists of the table, and what it traced; prints what has become of the packets
 #           of each question, one line for all that met the same, "!" in front where that is not what is expected
 #   lost    reads the same, and prints how many packets have arrived nowhere
 #
-# Variables: step, out, trace (set to trace the packets), files after `part=`: state, questions, packets, seen, traced.
+# Variables: step, out, trace (set to trace the packets), files after `part=`: state, questions, packets,
+# unsent, seen, traced.
 
 BEGIN {
   # The time to live numbers the packets of one probe. Systems start from 64, 128 or 255.
@@ -53,6 +54,8 @@ part == "packets" {
   for (i = 10; i <= NF; i++) FATES[n] = FATES[n] " " $i
   next
 }
+
+part == "unsent" { UNSENT[NUMBER[$1, $2]] = 1; next }
 
 # What `nft list table` says: elements of sets, over several lines.
 part == "seen" {
@@ -137,7 +140,6 @@ function write_all(    i, names) {
   for (i = 0; i < devices; i++) {
     # Both ends have the same address, and no end asks for one: what is sent is for the other.
     print "link add sent" i " address " MAC " type veth peer name srprobe" i " address " MAC " netns " parent > (out "links")
-    print "link set sent" i " addrgenmode none" > (out "links")
     print "link set sent" i " arp off group 7352 up" > (out "links")
     print "qdisc add dev srprobe" i " ingress" > (out "redirect")
     # Nothing but the packets of the probe, which alone have such a time to live.
@@ -218,7 +220,7 @@ function has_arrived(n) { return (("left", n) in SEEN) || (("input", n) in SEEN)
 
 function count_lost(    n, count) {
   count = 0
-  for (n = 1; n <= PACKETS; n++) if (!has_arrived(n)) count++
+  for (n = 1; n <= PACKETS; n++) if (!has_arrived(n) && !(n in UNSENT)) count++
   return count
 }
 
@@ -234,6 +236,7 @@ function larger(a, b) { return a > b ? a : b }
 # What has become of packet n, after "packets ... ".
 function outcome(n,    device) {
   device = DEVICE[n]
+  if (n in UNSENT) return "could not be sent"
   if (("left", n) in SEEN) return "leave by " LEFT_BY[n] (SOURCE_AT[n] == FROM[n] ? "" : ", their source changed to " SOURCE_AT[n])
   if (("input", n) in SEEN) return "reach this machine"
   if (n in BLAME) return "are dropped by " BLAME[n]
@@ -271,11 +274,12 @@ function judge_all(    n, question, what, key, i) {
       GROUP_OUTCOME[groups] = what
     }
     i = GROUP[key]
-    if (is_expected(n)) GOOD[question] = 1
+    if (n in UNSENT) UNKNOWN[i] = 1
+    else if (is_expected(n)) GOOD[question] = 1
     else BAD[i] = 1
     GROUP_KINDS[i] = GROUP_KINDS[i] (GROUP_KINDS[i] == "" ? "" : ", ") SAID[KIND[n]] (AT[n] == "-" ? "" : " to port " AT[n])
   }
   # A firewall may well close one port. If nothing passes, clients are dead.
   for (i = 1; i <= groups; i++)
-    print (BAD[i] ? (GROUP_QUESTION[i] in GOOD ? "- " : "! ") : "+ ") GROUP_QUESTION[i] " (" GROUP_KINDS[i] ") " GROUP_OUTCOME[i]
+    print (BAD[i] ? (GROUP_QUESTION[i] in GOOD ? "- " : "! ") : UNKNOWN[i] ? "- " : "+ ") GROUP_QUESTION[i] " (" GROUP_KINDS[i] ") " GROUP_OUTCOME[i]
 }

@@ -108,7 +108,9 @@ class BundleData {
       // With every persistence, our unit sets these before the network comes up. They do not go with a link.
       ...failClosedRoutes(host).map((route) => `${this.route(route)} proto ${ROUTING_PROTOCOL}`),
       ...host.expectations.flatMap((expectation) => this.expectation(expectation)),
-      ...(host.expectations.length === 0 ? [] : host.interfaces).flatMap((link) => this.gateways(link)),
+      ...(host.expectations.length === 0
+        ? []
+        : ['probe note', ...host.interfaces.flatMap((link) => this.gateways(link))]),
       ...[...files, ...killSwitch.files].flatMap((file) => this.file(file)),
       ...killSwitch.units.map(unit),
       ...sysctls(host).map(([key, value]) => `sysctl ${key} ${value} nftables`),

@@ -226,6 +226,39 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
       expect(traces()).toBe(before);
     });
 
+    test('an apply notes what stops packets of clients, and is done all the same', () => {
+      const apply = (generation: string): string[] => {
+        const { code, out } = machine.apply([...DATA, 'probe note'], { generation });
+        expect({ generation, code }).toEqual({ generation, code: 0 });
+        return lines(out)
+          .map((line) => line.replace('source-routing: ', ''))
+          .filter((line) => /^note|^!/.test(line));
+      };
+      const before = traces();
+      expect(apply('g2')).toEqual([]);
+      expect(traces()).toBe(before);
+      machine.must(`${FORWARD_DROP}; nft add rule inet fw c iifname tun0 meta nfproto ipv6 accept`);
+      const note =
+        'note: packets of clients do not get through, or not as they came; "source-routing probe" tries them again:';
+      expect(apply('g3')).toEqual([note, `! ${V4} ${ALL} are dropped by chain inet fw c (policy drop)`]);
+      machine.must('nft delete table inet fw; ln -s /bin/false /mnt/bin/tc');
+      expect(apply('g4')).toEqual([
+        expect.stringMatching("^note: no client's packet was tried: (the sender did not start|.+)$"),
+      ]);
+      expect(traces()).toBe(before);
+    });
+
+    test('does not take a packet that cannot be sent for one that is stopped', () => {
+      machine.must('ln -s /bin/false /mnt/bin/ping');
+      const done = machine.agent('probe --from 10.10.10.77 --to 9.9.9.9');
+      const what = 'probe: packets 10.10.10.77 -> 9.9.9.9 from tun0';
+      expect(said(done.out)).toEqual([
+        `- ${what} (ICMP echo) could not be sent`,
+        `+ ${what} (UDP to port 443, TCP to port 443) leave by eth1`,
+      ]);
+      expect(done.code).toBe(0);
+    });
+
     test('says what is missing here', () => {
       machine.must(
         'mkdir /mnt/few; for f in /usr/sbin/* /usr/bin/* /mnt/bin/*; do ln -sf "$f" /mnt/few/; done; rm /mnt/few/tc /mnt/few/ping; sed -i s#^PATH=.*#PATH=/mnt/few# /var/lib/source-routing/vpn1/agent',

@@ -1,6 +1,7 @@
 import { LinuxHost, LocalTraffic, Persistence } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
 import type { Snapshot } from '../lab/snapshot';
+import { cases } from '../random';
 import { ALL_THROUGH_NAT, ALL_THROUGH_UPSTREAM, all, declareEgress, neighbours, sources } from './egress';
 import { Terraform, saidBy, sshOf } from './terraform';
 
@@ -62,6 +63,42 @@ describeLab('VpnEgress', { returnRoutes: false, networkScripts: true }, (lab) =>
     expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
     const reached = await neighbours(lab());
     expect(reached).toEqual(all(reached, true));
+  });
+
+  test('the probe agrees: packets of clients get through, all of them; or it names what stops them', async () => {
+    const { vpn } = lab();
+    const probe = async (): Promise<{ code: number; out: string }> => {
+      const { stdout, code } = await vpn.exec(['source-routing', 'probe'], { allowFailure: true });
+      return { code, out: stdout };
+    };
+    const stopped = (out: string): string[] => out.split('\n').filter((line) => line.startsWith('source-routing: ! '));
+    const snapshot = await vpn.snapshotState();
+    for (let run = 0; run < cases(10); run++) {
+      const { code, out } = await probe();
+      expect({ stopped: stopped(out), code }).toEqual({ stopped: [], code: 0 });
+      for (const tunnel of ['tun0', 'wg0']) {
+        for (const family of [/10\.10\.\d+\.\d+ -> 198/, /fd00:\S+ -> 2001/]) {
+          const leave = out.split('\n').filter((line) => line.includes(`from ${tunnel} (ICMP`) && family.test(line));
+          expect(leave).toEqual([
+            expect.stringContaining('(ICMP echo, UDP to port 443, TCP to port 443) leave by eth1'),
+          ]);
+        }
+      }
+    }
+    await vpn.exec(
+      "nft add table inet fw; nft 'add chain inet fw forward { type filter hook forward priority 0; policy drop; }'; " +
+        "nft 'add rule inet fw forward iifname wg0 accept'",
+    );
+    const { code, out } = await probe();
+    await vpn.exec('nft delete table inet fw');
+    expect(code).toBe(1);
+    const dropped = stopped(out).filter((line) => line.includes('UDP'));
+    expect(dropped.filter((line) => line.includes('from wg0'))).toEqual([]);
+    expect(dropped).toEqual([
+      expect.stringMatching(/ 10\.\S+ -> \S+ from tun0 .* are dropped by chain inet fw forward \(policy drop\)$/),
+      expect.stringMatching(/ fd00:\S+ -> \S+ from tun0 .* are dropped by chain inet fw forward \(policy drop\)$/),
+    ]);
+    expect(await vpn.snapshotState()).toEqual(snapshot);
   });
 
   test('suppressDefault: neighbours are reached', async () => {
