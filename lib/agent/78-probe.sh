@@ -23,15 +23,21 @@ probe() {
   say "done: packets of clients get through as expected (+; - marks what a part of the packets meets)"
 }
 
-# Before the change to generation $1 is kept, if its bundle says so: notes what stops packets of clients. Routing is as
-# expected by then, and $LOCK/questions has the packets.
-note_stopped() {
+# Tries the packets of $LOCK/questions, if generation $1 says so: $LOCK/stopped has those that are stopped, or change.
+find_stopped() {
+  : >"$LOCK/stopped"
   grep -q -x 'probe note' "$1/expectations" 2>/dev/null || return 0
-  if ! find_probe_tools || ! try_packets "$1"; then
+  if find_probe_tools && try_packets "$1"; then
+    grep '^!' "$LOCK/probed" >"$LOCK/stopped" || :
+  else
     say "note: no client's packet was tried: $problem"
-    return 0
   fi
-  grep '^!' "$LOCK/probed" >"$LOCK/stopped" || return 0
+}
+
+# Before the change to generation $1 is kept. Routing is as expected by then.
+note_stopped() {
+  find_stopped "$1"
+  [ -s "$LOCK/stopped" ] || return 0
   say 'note: packets of clients do not get through, or not as they came; "source-routing probe" tries them again:'
   show "$LOCK/stopped"
 }

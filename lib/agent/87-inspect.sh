@@ -1,4 +1,4 @@
-# status, verify, diff: look, and change nothing.
+# status, verify, diff: look, and change nothing. verify and diff also try packets of clients.
 
 # Sets current and wanted to what is in force or on trial, and takes the lock. Ends the run if there is neither.
 find_in_force() {
@@ -55,6 +55,8 @@ advice() {
     printf 'a run was killed: apply again, or: source-routing remove %s' "$owner"
   elif [ -s "$LOCK/files" ]; then
     printf 'apply again'
+  elif [ -s "$LOCK/stopped" ]; then
+    printf 'change what the lines name, then: source-routing probe %s' "$owner"
   elif nothing_planned && [ ! -s "$LOCK/missing" ]; then
     printf 'see "ip rule" for what stands in front of ours'
   else
@@ -70,7 +72,7 @@ conclude() {
     return 0
   fi
   not_as_expected=
-  [ ! -s "$LOCK/disagreements" ] || not_as_expected=', ! not as expected'
+  [ ! -s "$LOCK/disagreements" ] && [ ! -s "$LOCK/stopped" ] || not_as_expected=', ! not as expected'
   count=0
   while IFS= read -r line; do
     count=$((count + 1))
@@ -80,6 +82,11 @@ conclude() {
 
 verify() {
   compare
+  # What else differs would be in the way of the packets, too.
+  if [ ! -s "$LOCK/differences" ] && [ -n "$current" ]; then
+    find_stopped "$current"
+    cat "$LOCK/stopped" >>"$LOCK/differences"
+  fi
   show "$LOCK/differences"
   conclude
 }

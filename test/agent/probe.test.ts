@@ -236,11 +236,18 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
       };
       const before = traces();
       expect(apply('g2')).toEqual([]);
+      expect(machine.verify()).toMatchObject({ code: 0, last: expect.stringContaining('agree') });
       expect(traces()).toBe(before);
       machine.must(`${FORWARD_DROP}; nft add rule inet fw c iifname tun0 meta nfproto ipv6 accept`);
       const note =
         'note: packets of clients do not get through, or not as they came; "source-routing probe" tries them again:';
       expect(apply('g3')).toEqual([note, `! ${V4} ${ALL} are dropped by chain inet fw c (policy drop)`]);
+      const verified = machine.verify();
+      expect(said(verified.out)).toEqual([`! ${V4} ${ALL} are dropped by chain inet fw c (policy drop)`]);
+      expect(verified).toMatchObject({
+        code: 1,
+        last: 'source-routing: 1 differences from generation g3 of vpn1 (+ missing, - in the way, ! not as expected). To mend: change what the lines name, then: source-routing probe vpn1',
+      });
       machine.must('nft delete table inet fw; ln -s /bin/false /mnt/bin/tc');
       expect(apply('g4')).toEqual([
         expect.stringMatching("^note: no client's packet was tried: (the sender did not start|.+)$"),
