@@ -1,6 +1,6 @@
 # probe: what becomes of a client's packet here, with all that firewalls and others do to it?
 #
-# A child in a network namespace of its own sends packets over veth pairs, and tc redirects them into the ingress of a
+# A child in a network namespace of its own sends packets to an interface here, and tc redirects them into the ingress of a
 # tunnel, as if a client had sent them. A table of ours notes them at each hook, and drops them at the end, behind
 # source NAT: none leaves. When this run ends, however it ends, so does the input of the child; then the child ends,
 # its interfaces go with it, and whoever has started it removes the table.

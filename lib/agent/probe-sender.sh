@@ -20,7 +20,7 @@ echo ready
 exec 2>/dev/null
 
 bash=${BASH_VERSION-}  # knows /dev/udp and /dev/tcp
-children=
+failed=" "
 device=
 # What the device has sent, in packets.
 count_sent() {
@@ -32,10 +32,10 @@ count_sent() {
   done </proc/net/dev
 }
 
-# The time to live is that of the moment, so a packet must have left before the next one gets its own. Whoever waits
-# for an answer waits in the background.
+# The time to live is that of the moment, so a packet must have left before the next one gets its own. Whoever would
+# wait for an answer, or send once more, is ended then.
 send() {
-  local before tries
+  local before tries child
   count_sent
   before=$sent
   case $1 in
@@ -43,14 +43,16 @@ send() {
     udp) if [ -n "$bash" ]; then echo probe >"/dev/udp/$2/$3" & else echo probe | nc -u -w 1 "$2" "$3" >/dev/null 2>&1 & fi ;;
     tcp) if [ -n "$bash" ]; then : <"/dev/tcp/$2/$3" & else nc -w 1 "$2" "$3" </dev/null >/dev/null 2>&1 & fi ;;
   esac
-  children="$children $!"
+  child=$!
   tries=0
   while count_sent && [ "$sent" = "$before" ]; do
     tries=$((tries + 1))
-    [ "$tries" -lt 400 ] || return 1
+    [ "$tries" -lt 400 ] || break
     # Mostly it has left by then.
     [ "$tries" -lt 300 ] || sleep 0.01 || sleep 1
   done
+  kill -KILL "$child"
+  [ "$sent" != "$before" ]
 }
 
 while read -r kind family ttl address port; do
@@ -64,12 +66,14 @@ while read -r kind family ttl address port; do
         4) echo "$ttl" >/proc/sys/net/ipv4/ip_default_ttl ;;
         6) echo "$ttl" >"/proc/sys/net/ipv6/conf/$device/hop_limit" ;;
       esac
-      send "$kind" "$address" "$port" || echo "$family $ttl" >>"$unsent"
+      # What has failed once is not waited for again.
+      case $failed in *" $kind$family "*) false ;; *) send "$kind" "$address" "$port" ;; esac || {
+        failed="$failed$kind$family "
+        echo "$family $ttl" >>"$unsent"
+      }
       ;;
     sent) echo sent ;;
   esac
 done
-# shellcheck disable=SC2086  # a list of words
-[ -z "$children" ] || kill -KILL $children
 # Without that, they go a moment later.
 ip link del group "$2"

@@ -138,9 +138,13 @@ function write_all(    i, names) {
   printf "" > (out "packets")
   names = ""
   for (i = 0; i < devices; i++) {
-    # Both ends have the same address, and no end asks for one: what is sent is for the other.
-    print "link add sent" i " address " MAC " type veth peer name srprobe" i " address " MAC " netns " parent > (out "links")
+    # The sender has the address of the receiver, and asks nobody for one: what it sends is for that. The receiver is no
+    # veth, which a network manager may take for a cable that somebody has plugged in.
+    print "link add sent" i " address " MAC " type veth peer name peer" i > (out "links")
+    print "link add link peer" i " name srprobe" i " address " MAC " type macvlan mode private" > (out "links")
+    print "link set peer" i " up" > (out "links")
     print "link set sent" i " arp off group 7352 up" > (out "links")
+    print "link set srprobe" i " netns " parent > (out "links")
     print "qdisc add dev srprobe" i " ingress" > (out "redirect")
     # Nothing but the packets of the probe, which alone have such a time to live.
     print "filter add dev srprobe" i " parent ffff: protocol ip u32 match u8 0x80 0xc0 at 8 action mirred ingress redirect dev " NAME[i] > (out "redirect")
