@@ -1,43 +1,33 @@
 import type { ITerraformDependable, TerraformResource } from 'cdktf';
-import { Annotations, Aspects, TerraformStack, Token } from 'cdktf';
+import { Aspects } from 'cdktf';
 import { Construct } from 'constructs';
 import type { AdoptOptions } from './adopt-options';
-import { ADOPT, parseAdoption } from './private/adoption';
-import { Arguments } from './private/arguments';
 import { Deployment } from './delivery/deployment';
-import { referencedResources } from './delivery/escape';
 import { ensureProvider } from './delivery/engine';
 import { writeHostFile } from './delivery/host-file';
 import { Engine } from './engine';
 import type { Expected } from './expected';
-import type { Flow, LookupOutcome, Packet } from './flow';
-import { HostState } from './host-state';
-import { lookupErrors, lookupWarnings } from './verify/lookup-checks';
 import { decide } from './fib/decide';
+import { explain, outcomeText } from './fib/explain';
 import { flowOf } from './fib/flow';
 import { machineOf } from './fib/from-host';
-import { checkIntents } from './verify/expectations';
-import { explain, outcomeText } from './fib/explain';
-import { errors, warnings } from './verify/checks';
-import type { Egress } from './model/egress';
-import { expectEgresses } from './verify/egress-expectations';
-import type { Expectation, Intent } from './model/expectation';
-import type { Host, Interface, Problem, Table, UpHook } from './model/host';
-import type { Network } from './model/networks';
-import { networksOf } from './model/networks';
-import type { Route } from './model/route';
-import type { Rule } from './model/rule';
+import type { Flow, LookupOutcome, Packet } from './flow';
+import { HostState } from './host-state';
+import type { Host } from './model/host';
 import type { NetworkInterface } from './network-interface';
 import { Persistence } from './persistence';
+import { ADOPT, parseAdoption } from './private/adoption';
+import { Arguments } from './private/arguments';
 import { parseConfirmTimeout } from './private/confirm-timeout';
 import { checkFlow, checkPacket, parseFlow, parseLinksDown, parsePacket } from './private/flows';
+import { HostDeclaration } from './private/host-declaration';
 import { INTERFACES, parseInterfaces } from './private/interfaces';
 import { EXPECTED, PERSISTENCE, SECONDS } from './private/kinds';
+import { parseOwner, refuseSameOwner } from './private/owner';
+import { parseReplaceTriggeredBy, unnoticedReplacement } from './private/replaced-machine';
 import type { Shape } from './private/shapes';
 import { FLAG, instance, list, member, optional, struct, text } from './private/shapes';
 import { SSH, checkSshConnection, managementOf } from './private/ssh-checks';
-import { expressionOf } from './private/tokens';
-import { terminalText } from './report/escape';
 import type { SshConnection } from './ssh-connection';
 
 /**
@@ -153,6 +143,7 @@ const PROPS: Shape<LinuxHostProps> = {
     ),
   ),
 };
+const EXPECTATION_ID = /^[A-Za-z0-9_.-]{1,63}$/;
 const LINUX_HOST = Symbol.for('cdktf-source-routing/LinuxHost');
 
 /**
@@ -188,23 +179,14 @@ export class LinuxHost extends Construct {
   /** Id of this declaration on the machine. */
   public readonly owner: string;
 
-  private readonly ssh: SshConnection;
-  private readonly interfaces: readonly Interface[];
-  private readonly addressTokens: ReadonlyMap<string, readonly string[]>;
-  private readonly tables: Table[] = [];
-  private readonly rules: Rule[] = [];
-  private readonly routes: Route[] = [];
-  private readonly discards: Route[] = [];
-  private readonly hooks: UpHook[] = [];
-  private readonly intents: Intent[] = [];
-  private readonly egresses: Egress[] = [];
-  private readonly persistence: Persistence;
-  private readonly adopts?: readonly string[];
-  private readonly absent: boolean;
-  private readonly tellsMachines: boolean;
+  /**
+   * What the constructs declare for the machine.
+   *
+   * @internal
+   */
+  public readonly _declaration: HostDeclaration;
+
   private readonly deployment: Deployment;
-  private modelCache?: Host;
-  private findingsCache?: Findings;
 
   /**
    * @param scope - parent in the tree
@@ -217,38 +199,40 @@ export class LinuxHost extends Construct {
     Object.defineProperty(this, LINUX_HOST, { value: true });
     const args = new Arguments(this);
     args.checkOptions(PROPS, props);
+    const { ssh, persistence = Persistence.service(), engine = Engine.TERRAFORM_DATA, replaceTriggeredBy } = props;
     this.owner = parseOwner(this, args, props.owner);
-    checkSshConnection(this, props.ssh);
-    this.ssh = props.ssh;
-    ({ interfaces: this.interfaces, addressTokens: this.addressTokens } = parseInterfaces(
-      args,
-      props.interfaces ?? [],
-    ));
-    this.persistence = props.persistence ?? Persistence.service();
-    this.adopts = parseAdoption(args, props.adopt);
-    this.absent = props.ensure === HostState.ABSENT;
-    this.tellsMachines = props.replaceTriggeredBy !== undefined;
-    const engine = props.engine ?? Engine.TERRAFORM_DATA;
+    checkSshConnection(this, ssh);
+    const absent = props.ensure === HostState.ABSENT;
+    this._declaration = new HostDeclaration(this, {
+      path: this.node.path,
+      owner: this.owner,
+      management: managementOf(ssh),
+      ...parseInterfaces(args, props.interfaces ?? []),
+      persistence,
+      adopts: parseAdoption(args, props.adopt),
+      absent,
+    });
+    const host = (): Host => this._declaration.model();
     this.deployment = new Deployment(this, {
       engine,
       owner: this.owner,
-      ssh: props.ssh,
-      persistence: this.persistence,
-      host: () => this.model(),
-      absent: this.absent,
+      ssh,
+      persistence,
+      host,
+      absent,
       confirmTimeoutSeconds: parseConfirmTimeout(args, props.confirmTimeoutSeconds),
       allowManagementPathChange: props.allowManagementPathChange ?? false,
-      replaceTriggeredBy: parseReplaceTriggeredBy(args, props.replaceTriggeredBy),
+      replaceTriggeredBy: parseReplaceTriggeredBy(args, replaceTriggeredBy),
       dependsOn: props.dependsOn,
     });
-    writeHostFile(this, () => this.model());
-    this._validate(this);
-    this.node.addValidation({ validate: () => this.sameOwners() });
+    writeHostFile(this, host);
+    this._declaration.validate(this);
+    refuseSameOwner(this, this.owner, ssh);
     Aspects.of(this).add({
       visit: (node) => {
         if (node === this) {
           ensureProvider(this, engine);
-          this.warn();
+          this._declaration.warn(absent || replaceTriggeredBy ? [] : unnoticedReplacement(this, ssh));
         }
       },
     });
@@ -287,7 +271,7 @@ export class LinuxHost extends Construct {
     const options = parsePacket(args, packet);
     const linksDown = parseLinksDown(args, packet);
     const flow = args.attempt(() => flowOf(options));
-    const machine = machineOf(this.declared(), linksDown);
+    const machine = machineOf(this._declaration.declared(), linksDown);
     return decide(machine, flow).map((outcome) => ({
       text: outcomeText(outcome),
       via: outcome.via,
@@ -312,254 +296,13 @@ export class LinuxHost extends Construct {
     checkFlow(args, flow);
     args.check(EXPECTED, expected, 'expected');
     const label = args.text(id, 'id', EXPECTATION_ID, 'letters, digits, "_", "." and "-"');
-    if (this.intents.some((other) => other.path === this.node.path && other.label === label)) {
+    if (this._declaration.hasIntent(label)) {
       throw args.error(`id "${id}" is already used by another expectation. Give each expectation its own id.`);
     }
     const fates = expected._fates(args);
     const linksDown = parseLinksDown(args, flow);
     for (const traffic of parseFlow(args, flow, fates)) {
-      this.intents.push({ path: this.node.path, label, traffic, fates, linksDown });
-    }
-    this.changed();
-  }
-
-  /** @internal */
-  public _addTable(table: Table): void {
-    this.tables.push(table);
-    this.changed();
-  }
-
-  /** @internal */
-  public _addRule(rule: Rule): void {
-    this.rules.push(rule);
-    this.changed();
-  }
-
-  /** @internal */
-  public _addRoute(route: Route): void {
-    this.routes.push(route);
-    this.changed();
-  }
-
-  /**
-   * Adds a route that exists only if its table fails closed.
-   *
-   * @internal
-   */
-  public _addDiscard(route: Route): void {
-    this.discards.push(route);
-    this.changed();
-  }
-
-  /** @internal */
-  public _addHook(hook: UpHook): void {
-    this.hooks.push(hook);
-    this.changed();
-  }
-
-  /** @internal */
-  public _addEgress(egress: Egress): void {
-    this.egresses.push(egress);
-    this.changed();
-  }
-
-  /**
-   * Finds a declared interface by its name.
-   *
-   * @internal
-   */
-  public _interface(name: string): Interface | undefined {
-    return this.interfaces.find((declared) => declared.name === name);
-  }
-
-  /**
-   * Finds the networks of interfaces that are inside a prefix or around it.
-   *
-   * @internal
-   */
-  public _networksAround(prefix: string): readonly Network[] {
-    return networksOf(this.interfaces).overlapping(prefix);
-  }
-
-  /**
-   * Finds the addresses of an interface that are known at apply only.
-   *
-   * @internal
-   */
-  public _addressTokens(name: string): readonly string[] {
-    return this.addressTokens.get(name) ?? [];
-  }
-
-  /**
-   * Makes a construct report at synth the problems that it has together with others.
-   *
-   * @internal
-   */
-  public _validate(construct: Construct): void {
-    construct.node.addValidation({
-      validate: () =>
-        this.findings()
-          .errors.filter((problem) => problem.path === construct.node.path)
-          .map((problem) => terminalText(problem.message)),
-    });
-  }
-
-  /** Two declarations of one machine with one owner would remove each other's rules in turn. */
-  private sameOwners(): string[] {
-    // Of a host of another copy of this library, only the public side is known.
-    const hosts = this.node.root.node.findAll().filter((node) => node instanceof LinuxHost);
-    const other = hosts
-      .slice(0, hosts.indexOf(this))
-      .find((each) => each.owner === this.owner && each.machine() === this.machine());
-    return other
-      ? [
-          terminalText(
-            `owner "${this.owner}" already declares this machine in "${other.node.path}". Use one LinuxHost for both, or give this one another owner.`,
-          ),
-        ]
-      : [];
-  }
-
-  /** The target of SSH, in a form that can be compared. */
-  private machine(): string {
-    const { host, port = 22 } = this.ssh;
-    return `${managementOf(this.ssh).host ?? host} ${port}`;
-  }
-
-  private model(): Host {
-    return { ...this.declared(), expectations: this.findings().expectations };
-  }
-
-  /** Computed once per change. */
-  private declared(): Host {
-    const { tables, rules, routes, discards, hooks, interfaces } = this;
-    this.modelCache ??= {
-      path: this.node.path,
-      owner: this.owner,
-      management: managementOf(this.ssh),
-      interfaces,
-      tables,
-      rules,
-      routes,
-      discards,
-      hooks,
-      markings: this.egresses.map(({ path, device, clients, errorMark }) => ({
-        path,
-        device,
-        destinations: clients,
-        mark: errorMark,
-      })),
-      intents: [...this.intents, ...expectEgresses(this.egresses, interfaces, routes)],
-      expectations: [],
-      adopts: this.adopts,
-      ...(this.absent ? NOTHING : {}),
-    };
-    return this.modelCache;
-  }
-
-  private changed(): void {
-    this.modelCache = undefined;
-    this.findingsCache = undefined;
-  }
-
-  /** Computed once per change. */
-  private findings(): Findings {
-    if (this.findingsCache === undefined) {
-      const host = this.declared();
-      const wrong = [...errors(host), ...this.persistence._problems(host)];
-      // With errors in the declaration, a lookup would make no sense.
-      this.findingsCache =
-        wrong.length > 0
-          ? { errors: distinct(wrong), warnings: warnings(host), expectations: [] }
-          : new Arguments(this).attempt(() => found(host));
-    }
-    return this.findingsCache;
-  }
-
-  private warn(): void {
-    const byPath = new Map(this.node.root.node.findAll().map((node) => [node.node.path, node]));
-    for (const { path, message: text } of [...this.findings().warnings, ...this.unnoticedReplacement()]) {
-      const message = terminalText(text);
-      const construct = byPath.get(path) ?? this;
-      const annotations = construct.node.metadata.map((entry) => entry.data as unknown);
-      // Aspects may visit a construct more than once.
-      if (!annotations.includes(message)) {
-        Annotations.of(construct).addWarning(message);
-      }
+      this._declaration.addIntent({ path: this.node.path, label, traffic, fates, linksDown });
     }
   }
-
-  private unnoticedReplacement(): Problem[] {
-    const sources = this.tellsMachines || this.absent ? [] : referencedResources(expressionOf(this.ssh.host, this));
-    if (sources.length === 0) {
-      return [];
-    }
-    const message =
-      `ssh.host comes from ${sources.join(', ')}: if another machine comes to have that address, the plan shows no ` +
-      'change, and its clients leave by the uplink. Set replaceTriggeredBy, for example to the id of the instance.';
-    return [{ path: this.node.path, message }];
-  }
-}
-
-/** The results of all checks of a host. */
-interface Findings {
-  readonly errors: Problem[];
-  readonly warnings: Problem[];
-  readonly expectations: readonly Expectation[];
-}
-
-function found(host: Host): Findings {
-  const { problems, expectations } = checkIntents(host);
-  return {
-    errors: distinct([...lookupErrors(host), ...problems]),
-    warnings: distinct([...warnings(host), ...lookupWarnings(host)]),
-    expectations,
-  };
-}
-
-/** The declaration of an absent host. It has nothing that could be wrong. */
-const NOTHING: Pick<
-  Host,
-  'tables' | 'rules' | 'routes' | 'discards' | 'hooks' | 'markings' | 'intents' | 'expectations' | 'adopts'
-> = {
-  tables: [],
-  rules: [],
-  routes: [],
-  discards: [],
-  hooks: [],
-  markings: [],
-  intents: [],
-  expectations: [],
-  adopts: undefined,
-};
-
-const EXPECTATION_ID = /^[A-Za-z0-9_.-]{1,63}$/;
-const OWNER = /^[a-z][a-z0-9-]{0,30}$/;
-const OWNER_FORM = 'lower-case letters, digits and "-" (at most 31, a letter first)';
-
-function parseOwner(host: LinuxHost, args: Arguments, given: string | undefined): string {
-  if (given !== undefined) {
-    return args.text(given, 'owner', OWNER, OWNER_FORM);
-  }
-  const made = [TerraformStack.of(host).node.id, host.node.id]
-    .join('-')
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-    .replace(/^[^a-z]+|-$/g, '');
-  if (!OWNER.test(made)) {
-    throw args.error(`owner "${made}", made of the ids of stack and construct, is not ${OWNER_FORM}. Set owner.`);
-  }
-  return made;
-}
-
-function parseReplaceTriggeredBy(args: Arguments, given: readonly string[] = []): readonly string[] {
-  given.forEach((value, index) => {
-    if (Token.isUnresolved(value)) args.checkLiteralPart(value, `replaceTriggeredBy[${index}]`);
-  });
-  return given;
-}
-
-/** A rule of both families has each problem twice. */
-function distinct(problems: readonly Problem[]): Problem[] {
-  return [...new Map(problems.map((problem) => [`${problem.path} ${problem.message}`, problem])).values()];
 }

@@ -227,9 +227,9 @@ export class PolicyRule extends Construct {
       "The kernel's own rules have 0, 32766 and 32767. A rule near 0 changes the order of rules that other tools add without a priority.",
     );
     for (const rule of parseRules(this, args, props, this.priority)) {
-      this.host._addRule(rule);
+      this.host._declaration.addRule(rule);
     }
-    this.host._validate(this);
+    this.host._declaration.validate(this);
   }
 
   /** Address of the host's `apply` resource. With it, `dependsOn: [rule]` works on any resource. */

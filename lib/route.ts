@@ -225,8 +225,8 @@ export class Route extends Construct {
     const args = new Arguments(this);
     args.checkOptions(PROPS, props);
     this.host = props.table.host;
-    this.host._addRoute(parseRoute(this, args, props));
-    this.host._validate(this);
+    this.host._declaration.addRoute(parseRoute(this, args, props));
+    this.host._declaration.validate(this);
   }
 
   /** Address of the host's `apply` resource. With it, `dependsOn: [route]` works on any resource. */

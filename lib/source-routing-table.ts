@@ -138,7 +138,7 @@ export class SourceRoutingTable extends Construct {
         );
       }
     }
-    this.host._addTable({
+    this.host._declaration.addTable({
       path: this.node.path,
       id: this.tableId,
       name: this.tableName,
@@ -147,7 +147,7 @@ export class SourceRoutingTable extends Construct {
         args.device(name, `allowedInterfaces[${index}]`),
       ),
     });
-    this.host._validate(this);
+    this.host._declaration.validate(this);
   }
 
   /** Address of the host's `apply` resource. With it, `dependsOn: [table]` works on any resource. */

@@ -290,7 +290,7 @@ export class VpnEgress extends Construct {
     ownRules.forEach(({ id: ruleId, props: selectors }, index) => {
       new PolicyRule(this, ruleId, { ...selectors, priority: priority + mostOfAFamily(this.allPools) + index });
     });
-    this.host._addEgress({
+    this.host._declaration.addEgress({
       path: this.node.path,
       device: this.asOfRoutes(device),
       tableId: this.table.tableId,
@@ -302,7 +302,7 @@ export class VpnEgress extends Construct {
       errorMark,
       questions,
     });
-    this.host._validate(this);
+    this.host._declaration.validate(this);
     if (props.natRouter) {
       const table = SourceRoutingTable.main(props.natRouter);
       this.returnRoutes().forEach((route, index) => new Route(this, `return-${index + 1}`, { table, ...route }));
@@ -338,9 +338,9 @@ export class VpnEgress extends Construct {
 
   private ownAddress(pool: Pool): string {
     const { family } = pool.value;
-    const declared = this.host._interface(this.device)?.addresses ?? [];
+    const declared = this.host._declaration.interfaceNamed(this.device)?.addresses ?? [];
     const known = declared.filter((address) => family === undefined || address.family === family);
-    const tokens = this.host._addressTokens(this.device);
+    const tokens = this.host._declaration.addressTokens(this.device);
     const [address] = known;
     // The family of a token is unknown, so it must be the only candidate.
     const [token] = tokens;
@@ -366,7 +366,7 @@ export class VpnEgress extends Construct {
 
   // Packets to pool addresses that no tunnel holds would loop: the NAT router has a route back.
   private addDiscard(pool: Pool, { node }: PolicyRule): void {
-    this.host._addDiscard(failClosedRoute(node.path, pool.family, this.table.tableId, pool.value));
+    this.host._declaration.addDiscard(failClosedRoute(node.path, pool.family, this.table.tableId, pool.value));
   }
 
   private localRules(local: LocalTraffic): LocalRule[] {
@@ -452,7 +452,8 @@ export class VpnEgress extends Construct {
    */
   private answerRules(questions: readonly Selectors[]): OwnRule[] {
     const { table } = this;
-    const own = this.host._interface(this.device)?.addresses.filter(({ family }) => family === 4) ?? [];
+    const own =
+      this.host._declaration.interfaceNamed(this.device)?.addresses.filter(({ family }) => family === 4) ?? [];
     return own
       .flatMap(({ address: source }) =>
         questions.filter(({ uid }) => uid !== undefined).map((question) => ({ source: `${source}/32`, ...question })),
@@ -464,7 +465,9 @@ export class VpnEgress extends Construct {
   }
 
   private suppressedTo({ value }: Pool): number {
-    return isKnown(value) ? suppressedLength(value.text, this.host._networksAround(value.text)) : DEFAULT_ROUTE_LENGTH;
+    return isKnown(value)
+      ? suppressedLength(value.text, this.host._declaration.networksOverlapping(value.text))
+      : DEFAULT_ROUTE_LENGTH;
   }
 
   private localId(pool: Pool): string {

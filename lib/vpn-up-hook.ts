@@ -74,8 +74,13 @@ export class VpnUpHook extends Construct {
       );
     }
     this.host = props.table.host;
-    this.host._addHook({ path: this.node.path, daemon: daemon._kind, file: this.file, tableId: props.table.tableId });
-    this.host._validate(this);
+    this.host._declaration.addHook({
+      path: this.node.path,
+      daemon: daemon._kind,
+      file: this.file,
+      tableId: props.table.tableId,
+    });
+    this.host._declaration.validate(this);
   }
 
   /** Address of the host's `apply` resource. With it, `dependsOn: [hook]` works on any resource. */

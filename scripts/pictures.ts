@@ -1,7 +1,6 @@
 /** The pictures in docs/images: `npm run docs` draws them. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Host } from '../lib/model/host';
 import { drawing } from '../lib/report/report';
 import { SERVERS, server } from './server';
 
@@ -18,7 +17,7 @@ export function pictures(): Map<string, string> {
 }
 
 function draw(egress: Parameters<typeof server>[0]): string {
-  return drawing((server(egress).host as unknown as { model(): Host }).model());
+  return drawing(server(egress).host._declaration.model());
 }
 
 if (require.main === module) {

@@ -11,7 +11,6 @@ import type { LinkState } from '../lib/fib/machine';
 import { ReversePathFilter, kernelRules } from '../lib/fib/machine';
 import type { Outcome } from '../lib/fib/outcome';
 import { explain, outcomeText } from '../lib/fib/explain';
-import type { Host } from '../lib/model/host';
 import type { Route } from '../lib/model/route';
 import type { Action, Rule } from '../lib/model/rule';
 import { parseInterfaceAddress } from '../lib/model/value';
@@ -275,10 +274,6 @@ describe('rp_filter', () => {
   });
 });
 
-function hostOf(construct: LinuxHost): Host {
-  return construct['model']();
-}
-
 describe('clients, to an address of a pool', () => {
   /** A server with two tunnels whose main table has nothing but the routes of its links, and default routes. */
   function withTunnels(props: Partial<VpnEgressProps>): Description {
@@ -293,7 +288,7 @@ describe('clients, to an address of a pool', () => {
     });
     const clients = ['10.10.0.0/16', 'fd00:4242::/32'];
     new VpnEgress(stack, 'egress', { host, device: 'eth1', tableId: 200, clients, gateways: GATEWAYS, ...props });
-    const { routes, ...known } = describeHost(hostOf(host));
+    const { routes, ...known } = describeHost(host._declaration.model());
     const uplinks = [route(254, 'default', ['192.168.178.1 eth0']), route(254, '::/0', ['fd00:178::1 eth0'])];
     return { ...known, routes: [...uplinks, ...routes], incompleteTables: [] };
   }
@@ -367,7 +362,7 @@ describe('what is not known', () => {
   }
 
   test('is nothing about clients of a VpnEgress', () => {
-    const description = describeHost(hostOf(withEgress()));
+    const description = describeHost(withEgress()._declaration.model());
     expect(ways(description, OUT)).toEqual([EGRESS]);
     expect(ways(withLinksDown(description, ['eth1']), OUT)).toEqual(['unreachable']);
     expect(ways(description, { ...CLIENT, destination: '10.10.10.3' })).toEqual(['dev tun0']);
@@ -376,7 +371,7 @@ describe('what is not known', () => {
     ]);
   });
   test('is where the main table leads to, but for the links', () => {
-    const description = describeHost(hostOf(withEgress()));
+    const description = describeHost(withEgress()._declaration.model());
     expect(ways(description, { destination: '198.51.100.7' })).toEqual(['unknown']);
     expect(trail(description, { destination: '198.51.100.7' }).at(-1)).toBe(
       'rule 32766: from all lookup main -> table main: has routes that are not declared',
@@ -385,7 +380,7 @@ describe('what is not known', () => {
   });
   test('is no longer the main table of a family whose gateways are declared', () => {
     const interfaces = [{ ...INTERFACES[0], gateways: ['192.168.178.1'] }, ...INTERFACES.slice(1)];
-    const description = describeHost(hostOf(newHost(newStack(), { interfaces })));
+    const description = describeHost(newHost(newStack(), { interfaces })._declaration.model());
     expect(ways(description, { destination: '198.51.100.7' })).toEqual([UPLINK]);
     expect(ways(description, { destination: '2001:db8::7' })).toEqual(['unknown']);
     expect(ways(withLinksDown(description, ['eth0']), { destination: '198.51.100.7' })).toEqual(['no route']);
@@ -395,7 +390,7 @@ describe('what is not known', () => {
       ...each,
       gateways: each.name === 'eth1' ? GATEWAYS : each.gateways,
     }));
-    const description = describeHost(hostOf(newHost(newStack(), { interfaces })));
+    const description = describeHost(newHost(newStack(), { interfaces })._declaration.model());
     expect(ways(description, { destination: '198.51.100.7' })).toEqual([UPLINK, EGRESS]);
     expect(ways(withLinksDown(description, ['eth0']), { destination: '198.51.100.7' })).toEqual([EGRESS]);
   });
@@ -403,7 +398,7 @@ describe('what is not known', () => {
     const stack = newStack();
     const gateway = new TerraformVariable(stack, 'gateway', {}).stringValue;
     const interfaces = [{ ...ALL_INTERFACES[0], gateways: ['192.168.178.1', gateway] }];
-    const description = describeHost(hostOf(newHost(stack, { interfaces })));
+    const description = describeHost(newHost(stack, { interfaces })._declaration.model());
     expect(ways(description, { destination: '198.51.100.7' })).toEqual(['unknown']);
   });
   test('is a rule with a value known at apply: both ways are followed', () => {
@@ -413,7 +408,7 @@ describe('what is not known', () => {
     table.addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });
     const pool = new TerraformVariable(stack, 'pool', {}).stringValue;
     new PolicyRule(stack, 'clients', { table, source: pool, destination: '198.51.0.0/16', priority: 10010 });
-    const description = describeHost(hostOf(host));
+    const description = describeHost(host._declaration.model());
     // Each unknown for itself: the guard behind the rule asks for the same source.
     expect(ways(description, OUT)).toEqual([EGRESS, 'unreachable', 'unknown']);
     expect(trail(description, OUT)[1]).toBe(
@@ -422,7 +417,7 @@ describe('what is not known', () => {
     expect(ways(description, { ...OUT, destination: '203.0.113.1' })).toEqual(['unknown']);
   });
   test('is rp_filter, which matters only where the answer leaves by another interface', () => {
-    const description = describeHost(hostOf(withEgress()));
+    const description = describeHost(withEgress()._declaration.model());
     const reply = { source: '198.51.100.7', destination: '10.10.10.2' };
     const sources = ['eth1', 'eth0'].map(
       (inputInterface) => outcomes(description, { ...reply, inputInterface })[0]?.source,
@@ -436,7 +431,7 @@ describe('what is not known', () => {
     const gateway = new TerraformVariable(stack, 'gateway', {}).stringValue;
     table.addRoute('v4', { destination: '0.0.0.0/0', via: gateway, device: 'eth1' });
     new PolicyRule(stack, 'clients', { table, source: '10.10.10.0/24', priority: 10010 });
-    expect(ways(describeHost(hostOf(host)), OUT)).toEqual(['via <stack/vpn/v4:via> dev eth1']);
+    expect(ways(describeHost(host._declaration.model()), OUT)).toEqual(['via <stack/vpn/v4:via> dev eth1']);
   });
   test('is a route with a destination known at apply', () => {
     const stack = newStack();
@@ -446,7 +441,7 @@ describe('what is not known', () => {
     table.addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });
     table.addRoute('some', { destination: network, via: '192.168.1.9', device: 'eth1' });
     new PolicyRule(stack, 'clients', { table, source: '10.10.10.0/24', priority: 10010 });
-    expect(ways(describeHost(hostOf(host)), OUT)).toEqual(['via 192.168.1.9 dev eth1', EGRESS]);
+    expect(ways(describeHost(host._declaration.model()), OUT)).toEqual(['via 192.168.1.9 dev eth1', EGRESS]);
   });
 });
 

@@ -14,10 +14,6 @@ import {
 import type { Host } from '../../lib/model/host';
 import { ALL_INTERFACES, GATEWAYS, INTERFACES, POOLS, newHost, newStack } from '../fixtures';
 
-export function modelOf(host: LinuxHost): Host {
-  return (host as unknown as { model(): Host }).model();
-}
-
 /** What a program declares on a host of a stack of its own. */
 export function hostWith(
   declare: (host: LinuxHost, stack: TerraformStack) => void,
@@ -26,7 +22,7 @@ export function hostWith(
   const stack = newStack();
   const host = newHost(stack, { interfaces: ALL_INTERFACES, ...props });
   declare(host, stack);
-  return modelOf(host);
+  return host._declaration.model();
 }
 
 /** The how-to, by hand. */

@@ -1,0 +1,201 @@
+import { Annotations } from 'cdktf';
+import type { Construct } from 'constructs';
+import type { Egress } from '../model/egress';
+import type { Expectation, Intent } from '../model/expectation';
+import type { Host, Interface, Problem, Table, UpHook } from '../model/host';
+import type { Network } from '../model/networks';
+import { networksOf } from '../model/networks';
+import type { Route } from '../model/route';
+import type { Rule } from '../model/rule';
+import type { Persistence } from '../persistence';
+import { terminalText } from '../report/escape';
+import { errors, warnings } from '../verify/checks';
+import { expectEgresses } from '../verify/egress-expectations';
+import { checkIntents } from '../verify/expectations';
+import { lookupErrors, lookupWarnings } from '../verify/lookup-checks';
+import { Arguments } from './arguments';
+import type { ParsedInterfaces } from './interfaces';
+
+/** The part of a declaration that the properties of the host give. */
+export interface HostProperties
+  extends ParsedInterfaces, Pick<Host, 'path' | 'owner' | 'interfaces' | 'management' | 'adopts'> {
+  readonly persistence: Persistence;
+  /** Whether nothing may be left on the machine. */
+  readonly absent: boolean;
+}
+
+/** The results of all checks of a host. */
+interface Findings {
+  readonly errors: Problem[];
+  readonly warnings: Problem[];
+  readonly expectations: readonly Expectation[];
+}
+
+/** Collects what the constructs declare for one host, and checks it. */
+export class HostDeclaration {
+  private readonly tables: Table[] = [];
+  private readonly rules: Rule[] = [];
+  private readonly routes: Route[] = [];
+  private readonly discards: Route[] = [];
+  private readonly hooks: UpHook[] = [];
+  private readonly intents: Intent[] = [];
+  private readonly egresses: Egress[] = [];
+  private modelCache?: Host;
+  private findingsCache?: Findings;
+
+  public constructor(
+    private readonly host: Construct,
+    private readonly properties: HostProperties,
+  ) {}
+
+  public addTable(table: Table): void {
+    this.add(this.tables, table);
+  }
+
+  public addRule(rule: Rule): void {
+    this.add(this.rules, rule);
+  }
+
+  public addRoute(route: Route): void {
+    this.add(this.routes, route);
+  }
+
+  /** Adds a route that exists only if its table fails closed. */
+  public addDiscard(route: Route): void {
+    this.add(this.discards, route);
+  }
+
+  public addHook(hook: UpHook): void {
+    this.add(this.hooks, hook);
+  }
+
+  public addEgress(egress: Egress): void {
+    this.add(this.egresses, egress);
+  }
+
+  public addIntent(intent: Intent): void {
+    this.add(this.intents, intent);
+  }
+
+  public hasIntent(label: string): boolean {
+    return this.intents.some((intent) => intent.label === label);
+  }
+
+  /** Finds a declared interface by its name. */
+  public interfaceNamed(name: string): Interface | undefined {
+    return this.properties.interfaces.find((declared) => declared.name === name);
+  }
+
+  /** Finds the addresses of an interface that are known at apply only. */
+  public addressTokens(name: string): readonly string[] {
+    return this.properties.addressTokens.get(name) ?? [];
+  }
+
+  /** Finds the networks of interfaces that are inside a prefix or around it. */
+  public networksOverlapping(prefix: string): readonly Network[] {
+    return networksOf(this.properties.interfaces).overlapping(prefix);
+  }
+
+  /** The model without the questions for the kernel. Computed once per change. */
+  public declared(): Host {
+    this.modelCache ??= this.properties.absent ? this.nothing() : this.everything();
+    return this.modelCache;
+  }
+
+  public model(): Host {
+    return { ...this.declared(), expectations: this.findings().expectations };
+  }
+
+  /** Makes a construct report at synth the errors that it has together with others. */
+  public validate(construct: Construct): void {
+    construct.node.addValidation({
+      validate: () =>
+        this.findings()
+          .errors.filter((problem) => problem.path === construct.node.path)
+          .map((problem) => terminalText(problem.message)),
+    });
+  }
+
+  /**
+   * Adds the warnings to their constructs.
+   *
+   * @param others - warnings about the properties of the host
+   */
+  public warn(others: readonly Problem[]): void {
+    const byPath = new Map(this.host.node.root.node.findAll().map((node) => [node.node.path, node]));
+    for (const { path, message: text } of [...this.findings().warnings, ...others]) {
+      const message = terminalText(text);
+      const construct = byPath.get(path) ?? this.host;
+      const annotations = construct.node.metadata.map((entry) => entry.data as unknown);
+      // Aspects may visit a construct more than once.
+      if (!annotations.includes(message)) {
+        Annotations.of(construct).addWarning(message);
+      }
+    }
+  }
+
+  private add<T>(list: T[], item: T): void {
+    list.push(item);
+    this.modelCache = undefined;
+    this.findingsCache = undefined;
+  }
+
+  private everything(): Host {
+    const { tables, rules, routes, discards, hooks, intents, egresses } = this;
+    const { interfaces } = this.properties;
+    return {
+      ...this.nothing(),
+      ...{ tables, rules, routes, discards, hooks },
+      markings: egresses.map(({ path, device, clients, errorMark }) => ({
+        path,
+        device,
+        destinations: clients,
+        mark: errorMark,
+      })),
+      intents: [...intents, ...expectEgresses(egresses, interfaces, routes)],
+      adopts: this.properties.adopts,
+    };
+  }
+
+  /** The declaration of an absent host. It has nothing that could be wrong. */
+  private nothing(): Host {
+    const { path, owner, management, interfaces } = this.properties;
+    return {
+      ...{ path, owner, management, interfaces },
+      tables: [],
+      rules: [],
+      routes: [],
+      discards: [],
+      hooks: [],
+      markings: [],
+      intents: [],
+      expectations: [],
+      adopts: undefined,
+    };
+  }
+
+  /** Computed once per change. */
+  private findings(): Findings {
+    this.findingsCache ??= new Arguments(this.host).attempt(() => findingsOf(this.declared(), this.properties));
+    return this.findingsCache;
+  }
+}
+
+function findingsOf(host: Host, { persistence }: HostProperties): Findings {
+  const wrong = [...errors(host), ...persistence._problems(host)];
+  if (wrong.length > 0) {
+    // With errors in the declaration, a lookup would make no sense.
+    return { errors: distinct(wrong), warnings: warnings(host), expectations: [] };
+  }
+  const { problems, expectations } = checkIntents(host);
+  return {
+    errors: distinct([...lookupErrors(host), ...problems]),
+    warnings: distinct([...warnings(host), ...lookupWarnings(host)]),
+    expectations,
+  };
+}
+
+/** A rule of both families has each problem twice. */
+function distinct(problems: readonly Problem[]): Problem[] {
+  return [...new Map(problems.map((problem) => [`${problem.path} ${problem.message}`, problem])).values()];
+}

@@ -1,0 +1,51 @@
+import { TerraformStack } from 'cdktf';
+import type { Construct, IConstruct } from 'constructs';
+import { terminalText } from '../report/escape';
+import type { SshConnection } from '../ssh-connection';
+import type { Arguments } from './arguments';
+import { managementOf } from './ssh-checks';
+
+const OWNER = /^[a-z][a-z0-9-]{0,30}$/;
+const OWNER_FORM = 'lower-case letters, digits and "-" (at most 31, a letter first)';
+
+export function parseOwner(host: Construct, args: Arguments, given: string | undefined): string {
+  if (given !== undefined) {
+    return args.text(given, 'owner', OWNER, OWNER_FORM);
+  }
+  const made = [TerraformStack.of(host).node.id, host.node.id]
+    .join('-')
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^[^a-z]+|-$/g, '');
+  if (!OWNER.test(made)) {
+    throw args.error(`owner "${made}", made of the ids of stack and construct, is not ${OWNER_FORM}. Set owner.`);
+  }
+  return made;
+}
+
+/** The owner and the machine of each host. */
+const claims = new WeakMap<IConstruct, string>();
+
+/** Reports a second host with the same owner and machine: the two would remove each other's rules in turn. */
+export function refuseSameOwner(host: Construct, owner: string, ssh: SshConnection): void {
+  const claim = `${owner} ${sshTarget(ssh)}`;
+  claims.set(host, claim);
+  host.node.addValidation({
+    validate: () => {
+      const first = host.node.root.node.findAll().find((node) => claims.get(node) === claim);
+      return first === undefined || first === host
+        ? []
+        : [
+            terminalText(
+              `owner "${owner}" already declares this machine in "${first.node.path}". Use one LinuxHost for both, or give this one another owner.`,
+            ),
+          ];
+    },
+  });
+}
+
+/** The target of SSH, in a form that can be compared. */
+function sshTarget(ssh: SshConnection): string {
+  const { host, port = 22 } = ssh;
+  return `${managementOf(ssh).host ?? host} ${port}`;
+}
