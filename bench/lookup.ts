@@ -105,7 +105,7 @@ export function server(pools: number, tables: number, gateway = 1): Declared {
     rejectedClients: [],
     gateways: [parseAddress(via(id), 'gateway')],
     errorMark: defaultMark(id),
-    questions: [],
+    queries: [],
     localTraffic: 'main-table' as const,
     failClosed: true,
   }));

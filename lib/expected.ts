@@ -1,4 +1,4 @@
-import type { Fate } from './model/expectation';
+import type { Disposition } from './model/expectation';
 import type { Arguments } from './private/arguments';
 import { EXPECTED } from './private/kinds';
 import { list } from './private/shapes';
@@ -50,7 +50,7 @@ export class Expected {
   public static anyOf(...expected: Expected[]): Expected {
     return new Expected((args) => {
       args.check(list(EXPECTED, 'a list'), expected, 'expected');
-      return expected.flatMap((each) => each._fates(args));
+      return expected.flatMap((each) => each._dispositions(args));
     });
   }
 
@@ -58,6 +58,6 @@ export class Expected {
     /**
      * @internal
      */
-    public readonly _fates: (args: Arguments) => Fate[],
+    public readonly _dispositions: (args: Arguments) => Disposition[],
   ) {}
 }

@@ -9,7 +9,7 @@ import { Engine } from './engine';
 import type { Expected } from './expected';
 import { decide } from './fib/decide';
 import { explain, outcomeText } from './fib/explain';
-import { flowOf } from './fib/flow';
+import { packetHeader } from './fib/packet';
 import { machineOf } from './fib/from-host';
 import type { Flow, LookupOutcome, Packet } from './flow';
 import { HostState } from './host-state';
@@ -270,13 +270,13 @@ export class LinuxHost extends Construct {
     checkPacket(args, packet);
     const options = parsePacket(args, packet);
     const linksDown = parseLinksDown(args, packet);
-    const flow = args.attempt(() => flowOf(options));
+    const parsed = args.attempt(() => packetHeader(options));
     const machine = machineOf(this._declaration.declared(), linksDown);
-    return decide(machine, flow).map((outcome) => ({
+    return decide(machine, parsed).map((outcome) => ({
       text: outcomeText(outcome),
       via: outcome.via,
       device: outcome.device,
-      trail: explain(outcome, flow.family),
+      trail: explain(outcome, parsed.family),
     }));
   }
 
@@ -299,10 +299,10 @@ export class LinuxHost extends Construct {
     if (this._declaration.hasIntent(label)) {
       throw args.error(`id "${id}" is already used by another expectation. Give each expectation its own id.`);
     }
-    const fates = expected._fates(args);
+    const dispositions = expected._dispositions(args);
     const linksDown = parseLinksDown(args, flow);
-    for (const traffic of parseFlow(args, flow, fates)) {
-      this._declaration.addIntent({ path: this.node.path, label, traffic, fates, linksDown });
+    for (const traffic of parseFlow(args, flow, dispositions)) {
+      this._declaration.addIntent({ path: this.node.path, label, traffic, dispositions, linksDown });
     }
   }
 }

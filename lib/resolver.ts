@@ -51,7 +51,7 @@ export class Resolver {
    *
    * @internal
    */
-  public _questions(args: Arguments): Selectors[] {
+  public _queries(args: Arguments): Selectors[] {
     return SERVICES.map((service) => ({ ...this.sender(args), ...service }));
   }
 }

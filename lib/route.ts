@@ -243,7 +243,7 @@ function parseRoute(scope: Construct, args: Arguments, props: RouteProps): Route
       ? undefined
       : (props.routeType as RejectType);
   const hops = parseHops(args, props, reject);
-  const family = args.attempt(() => familyOf(props, destination, preferredSource, hops));
+  const family = args.attempt(() => parseFamily(props, destination, preferredSource, hops));
   if (props.routeScope !== undefined && family === 6) {
     throw args.error(
       `routeScope "${props.routeScope}" is set on an IPv6 route. IPv6 routes have no scope: leave it out.`,
@@ -328,7 +328,7 @@ function parseHop(args: Arguments, hop: NextHop, prefix: string): Hop {
   };
 }
 
-function familyOf(
+function parseFamily(
   props: RouteProps,
   destination: Value,
   preferredSource: Value | undefined,

@@ -259,8 +259,8 @@ export class VpnEgress extends Construct {
       0xffffffff,
       'Leave it out to derive one from tableId.',
     );
-    const questions = props.resolver?._questions(this.args) ?? [];
-    const ownRules = this.ownRules(errorMark, questions, gateways);
+    const queries = props.resolver?._queries(this.args) ?? [];
+    const ownRules = this.ownRules(errorMark, queries, gateways);
     const priority = this.checkPriority(props.priority ?? DEFAULT_PRIORITY, localRules, ownRules);
     const ranks = ranksOf(this.allPools);
     for (const pool of this.pools) {
@@ -300,7 +300,7 @@ export class VpnEgress extends Construct {
       localTraffic: localTraffic._kind,
       failClosed: props.failClosed ?? true,
       errorMark,
-      questions,
+      queries,
     });
     this.host._declaration.validate(this);
     if (props.natRouter) {
@@ -339,19 +339,19 @@ export class VpnEgress extends Construct {
   private ownAddress(pool: Pool): string {
     const { family } = pool.value;
     const declared = this.host._declaration.interfaceNamed(this.device)?.addresses ?? [];
-    const known = declared.filter((address) => family === undefined || address.family === family);
+    const ofFamily = declared.filter((address) => family === undefined || address.family === family);
     const tokens = this.host._declaration.addressTokens(this.device);
-    const [address] = known;
+    const [address] = ofFamily;
     // The family of a token is unknown, so it must be the only candidate.
     const [token] = tokens;
-    if (address && (family !== undefined || known.length + tokens.length === 1)) {
+    if (address && (family !== undefined || ofFamily.length + tokens.length === 1)) {
       return address.address;
     }
-    if (token !== undefined && known.length === 0 && tokens.length === 1) {
+    if (token !== undefined && ofFamily.length === 0 && tokens.length === 1) {
       return Token.asString(Fn.element(Fn.split('/', token), 0));
     }
     const device = Token.isUnresolved(this.device) ? 'a token' : this.device;
-    if (known.length + tokens.length > 1) {
+    if (ofFamily.length + tokens.length > 1) {
       throw this.args.error(
         `${pool.property} needs a return route via this server's address on "${device}", which has several of ` +
           'unknown families. Give the pool and the addresses literally.',
@@ -421,7 +421,7 @@ export class VpnEgress extends Construct {
   }
 
   /** Rules for packets of the machine itself: ICMP errors about clients' packets, and queries of a resolver. */
-  private ownRules(errorMark: number, questions: readonly Selectors[], gateways: readonly Value[]): OwnRule[] {
+  private ownRules(errorMark: number, queries: readonly Selectors[], gateways: readonly Value[]): OwnRule[] {
     const { table } = this;
     const maybe = (all: ReadonlyArray<{ readonly family?: FamilyOrAuto }>, family: Family): boolean =>
       all.some((each) => overlaps(each.family ?? 'auto', family));
@@ -430,18 +430,18 @@ export class VpnEgress extends Construct {
     );
     return [
       { id: 'errors', props: { table, families, firewallMark: errorMark, inputInterface: 'lo' } },
-      ...questions.map(({ uid, sourcePort, ipProtocol, destinationPort }, index): OwnRule => ({
+      ...queries.map(({ uid, sourcePort, ipProtocol, destinationPort }, index): OwnRule => ({
         id: `resolver-${index + 1}`,
         props: {
           table,
           families,
-          uidRange: rangeOf(uid),
+          uidRange: asRange(uid),
           ipProtocol: ipProtocol === undefined ? undefined : IpProtocol.of(ipProtocol),
-          sourcePorts: rangeOf(sourcePort),
-          destinationPorts: rangeOf(destinationPort),
+          sourcePorts: asRange(sourcePort),
+          destinationPorts: asRange(destinationPort),
         },
       })),
-      ...this.answerRules(questions),
+      ...this.answerRules(queries),
     ];
   }
 
@@ -450,17 +450,17 @@ export class VpnEgress extends Construct {
    * in the reverse direction would go, without a user id. So queries that are selected by user need a rule of their
    * own.
    */
-  private answerRules(questions: readonly Selectors[]): OwnRule[] {
+  private answerRules(queries: readonly Selectors[]): OwnRule[] {
     const { table } = this;
     const own =
       this.host._declaration.interfaceNamed(this.device)?.addresses.filter(({ family }) => family === 4) ?? [];
     return own
       .flatMap(({ address: source }) =>
-        questions.filter(({ uid }) => uid !== undefined).map((question) => ({ source: `${source}/32`, ...question })),
+        queries.filter(({ uid }) => uid !== undefined).map((query) => ({ source: `${source}/32`, ...query })),
       )
       .map(({ source, ipProtocol = 0, destinationPort }, index) => ({
         id: `resolver-answers-${index + 1}`,
-        props: { table, source, ipProtocol: IpProtocol.of(ipProtocol), destinationPorts: rangeOf(destinationPort) },
+        props: { table, source, ipProtocol: IpProtocol.of(ipProtocol), destinationPorts: asRange(destinationPort) },
       }));
   }
 
@@ -498,10 +498,10 @@ export class VpnEgress extends Construct {
       throw this.args.error(`${twice.property} "${twice.text}" is there twice. Leave out one of them.`);
     }
     for (const pool of this.rejected.filter(({ value }) => isKnown(value))) {
-      const around = this.pools.find(({ value }) => isKnown(value) && isInside(pool.value.text, value.text));
-      if (around) {
+      const outer = this.pools.find(({ value }) => isKnown(value) && isInside(pool.value.text, value.text));
+      if (outer) {
         throw this.args.error(
-          `${pool.property} "${pool.text}" is inside ${around.property} "${around.text}", which is routed. ` +
+          `${pool.property} "${pool.text}" is inside ${outer.property} "${outer.text}", which is routed. ` +
             'Leave it out, or give clients without it.',
         );
       }
@@ -543,7 +543,7 @@ export class VpnEgress extends Construct {
   }
 }
 
-function rangeOf(value: number | undefined): NumberRange | undefined {
+function asRange(value: number | undefined): NumberRange | undefined {
   return value === undefined ? undefined : NumberRange.of(value);
 }
 

@@ -232,7 +232,12 @@ describe('triggers', () => {
         kind: 'named',
         among: [
           {
-            ...{ name: renderer.name, call: renderer.call, tag: renderer.tag, capabilities: renderer.capabilities },
+            ...{
+              name: renderer.name,
+              call: renderer.call,
+              routeProtocol: renderer.routeProtocol,
+              capabilities: renderer.capabilities,
+            },
             problems: () => [],
             render: (of) => ({ ...renderer.render(of), ...rendered }),
           },

@@ -4,8 +4,8 @@ import type { Description } from '../lib/fib/build';
 import { buildMachine, withLinksDown } from '../lib/fib/build';
 import { prefixBits, prefixText } from '../lib/fib/bits';
 import { decide } from '../lib/fib/decide';
-import type { FlowOptions } from '../lib/fib/flow';
-import { flowOf } from '../lib/fib/flow';
+import type { PacketOptions } from '../lib/fib/packet';
+import { packetHeader } from '../lib/fib/packet';
 import { describeHost } from '../lib/fib/from-host';
 import type { LinkState } from '../lib/fib/machine';
 import { ReversePathFilter, kernelRules } from '../lib/fib/machine';
@@ -64,15 +64,15 @@ function server(rules: Rule[], routes: Route[], more: Partial<Description> = {})
   };
 }
 
-function outcomes(description: Description, flow: FlowOptions): Outcome[] {
-  return decide(buildMachine(description), flowOf(flow));
+function outcomes(description: Description, options: PacketOptions): Outcome[] {
+  return decide(buildMachine(description), packetHeader(options));
 }
 /** What may happen, each outcome once. */
-function ways(description: Description, flow: FlowOptions): string[] {
-  return [...new Set(outcomes(description, flow).map(outcomeText))];
+function ways(description: Description, options: PacketOptions): string[] {
+  return [...new Set(outcomes(description, options).map(outcomeText))];
 }
-function trail(description: Description, flow: FlowOptions): string[] {
-  const parsed = flowOf(flow);
+function trail(description: Description, options: PacketOptions): string[] {
+  const parsed = packetHeader(options);
   return decide(buildMachine(description), parsed).flatMap((outcome) => explain(outcome, parsed.family));
 }
 
@@ -472,9 +472,9 @@ test('prefixes are read and written as ip has them', () => {
 });
 
 test('a flow names what is wrong with it', () => {
-  expect(() => flowOf({ destination: '10.0.0.1', source: '::1' })).toThrow(
+  expect(() => packetHeader({ destination: '10.0.0.1', source: '::1' })).toThrow(
     'source "::1" is IPv6 but destination "10.0.0.1" is IPv4',
   );
-  expect(() => flowOf({ destination: '10.0.0.0/8' })).toThrow('destination "10.0.0.0/8" is not an IPv4 address');
-  expect(() => flowOf({ destination: '10.0.0.1', inputInterface: 'eth0' })).toThrow('needs a source');
+  expect(() => packetHeader({ destination: '10.0.0.0/8' })).toThrow('destination "10.0.0.0/8" is not an IPv4 address');
+  expect(() => packetHeader({ destination: '10.0.0.1', inputInterface: 'eth0' })).toThrow('needs a source');
 });

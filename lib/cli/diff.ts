@@ -5,6 +5,7 @@ import type { Outcome } from '../fib/outcome';
 import type { PrefixSet } from '../reachability/aggregate';
 import { decisionText, packetsText, prefixSetText } from '../reachability/words';
 import type { Family } from '../model/family';
+import { defaultPrefix } from '../model/family';
 import { code, json, terminal } from '../report/escape';
 
 /** Marks the comment on a pull request, so that the next run can update it. */
@@ -79,7 +80,7 @@ function outcomeJson({ kind, via, device, tableId }: Outcome): object {
 }
 
 function prefixes(set: PrefixSet, family: Family): object {
-  const whole = family === 4 ? '0.0.0.0/0' : '::/0';
+  const whole = defaultPrefix(family);
   const texts = (list: PrefixSet['prefixes']): string[] =>
     list.map((bits) => (bits === '' ? whole : prefixText(bits, family)));
   return { prefixes: texts(set.prefixes), except: texts(set.except) };
@@ -152,16 +153,12 @@ function packetsOf(change: Change): string {
 
 function toText({ family, packets, destinations }: Change): string {
   const by = packets.map(packetsText).filter((text) => text !== '');
-  const to = isAny(destinations) ? familyAny(family) : prefixSetText(destinations, family, NAMED);
+  const to = containsAll(destinations) ? defaultPrefix(family) : prefixSetText(destinations, family, NAMED);
   return by.length === 0 ? to : `${to} (${by.join('; ')})`;
 }
 
-function isAny({ prefixes: [first, ...others], except }: PrefixSet): boolean {
+function containsAll({ prefixes: [first, ...others], except }: PrefixSet): boolean {
   return first === '' && others.length === 0 && except.length === 0;
-}
-
-function familyAny(family: Family): string {
-  return family === 4 ? '0.0.0.0/0' : '::/0';
 }
 
 function row(path: string, { packets, was, now }: Line): string {

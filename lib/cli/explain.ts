@@ -1,6 +1,6 @@
 import { decide } from '../fib/decide';
-import type { FlowOptions } from '../fib/flow';
-import { flowOf } from '../fib/flow';
+import type { PacketHeader, PacketOptions } from '../fib/packet';
+import { packetHeader } from '../fib/packet';
 import { machineOf } from '../fib/from-host';
 import { explain, outcomeText } from '../fib/explain';
 import type { Host } from '../model/host';
@@ -8,28 +8,28 @@ import { terminal } from '../report/escape';
 import { UsageError } from './output';
 
 /** Where a packet goes, and why: each outcome, with its way through the rules. */
-export function explainText(host: Host, options: FlowOptions, down: readonly string[]): string {
+export function explainText(host: Host, options: PacketOptions, down: readonly string[]): string {
   const names = host.interfaces.map(({ name }) => name);
   const unknown = down.find((name) => !names.includes(name));
   if (unknown !== undefined) {
     const declared = names.length === 0 ? 'None is declared.' : `Declared: ${names.join(', ')}.`;
     throw new UsageError(`--down ${unknown} is not an interface of ${host.path}. ${declared}`);
   }
-  const flow = flowFrom(options);
-  const outcomes = decide(machineOf(host, down), flow);
+  const packet = packetFrom(options);
+  const outcomes = decide(machineOf(host, down), packet);
   return terminal([
     ...(outcomes.length > 1 ? ['One of these happens:', ''] : []),
     ...outcomes.flatMap((outcome, index) => [
       ...(index > 0 ? [''] : []),
       outcomeText(outcome),
-      ...explain(outcome, flow.family).map((line) => `  ${line}`),
+      ...explain(outcome, packet.family).map((line) => `  ${line}`),
     ]),
   ]);
 }
 
-function flowFrom(options: FlowOptions): ReturnType<typeof flowOf> {
+function packetFrom(options: PacketOptions): PacketHeader {
   try {
-    return flowOf(options);
+    return packetHeader(options);
   } catch (error) {
     const names = { inputInterface: '--in', destination: '--to', source: '--from' };
     const message = error instanceof Error ? error.message : String(error);

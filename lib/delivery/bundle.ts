@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Fn, Lazy } from 'cdktf';
 import { BUNDLE_MARK, FORMAT, agentProgram, bundleChecksum, dispatcherText, upHookText } from '../agent/program';
 import type { Expectation } from '../model/expectation';
-import { fateWords, questionWords } from '../model/expectation';
+import { dispositionWords, questionWords } from '../model/expectation';
 import { BOTH_FAMILIES } from '../model/family';
 import type { FamilyOrAuto } from '../model/family';
 import { guards } from '../model/guard';
@@ -100,7 +100,7 @@ class BundleData {
     const rendered = choice.among.map((persistence) => ({ ...persistence.render(host), of: persistence }));
     return [
       ...(choice.kind === 'named' ? [] : [choice.kind]),
-      ...rendered.map(({ of, devices }) => ['persistence', of.name, of.tag, ...devices].join(' ')),
+      ...rendered.map(({ of, devices }) => ['persistence', of.name, of.routeProtocol, ...devices].join(' ')),
       ...host.tables.map((table) => `table ${table.id} ${table.name ?? '-'}`),
       ...host.rules.map((rule) => this.rule('rule', rule)),
       ...guards(host).map((guard) => this.rule('guard', guard)),
@@ -159,11 +159,11 @@ class BundleData {
     );
   }
 
-  private expectation({ label, questions, fates }: Expectation): string[] {
+  private expectation({ label, questions, dispositions }: Expectation): string[] {
     return questions.map((question) =>
       this.line(
         ['expect', question.family],
-        [label, ...questionWords(question), 'is', ...fateWords(fates)],
+        [label, ...questionWords(question), 'is', ...dispositionWords(dispositions)],
         question.family,
       ),
     );

@@ -25,15 +25,15 @@ export function referencedResources(text: string): string[] {
 /** The expressions in a text, without their strings, but with the expressions inside these strings. */
 function expressionsIn(text: string): string {
   let expressions = '';
-  const around: string[] = [];
+  const enclosing: string[] = [];
   for (const [part] of text.matchAll(/\$\$\{|%%\{|[$%]\{|\\.|["{}]|[^$%\\"{}]+|[^]/g)) {
-    const inString = around.at(-1) !== '{';
+    const inString = enclosing.at(-1) !== '{';
     if (inString ? /^[$%]\{$/.test(part) : part === '{') {
-      around.push('{');
+      enclosing.push('{');
     } else if (part === (inString ? '"' : '}')) {
-      around.pop();
+      enclosing.pop();
     } else if (!inString && part === '"') {
-      around.push('"');
+      enclosing.push('"');
     }
     expressions += inString || /["{}]/.test(part) ? ' ' : part;
   }

@@ -1,4 +1,4 @@
-import { BOTH_FAMILIES, overlaps } from '../model/family';
+import { BOTH_FAMILIES, familyOf, overlaps } from '../model/family';
 import type { Family } from '../model/family';
 import type { Host } from '../model/host';
 import type { Allowance, Exits, KillSwitch } from '../model/kill-switch';
@@ -214,7 +214,7 @@ function spoofedLines({ tunnels, ownAddresses }: KillSwitch): string[][] {
   return BOTH_FAMILIES.flatMap((family) => {
     const saddr = (prefixes: readonly string[]): string =>
       `${protocol(family)} saddr ${choice(aggregated(prefixes, family))}`;
-    const own = ownAddresses.filter((address) => address.includes(':') === (family === 6));
+    const own = ownAddresses.filter((address) => familyOf(address) === family);
     return [
       ...(own.length === 0 ? [] : [[`\t\t${saddr(own)} drop`]]),
       ...(tunnels.length === 1 ? [] : tunnels).flatMap(({ name, sources }) => {
@@ -251,11 +251,11 @@ function allowanceLines(allowances: readonly Allowance[]): Piece[][] {
         pushTo(groups, keyOf(match, 'sources'), match);
       }
     }
-    const bySource = [...groups.values()].map((matches) => together(matches, 'sources', family));
+    const bySource = [...groups.values()].map((matches) => mergeMatches(matches, 'sources', family));
     const groupsTo = new Map<string, Match[]>();
     bySource.forEach((match) => pushTo(groupsTo, keyOf(match, 'destinations'), match));
     return [...groupsTo.values()]
-      .map((matches) => together(matches, 'destinations', family))
+      .map((matches) => mergeMatches(matches, 'destinations', family))
       .map((match) => matchLine(match, family));
   });
 }
@@ -278,7 +278,7 @@ function keyOf(match: Match, by: 'sources' | 'destinations'): string {
   return JSON.stringify(alone ? match : { ...match, [by]: [] });
 }
 
-function together(matches: readonly Match[], by: 'sources' | 'destinations', family: Family): Match {
+function mergeMatches(matches: readonly Match[], by: 'sources' | 'destinations', family: Family): Match {
   const values = matches.flatMap((match) => match[by] ?? []);
   if (matches[0][by] === undefined || values.some((value) => !isKnown(value))) {
     return matches[0];

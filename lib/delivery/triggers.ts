@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { agentProgram, dispatcherText, upHookText } from '../agent/program';
-import { fateWords, questionWords, trafficWords } from '../model/expectation';
+import { dispositionWords, questionWords, trafficWords } from '../model/expectation';
 import { guards } from '../model/guard';
 import type { Host } from '../model/host';
 import { allRoutes } from '../model/host';
@@ -47,13 +47,13 @@ export function generationTriggers(host: Host, choice: Choice): Record<string, s
  */
 function expectationTriggers({ intents, expectations, interfaces }: Host): Array<[string, string]> {
   const declared = new Map<string, string[]>();
-  for (const { label, traffic, linksDown, fates } of intents.filter(({ overridable }) => !overridable)) {
+  for (const { label, traffic, linksDown, dispositions } of intents.filter(({ overridable }) => !overridable)) {
     const down = linksDown.length > 0 ? `with ${linksDown.join(', ')} down ` : '';
-    pushTo(declared, label, `${plain(trafficWords(traffic))} ${down}is ${plain(fateWords(fates))}`);
+    pushTo(declared, label, `${plain(trafficWords(traffic))} ${down}is ${plain(dispositionWords(dispositions))}`);
   }
-  const packets = expectations.flatMap(({ label, questions, fates }) =>
+  const packets = expectations.flatMap(({ label, questions, dispositions }) =>
     questions.map((each) =>
-      [label, each.family, ...[...questionWords(each), 'is', ...fateWords(fates)].map(named)].join(' '),
+      [label, each.family, ...[...questionWords(each), 'is', ...dispositionWords(dispositions)].map(named)].join(' '),
     ),
   );
   const gateways = interfaces.map(({ name, gateways: via }) => [name, ...via.map(named)].join(' '));

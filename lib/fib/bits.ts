@@ -14,15 +14,15 @@ export function isAddress(text: string): boolean {
 }
 
 /** A cache of recent lookups: each address of a machine is looked up many times. */
-const known = new Map<string, Bits>();
-const MOST_KNOWN = 20_000;
+const bitsCache = new Map<string, Bits>();
+const MOST_CACHED = 20_000;
 
 export function addressBits(text: string): Bits {
-  let bits = known.get(text);
+  let bits = bitsCache.get(text);
   if (bits === undefined) {
     bits = (text.includes(':') ? new Address6(text) : new Address4(text)).binaryZeroPad();
-    if (known.size >= MOST_KNOWN) known.clear();
-    known.set(text, bits);
+    if (bitsCache.size >= MOST_CACHED) bitsCache.clear();
+    bitsCache.set(text, bits);
   }
   return bits;
 }
@@ -52,4 +52,13 @@ export function prefixText(bits: Bits, family: Family): string {
 export function hostIn(prefix: Bits, family: Family): Bits {
   const left = ADDRESS_LENGTH[family] - prefix.length;
   return prefix + (left < 2 ? '' : '11').padStart(left, '0');
+}
+
+/** The value of the longest prefix that contains an address or a prefix. */
+export function longestMatch<T>(bits: Bits, values: ReadonlyMap<Bits, T>): T | undefined {
+  for (let length = bits.length; length >= 0; length--) {
+    const value = values.get(bits.slice(0, length));
+    if (value !== undefined) return value;
+  }
+  return undefined;
 }

@@ -11,8 +11,8 @@ import { kernelRoutes, networkBits } from './kernel-routes';
 import type { Link, Machine, FamilyState, Sysctls } from './machine';
 import { LOOPBACK } from './machine';
 import { RuleList } from './rules';
-import type { NextHop } from './table';
-import { Table } from './table';
+import type { CompiledHop } from './table';
+import { CompiledTable } from './table';
 import { valueText } from './explain';
 
 /** A route that may be missing. */
@@ -48,7 +48,7 @@ export function buildMachine(description: Description): Machine {
     rules: new RuleList(family, description.rules),
     tables: tablesOf(family, description, links, sysctls),
   });
-  return { links, sides: { 4: side(4), 6: side(6) }, sysctls, complete: !incompleteLinks };
+  return { links, families: { 4: side(4), 6: side(6) }, sysctls, complete: !incompleteLinks };
 }
 
 /** Adds the loopback interface, which may have more than the usual addresses. */
@@ -78,14 +78,15 @@ function tablesOf(
   description: Description,
   links: ReadonlyMap<string, Link>,
   sysctls: Sysctls,
-): Map<number, Table> {
-  const tables = new Map<number, Table>();
+): Map<number, CompiledTable> {
+  const tables = new Map<number, CompiledTable>();
   const incomplete = new Set(
     (description.incompleteTables ?? [])
       .filter((each) => each.family === undefined || each.family === family)
       .map(({ tableId }) => tableId),
   );
-  const tableOf = (id: number): Table => getOrInsertComputed(tables, id, () => new Table(!incomplete.has(id)));
+  const tableOf = (id: number): CompiledTable =>
+    getOrInsertComputed(tables, id, () => new CompiledTable(!incomplete.has(id)));
   incomplete.forEach(tableOf);
   const stateOf = (device: string | undefined): Link['state'] =>
     device === undefined ? undefined : links.get(device)?.state;
@@ -99,8 +100,8 @@ function tablesOf(
     }
   }
   for (const route of description.routes.filter((each) => overlaps(each.family, family))) {
-    const hops = route.hops.map((hop): NextHop => {
-      const device = deviceOf(hop, description.links);
+    const hops = route.hops.map((hop): CompiledHop => {
+      const device = linkOfHop(hop, description.links);
       return { device, via: hop.via && valueText(hop.via), dead: isDead(device) };
     });
     // A route stays without carrier. IPv6 then compares metrics only up to the lowest of these routes.
@@ -128,7 +129,7 @@ function deferredOf(route: Route | PossibleRoute): string[] {
 }
 
 /** A gateway without a device is on the link whose network contains it. */
-function deviceOf({ via, device }: Hop, links: readonly Link[]): string | undefined {
+function linkOfHop({ via, device }: Hop, links: readonly Link[]): string | undefined {
   if (device) {
     return isKnown(device) ? device.text : undefined;
   }

@@ -1,5 +1,5 @@
-import type { Fate, Question } from '../model/expectation';
-import { INTERFACE_TOWARD_SOURCE, fateWords, selectorWords } from '../model/expectation';
+import type { Disposition, Question } from '../model/expectation';
+import { INTERFACE_TOWARD_SOURCE, dispositionWords, selectorWords } from '../model/expectation';
 import type { Family } from '../model/family';
 import { familyName } from '../model/family';
 import { MAIN_TABLE_ID } from '../model/host';
@@ -13,7 +13,7 @@ import { DEFAULT_TABLE_ID, LOCAL_TABLE_ID } from './machine';
 import type { Outcome, RuleResult, TraceStep } from './outcome';
 import { stepsOf } from './outcome';
 import type { CompiledRule } from './rules';
-import type { NextHop, CompiledRoute } from './table';
+import type { CompiledHop, CompiledRoute } from './table';
 
 /** The packet's way through the rules, line by line, in the words of `ip`. */
 export function explain(outcome: Outcome, family: Family): string[] {
@@ -46,12 +46,12 @@ export function packetText({ source, destination, inputInterface, uid, ...select
 }
 
 /** An expected outcome of a packet. */
-export function fatesText(fates: readonly Fate[]): string {
-  return fateWords(fates).map(wordText).join(' ');
+export function dispositionsText(dispositions: readonly Disposition[]): string {
+  return dispositionWords(dispositions).map(wordText).join(' ');
 }
 
-function stepText({ rule, said }: TraceStep, family: Family): string {
-  return `rule ${rule.rule.priority}: ${ruleText(rule.rule)} -> ${saidText(rule, said, family)}`;
+function stepText({ rule, result }: TraceStep, family: Family): string {
+  return `rule ${rule.rule.priority}: ${ruleText(rule.rule)} -> ${resultText(rule, result, family)}`;
 }
 
 /** As `ip rule` prints it. */
@@ -71,40 +71,40 @@ export function valueText(value: Value): string {
   return isKnown(value) ? value.text : `<${value.deferredFor}>`;
 }
 
-function saidText(rule: CompiledRule, said: RuleResult, family: Family): string {
-  const condition = rule.deferred.length > 0 && said.kind !== 'passed over' ? 'may match: ' : '';
-  switch (said.kind) {
+function resultText(rule: CompiledRule, result: RuleResult, family: Family): string {
+  const condition = rule.deferred.length > 0 && result.kind !== 'passed over' ? 'may match: ' : '';
+  switch (result.kind) {
     case 'goto':
-      return condition + (said.resolved ? 'goes on there' : 'no rule there, passed over');
+      return condition + (result.resolved ? 'goes on there' : 'no rule there, passed over');
     case 'rejected':
       return condition + rule.rule.action.kind;
     case 'passed over':
       return `may not match: ${rule.deferred.join(', ')} is known at apply only`;
     default:
-      return `${condition}table ${tableName(said.tableId)}: ${inTable(rule.rule, said, family)}`;
+      return `${condition}table ${tableName(result.tableId)}: ${inTable(rule.rule, result, family)}`;
   }
 }
 
 function inTable(
   rule: Rule,
-  said: Exclude<RuleResult, { kind: 'goto' | 'rejected' | 'passed over' }>,
+  result: Exclude<RuleResult, { kind: 'goto' | 'rejected' | 'passed over' }>,
   family: Family,
 ): string {
-  switch (said.kind) {
+  switch (result.kind) {
     case 'no route':
       return 'no route';
     case 'unknown':
       return 'has routes that are not declared';
     case 'throw':
-      return `${routeText(said.route, family)}, goes on`;
+      return `${routeText(result.route, family)}, goes on`;
     case 'suppressed':
-      return `${routeText(said.route, family)}, suppressed (${
-        said.by === 'prefix length'
+      return `${routeText(result.route, family)}, suppressed (${
+        result.by === 'prefix length'
           ? `suppress_prefixlength ${rule.suppressPrefixLength}`
           : `suppress_ifgroup ${rule.suppressInterfaceGroup}`
       })`;
     case 'route':
-      return routeText(said.route, family);
+      return routeText(result.route, family);
   }
 }
 
@@ -122,7 +122,7 @@ function routeText(route: CompiledRoute, family: Family): string {
   ].join(' ');
 }
 
-function hopText({ via, device = '<not known>', dead }: NextHop): string {
+function hopText({ via, device = '<not known>', dead }: CompiledHop): string {
   return [...(via === undefined ? [] : [`via ${via}`]), `dev ${device}`, ...(dead ? ['dead'] : [])].join(' ');
 }
 

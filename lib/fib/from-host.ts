@@ -1,5 +1,5 @@
 import type { Family } from '../model/family';
-import { BOTH_FAMILIES } from '../model/family';
+import { BOTH_FAMILIES, familyOf } from '../model/family';
 import { guards, isOfTunnel } from '../model/guard';
 import type { Host, Interface, UpHook } from '../model/host';
 import { MAIN_TABLE_ID, allRoutes } from '../model/host';
@@ -65,7 +65,7 @@ function defaultRoutes(host: Host): Route[] {
 function networkRoutes({ path, interfaces }: Host): Route[] {
   return interfaces.flatMap(({ name, networks = [] }) =>
     networks.map((text): Route => {
-      const family = text.includes(':') ? 6 : 4;
+      const family = familyOf(text);
       const hops = [{ device: { kind: 'device' as const, text: name } }];
       return { path, family, tableId: MAIN_TABLE_ID, destination: { kind: 'prefix', text, family }, hops };
     }),
@@ -73,9 +73,9 @@ function networkRoutes({ path, interfaces }: Host): Route[] {
 }
 
 function undeclaredTables(host: Host): number[] {
-  const known = new Set([LOCAL_TABLE_ID, DEFAULT_TABLE_ID, MAIN_TABLE_ID, ...host.tables.map(({ id }) => id)]);
+  const declaredIds = new Set([LOCAL_TABLE_ID, DEFAULT_TABLE_ID, MAIN_TABLE_ID, ...host.tables.map(({ id }) => id)]);
   return host.rules.flatMap(({ action }) =>
-    action.kind === 'lookup' && !known.has(action.tableId) ? [action.tableId] : [],
+    action.kind === 'lookup' && !declaredIds.has(action.tableId) ? [action.tableId] : [],
   );
 }
 
@@ -113,7 +113,7 @@ export function machineOf(host: Host, linksDown: readonly string[] = []): Machin
 }
 
 /** The same without the guards of tunnels, which only drop packets of undeclared sources. */
-export function machineWithOpenTunnels(host: Host): Machine {
+export function machineWithoutTunnelGuards(host: Host): Machine {
   const { rules, ...others } = describeHost(host);
   return buildMachine({ ...others, rules: rules.filter((rule) => !isOfTunnel(rule)) });
 }

@@ -1,12 +1,12 @@
 import { getOrInsertComputed, pushTo } from '../model/maps';
 import type { Bits } from './bits';
 import { addressBits, prefixBits } from './bits';
-import type { Flow } from './flow';
-import { UNSPECIFIED } from './flow';
+import type { PacketHeader } from './packet';
+import { UNSPECIFIED } from './packet';
 import type { Machine } from './machine';
 import { LOCAL_TABLE_ID } from './machine';
 import type { Outcome } from './outcome';
-import { isRejecting } from './outcome';
+import { isRejected } from './outcome';
 
 const ZERO = UNSPECIFIED[4];
 const LOOPBACK_NETWORK = prefixBits('127.0.0.0/8');
@@ -17,15 +17,15 @@ const LIMITED_BROADCAST = addressBits('255.255.255.255');
 export const IPV4_SPECIAL: readonly Bits[] = [MULTICAST, LIMITED_BROADCAST, ZERO, LOOPBACK_NETWORK];
 
 /** The outcomes that IPv4 decides without the rules, if any. */
-export function ipv4Special(machine: Machine, flow: Flow): Outcome[] | undefined {
-  if (flow.inputInterface === undefined) {
-    return specialToSend(machine, flow);
+export function ipv4Special(machine: Machine, packet: PacketHeader): Outcome[] | undefined {
+  if (packet.inputInterface === undefined) {
+    return specialToSend(machine, packet);
   }
-  const outcome = specialComeIn(flow);
+  const outcome = specialComeIn(packet);
   return outcome && [outcome];
 }
 
-function specialComeIn({ source = '', destination }: Flow): Outcome | undefined {
+function specialComeIn({ source = '', destination }: PacketHeader): Outcome | undefined {
   if (destination.startsWith(MULTICAST)) {
     return { kind: 'multicast', why: 'goes to the members of the group' };
   }
@@ -39,8 +39,8 @@ function specialComeIn({ source = '', destination }: Flow): Outcome | undefined 
   return wrong === undefined ? undefined : { kind: 'invalid', why: 'such an address does not come from outside' };
 }
 
-function specialToSend(machine: Machine, flow: Flow): Outcome[] | undefined {
-  const { source, destination, outputInterface } = flow;
+function specialToSend(machine: Machine, packet: PacketHeader): Outcome[] | undefined {
+  const { source, destination, outputInterface } = packet;
   const kind = destination === LIMITED_BROADCAST ? 'broadcast' : 'multicast';
   if (source !== undefined && source !== ZERO) {
     const devices = devicesOf(machine, source);
@@ -63,9 +63,9 @@ function specialToSend(machine: Machine, flow: Flow): Outcome[] | undefined {
 }
 
 /** Applies what IPv4 does after the rules to a packet that the machine sends. */
-export function applyIpv4OutputQuirks({ destination, outputInterface }: Flow, outcome: Outcome): Outcome {
+export function applyIpv4OutputQuirks({ destination, outputInterface }: PacketHeader, outcome: Outcome): Outcome {
   const bound: Outcome =
-    isRejecting(outcome) && outputInterface !== undefined
+    isRejected(outcome) && outputInterface !== undefined
       ? {
           kind: 'unicast',
           device: outputInterface,
@@ -85,7 +85,7 @@ export function applyIpv4OutputQuirks({ destination, outputInterface }: Flow, ou
 }
 
 /** A source in 127.0.0.0/8 does not leave the machine. */
-export function keepLoopback({ source }: Flow, outcome: Outcome): Outcome {
+export function keepLoopback({ source }: PacketHeader, outcome: Outcome): Outcome {
   const { kind, device, trail } = outcome;
   const leaves = (kind === 'unicast' || kind === 'broadcast' || kind === 'multicast') && device !== 'lo';
   return leaves && source?.startsWith(LOOPBACK_NETWORK)
@@ -104,16 +104,16 @@ function devicesOf(machine: Machine, address: Bits): readonly string[] {
   if (named) {
     return named;
   }
-  const [routes] = machine.sides[4].tables.get(LOCAL_TABLE_ID)?.coveringPrefixes(address) ?? [];
+  const [routes] = machine.families[4].tables.get(LOCAL_TABLE_ID)?.coveringPrefixes(address) ?? [];
   const best = routes?.[0];
   return best?.kind === 'local' ? best.hops.flatMap(({ device }) => device ?? []) : [];
 }
 
-const known = new WeakMap<Machine, Map<Bits, string[]>>();
+const ownersCache = new WeakMap<Machine, Map<Bits, string[]>>();
 
 /** The links by address, indexed since there may be thousands. */
 function owners(machine: Machine): ReadonlyMap<Bits, readonly string[]> {
-  return getOrInsertComputed(known, machine, () => {
+  return getOrInsertComputed(ownersCache, machine, () => {
     const links = new Map<Bits, string[]>();
     for (const { name, addresses } of machine.links.values()) {
       new Set(addresses.map((own) => addressBits(own.address))).forEach((address) => pushTo(links, address, name));

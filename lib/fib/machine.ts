@@ -6,7 +6,7 @@ import type { InterfaceAddress } from '../model/value';
 import type { Bits } from './bits';
 import { addressBits } from './bits';
 import type { RuleList } from './rules';
-import type { Table } from './table';
+import type { CompiledTable } from './table';
 
 export type LinkState = 'up' | 'no carrier' | 'down';
 
@@ -55,13 +55,13 @@ export interface Sysctls {
 /** The routing state of one family. */
 export interface FamilyState {
   readonly rules: RuleList;
-  readonly tables: ReadonlyMap<number, Table>;
+  readonly tables: ReadonlyMap<number, CompiledTable>;
 }
 
 /** A machine compiled for lookups. It forwards in both families. */
 export interface Machine {
   readonly links: ReadonlyMap<string, Link>;
-  readonly sides: Readonly<Record<Family, FamilyState>>;
+  readonly families: Readonly<Record<Family, FamilyState>>;
   readonly sysctls: Sysctls;
   /** Whether all addresses of the machine are known. */
   readonly complete: boolean;

@@ -15,7 +15,7 @@ export type Suppressor = 'prefix length' | 'interface group';
 export interface TraceStep {
   readonly before?: TraceStep;
   readonly rule: CompiledRule;
-  readonly said: RuleResult;
+  readonly result: RuleResult;
 }
 
 /**
@@ -46,7 +46,7 @@ export interface Outcome {
   readonly trail?: TraceStep;
 }
 
-export function isRejecting({ kind }: Pick<Outcome, 'kind'>): boolean {
+export function isRejected({ kind }: Pick<Outcome, 'kind'>): boolean {
   return kind === 'blackhole' || kind === 'unreachable' || kind === 'prohibit' || kind === 'no route';
 }
 

@@ -1,20 +1,24 @@
-import { UNSPECIFIED } from './flow';
-import type { Flow } from './flow';
+import { UNSPECIFIED } from './packet';
+import type { PacketHeader } from './packet';
 import type { Machine } from './machine';
 import { ReversePathFilter } from './machine';
 import type { Outcome, SourceCheck } from './outcome';
 import { walk } from './walk';
 
 /** The source check of an IPv4 packet that comes in: `rp_filter`, and what the kernel checks without it. */
-export function checkSource(machine: Machine, flow: Flow, { kind, device }: Outcome): SourceCheck | undefined {
-  const { inputInterface } = flow;
-  if (inputInterface === undefined || !isChecked(flow, kind)) {
+export function checkSource(
+  machine: Machine,
+  packet: PacketHeader,
+  { kind, device }: Outcome,
+): SourceCheck | undefined {
+  const { inputInterface } = packet;
+  if (inputInterface === undefined || !isChecked(packet, kind)) {
     return undefined;
   }
   const { reversePathFilter, addresses = [] } = machine.links.get(inputInterface) ?? {};
   const hasAddress = addresses.some(({ family }) => family === 4);
   const verdicts = new Set(
-    walk(machine, answerTo(machine, flow, kind, device)).map((back): SourceCheck => {
+    walk(machine, answerTo(machine, packet, kind, device)).map((back): SourceCheck => {
       if (back.kind === 'unknown') {
         return 'unknown';
       }
@@ -37,24 +41,29 @@ export function checkSource(machine: Machine, flow: Flow, { kind, device }: Outc
 }
 
 /** Packets that are dropped anyway are not checked, nor are requests for an address. */
-function isChecked({ source }: Flow, kind: Outcome['kind']): boolean {
+function isChecked({ source }: PacketHeader, kind: Outcome['kind']): boolean {
   return kind === 'unicast' || kind === 'local' || (kind === 'broadcast' && source !== UNSPECIFIED[4]);
 }
 
 /** Looks up the reverse packet, which comes in where this one leaves. No packet comes from a broadcast address. */
-function answerTo(machine: Machine, flow: Flow, kind: Outcome['kind'], device: string | undefined): Flow {
-  const answer: Flow = {
-    ...flow,
-    source: kind === 'broadcast' ? UNSPECIFIED[4] : flow.destination,
-    destination: flow.source ?? '',
+function answerTo(
+  machine: Machine,
+  packet: PacketHeader,
+  kind: Outcome['kind'],
+  device: string | undefined,
+): PacketHeader {
+  const answer: PacketHeader = {
+    ...packet,
+    source: kind === 'broadcast' ? UNSPECIFIED[4] : packet.destination,
+    destination: packet.source ?? '',
     inputInterface: kind === 'unicast' ? device : undefined,
     outputInterface: undefined,
-    mark: machine.sysctls.srcValidMark ? flow.mark : 0,
+    mark: machine.sysctls.srcValidMark ? packet.mark : 0,
     uid: 0,
-    sourcePort: flow.destinationPort,
-    destinationPort: flow.sourcePort,
+    sourcePort: packet.destinationPort,
+    destinationPort: packet.sourcePort,
   };
-  return machine.sides[4].rules.looksIntoPackets
+  return machine.families[4].rules.looksIntoPackets
     ? answer
     : { ...answer, ipProtocol: undefined, sourcePort: undefined, destinationPort: undefined };
 }

@@ -6,7 +6,7 @@ import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 import type { Bits } from './bits';
 import { prefixBits } from './bits';
-import type { Flow, HeaderFields } from './flow';
+import type { PacketHeader, HeaderFields } from './packet';
 import type { MaskedMark } from './representatives';
 
 /** A rule compiled for lookups. */
@@ -38,7 +38,7 @@ export class RuleList {
     this.inOrder = declared
       .filter((rule) => overlaps(rule.family, family))
       .sort((a, b) => a.priority - b.priority)
-      .map(ready);
+      .map(compiledRule);
     this.looksIntoPackets = this.inOrder.some(asksForPorts);
     for (const rule of this.inOrder) {
       if (!this.firstAt.has(rule.rule.priority)) {
@@ -49,11 +49,11 @@ export class RuleList {
   }
 
   /** The rules that a packet may match, in order: only a few of thousands for disjoint pools. */
-  public candidates(flow: Flow): CompiledRule[] {
+  public candidates(packet: PacketHeader): CompiledRule[] {
     return [
       ...this.others,
-      ...(flow.source === undefined ? [] : this.bySource.around(flow.source)),
-      ...this.byDestination.around(flow.destination),
+      ...(packet.source === undefined ? [] : this.bySource.covering(packet.source)),
+      ...this.byDestination.covering(packet.destination),
     ].sort((a, b) => a.position - b.position);
   }
 
@@ -82,7 +82,7 @@ class PrefixIndex<T> {
     pushTo(this.items, prefix, item);
   }
 
-  public around(address: Bits): T[] {
+  public covering(address: Bits): T[] {
     return [...this.lengths].flatMap((length) => this.items.get(address.slice(0, length)) ?? []);
   }
 }
@@ -94,8 +94,8 @@ function asksForPorts({ rule, inputInterface }: CompiledRule): boolean {
 }
 
 /** Tells whether a rule matches a packet; undefined if this is known at apply only. */
-export function matches(rule: CompiledRule, flow: Flow): boolean | undefined {
-  const selected = isSelected(rule, flow);
+export function matches(rule: CompiledRule, packet: PacketHeader): boolean | undefined {
+  const selected = isSelected(rule, packet);
   const { family, invert = false } = rule.rule;
   // An unresolved rule may belong to the other family, so its negation is uncertain, too.
   if (rule.deferred.length > 0 && (selected || (invert && family === 'auto'))) {
@@ -105,27 +105,27 @@ export function matches(rule: CompiledRule, flow: Flow): boolean | undefined {
 }
 
 /** Tells whether the known selectors match. */
-function isSelected(ready: CompiledRule, flow: Flow): boolean {
-  const { source, destination } = ready;
+function isSelected(rule: CompiledRule, packet: PacketHeader): boolean {
+  const { source, destination } = rule;
   return (
-    (!source || flow.source?.startsWith(source) === true) &&
-    (destination === undefined || flow.destination.startsWith(destination)) &&
-    isOfKind(ready, flow)
+    (!source || packet.source?.startsWith(source) === true) &&
+    (destination === undefined || packet.destination.startsWith(destination)) &&
+    matchesHeader(rule, packet)
   );
 }
 
 /** Tells whether the known selectors match, apart from addresses. */
-export function isOfKind({ rule, inputInterface, outputInterface }: CompiledRule, flow: HeaderFields): boolean {
+export function matchesHeader({ rule, inputInterface, outputInterface }: CompiledRule, header: HeaderFields): boolean {
   return (
-    (inputInterface === undefined || inputInterface === (flow.inputInterface ?? 'lo')) &&
-    (outputInterface === undefined || outputInterface === flow.outputInterface) &&
+    (inputInterface === undefined || inputInterface === (header.inputInterface ?? 'lo')) &&
+    (outputInterface === undefined || outputInterface === header.outputInterface) &&
     // For the kernel, 0 means none.
-    (!rule.tos || isOfTos(flow, rule.tos)) &&
-    (!rule.ipProtocol || rule.ipProtocol === flow.ipProtocol) &&
-    isMarked(flow.mark, markSelector(rule)) &&
-    (rule.uidRange === undefined || isInRange(flow.uid, rule.uidRange)) &&
-    (rule.sourcePorts === undefined || isInRange(flow.sourcePort, rule.sourcePorts)) &&
-    (rule.destinationPorts === undefined || isInRange(flow.destinationPort, rule.destinationPorts))
+    (!rule.tos || isOfTos(header, rule.tos)) &&
+    (!rule.ipProtocol || rule.ipProtocol === header.ipProtocol) &&
+    isMarked(header.mark, markSelector(rule)) &&
+    (rule.uidRange === undefined || isInRange(header.uid, rule.uidRange)) &&
+    (rule.sourcePorts === undefined || isInRange(header.sourcePort, rule.sourcePorts)) &&
+    (rule.destinationPorts === undefined || isInRange(header.destinationPort, rule.destinationPorts))
   );
 }
 
@@ -147,19 +147,19 @@ function isInRange(value: number | undefined, { first, last }: Range): boolean {
   return value !== undefined && first <= value && value <= last;
 }
 
-function ready(rule: Rule, position: number): CompiledRule {
+function compiledRule(rule: Rule, position: number): CompiledRule {
   const { source, destination, inputInterface, outputInterface } = rule;
   return {
     rule,
     position,
-    source: known(source, prefixBits),
-    destination: known(destination, prefixBits),
-    inputInterface: known(inputInterface),
-    outputInterface: known(outputInterface),
+    source: knownText(source, prefixBits),
+    destination: knownText(destination, prefixBits),
+    inputInterface: knownText(inputInterface),
+    outputInterface: knownText(outputInterface),
     deferred: [source, destination, inputInterface, outputInterface].flatMap((value) => value?.deferredFor ?? []),
   };
 }
 
-function known(value: Value | undefined, convert = (text: string): string => text): string | undefined {
+function knownText(value: Value | undefined, convert = (text: string): string => text): string | undefined {
   return value && isKnown(value) ? convert(value.text) : undefined;
 }

@@ -4,11 +4,11 @@ import type { Machine } from './machine';
 import type { Suppressor } from './outcome';
 import type { Found } from './search';
 import { rejects } from './search';
-import type { NextHop } from './table';
+import type { CompiledHop } from './table';
 
 /** The next hops that a rule allows, and why it suppresses the others. */
 export interface Passed {
-  readonly hops: readonly NextHop[];
+  readonly hops: readonly CompiledHop[];
   readonly by?: Suppressor;
 }
 
@@ -24,7 +24,7 @@ export function passSuppressors(machine: Machine, family: Family, rule: Rule, { 
   if (suppressInterfaceGroup === undefined) {
     return { hops };
   }
-  const isOutside = ({ device = '' }: NextHop): boolean =>
+  const isOutside = ({ device = '' }: CompiledHop): boolean =>
     (machine.links.get(device)?.group ?? 0) !== suppressInterfaceGroup;
   // IPv4 checks the first next hop, even a dead one, before it chooses. IPv6 checks the chosen one.
   const passed = family === 6 ? hops.filter(isOutside) : route.hops.slice(0, 1).every(isOutside) ? hops : [];

@@ -4,7 +4,7 @@ import type { Bits } from './bits';
 
 export type RouteKind = 'unicast' | 'local' | 'broadcast' | 'anycast' | 'multicast' | RejectType;
 
-export interface NextHop {
+export interface CompiledHop {
   /** Undefined if the kernel chooses it, and the choice is unknown. */
   readonly device?: string;
   readonly via?: string;
@@ -18,13 +18,13 @@ export interface CompiledRoute {
   /** Undefined if it is known at apply only. */
   readonly destination?: Bits;
   readonly metric: number;
-  readonly hops: readonly NextHop[];
+  readonly hops: readonly CompiledHop[];
   /** Whose values, known at apply only, decide whether packets take the route. */
   readonly deferred: readonly string[];
 }
 
 /** One routing table of one family. */
-export class Table {
+export class CompiledTable {
   private readonly routes = new Map<Bits, CompiledRoute[]>();
   private lengths: number[] = [];
   /** Routes with a destination known at apply only. */

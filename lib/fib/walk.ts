@@ -1,4 +1,4 @@
-import type { Flow } from './flow';
+import type { PacketHeader } from './packet';
 import type { Machine } from './machine';
 import type { Outcome, OutcomeKind, RuleResult, TraceStep } from './outcome';
 import type { CompiledRule, RuleList } from './rules';
@@ -6,11 +6,11 @@ import { matches } from './rules';
 import type { Found } from './search';
 import { SEARCH, rejects } from './search';
 import { passSuppressors } from './suppress';
-import type { NextHop } from './table';
+import type { CompiledHop } from './table';
 
 /** The result of a table for a packet: outcomes, and why later rules may decide. */
 export interface Answer {
-  readonly outcomes: ReadonlyArray<Omit<Outcome, 'trail'> & { readonly said: RuleResult }>;
+  readonly outcomes: ReadonlyArray<Omit<Outcome, 'trail'> & { readonly result: RuleResult }>;
   readonly goesOn?: RuleResult;
 }
 
@@ -18,9 +18,9 @@ export interface Answer {
  * Follows a packet through the rules of its family. It follows both ways if something is unknown, and takes all next
  * hops if the kernel chooses among several. So the answer is a set.
  */
-export function walk(machine: Machine, flow: Flow): Outcome[] {
-  const { rules } = machine.sides[flow.family];
-  const candidates = rules.candidates(flow);
+export function walk(machine: Machine, packet: PacketHeader): Outcome[] {
+  const { rules } = machine.families[packet.family];
+  const candidates = rules.candidates(packet);
   const outcomes: Outcome[] = [];
   // How each candidate is reached, if at all. A goto leads forward only, so one pass sees every way.
   const reached: Array<{ readonly step?: TraceStep } | undefined> = [{}];
@@ -29,13 +29,13 @@ export function walk(machine: Machine, flow: Flow): Outcome[] {
     if (!here) {
       return;
     }
-    const goOn = (said?: RuleResult, to = index + 1): void => {
-      reached[to] ??= { step: said ? { before: here.step, rule, said } : here.step };
+    const goOn = (result?: RuleResult, to = index + 1): void => {
+      reached[to] ??= { step: result ? { before: here.step, rule, result } : here.step };
     };
-    const end = (said: RuleResult, outcome: Omit<Outcome, 'trail'>): void => {
-      outcomes.push({ ...outcome, trail: { before: here.step, rule, said } });
+    const end = (result: RuleResult, outcome: Omit<Outcome, 'trail'>): void => {
+      outcomes.push({ ...outcome, trail: { before: here.step, rule, result } });
     };
-    const matched = matches(rule, flow);
+    const matched = matches(rule, packet);
     if (matched === undefined) {
       goOn({ kind: 'passed over' });
     } else if (!matched) {
@@ -53,8 +53,8 @@ export function walk(machine: Machine, flow: Flow): Outcome[] {
         goOn({ kind: 'goto', resolved: false });
       }
     } else if (action.kind === 'lookup') {
-      const answer = lookIn(machine, action.tableId, rule, flow);
-      answer.outcomes.forEach(({ said, ...outcome }) => end(said, outcome));
+      const answer = lookIn(machine, action.tableId, rule, packet);
+      answer.outcomes.forEach(({ result, ...outcome }) => end(result, outcome));
       if (answer.goesOn) {
         goOn(answer.goesOn);
       }
@@ -64,8 +64,8 @@ export function walk(machine: Machine, flow: Flow): Outcome[] {
   });
   const last = reached[candidates.length];
   // An unknown result may also be this one.
-  const known = outcomes.every(({ kind }) => kind !== 'unknown');
-  return last && known ? [...outcomes, { kind: 'no route', trail: last.step }] : outcomes;
+  const areKnown = outcomes.every(({ kind }) => kind !== 'unknown');
+  return last && areKnown ? [...outcomes, { kind: 'no route', trail: last.step }] : outcomes;
 }
 
 /** The kernel ignores a goto to a priority without a rule. */
@@ -79,22 +79,22 @@ function firstFrom(candidates: readonly CompiledRule[], target: CompiledRule): n
 }
 
 /** Looks up a packet in the table of a rule. */
-export function lookIn(machine: Machine, tableId: number, rule: CompiledRule, flow: Flow): Answer {
-  const table = machine.sides[flow.family].tables.get(tableId);
+export function lookIn(machine: Machine, tableId: number, rule: CompiledRule, packet: PacketHeader): Answer {
+  const table = machine.families[packet.family].tables.get(tableId);
   if (!table) {
     return { outcomes: [], goesOn: { kind: 'no route', tableId } };
   }
   const outcomes: Array<Answer['outcomes'][number]> = [];
   let goesOn: RuleResult | undefined;
-  for (const found of SEARCH[flow.family](table, flow)) {
+  for (const found of SEARCH[packet.family](table, packet)) {
     const { route } = found;
     if (route.kind === 'throw') {
       goesOn ??= { kind: 'throw', tableId, route };
     } else {
-      const { hops, by } = passSuppressors(machine, flow.family, rule.rule, found);
+      const { hops, by } = passSuppressors(machine, packet.family, rule.rule, found);
       const certainty = route.deferred.length > 0 ? { unsure: true } : {};
-      const said = { kind: 'route', tableId, route } as const;
-      outcomes.push(...ends(found, hops).map((end) => ({ ...end, ...certainty, tableId, said })));
+      const result = { kind: 'route', tableId, route } as const;
+      outcomes.push(...ends(found, hops).map((end) => ({ ...end, ...certainty, tableId, result })));
       goesOn ??= by && { kind: 'suppressed', tableId, route, by };
     }
     if (route.deferred.length === 0) {
@@ -104,10 +104,10 @@ export function lookIn(machine: Machine, tableId: number, rule: CompiledRule, fl
   const unknown = { kind: 'unknown', tableId } as const;
   return table.complete
     ? { outcomes, goesOn: { kind: 'no route', tableId } }
-    : { outcomes: [...outcomes, { kind: 'unknown', tableId, said: unknown }], goesOn: goesOn ?? unknown };
+    : { outcomes: [...outcomes, { kind: 'unknown', tableId, result: unknown }], goesOn: goesOn ?? unknown };
 }
 
-function ends({ route }: Found, hops: readonly NextHop[]): Array<Omit<Outcome, 'trail'>> {
+function ends({ route }: Found, hops: readonly CompiledHop[]): Array<Omit<Outcome, 'trail'>> {
   const kind = route.kind as OutcomeKind;
   return rejects(route)
     ? [{ kind, route }]

@@ -14,5 +14,5 @@ export interface Egress {
   /** Mark of ICMP errors about packets to clients that come in by the device. */
   readonly errorMark: number;
   /** Selectors of the resolver's queries. */
-  readonly questions: readonly Selectors[];
+  readonly queries: readonly Selectors[];
 }

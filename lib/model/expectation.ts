@@ -31,7 +31,7 @@ export interface Question extends Selectors {
 }
 
 /** An expected outcome of a packet. */
-export type Fate =
+export type Disposition =
   | { readonly kind: 'unicast'; readonly via?: Value; readonly device?: Value }
   | { readonly kind: 'local' }
   /** Rejected in any way, with any reply to the sender. */
@@ -47,7 +47,7 @@ export interface Expectation {
   readonly label: string;
   readonly questions: readonly Question[];
   /** One of these outcomes. */
-  readonly fates: readonly Fate[];
+  readonly dispositions: readonly Disposition[];
 }
 
 /** A set of addresses: some prefixes, without other prefixes inside them. */
@@ -73,7 +73,7 @@ export interface Intent {
   readonly label: string;
   readonly traffic: Traffic;
   /** One of these outcomes. */
-  readonly fates: readonly Fate[];
+  readonly dispositions: readonly Disposition[];
   /** Interfaces that count as down. With any, the kernel cannot be asked. */
   readonly linksDown: readonly string[];
   /** Leaves out packets that rules of other constructs decide, since these are intended. */
@@ -101,10 +101,12 @@ export function trafficWords({ sources, destinations, ...selectors }: Traffic): 
 }
 
 /** The outcomes, with `or` between them. */
-export function fateWords(fates: readonly Fate[]): Word[] {
-  return fates.flatMap((fate, index) => [
+export function dispositionWords(dispositions: readonly Disposition[]): Word[] {
+  return dispositions.flatMap((disposition, index) => [
     ...(index === 0 ? [] : ['or']),
-    ...(fate.kind === 'unicast' ? [...option('via', fate.via), ...option('dev', fate.device)] : [fate.kind]),
+    ...(disposition.kind === 'unicast'
+      ? [...option('via', disposition.via), ...option('dev', disposition.device)]
+      : [disposition.kind]),
   ]);
 }
 

@@ -6,8 +6,18 @@ export type FamilyOrAuto = Family | 'auto';
 
 export const BOTH_FAMILIES: readonly Family[] = [4, 6];
 
+/** The family of an address or a prefix, as it is written. */
+export function familyOf(text: string): Family {
+  return text.includes(':') ? 6 : 4;
+}
+
 export function familyName(family: Family): string {
   return family === 4 ? 'IPv4' : 'IPv6';
+}
+
+/** What `default` stands for. */
+export function defaultPrefix(family: Family): string {
+  return family === 4 ? '0.0.0.0/0' : '::/0';
 }
 
 export function otherFamily(family: Family): Family {

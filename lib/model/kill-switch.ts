@@ -1,5 +1,5 @@
-import type { Family, FamilyOrAuto } from './family';
-import { overlaps } from './family';
+import type { FamilyOrAuto } from './family';
+import { familyOf, overlaps } from './family';
 import { closedTunnels, guarded, hasThrow } from './guard';
 import type { Host, Interface } from './host';
 import { MAIN_TABLE_ID } from './host';
@@ -59,7 +59,7 @@ export function killSwitch(host: Host): KillSwitch | undefined {
   if (rules.length === 0) {
     return undefined;
   }
-  const clients = distinct(rules.flatMap(({ source }) => source ?? []));
+  const clients = distinctValues(rules.flatMap(({ source }) => source ?? []));
   const inputs = rules.flatMap(({ source, inputInterface }) =>
     !source && inputInterface ? [inputInterface.text] : [],
   );
@@ -144,10 +144,10 @@ class Allowances {
     ) {
       return [];
     }
-    const known = rule.invert ? {} : { source, inputInterface, destination };
+    const selectors = rule.invert ? {} : { source, inputInterface, destination };
     const allowance = (exits: Exits, more: Partial<Allowance> = {}): Allowance => ({
       family,
-      ...known,
+      ...selectors,
       exits,
       ...more,
     });
@@ -215,17 +215,13 @@ class Allowances {
 }
 
 function only(devices: readonly Value[]): Exits {
-  return { kind: 'only', devices: distinct(devices) };
+  return { kind: 'only', devices: distinctValues(devices) };
 }
 
 function deviceValue(text: string): Value {
   return { kind: 'device', text };
 }
 
-function familyOf(text: string): Family {
-  return text.includes(':') ? 6 : 4;
-}
-
-function distinct(values: readonly Value[]): Value[] {
+function distinctValues(values: readonly Value[]): Value[] {
   return [...new Map(values.map((value) => [value.text, value])).values()];
 }

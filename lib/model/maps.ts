@@ -1,5 +1,5 @@
 /** What both kinds of maps can do. */
-interface Values<K, V> {
+interface MapLike<K, V> {
   get(key: K): V | undefined;
   set(key: K, value: V): unknown;
 }
@@ -9,7 +9,7 @@ interface Values<K, V> {
  *
  * @see https://tc39.es/proposal-upsert/ what later versions of the language call so
  */
-export function getOrInsertComputed<K, V>(map: Values<K, V>, key: K, make: () => V): V {
+export function getOrInsertComputed<K, V>(map: MapLike<K, V>, key: K, make: () => V): V {
   let value = map.get(key);
   if (value === undefined) {
     value = make();
@@ -18,6 +18,6 @@ export function getOrInsertComputed<K, V>(map: Values<K, V>, key: K, make: () =>
   return value;
 }
 
-export function pushTo<K, V>(map: Values<K, V[]>, key: K, value: V): void {
+export function pushTo<K, V>(map: MapLike<K, V[]>, key: K, value: V): void {
   getOrInsertComputed(map, key, (): V[] => []).push(value);
 }

@@ -1,4 +1,5 @@
 import type { Family } from './family';
+import { familyOf } from './family';
 import type { Interface } from './host';
 import { getOrInsertComputed } from './maps';
 import type { AddressRange, InterfaceAddress } from './value';
@@ -15,14 +16,14 @@ export interface Network {
 interface Indexed extends Network, AddressRange {
   readonly position: number;
   /** The smallest other network that contains it or equals it. */
-  readonly around?: Indexed;
+  readonly outer?: Indexed;
 }
 
-const known = new WeakMap<readonly Interface[], Networks>();
+const indexes = new WeakMap<readonly Interface[], Networks>();
 
 /** The networks of interfaces, computed once. */
 export function networksOf(interfaces: readonly Interface[]): Networks {
-  return getOrInsertComputed(known, interfaces, () => new Networks(interfaces));
+  return getOrInsertComputed(indexes, interfaces, () => new Networks(interfaces));
 }
 
 /** An index of the networks of a host by prefix. There may be thousands of both. */
@@ -53,12 +54,12 @@ export class Networks {
 
   /** The networks inside a prefix or around it, in the order of declaration. */
   public overlapping(prefix: string): Network[] {
-    const networks = this.sorted[prefix.includes(':') ? 6 : 4];
+    const networks = this.sorted[familyOf(prefix)];
     const { first, last } = rangeOf(prefix);
     const [start, end] = [indexOf(networks, first), indexOf(networks, last + 1n)];
     const found = networks.slice(start, end);
     // Two prefixes overlap only if one contains the other.
-    for (let outer: Indexed | undefined = networks[start - 1]; outer; outer = outer.around) {
+    for (let outer: Indexed | undefined = networks[start - 1]; outer; outer = outer.outer) {
       if (outer.last >= last) found.push(outer);
     }
     return byPosition(found);
@@ -78,11 +79,11 @@ function byPosition(networks: readonly Indexed[]): Indexed[] {
 function nested(networks: readonly Indexed[]): Indexed[] {
   const order = (a: Indexed, b: Indexed): bigint => a.first - b.first || b.last - a.last;
   const sorted = [...networks].sort((a, b) => Number(order(a, b)));
-  let around: Indexed | undefined;
+  let outer: Indexed | undefined;
   return sorted.map((network) => {
-    while (around && around.last < network.first) around = around.around;
-    around = { ...network, around };
-    return around;
+    while (outer && outer.last < network.first) outer = outer.outer;
+    outer = { ...network, outer };
+    return outer;
   });
 }
 

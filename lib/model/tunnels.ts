@@ -20,12 +20,12 @@ export function exitsOf(host: Host): ReadonlySet<string> {
     const hops = host.routes.filter(isDefaultRoute).flatMap((route) => route.hops);
     return new Set([
       ...host.interfaces.filter(({ gateways }) => gateways.length > 0).map(({ name }) => name),
-      ...hops.flatMap((hop) => deviceOf(hop, host)),
+      ...hops.flatMap((hop) => interfacesOfHop(hop, host)),
     ]);
   });
 }
 
-function deviceOf({ via, device }: Hop, { interfaces }: Host): string[] {
+function interfacesOfHop({ via, device }: Hop, { interfaces }: Host): string[] {
   if (device) {
     return isKnown(device) ? [device.text] : [];
   }

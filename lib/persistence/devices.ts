@@ -19,7 +19,7 @@ export class Devices {
   ) {
     const byTable = new Map<number, Set<string>>();
     for (const route of host.routes) {
-      const device = deviceOf(route, host);
+      const device = interfaceOfRoute(route, host);
       this.own.set(route, device);
       byTable.set(
         route.tableId,
@@ -74,7 +74,7 @@ export class Devices {
 }
 
 /** The interface that a route names, or on whose network its next hop is. */
-function deviceOf(route: Route, host: Host): string | undefined {
+function interfaceOfRoute(route: Route, host: Host): string | undefined {
   const named = route.hops.map((hop) => hop.device).find((device) => device && isKnown(device));
   if (named) {
     return named.text;

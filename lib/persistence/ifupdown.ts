@@ -36,7 +36,7 @@ exit 0
 export class IfupdownRenderer extends LinkRenderer {
   public readonly name = 'ifupdown';
   public readonly call = 'Persistence.ifupdown()';
-  public readonly tag = 'own';
+  public readonly routeProtocol = 'own';
   public readonly capabilities: Capabilities = {
     rules: { [UNKNOWN_FAMILY]: { refused: FAMILIES } },
     routes: { [UNKNOWN_FAMILY]: { refused: FAMILIES } },

@@ -17,8 +17,8 @@ export function routeArguments(route: Route): Word[] {
   const [keyword, type, ...rest] = routeWords(route);
   const words =
     keyword === 'type' && type !== undefined
-      ? [type, destination(route), ...rest]
-      : [destination(route), ...routeWords(route)];
+      ? [type, destinationWord(route), ...rest]
+      : [destinationWord(route), ...routeWords(route)];
   // Next hops must come last.
   const cut = words.indexOf('nexthop');
   const [front, hops] = cut < 0 ? [words, []] : [words.slice(0, cut), words.slice(cut)];
@@ -32,6 +32,6 @@ export function routeArguments(route: Route): Word[] {
   ];
 }
 
-function destination(route: Route): Value | string {
+function destinationWord(route: Route): Value | string {
   return isKnown(route.destination) ? route.destination.text : route.destination;
 }

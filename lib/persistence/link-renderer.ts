@@ -16,7 +16,7 @@ export interface Written {
 export abstract class LinkRenderer implements PersistenceRenderer {
   public abstract readonly name: string;
   public abstract readonly call: string;
-  public abstract readonly tag: 'own' | 'static';
+  public abstract readonly routeProtocol: 'own' | 'static';
   public abstract readonly capabilities: Capabilities;
   private readonly device?: string;
 
@@ -30,7 +30,7 @@ export abstract class LinkRenderer implements PersistenceRenderer {
     const { files = [], ...written } = this.write(host, devices);
     const watch = watchUnit(host.owner);
     // Managers that take raw `ip` commands work without systemd as well.
-    const systemdOnly = this.tag === 'own';
+    const systemdOnly = this.routeProtocol === 'own';
     const needed = versionNeeded(host, this.capabilities);
     return {
       devices: devices.all(),

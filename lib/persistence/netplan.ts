@@ -6,7 +6,7 @@ import type { Value } from '../model/value';
 import type { Capabilities, RouteFeature, RuleFeature, Support } from './capabilities';
 import { ROUTE_FEATURES, RULE_FEATURES, routeFeatures, ruleFeatures } from './capabilities';
 import type { Devices } from './devices';
-import { NETWORKD_CAPABILITIES, destination, dropIn, unknownFamilies } from './networkd';
+import { NETWORKD_CAPABILITIES, destinationWord, dropIn, unknownFamilies } from './networkd';
 import type { HostFile } from './persistence';
 import { NetworkManagerRenderer } from './network-manager';
 import { HEADER } from './persistence';
@@ -42,7 +42,7 @@ export const NETPLAN_CAPABILITIES: Capabilities = {
 export class NetplanRenderer extends LinkRenderer {
   public readonly name = 'netplan';
   public readonly call = 'Persistence.netplan()';
-  public readonly tag = 'static';
+  public readonly routeProtocol = 'static';
   public readonly capabilities = NETPLAN_CAPABILITIES;
 
   protected write(host: Host, devices: Devices): Written {
@@ -168,7 +168,7 @@ function routeItem(route: Route): Item {
   const [hop] = route.hops;
   const metric = routeMetric(route);
   return [
-    ['to', destination(route)],
+    ['to', destinationWord(route)],
     ['type', route.type],
     ['via', hop?.via],
     ['on-link', hop?.onLink],

@@ -1,6 +1,6 @@
 import { createHash } from 'crypto';
 import type { Family } from '../model/family';
-import { BOTH_FAMILIES } from '../model/family';
+import { BOTH_FAMILIES, defaultPrefix } from '../model/family';
 import type { Host, Problem } from '../model/host';
 import type { Route } from '../model/route';
 import { routeMetric } from '../model/route';
@@ -11,7 +11,6 @@ import { isKnown } from '../model/value';
 import type { Capabilities } from './capabilities';
 import { UNKNOWN_FAMILY } from './capabilities';
 import type { Devices } from './devices';
-import { defaultPrefix } from './networkd';
 import type { ProfileBlock } from './persistence';
 import { spaced } from './persistence';
 import type { Written } from './link-renderer';
@@ -57,7 +56,7 @@ export const NETWORK_MANAGER_CAPABILITIES: Capabilities = {
 export class NetworkManagerRenderer extends LinkRenderer {
   public readonly name: string = 'network-manager';
   public readonly call: string = 'Persistence.networkManager()';
-  public readonly tag = 'static';
+  public readonly routeProtocol = 'static';
   public readonly capabilities = NETWORK_MANAGER_CAPABILITIES;
 
   protected write(host: Host, devices: Devices): Written {
@@ -127,7 +126,7 @@ function routeLines(key: string, family: Family, route: Route): Word[][] {
   ];
   const gateway = hop?.via ?? (family === 4 ? '0.0.0.0' : '::');
   return [
-    [`${key}=`, destination(family, route.destination), ',', gateway, `,${routeMetric(route)}`],
+    [`${key}=`, prefixWord(family, route.destination), ',', gateway, `,${routeMetric(route)}`],
     [`${key}_options=`, ...options.flatMap((each, index) => (index === 0 ? each : [',', ...each]))],
   ];
 }
@@ -136,7 +135,7 @@ function set(name: string, value: Value | string | number | undefined): Word[][]
   return value === undefined ? [] : [[`${name}=`, typeof value === 'number' ? String(value) : value]];
 }
 
-function destination(family: Family, prefix: Value): Word {
+function prefixWord(family: Family, prefix: Value): Word {
   if (isKnown(prefix) && prefix.text === 'default') {
     return defaultPrefix(family);
   }

@@ -25,7 +25,7 @@ const DIRECTORY = '/etc/sysconfig/network-scripts';
 export class NetworkScriptsRenderer extends LinkRenderer {
   public readonly name = 'network-scripts';
   public readonly call = 'Persistence.networkScripts()';
-  public readonly tag = 'own';
+  public readonly routeProtocol = 'own';
   public readonly capabilities: Capabilities = {
     rules: { [UNKNOWN_FAMILY]: { refused: FAMILIES } },
     routes: { [UNKNOWN_FAMILY]: { refused: FAMILIES } },

@@ -1,4 +1,5 @@
 import type { Family } from '../model/family';
+import { defaultPrefix } from '../model/family';
 import type { Host, Problem } from '../model/host';
 import { MAIN_TABLE_ID } from '../model/host';
 import type { Hop, Route } from '../model/route';
@@ -52,7 +53,7 @@ export const NETWORKD_CAPABILITIES: Capabilities = {
 export class NetworkdRenderer extends LinkRenderer {
   public readonly name = 'networkd';
   public readonly call = 'Persistence.networkd()';
-  public readonly tag = 'static';
+  public readonly routeProtocol = 'static';
   public readonly capabilities = NETWORKD_CAPABILITIES;
 
   protected write(host: Host, devices: Devices): Written {
@@ -118,7 +119,7 @@ function routeSection(route: Route): Word[][] {
   const metric = routeMetric(route);
   return [
     ['[Route]'],
-    ...key('Destination', destination(route)),
+    ...key('Destination', destinationWord(route)),
     ...key('Type', route.type),
     ...key('Gateway', only?.via),
     ...key('GatewayOnLink', only?.onLink ? 'yes' : undefined),
@@ -137,16 +138,11 @@ function key(name: string, value: Value | string | number | undefined): Word[][]
 }
 
 /** A default route of unknown family takes the family of its gateway. */
-export function destination(route: Route): Value | string | undefined {
+export function destinationWord(route: Route): Value | string | undefined {
   if (!isKnown(route.destination) || route.destination.text !== 'default') {
     return route.destination;
   }
   return route.family === 'auto' ? undefined : defaultPrefix(route.family);
-}
-
-/** What `default` stands for. */
-export function defaultPrefix(family: Family): string {
-  return family === 4 ? '0.0.0.0/0' : '::/0';
 }
 
 function familyWord(family: Family): string {

@@ -79,7 +79,7 @@ export interface PersistenceRenderer {
   /** The call that declares it. */
   readonly call: string;
   /** Protocol of its rules and routes in the kernel: our own, or `static`. */
-  readonly tag: 'own' | 'static';
+  readonly routeProtocol: 'own' | 'static';
   /** The features that it can express. */
   readonly capabilities: Capabilities;
   render(host: Host): Rendered;

@@ -7,7 +7,7 @@ import { textLines } from './persistence';
 export class ServiceRenderer implements PersistenceRenderer {
   public readonly name = 'service';
   public readonly call = 'Persistence.service()';
-  public readonly tag = 'own';
+  public readonly routeProtocol = 'own';
   public readonly capabilities = EVERYTHING;
 
   public render(host: Host): Rendered {

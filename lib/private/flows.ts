@@ -1,7 +1,7 @@
 import { Token } from 'cdktf';
 import type { Flow, FlowSelectors, Packet } from '../flow';
-import type { FlowOptions } from '../fib/flow';
-import type { Addresses, Fate, Selectors, Traffic } from '../model/expectation';
+import type { PacketOptions } from '../fib/packet';
+import type { Addresses, Disposition, Selectors, Traffic } from '../model/expectation';
 import type { Family } from '../model/family';
 import { BOTH_FAMILIES } from '../model/family';
 import type { Value } from '../model/value';
@@ -43,7 +43,7 @@ export function checkFlow(args: Arguments, flow: Flow): void {
 }
 
 /** The packets of a flow, in each family that it can have. */
-export function parseFlow(args: Arguments, flow: Flow, fates: readonly Fate[]): Traffic[] {
+export function parseFlow(args: Arguments, flow: Flow, dispositions: readonly Disposition[]): Traffic[] {
   const source = flow.source === undefined ? undefined : prefix(args, flow.source, 'source');
   const destination = flow.destination === 'default' ? undefined : prefix(args, flow.destination, 'destination');
   const exceptSources = prefixes(args, flow.exceptSources, 'exceptSources');
@@ -55,7 +55,9 @@ export function parseFlow(args: Arguments, flow: Flow, fates: readonly Fate[]): 
         'Give that address, or inputInterface if the packets come in.',
     );
   }
-  const vias = fates.flatMap((fate) => (fate.kind === 'unicast' && fate.via ? [fate.via] : []));
+  const vias = dispositions.flatMap((disposition) =>
+    disposition.kind === 'unicast' && disposition.via ? [disposition.via] : [],
+  );
   const ends: Array<[string, Value | undefined]> = [
     ['source', source],
     ['destination', destination],
@@ -72,7 +74,7 @@ export function parseFlow(args: Arguments, flow: Flow, fates: readonly Fate[]): 
 }
 
 /** One packet, as the lookup takes it. */
-export function parsePacket(args: Arguments, packet: Packet): FlowOptions {
+export function parsePacket(args: Arguments, packet: Packet): PacketOptions {
   const { inputInterface, firewallMark, tos, ipProtocol, sourcePort, destinationPort, uid } = parseSelectors(
     args,
     packet,
@@ -141,16 +143,16 @@ function prefixes(args: Arguments, texts: string[] | undefined, property: string
 }
 
 function prefix(args: Arguments, text: string, property: string): Value {
-  known(args, text, property);
+  checkKnown(args, text, property);
   return args.value(text.includes('/') ? 'prefix' : 'address', text, property);
 }
 
 function address(args: Arguments, text: string, property: string): string {
-  known(args, text, property);
+  checkKnown(args, text, property);
   return args.value('address', text, property).text;
 }
 
-function known(args: Arguments, text: string, property: string): void {
+function checkKnown(args: Arguments, text: string, property: string): void {
   if (Token.isUnresolved(text)) {
     throw args.error(`${property} is known at apply only, but synth looks up where its packets go. Give it literally.`);
   }

@@ -185,17 +185,17 @@ function findingsOf(host: Host, { persistence }: HostProperties): Findings {
   const wrong = [...errors(host), ...persistence._problems(host)];
   if (wrong.length > 0) {
     // With errors in the declaration, a lookup would make no sense.
-    return { errors: distinct(wrong), warnings: warnings(host), expectations: [] };
+    return { errors: distinctProblems(wrong), warnings: warnings(host), expectations: [] };
   }
   const { problems, expectations } = checkIntents(host);
   return {
-    errors: distinct([...lookupErrors(host), ...problems]),
-    warnings: distinct([...warnings(host), ...lookupWarnings(host)]),
+    errors: distinctProblems([...lookupErrors(host), ...problems]),
+    warnings: distinctProblems([...warnings(host), ...lookupWarnings(host)]),
     expectations,
   };
 }
 
 /** A rule of both families has each problem twice. */
-function distinct(problems: readonly Problem[]): Problem[] {
+function distinctProblems(problems: readonly Problem[]): Problem[] {
   return [...new Map(problems.map((problem) => [`${problem.path} ${problem.message}`, problem])).values()];
 }

@@ -1,5 +1,6 @@
 import type { Bits } from '../fib/bits';
 import { ADDRESS_LENGTH, prefixBits, prefixText } from '../fib/bits';
+import { familyOf } from '../model/family';
 import type { Network } from '../model/networks';
 import { DEFAULT_ROUTE_LENGTH } from '../model/route';
 import type { Value } from '../model/value';
@@ -80,15 +81,15 @@ function firstOf<P>(one: Known<P>, other: Known<P>): Pick<Known<P>, 'pool' | 'po
  * routes can be ignored.
  */
 export function suppressedLength(pool: string, networks: readonly Network[]): number {
-  const full = ADDRESS_LENGTH[pool.includes(':') ? 6 : 4];
+  const full = ADDRESS_LENGTH[familyOf(pool)];
   const prefixes = networks.map(({ text }) => prefixBits(text)).filter(({ length }) => length < full);
   return Math.max(DEFAULT_ROUTE_LENGTH, shortestMatch(prefixBits(pool), prefixes, 0) - 1);
 }
 
 /** The shortest of the longest matches of all addresses in a prefix. */
-function shortestMatch(prefix: Bits, networks: readonly Bits[], around: number): number {
+function shortestMatch(prefix: Bits, networks: readonly Bits[], inherited: number): number {
   const longest = Math.max(
-    around,
+    inherited,
     ...networks.filter((network) => prefix.startsWith(network)).map(({ length }) => length),
   );
   const inside = networks.filter((network) => network.length > prefix.length && network.startsWith(prefix));

@@ -1,9 +1,9 @@
 import { getOrInsertComputed } from '../model/maps';
 import type { AddressMap, PartialValueOps } from './prefix-trie';
-import { Leaf, sides } from './prefix-trie';
+import { Leaf, halves } from './prefix-trie';
 import type { Bits } from '../fib/bits';
 import type { Chain } from './trie-chain';
-import { areLeaves, shortened, together } from './trie-chain';
+import { areLeaves, simplified, combinedValue } from './trie-chain';
 
 /** One entry of a table of prefixes, with longest prefix match as in a routing table. */
 export interface Entry<T> {
@@ -47,12 +47,12 @@ export class NodeMaker<T, U> {
 
   /**
    * @param values - how values of the chains add up
-   * @param meaning - of what the chains say of the same addresses; must be the same object for the same value
-   * @param alike - what it means where they are the same maps, so that nobody has to look into them
+   * @param meaning - of the values of the chains for the same addresses; the same object for the same values
+   * @param alike - the meaning of chains with the same maps, which need no comparison
    */
   public constructor(
     private readonly values: PartialValueOps<T>,
-    private readonly meaning: (said: readonly T[]) => U,
+    private readonly meaning: (values: readonly T[]) => U,
     private readonly alike?: U,
   ) {}
 
@@ -60,12 +60,12 @@ export class NodeMaker<T, U> {
     if (asked instanceof Leaf && !asked.value) {
       return WHATEVER;
     }
-    const parts = chains.map((chain) => shortened(chain, this.values));
+    const parts = chains.map((chain) => simplified(chain, this.values));
     if (this.alike !== undefined && areSame(parts)) {
       return this.leaf(this.alike);
     }
     if (asked instanceof Leaf && parts.every(areLeaves)) {
-      return this.leaf(this.meaning(parts.map((part) => together(part, this.values))));
+      return this.leaf(this.meaning(parts.map((part) => combinedValue(part, this.values))));
     }
     const key = parts.every(({ length }) => length === 1)
       ? parts.reduce((text, [{ id }]) => `${text} ${id}`, `${asked.id}`)
@@ -74,7 +74,7 @@ export class NodeMaker<T, U> {
     if (made) {
       return made;
     }
-    const [zero, one] = sides(asked);
+    const [zero, one] = halves(asked);
     const node = fork(this.of(halfOf(parts, 0), zero), this.of(halfOf(parts, 1), one));
     if (key !== undefined) this.closed.set(key, node);
     return node;
@@ -129,12 +129,12 @@ function common<T>(
 export function entriesOf<T>(root: Node<T>): Array<Entry<T>> {
   const entries: Array<Entry<T>> = [];
   const visit = (node: Node<T>, prefix: Bits, above?: Entry<T>): void => {
-    let around = above;
+    let enclosing = above;
     if (node.fits && !(above && canInherit(node, above.value))) {
-      around = { prefix, value: widest(node, node.fits) };
-      entries.push(around);
+      enclosing = { prefix, value: widest(node, node.fits) };
+      entries.push(enclosing);
     }
-    node.halves?.forEach((half, index) => visit(half, `${prefix}${index}`, around));
+    node.halves?.forEach((half, index) => visit(half, `${prefix}${index}`, enclosing));
   };
   visit(root, '');
   return entries;
@@ -171,12 +171,12 @@ function widest<T>(node: Node<T>, fits: ReadonlySet<T>): T {
  */
 export function setsOf<T>(entries: ReadonlyArray<Entry<T>>): Map<T, PrefixSet> {
   const sets = new Map<T, { readonly prefixes: Bits[]; readonly except: Bits[] }>();
-  const around: Array<Entry<T>> = [];
+  const enclosing: Array<Entry<T>> = [];
   for (const entry of entries) {
-    while (around.length > 0 && !entry.prefix.startsWith(around[around.length - 1].prefix)) {
-      around.pop();
+    while (enclosing.length > 0 && !entry.prefix.startsWith(enclosing[enclosing.length - 1].prefix)) {
+      enclosing.pop();
     }
-    const outer = around[around.length - 1];
+    const outer = enclosing[enclosing.length - 1];
     if (outer?.value === entry.value) continue;
     const set = sets.get(entry.value) ?? { prefixes: [], except: [] };
     set.prefixes.push(entry.prefix);
@@ -184,7 +184,7 @@ export function setsOf<T>(entries: ReadonlyArray<Entry<T>>): Map<T, PrefixSet> {
     if (outer) {
       sets.get(outer.value)?.except.push(entry.prefix);
     }
-    around.push(entry);
+    enclosing.push(entry);
   }
   return sets;
 }

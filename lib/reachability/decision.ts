@@ -10,7 +10,7 @@ export interface Decision {
   /** Several outcomes if the kernel chooses among next hops, or if a value is known at apply only. */
   readonly outcomes: readonly Outcome[];
   /** Whether later rules may decide otherwise. */
-  readonly open: boolean;
+  readonly undecided: boolean;
 }
 
 /** Outcomes with the same path are equal, whatever route decided. */
@@ -43,12 +43,12 @@ export class DecisionInterner implements PartialValueOps<Decision> {
     this.maps = new AddressMaps<Decision>(this);
   }
 
-  public of(outcomes: readonly Outcome[], open: boolean): Decision {
+  public of(outcomes: readonly Outcome[], undecided: boolean): Decision {
     // Most have one.
     const different = outcomes.length > 1 ? this.distinct(outcomes) : outcomes;
     const texts = different.map((outcome) => `${this.textOf(outcome)} ${outcome.unsure ?? false}`);
-    const key = `${open} ${texts.sort().join(', ')}`;
-    return getOrInsertComputed(this.made, key, () => ({ outcomes: different, open }));
+    const key = `${undecided} ${texts.sort().join(', ')}`;
+    return getOrInsertComputed(this.made, key, () => ({ outcomes: different, undecided }));
   }
 
   private distinct(outcomes: readonly Outcome[]): Outcome[] {
@@ -67,19 +67,19 @@ export class DecisionInterner implements PartialValueOps<Decision> {
     return `${this.keyOf(outcome)} ${outcome.by}`;
   }
 
-  public isOpen({ open }: Decision): boolean {
-    return open;
+  public isUndecided({ undecided }: Decision): boolean {
+    return undecided;
   }
 
-  public add(open: Decision, other: Decision): Decision {
-    return open === this.nothing ? other : this.of([...open.outcomes, ...other.outcomes], other.open);
+  public add(undecided: Decision, other: Decision): Decision {
+    return undecided === this.nothing ? other : this.of([...undecided.outcomes, ...other.outcomes], other.undecided);
   }
 
   /** The map with one owner of rules for all decisions. */
   public ownedBy(by: string, map: AddressMap<Decision>): AddressMap<Decision> {
     const done = getOrInsertComputed(this.owned, by, () => new Map<AddressMap<Decision>, AddressMap<Decision>>());
     const owned = (outcome: Outcome): Outcome => ({ ...outcome, by });
-    return this.maps.change(map, ({ outcomes, open }) => this.of(outcomes.map(owned), open), done);
+    return this.maps.change(map, ({ outcomes, undecided }) => this.of(outcomes.map(owned), undecided), done);
   }
 
   /** What tables of a machine say, by any keys, for all who look them up. */

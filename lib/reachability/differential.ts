@@ -7,8 +7,8 @@ import { HeaderClasses } from './header-classes';
 import type { Chain } from './trie-chain';
 import type { Decision } from './decision';
 import { DecisionInterner, outcomeKey, tableKey } from './decision';
-import type { HeaderFields } from '../fib/flow';
-import { UNSPECIFIED } from '../fib/flow';
+import type { HeaderFields } from '../fib/packet';
+import { UNSPECIFIED } from '../fib/packet';
 import { FORWARDED } from './forwarded';
 import type { Machine } from '../fib/machine';
 import { commonAddresses } from '../fib/machine';
@@ -61,7 +61,7 @@ type Differences = ReadonlyMap<Pair, PrefixSet>;
 const SAME: Pair = { key: 'same', before: [], after: [] };
 
 /** One change of some kinds of packets; each kind has it from some sources. */
-interface Row {
+interface ChangeGroup {
   readonly pair: Pair;
   readonly destinations: PrefixSet;
   readonly sources: Map<HeaderFields, Set<Bits | undefined>>;
@@ -77,17 +77,17 @@ class Comparison {
     SAME,
   );
   private readonly found = new Map<string, Differences>();
-  private readonly cells: HeaderClasses;
+  private readonly headerClasses: HeaderClasses;
   private readonly classes: SourceClasses;
-  private readonly rows = new Map<string, Row>();
+  private readonly rows = new Map<string, ChangeGroup>();
 
   public constructor(
     private readonly machines: Machines,
     private readonly family: Family,
     private readonly direction: Direction,
   ) {
-    this.cells = new HeaderClasses(machines, family, direction);
-    const rules = machines.flatMap((machine) => machine.sides[family].rules.inOrder);
+    this.headerClasses = new HeaderClasses(machines, family, direction);
+    const rules = machines.flatMap((machine) => machine.families[family].rules.inOrder);
     this.classes = new SourceClasses(
       family,
       rules.flatMap(({ source }) => source ?? []),
@@ -95,41 +95,41 @@ class Comparison {
   }
 
   public changes(): Change[] {
-    for (const kind of this.cells.kinds) {
+    for (const header of this.headerClasses.headers) {
       if (this.direction === 'incoming') {
-        this.compareIncoming(kind);
+        this.compareIncoming(header);
       } else {
-        this.compareSent(kind);
+        this.compareSent(header);
       }
     }
     return [...this.rows.values()].flatMap((row) => this.changesOf(row)).sort(inOrder);
   }
 
-  private compareIncoming(kind: HeaderFields): void {
-    const between = this.comparePaths(kind, {});
-    this.classes.all.forEach((source) => this.record(kind, source, between(source)));
+  private compareIncoming(header: HeaderFields): void {
+    const between = this.differencesOf(header, {});
+    this.classes.all.forEach((source) => this.record(header, source, between(source)));
   }
 
-  private compareSent(kind: HeaderFields): void {
-    const between = this.comparePaths(kind, { anyOwnSource: true });
+  private compareSent(header: HeaderFields): void {
+    const between = this.differencesOf(header, { anyOwnSource: true });
     for (const address of commonAddresses(this.machines, this.family)) {
       const sourceClass = this.classes.of(address);
       if (sourceClass !== undefined) {
-        this.record(kind, address, between(sourceClass));
+        this.record(header, address, between(sourceClass));
       }
     }
     const source = UNSPECIFIED[this.family];
-    this.record(kind, source, this.comparePaths(kind, { source })(''));
+    this.record(header, source, this.differencesOf(header, { source })(''));
   }
 
-  private comparePaths(kind: HeaderFields, scope: Scope): (sourceClass: Bits) => Differences {
-    const paths = this.machines.map(
-      (machine) => new Reachability(machine, kind, { ...scope, decisions: this.decisions }),
+  private differencesOf(header: HeaderFields, scope: Scope): (sourceClass: Bits) => Differences {
+    const reachabilities = this.machines.map(
+      (machine) => new Reachability(machine, header, { ...scope, decisions: this.decisions }),
     );
-    return (sourceClass) => this.between(paths.map((each) => each.chainOf(sourceClass)));
+    return (sourceClass) => this.between(reachabilities.map((each) => each.chainOf(sourceClass)));
   }
 
-  private record(kind: HeaderFields, source: Bits | undefined, differences: Differences): void {
+  private record(header: HeaderFields, source: Bits | undefined, differences: Differences): void {
     for (const [pair, destinations] of differences) {
       const key = `${pair.key}: ${prefixSetKey(destinations)}`;
       const { sources } = getOrInsertComputed(this.rows, key, () => ({
@@ -137,7 +137,7 @@ class Comparison {
         destinations,
         sources: new Map<HeaderFields, Set<Bits | undefined>>(),
       }));
-      getOrInsertComputed(sources, kind, () => new Set<Bits | undefined>()).add(source);
+      getOrInsertComputed(sources, header, () => new Set<Bits | undefined>()).add(source);
     }
   }
 
@@ -160,15 +160,15 @@ class Comparison {
     return pair;
   }
 
-  private changesOf({ pair, destinations, sources }: Row): Change[] {
-    const alike = new Map<string, { readonly kinds: HeaderFields[]; readonly from: ReadonlySet<Bits | undefined> }>();
-    for (const [kind, from] of sources) {
-      getOrInsertComputed(alike, [...from].join(), () => ({ kinds: [], from })).kinds.push(kind);
+  private changesOf({ pair, destinations, sources }: ChangeGroup): Change[] {
+    const alike = new Map<string, { readonly headers: HeaderFields[]; readonly from: ReadonlySet<Bits | undefined> }>();
+    for (const [header, from] of sources) {
+      getOrInsertComputed(alike, [...from].join(), () => ({ headers: [], from })).headers.push(header);
     }
     const { before, after } = pair;
     const { family, direction } = this;
-    return [...alike.values()].flatMap(({ kinds, from }) => {
-      const common = { family, direction, packets: this.cells.packetsOf(kinds), destinations, before, after };
+    return [...alike.values()].flatMap(({ headers, from }) => {
+      const common = { family, direction, packets: this.headerClasses.packetsOf(headers), destinations, before, after };
       return this.sourcesOf(from).map((set) => ({ ...common, ...(set && { sources: set }) }));
     });
   }

@@ -4,11 +4,11 @@ import type { Rule } from '../model/rule';
 import type { Bits } from '../fib/bits';
 import type { Direction, Packets } from './header-classes';
 import { HeaderClasses } from './header-classes';
-import { shortened } from './trie-chain';
+import { simplified } from './trie-chain';
 import type { Decision } from './decision';
 import { DecisionInterner, tableKey } from './decision';
-import type { HeaderFields } from '../fib/flow';
-import { UNSPECIFIED } from '../fib/flow';
+import type { HeaderFields } from '../fib/packet';
+import { UNSPECIFIED } from '../fib/packet';
 import { FORWARDED } from './forwarded';
 import type { Machine } from '../fib/machine';
 import { commonAddresses } from '../fib/machine';
@@ -16,7 +16,7 @@ import type { Outcome } from '../fib/outcome';
 import { Reachability } from './reachability';
 import type { Entry } from './aggregate';
 import { NodeMaker, entriesOf } from './aggregate';
-import { isOfKind } from '../fib/rules';
+import { matchesHeader } from '../fib/rules';
 import type { SourceClass } from './source-classes';
 import { SourceClasses } from './source-classes';
 
@@ -27,7 +27,7 @@ export interface TrafficClass {
   /** Which packets, in pieces. */
   readonly packets: readonly Packets[];
   /** Representatives: each stands for all packets that are not distinguished from it. */
-  readonly kinds: readonly HeaderFields[];
+  readonly headers: readonly HeaderFields[];
   /** Whether the class includes packets that no rule selects specifically. */
   readonly usual: boolean;
   /**
@@ -36,14 +36,14 @@ export interface TrafficClass {
    */
   readonly sources: ReadonlyArray<Bits | undefined>;
   /** Decisions by destination, with longest prefix match. */
-  readonly table: ReadonlyArray<Entry<Fates>>;
+  readonly table: ReadonlyArray<Entry<MachineDecisions>>;
 }
 
 /** The decision of each machine. */
-export type Fates = readonly Decision[];
+export type MachineDecisions = readonly Decision[];
 
 /** What distinguishes outcomes, beside the path and the table that decided. */
-export interface Differences {
+export interface Distinctions {
   /** @default tableKey */
   readonly keyOf?: (outcome: Outcome) => string;
   /** The owner of a rule. */
@@ -56,32 +56,36 @@ export interface Differences {
  * The equivalence classes of all packets that come in, or that all of the machines can send, to destinations to which
  * packets are forwarded.
  */
-export function trafficOf(machines: readonly Machine[], family: Family, differences: Differences = {}): TrafficClass[] {
-  const traffic = new Traffic(machines, family, differences);
+export function trafficClassesOf(
+  machines: readonly Machine[],
+  family: Family,
+  differences: Distinctions = {},
+): TrafficClass[] {
+  const traffic = new Classifier(machines, family, differences);
   return [...traffic.incoming(), ...traffic.sent()];
 }
 
 type Source = Bits | undefined;
-type Table = ReadonlyArray<Entry<Fates>>;
+type DecisionTable = ReadonlyArray<Entry<MachineDecisions>>;
 
-class Traffic {
+class Classifier {
   private readonly keyOf: (outcome: Outcome) => string;
   private readonly decisions: DecisionInterner;
   private readonly classes: SourceClasses;
-  private readonly fates = new Map<string, Fates>();
+  private readonly made = new Map<string, MachineDecisions>();
   private readonly numbers = new Map<unknown, number>();
-  private readonly tables = new Map<string, Table>();
-  private readonly paths = new Map<string, Reachability[]>();
-  private readonly makers = new Map<string, NodeMaker<Decision, Fates>>();
+  private readonly tables = new Map<string, DecisionTable>();
+  private readonly reachabilities = new Map<string, Reachability[]>();
+  private readonly makers = new Map<string, NodeMaker<Decision, MachineDecisions>>();
 
   public constructor(
     private readonly machines: readonly Machine[],
     private readonly family: Family,
-    private readonly differences: Differences,
+    private readonly differences: Distinctions,
   ) {
     this.keyOf = differences.keyOf ?? tableKey;
     this.decisions = new DecisionInterner(this.keyOf);
-    const rules = machines.flatMap(({ sides }) => sides[family].rules.inOrder);
+    const rules = machines.flatMap(({ families }) => families[family].rules.inOrder);
     this.classes = new SourceClasses(family, [
       ...rules.flatMap(({ source }) => source ?? []),
       ...(differences.cuts ?? []),
@@ -89,9 +93,9 @@ class Traffic {
   }
 
   public incoming(): TrafficClass[] {
-    return this.classesOf('incoming', (kind) => {
-      const paths = this.pathsOf(kind);
-      return this.classes.all.map((source) => [source, this.tableOf(paths, source)]);
+    return this.classesOf('incoming', (header) => {
+      const reachabilities = this.reachabilitiesOf(header);
+      return this.classes.all.map((source) => [source, this.tableOf(reachabilities, source)]);
     });
   }
 
@@ -102,64 +106,64 @@ class Traffic {
       const sourceClass = this.classes.of(address);
       return sourceClass === undefined ? [] : [{ address, sourceClass }];
     });
-    return this.classesOf('sent', (kind) => {
-      const paths = this.pathsOf(kind);
+    return this.classesOf('sent', (header) => {
+      const reachabilities = this.reachabilitiesOf(header);
       return [
-        ...addresses.map(({ address, sourceClass }) => [address, this.tableOf(paths, sourceClass)] as const),
-        [undefined, this.tableOf(paths, none)],
+        ...addresses.map(({ address, sourceClass }) => [address, this.tableOf(reachabilities, sourceClass)] as const),
+        [undefined, this.tableOf(reachabilities, none)],
       ];
     });
   }
 
   private classesOf(
     direction: Direction,
-    tablesOf: (kind: HeaderFields) => ReadonlyArray<readonly [Source, Table]>,
+    tablesOf: (header: HeaderFields) => ReadonlyArray<readonly [Source, DecisionTable]>,
   ): TrafficClass[] {
-    const cells = new HeaderClasses(this.machines, this.family, direction);
-    const bySource = new Map<Source, Map<Table, HeaderFields[]>>();
-    for (const kind of cells.kinds) {
-      for (const [source, table] of tablesOf(kind)) {
+    const headerClasses = new HeaderClasses(this.machines, this.family, direction);
+    const bySource = new Map<Source, Map<DecisionTable, HeaderFields[]>>();
+    for (const header of headerClasses.headers) {
+      for (const [source, table] of tablesOf(header)) {
         pushTo(
-          getOrInsertComputed(bySource, source, () => new Map<Table, HeaderFields[]>()),
+          getOrInsertComputed(bySource, source, () => new Map<DecisionTable, HeaderFields[]>()),
           table,
-          kind,
+          header,
         );
       }
     }
-    const alike = new Map<string, { kinds: readonly HeaderFields[]; table: Table; sources: Source[] }>();
+    const alike = new Map<string, { headers: readonly HeaderFields[]; table: DecisionTable; sources: Source[] }>();
     for (const [source, byTable] of bySource) {
-      for (const [table, kinds] of byTable) {
-        const key = [table, ...kinds].map((each) => this.numberOf(each)).join();
-        getOrInsertComputed(alike, key, () => ({ kinds, table, sources: [] as Source[] })).sources.push(source);
+      for (const [table, headers] of byTable) {
+        const key = [table, ...headers].map((each) => this.numberOf(each)).join();
+        getOrInsertComputed(alike, key, () => ({ headers, table, sources: [] as Source[] })).sources.push(source);
       }
     }
-    const [plain] = cells.kinds;
+    const [plain] = headerClasses.headers;
     const packets = new Map<string, Packets[]>();
-    return [...alike.values()].map(({ kinds, table, sources }) => {
-      const key = kinds.map((kind) => this.numberOf(kind)).join();
+    return [...alike.values()].map(({ headers, table, sources }) => {
+      const key = headers.map((header) => this.numberOf(header)).join();
       return {
-        ...{ family: this.family, direction, kinds, sources, table, usual: kinds.includes(plain) },
-        packets: getOrInsertComputed(packets, key, () => cells.packetsOf(kinds)),
+        ...{ family: this.family, direction, headers, sources, table, usual: headers.includes(plain) },
+        packets: getOrInsertComputed(packets, key, () => headerClasses.packetsOf(headers)),
       };
     });
   }
 
   /** Packets for which the same rules match all or none are looked up once, unless routes distinguish them. */
-  private pathsOf(kind: HeaderFields): Reachability[] {
+  private reachabilitiesOf(header: HeaderFields): Reachability[] {
     const { decisions, family } = this;
     const { whose } = this.differences;
-    const taken = this.machines.map(({ sides }) =>
-      sides[family].rules.inOrder.map((rule) => +isOfKind(rule, kind)).join(''),
+    const taken = this.machines.map(({ families }) =>
+      families[family].rules.inOrder.map((rule) => +matchesHeader(rule, header)).join(''),
     );
-    const key = [family === 6 ? kind.inputInterface : '', ...taken].join(' ');
-    return getOrInsertComputed(this.paths, key, () => {
+    const key = [family === 6 ? header.inputInterface : '', ...taken].join(' ');
+    return getOrInsertComputed(this.reachabilities, key, () => {
       const scope = { decisions, whose, onlyForwarded: true, anyOwnSource: true };
-      return this.machines.map((machine) => new Reachability(machine, kind, scope));
+      return this.machines.map((machine) => new Reachability(machine, header, scope));
     });
   }
 
-  private tableOf(paths: readonly Reachability[], source: SourceClass): Table {
-    const chains = paths.map((each) => shortened(each.chainOf(source), this.decisions));
+  private tableOf(reachabilities: readonly Reachability[], source: SourceClass): DecisionTable {
+    const chains = reachabilities.map((each) => simplified(each.chainOf(source), this.decisions));
     const keys = chains.map((chain) => chain.map(({ id }) => id).join());
     return getOrInsertComputed(this.tables, keys.join(' '), () => {
       // Most machines decide alike.
@@ -169,7 +173,9 @@ class Traffic {
         this.makers,
         places.join(),
         () =>
-          new NodeMaker<Decision, Fates>(this.decisions, (said) => this.fatesOf(places.map((place) => said[place]))),
+          new NodeMaker<Decision, MachineDecisions>(this.decisions, (decisions) =>
+            this.interned(places.map((place) => decisions[place])),
+          ),
       );
       const some = different.map((key) => chains[keys.indexOf(key)]);
       const table = entriesOf(maker.of(some, FORWARDED[this.family]));
@@ -179,12 +185,12 @@ class Traffic {
   }
 
   /** Certainty is not part of the key. */
-  private fatesOf(said: Fates): Fates {
-    const key = said.map((decision) => this.numberOf(decision)).join();
-    return getOrInsertComputed(this.fates, key, () => {
+  private interned(decisions: MachineDecisions): MachineDecisions {
+    const key = decisions.map((decision) => this.numberOf(decision)).join();
+    return getOrInsertComputed(this.made, key, () => {
       const keyOf = (outcome: Outcome): string => `${this.keyOf(outcome)} ${outcome.by}`;
-      const ways = said.map(({ outcomes }) => [...new Set(outcomes.map(keyOf))].sort().join());
-      return getOrInsertComputed(this.fates, `${ways.join('; ')}.`, () => said);
+      const ways = decisions.map(({ outcomes }) => [...new Set(outcomes.map(keyOf))].sort().join());
+      return getOrInsertComputed(this.made, `${ways.join('; ')}.`, () => decisions);
     });
   }
 

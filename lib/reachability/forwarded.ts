@@ -10,7 +10,7 @@ import { SPECIAL_PURPOSE_PREFIXES } from './reachability';
 export const FORWARDED: Readonly<Record<Family, AddressMap<boolean>>> = { 4: forwarded(4), 6: forwarded(6) };
 
 function forwarded(family: Family): AddressMap<boolean> {
-  const maps = new AddressMaps<boolean>({ nothing: false, isOpen: () => false, add: (_, other) => other });
+  const maps = new AddressMaps<boolean>({ nothing: false, isUndecided: () => false, add: (_, other) => other });
   return SPECIAL_PURPOSE_PREFIXES[family].reduce<AddressMap<boolean>>(
     (map, prefix) => maps.within(map, prefix, () => maps.all(false)),
     maps.all(true),

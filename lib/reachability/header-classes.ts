@@ -1,7 +1,7 @@
 import type { Family } from '../model/family';
 import { getOrInsertComputed } from '../model/maps';
-import type { HeaderFields } from '../fib/flow';
-import { HIGHEST_PORT, PROTOCOL_NAMES, refuseTooMany, selectorsOf } from './header-fields';
+import type { HeaderFields } from '../fib/packet';
+import { HIGHEST_PORT, PROTOCOL_NAMES, refuseTooMany, commonFieldsOf } from './header-fields';
 import type { Machine } from '../fib/machine';
 import { SPECIAL_PURPOSE_PREFIXES } from './reachability';
 import type { MaskedMark } from '../fib/representatives';
@@ -32,11 +32,11 @@ export type Packets = readonly Selection[];
  * them.
  */
 export class HeaderClasses {
-  public readonly kinds: readonly HeaderFields[];
+  public readonly headers: readonly HeaderFields[];
   private readonly axes: ReadonlyMap<Axis, AxisOf>;
 
   public constructor(machines: readonly Machine[], family: Family, direction: Direction) {
-    const rules = machines.flatMap((machine) => machine.sides[family].rules.inOrder);
+    const rules = machines.flatMap((machine) => machine.families[family].rules.inOrder);
     const sent = direction === 'sent';
     const interfaces = sent ? [undefined] : [OTHER_INTERFACE, ...interfacesToldApart(machines, family)];
     // Packets that come in count as those of root.
@@ -46,17 +46,19 @@ export class HeaderClasses {
           HIGHEST_USER,
         )
       : [0];
-    const selectors = selectorsOf(rules);
+    const selectors = commonFieldsOf(rules);
     refuseTooMany(interfaces.length, users.length, selectors.length);
-    this.kinds = interfaces.flatMap((inputInterface) =>
+    this.headers = interfaces.flatMap((inputInterface) =>
       users.flatMap((uid) => selectors.map((each) => ({ family, inputInterface, uid, ...each }))),
     );
-    this.axes = new Map(AXES.map((axis) => [axis.by, { ...axis, all: new Set(this.kinds.map(axis.of)), rules }]));
+    this.axes = new Map(AXES.map((axis) => [axis.by, { ...axis, all: new Set(this.headers.map(axis.of)), rules }]));
   }
 
   /** Describes the packets of some kinds by few boxes. */
-  public packetsOf(kinds: Iterable<HeaderFields>): Packets[] {
-    let boxes: HeaderBox[] = [...kinds].map((kind) => new Map(AXES.map(({ by, of }) => [by, new Set([of(kind)])])));
+  public packetsOf(headers: Iterable<HeaderFields>): Packets[] {
+    let boxes: HeaderBox[] = [...headers].map(
+      (header) => new Map(AXES.map(({ by, of }) => [by, new Set([of(header)])])),
+    );
     for (const { by } of [...AXES].reverse()) {
       boxes = this.merged(boxes, by);
     }
@@ -106,7 +108,7 @@ type AxisValue = string | number | undefined;
 type HeaderBox = ReadonlyMap<Axis, ReadonlySet<AxisValue>>;
 interface AxisDefinition {
   readonly by: Axis;
-  readonly of: (kind: HeaderFields) => AxisValue;
+  readonly of: (header: HeaderFields) => AxisValue;
   readonly hasOther: (rules: readonly CompiledRule[]) => boolean;
   readonly text: (
     values: readonly AxisValue[],
@@ -149,7 +151,7 @@ const AXES: readonly AxisDefinition[] = [
     by: 'tos',
     of: ({ tos }) => tos,
     hasOther: () => true,
-    text: (values) => values.map((value) => hex(Number(value))),
+    text: (values) => values.map((value) => unsignedHex(Number(value))),
   },
   {
     by: 'protocol',
@@ -161,7 +163,7 @@ const AXES: readonly AxisDefinition[] = [
   { by: 'destination port', of: ({ destinationPort }) => destinationPort, ...PORTS },
 ];
 
-function hex(value: number): string {
+function unsignedHex(value: number): string {
   return `0x${(value >>> 0).toString(16)}`;
 }
 
@@ -180,13 +182,13 @@ function matching(mark: number, rules: readonly CompiledRule[]): MaskedMark[] {
 }
 
 function maskedText({ value, mask }: MaskedMark): string {
-  return mask >>> 0 === 0xffffffff ? hex(value) : `${hex(value)}/${hex(mask)}`;
+  return mask >>> 0 === 0xffffffff ? unsignedHex(value) : `${unsignedHex(value)}/${unsignedHex(mask)}`;
 }
 
 /** A mark stands for all marks that the same selectors match. */
 function markText(mark: number, rules: readonly CompiledRule[]): string {
   const matched = matching(mark, rules).map(maskedText);
-  return matched.length === 0 ? `like ${hex(mark)}` : matched.join(' and ');
+  return matched.length === 0 ? `like ${unsignedHex(mark)}` : matched.join(' and ');
 }
 
 /** Each number stands for all numbers up to the next one. */
@@ -212,14 +214,14 @@ function rangesText(values: readonly AxisValue[], all: ReadonlySet<AxisValue>, h
  * these are distinguished as well.
  */
 export function interfacesToldApart(machines: readonly Machine[], family: Family): string[] {
-  const rules = machines.flatMap(({ sides }) => sides[family].rules.inOrder);
+  const rules = machines.flatMap(({ families }) => families[family].rules.inOrder);
   const named = rules.flatMap(({ inputInterface }) => inputInterface ?? []);
   const preferred = family === 4 ? [] : machines.flatMap(withEqualRoutes);
   return [...new Set([...named, ...preferred])].filter((name) => name !== 'lo').sort();
 }
 
-function withEqualRoutes({ sides }: Machine): string[] {
-  const groups = [...sides[6].tables.values()].flatMap((table) => [...table.groups()]);
+function withEqualRoutes({ families }: Machine): string[] {
+  const groups = [...families[6].tables.values()].flatMap((table) => [...table.groups()]);
   return groups
     .filter(([{ destination }]) => !SPECIAL_PURPOSE_PREFIXES[6].some((prefix) => destination?.startsWith(prefix)))
     .filter((routes) => routes.some((route, index) => route.metric === routes[index + 1]?.metric))

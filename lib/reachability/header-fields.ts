@@ -2,7 +2,7 @@ import type { Family } from '../model/family';
 import type { Range, Rule } from '../model/rule';
 import { isKnown } from '../model/value';
 import { InvalidValue } from '../model/value';
-import type { HeaderFields } from '../fib/flow';
+import type { HeaderFields } from '../fib/packet';
 import type { Machine } from '../fib/machine';
 import { marksOf, numbersOf } from '../fib/representatives';
 import type { CompiledRule } from '../fib/rules';
@@ -16,7 +16,7 @@ import { markSelector } from '../fib/rules';
 const PROTOCOLS_WITH_PORTS: readonly number[] = [6, 17, 33, 132, 136];
 export const HIGHEST_PORT = 65535;
 /** Each kind is looked up separately, so more would take too long. */
-const MOST_KINDS = 100_000;
+const MOST_HEADERS = 100_000;
 
 /** Those that people know by name. */
 export const PROTOCOL_NAMES: ReadonlyMap<number, string> = new Map([
@@ -31,14 +31,16 @@ export const PROTOCOL_NAMES: ReadonlyMap<number, string> = new Map([
  * an interface or that root of this machine sends; or only those with some mark. The first is an unmarked packet that
  * no rule selects specifically.
  */
-export function kindsOf(
+export function headersOf(
   machine: Machine,
   family: Family,
   inputInterface: string | undefined,
   ofMark?: number,
 ): HeaderFields[] {
-  const rules = machine.sides[family].rules.inOrder.filter(({ rule }) => maySelect(rule, inputInterface === undefined));
-  return selectorsOf(rules, ofMark).map((selectors) => ({ family, inputInterface, uid: 0, ...selectors }));
+  const rules = machine.families[family].rules.inOrder.filter(({ rule }) =>
+    maySelect(rule, inputInterface === undefined),
+  );
+  return commonFieldsOf(rules, ofMark).map((selectors) => ({ family, inputInterface, uid: 0, ...selectors }));
 }
 
 /** Tells whether a rule may match packets that the machine sends, or that come in. */
@@ -48,19 +50,19 @@ function maySelect({ invert, inputInterface }: Rule, sent: boolean): boolean {
 
 /** @throws InvalidValue if the product of the counts, the number of kinds, is too large */
 export function refuseTooMany(...counts: readonly number[]): void {
-  if (counts.reduce((product, count) => product * count, 1) > MOST_KINDS) {
+  if (counts.reduce((product, count) => product * count, 1) > MOST_HEADERS) {
     throw new InvalidValue(
-      `the rules distinguish more than ${MOST_KINDS} kinds of packets. ` +
+      `the rules distinguish more than ${MOST_HEADERS} kinds of packets. ` +
         'Select by fewer interfaces, users, marks, types of service, protocols and ports.',
     );
   }
 }
 
 /** Fields that rules of any machine select by, other than addresses, interfaces and users. */
-export type Selectors = Pick<HeaderFields, 'mark' | 'tos'> & Transport;
+export type CommonFields = Pick<HeaderFields, 'mark' | 'tos'> & Transport;
 
 /** One representative for each combination that the rules distinguish. */
-export function selectorsOf(rules: readonly CompiledRule[], ofMark?: number): Selectors[] {
+export function commonFieldsOf(rules: readonly CompiledRule[], ofMark?: number): CommonFields[] {
   const marks =
     ofMark === undefined
       ? marksOf(

@@ -14,7 +14,7 @@ export class Leaf<T> {
   public constructor(
     public readonly id: number,
     public readonly value: T,
-    public readonly open: boolean,
+    public readonly undecided: boolean,
   ) {
     this.values = new Set([value]);
   }
@@ -22,7 +22,7 @@ export class Leaf<T> {
 
 export class Fork<T> {
   /** Whether any value is undecided. */
-  public readonly open: boolean;
+  public readonly undecided: boolean;
   private found?: ReadonlySet<T>;
 
   public constructor(
@@ -30,12 +30,12 @@ export class Fork<T> {
     public readonly zero: AddressMap<T>,
     public readonly one: AddressMap<T>,
   ) {
-    this.open = zero.open || one.open;
+    this.undecided = zero.undecided || one.undecided;
   }
 
   /** Computed on demand, since most intermediate maps never need it. */
   public get values(): ReadonlySet<T> {
-    // Most forks have the same values as one of their sides, so they share its set.
+    // Most forks have the same values as one of their halves, so they share its set.
     this.found ??= isSuperset(this.zero.values, this.one.values)
       ? this.zero.values
       : isSuperset(this.one.values, this.zero.values)
@@ -49,9 +49,9 @@ export class Fork<T> {
 export interface PartialValueOps<T> {
   /** The empty value, which is undecided. */
   readonly nothing: T;
-  isOpen(value: T): boolean;
+  isUndecided(value: T): boolean;
   /** Combines an undecided value with another one. */
-  add(open: T, other: T): T;
+  add(undecided: T, other: T): T;
 }
 
 /** More maps would not fit into the memory of a process. */
@@ -68,7 +68,7 @@ export class AddressMaps<T> {
   public all(value: T): Leaf<T> {
     let leaf = this.leaves.get(value);
     if (!leaf) {
-      leaf = new Leaf(this.made++, value, this.values.isOpen(value));
+      leaf = new Leaf(this.made++, value, this.values.isUndecided(value));
       this.leaves.set(value, leaf);
     }
     return leaf;
@@ -99,7 +99,7 @@ export class AddressMaps<T> {
     if (depth === prefix.length) {
       return change(map);
     }
-    const [zero, one] = sides(map);
+    const [zero, one] = halves(map);
     return prefix[depth] === '0'
       ? this.fork(this.within(zero, prefix, change, depth + 1), one)
       : this.fork(zero, this.within(one, prefix, change, depth + 1));
@@ -109,9 +109,9 @@ export class AddressMaps<T> {
   public longest(values: ReadonlyMap<Bits, T>, otherwise: T): AddressMap<T> {
     // Outer prefixes come first, so that each fork is made once.
     const prefixes = [...values.keys()].sort();
-    const make = (first: number, end: number, depth: number, around: T): AddressMap<T> => {
+    const make = (first: number, end: number, depth: number, inherited: T): AddressMap<T> => {
       const isHere = first < end && prefixes[first].length === depth;
-      const value = isHere ? (values.get(prefixes[first]) as T) : around;
+      const value = isHere ? (values.get(prefixes[first]) as T) : inherited;
       const start = isHere ? first + 1 : first;
       if (start === end) {
         return this.all(value);
@@ -126,7 +126,7 @@ export class AddressMaps<T> {
   /** Completes the undecided parts of a map with another one. It visits only the nodes that this needs. */
   public fill(map: AddressMap<T>, other: AddressMap<T>): AddressMap<T> {
     const { nothing } = this.values;
-    if (!map.open || (other instanceof Leaf && other.value === nothing)) {
+    if (!map.undecided || (other instanceof Leaf && other.value === nothing)) {
       return map;
     }
     if (map instanceof Leaf) {
@@ -137,8 +137,8 @@ export class AddressMaps<T> {
         return this.all(this.values.add(map.value, other.value));
       }
     }
-    const [zero, one] = sides(map);
-    const [otherZero, otherOne] = sides(other);
+    const [zero, one] = halves(map);
+    const [otherZero, otherOne] = halves(other);
     return this.fork(this.fill(zero, otherZero), this.fill(one, otherOne));
   }
 
@@ -161,7 +161,7 @@ export class AddressMaps<T> {
 }
 
 /** A map in two halves. */
-export function sides<T>(map: AddressMap<T>): [zero: AddressMap<T>, one: AddressMap<T>] {
+export function halves<T>(map: AddressMap<T>): [zero: AddressMap<T>, one: AddressMap<T>] {
   return map instanceof Leaf ? [map, map] : [map.zero, map.one];
 }
 

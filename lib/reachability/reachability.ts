@@ -7,10 +7,10 @@ import { partOf } from './prefix-trie';
 import type { Bits } from '../fib/bits';
 import { ADDRESS_LENGTH, prefixBits } from '../fib/bits';
 import type { Chain } from './trie-chain';
-import { openAddress } from './trie-chain';
+import { undecidedAddress } from './trie-chain';
 import type { Decision } from './decision';
 import { DecisionInterner } from './decision';
-import type { Flow, HeaderFields } from '../fib/flow';
+import type { PacketHeader, HeaderFields } from '../fib/packet';
 import { IPV4_SPECIAL, applyIpv4OutputQuirks, ipv4Special, keepLoopback } from '../fib/ipv4';
 import type { Machine } from '../fib/machine';
 import { LOCAL_TABLE_ID } from '../fib/machine';
@@ -18,8 +18,8 @@ import type { Outcome } from '../fib/outcome';
 import type { CompiledRule } from '../fib/rules';
 import type { SourceClass } from './source-classes';
 import { SourceClasses } from './source-classes';
-import type { RuleVerdict, Verdict } from './rule-verdicts';
-import { isInside, stepOf, withSource } from './rule-verdicts';
+import type { RuleVerdict, RuleMatch } from './rule-verdicts';
+import { coversSource, verdictOf, withSource } from './rule-verdicts';
 import { lookIn } from '../fib/walk';
 
 /** Destinations that the kernel treats specially. No prefix may cross their borders. */
@@ -67,30 +67,30 @@ export class Reachability {
   private readonly maps: AddressMaps<Decision>;
   /** The rules that look at the source. */
   private readonly rulesBySource = new Map<Bits, RuleVerdict[]>();
-  private readonly everywhere: RuleVerdict[] = [];
-  private readonly steps: readonly RuleVerdict[];
-  private readonly stepFor: ReadonlyMap<CompiledRule, RuleVerdict>;
+  private readonly acrossSources: RuleVerdict[] = [];
+  private readonly verdicts: readonly RuleVerdict[];
+  private readonly verdictFor: ReadonlyMap<CompiledRule, RuleVerdict>;
   private readonly hasGoto: boolean;
-  /** The maps of the rules without a source, before each step and at the end. */
+  /** The maps of the rules without a source, before each rule and at the end. */
   private readonly common = new Map<RuleVerdict | 'end', AddressMap<Decision>>();
-  private readonly said = new Map<string, AddressMap<Decision>>();
+  private readonly verdictMaps = new Map<string, AddressMap<Decision>>();
   private readonly chains = new Map<SourceClass, Chain<Decision>>();
 
   public constructor(
     private readonly machine: Machine,
-    public readonly kind: HeaderFields,
+    public readonly header: HeaderFields,
     private readonly scope: Scope = {},
   ) {
     this.decisions = scope.decisions ?? new DecisionInterner();
     this.maps = this.decisions.maps;
     this.elsewhere = this.decisions.of([], false);
-    const steps = machine.sides[kind.family].rules.inOrder.flatMap((rule) => stepOf(rule, kind));
-    const hasOneSource = kind.inputInterface === undefined && scope.anyOwnSource !== true;
-    this.steps = hasOneSource ? steps.flatMap((step) => withSource(step, scope.source)) : steps;
-    this.hasGoto = this.steps.some(({ rule }) => rule.rule.action.kind === 'goto');
-    this.stepFor = new Map(this.steps.map((step) => [step.rule, step]));
-    this.steps.forEach((step) => this.index(step));
-    this.sources = new SourceClasses(kind.family, [...this.rulesBySource.keys(), ...(scope.cuts ?? [])]);
+    const verdicts = machine.families[header.family].rules.inOrder.flatMap((rule) => verdictOf(rule, header));
+    const hasOneSource = header.inputInterface === undefined && scope.anyOwnSource !== true;
+    this.verdicts = hasOneSource ? verdicts.flatMap((verdict) => withSource(verdict, scope.source)) : verdicts;
+    this.hasGoto = this.verdicts.some(({ rule }) => rule.rule.action.kind === 'goto');
+    this.verdictFor = new Map(this.verdicts.map((verdict) => [verdict.rule, verdict]));
+    this.verdicts.forEach((verdict) => this.index(verdict));
+    this.sources = new SourceClasses(header.family, [...this.rulesBySource.keys(), ...(scope.cuts ?? [])]);
     this.combine();
   }
 
@@ -103,10 +103,10 @@ export class Reachability {
 
   /** An address of a class; if there is one, not the first of a network, and none of this machine. */
   public sourceOf(sourceClass: SourceClass): Bits | undefined {
-    if (this.kind.inputInterface === undefined) {
+    if (this.header.inputInterface === undefined) {
       return this.scope.source;
     }
-    const left = ADDRESS_LENGTH[this.kind.family] - sourceClass.length;
+    const left = ADDRESS_LENGTH[this.header.family] - sourceClass.length;
     const clients = left < 3 ? [] : ['010', '011', '100', '101'].map((end) => sourceClass + end.padStart(left, '0'));
     const client = clients.find((each) => this.sources.of(each) === sourceClass && !this.isOwn(each));
     return client ?? this.sources.someOf(sourceClass);
@@ -116,22 +116,23 @@ export class Reachability {
    * A packet that the rule matches, or may match; undefined if there is none, so the rule has no effect on packets of
    * this kind. Unknown if a goto skips rules.
    */
-  public packetOf(rule: CompiledRule): Flow | 'unknown' | undefined {
-    const step = this.stepFor.get(rule);
-    if (!step || this.hasGoto) {
-      return step && 'unknown';
+  public packetOf(rule: CompiledRule): PacketHeader | 'unknown' | undefined {
+    const verdict = this.verdictFor.get(rule);
+    if (!verdict || this.hasGoto) {
+      return verdict && 'unknown';
     }
-    for (const sourceClass of this.classesFor(step)) {
-      const destination = this.reachedBy(step, sourceClass);
+    for (const sourceClass of this.classesFor(verdict)) {
+      const destination = this.reachedBy(verdict, sourceClass);
       if (destination !== undefined) {
-        return { ...this.kind, source: this.sourceOf(sourceClass), destination };
+        return { ...this.header, source: this.sourceOf(sourceClass), destination };
       }
     }
     return undefined;
   }
 
   private isOwn(address: Bits): boolean {
-    const [routes] = this.machine.sides[this.kind.family].tables.get(LOCAL_TABLE_ID)?.coveringPrefixes(address) ?? [];
+    const [routes] =
+      this.machine.families[this.header.family].tables.get(LOCAL_TABLE_ID)?.coveringPrefixes(address) ?? [];
     return routes !== undefined;
   }
 
@@ -143,43 +144,43 @@ export class Reachability {
   }
 
   /** A destination that is undecided before the rule, and that the rule matches. */
-  private reachedBy(step: RuleVerdict, sourceClass: SourceClass): Bits | undefined {
-    const length = ADDRESS_LENGTH[this.kind.family];
-    const before = this.ownSteps(sourceClass).filter(({ rule }) => rule.position < step.rule.position);
-    const chain = this.link(sourceClass, before, step);
-    const prefix = step.destination ?? '';
-    const within = isInside(step, sourceClass);
-    if (within && step.inside !== 'leaves') {
-      const rest = openAddress(
+  private reachedBy(verdict: RuleVerdict, sourceClass: SourceClass): Bits | undefined {
+    const length = ADDRESS_LENGTH[this.header.family];
+    const before = this.ownVerdicts(sourceClass).filter(({ rule }) => rule.position < verdict.rule.position);
+    const chain = this.link(sourceClass, before, verdict);
+    const prefix = verdict.destination ?? '';
+    const within = coversSource(verdict, sourceClass);
+    if (within && verdict.inside !== 'leaves') {
+      const rest = undecidedAddress(
         chain.map((map) => partOf(map, prefix)),
         length - prefix.length,
       );
       if (rest !== undefined) return `${prefix}${rest}`;
     }
-    if (step.outside === 'leaves') {
+    if (verdict.outside === 'leaves') {
       return undefined;
     }
     const nothing = this.maps.all(this.decisions.nothing);
     const closed = this.maps.all(this.elsewhere);
-    return openAddress([...chain, within ? this.maps.within(nothing, prefix, () => closed) : nothing], length);
+    return undecidedAddress([...chain, within ? this.maps.within(nothing, prefix, () => closed) : nothing], length);
   }
 
-  private index(step: RuleVerdict): void {
-    if (step.source === undefined) {
+  private index(verdict: RuleVerdict): void {
+    if (verdict.source === undefined) {
       return;
     }
-    if (step.outside !== 'leaves') {
-      this.everywhere.push(step);
+    if (verdict.outside !== 'leaves') {
+      this.acrossSources.push(verdict);
     }
-    pushTo(this.rulesBySource, step.source, step);
+    pushTo(this.rulesBySource, verdict.source, verdict);
   }
 
   private combine(): void {
     let map = this.special();
-    for (const step of this.steps) {
-      this.common.set(step, map);
-      if (step.source === undefined && step.rule.rule.action.kind !== 'goto') {
-        map = this.filled(map, step);
+    for (const verdict of this.verdicts) {
+      this.common.set(verdict, map);
+      if (verdict.source === undefined && verdict.rule.rule.action.kind !== 'goto') {
+        map = this.filled(map, verdict);
       }
     }
     const none = this.decisions.of([{ kind: 'no route' }], false);
@@ -187,24 +188,24 @@ export class Reachability {
   }
 
   /** Completes the undecided parts of a map with a rule. Most of thousands of rules have no effect on it. */
-  private filled(map: AddressMap<Decision>, step: RuleVerdict): AddressMap<Decision> {
-    if (step.outside !== 'leaves') {
-      return this.maps.fill(map, this.verdictMapOf(step, true));
+  private filled(map: AddressMap<Decision>, verdict: RuleVerdict): AddressMap<Decision> {
+    if (verdict.outside !== 'leaves') {
+      return this.maps.fill(map, this.verdictMapOf(verdict, true));
     }
-    const prefix = step.destination ?? '';
-    return partOf(map, prefix).open
-      ? this.maps.within(map, prefix, (part) => this.maps.fill(part, this.saidInside(step)))
+    const prefix = verdict.destination ?? '';
+    return partOf(map, prefix).undecided
+      ? this.maps.within(map, prefix, (part) => this.maps.fill(part, this.verdictMapInside(verdict)))
       : map;
   }
 
   /** Decisions without the rules, and destinations that are left out. */
   private special(): AddressMap<Decision> {
     const nothing = this.maps.all(this.decisions.nothing);
-    const decided = (this.kind.family === 6 || this.scope.onlyForwarded ? [] : ['', ...IPV4_SPECIAL]).reduce<
+    const decided = (this.header.family === 6 || this.scope.onlyForwarded ? [] : ['', ...IPV4_SPECIAL]).reduce<
       AddressMap<Decision>
     >((map, prefix) => {
-      const flow = this.flow('', prefix);
-      const outcomes = ipv4Special(this.machine, flow)?.map((outcome) => this.afterwards(flow, outcome));
+      const packet = this.packet('', prefix);
+      const outcomes = ipv4Special(this.machine, packet)?.map((outcome) => this.afterwards(packet, outcome));
       return outcomes ? this.maps.within(map, prefix, () => this.maps.all(this.decisions.of(outcomes, false))) : map;
     }, nothing);
     const { within, except } = this.scope.destinations ?? { within: [''], except: [] };
@@ -217,52 +218,57 @@ export class Reachability {
   }
 
   /** The final decision about a packet that the machine sends. */
-  private afterwards(flow: Flow, outcome: Outcome): Outcome {
-    return flow.family === 4 && flow.inputInterface === undefined
-      ? keepLoopback(flow, applyIpv4OutputQuirks(flow, outcome))
+  private afterwards(packet: PacketHeader, outcome: Outcome): Outcome {
+    return packet.family === 4 && packet.inputInterface === undefined
+      ? keepLoopback(packet, applyIpv4OutputQuirks(packet, outcome))
       : outcome;
   }
 
   /** The maps of the rules with a source, with those of the others between them and up to `end`. */
   private link(
     sourceClass: SourceClass,
-    own = this.ownSteps(sourceClass),
+    own = this.ownVerdicts(sourceClass),
     end: RuleVerdict | 'end' = 'end',
   ): Chain<Decision> {
     const chain: Array<AddressMap<Decision>> = [];
-    for (const step of own) {
-      const said = this.verdictMapOf(step, isInside(step, sourceClass));
-      chain.push(this.commonBefore(step), said);
+    for (const verdict of own) {
+      const map = this.verdictMapOf(verdict, coversSource(verdict, sourceClass));
+      chain.push(this.commonBefore(verdict), map);
       // No packet passes this rule.
-      if (!said.open) return chain;
+      if (!map.undecided) return chain;
     }
     return [...chain, this.commonBefore(end)];
   }
 
-  private ownSteps(sourceClass: SourceClass): RuleVerdict[] {
-    const around: RuleVerdict[] = [];
+  private ownVerdicts(sourceClass: SourceClass): RuleVerdict[] {
+    const own: RuleVerdict[] = [];
     for (let length = 0; length <= sourceClass.length; length++) {
-      around.push(...(this.rulesBySource.get(sourceClass.slice(0, length)) ?? []));
+      own.push(...(this.rulesBySource.get(sourceClass.slice(0, length)) ?? []));
     }
-    return [...new Set([...around, ...this.everywhere])].sort((a, b) => a.rule.position - b.rule.position);
+    return [...new Set([...own, ...this.acrossSources])].sort((a, b) => a.rule.position - b.rule.position);
   }
 
-  private commonBefore(step: RuleVerdict | 'end'): AddressMap<Decision> {
-    return this.common.get(step) ?? this.maps.all(this.decisions.nothing);
+  private commonBefore(verdict: RuleVerdict | 'end'): AddressMap<Decision> {
+    return this.common.get(verdict) ?? this.maps.all(this.decisions.nothing);
   }
 
   /** With a goto, packets do not meet the rules in one order, so each rule is followed to all its results. */
   private follow(sourceClass: SourceClass): AddressMap<Decision> {
-    const from = new Array<AddressMap<Decision>>(this.steps.length + 1);
-    from[this.steps.length] = this.maps.all(this.decisions.of([{ kind: 'no route' }], false));
-    for (let index = this.steps.length - 1; index >= 0; index--) {
-      const step = this.steps[index];
-      const inside = isInside(step, sourceClass);
-      const { action } = step.rule.rule;
+    const from = new Array<AddressMap<Decision>>(this.verdicts.length + 1);
+    from[this.verdicts.length] = this.maps.all(this.decisions.of([{ kind: 'no route' }], false));
+    for (let index = this.verdicts.length - 1; index >= 0; index--) {
+      const verdict = this.verdicts[index];
+      const inside = coversSource(verdict, sourceClass);
+      const { action } = verdict.rule.rule;
       from[index] =
         action.kind === 'goto'
-          ? this.branch(step, inside, this.owned(step, this.jump(step, index, action.priority, from)), from[index + 1])
-          : this.maps.fill(this.verdictMapOf(step, inside), from[index + 1]);
+          ? this.branch(
+              verdict,
+              inside,
+              this.owned(verdict, this.jump(verdict, index, action.priority, from)),
+              from[index + 1],
+            )
+          : this.maps.fill(this.verdictMapOf(verdict, inside), from[index + 1]);
     }
     return this.maps.fill(this.special(), from[0]);
   }
@@ -274,37 +280,37 @@ export class Reachability {
     priority: number,
     from: ReadonlyArray<AddressMap<Decision>>,
   ): AddressMap<Decision> {
-    const target = this.machine.sides[this.kind.family].rules.at(priority);
+    const target = this.machine.families[this.header.family].rules.at(priority);
     if (priority <= rule.rule.priority || !target) {
       return from[index + 1];
     }
-    const found = this.steps.findIndex((step) => step.rule.position >= target.position);
-    const there = from[found < 0 ? this.steps.length : found];
+    const found = this.verdicts.findIndex((verdict) => verdict.rule.position >= target.position);
+    const there = from[found < 0 ? this.verdicts.length : found];
     // One that may be of the other family may not be there.
     return target.rule.family === 'auto' ? this.either(there, from[index + 1]) : there;
   }
 
   private branch(
-    step: RuleVerdict,
+    verdict: RuleVerdict,
     fromSource: boolean,
     taken: AddressMap<Decision>,
     left: AddressMap<Decision>,
   ): AddressMap<Decision> {
-    return this.parted(step, fromSource, (verdict) =>
-      verdict === 'takes' ? taken : verdict === 'leaves' ? left : this.either(taken, left),
+    return this.parted(verdict, fromSource, (match) =>
+      match === 'takes' ? taken : match === 'leaves' ? left : this.either(taken, left),
     );
   }
 
-  /** The decision of a verdict, if it is that of the step. */
+  /** Joins what the matches of a rule mean: for its destinations, and for all others. */
   private parted(
-    step: RuleVerdict,
+    verdict: RuleVerdict,
     fromSource: boolean,
-    meaning: (verdict: Verdict) => AddressMap<Decision>,
+    meaning: (match: RuleMatch) => AddressMap<Decision>,
     change = (part: AddressMap<Decision>): AddressMap<Decision> => part,
   ): AddressMap<Decision> {
-    const outside = change(meaning(step.outside));
-    const prefix = step.destination ?? '';
-    const part = (): AddressMap<Decision> => change(partOf(meaning(step.inside), prefix));
+    const outside = change(meaning(verdict.outside));
+    const prefix = verdict.destination ?? '';
+    const part = (): AddressMap<Decision> => change(partOf(meaning(verdict.inside), prefix));
     return fromSource ? this.maps.within(outside, prefix, part) : outside;
   }
 
@@ -313,39 +319,39 @@ export class Reachability {
   }
 
   /** The verdict of a rule for all destinations. */
-  private verdictMapOf(step: RuleVerdict, fromSource: boolean): AddressMap<Decision> {
-    const key = `${step.rule.position} ${fromSource}`;
-    return getOrInsertComputed(this.said, key, () =>
+  private verdictMapOf(verdict: RuleVerdict, fromSource: boolean): AddressMap<Decision> {
+    const key = `${verdict.rule.position} ${fromSource}`;
+    return getOrInsertComputed(this.verdictMaps, key, () =>
       this.parted(
-        step,
+        verdict,
         fromSource,
-        (verdict) => this.byVerdict(step, verdict),
-        (part) => this.owned(step, part),
+        (match) => this.byMatch(verdict, match),
+        (part) => this.owned(verdict, part),
       ),
     );
   }
 
   /** The same for the destinations of the rule. */
-  private saidInside(step: RuleVerdict): AddressMap<Decision> {
-    return this.owned(step, partOf(this.byVerdict(step, step.inside), step.destination ?? ''));
+  private verdictMapInside(verdict: RuleVerdict): AddressMap<Decision> {
+    return this.owned(verdict, partOf(this.byMatch(verdict, verdict.inside), verdict.destination ?? ''));
   }
 
   /** The owner of a goto takes part in decisions about the packets that skip rules. */
-  private owned({ rule }: RuleVerdict, said: AddressMap<Decision>): AddressMap<Decision> {
+  private owned({ rule }: RuleVerdict, map: AddressMap<Decision>): AddressMap<Decision> {
     const by = this.scope.whose?.(rule.rule);
-    return by === undefined ? said : this.decisions.ownedBy(by, said);
+    return by === undefined ? map : this.decisions.ownedBy(by, map);
   }
 
-  private byVerdict(step: RuleVerdict, verdict: Verdict): AddressMap<Decision> {
-    if (verdict === 'leaves') {
+  private byMatch(verdict: RuleVerdict, match: RuleMatch): AddressMap<Decision> {
+    if (match === 'leaves') {
       return this.maps.all(this.decisions.nothing);
     }
-    const said = this.action(step.rule);
-    return verdict === 'takes' ? said : this.asUncertain(said);
+    const map = this.action(verdict.rule);
+    return match === 'takes' ? map : this.asUncertain(map);
   }
 
-  private action(ready: CompiledRule): AddressMap<Decision> {
-    const { action, suppressPrefixLength, suppressInterfaceGroup } = ready.rule;
+  private action(rule: CompiledRule): AddressMap<Decision> {
+    const { action, suppressPrefixLength, suppressInterfaceGroup } = rule.rule;
     if (action.kind === 'goto') {
       return this.maps.all(this.decisions.nothing);
     }
@@ -354,21 +360,21 @@ export class Reachability {
     }
     const key = [action.tableId, suppressPrefixLength, suppressInterfaceGroup, this.tableCacheKey()].join(' ');
     const tables = this.decisions.tablesOf(this.machine);
-    return getOrInsertComputed(tables, key, () => this.table(action.tableId, ready));
+    return getOrInsertComputed(tables, key, () => this.table(action.tableId, rule));
   }
 
   /** The fields that matter to tables. Many kinds of packets share them. */
   private tableCacheKey(): string {
-    const { family, inputInterface, outputInterface } = this.kind;
+    const { family, inputInterface, outputInterface } = this.header;
     const { source, onlyForwarded } = this.scope;
     const from =
       inputInterface === undefined ? ['sent', outputInterface, source] : [family === 6 ? inputInterface : ''];
     return [family, onlyForwarded, ...from].join(' ');
   }
 
-  private table(tableId: number, ready: CompiledRule): AddressMap<Decision> {
-    const { family, inputInterface } = this.kind;
-    const table = this.machine.sides[family].tables.get(tableId);
+  private table(tableId: number, rule: CompiledRule): AddressMap<Decision> {
+    const { family, inputInterface } = this.header;
+    const table = this.machine.families[family].tables.get(tableId);
     // For packets that come in, IPv4 decides about these destinations before any table.
     const isDecided = family === 4 && inputInterface !== undefined;
     const borders = isDecided || this.scope.onlyForwarded ? [] : SPECIAL_PURPOSE_PREFIXES[family];
@@ -376,9 +382,9 @@ export class Reachability {
     // Outer prefixes come first, since the first of equal outcomes is kept.
     const prefixes = ['', ...borders, ...(table?.destinations() ?? [])].sort((a, b) => a.length - b.length);
     for (const prefix of new Set(prefixes)) {
-      const flow = this.flow('', prefix);
-      const { outcomes, goesOn } = lookIn(this.machine, tableId, ready, flow);
-      const ends = outcomes.map((outcome) => this.afterwards(flow, outcome));
+      const packet = this.packet('', prefix);
+      const { outcomes, goesOn } = lookIn(this.machine, tableId, rule, packet);
+      const ends = outcomes.map((outcome) => this.afterwards(packet, outcome));
       decisions.set(prefix, this.decisions.of(ends, goesOn !== undefined));
     }
     return this.maps.longest(decisions, this.decisions.nothing);
@@ -395,7 +401,11 @@ export class Reachability {
   }
 
   /** A prefix stands for all addresses in it that are in no longer one. */
-  private flow(source: Bits, destination: Bits): Flow {
-    return { ...this.kind, source: this.kind.inputInterface === undefined ? this.scope.source : source, destination };
+  private packet(source: Bits, destination: Bits): PacketHeader {
+    return {
+      ...this.header,
+      source: this.header.inputInterface === undefined ? this.scope.source : source,
+      destination,
+    };
   }
 }

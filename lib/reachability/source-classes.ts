@@ -1,6 +1,6 @@
 import type { Family } from '../model/family';
 import type { AddressMap } from './prefix-trie';
-import { AddressMaps, Fork, partOf, sides, valueAt } from './prefix-trie';
+import { AddressMaps, Fork, partOf, halves, valueAt } from './prefix-trie';
 import type { Bits } from '../fib/bits';
 import { ADDRESS_LENGTH, addressBits, prefixBits } from '../fib/bits';
 import { IPV4_SPECIAL } from '../fib/ipv4';
@@ -26,7 +26,7 @@ export class SourceClasses {
   ) {
     const maps = new AddressMaps<SourceClass | undefined>({
       nothing: undefined,
-      isOpen: () => false,
+      isUndecided: () => false,
       add: (_, other) => other,
     });
     const cut = maps.longest(new Map(['', ...prefixes].map((prefix) => [prefix, prefix])), undefined);
@@ -61,7 +61,7 @@ export class SourceClasses {
     let [part, bits] = [partOf(this.map, sourceClass), sourceClass];
     while (part instanceof Fork) {
       const half = part.zero.values.has(sourceClass) ? 0 : 1;
-      part = sides(part)[half];
+      part = halves(part)[half];
       bits += String(half);
     }
     return bits.padEnd(ADDRESS_LENGTH[this.family], '0');

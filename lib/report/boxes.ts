@@ -1,5 +1,5 @@
 import { getOrInsertComputed } from '../model/maps';
-import type { Box, Edge, Fate, Row } from './picture';
+import type { Box, Edge, Ending, Row } from './picture';
 import { mean } from './tracks';
 
 /** Of each what can still be taken in at a glance. */
@@ -7,7 +7,10 @@ export const MOST_ROWS = 8;
 
 /** Rows of a box: of more than there is room for the last one stands for the others. */
 export class Rows {
-  private readonly rows = new Map<string, { readonly id: string; readonly fate: Fate; readonly texts: Set<string> }>();
+  private readonly rows = new Map<
+    string,
+    { readonly id: string; readonly ending: Ending; readonly texts: Set<string> }
+  >();
 
   public constructor(
     private readonly boxId: string,
@@ -19,17 +22,17 @@ export class Rows {
    *
    * @param key - texts with the same one stand in one row: the first of them, and how many there are
    */
-  public idOf(text: string, fate: Fate, key = text): string {
+  public idOf(text: string, ending: Ending, key = text): string {
     const id = `${this.boxId}-${Math.min(this.rows.size, MOST_ROWS - 1)}`;
-    const row = getOrInsertComputed(this.rows, key, () => ({ id, fate, texts: new Set() }));
+    const row = getOrInsertComputed(this.rows, key, () => ({ id, ending, texts: new Set() }));
     row.texts.add(text);
     return row.id;
   }
 
   public get drawn(): Row[] {
-    const drawn = [...this.rows.values()].map(({ id, fate, texts }): Row => {
+    const drawn = [...this.rows.values()].map(({ id, ending, texts }): Row => {
       const [first] = texts;
-      return { id, text: texts.size > 1 ? `${first}, ${texts.size - 1} more` : first, fate };
+      return { id, text: texts.size > 1 ? `${first}, ${texts.size - 1} more` : first, ending };
     });
     const more = drawn.length - MOST_ROWS + 1;
     return more > 1

@@ -10,7 +10,7 @@ export interface Port {
 }
 
 /** Lines of one kind that end at the same row: they join one vertical line, which leads to that row. */
-export interface Trunk extends Pick<Edge, 'to' | 'fate' | 'onlyIfDown'> {
+export interface Trunk extends Pick<Edge, 'to' | 'ending' | 'onlyIfDown'> {
   /** Counted from the left; trunks that would touch have different ones. */
   readonly channel: number;
   /** The height at which it arrives. */
@@ -60,7 +60,7 @@ export function trunksOf(edges: readonly Edge[], ports: ReadonlyMap<string, Port
   }
   return drafts.map((draft): Trunk => {
     const {
-      edges: [{ to, fate, onlyIfDown }],
+      edges: [{ to, ending, onlyIfDown }],
       channel,
       y,
     } = draft;
@@ -68,7 +68,7 @@ export function trunksOf(edges: readonly Edge[], ports: ReadonlyMap<string, Port
       const before = drafts.filter((each) => each.channel < channel && each.stubs.includes(stub));
       return { y: stub.y, ...(before.length > 0 && { since: Math.max(...before.map((each) => each.channel)) }) };
     });
-    return { to, fate, onlyIfDown, channel, y, stubs };
+    return { to, ending, onlyIfDown, channel, y, stubs };
   });
 }
 
@@ -80,8 +80,8 @@ function portAt(ports: ReadonlyMap<string, Port>, id: string): Port {
   return port;
 }
 
-function kindOf({ fate, onlyIfDown }: Edge): string {
-  return `${fate} ${onlyIfDown}`;
+function kindOf({ ending, onlyIfDown }: Edge): string {
+  return `${ending} ${onlyIfDown}`;
 }
 
 function draftsOf(edges: readonly Edge[], ports: ReadonlyMap<string, Port>): Draft[] {
@@ -138,14 +138,14 @@ function inOrder(drafts: readonly Draft[]): Draft[] {
 
 function crossings(left: Draft, right: Draft): number {
   const passing = right.stubs.filter((stub) => !left.stubs.includes(stub));
-  const [from, to] = rangeOf(left);
-  const [top, bottom] = rangeOf(right);
+  const [from, to] = spanOf(left);
+  const [top, bottom] = spanOf(right);
   // Lines that run into each other are worse than lines that cross.
   const merged = right.stubs.filter(({ y }) => Math.abs(y - left.y) < APART).length;
   return passing.filter(({ y }) => y > from && y < to).length + Number(left.y > top && left.y < bottom) + 4 * merged;
 }
 
-function rangeOf({ y, stubs }: Draft): [number, number] {
+function spanOf({ y, stubs }: Draft): [number, number] {
   const heights = [y, ...stubs.map((stub) => stub.y)];
   return [Math.min(...heights), Math.max(...heights)];
 }
@@ -153,9 +153,9 @@ function rangeOf({ y, stubs }: Draft): [number, number] {
 /** Keeps the order; trunks that do not touch may share a channel. */
 function placeInChannels(order: readonly Draft[]): void {
   order.forEach((draft, index) => {
-    const [top, bottom] = rangeOf(draft);
+    const [top, bottom] = spanOf(draft);
     const inTheWay = order.slice(0, index).filter((other) => {
-      const [from, to] = rangeOf(other);
+      const [from, to] = spanOf(other);
       return from - 2 * APART < bottom && top < to + 2 * APART;
     });
     draft.channel = 1 + Math.max(-1, ...inTheWay.map(({ channel }) => channel));

@@ -6,8 +6,8 @@ import { tableKey } from '../reachability/decision';
 import { describeHost } from '../fib/from-host';
 import { LOCAL_TABLE_ID } from '../fib/machine';
 import type { Entry } from '../reachability/aggregate';
-import type { Fates, TrafficClass } from '../reachability/equivalence-classes';
-import { trafficOf } from '../reachability/equivalence-classes';
+import type { MachineDecisions, TrafficClass } from '../reachability/equivalence-classes';
+import { trafficClassesOf } from '../reachability/equivalence-classes';
 import { packetsText } from '../reachability/words';
 import type { Family } from '../model/family';
 import { BOTH_FAMILIES } from '../model/family';
@@ -67,14 +67,14 @@ export function hostTraffic(declared: Host): HostTraffic {
   const { rules } = description;
   const numbers = new Map(rules.map((rule, index) => [rule, String(index)]));
   const classes = BOTH_FAMILIES.flatMap((family) => {
-    const found = trafficOf(machines, family, {
+    const found = trafficClassesOf(machines, family, {
       keyOf: (outcome) => `${tableKey(outcome)} ${outcome.route?.destination}`,
       whose: (rule) => numbers.get(rule) ?? '',
       cuts: clients.prefixes[family],
     });
     const origins = new Origins(host, family, clients, found);
-    const waysOf = remembered((fates: Fates): Ways =>
-      fates.map(({ outcomes }) => outcomes.map((each) => wayOf(each, rules[Number(each.by ?? NaN)]))),
+    const waysOf = remembered((decisions: MachineDecisions): Ways =>
+      decisions.map(({ outcomes }) => outcomes.map((each) => wayOf(each, rules[Number(each.by ?? NaN)]))),
     );
     const tableOf = remembered((table: TrafficClass['table']) =>
       table.map(({ prefix, value }) => ({ prefix, value: waysOf(value) })),
@@ -98,7 +98,7 @@ function forwarding({ rules, routes, ...rest }: Description, { links }: Clients)
   };
 }
 
-type Origin = Omit<HostClass, 'table'>;
+type ClassOrigin = Omit<HostClass, 'table'>;
 
 /** Tells packets apart by who sends them, and by where they come in. */
 class Origins {
@@ -116,10 +116,10 @@ class Origins {
     const sent = classes.filter(({ direction }) => direction === 'sent');
     this.own = new Set(sent.flatMap(({ sources }) => sources.flatMap((source) => source ?? [])));
     this.networks = interfaces.map((each) => ({ name: each.name, networks: networkPrefixes(each, family) }));
-    this.toldApart = new Set(classes.flatMap(({ kinds }) => kinds.map(({ inputInterface }) => inputInterface)));
+    this.toldApart = new Set(classes.flatMap(({ headers }) => headers.map(({ inputInterface }) => inputInterface)));
   }
 
-  public of({ direction, sources, kinds, packets, usual }: TrafficClass): Origin[] {
+  public of({ direction, sources, headers, packets, usual }: TrafficClass): ClassOrigin[] {
     const common = {
       family: this.family,
       packets: usual ? '' : packets.map(packetsText).join('; '),
@@ -128,7 +128,7 @@ class Origins {
     if (direction === 'sent') {
       return [{ ...common, from: 'server', links: [], sources }];
     }
-    const by = new Set(kinds.map(({ inputInterface }) => inputInterface));
+    const by = new Set(headers.map(({ inputInterface }) => inputInterface));
     // What claims to come from the server itself is dropped.
     const others = sources.flatMap((source) => (source === undefined || this.own.has(source) ? [] : [source]));
     const placed = others.map((source) => ({ source, ...this.placeOf(source, by) }));
@@ -138,7 +138,7 @@ class Origins {
     });
   }
 
-  private placeOf(source: Bits, by: ReadonlySet<string | undefined>): Pick<Origin, 'from' | 'links'> {
+  private placeOf(source: Bits, by: ReadonlySet<string | undefined>): Pick<ClassOrigin, 'from' | 'links'> {
     const named = [...by].flatMap((link) => link ?? []);
     if (!this.clients.prefixes[this.family].some((prefix) => source.startsWith(prefix))) {
       return named.every((link) => this.clients.links.has(link))

@@ -21,25 +21,25 @@ export class ExitBoxes {
     private readonly tables: TableBoxes,
   ) {}
 
-  public rowOf({ fate, kind, device, via, tableId }: Way, family: Family): string {
-    if (fate === 'rejected') {
+  public rowOf({ ending, kind, device, via, tableId }: Way, family: Family): string {
+    if (ending === 'rejected') {
       this.add(REJECTED, 'rejected');
       return REJECTED;
     }
     if (kind === 'unknown') {
       const table = tableId === MAIN_TABLE_ID ? 'main' : `table ${tableId}`;
-      return this.add(`unknown${tableId}`, 'not declared here').idOf(`routes of ${table}`, fate);
+      return this.add(`unknown${tableId}`, 'not declared here').idOf(`routes of ${table}`, ending);
     }
     const { length } = this.host.interfaces;
-    const manyOnLink = length > MOST_LINKS && via === undefined && fate === 'local';
+    const manyOnLink = length > MOST_LINKS && via === undefined && ending === 'local';
     const title = manyOnLink ? plural(length, 'link') : (device ?? '<not known>');
     // Ids of rows end with a digit: a link may be called as a row of another one is.
     const rows = this.add(`link-${title}.`, title);
     return via === undefined
-      ? rows.idOf('on the link', fate)
+      ? rows.idOf('on the link', ending)
       : rows.idOf(
           `via ${shortName(via, this.host.path)}`,
-          fate,
+          ending,
           this.tables.sharedBy(tableId)?.concat(` IPv${family}`),
         );
   }

@@ -42,9 +42,9 @@ export function networkPrefixes({ addresses }: Interface, family: Family): Bits[
 }
 
 /** Those with a gateway or a default route, and those that no client comes in by: what packets leave by. */
-export function egressLinks({ interfaces }: Host, clients: Clients, { sides }: Machine): string[] {
+export function egressLinks({ interfaces }: Host, clients: Clients, { families }: Machine): string[] {
   const routes = BOTH_FAMILIES.flatMap((family) =>
-    [...sides[family].tables.values()].flatMap((table) => [...table.groups()].flat()),
+    [...families[family].tables.values()].flatMap((table) => [...table.groups()].flat()),
   );
   const leading = routes.flatMap(({ destination, hops }) =>
     hops.flatMap(({ device, via }) => (device && (via !== undefined || !destination) ? device : [])),

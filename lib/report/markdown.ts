@@ -2,9 +2,9 @@ import type { Host } from '../model/host';
 import type { HostTraffic } from './classes';
 import { groupBy } from './groups';
 import { mermaid } from './mermaid';
-import { FATES } from './picture';
-import { RowWords, WARNING, code } from './row-words';
-import { TrafficClassRows } from './table-rows';
+import { LINE_STYLES } from './picture';
+import { RowWords, WARNING, cell } from './row-words';
+import { TrafficClassRows } from './traffic-class-rows';
 import { plural } from './text';
 import { topology } from './topology';
 
@@ -15,9 +15,9 @@ const MOST_LINKS = 6;
 /** The report on a host, which forges render. */
 export function markdown(host: Host, traffic: HostTraffic): string {
   const picture = topology(host, traffic);
-  const used = FATES.filter(({ fate }) => picture.edges.some((edge) => edge.fate === fate));
+  const used = LINE_STYLES.filter(({ ending }) => picture.edges.some((edge) => edge.ending === ending));
   return [
-    `# Where packets go: ${code(host.path)}`,
+    `# Where packets go: ${cell(host.path)}`,
     '',
     `What is declared for this host, and what the kernel makes of it. Made at synth.`,
     '',
@@ -45,14 +45,14 @@ function classTable(host: Host, traffic: HostTraffic): string[] {
   );
   const head = [
     ...['from', 'source', 'to', 'path'],
-    ...columns.map((alike) => `${alike.map(({ name }) => code(name)).join(' or ')} down`),
+    ...columns.map((alike) => `${alike.map(({ name }) => cell(name)).join(' or ')} down`),
   ];
   const numbers = columns.map(([{ index }]) => index);
   const rows = table.groups.slice(0, MOST_ROWS).flatMap((group) => words.rows(group, table.rowsOf(group), numbers));
   const shown = rows.slice(0, MOST_ROWS);
   const more = table.count - shown.length;
   const tunnelsLeftOut = host.interfaces.some(({ name }) => !traffic.links.includes(name));
-  const quiet = links.filter(({ changes }) => changes === undefined).map(({ name }) => code(name));
+  const quiet = links.filter(({ changes }) => changes === undefined).map(({ name }) => cell(name));
   return [
     ...[head, head.map(() => '---'), ...shown].map((cells) => `| ${cells.join(' | ')} |`),
     '',

@@ -1,6 +1,6 @@
 import { mermaidText } from './escape';
 import type { Box, Edge, Picture, Row } from './picture';
-import { DASHES, FATES, LEAK, REJECTED, styleOf } from './picture';
+import { DASHES, LINE_STYLES, LEAK, REJECTED, styleOf } from './picture';
 import { groupBy } from './groups';
 
 /** The picture as a flowchart that forges render, with lines between boxes. */
@@ -15,8 +15,8 @@ export function mermaid(picture: Picture): string {
       rows.set(row.id, row);
     }
   });
-  const lines = groupBy(picture.edges, ({ from, to, fate, onlyIfDown }) =>
-    [ids.get(from), ids.get(to), fate, onlyIfDown].join(' '),
+  const lines = groupBy(picture.edges, ({ from, to, ending, onlyIfDown }) =>
+    [ids.get(from), ids.get(to), ending, onlyIfDown].join(' '),
   );
   return [
     // From left to right the layout would reorder the rules, which then stand in one column.
@@ -28,10 +28,10 @@ export function mermaid(picture: Picture): string {
     ]),
     ...lines.map((edges) => `  ${ids.get(edges[0].from)} ${arrow(edges, rows)} ${ids.get(edges[0].to)}`),
     ...inOrder(picture, ids),
-    ...FATES.flatMap(({ fate, colour, width }) =>
+    ...LINE_STYLES.flatMap(({ ending, colour, width }) =>
       [false, true].flatMap((onlyIfDown) => {
         const numbers = lines.flatMap(([edge], index) =>
-          edge.fate === fate && edge.onlyIfDown === onlyIfDown ? [index] : [],
+          edge.ending === ending && edge.onlyIfDown === onlyIfDown ? [index] : [],
         );
         return numbers.length > 0
           ? [`  linkStyle ${numbers.join(',')} ${strokeOf({ colour, width, onlyIfDown })}`]
@@ -57,12 +57,12 @@ function rowText({ text, note }: Row): string {
 
 /** The class of traffic is said where its line begins. */
 function arrow(edges: readonly [Edge, ...Edge[]], rows: ReadonlyMap<string, Row>): string {
-  const [{ to, fate, onlyIfDown }] = edges;
+  const [{ to, ending, onlyIfDown }] = edges;
   const words = [
     ...new Set(edges.flatMap(({ from }) => (rows.get(from)?.text === '' ? (rows.get(from)?.note ?? []) : []))),
   ].join(', ');
   const head = to === REJECTED ? 'x' : '>';
-  const label = words === '' ? '' : `|"${mermaidText(fate === 'leak' ? `${LEAK}: ${words}` : words)}"|`;
+  const label = words === '' ? '' : `|"${mermaidText(ending === 'leak' ? `${LEAK}: ${words}` : words)}"|`;
   return `${onlyIfDown ? '-.-' : '--'}${head}${label}`;
 }
 

@@ -37,17 +37,17 @@ export function originBoxes(traffic: HostTraffic, origins: readonly Origin[]): {
 function merged(origins: readonly Origin[]): Origin[] {
   const ways = (tracks: readonly Track[]): string => [...new Set(tracks.map(trackKey))].sort().join('\n');
   const by = (each: readonly Origin[], key: (of: HostClass) => string): Origin[] =>
-    groupBy(each, ({ classes, tracks }) => `${key(classes[0])}\n${ways(tracks)}`).map(together);
+    groupBy(each, ({ classes, tracks }) => `${key(classes[0])}\n${ways(tracks)}`).map(mergeOrigins);
   const near = by(origins, ({ from, links, packets }) => `${from} ${links.join()} ${packets}`);
   const far = near.length <= MOST_BOXES ? near : by(near, ({ from, packets }) => `${from} ${packets}`);
   const rest = PLACES.map((place) => {
     const those = far.filter(({ classes }) => classes[0].from === place);
     return those.length > MOST_BOXES ? those.slice(MOST_BOXES - 1) : [];
   }).filter(({ length }) => length > 0);
-  return [...far.filter((each) => !rest.flat().includes(each)), ...rest.map(together)];
+  return [...far.filter((each) => !rest.flat().includes(each)), ...rest.map(mergeOrigins)];
 }
 
-function together(origins: readonly Origin[]): Origin {
+function mergeOrigins(origins: readonly Origin[]): Origin {
   return {
     classes: origins.flatMap(({ classes }) => classes),
     tracks: origins.flatMap(({ tracks }) => tracks),
@@ -55,8 +55,8 @@ function together(origins: readonly Origin[]): Origin {
 }
 
 /** Rules for several pools stand in one box, and what tunnel clients are on makes no other class of traffic. */
-function trackKey({ words, rule, fate, down }: Track): string {
-  return [words, boxOf(rule), fate, down].join(' ');
+function trackKey({ words, rule, ending, down }: Track): string {
+  return [words, boxOf(rule), ending, down].join(' ');
 }
 
 function titleOf(classes: readonly HostClass[]): string {
@@ -102,7 +102,7 @@ function draw(
       id: `${id}-${index}`,
       text: '',
       note: portWords(group[0], tracks),
-      fate: group[0].fate,
+      ending: group[0].ending,
     })),
   ];
   return {
@@ -112,7 +112,7 @@ function draw(
 }
 
 function leakOf(tracks: readonly Track[]): Leak | undefined {
-  const leaking = tracks.filter(({ fate }) => fate === 'leak');
+  const leaking = tracks.filter(({ ending }) => ending === 'leak');
   if (leaking.length === 0) return undefined;
   return leaking.some(({ down }) => down === undefined)
     ? { label: LEAK, onlyIfDown: false }

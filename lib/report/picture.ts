@@ -1,5 +1,5 @@
 /** Where packets end: what a line is coloured by. */
-export type Fate =
+export type Ending =
   /** Through a table that is declared. */
   | 'egress'
   /** By the default route of the main table. */
@@ -20,7 +20,7 @@ export interface Row {
   readonly note?: string;
   /** No packet comes here while all links are up. */
   readonly quiet?: boolean;
-  readonly fate?: Fate;
+  readonly ending?: Ending;
 }
 
 export interface Box {
@@ -41,7 +41,7 @@ export interface Edge {
   /** Ids of rows. */
   readonly from: string;
   readonly to: string;
-  readonly fate: Fate;
+  readonly ending: Ending;
   /** Packets go here only while some link is down. */
   readonly onlyIfDown: boolean;
 }
@@ -71,7 +71,7 @@ export const LEAK = 'LEAK';
 export const DASHES = '8 5';
 
 interface LineStyle {
-  readonly fate: Fate;
+  readonly ending: Ending;
   readonly words: string;
   readonly name: string;
   readonly colour: string;
@@ -79,20 +79,20 @@ interface LineStyle {
 }
 
 /** What the lines mean, in words and for readers who see both light and dark. */
-export const FATES: readonly LineStyle[] = [
+export const LINE_STYLES: readonly LineStyle[] = [
   {
-    fate: 'leak',
+    ending: 'leak',
     words: `${LEAK}: clients leave by the main default route`,
     name: 'thick red',
     colour: '#e5343d',
     width: 4,
   },
-  { fate: 'egress', words: 'through a table declared here', name: 'blue', colour: '#1f7ae0', width: 2 },
-  { fate: 'uplink', words: 'by the default route of the main table', name: 'orange', colour: '#e06a0f', width: 2 },
-  { fate: 'local', words: 'on a link of the machine', name: 'grey', colour: '#7d8590', width: 2 },
-  { fate: 'rejected', words: 'rejected', name: 'purple', colour: '#9a63e8', width: 2 },
+  { ending: 'egress', words: 'through a table declared here', name: 'blue', colour: '#1f7ae0', width: 2 },
+  { ending: 'uplink', words: 'by the default route of the main table', name: 'orange', colour: '#e06a0f', width: 2 },
+  { ending: 'local', words: 'on a link of the machine', name: 'grey', colour: '#7d8590', width: 2 },
+  { ending: 'rejected', words: 'rejected', name: 'purple', colour: '#9a63e8', width: 2 },
   {
-    fate: 'unknown',
+    ending: 'unknown',
     words: 'not known: by a table that is not all declared',
     name: 'pink',
     colour: '#d6409f',
@@ -100,6 +100,6 @@ export const FATES: readonly LineStyle[] = [
   },
 ];
 
-export function styleOf(fate: Fate): LineStyle {
-  return FATES.find((each) => each.fate === fate) ?? FATES[0];
+export function styleOf(ending: Ending): LineStyle {
+  return LINE_STYLES.find((each) => each.ending === ending) ?? LINE_STYLES[0];
 }

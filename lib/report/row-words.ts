@@ -11,8 +11,8 @@ import { code as codeOf, oneLine } from './escape';
 import { groupBy } from './groups';
 import { LEAK } from './picture';
 import { shortName } from './placeholders';
-import type { Row, RowGroup } from './table-rows';
-import { SAME } from './table-rows';
+import type { TrafficRow, RowGroup } from './traffic-class-rows';
+import { SAME } from './traffic-class-rows';
 import { plural, shortened } from './text';
 import type { Way } from './ways';
 import { wayKey } from './ways';
@@ -39,7 +39,7 @@ export class RowWords {
   }
 
   /** @param links - the numbers of those that have a column */
-  public rows(group: RowGroup, rows: readonly Row[], links: readonly number[]): string[][] {
+  public rows(group: RowGroup, rows: readonly TrafficRow[], links: readonly number[]): string[][] {
     const isLeak = group.parts.some(({ of }) => of.from === 'clients');
     return rows.map(({ destinations, same, ways }, index) => [
       index === 0 ? this.from(group) : '',
@@ -62,7 +62,7 @@ export class RowWords {
           ...(incoming.length > clients.length ? ['any link'] : []),
         ];
     const server = parts.some(({ of }) => of.from === 'server') ? ['this server'] : [];
-    return [...who, ...server, ...(packets === '' ? [] : [code(packets)])].join(', ');
+    return [...who, ...server, ...(packets === '' ? [] : [cell(packets)])].join(', ');
   }
 
   private source({ parts, family, packets }: RowGroup): string {
@@ -93,13 +93,13 @@ export class RowWords {
 
   private path(ways: readonly Way[], ofClients: boolean): string {
     return groupBy(ways, wayKey)
-      .map((alike) => `${ofClients && alike[0].fate === 'uplink' ? `${WARNING} ` : ''}${this.way(alike)}`)
+      .map((alike) => `${ofClients && alike[0].ending === 'uplink' ? `${WARNING} ` : ''}${this.way(alike)}`)
       .sort()
       .join(' or ');
   }
 
   private way(alike: readonly [Way, ...Way[]]): string {
-    const [{ kind, fate, device, via, tableId }] = alike;
+    const [{ kind, ending, device, via, tableId }] = alike;
     const rules = [...new Set(alike.flatMap(({ rule }) => rule?.priority ?? []))];
     const by =
       tableId !== undefined
@@ -107,7 +107,7 @@ export class RowWords {
         : rules.length === 0
           ? ''
           : ` (${rules.length > 1 ? `${plural(rules.length, 'rule')} from ` : 'rule '}${Math.min(...rules)})`;
-    if (fate === 'rejected') {
+    if (ending === 'rejected') {
       return `rejected: ${kind}${by}`;
     }
     if (kind === 'unknown') {
@@ -122,8 +122,8 @@ export class RowWords {
       const how = isMultipath ? 'one of' : 'each to its link:';
       return `${how} ${list(links.map((link) => link ?? 'not known'))}${by}`;
     }
-    const link = device === undefined ? 'a link not known' : code(device);
-    return via === undefined ? `${link}${by}` : `${link} via ${code(shortName(via, this.host.path))}${by}`;
+    const link = device === undefined ? 'a link not known' : cell(device);
+    return via === undefined ? `${link}${by}` : `${link} via ${cell(shortName(via, this.host.path))}${by}`;
   }
 
   private table(id: number): string {
@@ -134,17 +134,17 @@ export class RowWords {
         ? `table ${id}`
         : /^[A-Za-z0-9-]+$/.test(name)
           ? name
-          : code(name);
+          : cell(name);
   }
 }
 
 function list(items: readonly string[]): string {
   const shown = items.length > MOST_PREFIXES + 1 ? items.slice(0, MOST_PREFIXES) : items;
   const more = items.length - shown.length;
-  return [...shown.map(code), ...(more > 0 ? [`${more} more`] : [])].join(', ');
+  return [...shown.map(cell), ...(more > 0 ? [`${more} more`] : [])].join(', ');
 }
 
 /** Text as it is, as much as fits into a cell. */
-export function code(text: string): string {
+export function cell(text: string): string {
   return codeOf(shortened(oneLine(text), WIDEST));
 }

@@ -1,6 +1,6 @@
 import { oneLine, xmlText } from './escape';
-import type { Fate, Picture } from './picture';
-import { DASHES, FATES, REJECTED, styleOf } from './picture';
+import type { Ending, Picture } from './picture';
+import { DASHES, LINE_STYLES, REJECTED, styleOf } from './picture';
 import type { PlacedBox, PlacedTrunk } from './svg-layout';
 import { CHAR, HEAD, LINE, MARGIN, PAD, TOP, besideTitle, layoutOf } from './svg-layout';
 import { darkStyle, n, paint, rectangle, text } from './svg-paint';
@@ -46,14 +46,14 @@ export function svg(picture: Picture): string {
 }
 
 /** More important lines are drawn over less important ones. */
-function importance({ fate, onlyIfDown }: PlacedTrunk): number {
-  return (fate === 'leak' ? 2 : 0) + (onlyIfDown ? 0 : 1);
+function importance({ ending, onlyIfDown }: PlacedTrunk): number {
+  return (ending === 'leak' ? 2 : 0) + (onlyIfDown ? 0 : 1);
 }
 
 function drawTrunk(trunk: PlacedTrunk): string {
-  const { to, fate, onlyIfDown, y, right } = trunk;
+  const { to, ending, onlyIfDown, y, right } = trunk;
   const isRejected = to === REJECTED;
-  return [line(pathOf(trunk, right - 5), fate, onlyIfDown), tip(right, y, fate, isRejected)].join('\n');
+  return [line(pathOf(trunk, right - 5), ending, onlyIfDown), tip(right, y, ending, isRejected)].join('\n');
 }
 
 /** The outermost stubs draw the trunk, each its half; the others bend into it. No part is drawn twice: dashes would fill. */
@@ -85,7 +85,7 @@ function pathOf({ channel, y, stubs, left, channels }: PlacedTrunk, end: number)
     .join(' ');
 }
 
-function line(path: string, colour: Fate | 'quiet', onlyIfDown: boolean): string {
+function line(path: string, colour: Ending | 'quiet', onlyIfDown: boolean): string {
   const width = colour === 'quiet' ? 2 : styleOf(colour).width;
   return `<path d="${path}" fill="none" ${paint({ stroke: colour })} stroke-width="${width}"${dashes(onlyIfDown)}/>`;
 }
@@ -95,7 +95,7 @@ function dashes(onlyIfDown: boolean): string {
   return onlyIfDown ? ` stroke-dasharray="${DASHES}"` : '';
 }
 
-function tip(x: number, y: number, colour: Fate | 'quiet', ends: boolean): string {
+function tip(x: number, y: number, colour: Ending | 'quiet', ends: boolean): string {
   const size = colour === 'leak' ? 5.5 : 4;
   return ends
     ? `<path d="M${n(x - 9)} ${n(y - 4)} l8 8 m0 -8 l-8 8" fill="none" ${paint({ stroke: colour })} stroke-width="2.5"/>`
@@ -120,9 +120,9 @@ function drawBox({ box, x, y, width, height, rows }: PlacedBox): string[] {
     ...(note === undefined ? [] : [text(end, y + 17, note, { colour: 'quiet', anchor: 'end' })]),
     ...(leak ? badge(leak.label, end, y + 5) : []),
     ...rows.flatMap(({ row, lines, y: top }) => {
-      const isBold = row.fate === 'leak';
-      const style = { colour: row.quiet ? 'quiet' : row.fate, isBold } as const;
-      const noteStyle = { colour: (row.text === '' && row.fate) || 'quiet', isBold, anchor: 'end' } as const;
+      const isBold = row.ending === 'leak';
+      const style = { colour: row.quiet ? 'quiet' : row.ending, isBold } as const;
+      const noteStyle = { colour: (row.text === '' && row.ending) || 'quiet', isBold, anchor: 'end' } as const;
       return [
         ...lines.map((words, index) => text(x + PAD, top + 12 + index * LINE, words, style)),
         ...(row.note === undefined ? [] : [text(end, top + 12, row.note, noteStyle)]),
@@ -139,22 +139,22 @@ function badge(label: string, right: number, top: number): string[] {
   ];
 }
 
-interface Entry {
-  readonly colour: Fate | 'quiet';
+interface LegendEntry {
+  readonly colour: Ending | 'quiet';
   readonly words: string;
 }
 
 /** The kinds of lines that the picture has. */
-function legendEntries({ edges }: Picture): Entry[] {
-  const used = FATES.filter(({ fate }) => edges.some((edge) => edge.fate === fate));
+function legendEntries({ edges }: Picture): LegendEntry[] {
+  const used = LINE_STYLES.filter(({ ending }) => edges.some((edge) => edge.ending === ending));
   const hasDashes = edges.some(({ onlyIfDown }) => onlyIfDown);
   return [
-    ...used.map(({ fate, words }): Entry => ({ colour: fate, words })),
+    ...used.map(({ ending, words }): LegendEntry => ({ colour: ending, words })),
     ...(hasDashes ? [{ colour: 'quiet', words: 'only while a link is down' } as const] : []),
   ];
 }
 
-function drawEntry({ colour, words }: Entry, x: number, y: number): string {
+function drawEntry({ colour, words }: LegendEntry, x: number, y: number): string {
   const end = x + 49;
   return [
     line(`M${n(x)} ${n(y)} H${n(end - 5)}`, colour, colour === 'quiet'),

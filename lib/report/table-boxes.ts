@@ -56,7 +56,7 @@ export class TableBoxes {
     return this.add(`action-${action.kind}`, isRejecting(action) ? action.kind : 'no route').id;
   }
 
-  public rowOf(tableId: number, { route, kind, fate }: Way, family: Family): string {
+  public rowOf(tableId: number, { route, kind, ending }: Way, family: Family): string {
     const title = tableId === MAIN_TABLE_ID ? 'main (254)' : `table ${tableId}`;
     const { rows } = this.add(this.boxFor.get(tableId) ?? `table${tableId}`, title);
     const destination = route?.destination;
@@ -67,10 +67,10 @@ export class TableBoxes {
           ? '<not known>'
           : destination === ''
             ? 'default'
-            : fate === 'local'
+            : ending === 'local'
               ? 'networks of links'
               : prefixText(destination, family);
-    return rows.idOf(fate === 'rejected' ? `${kind} ${text}` : text, fate);
+    return rows.idOf(ending === 'rejected' ? `${kind} ${text}` : text, ending);
   }
 
   public draw(rules: readonly Box[], edges: readonly Edge[], when: ReadonlyMap<string, string[]>): Box[] {

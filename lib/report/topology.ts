@@ -8,8 +8,8 @@ import { ExitBoxes } from './exit-boxes';
 import { distinct, remembered } from './groups';
 import type { Origin } from './origin-boxes';
 import { originBoxes } from './origin-boxes';
-import type { Fate, Picture } from './picture';
-import { FATES } from './picture';
+import type { Ending, Picture } from './picture';
+import { LINE_STYLES } from './picture';
 import { RuleBoxes } from './rule-boxes';
 import { TableBoxes } from './table-boxes';
 import { plural } from './text';
@@ -47,14 +47,14 @@ export function topology(host: Host, traffic: HostTraffic): Picture {
 
 function describe(host: Host, links: readonly string[], tracks: readonly Track[]): string {
   const usual = tracks.filter(({ down }) => down === undefined);
-  const count = (fate: Fate): number =>
+  const count = (ending: Ending): number =>
     distinct(
-      usual.filter((track) => track.fate === fate),
+      usual.filter((track) => track.ending === ending),
       ({ origin, words }) => `${origin} ${words}`,
     ).length;
-  const said = FATES.map(({ fate }) => [fate, count(fate)] as const)
+  const said = LINE_STYLES.map(({ ending }) => [ending, count(ending)] as const)
     .filter(([, number]) => number > 0)
-    .map(([fate, number]) => `${number} ${fate}`);
+    .map(([ending, number]) => `${number} ${ending}`);
   return (
     `${plural(host.rules.length, 'rule')} and ${plural(host.tables.length, 'table')}. ` +
     `Classes of traffic by where they end: ${said.join(', ') || 'none'}. Links taken down one at a time: ${links.slice(0, MOST_NAMES).join(', ') || 'none'}.`
@@ -63,7 +63,7 @@ function describe(host: Host, links: readonly string[], tracks: readonly Track[]
 
 /** The server itself may leave by the main default route; clients that do leak. */
 function ofClients(track: Track): Track {
-  return track.fate === 'uplink' ? { ...track, fate: 'leak' } : track;
+  return track.ending === 'uplink' ? { ...track, ending: 'leak' } : track;
 }
 
 /** Where a prefix of a table is, seen from those of clients. */
@@ -100,14 +100,14 @@ class Tracks {
   private of({ from, table }: HostClass): Track[] {
     const { clients, others } = this.byDestination(table);
     // Other networks of links would be in the way of what is to be seen.
-    const seen = [...others].filter((ways) => from !== 'others' && ways[0].some(({ fate }) => fate !== 'local'));
+    const seen = [...others].filter((ways) => from !== 'others' && ways[0].some(({ ending }) => ending !== 'local'));
     const tracks = [...new Set([...[...clients].flatMap(this.toClients), ...seen.flatMap(this.elsewhere)])];
     return from === 'clients' ? tracks.map(ofClients) : tracks;
   }
 
   private byDestination(table: HostClass['table']): { clients: Set<Ways>; others: Set<Ways> } {
     const [clients, others] = [new Set<Ways>(), new Set<Ways>()];
-    const around: Array<HostClass['table'][number]> = [];
+    const enclosing: Array<HostClass['table'][number]> = [];
     // How much of each prefix longer ones in it say something of.
     const covered = this.clients.map(() => 0);
     let outer = '-';
@@ -115,16 +115,16 @@ class Tracks {
       const { prefix, value } = entry;
       const { within, share, isAround } = this.placeOf(prefix);
       (share > 0 ? clients : others).add(value);
-      if (isAround) around.push(entry);
+      if (isAround) enclosing.push(entry);
       if (share > 0 && !prefix.startsWith(outer)) {
         outer = prefix;
         covered[within] += share;
       }
     }
-    // The longest prefix around comes last.
-    around.reverse();
+    // The longest prefix enclosing comes last.
+    enclosing.reverse();
     for (const [index, prefix] of this.clients.entries()) {
-      const entry = covered[index] === 1 ? undefined : around.find((each) => prefix.startsWith(each.prefix));
+      const entry = covered[index] === 1 ? undefined : enclosing.find((each) => prefix.startsWith(each.prefix));
       if (entry) clients.add(entry.value);
     }
     return { clients, others };
@@ -150,14 +150,14 @@ class Tracks {
   }
 
   private track(way: Way, words: string, down: string | undefined): Track[] {
-    const { fate, kind, rule, tableId } = way;
-    if (!rule || (fate === 'local' && (kind !== 'unicast' || words !== TO_CLIENTS))) {
+    const { ending, kind, rule, tableId } = way;
+    if (!rule || (ending === 'local' && (kind !== 'unicast' || words !== TO_CLIENTS))) {
       return [];
     }
     const { family } = this;
     const table = tableId === undefined ? this.tables.rejecting(rule) : this.tables.rowOf(tableId, way, family);
     const exit = this.exits.rowOf(way, family);
-    const track: Track = { origin: '', words, rule: this.rules.rowOf(rule), table, exit, fate, down };
+    const track: Track = { origin: '', words, rule: this.rules.rowOf(rule), table, exit, ending, down };
     const key = Object.values(track).join(' ');
     return [getOrInsertComputed(this.made, key, () => track)];
   }

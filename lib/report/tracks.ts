@@ -1,4 +1,4 @@
-import type { Edge, Fate } from './picture';
+import type { Edge, Ending } from './picture';
 
 /** A way from where packets come from to where they leave, as ids of the rows that it leads through. */
 export interface Track {
@@ -8,7 +8,7 @@ export interface Track {
   readonly rule: string;
   readonly table: string;
   readonly exit: string;
-  readonly fate: Fate;
+  readonly ending: Ending;
   /** The link that is down. */
   readonly down?: string;
 }
@@ -30,10 +30,10 @@ export function edgesOf(tracks: readonly Track[]): { edges: Edge[]; when: Map<st
   ];
   const usualFirst = [...tracks].sort((a, b) => Number(a.down !== undefined) - Number(b.down !== undefined));
   for (const track of usualFirst) {
-    const { down, fate } = track;
+    const { down, ending } = track;
     for (const [from, to] of legs(track)) {
       // A leak has a line of its own all the way, also where other packets always pass.
-      const leg = `${from} ${to} ${fate === 'leak'}`;
+      const leg = `${from} ${to} ${ending === 'leak'}`;
       if (down === undefined) {
         usual.add(leg);
       } else if (usual.has(leg)) {
@@ -41,7 +41,7 @@ export function edgesOf(tracks: readonly Track[]): { edges: Edge[]; when: Map<st
       } else {
         when.set(from, [...new Set([...(when.get(from) ?? []), down])]);
       }
-      edges.set(`${from} ${to} ${fate}`, { from, to, fate, onlyIfDown: down !== undefined });
+      edges.set(`${from} ${to} ${ending}`, { from, to, ending, onlyIfDown: down !== undefined });
     }
   }
   return { edges: [...edges.values()], when };

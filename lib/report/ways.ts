@@ -2,11 +2,11 @@ import type { Outcome, OutcomeKind } from '../fib/outcome';
 import type { CompiledRoute } from '../fib/table';
 import { MAIN_TABLE_ID } from '../model/host';
 import type { Rule } from '../model/rule';
-import type { Fate } from './picture';
+import type { Ending } from './picture';
 
 /** One way that packets may take. */
 export interface Way {
-  readonly fate: Fate;
+  readonly ending: Ending;
   readonly kind: OutcomeKind;
   /** The rule that decides; none where no rule has a route. */
   readonly rule?: Rule;
@@ -22,10 +22,10 @@ export type Ways = ReadonlyArray<readonly Way[]>;
 /** @param rule - the one that decided */
 export function wayOf(outcome: Outcome, rule: Rule | undefined): Way {
   const { kind, device, via, tableId, route } = outcome;
-  return { fate: fateOf(outcome), kind, device, via, tableId, route, rule };
+  return { ending: endingOf(outcome), kind, device, via, tableId, route, rule };
 }
 
-function fateOf({ kind, route, via, tableId }: Outcome): Fate {
+function endingOf({ kind, route, via, tableId }: Outcome): Ending {
   switch (kind) {
     case 'unicast':
       return route?.destination === '' || via !== undefined
@@ -46,8 +46,8 @@ function fateOf({ kind, route, via, tableId }: Outcome): Fate {
 }
 
 /** What it has in common with the ways to other networks of links, and with ways that other rules reject alike. */
-export function wayKey({ fate, kind, device, via, tableId, rule }: Way): string {
-  switch (fate) {
+export function wayKey({ ending, kind, device, via, tableId, rule }: Way): string {
+  switch (ending) {
     case 'local':
       return `local ${tableId}`;
     case 'rejected':

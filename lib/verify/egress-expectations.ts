@@ -1,8 +1,8 @@
 import type { Egress } from '../model/egress';
-import type { Addresses, Fate, Intent, Selectors, Traffic } from '../model/expectation';
+import type { Addresses, Disposition, Intent, Selectors, Traffic } from '../model/expectation';
 import { INTERFACE_TOWARD_SOURCE } from '../model/expectation';
 import type { Family } from '../model/family';
-import { BOTH_FAMILIES, overlaps } from '../model/family';
+import { BOTH_FAMILIES, familyOf, overlaps } from '../model/family';
 import type { Interface } from '../model/host';
 import type { Network, Networks } from '../model/networks';
 import { networksOf } from '../model/networks';
@@ -11,8 +11,8 @@ import { defaultMetric, isDefaultRoute, routeMetric } from '../model/route';
 import type { Value } from '../model/value';
 import { DEFAULT_DESTINATION, isInside, isKnown } from '../model/value';
 
-const REJECTED: Fate = { kind: 'rejected' };
-const UNCHANGED: Fate = { kind: 'unchanged' };
+const REJECTED: Disposition = { kind: 'rejected' };
+const UNCHANGED: Disposition = { kind: 'unchanged' };
 /** Multicast; in IPv4 with the reserved addresses that follow, up to the broadcast address. */
 const MULTICAST: Readonly<Record<Family, string>> = { 4: '224.0.0.0/3', 6: 'ff00::/8' };
 
@@ -66,9 +66,7 @@ function surroundingsOf(egresses: readonly Egress[], interfaces: readonly Interf
     .map(({ text }) => text);
   const networks = networksOf(interfaces);
   const ofFamily = networks.ofFamily(family);
-  const behindRouters = interfaces.flatMap((link) =>
-    (link.networks ?? []).filter((text) => text.includes(':') === (family === 6)),
-  );
+  const behindRouters = interfaces.flatMap((link) => (link.networks ?? []).filter((text) => familyOf(text) === family));
   return {
     networks,
     uplinks: interfaces.filter(({ gateways }) => gateways.length > 0).map(({ name }) => name),
@@ -83,13 +81,13 @@ class EgressExpectations {
   private readonly pools: Addresses;
   private readonly elsewhere: Addresses;
   /** The networks that overlap a pool. */
-  private readonly around: ReadonlyMap<Value, readonly Network[]>;
+  private readonly networksOfPool: ReadonlyMap<Value, readonly Network[]>;
   /** Destinations of routes that the user added. No expectation is about them. */
   private readonly addedDestinations: readonly string[];
   /** Added default routes that do not use the main uplink. */
   private readonly backups: readonly Route[];
   /** The outcomes of packets to clients: any tunnel, or rejected. */
-  private readonly toClients: readonly Fate[];
+  private readonly toClients: readonly Disposition[];
 
   public constructor(
     private readonly egress: Egress,
@@ -113,10 +111,10 @@ class EgressExpectations {
         !hops.some(({ device }) => device && uplinks.includes(device.text)),
     );
     this.elsewhere = this.exceptAdded(localTraffic === 'suppress-default' ? outside : elsewhere);
-    this.around = new Map(pools.map((pool) => [pool, networks.overlapping(pool.text)]));
-    const tunnels = [...this.around.values()].flat().filter(({ link }) => link.name !== egress.device.text);
-    const fates = [...new Set(tunnels.map(({ link }) => link.name))].map((name): Fate => through(name));
-    this.toClients = localTraffic === 'isolated' ? [REJECTED] : [...fates, REJECTED];
+    this.networksOfPool = new Map(pools.map((pool) => [pool, networks.overlapping(pool.text)]));
+    const tunnels = [...this.networksOfPool.values()].flat().filter(({ link }) => link.name !== egress.device.text);
+    const dispositions = [...new Set(tunnels.map(({ link }) => link.name))].map((name): Disposition => through(name));
+    this.toClients = localTraffic === 'isolated' ? [REJECTED] : [...dispositions, REJECTED];
   }
 
   public intents(): Intent[] {
@@ -150,32 +148,32 @@ class EgressExpectations {
 
   /** The server's own addresses in a pool. */
   private ownIn(pool: Value): Network[] {
-    return (this.around.get(pool) ?? []).filter(({ address }) => isInside(address, pool.text));
+    return (this.networksOfPool.get(pool) ?? []).filter(({ address }) => isInside(address, pool.text));
   }
 
-  private leaving(): Fate[] {
+  private leaving(): Disposition[] {
     const { device, gateways } = this.egress;
     const preferred = this.backups.filter((route) => routeMetric(route) <= defaultMetric(this.family));
     return [
       { kind: 'unicast', via: gateways.find((gateway) => gateway.family === this.family), device },
-      ...preferred.flatMap(fatesOf),
+      ...preferred.flatMap(dispositionsOf),
     ];
   }
 
   /** The outcomes while the link of the egress is down. */
-  private withoutDevice(): Fate[] {
-    return [REJECTED, ...this.backups.flatMap(fatesOf)];
+  private withoutDevice(): Disposition[] {
+    return [REJECTED, ...this.backups.flatMap(dispositionsOf)];
   }
 
   /** Packets of the machine itself for clients. The kernel chooses their source after the route. */
   private forClients(): Intent[] {
-    const { device, failClosed, errorMark, questions } = this.egress;
+    const { device, failClosed, errorMark, queries } = this.egress;
     const { within, except } = this.exceptAdded(this.surroundings.elsewhere);
     // Name servers and senders never have a multicast address.
     const destinations = { within, except: [...except, MULTICAST[this.family]] };
     const sent: Array<[string, Selectors]> = [
       ['errors', { firewallMark: errorMark }],
-      ...questions.map((question): [string, Selectors] => ['resolver', question]),
+      ...queries.map((query): [string, Selectors] => ['resolver', query]),
     ];
     return sent.flatMap(([name, selectors]) => {
       const traffic = { family: this.family, destinations, ...selectors };
@@ -190,12 +188,12 @@ class EgressExpectations {
     pool: Value,
     name: string,
     destinations: Addresses,
-    fates: readonly Fate[],
+    dispositions: readonly Disposition[],
     linksDown: readonly string[] = [],
   ): Intent[] {
     // The guards drop packets that come in elsewhere. On a point-to-point link, packets from any source may come in.
-    const networks = (this.around.get(pool) ?? [])
-      .filter(({ link, text }) => link.name !== this.egress.device.text && !isOneAddress(text))
+    const networks = (this.networksOfPool.get(pool) ?? [])
+      .filter(({ link, text }) => link.name !== this.egress.device.text && !isHostNetwork(text))
       .map(({ link, text }) => ({ tunnel: link.name, text: isInside(text, pool.text) ? text : pool.text }));
     const inputs = new Map<string, Addresses>();
     for (const { tunnel, text } of networks) {
@@ -204,18 +202,18 @@ class EgressExpectations {
     // Only the machine knows the tunnel of the other sources.
     inputs.set(INTERFACE_TOWARD_SOURCE, { within: [pool.text], except: networks.map(({ text }) => text) });
     return [...inputs].map(([inputInterface, sources]) =>
-      this.intent(name, { family: this.family, inputInterface, sources, destinations }, fates, linksDown),
+      this.intent(name, { family: this.family, inputInterface, sources, destinations }, dispositions, linksDown),
     );
   }
 
   private ofServer(): Intent[] {
     const { networks, outside } = this.surroundings;
-    const inTunnels = new Set([...this.around.keys()].flatMap((pool) => this.ownIn(pool)));
+    const inTunnels = new Set([...this.networksOfPool.keys()].flatMap((pool) => this.ownIn(pool)));
     const own = networks
       .ofFamily(this.family)
       .filter((network) => network.link.name !== this.egress.device.text && !inTunnels.has(network));
     return [
-      ...own.map(({ address }) => this.sent('server', address, outside, [UNCHANGED], this.egress.questions)),
+      ...own.map(({ address }) => this.sent('server', address, outside, [UNCHANGED], this.egress.queries)),
       ...[...inTunnels].map(({ address }) => this.sent('server-to-clients', address, this.pools, this.toClients)),
     ];
   }
@@ -224,29 +222,34 @@ class EgressExpectations {
     name: string,
     address: string,
     destinations: Addresses,
-    fates: readonly Fate[],
+    dispositions: readonly Disposition[],
     except?: readonly Selectors[],
   ): Intent {
     const sources = { within: [address], except: [] };
-    return this.intent(name, { family: this.family, sources, destinations, except }, fates);
+    return this.intent(name, { family: this.family, sources, destinations, except }, dispositions);
   }
 
-  private intent(name: string, traffic: Traffic, fates: readonly Fate[], linksDown: readonly string[] = []): Intent {
+  private intent(
+    name: string,
+    traffic: Traffic,
+    dispositions: readonly Disposition[],
+    linksDown: readonly string[] = [],
+  ): Intent {
     const { path } = this.egress;
     const label = `${path}/${name}`.replace(/[^A-Za-z0-9_.:/-]/g, '_');
-    return { path, label, traffic, fates, linksDown, overridable: true };
+    return { path, label, traffic, dispositions, linksDown, overridable: true };
   }
 }
 
 /** Tells whether the network of an address has no other hosts, as on a point-to-point link. */
-function isOneAddress(text: string): boolean {
+function isHostNetwork(text: string): boolean {
   return /\/(32|31|128|127)$/.test(text);
 }
 
-function fatesOf({ type, hops }: Route): Fate[] {
+function dispositionsOf({ type, hops }: Route): Disposition[] {
   return type === undefined ? hops.map(({ via, device }) => ({ kind: 'unicast', via, device })) : [];
 }
 
-export function through(name: string): Fate {
+export function through(name: string): Disposition {
   return { kind: 'unicast', device: { kind: 'device', text: name } };
 }

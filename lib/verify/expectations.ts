@@ -1,4 +1,4 @@
-import type { Addresses, Expectation, Fate, Intent, Question, Selectors, Traffic } from '../model/expectation';
+import type { Addresses, Expectation, Disposition, Intent, Question, Selectors, Traffic } from '../model/expectation';
 import { INTERFACE_TOWARD_SOURCE } from '../model/expectation';
 import type { Family } from '../model/family';
 import type { Host, Problem } from '../model/host';
@@ -15,19 +15,19 @@ import { chainValueAt, chainValues, prefixWith } from '../reachability/trie-chai
 import { decide } from '../fib/decide';
 import type { Decision, DecisionInterner } from '../reachability/decision';
 import { isCertain, outcomeKey } from '../reachability/decision';
-import type { Flow, HeaderFields } from '../fib/flow';
-import { UNSPECIFIED } from '../fib/flow';
+import type { PacketHeader, HeaderFields } from '../fib/packet';
+import { UNSPECIFIED } from '../fib/packet';
 import { machineOf } from '../fib/from-host';
 import { decisionsOf } from '../reachability/decision';
-import { kindsOf } from '../reachability/header-fields';
+import { headersOf } from '../reachability/header-fields';
 import type { Machine } from '../fib/machine';
 import { KERNEL } from '../fib/machine';
 import type { Outcome } from '../fib/outcome';
-import { isRejecting } from '../fib/outcome';
+import { isRejected } from '../fib/outcome';
 import type { Scope } from '../reachability/reachability';
 import { SPECIAL_PURPOSE_PREFIXES, Reachability } from '../reachability/reachability';
 import type { SourceClass } from '../reachability/source-classes';
-import { explain, fatesText, outcomeText, packetText, ruleText } from '../fib/explain';
+import { explain, dispositionsText, outcomeText, packetText, ruleText } from '../fib/explain';
 
 /** Loopback, link-local and multicast. For IPv4, the lookup excludes them itself. */
 const NEVER_FORWARDED: readonly Bits[] = [prefixBits('::'), ...SPECIAL_PURPOSE_PREFIXES[6]];
@@ -61,7 +61,7 @@ class IntentCheck {
   private readonly yielding: ReadonlySet<string>;
   private readonly owners = new Map<string, string>();
   /** Reachability by kinds of packets and destinations. Most of thousands of intents share theirs. */
-  private readonly paths = new Map<Addresses | 'anywhere', Map<string, Reachability[]>>();
+  private readonly reachabilities = new Map<Addresses | 'anywhere', Map<string, Reachability[]>>();
   private readonly cuts: Readonly<Record<Family, readonly Bits[]>>;
   private readonly toldApart: Readonly<Record<Family, ReadonlySet<string>>>;
   /** A protocol that no rule selects, for questions about IPv4 packets. */
@@ -85,32 +85,34 @@ class IntentCheck {
 
   public check(intent: Intent): Result {
     const questions: Question[] = [];
-    for (const paths of this.pathsFor(intent)) {
-      for (const { sourceClass, chain, prefix } of chainsOf(paths, intent.traffic)) {
-        for (const decision of chainValues(chain, paths.decisions)) {
-          if (decision === paths.elsewhere || !isMeant(decision, intent)) continue;
-          const packet = (): Flow => packetOf(paths, sourceClass, chain, prefix, decision, intent);
+    for (const reachability of this.reachabilitiesOf(intent)) {
+      for (const { sourceClass, chain, prefix } of chainsOf(reachability, intent.traffic)) {
+        for (const decision of chainValues(chain, reachability.decisions)) {
+          if (decision === reachability.elsewhere || !isMeant(decision, intent)) continue;
+          const packet = (): PacketHeader => packetOf(reachability, sourceClass, chain, prefix, decision, intent);
           if (isUntrue(decision, intent)) {
             return { problem: this.problem(intent, packet(), decision) };
           }
           if (questions.length < QUESTIONS_EACH) {
-            questions.push(...this.questions(packet(), paths, chain, prefix, decision));
+            questions.push(...this.questions(packet(), reachability, chain, prefix, decision));
           }
         }
       }
     }
-    const { path, label, fates, linksDown } = intent;
-    return linksDown.length > 0 || questions.length === 0 ? {} : { expectation: { path, label, questions, fates } };
+    const { path, label, dispositions, linksDown } = intent;
+    return linksDown.length > 0 || questions.length === 0
+      ? {}
+      : { expectation: { path, label, questions, dispositions } };
   }
 
-  private pathsFor({ traffic, linksDown, overridable = false }: Intent): Reachability[] {
+  private reachabilitiesOf({ traffic, linksDown, overridable = false }: Intent): Reachability[] {
     const { sources, destinations, inputInterface, ...selectors } = traffic;
     const sent = inputInterface === undefined;
     const input = sent || this.toldApart[traffic.family].has(inputInterface) ? inputInterface : INTERFACE_TOWARD_SOURCE;
     const own = sent && sources !== undefined && networksOf(this.host.interfaces).hasAddress(sources.within[0]);
     const places = isPlain(traffic) ? 'anywhere' : destinations;
     const key = JSON.stringify([selectors, input, sent && !own && sources?.within, linksDown, overridable]);
-    const made = getOrInsertComputed(this.paths, places, () => new Map<string, Reachability[]>());
+    const made = getOrInsertComputed(this.reachabilities, places, () => new Map<string, Reachability[]>());
     return getOrInsertComputed(made, key, () => {
       const machine = machineOf(this.host, linksDown);
       const left = sent || traffic.family === 4 ? [] : NEVER_FORWARDED;
@@ -128,8 +130,8 @@ class IntentCheck {
               },
         whose: overridable ? this.ownerOf : undefined,
       };
-      return kindsIn(machine, { ...traffic, inputInterface: input }).map(
-        (kind) => new Reachability(machine, kind, scope),
+      return headersIn(machine, { ...traffic, inputInterface: input }).map(
+        (header) => new Reachability(machine, header, scope),
       );
     });
   }
@@ -138,15 +140,15 @@ class IntentCheck {
   private readonly ownerOf = ({ path }: Rule): string => {
     return getOrInsertComputed(this.owners, path, () => {
       const ids = path.split('/');
-      const around = ids.map((_, index) => ids.slice(0, ids.length - index).join('/'));
-      return around.find((each) => this.yielding.has(each)) ?? path;
+      const ancestors = ids.map((_, index) => ids.slice(0, ids.length - index).join('/'));
+      return ancestors.find((each) => this.yielding.has(each)) ?? path;
     });
   };
 
   /** The question about a packet; none if `ip route get` cannot ask it. */
   private questions(
-    packet: Flow,
-    paths: Reachability,
+    packet: PacketHeader,
+    reachability: Reachability,
     chain: Chain<Decision>,
     prefix: Bits,
     decision: Decision,
@@ -157,7 +159,7 @@ class IntentCheck {
       return [];
     }
     const [first, ...alternatives] = SAMPLE_DESTINATIONS[family].filter((address) =>
-      isDecided(paths, chain, prefix, decision, address),
+      isDecided(reachability, chain, prefix, decision, address),
     );
     return [
       {
@@ -167,8 +169,8 @@ class IntentCheck {
     ];
   }
 
-  private problem({ path, label, fates, linksDown }: Intent, packet: Flow, decision: Decision): Problem {
-    const bad = decision.outcomes.find((outcome) => !meets(outcome, fates));
+  private problem({ path, label, dispositions, linksDown }: Intent, packet: PacketHeader, decision: Decision): Problem {
+    const bad = decision.outcomes.find((outcome) => !meets(outcome, dispositions));
     const outcomes = decide(machineOf(this.host, linksDown), packet);
     const outcome = outcomes.find((each) => bad && outcomeKey(each) === outcomeKey(bad)) ?? outcomes[0];
     const rule = outcome.trail?.rule.rule;
@@ -180,33 +182,33 @@ class IntentCheck {
       path,
       message: [
         `expectation "${label}" is untrue: ${linksDown.length > 0 ? `with ${linksDown.join(', ')} down, ` : ''}a packet ${packetText(questionOf(packet))} ` +
-          `${fateOf(outcome)}, where "${fatesText(fates)}" is expected. ${fault} Its way through the rules:`,
+          `${outcomePhrase(outcome)}, where "${dispositionsText(dispositions)}" is expected. ${fault} Its way through the rules:`,
         ...explain(outcome, packet.family).map((line) => `  ${line}`),
       ].join('\n'),
     };
   }
 }
 
-function fateOf(outcome: Outcome): string {
+function outcomePhrase(outcome: Outcome): string {
   return outcome.kind === 'unicast' ? `goes ${outcomeText(outcome)}` : `ends as "${outcomeText(outcome)}"`;
 }
 
 /** The kinds of packets in the traffic that rules distinguish. */
-function kindsIn(machine: Machine, traffic: Traffic): HeaderFields[] {
+function headersIn(machine: Machine, traffic: Traffic): HeaderFields[] {
   const { family, inputInterface, firewallMark = 0, uid = 0, tos, ipProtocol, sourcePort, destinationPort } = traffic;
   const { except = [] } = traffic;
   const given = Object.fromEntries(
     Object.entries({ tos, ipProtocol, sourcePort, destinationPort }).filter(([, value]) => value !== undefined),
   );
-  const kinds = kindsOf(machine, family, inputInterface, firewallMark)
-    .map((kind): HeaderFields => ({ ...kind, uid, ...given }))
-    .filter((kind) => !except.some((selectors) => isSelected(selectors, kind)));
-  return [...new Map(kinds.map((kind) => [JSON.stringify(kind), kind])).values()];
+  const headers = headersOf(machine, family, inputInterface, firewallMark)
+    .map((header): HeaderFields => ({ ...header, uid, ...given }))
+    .filter((header) => !except.some((selectors) => isExcepted(selectors, header)));
+  return [...new Map(headers.map((header) => [JSON.stringify(header), header])).values()];
 }
 
-function isSelected({ firewallMark, ...selectors }: Selectors, kind: HeaderFields): boolean {
+function isExcepted({ firewallMark, ...selectors }: Selectors, header: HeaderFields): boolean {
   return Object.entries({ ...selectors, mark: firewallMark }).every(
-    ([key, value]) => value === undefined || value === kind[key as keyof HeaderFields],
+    ([key, value]) => value === undefined || value === header[key as keyof HeaderFields],
   );
 }
 
@@ -219,9 +221,9 @@ function sentFrom({ family, sources }: Traffic): Bits | undefined {
  * Tells whether an expectation applies to a decision: to forwarded packets, or to a single address, and not to packets
  * that a rule of another construct decides.
  */
-function isMeant({ outcomes }: Decision, { path, traffic, fates, overridable }: Intent): boolean {
+function isMeant({ outcomes }: Decision, { path, traffic, dispositions, overridable }: Intent): boolean {
   const isOthers = ({ by = KERNEL }: Outcome): boolean => by !== KERNEL && !`${by}/`.startsWith(`${path}/`);
-  const here = fates.some(({ kind }) => kind === 'local');
+  const here = dispositions.some(({ kind }) => kind === 'local');
   const isForwarded = ({ kind }: Outcome): boolean =>
     !(kind === 'broadcast' || kind === 'multicast' || kind === 'invalid') &&
     (here || !(kind === 'local' || kind === 'anycast'));
@@ -233,20 +235,20 @@ function isOneAddress({ family, destinations: { within, except } }: Traffic): bo
 }
 
 /** Tells whether an expectation is untrue for all values known at apply only. */
-function isUntrue(decision: Decision, { fates }: Intent): boolean {
-  const wrong = (outcome: Outcome): boolean => !meets(outcome, fates);
+function isUntrue(decision: Decision, { dispositions }: Intent): boolean {
+  const wrong = (outcome: Outcome): boolean => !meets(outcome, dispositions);
   return isCertain(decision) ? decision.outcomes.some(wrong) : decision.outcomes.every(wrong);
 }
 
 /** An unknown outcome may be the expected one. */
-function meets(outcome: Outcome, fates: readonly Fate[]): boolean {
-  return outcome.kind === 'unknown' || fates.some((fate) => meetsFate(outcome, fate));
+function meets(outcome: Outcome, dispositions: readonly Disposition[]): boolean {
+  return outcome.kind === 'unknown' || dispositions.some((disposition) => meetsDisposition(outcome, disposition));
 }
 
-function meetsFate(outcome: Outcome, fate: Fate): boolean {
-  switch (fate.kind) {
+function meetsDisposition(outcome: Outcome, disposition: Disposition): boolean {
+  switch (disposition.kind) {
     case 'unicast': {
-      const { via, device } = fate;
+      const { via, device } = disposition;
       return (
         outcome.kind === 'unicast' &&
         (!via || outcome.via === via.text || !isKnown(via) || outcome.via?.startsWith('<') === true) &&
@@ -256,7 +258,7 @@ function meetsFate(outcome: Outcome, fate: Fate): boolean {
     case 'local':
       return outcome.kind === 'local' || outcome.kind === 'anycast';
     case 'rejected':
-      return isRejecting(outcome);
+      return isRejected(outcome);
     case 'unchanged':
       return (outcome.by ?? KERNEL) === KERNEL;
   }
@@ -283,65 +285,70 @@ function isPlain({ family, destinations: { within, except } }: Traffic): boolean
   );
 }
 
-interface Part {
+interface ChainPart {
   readonly sourceClass: SourceClass;
   /** Decisions about packets to a prefix. */
   readonly chain: Chain<Decision>;
   readonly prefix: Bits;
 }
 
-function* chainsOf(paths: Reachability, { sources, destinations, inputInterface }: Traffic): Generator<Part> {
+function* chainsOf(
+  reachability: Reachability,
+  { sources, destinations, inputInterface }: Traffic,
+): Generator<ChainPart> {
   const prefixes = destinations.except.length > 0 ? [''] : destinations.within.map(prefixBits);
-  for (const sourceClass of classesOf(paths, sources, inputInterface === undefined)) {
-    const chain = paths.chainOf(sourceClass);
+  for (const sourceClass of classesOf(reachability, sources, inputInterface === undefined)) {
+    const chain = reachability.chainOf(sourceClass);
     for (const prefix of prefixes) {
       yield { sourceClass, chain: chain.map((map) => partOf(map, prefix)), prefix };
     }
   }
 }
 
-function classesOf(paths: Reachability, sources: Addresses | undefined, sent: boolean): SourceClass[] {
+function classesOf(reachability: Reachability, sources: Addresses | undefined, sent: boolean): SourceClass[] {
   if (sent) {
-    const own = sources && paths.sources.of(prefixBits(sources.within[0]));
+    const own = sources && reachability.sources.of(prefixBits(sources.within[0]));
     return [own ?? ''];
   }
   const { within, except } = sources ?? { within: ['default'], except: [] };
   const left = except.map(prefixBits);
-  const classes = within.flatMap((prefix) => paths.sources.within(prefixBits(prefix)));
+  const classes = within.flatMap((prefix) => reachability.sources.within(prefixBits(prefix)));
   return [...new Set(classes)].filter((each) => !left.some((prefix) => each.startsWith(prefix)));
 }
 
 /** A packet of a source class to a prefix that gets this decision. */
 function packetOf(
-  paths: Reachability,
+  reachability: Reachability,
   sourceClass: SourceClass,
   chain: Chain<Decision>,
   prefix: Bits,
   decision: Decision,
   { traffic }: Intent,
-): Flow {
-  const { family } = paths.kind;
+): PacketHeader {
+  const { family } = reachability.header;
   const probe = [...SAMPLE_DESTINATIONS[family], hostIn(prefix, family)].find((address) =>
-    isDecided(paths, chain, prefix, decision, address),
+    isDecided(reachability, chain, prefix, decision, address),
   );
-  const destination = probe ?? hostIn(prefix + (prefixWith(chain, paths.decisions, decision) ?? ''), family);
+  const destination = probe ?? hostIn(prefix + (prefixWith(chain, reachability.decisions, decision) ?? ''), family);
   const { inputInterface } = traffic;
-  const source = inputInterface === undefined ? sentFrom(traffic) : paths.sourceOf(sourceClass);
-  return { ...paths.kind, inputInterface, source, destination };
+  const source = inputInterface === undefined ? sentFrom(traffic) : reachability.sourceOf(sourceClass);
+  return { ...reachability.header, inputInterface, source, destination };
 }
 
 /** Whether an address is in a prefix, and packets to it get this decision. */
 function isDecided(
-  paths: Reachability,
+  reachability: Reachability,
   chain: Chain<Decision>,
   prefix: Bits,
   decision: Decision,
   address: Bits,
 ): boolean {
-  return address.startsWith(prefix) && chainValueAt(chain, address.slice(prefix.length), paths.decisions) === decision;
+  return (
+    address.startsWith(prefix) && chainValueAt(chain, address.slice(prefix.length), reachability.decisions) === decision
+  );
 }
 
-function questionOf({ family, source, destination, mark, tos, uid, ...rest }: Flow): Question {
+function questionOf({ family, source, destination, mark, tos, uid, ...rest }: PacketHeader): Question {
   const { inputInterface, ipProtocol, sourcePort, destinationPort } = rest;
   return {
     family,

@@ -20,8 +20,8 @@ const WAYS =
  */
 export function oneFamilyOnly(host: Host): Problem[] {
   const routed = host.rules
-    .filter((rule) => routesClients(rule, host))
-    .map((rule) => ({ rule, tunnels: tunnelsOf(rule, host) }));
+    .filter((rule) => routesFamily(rule, host))
+    .map((rule) => ({ rule, tunnels: clientInterfacesOf(rule, host) }));
   return [...forgottenNetworks(host, routed), ...forgottenFamilies(host, routed)];
 }
 
@@ -32,7 +32,7 @@ interface Routed {
 }
 
 /** Tells whether a rule routes packets of clients in another table than main; false if this is unknown. */
-function routesClients(rule: Rule, host: Host): boolean {
+function routesFamily(rule: Rule, host: Host): boolean {
   const { source, inputInterface } = rule;
   return (
     isElsewhere(rule.action) &&
@@ -88,7 +88,7 @@ function forgottenNetwork(tunnel: Interface, address: InterfaceAddress): string 
 }
 
 /** The interfaces of the clients whose packets a rule matches. */
-function tunnelsOf({ source, inputInterface }: Rule, host: Host): Interface[] {
+function clientInterfacesOf({ source, inputInterface }: Rule, host: Host): Interface[] {
   if (inputInterface) {
     return host.interfaces.filter((candidate) => candidate.name === inputInterface.text);
   }

@@ -8,12 +8,12 @@ import type { Tunnels } from '../model/tunnels';
 import { exitsOf, routesAll, tunnelsOf } from '../model/tunnels';
 import { isAny, isLinkLocal } from '../model/value';
 import type { Bits } from '../fib/bits';
-import { ADDRESS_LENGTH, addressBits, prefixBits } from '../fib/bits';
+import { ADDRESS_LENGTH, addressBits, longestMatch, prefixBits } from '../fib/bits';
 import { OTHER_INTERFACE, interfacesToldApart } from '../reachability/header-classes';
 import { chainValues } from '../reachability/trie-chain';
 import type { Decision } from '../reachability/decision';
 import { DecisionInterner } from '../reachability/decision';
-import { machineWithOpenTunnels } from '../fib/from-host';
+import { machineWithoutTunnelGuards } from '../fib/from-host';
 import type { Machine } from '../fib/machine';
 import { KERNEL, ownerOf } from '../fib/machine';
 import type { Outcome } from '../fib/outcome';
@@ -29,7 +29,7 @@ const PREFIXES_SHOWN = 4;
  */
 export function unpooledParts(host: Host): Problem[] {
   const tunnels = tunnelsOf(host);
-  const machine = machineWithOpenTunnels(host);
+  const machine = machineWithoutTunnelGuards(host);
   return BOTH_FAMILIES.flatMap((family) => {
     const networks = networksOf(host.interfaces).ofFamily(family);
     const named = new Set(interfacesToldApart([machine], family));
@@ -50,29 +50,31 @@ function partsOf(
   own: readonly Network[],
   tunnels: Tunnels,
 ): Problem[] {
-  const linkOf = new Map<Bits, string>();
+  const linkByNetwork = new Map<Bits, string>();
   // Networks of other interfaces are included, since the innermost of nested networks counts.
   const others = own.flatMap(({ text }) => networksOf(host.interfaces).overlapping(text));
   for (const { text, link } of [...others, ...own]) {
-    linkOf.set(prefixBits(text), link.name);
+    linkByNetwork.set(prefixBits(text), link.name);
   }
   const nobodys = new Set(own.flatMap((network) => notOfClients(network, family)));
-  const paths = new Reachability(
+  const reachability = new Reachability(
     machine,
     { family, inputInterface, mark: 0, tos: 0, uid: 0 },
-    { decisions: new DecisionInterner(), cuts: [...linkOf.keys(), ...nobodys], whose: ownerOf },
+    { decisions: new DecisionInterner(), cuts: [...linkByNetwork.keys(), ...nobodys], whose: ownerOf },
   );
   const inputs = new Set(own.map(({ link }) => link.name));
   const routed = routedSources(host, family, inputInterface);
   const exits = exitsOf(host);
-  const parts = paths.sources.prefixesOf((source) => {
+  const parts = reachability.sources.prefixesOf((source) => {
     if (nobodys.has(source)) return undefined;
-    const link = longestAround(source, linkOf);
+    const link = longestMatch(source, linkByNetwork);
     const isLeaking =
       link !== undefined &&
       inputs.has(link) &&
-      longestAround(source, routed) === undefined &&
-      [...chainValues(paths.chainOf(source), paths.decisions)].some((decision) => isLeak(decision, exits));
+      longestMatch(source, routed) === undefined &&
+      [...chainValues(reachability.chainOf(source), reachability.decisions)].some((decision) =>
+        isLeak(decision, exits),
+      );
     return isLeaking ? link : '';
   });
   return [...parts].flatMap(([name, set]) => {
@@ -122,13 +124,4 @@ function problem(host: Host, path: string, part: string): Problem {
         path,
         message: `${leak} Declare a PolicyRule for this source, too: with this table, or with RuleAction.unreachable(). If they may leave there, use SourceRoutingTable.main(host).`,
       };
-}
-
-/** The value of the longest matching prefix. */
-function longestAround<T>(bits: Bits, values: ReadonlyMap<Bits, T>): T | undefined {
-  for (let length = bits.length; length >= 0; length--) {
-    const value = values.get(bits.slice(0, length));
-    if (value !== undefined) return value;
-  }
-  return undefined;
 }

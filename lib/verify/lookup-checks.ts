@@ -10,18 +10,18 @@ import type { Rule } from '../model/rule';
 import { exitsOf, tunnelsOf } from '../model/tunnels';
 import { isAny, isKnown, isLinkLocal } from '../model/value';
 import type { Bits } from '../fib/bits';
-import { ADDRESS_LENGTH, addressBits, hostIn, prefixBits } from '../fib/bits';
+import { ADDRESS_LENGTH, addressBits, hostIn, longestMatch, prefixBits } from '../fib/bits';
 import { OTHER_INTERFACE, interfacesToldApart } from '../reachability/header-classes';
 import type { Chain } from '../reachability/trie-chain';
-import { chainValues, prefixWith, shortened } from '../reachability/trie-chain';
+import { chainValues, prefixWith, simplified } from '../reachability/trie-chain';
 import { decide } from '../fib/decide';
 import type { Decision, DecisionInterner } from '../reachability/decision';
 import { isCertain } from '../reachability/decision';
-import type { Flow, HeaderFields } from '../fib/flow';
-import { UNSPECIFIED } from '../fib/flow';
+import type { PacketHeader, HeaderFields } from '../fib/packet';
+import { UNSPECIFIED } from '../fib/packet';
 import { machineOf } from '../fib/from-host';
 import { decisionsOf } from '../reachability/decision';
-import { kindsOf } from '../reachability/header-fields';
+import { headersOf } from '../reachability/header-fields';
 import { unpooledParts } from './leaks';
 import type { Machine } from '../fib/machine';
 import { KERNEL, ownerOf } from '../fib/machine';
@@ -29,7 +29,7 @@ import type { Outcome } from '../fib/outcome';
 import type { Scope } from '../reachability/reachability';
 import { Reachability } from '../reachability/reachability';
 import type { CompiledRule } from '../fib/rules';
-import { isOfKind } from '../fib/rules';
+import { matchesHeader } from '../fib/rules';
 import { outcomeText, ruleText } from '../fib/explain';
 
 /**
@@ -52,20 +52,20 @@ export function lookupWarnings(host: Host): Problem[] {
 }
 
 /** Limit of the search. If there are more kinds of packets, every rule counts as one that packets meet. */
-const KINDS_TRIED = 200;
+const HEADERS_TRIED = 200;
 
 function shadowedRules(host: Host, machine: Machine, family: Family): Array<{ rule: Rule; problem: Problem }> {
   const declared = new Set(host.rules);
-  let left = machine.sides[family].rules.inOrder.filter(({ rule }) => declared.has(rule) && canBeMet(rule));
+  let left = machine.families[family].rules.inOrder.filter(({ rule }) => declared.has(rule) && canBeMet(rule));
   let tried = 0;
-  for (const { kind, scope } of kindsOfPackets(machine, family)) {
-    if (left.length === 0 || tried >= KINDS_TRIED) break;
-    if (!left.some((each) => isOfKind(each, kind))) continue;
+  for (const { header, scope } of scopedHeaders(machine, family)) {
+    if (left.length === 0 || tried >= HEADERS_TRIED) break;
+    if (!left.some((each) => matchesHeader(each, header))) continue;
     tried++;
-    const paths = new Reachability(machine, kind, { ...scope, decisions: decisionsOf(host) });
-    left = left.filter((each) => !isOfKind(each, kind) || paths.packetOf(each) === undefined);
+    const reachability = new Reachability(machine, header, { ...scope, decisions: decisionsOf(host) });
+    left = left.filter((each) => !matchesHeader(each, header) || reachability.packetOf(each) === undefined);
   }
-  return tried >= KINDS_TRIED
+  return tried >= HEADERS_TRIED
     ? []
     : left.map((each) => ({ rule: each.rule, problem: shadowed(each, machine, family) }));
 }
@@ -79,20 +79,22 @@ function canBeMet({ outputInterface, uidRange, invert }: Rule): boolean {
  * Packets that come in by any interface, and packets that the machine sends: without a source yet, or from its own
  * address.
  */
-function kindsOfPackets(machine: Machine, family: Family): Array<{ kind: HeaderFields; scope: Scope }> {
-  const kinds = (inputInterface?: string): HeaderFields[] => kindsOf(machine, family, inputInterface);
+function scopedHeaders(machine: Machine, family: Family): Array<{ header: HeaderFields; scope: Scope }> {
+  const headers = (inputInterface?: string): HeaderFields[] => headersOf(machine, family, inputInterface);
   return [
-    ...[OTHER_INTERFACE, ...interfacesToldApart([machine], family)].flatMap(kinds).map((kind) => ({ kind, scope: {} })),
-    ...kinds().flatMap((kind) => [
-      { kind, scope: { source: UNSPECIFIED[family] } },
-      { kind, scope: { anyOwnSource: true } },
+    ...[OTHER_INTERFACE, ...interfacesToldApart([machine], family)]
+      .flatMap(headers)
+      .map((header) => ({ header, scope: {} })),
+    ...headers().flatMap((header) => [
+      { header, scope: { source: UNSPECIFIED[family] } },
+      { header, scope: { anyOwnSource: true } },
     ]),
   ];
 }
 
 function shadowed({ rule, source = '', destination = '' }: CompiledRule, machine: Machine, family: Family): Problem {
   const length = ADDRESS_LENGTH[family];
-  const packet: Flow = {
+  const packet: PacketHeader = {
     family,
     mark: rule.firewallMark ?? 0,
     tos: rule.tos ?? 0,
@@ -141,13 +143,13 @@ function fallThrough(host: Host, family: Family): Problem[] {
     const affected = rules.filter((rule) => devicesOf(host, rule).includes(down) && !problems.has(rule));
     if (affected.length === 0) continue;
     const machine = machineOf(host, [down]);
-    const paths = new Reachability(machine, plain(family, OTHER_INTERFACE), {
+    const reachability = new Reachability(machine, plainHeader(family, OTHER_INTERFACE), {
       decisions: decisionsOf(host),
       cuts: affected.flatMap(({ source }) => (source ? [prefixBits(source.text)] : [])),
       whose: ownerOf,
     });
     for (const rule of affected) {
-      const leak = firstOutcome(paths, rule, (outcome) => outcome.by === KERNEL && leaves(outcome));
+      const leak = firstOutcome(reachability, rule, (outcome) => outcome.by === KERNEL && leaves(outcome));
       if (leak) {
         problems.set(rule, {
           path: rule.path,
@@ -201,18 +203,18 @@ function leaves({ kind }: Outcome): boolean {
   return kind === 'unicast' || kind === 'unknown';
 }
 
-function plain(family: Family, inputInterface: string): HeaderFields {
+function plainHeader(family: Family, inputInterface: string): HeaderFields {
   return { family, inputInterface, mark: 0, tos: 0, uid: 0 };
 }
 
 /** Finds the first wanted outcome of packets from the source of a rule. */
 function firstOutcome(
-  paths: Reachability,
+  reachability: Reachability,
   { source }: Rule,
   wanted: (outcome: Outcome) => boolean,
 ): Outcome | undefined {
-  for (const sourceClass of paths.sources.within(source ? prefixBits(source.text) : '')) {
-    for (const { outcomes } of chainValues(paths.chainOf(sourceClass), paths.decisions)) {
+  for (const sourceClass of reachability.sources.within(source ? prefixBits(source.text) : '')) {
+    for (const { outcomes } of chainValues(reachability.chainOf(sourceClass), reachability.decisions)) {
       const found = outcomes.find(wanted);
       if (found) return found;
     }
@@ -231,7 +233,7 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
   const bySource = new BySource(rules);
   const clients = networksOfClients(host, family).filter(
     // Another check reports a rule that matches the replies of SSH.
-    ({ address }) => address !== host.management.host && bySource.around(address) !== undefined,
+    ({ address }) => address !== host.management.host && bySource.longestMatch(address) !== undefined,
   );
   const destinations = { within: clients.map(({ text }) => prefixBits(text)), except: [] };
   const scope: Scope = {
@@ -243,16 +245,16 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
   // Interfaces that no rule names all behave alike.
   const named = new Set(interfacesToldApart([machine], family));
   const made = new Map<string, Reachability>();
-  const pathsFrom = ({ link }: Network): Reachability => {
+  const reachabilityFrom = ({ link }: Network): Reachability => {
     const input = named.has(link.name) ? link.name : OTHER_INTERFACE;
-    return getOrInsertComputed(made, input, () => new Reachability(machine, plain(family, input), scope));
+    return getOrInsertComputed(made, input, () => new Reachability(machine, plainHeader(family, input), scope));
   };
   const told = new Set<string>();
   const fine = new Set<string>();
   for (const network of clients) {
-    const rule = bySource.around(network.address);
+    const rule = bySource.longestMatch(network.address);
     if (!rule || told.has(rule.path)) continue;
-    const lost = lostBetween(pathsFrom(network), network, clients, fine);
+    const lost = lostBetween(reachabilityFrom(network), network, clients, fine);
     const reply = decide(machine, sentTo(network, family))[0];
     const unheard = reply?.kind === 'unicast' && reply.device !== network.link.name;
     if (!lost && !unheard) continue;
@@ -288,18 +290,18 @@ function clientsCutOff(host: Host, family: Family): Problem[] {
 
 /** @param fine - what is known to lose no packets: of thousands of networks, the packets of most meet the same rules */
 function lostBetween(
-  paths: Reachability,
+  reachability: Reachability,
   from: Network,
   clients: readonly Network[],
   fine: Set<string>,
 ): { readonly to: Network; readonly outcome: Outcome } | undefined {
-  for (const sourceClass of paths.sources.within(prefixBits(from.text))) {
-    const chain = shortened(paths.chainOf(sourceClass), paths.decisions);
+  for (const sourceClass of reachability.sources.within(prefixBits(from.text))) {
+    const chain = simplified(reachability.chainOf(sourceClass), reachability.decisions);
     const key = chain.map(({ id }) => id).join();
-    const lost = fine.has(key) ? [] : lostIn(chain, paths.decisions);
+    const lost = fine.has(key) ? [] : lostIn(chain, reachability.decisions);
     if (lost.length === 0) fine.add(key);
     for (const [decision, outcome] of lost) {
-      const prefix = prefixWith(chain, paths.decisions, decision) ?? '';
+      const prefix = prefixWith(chain, reachability.decisions, decision) ?? '';
       const to = clients.find(({ text }) => overlap(prefixBits(text), prefix));
       if (to) {
         return { to, outcome };
@@ -322,9 +324,14 @@ function overlap(one: Bits, other: Bits): boolean {
   return one.startsWith(other) || other.startsWith(one);
 }
 
-function sentTo({ text, address }: Network, family: Family): Flow {
+function sentTo({ text, address }: Network, family: Family): PacketHeader {
   const destination = hostIn(prefixBits(text), family);
-  return { ...plain(family, OTHER_INTERFACE), inputInterface: undefined, source: addressBits(address), destination };
+  return {
+    ...plainHeader(family, OTHER_INTERFACE),
+    inputInterface: undefined,
+    source: addressBits(address),
+    destination,
+  };
 }
 
 /** Networks that may have clients: those of all interfaces that are not exits. */
@@ -347,13 +354,8 @@ class BySource {
   }
 
   /** The rule with the longest matching source prefix. */
-  public around(address: string): Rule | undefined {
-    const bits = addressBits(address);
-    for (let length = bits.length; length >= 0; length--) {
-      const rule = this.rules.get(bits.slice(0, length));
-      if (rule) return rule;
-    }
-    return undefined;
+  public longestMatch(address: string): Rule | undefined {
+    return longestMatch(addressBits(address), this.rules);
   }
 }
 
@@ -370,7 +372,7 @@ function forgottenTunnels(host: Host, family: Family): Problem[] {
   const bySource = new BySource(elsewhere);
   const others = elsewhere.filter(({ source, invert }) => invert === true || !source || !isKnown(source));
   const cared = ({ address, link }: Network): boolean =>
-    bySource.around(address) !== undefined ||
+    bySource.longestMatch(address) !== undefined ||
     others.some(
       ({ source, inputInterface, invert }) => invert || source || !inputInterface || inputInterface.text === link.name,
     );

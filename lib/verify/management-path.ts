@@ -1,4 +1,4 @@
-import { overlaps } from '../model/family';
+import { familyOf, overlaps } from '../model/family';
 import type { Host, Problem } from '../model/host';
 import { MAIN_TABLE_ID } from '../model/host';
 import type { Rule } from '../model/rule';
@@ -25,7 +25,7 @@ export function capturedManagement(host: Host): Problem[] {
 }
 
 function isOfFamily(rule: Rule, address: string | undefined): boolean {
-  return address === undefined || overlaps(rule.family, address.includes(':') ? 6 : 4);
+  return address === undefined || overlaps(rule.family, familyOf(address));
 }
 
 function leadsToMain(rule: Rule): boolean {

@@ -9,9 +9,9 @@ export function unreachableNextHops(host: Host): Problem[] {
 
 function nextHopProblem(host: Host, route: Route, hop: Hop): Problem[] {
   const { via, device } = hop;
-  const known =
+  const declared =
     device && isKnown(device) ? host.interfaces.find((candidate) => candidate.name === device.text) : undefined;
-  if (device && isKnown(device) && !known && host.interfaces.length > 0) {
+  if (device && isKnown(device) && !declared && host.interfaces.length > 0) {
     const names = host.interfaces.map((candidate) => candidate.name).join(', ');
     return [
       {
@@ -37,7 +37,7 @@ function nextHopProblem(host: Host, route: Route, hop: Hop): Problem[] {
       },
     ];
   }
-  const candidates = known ? [known] : device ? [] : host.interfaces;
+  const candidates = declared ? [declared] : device ? [] : host.interfaces;
   const addresses = candidates.flatMap((candidate) => candidate.addresses).filter((a) => a.family === via.family);
   if (candidates.length === 0 || candidates.some((candidate) => candidate.incomplete)) {
     return [];
@@ -45,7 +45,7 @@ function nextHopProblem(host: Host, route: Route, hop: Hop): Problem[] {
   if (addresses.some((address) => isInside(via.text, address.text))) {
     return [];
   }
-  const where = known ? `"${known.name}"` : 'any interface of this host';
+  const where = declared ? `"${declared.name}"` : 'any interface of this host';
   const have = addresses.map((address) => address.text).join(', ') || `no ${familyName(via.family ?? 4)} address`;
   return [
     {

@@ -1,7 +1,7 @@
 import type { Description } from '../../lib/fib/build';
 import { prefixText } from '../../lib/fib/bits';
-import type { Flow } from '../../lib/fib/flow';
-import { UNSPECIFIED } from '../../lib/fib/flow';
+import type { PacketHeader } from '../../lib/fib/packet';
+import { UNSPECIFIED } from '../../lib/fib/packet';
 import type { Link, LinkAddress } from '../../lib/fib/machine';
 import { kernelRules } from '../../lib/fib/machine';
 import type { Route } from '../../lib/model/route';
@@ -29,10 +29,10 @@ export function machineCommands(description: Description): string[] {
 }
 
 /** Asks it about a packet. */
-export function flowCommand(flow: Flow): string {
-  const { family, source, inputInterface, outputInterface, mark, tos, uid, ipProtocol } = flow;
+export function packetCommand(packet: PacketHeader): string {
+  const { family, source, inputInterface, outputInterface, mark, tos, uid, ipProtocol } = packet;
   const words = [
-    ...['route', 'get', prefixText(flow.destination, family)],
+    ...['route', 'get', prefixText(packet.destination, family)],
     ...(source === undefined || (source === UNSPECIFIED[4] && inputInterface === undefined)
       ? []
       : ['from', prefixText(source, family)]),
@@ -42,8 +42,8 @@ export function flowCommand(flow: Flow): string {
     ...(tos ? ['tos', `0x${tos.toString(16)}`] : []),
     ...['uid', uid],
     ...(ipProtocol === undefined ? [] : ['ipproto', ipProtocol]),
-    ...(flow.sourcePort === undefined ? [] : ['sport', flow.sourcePort]),
-    ...(flow.destinationPort === undefined ? [] : ['dport', flow.destinationPort]),
+    ...(packet.sourcePort === undefined ? [] : ['sport', packet.sourcePort]),
+    ...(packet.destinationPort === undefined ? [] : ['dport', packet.destinationPort]),
   ];
   return `ip -${family} ${words.join(' ')}`;
 }

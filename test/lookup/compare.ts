@@ -1,17 +1,17 @@
 import type { Description } from '../../lib/fib/build';
 import { buildMachine } from '../../lib/fib/build';
 import { decide } from '../../lib/fib/decide';
-import { asAsked } from '../../lib/fib/flow';
-import type { Flow } from '../../lib/fib/flow';
+import { asAsked } from '../../lib/fib/packet';
+import type { PacketHeader } from '../../lib/fib/packet';
 import type { Outcome } from '../../lib/fib/outcome';
 import type { Recorded } from './kernel';
 
 /** A lookup under test: the real one, or one that is broken on purpose. */
-export type Lookup = (description: Description) => (flow: Flow) => Outcome[];
+export type Lookup = (description: Description) => (packet: PacketHeader) => Outcome[];
 
 export const realLookup: Lookup = (description) => {
   const machine = buildMachine(description);
-  return (flow) => decide(machine, asAsked(flow));
+  return (packet) => decide(machine, asAsked(packet));
 };
 
 export interface Disagreement {
@@ -22,9 +22,9 @@ export interface Disagreement {
 
 export function disagreements(recorded: Recorded, lookup = realLookup): Disagreement[] {
   const look = lookup(recorded.description);
-  return recorded.flows.flatMap((flow, index) => {
+  return recorded.packets.flatMap((packet, index) => {
     const kernel = kernelSays(recorded.answers[index] ?? '');
-    const foreseen = [...new Set(look(flow).flatMap((outcome) => lookupSays(flow, outcome)))];
+    const foreseen = [...new Set(look(packet).flatMap((outcome) => lookupSays(packet, outcome)))];
     return foreseen.includes(kernel) ? [] : [{ index, kernel, lookup: foreseen }];
   });
 }
@@ -42,10 +42,10 @@ function kernelSays(answer: string): string {
 }
 
 /** A rule that says unreachable and the end of all rules are one error; so are several reasons to drop. */
-function lookupSays(flow: Flow, outcome: Outcome): string[] {
+function lookupSays(packet: PacketHeader, outcome: Outcome): string[] {
   const dropped = 'Invalid argument';
   if (outcome.source === 'unknown') {
-    return [dropped, ...lookupSays(flow, { ...outcome, source: 'passes' })];
+    return [dropped, ...lookupSays(packet, { ...outcome, source: 'passes' })];
   }
   if (outcome.source !== undefined && outcome.source !== 'passes') {
     return [dropped];
@@ -63,7 +63,7 @@ function lookupSays(flow: Flow, outcome: Outcome): string[] {
       return [dropped, 'Network is unreachable'];
     case 'broadcast':
       // Where it is delivered to, once it has come in.
-      return [inWords(outcome.kind, flow.inputInterface === undefined ? outcome.device : 'lo')];
+      return [inWords(outcome.kind, packet.inputInterface === undefined ? outcome.device : 'lo')];
     default:
       return [inWords(outcome.kind, outcome.device, outcome.via)];
   }

@@ -29,7 +29,7 @@ for (const recorded of record(seed, lookups)) {
     console.log(`seed ${seed}, machine ${machines}, after ${asked} lookups:\n\n${report(recorded, first.index)}`);
     process.exit(1);
   }
-  asked += recorded.flows.length;
+  asked += recorded.packets.length;
   machines += 1;
   refused += recorded.refused.length;
   if (process.stderr.isTTY && machines % 10 === 0) {

@@ -1,9 +1,9 @@
 import { spawnSync } from 'child_process';
 import type { Description } from '../../lib/fib/build';
-import { addressCommand, flowCommand, machineCommands, routeCommand, ruleCommand } from './commands';
+import { addressCommand, packetCommand, machineCommands, routeCommand, ruleCommand } from './commands';
 import type { Scenario } from './scenario';
 
-/** A scenario as the kernel took it, with its answers, one for each flow. */
+/** A scenario as the kernel took it, with its answers, one for each packet. */
 export interface Recorded extends Scenario {
   readonly answers: readonly string[];
   /** The commands that it refused; what they stand for is no longer part of the description. */
@@ -12,11 +12,11 @@ export interface Recorded extends Scenario {
 
 const MARK = '=====';
 
-/** Builds a scenario in a network namespace of its own, and asks about all its flows. */
-export function askKernel({ description, flows }: Scenario): Recorded {
+/** Builds a scenario in a network namespace of its own, and asks about all its packets. */
+export function askKernel({ description, packets }: Scenario): Recorded {
   const commands = machineCommands(description);
-  const questions = flows.map(flowCommand);
-  const family = flows[0]?.family ?? 4;
+  const questions = packets.map(packetCommand);
+  const family = packets[0]?.family ?? 4;
   const script = [
     ...commands.map((command, index) => `{ ${command}; } 2>/dev/null || echo ${index} >&2`),
     `echo ${MARK} >&2`,
@@ -38,7 +38,12 @@ export function askKernel({ description, flows }: Scenario): Recorded {
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => commands[Number(line)] ?? line);
-  return { description: without(description, refused), flows, answers: inOrder(stdout, errors, flows.length), refused };
+  return {
+    description: without(description, refused),
+    packets,
+    answers: inOrder(stdout, errors, packets.length),
+    refused,
+  };
 }
 
 /** Answers come on one stream, errors with the number of their line on another. */

@@ -1,10 +1,10 @@
-import type { Flow } from '../../lib/fib/flow';
+import type { PacketHeader } from '../../lib/fib/packet';
 import type { Link } from '../../lib/fib/machine';
 import { ReversePathFilter } from '../../lib/fib/machine';
 import type { Outcome } from '../../lib/fib/outcome';
 import { SEARCH } from '../../lib/fib/search';
 import type { CompiledRoute } from '../../lib/fib/table';
-import { Table } from '../../lib/fib/table';
+import { CompiledTable } from '../../lib/fib/table';
 import type { Route } from '../../lib/model/route';
 import type { Rule } from '../../lib/model/rule';
 import type { Lookup } from './compare';
@@ -95,14 +95,17 @@ export const MUTATIONS: ReadonlyArray<readonly [string, Lookup]> = [
   ],
   ['IPv4 is looked up like IPv6', patched(SEARCH, 4, SEARCH[6])],
   ['IPv6 is looked up like IPv4', patched(SEARCH, 6, SEARCH[4])],
-  ['the shortest prefix is taken', patched(Table.prototype, 'coveringPrefixes', shortestFirst)],
-  ['no source matches what 0.0.0.0 does', withFlow((flow) => ({ ...flow, source: flow.source ?? '0'.repeat(128) }))],
-  ['a bound socket is not bound', withFlow((flow) => ({ ...flow, outputInterface: undefined }))],
+  ['the shortest prefix is taken', patched(CompiledTable.prototype, 'coveringPrefixes', shortestFirst)],
+  [
+    'no source matches what 0.0.0.0 does',
+    withPacket((packet) => ({ ...packet, source: packet.source ?? '0'.repeat(128) })),
+  ],
+  ['a bound socket is not bound', withPacket((packet) => ({ ...packet, outputInterface: undefined }))],
   [
     'what is of no protocol is none that a rule asks for',
-    withFlow((flow) => ({ ...flow, ipProtocol: flow.ipProtocol ?? 255 })),
+    withPacket((packet) => ({ ...packet, ipProtocol: packet.ipProtocol ?? 255 })),
   ],
-  ['what comes in is sent', withFlow((flow) => ({ ...flow, inputInterface: undefined }))],
+  ['what comes in is sent', withPacket((packet) => ({ ...packet, inputInterface: undefined }))],
 ];
 
 function withRules(change: (rule: Rule, all: readonly Rule[]) => Rule): Lookup {
@@ -118,17 +121,17 @@ function withLinks(change: (link: Link) => Link): Lookup {
   return (description) => realLookup({ ...description, links: description.links.map(change) });
 }
 
-function withFlow(change: (flow: Flow) => Flow): Lookup {
+function withPacket(change: (packet: PacketHeader) => PacketHeader): Lookup {
   return (description) => {
     const look = realLookup(description);
-    return (flow) => look(change(flow));
+    return (packet) => look(change(packet));
   };
 }
 
 function withOutcomes(change: (outcome: Outcome) => Outcome): Lookup {
   return (description) => {
     const look = realLookup(description);
-    return (flow) => look(flow).map(change);
+    return (packet) => look(packet).map(change);
   };
 }
 
@@ -136,11 +139,11 @@ function withOutcomes(change: (outcome: Outcome) => Outcome): Lookup {
 function patched<T extends object, K extends keyof T>(target: T, key: K, value: T[K]): Lookup {
   return (description) => {
     const look = realLookup(description);
-    return (flow) => {
+    return (packet) => {
       const real = target[key];
       target[key] = value;
       try {
-        return look(flow);
+        return look(packet);
       } finally {
         target[key] = real;
       }
@@ -148,10 +151,10 @@ function patched<T extends object, K extends keyof T>(target: T, key: K, value: 
   };
 }
 
-const coveringPrefixes = Object.getOwnPropertyDescriptor(Table.prototype, 'coveringPrefixes')
-  ?.value as Table['coveringPrefixes'];
+const coveringPrefixes = Object.getOwnPropertyDescriptor(CompiledTable.prototype, 'coveringPrefixes')
+  ?.value as CompiledTable['coveringPrefixes'];
 
-function* shortestFirst(this: Table, address: string): Generator<readonly CompiledRoute[]> {
+function* shortestFirst(this: CompiledTable, address: string): Generator<readonly CompiledRoute[]> {
   yield* [...coveringPrefixes.call(this, address)].reverse();
 }
 

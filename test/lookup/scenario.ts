@@ -1,8 +1,8 @@
 import type { Bits } from '../../lib/fib/bits';
 import { ADDRESS_LENGTH, addressBits, prefixBits, prefixText } from '../../lib/fib/bits';
 import type { Description } from '../../lib/fib/build';
-import type { Flow } from '../../lib/fib/flow';
-import { UNSPECIFIED } from '../../lib/fib/flow';
+import type { PacketHeader } from '../../lib/fib/packet';
+import { UNSPECIFIED } from '../../lib/fib/packet';
 import type { Link, LinkAddress } from '../../lib/fib/machine';
 import { ReversePathFilter, kernelRules } from '../../lib/fib/machine';
 import type { Family } from '../../lib/model/family';
@@ -16,7 +16,7 @@ import type { Random } from './random';
 /** A machine, and packets to ask the kernel about. */
 export interface Scenario {
   readonly description: Description;
-  readonly flows: readonly Flow[];
+  readonly packets: readonly PacketHeader[];
 }
 
 const TABLES = [200, 201, 202, 254];
@@ -40,7 +40,7 @@ const MULTICAST: Readonly<Record<Family, Bits>> = { 4: prefixBits('224.0.0.0/4')
 const NOBODY = addressBits('::');
 
 /** Of one family: a machine has two sides, but a packet sees one. */
-export function randomScenario(random: Random, flows: number): Scenario {
+export function randomScenario(random: Random, packets: number): Scenario {
   const family = random.one(BOTH_FAMILIES);
   const links = randomLinks(random, family);
   const prefixes = randomPrefixes(random, family, links);
@@ -52,11 +52,11 @@ export function randomScenario(random: Random, flows: number): Scenario {
   };
   const points = pointsOf(family, prefixes, description);
   const aims = description.rules.filter(({ path }) => path !== 'kernel');
-  const flow = (): Flow => {
+  const packet = (): PacketHeader => {
     const any = randomFlow(random, family, points, links);
     return aims.length > 0 && random.chance(2) ? aimedAt(random, any, random.one(aims)) : any;
   };
-  return { description, flows: random.times(flows, flow) };
+  return { description, packets: random.times(packets, packet) };
 }
 
 function randomLinks(random: Random, family: Family): Link[] {
@@ -261,7 +261,7 @@ function neighbour(address: Bits, step: bigint): Bits {
     .padStart(address.length, '0');
 }
 
-function randomFlow(random: Random, family: Family, points: readonly Bits[], links: readonly Link[]): Flow {
+function randomFlow(random: Random, family: Family, points: readonly Bits[], links: readonly Link[]): PacketHeader {
   const up = links.filter(({ state }) => state !== 'down').map(({ name }) => name);
   const comesIn = up.length > 0 && random.chance(2);
   const own = links.flatMap((link) => link.addresses).map(({ address }) => addressBits(address));
@@ -292,8 +292,8 @@ function randomFlow(random: Random, family: Family, points: readonly Bits[], lin
 }
 
 /** With some of what a rule selects; few would have that by chance. */
-function aimedAt(random: Random, flow: Flow, rule: Rule): Flow {
-  const { family, ipProtocol, inputInterface } = flow;
+function aimedAt(random: Random, packet: PacketHeader, rule: Rule): PacketHeader {
+  const { family, ipProtocol, inputInterface } = packet;
   const comesIn = inputInterface !== undefined;
   const some = <T>(wanted: T | undefined, other: T): T => (wanted === undefined || random.chance(5) ? other : wanted);
   const edge = (prefix: Value | undefined): Bits | undefined => {
@@ -306,14 +306,14 @@ function aimedAt(random: Random, flow: Flow, rule: Rule): Flow {
   );
   const hasPorts = protocol === 6 || protocol === 17;
   return {
-    ...flow,
-    destination: some(edge(rule.destination), flow.destination),
-    source: comesIn ? some(edge(rule.source), flow.source) : flow.source,
-    mark: some(rule.firewallMark, flow.mark),
-    tos: some(rule.tos, flow.tos),
-    uid: comesIn ? 0 : some(rule.uidRange?.first, flow.uid),
+    ...packet,
+    destination: some(edge(rule.destination), packet.destination),
+    source: comesIn ? some(edge(rule.source), packet.source) : packet.source,
+    mark: some(rule.firewallMark, packet.mark),
+    tos: some(rule.tos, packet.tos),
+    uid: comesIn ? 0 : some(rule.uidRange?.first, packet.uid),
     ipProtocol: protocol,
-    sourcePort: hasPorts ? some(rule.sourcePorts?.first, flow.sourcePort ?? 22) : undefined,
-    destinationPort: hasPorts ? some(rule.destinationPorts?.last, flow.destinationPort ?? 80) : undefined,
+    sourcePort: hasPorts ? some(rule.sourcePorts?.first, packet.sourcePort ?? 22) : undefined,
+    destinationPort: hasPorts ? some(rule.destinationPorts?.last, packet.destinationPort ?? 80) : undefined,
   };
 }

@@ -1,5 +1,5 @@
 import type { Description } from '../../lib/fib/build';
-import type { Flow } from '../../lib/fib/flow';
+import type { PacketHeader } from '../../lib/fib/packet';
 import type { Link } from '../../lib/fib/machine';
 import { ReversePathFilter, kernelRules } from '../../lib/fib/machine';
 import type { Route } from '../../lib/model/route';
@@ -8,7 +8,7 @@ import type { Rule } from '../../lib/model/rule';
 /** One machine and one packet. */
 export interface Case {
   readonly description: Description;
-  readonly flow: Flow;
+  readonly packet: PacketHeader;
 }
 
 /** Leaves out one thing after the other as long as what is left is still interesting. */
@@ -28,7 +28,7 @@ export function shrink(whole: Case, isInteresting: (smaller: Case) => boolean): 
   return best;
 }
 
-function smallerThan({ description, flow }: Case): Case[] {
+function smallerThan({ description, packet }: Case): Case[] {
   const { links, rules, routes, sysctls } = description;
   const descriptions: Description[] = [
     ...leavingOneOut(links, smallerLinks).map((fewer) => ({ ...description, links: fewer })),
@@ -40,15 +40,15 @@ function smallerThan({ description, flow }: Case): Case[] {
     ...withKernelRules(rules).map((more) => ({ ...description, rules: more })),
     ...without(sysctls ?? {}).map((fewer) => ({ ...description, sysctls: fewer })),
   ];
-  const flows: Flow[] = [
-    ...(flow.mark ? [{ ...flow, mark: 0 }] : []),
-    ...(flow.tos ? [{ ...flow, tos: 0 }] : []),
-    ...(flow.uid ? [{ ...flow, uid: 0 }] : []),
-    ...(flow.outputInterface === undefined ? [] : [{ ...flow, outputInterface: undefined }]),
+  const packets: PacketHeader[] = [
+    ...(packet.mark ? [{ ...packet, mark: 0 }] : []),
+    ...(packet.tos ? [{ ...packet, tos: 0 }] : []),
+    ...(packet.uid ? [{ ...packet, uid: 0 }] : []),
+    ...(packet.outputInterface === undefined ? [] : [{ ...packet, outputInterface: undefined }]),
   ];
   return [
-    ...flows.map((simpler) => ({ description, flow: simpler })),
-    ...descriptions.map((smaller) => ({ description: smaller, flow })),
+    ...packets.map((simpler) => ({ description, packet: simpler })),
+    ...descriptions.map((smaller) => ({ description: smaller, packet })),
   ];
 }
 

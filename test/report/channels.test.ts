@@ -1,13 +1,13 @@
 import type { Port, Trunk } from '../../lib/report/channels';
 import { trunksOf } from '../../lib/report/channels';
 import { hostTraffic } from '../../lib/report/classes';
-import type { Edge, Fate } from '../../lib/report/picture';
+import type { Edge, Ending } from '../../lib/report/picture';
 import { layoutOf } from '../../lib/report/svg-layout';
 import { topology } from '../../lib/report/topology';
 import { Random } from '../lookup/random';
 import { egress, large, mixed } from './hosts';
 
-const FATES: readonly Fate[] = ['egress', 'uplink', 'local', 'rejected'];
+const ENDINGS: readonly Ending[] = ['egress', 'uplink', 'local', 'rejected'];
 
 function rangeOf({ y, stubs }: Trunk): [number, number] {
   const heights = [y, ...stubs.map((stub) => stub.y)];
@@ -44,7 +44,7 @@ function randomGap(random: Random): { edges: Edge[]; ports: Map<string, Port> } 
   const [left, right] = [column('from', random.below(60)), column('to', random.below(60))];
   const edges = Array.from({ length: 1 + random.below(30) }, (): Edge => {
     const [from, to] = [random.one(left)[0], random.one(right)[0]];
-    return { from, to, fate: random.one(FATES), onlyIfDown: random.chance(4) };
+    return { from, to, ending: random.one(ENDINGS), onlyIfDown: random.chance(4) };
   });
   return { edges, ports: new Map([...left, ...right]) };
 }
@@ -57,7 +57,7 @@ describe('lines between two columns', () => {
       const trunks = trunksOf(edges, ports);
       expect(touching(trunks)).toEqual([]);
       // Each line is there: it joins the trunk of its end, once.
-      const expected = new Set(edges.map(({ from, to, fate, onlyIfDown }) => [from, to, fate, onlyIfDown].join()));
+      const expected = new Set(edges.map(({ from, to, ending, onlyIfDown }) => [from, to, ending, onlyIfDown].join()));
       expect(trunks.flatMap(({ stubs }) => stubs)).toHaveLength(expected.size);
       // Those of one row stand beside each other.
       for (const { to, y } of trunks) {
@@ -84,7 +84,7 @@ describe('lines between two columns', () => {
   });
   test('cross each other as little as they can', () => {
     const ports = new Map(Object.entries({ a: 0, b: 20, c: 60, d: 100 }).map(([id, y]) => [id, { y, height: 16 }]));
-    const edge = (from: string, to: string): Edge => ({ from, to, fate: 'local', onlyIfDown: false });
+    const edge = (from: string, to: string): Edge => ({ from, to, ending: 'local', onlyIfDown: false });
     const channels = trunksOf([edge('a', 'c'), edge('b', 'd')], ports).map(({ to, channel }) => [to, channel]);
     // The other way round each would cross the other.
     expect(channels).toEqual([
@@ -93,7 +93,7 @@ describe('lines between two columns', () => {
     ]);
   });
   test('lead to nothing that is not there', () => {
-    const edge: Edge = { from: 'here', to: 'nowhere', fate: 'local', onlyIfDown: false };
+    const edge: Edge = { from: 'here', to: 'nowhere', ending: 'local', onlyIfDown: false };
     expect(() => trunksOf([edge], new Map([['here', { y: 0, height: 16 }]]))).toThrow('"nowhere"');
   });
 });

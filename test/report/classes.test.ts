@@ -2,8 +2,8 @@ import type { Bits } from '../../lib/fib/bits';
 import { addressBits, prefixBits } from '../../lib/fib/bits';
 import { buildMachine, withLinksDown } from '../../lib/fib/build';
 import { decide } from '../../lib/fib/decide';
-import type { Flow } from '../../lib/fib/flow';
-import { UNSPECIFIED } from '../../lib/fib/flow';
+import type { PacketHeader } from '../../lib/fib/packet';
+import { UNSPECIFIED } from '../../lib/fib/packet';
 import { describeHost } from '../../lib/fib/from-host';
 import { LOCAL_TABLE_ID } from '../../lib/fib/machine';
 import type { Host } from '../../lib/model/host';
@@ -11,8 +11,8 @@ import type { Route } from '../../lib/model/route';
 import type { Rule } from '../../lib/model/rule';
 import type { Value } from '../../lib/model/value';
 import { hostTraffic } from '../../lib/report/classes';
-import type { RowGroup } from '../../lib/report/table-rows';
-import { SAME, TrafficClassRows } from '../../lib/report/table-rows';
+import type { RowGroup } from '../../lib/report/traffic-class-rows';
+import { SAME, TrafficClassRows } from '../../lib/report/traffic-class-rows';
 import { wayKey, wayOf } from '../../lib/report/ways';
 import { Random } from '../lookup/random';
 import { cases } from '../random';
@@ -75,19 +75,19 @@ function longest<T extends { readonly prefix: Bits }>(lines: readonly T[], addre
 }
 
 /** The row of a packet, found as a reader is told to find it, with all links up and with each one down. */
-function fromRows(table: TrafficClassRows, groups: readonly RowGroup[], flow: Flow): string[] {
-  const isSent = flow.inputInterface === undefined;
+function fromRows(table: TrafficClassRows, groups: readonly RowGroup[], packet: PacketHeader): string[] {
+  const isSent = packet.inputInterface === undefined;
   const lines = groups.flatMap((group) =>
     group.parts
       .filter(({ of }) => (of.from === 'server') === isSent)
       .flatMap(({ sources }) => sources.map((source) => ({ prefix: source ?? 'none', group }))),
   );
-  const source = flow.source === UNSPECIFIED[4] ? 'none' : (longest(lines, flow.source ?? '')?.prefix ?? '');
+  const source = packet.source === UNSPECIFIED[4] ? 'none' : (longest(lines, packet.source ?? '')?.prefix ?? '');
   const own = lines.filter((line) => line.prefix === source).map(({ group }) => group);
-  const named = own.filter(({ packets }) => packets === (flow.mark === 1 ? 'mark 0x1' : 'not mark 0x1'));
+  const named = own.filter(({ packets }) => packets === (packet.mark === 1 ? 'mark 0x1' : 'not mark 0x1'));
   const [group] = [...named, ...own.filter(({ packets }) => packets === '')];
   const rows = table.rowsOf(group).flatMap((row) => row.destinations.prefixes.map((each) => ({ prefix: each, row })));
-  const { same, ways } = longest(rows, flow.destination)?.row ?? { same: { keys: [] }, ways: [] };
+  const { same, ways } = longest(rows, packet.destination)?.row ?? { same: { keys: [] }, ways: [] };
   return ways.map((each, index) =>
     [...new Set((same.keys[index] === SAME ? ways[0] : each).map(wayKey))].sort().join(),
   );
@@ -108,7 +108,7 @@ test('a packet is in a row that says what becomes of it, whatever link is down',
     );
     for (let packet = 0; packet < 40; packet++) {
       const incoming = random.chance(2);
-      const flow: Flow = {
+      const packet: PacketHeader = {
         family: 4,
         mark: random.below(2),
         tos: 0,
@@ -119,19 +119,19 @@ test('a packet is in a row that says what becomes of it, whatever link is down',
           : random.one([UNSPECIFIED[4], ...OWN.map((each) => addressBits(each))]),
         inputInterface: incoming ? random.one(['tun0', 'eth0', 'other0']) : undefined,
       };
-      const [local] = machines[0].sides[4].tables.get(LOCAL_TABLE_ID)?.coveringPrefixes(flow.destination) ?? [];
+      const [local] = machines[0].families[4].tables.get(LOCAL_TABLE_ID)?.coveringPrefixes(packet.destination) ?? [];
       expect(local).toBeUndefined();
       const is = machines.map((machine) => {
-        const outcomes = decide(machine, flow).map((outcome) => wayOf(outcome, outcome.trail?.rule.rule));
+        const outcomes = decide(machine, packet).map((outcome) => wayOf(outcome, outcome.trail?.rule.rule));
         return [...new Set(outcomes.map(wayKey))].sort().join();
       });
       // Where no rule has a route, none decides.
       const known = is.map((each) => each.replace(/no route \w+/g, 'no route undefined'));
-      const said = fromRows(table, groups, flow);
+      const said = fromRows(table, groups, packet);
       different += new Set(known).size > 1 ? 1 : 0;
       if (said.join('; ') !== known.join('; ')) {
         throw new Error(
-          `host ${index}: ${JSON.stringify(flow)}\nsaid: ${said.join('; ')}\nis: ${known.join('; ')}\n${JSON.stringify(host.rules)}\n${JSON.stringify(host.routes)}`,
+          `host ${index}: ${JSON.stringify(packet)}\nsaid: ${said.join('; ')}\nis: ${known.join('; ')}\n${JSON.stringify(host.rules)}\n${JSON.stringify(host.routes)}`,
         );
       }
     }

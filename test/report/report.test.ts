@@ -18,7 +18,7 @@ function pictureOf(host: Host): Picture {
   return topology(host, hostTraffic(host));
 }
 
-/** Every line as `box: row -> box: row (fate)`. */
+/** Every line as `box: row -> box: row (ending)`. */
 function linesOf(picture: Picture): string[] {
   const names = new Map<string, string>();
   for (const box of picture.columns.flatMap(({ boxes }) => boxes)) {
@@ -28,8 +28,8 @@ function linesOf(picture: Picture): string[] {
     }
   }
   return picture.edges.map(
-    ({ from, to, fate, onlyIfDown }) =>
-      `${names.get(from)} -> ${names.get(to)} (${fate}${onlyIfDown ? ', link down' : ''})`,
+    ({ from, to, ending, onlyIfDown }) =>
+      `${names.get(from)} -> ${names.get(to)} (${ending}${onlyIfDown ? ', link down' : ''})`,
   );
 }
 
@@ -149,9 +149,9 @@ describe('a leak', () => {
       [egress(false), ', link down'],
     ] as const) {
       const lines = linesOf(pictureOf(host));
-      for (const fate of ['uplink', `leak${when}`]) {
-        expect(lines).toContain(`lookup main -> main (254) (${fate})`);
-        expect(lines).toContain(`main (254): default -> eth0: via 192.168.178.1 (${fate})`);
+      for (const ending of ['uplink', `leak${when}`]) {
+        expect(lines).toContain(`lookup main -> main (254) (${ending})`);
+        expect(lines).toContain(`main (254): default -> eth0: via 192.168.178.1 (${ending})`);
       }
     }
   });

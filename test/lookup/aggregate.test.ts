@@ -12,7 +12,7 @@ const ADDRESSES = Array.from({ length: 2 ** LENGTH }, (_, index) => index.toStri
 const WHATEVER = '-';
 
 function randomMap(random: Random): AddressMap<string> {
-  const maps = new AddressMaps<string>({ nothing: '', isOpen: () => false, add: (_, other) => other });
+  const maps = new AddressMaps<string>({ nothing: '', isUndecided: () => false, add: (_, other) => other });
   const prefixes = random.times(random.below(9), () => random.one(ADDRESSES).slice(0, random.below(LENGTH + 1)));
   return prefixes.reduce<AddressMap<string>>(
     (map, prefix) => maps.within(map, prefix, () => maps.all(random.one(['a', 'b', 'c', WHATEVER]))),
@@ -61,7 +61,7 @@ test('a table says what the map says, in as few entries as there can be', () => 
 });
 
 test('an entry is no wider than it has to be, and what most addresses have is the default', () => {
-  const maps = new AddressMaps<string>({ nothing: '', isOpen: () => false, add: (_, other) => other });
+  const maps = new AddressMaps<string>({ nothing: '', isUndecided: () => false, add: (_, other) => other });
   const inner = maps.within(maps.all('a'), '0100', () => maps.all('b'));
   const map = maps.within(inner, '0101', () => maps.all('c'));
   expect(entriesOf(nodeOf(map, (value) => value))).toEqual([

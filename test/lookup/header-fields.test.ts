@@ -1,17 +1,19 @@
 import { buildMachine } from '../../lib/fib/build';
-import type { HeaderFields } from '../../lib/fib/flow';
-import { kindsOf } from '../../lib/reachability/header-fields';
+import type { HeaderFields } from '../../lib/fib/packet';
+import { headersOf } from '../../lib/reachability/header-fields';
 import type { Machine } from '../../lib/fib/machine';
 import { kernelRules } from '../../lib/fib/machine';
-import { isOfKind } from '../../lib/fib/rules';
+import { matchesHeader } from '../../lib/fib/rules';
 import type { Rule } from '../../lib/model/rule';
 import { cases } from '../random';
 import { Random } from './random';
 import { randomScenario } from './scenario';
 
 /** Which rules take packets of the kind, so far as it is for them to say. */
-function takenBy(machine: Machine, kind: HeaderFields): string {
-  return machine.sides[kind.family].rules.inOrder.map((rule) => (isOfKind(rule, kind) ? '1' : '0')).join('');
+function takenBy(machine: Machine, header: HeaderFields): string {
+  return machine.families[header.family].rules.inOrder
+    .map((rule) => (matchesHeader(rule, header) ? '1' : '0'))
+    .join('');
 }
 
 function machineWith(...rules: Array<Partial<Rule>>): Machine {
@@ -29,21 +31,23 @@ test.each([1, 2, 3])('every packet that comes in is of one of the kinds (seed %i
   const random = new Random(seed);
   let seen = 0;
   while (seen < cases(500)) {
-    const { description, flows } = randomScenario(random, 40);
+    const { description, packets } = randomScenario(random, 40);
     const machine = buildMachine(description);
-    for (const flow of flows) {
-      if (flow.inputInterface === undefined) continue;
+    for (const packet of packets) {
+      if (packet.inputInterface === undefined) continue;
       seen++;
-      const kinds = kindsOf(machine, flow.family, flow.inputInterface);
-      expect(kinds.map((kind) => takenBy(machine, kind))).toContain(
-        takenBy(machine, { ...flow, outputInterface: undefined }),
+      const headers = headersOf(machine, packet.family, packet.inputInterface);
+      expect(headers.map((header) => takenBy(machine, header))).toContain(
+        takenBy(machine, { ...packet, outputInterface: undefined }),
       );
     }
   }
 });
 
 test('without such rules there is one kind', () => {
-  expect(kindsOf(machineWith({}), 4, 'tun0')).toEqual([{ family: 4, inputInterface: 'tun0', uid: 0, mark: 0, tos: 0 }]);
+  expect(headersOf(machineWith({}), 4, 'tun0')).toEqual([
+    { family: 4, inputInterface: 'tun0', uid: 0, mark: 0, tos: 0 },
+  ]);
 });
 
 test.each<[string, Partial<Rule>, number]>([
@@ -56,9 +60,9 @@ test.each<[string, Partial<Rule>, number]>([
   ['a port of any protocol', { destinationPorts: { first: 1024, last: 65535 } }, 1 + 2],
 ])('%s', (_, rule, count) => {
   const machine = machineWith(rule);
-  const kinds = kindsOf(machine, 4, 'tun0');
-  expect(kinds).toHaveLength(count);
-  expect(new Set(kinds.map((kind) => takenBy(machine, kind))).size).toBe(count === 1 ? 1 : 2);
+  const headers = headersOf(machine, 4, 'tun0');
+  expect(headers).toHaveLength(count);
+  expect(new Set(headers.map((header) => takenBy(machine, header))).size).toBe(count === 1 ? 1 : 2);
   // What is there without any mark or the like comes first.
-  expect(kinds[0]).toMatchObject({ mark: 0, tos: 0 });
+  expect(headers[0]).toMatchObject({ mark: 0, tos: 0 });
 });

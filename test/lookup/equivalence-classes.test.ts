@@ -5,15 +5,15 @@ import { buildMachine, withLinksDown } from '../../lib/fib/build';
 import { HeaderClasses, OTHER_INTERFACE } from '../../lib/reachability/header-classes';
 import { decide } from '../../lib/fib/decide';
 import { tableKey } from '../../lib/reachability/decision';
-import type { Flow, HeaderFields } from '../../lib/fib/flow';
-import { UNSPECIFIED } from '../../lib/fib/flow';
+import type { PacketHeader, HeaderFields } from '../../lib/fib/packet';
+import { UNSPECIFIED } from '../../lib/fib/packet';
 import { FORWARDED } from '../../lib/reachability/forwarded';
 import { valueAt } from '../../lib/reachability/prefix-trie';
 import { kernelRules } from '../../lib/fib/machine';
 import type { Outcome } from '../../lib/fib/outcome';
 import { SourceClasses } from '../../lib/reachability/source-classes';
 import type { TrafficClass } from '../../lib/reachability/equivalence-classes';
-import { trafficOf } from '../../lib/reachability/equivalence-classes';
+import { trafficClassesOf } from '../../lib/reachability/equivalence-classes';
 import { decisionText, packetsText } from '../../lib/reachability/words';
 import type { Route } from '../../lib/model/route';
 import type { Rule } from '../../lib/model/rule';
@@ -28,18 +28,22 @@ function longest<T extends { readonly prefix: Bits }>(lines: readonly T[], addre
     .reduce<T | undefined>((best, line) => (best && best.prefix.length >= line.prefix.length ? best : line), undefined);
 }
 
-function has({ kinds }: TrafficClass, kind: HeaderFields): boolean {
-  return kinds.some((each) => JSON.stringify(each) === JSON.stringify(kind));
+function has({ headers }: TrafficClass, header: HeaderFields): boolean {
+  return headers.some((each) => JSON.stringify(each) === JSON.stringify(header));
 }
 
 /** What the tables say of a packet, found as a person would find it: on each of the machines. */
-function fromTables(classes: readonly TrafficClass[], kind: HeaderFields, { source, destination }: Flow): string[] {
-  const isSent = kind.inputInterface === undefined;
-  const own = classes.filter((each) => (each.direction === 'sent') === isSent && has(each, kind));
+function fromTables(
+  classes: readonly TrafficClass[],
+  header: HeaderFields,
+  { source, destination }: PacketHeader,
+): string[] {
+  const isSent = header.inputInterface === undefined;
+  const own = classes.filter((each) => (each.direction === 'sent') === isSent && has(each, header));
   const sources = own.flatMap(({ table, ...each }) => each.sources.map((prefix) => ({ prefix, table })));
   const [unspecified] = sources.filter(({ prefix }) => prefix === undefined);
   const lines = sources.flatMap(({ prefix, table }) => (prefix === undefined ? [] : [{ prefix, table }]));
-  const line = source === UNSPECIFIED[kind.family] ? unspecified : longest(lines, source ?? '');
+  const line = source === UNSPECIFIED[header.family] ? unspecified : longest(lines, source ?? '');
   return longest(line?.table ?? [], destination)?.value.map(({ outcomes }) => ways(outcomes)) ?? [];
 }
 
@@ -51,36 +55,36 @@ test.each([1, 2, 3])('a packet goes where the table of its class says, whatever 
   const random = new Random(seed);
   const compared = { incoming: 0, sent: 0, different: 0 };
   while (compared.incoming < cases(20) || compared.sent < cases(20)) {
-    const { description: known, flows } = randomScenario(random, 30);
+    const { description: known, packets } = randomScenario(random, 30);
     const description = unsure(random, known);
     const down = [[], ...known.links.map(({ name }) => [name])];
     const machines = down.map((names) => buildMachine(withLinksDown(description, names)));
-    const [{ family }] = flows;
-    const cuts = flows.slice(0, 3).map(({ source = '' }) => source.slice(0, 12));
-    const classes = trafficOf(machines, family, { cuts });
-    const kindsOf = {
-      incoming: new HeaderClasses(machines, family, 'incoming').kinds,
-      sent: new HeaderClasses(machines, family, 'sent').kinds,
+    const [{ family }] = packets;
+    const cuts = packets.slice(0, 3).map(({ source = '' }) => source.slice(0, 12));
+    const classes = trafficClassesOf(machines, family, { cuts });
+    const headersOf = {
+      incoming: new HeaderClasses(machines, family, 'incoming').headers,
+      sent: new HeaderClasses(machines, family, 'sent').headers,
     };
-    for (const flow of flows) {
-      const { inputInterface, source, outputInterface } = flow;
+    for (const packet of packets) {
+      const { inputInterface, source, outputInterface } = packet;
       const direction = inputInterface === undefined ? 'sent' : 'incoming';
-      const named = kindsOf.incoming.some((kind) => kind.inputInterface === inputInterface);
+      const named = headersOf.incoming.some((header) => header.inputInterface === inputInterface);
       const by = direction === 'sent' || named ? inputInterface : OTHER_INTERFACE;
-      const kind = random.one(kindsOf[direction].filter((each) => each.inputInterface === by));
-      const isAsked = valueAt(FORWARDED[family], flow.destination) && outputInterface === undefined;
+      const header = random.one(headersOf[direction].filter((each) => each.inputInterface === by));
+      const isAsked = valueAt(FORWARDED[family], packet.destination) && outputInterface === undefined;
       const isOwn =
         source === UNSPECIFIED[family] ||
         description.links.some(({ addresses }) => addresses.some(({ address }) => addressBits(address) === source));
       if (!isAsked || (direction === 'sent' ? !isOwn : new SourceClasses(family, []).of(source ?? '') === undefined))
         continue;
-      const packet: Flow = { ...kind, inputInterface, source, destination: flow.destination };
-      const said = fromTables(classes, kind, packet);
-      const single = machines.map((machine) => ways(decide(machine, packet)));
+      const asked: PacketHeader = { ...header, inputInterface, source, destination: packet.destination };
+      const said = fromTables(classes, header, asked);
+      const single = machines.map((machine) => ways(decide(machine, asked)));
       compared[direction]++;
       compared.different += new Set(single).size > 1 ? 1 : 0;
       if (said.join('; ') !== single.join('; ')) {
-        throw new Error(`${JSON.stringify(packet)}\ntables: ${said.join('; ')}\na packet: ${single.join('; ')}`);
+        throw new Error(`${JSON.stringify(asked)}\ntables: ${said.join('; ')}\na packet: ${single.join('; ')}`);
       }
     }
   }
@@ -90,10 +94,10 @@ test.each([1, 2, 3])('a packet goes where the table of its class says, whatever 
 test('packets are in one class each', () => {
   const random = new Random(4);
   for (let scenario = 0; scenario < 20; scenario++) {
-    const { description, flows } = randomScenario(random, 1);
-    const classes = trafficOf([buildMachine(description)], flows[0].family);
-    const places = classes.flatMap(({ direction, kinds, sources }) =>
-      kinds.flatMap((kind) => sources.map((source) => `${direction} ${JSON.stringify(kind)} ${source}`)),
+    const { description, packets } = randomScenario(random, 1);
+    const classes = trafficClassesOf([buildMachine(description)], packets[0].family);
+    const places = classes.flatMap(({ direction, headers, sources }) =>
+      headers.flatMap((header) => sources.map((source) => `${direction} ${JSON.stringify(header)} ${source}`)),
     );
     expect(new Set(places).size).toBe(places.length);
   }
@@ -124,7 +128,7 @@ function server(...rules: Rule[]): Description {
 
 /** For people, without what the machine itself receives. */
 function told(description: Description): string[] {
-  return trafficOf([buildMachine(description)], 4)
+  return trafficClassesOf([buildMachine(description)], 4)
     .filter(({ direction }) => direction === 'incoming')
     .flatMap(({ packets, sources, table }) => {
       const from = sources.map((source) => (source ? prefixText(source, 4) : 'any')).join(', ');

@@ -12,11 +12,12 @@ type Value = number | undefined;
 
 const VALUES: PartialValueOps<Value> = {
   nothing: undefined,
-  isOpen: (value) => value === undefined || value % 2 === 1,
-  add: (open, other) => (other === undefined ? open : open === undefined ? other : (open + 10) * 100 + other),
+  isUndecided: (value) => value === undefined || value % 2 === 1,
+  add: (undecided, other) =>
+    other === undefined ? undecided : undecided === undefined ? other : (undecided + 10) * 100 + other,
 };
 const together = (said: readonly Value[]): Value =>
-  said.reduce((before, value) => (VALUES.isOpen(before) ? VALUES.add(before, value) : before), undefined);
+  said.reduce((before, value) => (VALUES.isUndecided(before) ? VALUES.add(before, value) : before), undefined);
 
 /** Random maps beside what they should say of each address. */
 class Both {

@@ -9,8 +9,8 @@ import type { Change } from '../../lib/reachability/differential';
 import { compare } from '../../lib/reachability/differential';
 import { decide } from '../../lib/fib/decide';
 import { outcomeKey } from '../../lib/reachability/decision';
-import type { Flow } from '../../lib/fib/flow';
-import { UNSPECIFIED } from '../../lib/fib/flow';
+import type { PacketHeader } from '../../lib/fib/packet';
+import { UNSPECIFIED } from '../../lib/fib/packet';
 import { FORWARDED } from '../../lib/reachability/forwarded';
 import type { Machine } from '../../lib/fib/machine';
 import { kernelRules } from '../../lib/fib/machine';
@@ -144,44 +144,44 @@ function isIn({ prefixes, except }: PrefixSet, address: Bits): boolean {
 }
 
 /** Whether the packet is what the words say. */
-function isSelected({ by, not, values }: Selection, flow: Flow, machines: readonly Machine[]): boolean {
+function isSelected({ by, not, values }: Selection, packet: PacketHeader, machines: readonly Machine[]): boolean {
   const inRanges = (port: number | undefined): boolean =>
     port !== undefined &&
     values.some((text) => {
       const [first, last = first] = text.split('-').map(Number);
       return first <= port && port <= last;
     });
-  const named = machines.flatMap(({ sides }) => sides[flow.family].rules.inOrder);
+  const named = machines.flatMap(({ families }) => families[packet.family].rules.inOrder);
   const marks = named
     .flatMap(({ rule }) => markSelector(rule) ?? [])
-    .filter(({ value, mask }) => ((flow.mark ^ value) & mask) === 0);
+    .filter(({ value, mask }) => ((packet.mark ^ value) & mask) === 0);
   const markText = [
     ...new Set(marks.map(({ value, mask }) => (mask === 0xffffffff ? `0x${value}` : `0x${value}/0x${mask}`))),
   ];
   const protocol = [
     ['tcp', 6],
     ['udp', 17],
-  ].find(([, number]) => number === flow.ipProtocol)?.[0];
+  ].find(([, number]) => number === packet.ipProtocol)?.[0];
   const is = {
     'interface':
-      values.includes(flow.inputInterface ?? '') ||
-      (values.includes(OTHER_INTERFACE) && flow.inputInterface === 'other0'),
-    'user': inRanges(flow.uid),
+      values.includes(packet.inputInterface ?? '') ||
+      (values.includes(OTHER_INTERFACE) && packet.inputInterface === 'other0'),
+    'user': inRanges(packet.uid),
     'mark': values.includes(markText.join(' and ')),
-    'tos': values.includes(`0x${flow.tos}`),
+    'tos': values.includes(`0x${packet.tos}`),
     'protocol':
       values.includes(String(protocol)) ||
-      (flow.destinationPort !== undefined &&
-        !named.some(({ rule }) => rule.ipProtocol === flow.ipProtocol) &&
+      (packet.destinationPort !== undefined &&
+        !named.some(({ rule }) => rule.ipProtocol === packet.ipProtocol) &&
         values.some((each) => each.endsWith('with ports'))),
-    'source port': inRanges(flow.sourcePort),
-    'destination port': inRanges(flow.destinationPort),
+    'source port': inRanges(packet.sourcePort),
+    'destination port': inRanges(packet.destinationPort),
   }[by];
   return is !== not;
 }
 
-function isAmong(packets: Packets, flow: Flow, machines: readonly Machine[]): boolean {
-  return packets.every((selection) => isSelected(selection, flow, machines));
+function isAmong(packets: Packets, packet: PacketHeader, machines: readonly Machine[]): boolean {
+  return packets.every((selection) => isSelected(selection, packet, machines));
 }
 
 function ways(outcomes: readonly Outcome[]): string {
@@ -189,23 +189,28 @@ function ways(outcomes: readonly Outcome[]): string {
 }
 
 /** What the comparison says of one packet. */
-function fromChanges(changes: readonly Change[], flow: Flow, machines: readonly Machine[]): string[] {
+function fromChanges(changes: readonly Change[], packet: PacketHeader, machines: readonly Machine[]): string[] {
   return changes
     .filter(({ family, direction, sources, destinations, packets }) => {
-      const source = flow.source === UNSPECIFIED[flow.family] ? undefined : flow.source;
+      const source = packet.source === UNSPECIFIED[packet.family] ? undefined : packet.source;
       return (
-        family === flow.family &&
-        (direction === 'incoming') === (flow.inputInterface !== undefined) &&
+        family === packet.family &&
+        (direction === 'incoming') === (packet.inputInterface !== undefined) &&
         (source === undefined || sources === undefined ? source === sources : isIn(sources, source)) &&
-        isIn(destinations, flow.destination) &&
-        packets.some((each) => isAmong(each, flow, machines))
+        isIn(destinations, packet.destination) &&
+        packets.some((each) => isAmong(each, packet, machines))
       );
     })
     .map(({ before, after }) => `${ways(before)} -> ${ways(after)}`);
 }
 
 /** From everywhere to everywhere; to each destination those of another kind. */
-function* allFlows(random: Random, family: Family, points: readonly Bits[], own: readonly Bits[]): Generator<Flow> {
+function* allPackets(
+  random: Random,
+  family: Family,
+  points: readonly Bits[],
+  own: readonly Bits[],
+): Generator<PacketHeader> {
   const clients = points.filter((point) => !/^0+1?$/.test(point));
   for (const destination of points) {
     const kind = randomKind(random, family);
@@ -217,7 +222,7 @@ function* allFlows(random: Random, family: Family, points: readonly Bits[], own:
   }
 }
 
-function randomKind(random: Random, family: Family): Pick<Flow, 'family' | 'mark' | 'tos' | 'ipProtocol'> {
+function randomKind(random: Random, family: Family): Pick<PacketHeader, 'family' | 'mark' | 'tos' | 'ipProtocol'> {
   return {
     family,
     mark: random.one([0, 0, 1, 2, 3, 5]),
@@ -247,14 +252,14 @@ test(`the comparison of ${PAIRS} pairs of machines is that of all their packets,
         links.some(({ addresses }) => addresses.some((each) => each.address === address)),
       ),
     );
-    for (const flow of allFlows(random, family, pieces(family, descriptions), own.map(addressBits))) {
-      const [first, second] = machines.map((machine) => ways(decide(machine, flow)));
+    for (const packet of allPackets(random, family, pieces(family, descriptions), own.map(addressBits))) {
+      const [first, second] = machines.map((machine) => ways(decide(machine, packet)));
       const expected = first === second ? [] : [`${first} -> ${second}`];
-      const said = fromChanges(changes, flow, machines);
+      const said = fromChanges(changes, packet, machines);
       seen[first === second ? 'same' : 'changed']++;
       if (said.join('; ') !== expected.join('; ')) {
         throw new Error(
-          `pair ${pair}: ${JSON.stringify(flow)}\nsaid: ${said.join('; ')}\nis: ${expected.join('; ')}\n${JSON.stringify(descriptions, undefined, 1)}`,
+          `pair ${pair}: ${JSON.stringify(packet)}\nsaid: ${said.join('; ')}\nis: ${expected.join('; ')}\n${JSON.stringify(descriptions, undefined, 1)}`,
         );
       }
     }

@@ -1,11 +1,11 @@
 import type { Family } from '../model/family';
-import { familyName } from '../model/family';
+import { familyName, familyOf } from '../model/family';
 import { InvalidValue } from '../model/value';
 import type { Bits } from './bits';
 import { addressBits, isAddress } from './bits';
 
 /** The fields of a packet that routing looks at. */
-export interface Flow {
+export interface PacketHeader {
   readonly family: Family;
   readonly destination: Bits;
   /**
@@ -27,10 +27,10 @@ export interface Flow {
 }
 
 /** What routing looks at besides the addresses. */
-export type HeaderFields = Omit<Flow, 'source' | 'destination'>;
+export type HeaderFields = Omit<PacketHeader, 'source' | 'destination'>;
 
 /** Options of a packet. By default, root of this machine sends it, without a mark and from an unspecified address. */
-export interface FlowOptions {
+export interface PacketOptions {
   readonly destination: string;
   readonly source?: string;
   readonly inputInterface?: string;
@@ -46,7 +46,7 @@ export interface FlowOptions {
 export const UNSPECIFIED: Readonly<{ 4: Bits; 6: undefined }> = { 4: '0'.repeat(32), 6: undefined };
 
 /** @throws InvalidValue if the addresses do not fit together, or a packet from outside has no source */
-export function flowOf(options: FlowOptions): Flow {
+export function packetHeader(options: PacketOptions): PacketHeader {
   const { destination, source, mark = 0, tos = 0, uid = 0 } = options;
   const family = familyOf(destination);
   if (source !== undefined && familyOf(source) !== family) {
@@ -71,12 +71,8 @@ export function flowOf(options: FlowOptions): Flow {
 }
 
 /** Fills in the default of `ip route get`: an IPv4 packet without a protocol is UDP. */
-export function asAsked(flow: Flow): Flow {
-  return { ...flow, ipProtocol: flow.ipProtocol ?? (flow.family === 4 ? 17 : undefined) };
-}
-
-function familyOf(address: string): Family {
-  return address.includes(':') ? 6 : 4;
+export function asAsked(packet: PacketHeader): PacketHeader {
+  return { ...packet, ipProtocol: packet.ipProtocol ?? (packet.family === 4 ? 17 : undefined) };
 }
 
 function wholeAddress(text: string, property: string, family: Family): Bits {

@@ -9,7 +9,7 @@ import { wayKey } from './ways';
 
 /** Packets of which everything that the report says is the same. */
 export interface RowGroup extends Pick<HostClass, 'family' | 'packets' | 'namesLinks'> {
-  readonly parts: readonly [Part, ...Part[]];
+  readonly parts: readonly [GroupPart, ...GroupPart[]];
   /** Whether their sources are clients or in a pool. */
   readonly ofClients: boolean;
   /** Whether packets of clients may leave by the default route of the main table. */
@@ -17,12 +17,12 @@ export interface RowGroup extends Pick<HostClass, 'family' | 'packets' | 'namesL
 }
 
 /** The sources of a class that are in the group. */
-export interface Part {
+export interface GroupPart {
   readonly of: HostClass;
   readonly sources: HostClass['sources'];
 }
 
-export interface Row {
+export interface TrafficRow {
   readonly destinations: PrefixSet;
   readonly same: SameWays;
   /** What is taken to those destinations: with all links up, then with each one down. */
@@ -52,7 +52,7 @@ export class TrafficClassRows {
       if (packets !== '') continue;
       sources.forEach((source) => usual.set(`${from === 'server'} ${family} ${source}`, this.tableOf(table).key));
     }
-    const found: Array<Part & { readonly place: string; readonly ofClients: boolean }> = [];
+    const found: Array<GroupPart & { readonly place: string; readonly ofClients: boolean }> = [];
     for (const each of traffic.classes) {
       const { key } = this.tableOf(each.table);
       // Rules may tell packets apart that then go the same ways.
@@ -78,15 +78,15 @@ export class TrafficClassRows {
     return this.groups.reduce((sum, { parts: [{ of }] }) => sum + this.tableOf(of.table).table.size, 0);
   }
 
-  public rowsOf({ parts }: RowGroup): Row[] {
+  public rowsOf({ parts }: RowGroup): TrafficRow[] {
     const { table } = this.tableOf(parts[0].of.table);
     const found = new Map<SameWays, Set<Ways>>([...table.keys()].map((same) => [same, new Set()]));
     for (const entries of new Set(parts.map(({ of }) => of.table))) {
       entries.forEach(({ value }) => found.get(this.sameOf(value))?.add(value));
     }
-    return [...table].map(([same, destinations]): Row => {
+    return [...table].map(([same, destinations]): TrafficRow => {
       const all = [...(found.get(same) ?? [])];
-      return { destinations, same, ways: same.keys.map((_, index) => together(all.map((ways) => ways[index]))) };
+      return { destinations, same, ways: same.keys.map((_, index) => mergeWays(all.map((ways) => ways[index]))) };
     });
   }
 
@@ -113,7 +113,7 @@ export class TrafficClassRows {
     const key = keys.join('; ');
     return getOrInsertComputed(this.different, key, () => ({
       ...{ key, keys },
-      leaves: ways.flat().some(({ fate }) => fate === 'uplink'),
+      leaves: ways.flat().some(({ ending }) => ending === 'uplink'),
     }));
   });
 
@@ -123,7 +123,7 @@ export class TrafficClassRows {
     return { key: texts.sort().join('\n'), table };
   });
 
-  private groupOf(parts: readonly [Part, ...Part[]], ofClients: boolean): RowGroup {
+  private groupOf(parts: readonly [GroupPart, ...GroupPart[]], ofClients: boolean): RowGroup {
     const [{ of: first }] = parts;
     const { family, packets, namesLinks } = first;
     const leaves = [...this.tableOf(first.table).table.keys()].some((each) => each.leaves);
@@ -132,7 +132,7 @@ export class TrafficClassRows {
   }
 }
 
-function together(ways: ReadonlyArray<readonly Way[]>): Way[] {
+function mergeWays(ways: ReadonlyArray<readonly Way[]>): Way[] {
   return distinct([...new Set(ways)].flat(), exactKey);
 }
 
