@@ -55,7 +55,7 @@ export class Persistence {
    * @throws ValidationError if the device is not an interface name
    */
   public static networkd(options: PersistenceOptions = {}): Persistence {
-    return new Persistence([new NetworkdRenderer(parseDevice(options, 'networkd'))]);
+    return new Persistence([new NetworkdRenderer(deviceOption(options, 'networkd'))]);
   }
 
   /**
@@ -71,7 +71,7 @@ export class Persistence {
    * @throws ValidationError if the device is not an interface name
    */
   public static netplan(options: PersistenceOptions = {}): Persistence {
-    const device = parseDevice(options, 'netplan');
+    const device = deviceOption(options, 'netplan');
     return new Persistence([new NetplanRenderer(device), new NetplanNetworkManagerRenderer(device)], 'either');
   }
 
@@ -88,7 +88,7 @@ export class Persistence {
    * @throws ValidationError if the device is not an interface name
    */
   public static networkManager(options: PersistenceOptions = {}): Persistence {
-    return new Persistence([new NetworkManagerRenderer(parseDevice(options, 'networkManager'))]);
+    return new Persistence([new NetworkManagerRenderer(deviceOption(options, 'networkManager'))]);
   }
 
   /**
@@ -104,7 +104,7 @@ export class Persistence {
    * @throws ValidationError if the device is not an interface name
    */
   public static networkScripts(options: PersistenceOptions = {}): Persistence {
-    return new Persistence([new NetworkScriptsRenderer(parseDevice(options, 'networkScripts'))]);
+    return new Persistence([new NetworkScriptsRenderer(deviceOption(options, 'networkScripts'))]);
   }
 
   /**
@@ -115,7 +115,7 @@ export class Persistence {
    * @throws ValidationError if the device is not an interface name
    */
   public static ifupdown(options: PersistenceOptions = {}): Persistence {
-    return new Persistence([new IfupdownRenderer(parseDevice(options, 'ifupdown'))]);
+    return new Persistence([new IfupdownRenderer(deviceOption(options, 'ifupdown'))]);
   }
 
   /**
@@ -128,7 +128,7 @@ export class Persistence {
    * @throws ValidationError if the device is not an interface name
    */
   public static auto(options: PersistenceOptions = {}): Persistence {
-    return new Persistence(allRenderers(parseDevice(options, 'auto')), 'automatic');
+    return new Persistence(allRenderers(deviceOption(options, 'auto')), 'automatic');
   }
 
   private constructor(
@@ -161,7 +161,7 @@ export class Persistence {
   }
 }
 
-function parseDevice(options: PersistenceOptions, name: string): string | undefined {
+function deviceOption(options: PersistenceOptions, name: string): string | undefined {
   const args = new Arguments(`Persistence.${name}()`);
   args.checkOptions(OPTIONS, options, 'options');
   return options.device === undefined ? undefined : args.device(options.device, 'device');

@@ -5,6 +5,7 @@ import type { IpProtocol } from './ip-protocol';
 import type { LinuxHost } from './linux-host';
 import type { FamilyOrAuto } from './model/family';
 import { familyName } from './model/family';
+import { MAX_RULE_PORT, MAX_UID, MAX_UINT32 } from './model/limits';
 import type { Action, Range, Rule } from './model/rule';
 import { MAX_PRIORITY, MIN_PRIORITY } from './model/rule';
 import { commonFamily } from './model/value';
@@ -179,9 +180,6 @@ const PROPS: Shape<PolicyRuleProps> = {
   families: optional(list(FAMILY, 'a list such as [IpFamily.IPV4]')),
 };
 const POLICY_RULE = Symbol.for('cdktf-source-routing/PolicyRule');
-const UINT32_MAX = 4294967295;
-// For the kernel, 65535 means "no port".
-const MAX_PORT = 65534;
 
 /**
  * A rule: it looks up packets in a table, or rejects them.
@@ -265,7 +263,7 @@ function parseRules(scope: Construct, args: Arguments, props: PolicyRuleProps, p
       ['destination', destination],
     ]),
   );
-  const families = familiesOf(args, props, own);
+  const families = parseFamilies(args, props, own);
   checkPorts(args, props);
   if (props.firewallMask !== undefined && props.firewallMark === undefined) {
     throw args.error(`firewallMask ${props.firewallMask} is set without firewallMark. Set the mark too.`);
@@ -282,14 +280,14 @@ function parseRules(scope: Construct, args: Arguments, props: PolicyRuleProps, p
     source,
     destination,
     tos: parseTos(args, props.tos, family),
-    firewallMark: args.optionalInteger(props.firewallMark, 'firewallMark', 1, UINT32_MAX),
-    firewallMask: args.optionalInteger(props.firewallMask, 'firewallMask', 1, UINT32_MAX),
+    firewallMark: args.optionalInteger(props.firewallMark, 'firewallMark', 1, MAX_UINT32),
+    firewallMask: args.optionalInteger(props.firewallMask, 'firewallMask', 1, MAX_UINT32),
     inputInterface: args.optional('device', props.inputInterface, 'inputInterface'),
     outputInterface: args.optional('device', props.outputInterface, 'outputInterface'),
-    uidRange: parseRange(args, props.uidRange, 'uidRange', 0, UINT32_MAX - 1),
+    uidRange: parseRange(args, props.uidRange, 'uidRange', 0, MAX_UID),
     ipProtocol: props.ipProtocol && args.integer(props.ipProtocol.number, 'ipProtocol', 1, 255),
-    sourcePorts: parseRange(args, props.sourcePorts, 'sourcePorts', 1, MAX_PORT),
-    destinationPorts: parseRange(args, props.destinationPorts, 'destinationPorts', 1, MAX_PORT),
+    sourcePorts: parseRange(args, props.sourcePorts, 'sourcePorts', 1, MAX_RULE_PORT),
+    destinationPorts: parseRange(args, props.destinationPorts, 'destinationPorts', 1, MAX_RULE_PORT),
     suppressPrefixLength: args.optionalInteger(
       props.suppressPrefixLength,
       'suppressPrefixLength',
@@ -319,7 +317,7 @@ function parseAction(args: Arguments, props: PolicyRuleProps, priority: number):
   return action;
 }
 
-function familiesOf(args: Arguments, props: PolicyRuleProps, own: FamilyOrAuto | undefined): FamilyOrAuto[] {
+function parseFamilies(args: Arguments, props: PolicyRuleProps, own: FamilyOrAuto | undefined): FamilyOrAuto[] {
   const wanted = props.families && [...new Set(props.families)].map((family) => (family === IpFamily.IPV4 ? 4 : 6));
   if (wanted?.length === 0) {
     throw args.error('families is empty. Give IpFamily.IPV4 or IpFamily.IPV6, or leave it out.');

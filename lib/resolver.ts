@@ -1,4 +1,5 @@
 import type { Selectors } from './model/expectation';
+import { MAX_RULE_PORT, MAX_UID } from './model/limits';
 import type { Arguments } from './private/arguments';
 
 /** DNS over UDP, over TCP, and over TLS. */
@@ -7,10 +8,6 @@ const SERVICES = [
   { ipProtocol: 6, destinationPort: 53 },
   { ipProtocol: 6, destinationPort: 853 },
 ] as const;
-
-/** The kernel reserves the numbers above these. */
-const MAX_UID = 4294967294;
-const MAX_PORT = 65534;
 
 /**
  * A DNS resolver on the VPN server that clients use. It tells apart the resolver's queries to other name servers from
@@ -41,7 +38,7 @@ export class Resolver {
    * @param port - the source port
    */
   public static port(port: number): Resolver {
-    return new Resolver((args) => ({ sourcePort: args.integer(port, 'resolver port', 1, MAX_PORT) }));
+    return new Resolver((args) => ({ sourcePort: args.integer(port, 'resolver port', 1, MAX_RULE_PORT) }));
   }
 
   private constructor(private readonly sender: (args: Arguments) => Selectors) {}

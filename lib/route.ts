@@ -4,6 +4,7 @@ import { Arguments } from './private/arguments';
 import type { LinuxHost } from './linux-host';
 import type { Family, FamilyOrAuto } from './model/family';
 import { familyName } from './model/family';
+import { MAX_UINT32 } from './model/limits';
 import type { Hop, RejectType, Route as RouteModel } from './model/route';
 import type { Value } from './model/value';
 import { DEFAULT_DESTINATION, InvalidValue, commonFamily } from './model/value';
@@ -263,7 +264,7 @@ function parseRoute(scope: Construct, args: Arguments, props: RouteProps): Route
     tableId: props.table.tableId,
     destination,
     hops,
-    metric: args.optionalInteger(props.metric, 'metric', family === 6 ? 1 : 0, 4294967295),
+    metric: args.optionalInteger(props.metric, 'metric', family === 6 ? 1 : 0, MAX_UINT32),
     ...(reject && { type: reject }),
     ...(preferredSource && { preferredSource }),
     ...(props.routeScope !== undefined && { scope: SCOPES[props.routeScope] }),

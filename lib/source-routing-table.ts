@@ -2,6 +2,7 @@ import { Construct } from 'constructs';
 import { Arguments } from './private/arguments';
 import type { LinuxHost } from './linux-host';
 import { MAIN_TABLE_ID, RESERVED_TABLE_IDS, RESERVED_TABLE_NAMES } from './model/host';
+import { MAX_UINT32 } from './model/limits';
 import { DEVICES, HOST, TABLE_ID, TABLE_NAME } from './private/kinds';
 import type { Shape } from './private/shapes';
 import { FLAG, optional, struct } from './private/shapes';
@@ -115,7 +116,7 @@ export class SourceRoutingTable extends Construct {
     args.checkOptions(PROPS, props);
     this.host = props.host;
     const isMain = scope === props.host && id === MAIN_ID && props.tableId === MAIN_TABLE_ID;
-    this.tableId = args.integer(props.tableId, 'tableId', 0, 4294967295);
+    this.tableId = args.integer(props.tableId, 'tableId', 0, MAX_UINT32);
     if (isMain) {
       return;
     }

@@ -24,6 +24,7 @@ import { LocalTraffic } from './local-traffic';
 import type { Family, FamilyOrAuto } from './model/family';
 import { BOTH_FAMILIES, familyName, overlaps } from './model/family';
 import type { Selectors } from './model/expectation';
+import { MAX_UINT32 } from './model/limits';
 import { defaultMark } from './model/marking';
 import { DEFAULT_ROUTE_LENGTH, failClosedRoute } from './model/route';
 import { MAX_PRIORITY, MIN_PRIORITY } from './model/rule';
@@ -256,7 +257,7 @@ export class VpnEgress extends Construct {
       props.errorMark ?? defaultMark(this.table.tableId),
       'errorMark',
       1,
-      0xffffffff,
+      MAX_UINT32,
       'Leave it out to derive one from tableId.',
     );
     const queries = props.resolver?._queries(this.args) ?? [];

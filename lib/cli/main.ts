@@ -2,8 +2,9 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { compareHosts } from '../reachability/compare-hosts';
-import { HIGHEST_PORT, PROTOCOL_NAMES } from '../reachability/header-fields';
+import { PROTOCOL_NAMES } from '../reachability/header-fields';
 import type { Host } from '../model/host';
+import { MAX_PORT, MAX_UINT32 } from '../model/limits';
 import { InvalidValue } from '../model/value';
 import { diffJson, diffMarkdown, diffText, hasChanges } from './diff';
 import { explainText } from './explain';
@@ -91,17 +92,17 @@ function explainPacket(args: string[]): Result {
   if (values.to === undefined) {
     throw new UsageError('explain needs --to ADDR, the destination of the packet.');
   }
-  const host = hostIn(positionals, 'explain', values.host);
+  const host = readHost(positionals, 'explain', values.host);
   const number = (name: 'mark' | 'source-port' | 'destination-port', highest: number): number | undefined =>
     numberOf(`--${name}`, values[name], highest);
   const options = {
     destination: values.to,
     source: values.from,
     inputInterface: values.in,
-    mark: number('mark', 0xffffffff),
+    mark: number('mark', MAX_UINT32),
     ipProtocol: PROTOCOLS.get(values.protocol ?? '') ?? numberOf('--protocol', values.protocol, 255),
-    sourcePort: number('source-port', HIGHEST_PORT),
-    destinationPort: number('destination-port', HIGHEST_PORT),
+    sourcePort: number('source-port', MAX_PORT),
+    destinationPort: number('destination-port', MAX_PORT),
   };
   return { text: explainText(host, options, values.down ?? []), status: 0 };
 }
@@ -112,7 +113,7 @@ function draw(args: string[]): Result {
     allowPositionals: true,
     options: { host: { type: 'string' }, output: { type: 'string', short: 'o' } },
   });
-  const text = drawing(hostIn(positionals, 'draw', values.host));
+  const text = drawing(readHost(positionals, 'draw', values.host));
   if (values.output === undefined) {
     return { text, status: 0 };
   }
@@ -125,7 +126,7 @@ function draw(args: string[]): Result {
 }
 
 /** The host of a command that takes one directory. */
-function hostIn([directory, ...others]: string[], command: string, id: string | undefined): Host {
+function readHost([directory, ...others]: string[], command: string, id: string | undefined): Host {
   if (directory === undefined || others.length > 0) {
     throw new UsageError(
       `${command} takes one directory, OUT; ${directory === undefined ? 0 : 1 + others.length} given.`,

@@ -43,7 +43,7 @@ function specialToSend(machine: Machine, packet: PacketHeader): Outcome[] | unde
   const { source, destination, outputInterface } = packet;
   const kind = destination === LIMITED_BROADCAST ? 'broadcast' : 'multicast';
   if (source !== undefined && source !== ZERO) {
-    const devices = devicesOf(machine, source);
+    const devices = linksWithAddress(machine, source);
     if (devices.length === 0 && (machine.complete || isGroup(source))) {
       return [{ kind: 'invalid', why: 'the source is no address of this machine' }];
     }
@@ -99,7 +99,7 @@ function isGroup(address: Bits): boolean {
 }
 
 /** The links with a given address of this machine. All of 127.0.0.0/8 counts as such, by the local table. */
-function devicesOf(machine: Machine, address: Bits): readonly string[] {
+function linksWithAddress(machine: Machine, address: Bits): readonly string[] {
   const named = owners(machine).get(address);
   if (named) {
     return named;

@@ -1,4 +1,5 @@
 import type { Host } from './host';
+import { MAX_PORT, MAX_UINT32 } from './limits';
 import { getOrInsertComputed } from './maps';
 import type { Action } from './rule';
 import type { Value, ValueKind } from './value';
@@ -151,12 +152,12 @@ function valueOf(kind: ValueKind, parse: Parser): Check {
 }
 
 const FAMILY = oneOf(4, 6);
-const UNSIGNED = integer(2 ** 32 - 1);
+const UNSIGNED = integer(MAX_UINT32);
 const FAMILY_OR_AUTO = oneOf(4, 6, 'auto');
 const PREFIX = valueOf('prefix', parseKnownPrefix);
 const ADDRESS = valueOf('address', parseAddress);
 const DEVICE = valueOf('device', parseDevice);
-const PORTS = optional(record({ first: integer(65535), last: integer(65535) }));
+const PORTS = optional(record({ first: integer(MAX_PORT), last: integer(MAX_PORT) }));
 
 const prefixText: Check = (value, where) => {
   text(value, where);

@@ -38,7 +38,7 @@ function prefixesOf({ first, last }: AddressRange, family: Family): string[] {
     while (length > 0 && start % sizeOf(length - 1) === 0n && start + sizeOf(length - 1) - 1n <= last) {
       length -= 1;
     }
-    prefixes.push(prefixText(start, length, family));
+    prefixes.push(cidrText(start, length, family));
     start += sizeOf(length);
   }
   return prefixes;
@@ -48,7 +48,7 @@ function prefixesOf({ first, last }: AddressRange, family: Family): string[] {
   }
 }
 
-function prefixText(first: bigint, length: number, family: Family): string {
+function cidrText(first: bigint, length: number, family: Family): string {
   const address = (family === 4 ? Address4.fromBigInt(first) : Address6.fromBigInt(first)).correctForm();
   return length === (family === 4 ? 32 : 128) ? address : `${address}/${length}`;
 }

@@ -6,7 +6,7 @@ import type { Value } from '../model/value';
 import type { Capabilities, RouteFeature, RuleFeature, Support } from './capabilities';
 import { ROUTE_FEATURES, RULE_FEATURES, routeFeatures, ruleFeatures } from './capabilities';
 import type { Devices } from './devices';
-import { NETWORKD_CAPABILITIES, destinationWord, dropIn, unknownFamilies } from './networkd';
+import { NETWORKD_CAPABILITIES, explicitDestination, dropIn, unknownFamilies } from './networkd';
 import type { HostFile } from './persistence';
 import { NetworkManagerRenderer } from './network-manager';
 import { HEADER } from './persistence';
@@ -168,7 +168,7 @@ function routeItem(route: Route): Item {
   const [hop] = route.hops;
   const metric = routeMetric(route);
   return [
-    ['to', destinationWord(route)],
+    ['to', explicitDestination(route)],
     ['type', route.type],
     ['via', hop?.via],
     ['on-link', hop?.onLink],

@@ -119,11 +119,11 @@ function routeSection(route: Route): Word[][] {
   const metric = routeMetric(route);
   return [
     ['[Route]'],
-    ...key('Destination', destinationWord(route)),
+    ...key('Destination', explicitDestination(route)),
     ...key('Type', route.type),
     ...key('Gateway', only?.via),
     ...key('GatewayOnLink', only?.onLink ? 'yes' : undefined),
-    ...(only ? [] : route.hops.map((hop) => ['MultiPathRoute=', ...hopWords(hop)])),
+    ...(only ? [] : route.hops.map((hop) => ['MultiPathRoute=', ...multiPathWords(hop)])),
     ...key('Table', route.tableId),
     ...key('Metric', metric === defaultMetric(route.family) ? undefined : metric),
     ...key('PreferredSource', route.preferredSource),
@@ -138,7 +138,7 @@ function key(name: string, value: Value | string | number | undefined): Word[][]
 }
 
 /** A default route of unknown family takes the family of its gateway. */
-export function destinationWord(route: Route): Value | string | undefined {
+export function explicitDestination(route: Route): Value | string | undefined {
   if (!isKnown(route.destination) || route.destination.text !== 'default') {
     return route.destination;
   }
@@ -149,6 +149,6 @@ function familyWord(family: Family): string {
   return family === 4 ? 'ipv4' : 'ipv6';
 }
 
-function hopWords({ via, device, weight }: Hop): Word[] {
+function multiPathWords({ via, device, weight }: Hop): Word[] {
   return [...(via ? [via] : []), ...(device ? ['@', device] : []), ...(weight === undefined ? [] : [` ${weight}`])];
 }

@@ -4,6 +4,7 @@ import type { PacketOptions } from '../fib/packet';
 import type { Addresses, Disposition, Selectors, Traffic } from '../model/expectation';
 import type { Family } from '../model/family';
 import { BOTH_FAMILIES } from '../model/family';
+import { MAX_PORT, MAX_UID, MAX_UINT32 } from '../model/limits';
 import type { Value } from '../model/value';
 import { DEFAULT_DESTINATION, commonFamily } from '../model/value';
 import type { Arguments } from './arguments';
@@ -31,8 +32,6 @@ const FLOW: Shape<Flow> = {
   destination: ENDS,
   exceptDestinations: optional(list(ENDS, 'a list such as ["10.10.10.0/24"]')),
 };
-const UINT32_MAX = 0xffffffff;
-const MAX_PORT = 65535;
 
 export function checkPacket(args: Arguments, packet: Packet): void {
   args.checkOptions(PACKET, packet, 'packet');
@@ -111,9 +110,9 @@ function parseSelectors(args: Arguments, given: FlowSelectors): Selectors {
   return {
     inputInterface:
       given.inputInterface === undefined ? undefined : args.device(given.inputInterface, 'inputInterface'),
-    firewallMark: args.optionalInteger(given.firewallMark, 'firewallMark', 0, UINT32_MAX),
+    firewallMark: args.optionalInteger(given.firewallMark, 'firewallMark', 0, MAX_UINT32),
     tos: args.optionalInteger(given.tos, 'tos', 0, 0xfc),
-    uid: args.optionalInteger(given.uid, 'uid', 0, UINT32_MAX - 1),
+    uid: args.optionalInteger(given.uid, 'uid', 0, MAX_UID),
     ipProtocol: given.ipProtocol && args.integer(given.ipProtocol.number, 'ipProtocol', 1, 255),
     sourcePort: port('sourcePort'),
     destinationPort: port('destinationPort'),

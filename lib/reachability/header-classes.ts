@@ -1,7 +1,8 @@
 import type { Family } from '../model/family';
+import { MAX_PORT, MAX_UINT32 } from '../model/limits';
 import { getOrInsertComputed } from '../model/maps';
 import type { HeaderFields } from '../fib/packet';
-import { HIGHEST_PORT, PROTOCOL_NAMES, refuseTooMany, commonFieldsOf } from './header-fields';
+import { PROTOCOL_NAMES, refuseTooMany, commonFieldsOf } from './header-fields';
 import type { Machine } from '../fib/machine';
 import { SPECIAL_PURPOSE_PREFIXES } from './reachability';
 import type { MaskedMark } from '../fib/representatives';
@@ -43,7 +44,7 @@ export class HeaderClasses {
     const users = sent
       ? numbersOf(
           rules.flatMap(({ rule }) => rule.uidRange ?? []),
-          HIGHEST_USER,
+          MAX_UINT32,
         )
       : [0];
     const selectors = commonFieldsOf(rules);
@@ -122,10 +123,9 @@ interface AxisOf extends AxisDefinition {
   readonly rules: readonly CompiledRule[];
 }
 
-const HIGHEST_USER = 4294967295;
 const PORTS: Pick<AxisDefinition, 'hasOther' | 'text'> = {
   hasOther: () => false,
-  text: (values, _, all) => rangesText(values, all, HIGHEST_PORT),
+  text: (values, _, all) => rangesText(values, all, MAX_PORT),
 };
 
 const AXES: readonly AxisDefinition[] = [
@@ -139,7 +139,7 @@ const AXES: readonly AxisDefinition[] = [
     by: 'user',
     of: ({ uid }) => uid,
     hasOther: () => false,
-    text: (values, _, all) => rangesText(values, all, HIGHEST_USER),
+    text: (values, _, all) => rangesText(values, all, MAX_UINT32),
   },
   {
     by: 'mark',

@@ -1,4 +1,5 @@
 import type { Family } from '../model/family';
+import { MAX_PORT } from '../model/limits';
 import type { Range, Rule } from '../model/rule';
 import { isKnown } from '../model/value';
 import { InvalidValue } from '../model/value';
@@ -14,7 +15,6 @@ import { markSelector } from '../fib/rules';
  * @see https://www.iana.org/assignments/protocol-numbers
  */
 const PROTOCOLS_WITH_PORTS: readonly number[] = [6, 17, 33, 132, 136];
-export const HIGHEST_PORT = 65535;
 /** Each kind is looked up separately, so more would take too long. */
 const MOST_HEADERS = 100_000;
 
@@ -88,7 +88,7 @@ function transportsOf(rules: readonly CompiledRule[]): Transport[] {
   // Rules can match ports without a protocol. One port stands for all that no rule names.
   const other = PROTOCOLS_WITH_PORTS.find((protocol) => !named.has(protocol));
   const asked = sources.length + destinations.length > 0;
-  const [from, to] = [sources, destinations].map((ranges) => numbersOf(ranges, HIGHEST_PORT));
+  const [from, to] = [sources, destinations].map((ranges) => numbersOf(ranges, MAX_PORT));
   refuseTooMany(from.length, to.length);
   return [
     {},

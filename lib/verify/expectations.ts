@@ -110,7 +110,7 @@ class IntentCheck {
     const sent = inputInterface === undefined;
     const input = sent || this.toldApart[traffic.family].has(inputInterface) ? inputInterface : INTERFACE_TOWARD_SOURCE;
     const own = sent && sources !== undefined && networksOf(this.host.interfaces).hasAddress(sources.within[0]);
-    const places = isPlain(traffic) ? 'anywhere' : destinations;
+    const places = hasPlainDestinations(traffic) ? 'anywhere' : destinations;
     const key = JSON.stringify([selectors, input, sent && !own && sources?.within, linksDown, overridable]);
     const made = getOrInsertComputed(this.reachabilities, places, () => new Map<string, Reachability[]>());
     return getOrInsertComputed(made, key, () => {
@@ -277,7 +277,7 @@ const SAMPLE_DESTINATIONS: Readonly<Record<Family, readonly Bits[]>> = {
 const ASKABLE = [17, 6, 1];
 
 /** Tells whether the destinations are plain prefixes, without exceptions and special addresses. */
-function isPlain({ family, destinations: { within, except } }: Traffic): boolean {
+function hasPlainDestinations({ family, destinations: { within, except } }: Traffic): boolean {
   const special = family === 4 ? [] : NEVER_FORWARDED;
   return (
     except.length === 0 &&

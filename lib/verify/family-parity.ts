@@ -129,7 +129,7 @@ function isAsWide(rule: Rule, like: Rule): boolean {
 }
 
 function forgottenFamilies(host: Host, routed: readonly Routed[]): Problem[] {
-  const elsewhere = { 4: tablesOf(host, 4), 6: tablesOf(host, 6) };
+  const elsewhere = { 4: tablesLookedUp(host, 4), 6: tablesLookedUp(host, 6) };
   return host.tables.flatMap((table) => {
     const [unknown] = routed.filter(
       ({ rule, tunnels }) =>
@@ -161,7 +161,7 @@ function forgottenFamilies(host: Host, routed: readonly Routed[]): Problem[] {
 }
 
 /** The tables beside the main one that rules of a family look up. */
-function tablesOf(host: Host, family: Family): Set<number> {
+function tablesLookedUp(host: Host, family: Family): Set<number> {
   return new Set(
     host.rules.flatMap(({ action, family: own }) =>
       overlaps(own, family) && action.kind === 'lookup' && isElsewhere(action) ? [action.tableId] : [],

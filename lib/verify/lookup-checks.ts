@@ -137,10 +137,10 @@ function tablesNeverReached(host: Host, unmet: ReadonlySet<Rule>): Problem[] {
 function fallThrough(host: Host, family: Family): Problem[] {
   const open = new Set(unguardedOrOpen(host));
   const rules = host.rules.filter((rule) => open.has(rule) && routesClients(rule) && overlaps(rule.family, family));
-  const devices = new Set(rules.flatMap((rule) => devicesOf(host, rule)));
+  const devices = new Set(rules.flatMap((rule) => devicesOfRule(host, rule)));
   const problems = new Map<Rule, Problem>();
   for (const down of devices) {
-    const affected = rules.filter((rule) => devicesOf(host, rule).includes(down) && !problems.has(rule));
+    const affected = rules.filter((rule) => devicesOfRule(host, rule).includes(down) && !problems.has(rule));
     if (affected.length === 0) continue;
     const machine = machineOf(host, [down]);
     const reachability = new Reachability(machine, plainHeader(family, OTHER_INTERFACE), {
@@ -188,7 +188,7 @@ function routesClients(rule: Rule): boolean {
   );
 }
 
-function devicesOf(host: Host, rule: Rule): string[] {
+function devicesOfRule(host: Host, rule: Rule): string[] {
   const id = tableOf(rule);
   return host.routes
     .filter(({ tableId }) => tableId === id)
