@@ -856,7 +856,7 @@ describe('guards', () => {
       [
         FIRST,
         'guard 4 20011 from 10.10.11.0/24 iif tun1 unreachable',
-        'guard 4 20012 from 10.10.12.0/24 to 0.0.0.0/0 unreachable',
+        'guard 4 20012 from 10.10.12.0/24 unreachable',
       ],
     ],
     [
