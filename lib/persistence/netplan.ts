@@ -1,4 +1,4 @@
-import type { Host, Problem } from '../model/host';
+import type { Host } from '../model/host';
 import type { Route } from '../model/route';
 import { defaultMetric, routeMetric } from '../model/route';
 import type { Rule, Word } from '../model/rule';
@@ -6,7 +6,7 @@ import type { Value } from '../model/value';
 import type { Capabilities, RouteFeature, RuleFeature, Support } from './capabilities';
 import { ROUTE_FEATURES, RULE_FEATURES, routeFeatures, ruleFeatures } from './capabilities';
 import type { Devices } from './devices';
-import { NETWORKD_CAPABILITIES, explicitDestination, dropIn, unknownFamilies } from './networkd';
+import { NETWORKD_CAPABILITIES, explicitDestination, dropIn } from './networkd';
 import type { HostFile } from './persistence';
 import { NetworkManagerRenderer } from './network-manager';
 import { HEADER } from './persistence';
@@ -68,10 +68,6 @@ export class NetplanRenderer extends LinkRenderer {
 
   protected override versionOf(): string {
     return 'networkd';
-  }
-
-  public override problems(host: Host): Problem[] {
-    return [...unknownFamilies(host, this.call), ...super.problems(host)];
   }
 }
 

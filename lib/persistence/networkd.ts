@@ -1,6 +1,6 @@
 import type { Family } from '../model/family';
 import { defaultPrefix } from '../model/family';
-import type { Host, Problem } from '../model/host';
+import type { Host } from '../model/host';
 import { MAIN_TABLE_ID } from '../model/host';
 import type { Hop, Route } from '../model/route';
 import { routeMetric, defaultMetric } from '../model/route';
@@ -16,7 +16,6 @@ import type { Written } from './link-renderer';
 import { LinkRenderer } from './link-renderer';
 
 const since = (version: string, key: string): { since: string; key: string } => ({ since: version, key });
-const FAMILY = 'Family= must be literal where neither From= nor To= says it';
 
 /**
  * A drop-in beside the `.network` file of each interface. Measured with systemd 252; the versions are those
@@ -63,10 +62,6 @@ export class NetworkdRenderer extends LinkRenderer {
         .flatMap((device) => dropIn(host.owner, device, devices.rulesOf(device), devices.routesOf(device))),
     };
   }
-
-  public override problems(host: Host): Problem[] {
-    return [...unknownFamilies(host, this.call), ...super.problems(host)];
-  }
 }
 
 /** The drop-in with these rules and routes, if there are any. */
@@ -75,13 +70,6 @@ export function dropIn(owner: string, device: string, rules: readonly Rule[], ro
   return sections.length === 0
     ? []
     : [{ device, name: `50-source-routing-${owner}.conf`, lines: [HEADER, ...sections] }];
-}
-
-/** The rules whose family systemd-networkd would have to guess. */
-export function unknownFamilies(host: Host, call: string): Problem[] {
-  return host.rules
-    .filter((rule) => rule.family === 'auto' && !rule.source && !rule.destination)
-    .map((rule) => ({ path: rule.path, message: `${call}: ${FAMILY} (rule at priority ${rule.priority}).` }));
 }
 
 /** `[RoutingPolicyRule]` of one rule. */
