@@ -1,4 +1,4 @@
-import type { Host, Problem } from '../model/host';
+import type { Host } from '../model/host';
 import type { Route } from '../model/route';
 import type { Rule } from '../model/rule';
 
@@ -142,7 +142,8 @@ function* demands(host: Host, capabilities: Capabilities): Generator<Demand> {
   }
 }
 
-export interface Refusal extends Problem {
+export interface Refusal {
+  readonly path: string;
   readonly what: string;
   readonly feature: string;
   readonly reason: string;
@@ -151,7 +152,7 @@ export interface Refusal extends Problem {
 /** What the manager cannot express of a host. */
 export function refusals(host: Host, capabilities: Capabilities): Refusal[] {
   return [...demands(host, capabilities)].flatMap(({ support, ...demand }) =>
-    support !== true && 'refused' in support ? [{ ...demand, message: '', reason: support.refused }] : [],
+    support !== true && 'refused' in support ? [{ ...demand, reason: support.refused }] : [],
   );
 }
 
