@@ -255,18 +255,18 @@ describe('rp_filter', () => {
   const toMain = rule(5, undefined, lookup(254), { suppressPrefixLength: 0 });
   const marked = rule(10010, undefined, lookup(200), { firewallMark: 7 });
 
-  test.each<[string, unknown, unknown]>([
-    ['strict, no rule', sourceOf([], ReversePathFilter.STRICT), 'fails rp_filter'],
-    ['loose, no rule', sourceOf([], ReversePathFilter.LOOSE), 'passes'],
-    ['strict, a rule for the pool', sourceOf([toMain, FROM_POOL], ReversePathFilter.STRICT), 'passes'],
-    ['strict, a rule by mark', sourceOf([toMain, marked], ReversePathFilter.STRICT), 'fails rp_filter'],
+  test.each<[string, () => unknown, unknown]>([
+    ['strict, no rule', () => sourceOf([], ReversePathFilter.STRICT), 'fails rp_filter'],
+    ['loose, no rule', () => sourceOf([], ReversePathFilter.LOOSE), 'passes'],
+    ['strict, a rule for the pool', () => sourceOf([toMain, FROM_POOL], ReversePathFilter.STRICT), 'passes'],
+    ['strict, a rule by mark', () => sourceOf([toMain, marked], ReversePathFilter.STRICT), 'fails rp_filter'],
     [
       'the same with src_valid_mark',
-      sourceOf([toMain, marked], ReversePathFilter.STRICT, { sysctls: { srcValidMark: true } }),
+      () => sourceOf([toMain, marked], ReversePathFilter.STRICT, { sysctls: { srcValidMark: true } }),
       'passes',
     ],
   ])('%s', (_, source, expected) => {
-    expect(source).toBe(expected);
+    expect(source()).toBe(expected);
   });
   test('an address of the machine itself does not come in from outside', () => {
     const [outcome] = outcomes(server([], []), { ...reply, source: '192.168.178.2' });
@@ -307,25 +307,26 @@ describe('clients, to an address of a pool', () => {
     ['upHook()', LocalTraffic.upHook(), 'unreachable'],
     ['isolated()', LocalTraffic.isolated(), 'prohibit'],
   ])('with %s', (_, localTraffic, rejected) => {
-    const one = withTunnels({ localTraffic });
-    const apart = withTunnels({
-      localTraffic,
-      clients: ['10.10.20.0/24', 'fd00:4242:0:20::/64'],
-      rejectedClients: ['10.10.10.0/24', 'fd00:4242:0:10::/64'],
-    });
+    const one = (): Description => withTunnels({ localTraffic });
+    const apart = (): Description =>
+      withTunnels({
+        localTraffic,
+        clients: ['10.10.20.0/24', 'fd00:4242:0:20::/64'],
+        rejectedClients: ['10.10.10.0/24', 'fd00:4242:0:10::/64'],
+      });
 
     test.each([
       ['one', one],
       ['a rejected one', apart],
     ])('%s whose tunnel is down: nowhere', (__, description) => {
-      const down = withLinksDown(description, ['tun0']);
+      const down = withLinksDown(description(), ['tun0']);
       expect(FROM_TUN1.map((flow) => ways(down, flow))).toEqual([[rejected], [rejected]]);
     });
     test('that is in no tunnel: nowhere', () => {
-      expect(IN_NO_TUNNEL.map((flow) => ways(one, flow))).toEqual([[rejected], [rejected]]);
+      expect(IN_NO_TUNNEL.map((flow) => ways(one(), flow))).toEqual([[rejected], [rejected]]);
     });
     test('where the way to the NAT router is gone, too: nowhere', () => {
-      const down = withLinksDown(one, ['tun0', 'eth1']);
+      const down = withLinksDown(one(), ['tun0', 'eth1']);
       expect(FROM_TUN1.map((flow) => ways(down, flow))).toEqual([[rejected], [rejected]]);
     });
   });

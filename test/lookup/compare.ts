@@ -31,9 +31,16 @@ export function disagreements(recorded: Recorded, lookup = realLookup): Disagree
 
 const KINDS: Readonly<Record<string, string>> = { 2: 'local', 3: 'broadcast', 4: 'anycast', 5: 'multicast' };
 
+const ANSWER = /^(?:(\d+) )?\S+(?: from \S+)?(?: via (\S+))? dev (\S+)/;
+
+/** Of an answer that `ip -N -o route get` printed, what counts here. */
+export function shortAnswer(answer: string): string {
+  return ANSWER.exec(answer)?.[0] ?? answer;
+}
+
 /** What `ip -N -o route get` printed, in few words. */
 function kernelSays(answer: string): string {
-  const [, number, via, device] = /^(?:(\d+) )?\S+(?: from \S+)?(?: via (\S+))? dev (\S+)/.exec(answer) ?? [];
+  const [, number, via, device] = ANSWER.exec(answer) ?? [];
   if (device === undefined) {
     return answer.replace('RTNETLINK answers: ', '');
   }

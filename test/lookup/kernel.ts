@@ -66,7 +66,8 @@ function inOrder(stdout: string, stderr: string, count: number): string[] {
   return answers;
 }
 
-function without(description: Description, refused: readonly string[]): Description {
+/** What is left of a description without the commands that the kernel refused. */
+export function without(description: Description, refused: readonly string[]): Description {
   const gone = new Set(refused);
   const known = new Set<string>();
   const kept = (command: string): boolean => {
