@@ -12,8 +12,10 @@ import {
   UNKNOWN_FAMILY,
   routeFeatures,
   ruleFeatures,
+  versionNeeded,
 } from '../lib/persistence/capabilities';
 import type { Piece, Rendered } from '../lib/persistence/persistence';
+import { modelHost } from './model/host';
 
 const prefix = (text: string): Value => ({ kind: 'prefix', text });
 const address = (text: string): Value => ({ kind: 'address', text });
@@ -81,11 +83,8 @@ const ROUTES: Record<RouteFeature, Partial<Route>> = {
 };
 
 function host(rule: Partial<Rule>, route: Partial<Route>): Host {
-  return {
-    path: 'stack/host',
-    owner: 'vpn',
+  return modelHost({
     interfaces: [{ name: 'eth1', addresses: [], gateways: [], incomplete: true }],
-    management: { hostKeyPinned: true, bastion: false },
     tables: [200, 201].map((id) => ({ path: `stack/${id}`, id, failClosed: false })),
     // So that it is known which interface brings up what has none of its own.
     rules: [{ ...RULE, ...rule }],
@@ -93,12 +92,7 @@ function host(rule: Partial<Rule>, route: Partial<Route>): Host {
       { ...ROUTE, destination: prefix('10.99.0.0/16') },
       { ...ROUTE, ...route },
     ],
-    discards: [],
-    markings: [],
-    hooks: [],
-    intents: [],
-    expectations: [],
-  };
+  });
 }
 
 type Sample = readonly [name: string, support: Support, Host];
@@ -163,14 +157,17 @@ describe.each(allRenderers().filter(({ name }) => name !== 'service'))('$call', 
 });
 
 /** All that is written, and what the manager needs for it. */
-function linesOf({ files, dropIns = [], blocks = [], requirements }: Rendered): string[] {
+function linesOf({ devices, files, dropIns = [], blocks = [], units, requirements }: Rendered): string[] {
+  const where = (systemdOnly = false): string => (systemdOnly ? ' with systemd' : '');
   const all = [
-    ...files.map(({ path, mode, lines }) => ({ name: `${mode} ${path}`, lines })),
+    ...files.map(({ path, mode, lines, systemdOnly }) => ({ name: `${mode} ${path}${where(systemdOnly)}`, lines })),
     ...dropIns.map(({ device, name, lines }) => ({ name: `drop-in ${name} of ${device}`, lines })),
     ...blocks.map(({ device, lines }) => ({ name: `profile of ${device}`, lines })),
   ];
   return [
     ...all.flatMap(({ name, lines }) => [`== ${name}`, ...lines.map((pieces) => pieces.map(pieceText).join(''))]),
+    ...devices.map((device) => `manages ${device}`),
+    ...units.map(({ name, systemdOnly }) => `starts ${name}${where(systemdOnly)}`),
     ...requirements.map((each) => `needs ${Object.values(each).join(' ')}`),
   ];
 }
@@ -204,4 +201,66 @@ function escaped(text: string): string {
 test('each sample has the feature that it is for', () => {
   expect(RULE_FEATURES.filter((name) => !ruleFeatures({ ...RULE, ...RULES[name] }).includes(name))).toEqual([]);
   expect(ROUTE_FEATURES.filter((name) => !routeFeatures({ ...ROUTE, ...ROUTES[name] }).includes(name))).toEqual([]);
+});
+
+describe('features', () => {
+  const rule = (more: Partial<Rule>): string[] => ruleFeatures({ ...RULE, source: undefined, ...more });
+  const route = (more: Partial<Route>): string[] => routeFeatures({ ...ROUTE, ...more });
+
+  test.each<[string, string[], string[]]>([
+    ['none but the table', rule({ tos: 16 }), ['tos', 'lookup']],
+    [
+      'a mark without from and to',
+      rule({ firewallMark: 7 }),
+      ['fwmark', 'mark, iif or oif without from and to', 'lookup'],
+    ],
+    [
+      'a mark with all bits in its mask',
+      rule({ source: prefix('10.0.0.0/8'), firewallMark: 0, firewallMask: 0xffffffff }),
+      ['from', 'fwmark', 'lookup'],
+    ],
+    [
+      'an interface and a destination',
+      rule({ destination: prefix('10.0.0.0/8'), outputInterface: device('tun0') }),
+      ['to', 'oif', 'lookup'],
+    ],
+    ['of a route to nowhere', route({ type: 'throw', hops: [] }), ['throw']],
+    ['of next hops on links', route({ hops: [{ device: device('eth0') }, { device: device('eth1') }] }), ['nexthop']],
+    [
+      'the highest metric that all can write',
+      route({ metric: 2147483647, hops: [{ device: device('eth0') }] }),
+      ['dev', 'metric'],
+    ],
+  ])('%s', (_, features, expected) => {
+    expect(features).toEqual(expected);
+  });
+});
+
+describe('the version that is needed', () => {
+  const needed = (...versions: string[]): string | undefined => {
+    const names = ['tos', 'sport', 'dport'] as const;
+    const rules = Object.fromEntries(versions.map((since, index) => [names[index], { since, key: `key${index}=` }]));
+    const ports = { first: 53, last: 53 };
+    const rule = { ...RULE, tos: 16, sourcePorts: ports, destinationPorts: ports };
+    return versionNeeded(modelHost({ rules: [rule] }), { rules, routes: {} })?.atLeast;
+  };
+
+  test.each<[string | undefined, string[]]>([
+    [undefined, []],
+    ['248', ['240', '248', '245']],
+    ['1.42', ['1.36', '1.42', '1.38']],
+    ['1.42', ['1.42', '1.5']],
+    ['2.1', ['1.42', '2.1']],
+    ['2.1', ['2.1', '1.42']],
+    ['1.42.1', ['1.42', '1.42.1']],
+    ['1.42.1', ['1.42.1', '1.42']],
+  ])('is %s, the highest of %j', (highest, versions) => {
+    expect(needed(...versions)).toBe(highest);
+  });
+
+  test('is said of the first that needs it', () => {
+    const rules = { from: { since: '1.2', key: 'from=' } };
+    const host = modelHost({ rules: [RULE, { ...RULE, priority: 10020 }] });
+    expect(versionNeeded(host, { rules, routes: {} })?.for).toBe('from= of the rule at priority 10010');
+  });
 });

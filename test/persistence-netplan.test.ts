@@ -140,6 +140,7 @@ test.each<[string, Add, string]>([
         mtu: 1400,
       });
       table.addRoute('none', { destination: 'fd00:66::/64', routeType: RouteType.PROHIBIT });
+      table.addRoute('off', { destination: '10.3.0.0/16', via: '192.168.1.2', device: 'eth1', onLink: false });
     },
     withMore(
       `
@@ -152,6 +153,9 @@ test.each<[string, Add, string]>([
           mtu: 1400
         - to: "fd00:66::/64"
           type: "prohibit"
+          table: 200
+        - to: "10.3.0.0/16"
+          via: "192.168.1.2"
           table: 200`,
       '',
     ),
@@ -185,6 +189,12 @@ test.each<[string, Add, string[], string]>([
     },
     ['[RoutingPolicyRule] Priority=10010 Family=ipv4 FirewallMark=7 Table=254 Type=prohibit'],
     'requires version networkd 248 Type= of the rule at priority 10010',
+  ],
+  [
+    'a type of service alone',
+    (stack, _, table) => void new PolicyRule(stack, 'x', { table, tos: 0x10, priority: 10010 }),
+    ['ipv4', 'ipv6'].map((family) => `[RoutingPolicyRule] Priority=10010 Family=${family} TypeOfService=16 Table=200`),
+    '',
   ],
   [
     'a mask',
@@ -250,6 +260,31 @@ test('a table whose number netplan would write as a negative one is all in the d
     eth1: [
       '[RoutingPolicyRule] Priority=10010 From=10.10.10.0/24 Table=2147483648',
       '[Route] Destination=0.0.0.0/0 Gateway=192.168.1.1 Table=2147483648',
+    ],
+  });
+});
+
+test('the highest table that netplan writes as it is', () => {
+  const { yaml, dropIns } = rendered((stack, host) => {
+    const table = new SourceRoutingTable(stack, 'high', { host, tableId: 2147483647 });
+    table.addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });
+    new PolicyRule(stack, 'x', { table, source: SOURCE, priority: 10010 });
+  });
+  expect(yaml.eth1?.match(/table: 2147483647/g)).toHaveLength(2);
+  expect(dropIns).toEqual({});
+});
+
+test('an interface has no YAML file if all is in its drop-in', () => {
+  const { yaml, dropIns } = rendered((stack, host) => {
+    const table = new SourceRoutingTable(stack, 'other', { host, tableId: 201 });
+    table.addRoute('v4', { destination: '0.0.0.0/0', device: 'eth0' });
+    new PolicyRule(stack, 'x', { table, source: SOURCE, inputInterface: 'tun0', priority: 10010 });
+  });
+  expect(yaml).toEqual({ eth1: BASE });
+  expect(dropIns).toEqual({
+    eth0: [
+      '[RoutingPolicyRule] Priority=10010 From=10.10.10.0/24 IncomingInterface=tun0 Table=201',
+      '[Route] Destination=0.0.0.0/0 Table=201',
     ],
   });
 });
