@@ -104,6 +104,17 @@ const SOURCE = '10.10.10.0/24';
 
 test.each<[string, Add, string]>([
   [
+    'a destination alone',
+    (stack, _, table) => void new PolicyRule(stack, 'x', { table, destination: '10.0.0.0/8', priority: 10010 }),
+    withMore(
+      '',
+      `
+        - to: "10.0.0.0/8"
+          table: 200
+          priority: 10010`,
+    ),
+  ],
+  [
     'selectors',
     (stack, _, table) => {
       const destination = '10.0.0.0/8';
@@ -235,10 +246,12 @@ test.each<[string, Add, string[], string]>([
       const nextHops = ['192.168.1.2', '192.168.1.3'].map((via) => ({ via, device: 'eth1' }));
       table.addRoute('x', { destination: '10.1.0.0/16', nextHops });
       table.addRoute('y', { destination: '10.2.0.0/16', routeType: RouteType.THROW });
+      table.addRoute('z', { destination: '10.3.0.0/16', nextHops: [{ via: '192.168.1.2' }, { via: '192.168.1.3' }] });
     },
     [
       '[Route] Destination=10.1.0.0/16 MultiPathRoute=192.168.1.2@eth1 MultiPathRoute=192.168.1.3@eth1 Table=200',
       '[Route] Destination=10.2.0.0/16 Type=throw Table=200',
+      '[Route] Destination=10.3.0.0/16 MultiPathRoute=192.168.1.2 MultiPathRoute=192.168.1.3 Table=200',
     ],
     'requires version networkd 245 MultiPathRoute= of the route to "10.1.0.0/16" in table 200',
   ],

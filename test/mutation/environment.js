@@ -1,0 +1,9 @@
+// jest cannot end a file at the first failure; a mutant needs no second one.
+const { TestEnvironment } = require('jest-environment-node');
+
+module.exports = class extends TestEnvironment {
+  handleTestEvent(event) {
+    if (event.name === 'test_fn_failure' || event.name === 'hook_failure') this.failed = true;
+    if (event.name === 'test_start' && this.failed) event.test.mode = 'skip';
+  }
+};
