@@ -1,4 +1,4 @@
-import { addressBits, hostIn, prefixBits, prefixText } from '../../lib/fib/bits';
+import { addressBits, hostIn, isAddress, prefixBits, prefixText } from '../../lib/fib/bits';
 import type { Description } from '../../lib/fib/build';
 import { buildMachine, withLinksDown } from '../../lib/fib/build';
 import { decide } from '../../lib/fib/decide';
@@ -59,6 +59,26 @@ describe('a next hop without a device', () => {
     expect(ways(server(routes), { destination: '2001:db8::7' })).toEqual(['via fd00:1::1 dev eth1']);
     expect(ways(server([route(through())]), OUT)).toEqual(['dev <not known>']);
   });
+});
+
+test('the loopback interface has its own addresses, and those that are declared', () => {
+  const links = [link('lo', '10.99.0.1/32'), link('eth0', '10.0.0.2/8')];
+  expect(
+    buildMachine(server([], { links }))
+      .links.get('lo')
+      ?.addresses.map(({ text }) => text),
+  ).toEqual(['127.0.0.1/8', '::1/128', '10.99.0.1/32']);
+});
+
+test('a flow is of whole addresses', () => {
+  expect(['10.0.0.1', '::1', '10.0.0.0/8', '10.0.0', '::1/128', ':'].map(isAddress)).toEqual([
+    true,
+    true,
+    false,
+    false,
+    false,
+    false,
+  ]);
 });
 
 describe('a link that is down', () => {

@@ -32,10 +32,9 @@ function read(scenario: Scenario, text: string): Recorded {
   return { description: without(scenario.description, refused), flows: scenario.flows, answers, refused };
 }
 
-function differences(recorded: Recorded, machine: number): string[] {
+function differences(recorded: Recorded): string[] {
   return disagreements(recorded).map(
-    ({ index, kernel, lookup }) =>
-      `machine ${machine}, ${flowCommand(recorded.flows[index])}: ${kernel}, not ${lookup.join(' or ')}`,
+    ({ index, kernel, lookup }) => `${flowCommand(recorded.flows[index])}: ${kernel}, not ${lookup.join(' or ')}`,
   );
 }
 
@@ -45,7 +44,10 @@ test('lib/fib says of random packets what a kernel has said', () => {
   }
   const texts = readFileSync(FILE, 'utf8').trimEnd().split('\n\n');
   expect(texts).toHaveLength(MACHINES);
-  const recorded = scenarios().map((scenario, index) => read(scenario, texts[index]));
-  expect(recorded.map(({ answers }) => answers.length)).toEqual(recorded.map(() => FLOWS));
-  expect(recorded.flatMap(differences)).toEqual([]);
+  scenarios().forEach((scenario, machine) => {
+    const recorded = read(scenario, texts[machine]);
+    expect(recorded.answers).toHaveLength(FLOWS);
+    // One after the other: the first machine with a difference ends the test.
+    expect(differences(recorded)).toEqual([]);
+  });
 });
