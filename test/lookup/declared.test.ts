@@ -7,6 +7,7 @@ import type { FlowOptions } from '../../lib/fib/flow';
 import { flowOf } from '../../lib/fib/flow';
 import { describeHost, machineOf, machineWithOpenTunnels } from '../../lib/fib/from-host';
 import { commonAddresses, kernelRules } from '../../lib/fib/machine';
+import { RuleList } from '../../lib/fib/rules';
 import type { Host } from '../../lib/model/host';
 import type { Hop, Route } from '../../lib/model/route';
 import type { Rule } from '../../lib/model/rule';
@@ -124,6 +125,38 @@ describe('a negated rule with a value known at apply', () => {
   ])('of family %s', (family, expected) => {
     expect(ways(server([], { rules: [...kernelRules(), negated(family)] }), OUT)).toEqual(expected);
   });
+});
+
+test('a goto leads to the first of the rules at a priority', () => {
+  const at = (priority: number, action: Rule['action']): Rule => ({ path: 'rule', family: 4, priority, action });
+  const rules = [at(10, { kind: 'goto', priority: 20 }), at(20, { kind: 'prohibit' }), at(20, { kind: 'blackhole' })];
+  expect(ways(server([], { rules: [...kernelRules(), ...rules] }), OUT)).toEqual(['prohibit']);
+});
+
+test.each<[boolean, Partial<Rule>]>([
+  [false, {}],
+  [true, { ipProtocol: 17 }],
+  [true, { sourcePorts: { first: 53, last: 53 } }],
+  [true, { destinationPorts: { first: 53, last: 53 } }],
+  [true, { ipProtocol: 17, inputInterface: { kind: 'device', text: 'eth0' } }],
+  [false, { ipProtocol: 17, inputInterface: { kind: 'device', text: 'lo' } }],
+])('the kernel reads ports: %s, with %j', (expected, more) => {
+  const rule: Rule = { path: 'rule', family: 4, priority: 10, action: { kind: 'prohibit' }, ...more };
+  expect(new RuleList(4, [rule]).looksIntoPackets).toBe(expected);
+});
+
+test('an outcome by a route that may be missing is unsure', () => {
+  const destination = { kind: 'prefix' as const, text: '${var.x}', deferredFor: 'route:destination' };
+  const outcomes = (more: Partial<Route>): unknown[] =>
+    decide(buildMachine(server([route(through('10.1.0.1'), more)])), flowOf(OUT)).map(({ kind, unsure }) => [
+      kind,
+      unsure,
+    ]);
+  expect(outcomes({ destination })).toEqual([
+    ['unicast', true],
+    ['no route', undefined],
+  ]);
+  expect(outcomes({})).toEqual([['unicast', undefined]]);
 });
 
 test('a multicast packet from an address that may be ours leaves where nobody knows', () => {
