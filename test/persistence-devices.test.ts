@@ -24,10 +24,10 @@ function rule(action: Rule['action']): Rule {
 function host(rules: Rule[], routes: Route[]): Host {
   const interfaces = [
     ['eth0', '192.168.178.2/24'],
-    ['eth1', '192.168.1.100/24'],
-  ].map(([name, text]) => ({
+    ['eth1', '10.1.0.2/16', '192.168.1.100/24'],
+  ].map(([name, ...texts]) => ({
     name,
-    addresses: [parseInterfaceAddress(text, 'address')],
+    addresses: texts.map((text) => parseInterfaceAddress(text, 'address')),
     gateways: [],
     incomplete: false,
   }));

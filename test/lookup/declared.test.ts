@@ -62,6 +62,14 @@ describe('a next hop without a device', () => {
   });
 });
 
+test('packets of a bound socket are not spread over next hops', () => {
+  const both = route(through('10.1.0.1', 'eth1'), {
+    hops: ['10.1.0.1', '10.1.0.9'].map((via) => through(via, 'eth1')),
+  });
+  expect(ways(server([both]), OUT)).toEqual(['via 10.1.0.1 dev eth1', 'via 10.1.0.9 dev eth1']);
+  expect(ways(server([both]), { ...OUT, outputInterface: 'eth1' })).toEqual(['via 10.1.0.1 dev eth1']);
+});
+
 test('the loopback interface has its own addresses, and those that are declared', () => {
   const links = [link('lo', '10.99.0.1/32'), link('eth0', '10.0.0.2/8')];
   expect(
