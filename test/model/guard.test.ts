@@ -124,6 +124,17 @@ describe('a tunnel is closed', () => {
     ['if a daemon fills the table', host([rule()], { hooks }), ['tun0']],
     ['not if a daemon fills another', host([rule()], { hooks: [{ ...hooks[0], tableId: 201 }] }), []],
     ['not if only a rule names its network', host([rule()]), []],
+    ['not if the pool is another', host([rule()], { discards: [failClosedRoute('pool', 4, 200, ANY)] }), []],
+    [
+      'not if the source is known at apply only',
+      host([rule({ source: { ...POOL, deferredFor: 'rule:source' } })], { discards }),
+      [],
+    ],
+    [
+      'not if the rule has no source',
+      host([rule({ source: undefined, inputInterface: parseDevice('tun0', 'x') })], { hooks }),
+      [],
+    ],
     ['not if the rule is for all sources', host([rule({ source: ANY })], { discards }), []],
     ['not if a table lets packets through', host([elsewhere, rule()], { discards, tables: [table(), OPEN] }), []],
     ['if that table is of nobody here', host([elsewhere, rule()], { discards }), ['tun0']],
@@ -156,6 +167,10 @@ describe('a tunnel is closed', () => {
     expect(all.map(isOfTunnel)).toEqual([false, true, true]);
     expect(all.map(({ behind, path }) => [behind.priority, path])).toEqual(all.map(() => [10010, 'clients']));
     expect(isOfTunnel(rule({ action: { kind: 'blackhole' } }))).toBe(false);
+  });
+
+  test('not if there is no rule to guard', () => {
+    expect(guards(host([], { discards }))).toEqual([]);
   });
 
   test('as long as there is room', () => {
