@@ -853,11 +853,7 @@ describe('guards', () => {
         reject({ inputInterface: 'tun1' }, 10016);
         reject({ source: '10.10.15.0/24' }, 10017, RuleAction.goTo(20000));
       },
-      [
-        FIRST,
-        'guard 4 20011 from 10.10.11.0/24 iif tun1 unreachable',
-        'guard 4 20012 from 10.10.12.0/24 unreachable',
-      ],
+      [FIRST, 'guard 4 20011 from 10.10.11.0/24 iif tun1 unreachable', 'guard 4 20012 from 10.10.12.0/24 unreachable'],
     ],
     [
       'not of the main table, nor of a table that does not fail closed',

@@ -3,9 +3,9 @@ import type { Description } from '../../lib/fib/build';
 import { buildMachine, withLinksDown } from '../../lib/fib/build';
 import { decide } from '../../lib/fib/decide';
 import { outcomeText } from '../../lib/fib/explain';
-import type { FlowOptions } from '../../lib/fib/flow';
-import { flowOf } from '../../lib/fib/flow';
-import { describeHost, machineOf, machineWithOpenTunnels } from '../../lib/fib/from-host';
+import type { PacketOptions } from '../../lib/fib/packet';
+import { packetHeader } from '../../lib/fib/packet';
+import { describeHost, machineOf, machineWithoutTunnelGuards } from '../../lib/fib/from-host';
 import { commonAddresses, kernelRules } from '../../lib/fib/machine';
 import { RuleList } from '../../lib/fib/rules';
 import type { Host } from '../../lib/model/host';
@@ -16,8 +16,8 @@ import { modelHost } from '../model/host';
 
 const OUT = { destination: '198.51.100.7' };
 
-function ways(description: Description, flow: FlowOptions): string[] {
-  return [...new Set(decide(buildMachine(description), flowOf(flow)).map(outcomeText))];
+function ways(description: Description, packet: PacketOptions): string[] {
+  return [...new Set(decide(buildMachine(description), packetHeader(packet)).map(outcomeText))];
 }
 function link(name: string, ...addresses: string[]): Description['links'][number] {
   return { name, addresses: addresses.map((text) => parseInterfaceAddress(text, 'address')) };
@@ -79,7 +79,7 @@ test('the loopback interface has its own addresses, and those that are declared'
   ).toEqual(['127.0.0.1/8', '::1/128', '10.99.0.1/32']);
 });
 
-test('a flow is of whole addresses', () => {
+test('a packet is of whole addresses', () => {
   expect(['10.0.0.1', '::1', '10.0.0.0/8', '10.0.0', '::1/128', ':'].map(isAddress)).toEqual([
     true,
     true,
@@ -156,7 +156,7 @@ test.each<[boolean, Partial<Rule>]>([
 test('an outcome by a route that may be missing is unsure', () => {
   const destination = { kind: 'prefix' as const, text: '${var.x}', deferredFor: 'route:destination' };
   const outcomes = (more: Partial<Route>): unknown[] =>
-    decide(buildMachine(server([route(through('10.1.0.1'), more)])), flowOf(OUT)).map(({ kind, unsure }) => [
+    decide(buildMachine(server([route(through('10.1.0.1'), more)])), packetHeader(OUT)).map(({ kind, unsure }) => [
       kind,
       unsure,
     ]);
@@ -168,15 +168,15 @@ test('an outcome by a route that may be missing is unsure', () => {
 });
 
 test('a multicast packet from an address that may be ours leaves where nobody knows', () => {
-  const flow = { source: '10.0.0.77', destination: '224.1.1.1' };
-  expect(ways(server([], { incompleteLinks: true }), flow)).toEqual(['unknown']);
-  expect(ways(server([]), flow)).toEqual(['invalid']);
-  expect(ways(server([]), { ...flow, source: '10.1.0.2' })).toEqual(['multicast']);
+  const packet = { source: '10.0.0.77', destination: '224.1.1.1' };
+  expect(ways(server([], { incompleteLinks: true }), packet)).toEqual(['unknown']);
+  expect(ways(server([]), packet)).toEqual(['invalid']);
+  expect(ways(server([]), { ...packet, source: '10.1.0.2' })).toEqual(['multicast']);
 });
 
 test('a packet from the loopback network does not leave', () => {
-  const flow = { ...OUT, source: '127.0.0.1' };
-  expect(ways(server([route(through('10.1.0.1'))]), flow)).toEqual(['invalid']);
+  const packet = { ...OUT, source: '127.0.0.1' };
+  expect(ways(server([route(through('10.1.0.1'))]), packet)).toEqual(['invalid']);
 });
 
 describe('a declared host', () => {
@@ -212,7 +212,7 @@ describe('a declared host', () => {
     expect(machineOf(one)).toBe(machineOf(one));
     expect(machineOf(one, ['eth0'])).not.toBe(machineOf(one));
     expect(machineOf(one, ['eth0']).links.get('eth0')?.state).toBe('down');
-    expect(machineWithOpenTunnels(one).links.get('eth0')?.state).toBeUndefined();
+    expect(machineWithoutTunnelGuards(one).links.get('eth0')?.state).toBeUndefined();
   });
 });
 

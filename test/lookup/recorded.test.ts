@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { flowCommand } from './commands';
+import { packetCommand } from './commands';
 import { disagreements, shortAnswer } from './compare';
 import type { Recorded } from './kernel';
 import { askKernel, without } from './kernel';
@@ -10,7 +10,7 @@ import { randomScenario } from './scenario';
 
 const FILE = join(__dirname, '../golden/kernel-lookups.txt');
 const MACHINES = 160;
-const FLOWS = 25;
+const PACKETS = 25;
 
 /**
  * Always the same random machines and packets. Their seed and the kernel's answers are all that has to be stored. After
@@ -18,7 +18,7 @@ const FLOWS = 25;
  */
 function scenarios(): Scenario[] {
   const random = new Random(1);
-  return random.times(MACHINES, () => randomScenario(random, FLOWS));
+  return random.times(MACHINES, () => randomScenario(random, PACKETS));
 }
 
 function written({ answers, refused }: Recorded): string {
@@ -29,12 +29,12 @@ function read(scenario: Scenario, text: string): Recorded {
   const lines = text.split('\n');
   const refused = lines.flatMap((line) => /^refused: (.*)/.exec(line)?.[1] ?? []);
   const answers = lines.slice(refused.length);
-  return { description: without(scenario.description, refused), flows: scenario.flows, answers, refused };
+  return { description: without(scenario.description, refused), packets: scenario.packets, answers, refused };
 }
 
 function differences(recorded: Recorded): string[] {
   return disagreements(recorded).map(
-    ({ index, kernel, lookup }) => `${flowCommand(recorded.flows[index])}: ${kernel}, not ${lookup.join(' or ')}`,
+    ({ index, kernel, lookup }) => `${packetCommand(recorded.packets[index])}: ${kernel}, not ${lookup.join(' or ')}`,
   );
 }
 
@@ -46,7 +46,7 @@ test('lib/fib says of random packets what a kernel has said', () => {
   expect(texts).toHaveLength(MACHINES);
   scenarios().forEach((scenario, machine) => {
     const recorded = read(scenario, texts[machine]);
-    expect(recorded.answers).toHaveLength(FLOWS);
+    expect(recorded.answers).toHaveLength(PACKETS);
     // One after the other: the first machine with a difference ends the test.
     expect(differences(recorded)).toEqual([]);
   });

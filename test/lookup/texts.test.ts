@@ -1,9 +1,9 @@
 import { buildMachine, withLinksDown } from '../../lib/fib/build';
 import type { Description } from '../../lib/fib/build';
 import { decide } from '../../lib/fib/decide';
-import { explain, fatesText, outcomeText, packetText, ruleText, tableLabel } from '../../lib/fib/explain';
-import type { FlowOptions } from '../../lib/fib/flow';
-import { flowOf } from '../../lib/fib/flow';
+import { explain, dispositionsText, outcomeText, packetText, ruleText, tableLabel } from '../../lib/fib/explain';
+import type { PacketOptions } from '../../lib/fib/packet';
+import { packetHeader } from '../../lib/fib/packet';
 import { ReversePathFilter, kernelRules } from '../../lib/fib/machine';
 import { INTERFACE_TOWARD_SOURCE } from '../../lib/model/expectation';
 import type { Hop, Route } from '../../lib/model/route';
@@ -35,8 +35,8 @@ function machine(rules: Rule[], routes: Route[], more: Partial<Description> = {}
 const OUT = { source: '192.168.178.9', inputInterface: 'eth0', destination: '198.51.100.7' };
 
 /** The last lines of each possible way, after the rule of the local table. */
-function lines(description: Description, flow: FlowOptions = OUT): string[] {
-  const parsed = flowOf(flow);
+function lines(description: Description, packet: PacketOptions = OUT): string[] {
+  const parsed = packetHeader(packet);
   return decide(buildMachine(description), parsed).flatMap((outcome) => explain(outcome, parsed.family).slice(1));
 }
 
@@ -86,7 +86,7 @@ describe('a route is shown', () => {
 describe('what decides without the rules is said', () => {
   const links = machine([], []).links.map((each) => ({ ...each, reversePathFilter: ReversePathFilter.STRICT }));
 
-  test.each<[string, Description, FlowOptions, string[]]>([
+  test.each<[string, Description, PacketOptions, string[]]>([
     [
       'a source that is not let in',
       machine([rule()], [route()], { links }),
@@ -103,15 +103,15 @@ describe('what decides without the rules is said', () => {
         'IPv4: bound to eth1: taken for a neighbour there',
       ],
     ],
-  ])('%s', (_, description, flow, expected) => {
-    expect(lines(description, flow)).toEqual(expected);
+  ])('%s', (_, description, packet, expected) => {
+    expect(lines(description, packet)).toEqual(expected);
   });
 
-  test.each<[string, FlowOptions, string[]]>([
+  test.each<[string, PacketOptions, string[]]>([
     ['a group', { ...OUT, destination: '224.0.0.5' }, ['IPv4: goes to the members of the group']],
     ['a link that is down', { destination: '198.51.100.7', outputInterface: 'eth1' }, ['IPv4: eth1 is down']],
-  ])('%s', (_, flow, expected) => {
-    const parsed = flowOf(flow);
+  ])('%s', (_, packet, expected) => {
+    const parsed = packetHeader(packet);
     const outcomes = decide(buildMachine(withLinksDown(machine([], []), ['eth1'])), parsed);
     expect(outcomes.flatMap((outcome) => explain({ ...outcome, source: 'passes' }, 4))).toEqual(expected);
   });
@@ -125,7 +125,7 @@ test('an outcome', () => {
 
 test('expected outcomes', () => {
   expect(
-    fatesText([{ kind: 'unicast', via: address('192.168.1.1'), device: device('eth1') }, { kind: 'rejected' }]),
+    dispositionsText([{ kind: 'unicast', via: address('192.168.1.1'), device: device('eth1') }, { kind: 'rejected' }]),
   ).toBe('via 192.168.1.1 dev eth1 or rejected');
 });
 
