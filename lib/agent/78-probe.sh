@@ -14,7 +14,7 @@ probe() {
   find_in_force
   [ -n "$current" ] || die 1 "nothing of $owner is in force on this machine"
   list_probes
-  find_probe_tools || die 69 "no client's packet was tried: $problem. Install what is missing and try again: source-routing probe $owner"
+  find_probe_tools || die 69 "no client's packet was tried: $problem"
   put_all_questions "$current" "$LOCK/probes" || { cannot_ask; die 70 "$problem"; }
   try_packets "$current" || die 70 "no client's packet was tried: $problem"
   show "$LOCK/probed"
@@ -69,7 +69,7 @@ find_probe_tools() {
   [ -n "$nftables" ] || problem="$problem, nftables"
   problem=${problem#, }
   [ -n "$problem" ] || return 0
-  problem="missing here: $problem"
+  problem="missing here: $problem. Install what is missing, then: source-routing probe $owner"
   return 1
 }
 

@@ -272,7 +272,7 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
       );
       expect(machine.agent('probe')).toMatchObject({
         code: 69,
-        last: "source-routing: no client's packet was tried: missing here: tc, ping. Install what is missing and try again: source-routing probe vpn1",
+        last: "source-routing: no client's packet was tried: missing here: tc, ping. Install what is missing, then: source-routing probe vpn1",
       });
     });
   });
