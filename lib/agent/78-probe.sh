@@ -3,7 +3,7 @@
 # A child in a network namespace of its own sends packets to an interface here, and tc redirects them into the ingress of a
 # tunnel, as if a client had sent them. A table of ours notes them at each hook, and drops them at the end, behind
 # source NAT: none leaves. When this run ends, however it ends, so does the input of the child; then the child ends,
-# its interfaces go with it, and whoever has started it removes the table.
+# its interfaces go with it, and whoever has started it removes the rest.
 
 probe_from=    # of a packet that somebody wants to try
 probe_to=
@@ -94,7 +94,7 @@ judge_packets() {
 
 # Sends the packets of the questions, and traces them if $2 is set. Sets lost to the number that went nowhere.
 send_packets() {
-  local room sender tracer reply
+  local room sender reply
   room=$LOCK/probe
   lost=0
   rm -rf "$room"
@@ -106,15 +106,14 @@ send_packets() {
   fi
   [ -s "$room/packets" ] || return 0
   nft delete table inet source_routing_probe 2>/dev/null || :
-  start_sender "$room"
+  start_sender "$room" "$2"
   exec 8>"$room/in" 6<"$room/out"
-  tracer=
   if read -r reply <&6 && [ "$reply" = ready ] && redirect_packets "$room"; then
-    [ -z "$2" ] || start_tracer "$room"
+    # A tracer says nothing when it listens.
+    [ -z "$2" ] || pause 0.1
     cat "$room/lines" >&8
     read -r reply <&6 || :
     wait_for_packets "$room"
-    [ -z "$tracer" ] || kill "$tracer" 2>/dev/null || :
     reply=sent
   else
     reply=
@@ -124,13 +123,16 @@ send_packets() {
   [ "$reply" = sent ] || { probe_failed; return 1; }
 }
 
-# With a signal to this run, the sender has still to clean up.
+# The sender, and a tracer if $2 is set. With a signal to this run, both have still to be cleaned up.
 start_sender() {
   local shell
   shell=$(command -v bash || command -v sh)
   (
     trap '' INT TERM
+    tracer=
+    [ -z "$2" ] || { nft monitor trace </dev/null >"$1/traced" 2>/dev/null & tracer=$!; }
     unshare --net "$shell" -c "$PROBE_SENDER" sender "$1/links" 7352 "$1/unsent"
+    [ -z "$tracer" ] || kill -KILL "$tracer"
     nft delete table inet source_routing_probe 2>/dev/null
   ) <"$1/in" >"$1/out" 2>"$1/error" &
   sender=$!
@@ -147,13 +149,6 @@ redirect_packets() {
     printf 'link set srprobe%s arp off up\n' "$count"
   done >"$1/up"
   ip -batch "$1/up" 2>"$1/error" && tc -batch "$1/redirect" 2>"$1/error" && nft -f "$1/table" 2>"$1/error"
-}
-
-start_tracer() {
-  nft monitor trace >"$1/traced" 2>/dev/null &
-  tracer=$!
-  # It says nothing when it listens.
-  pause 0.1
 }
 
 # Packets arrive at once, if they arrive.
