@@ -139,15 +139,10 @@ start_sender() {
 }
 
 redirect_packets() {
-  local link count
+  local link
   for link in /proc/sys/net/ipv6/conf/srprobe*; do
     [ ! -e "$link/disable_ipv6" ] || echo 1 >"$link/disable_ipv6"
   done
-  read -r count _ <"$1/counts"
-  while [ "$count" -gt 0 ]; do
-    count=$((count - 1))
-    printf 'link set srprobe%s arp off up\n' "$count"
-  done >"$1/up"
   ip -batch "$1/up" 2>"$1/error" && tc -batch "$1/redirect" 2>"$1/error" && nft -f "$1/table" 2>"$1/error"
 }
 

@@ -1,7 +1,7 @@
 # What becomes of packets of clients: chooses packets that answer the questions of expectations.awk, and says what has
 # become of each.
 #
-#   choose  reads a state file and the questions; writes into `out` what the probe needs: links, redirect, table, lines (of
+#   choose  reads a state file and the questions; writes into `out` what the probe needs: links, up, redirect, table, lines (of
 #           packets to send), and packets, one a line: TTL FAMILY KIND PORT DEVICE FROM TO LABEL FATES
 #   judge   reads packets, which of them were not sent, what nft lists of the table, and what it traced; prints what has become of the packets
 #           of each question, one line for all that met the same, "!" in front where that is not what is expected
@@ -145,6 +145,7 @@ function write_all(    i, names) {
     print "link set peer" i " up" > (out "links")
     print "link set sent" i " arp off group 7352 up" > (out "links")
     print "link set srprobe" i " netns " parent > (out "links")
+    print "link set srprobe" i " arp off up" > (out "up")
     print "qdisc add dev srprobe" i " ingress" > (out "redirect")
     # Nothing but the packets of the probe, which alone have such a time to live.
     print "filter add dev srprobe" i " parent ffff: protocol ip u32 match u8 0x80 0xc0 at 8 action mirred ingress redirect dev " NAME[i] > (out "redirect")
@@ -157,25 +158,23 @@ function write_all(    i, names) {
   print devices, left_out > (out "counts")
 }
 
-function hook(name, at, priority, shift, text4, text6) {
+# A chain that notes packets in sets of its name.
+function hook(name, at, priority, shift, then) {
   return "chain at_" name " {\ntype filter hook " at " priority " priority "; policy accept;\n" \
-    IN " ip ttl " FIRST_TTL - shift "-" LAST_TTL - shift " " text4 "\n" \
-    IN " ip6 hoplimit " FIRST_TTL - shift "-" LAST_TTL - shift " " text6 "\n}\n"
+    IN " ip ttl " FIRST_TTL - shift "-" LAST_TTL - shift " add @" name "4 { ip ttl }" then "\n" \
+    IN " ip6 hoplimit " FIRST_TTL - shift "-" LAST_TTL - shift " add @" name "6 { ip6 hoplimit }" then "\n}\n"
 }
-function noted(set) { return "add @" set "4 { ip ttl }" }
-function noted6(set) { return "add @" set "6 { ip6 hoplimit }" }
 
-function write_table(condition,    text, i, sets, traced) {
+function write_table(condition,    text, i, sets) {
   IN = condition
-  traced = trace ? " meta nftrace set 1" : ""
   text = "table inet source_routing_probe {\n"
   i = split("entered forwarded passed input", sets, " ")
   for (; i > 0; i--) text = text "set " sets[i] "4 { typeof ip ttl; flags dynamic; size 256; }\nset " sets[i] "6 { typeof ip6 hoplimit; flags dynamic; size 256; }\n"
   text = text LEFT_SETS \
-    hook("entered", "prerouting", -350, 0, noted("entered") traced, noted6("entered") traced) \
-    hook("forwarded", "forward", -350, 1, noted("forwarded"), noted6("forwarded")) \
-    hook("passed", "forward", 1000, 1, noted("passed"), noted6("passed")) \
-    hook("input", "input", -350, 0, noted("input") " drop", noted6("input") " drop") \
+    hook("entered", "prerouting", -350, 0, trace ? " meta nftrace set 1" : "") \
+    hook("forwarded", "forward", -350, 1, "") \
+    hook("passed", "forward", 1000, 1, "") \
+    hook("input", "input", -350, 0, " drop") \
     "chain at_left {\ntype filter hook postrouting priority 300; policy accept;\n" LEAVE[4] LEAVE[6] "}\n"
   # An answer of this machine would go to whoever has that address: errors and redirects hold the packet that they are about.
   text = text "chain answers {\ntype filter hook output priority 1000; policy accept;\n"
