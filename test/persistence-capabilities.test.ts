@@ -264,3 +264,19 @@ describe('the version that is needed', () => {
     expect(versionNeeded(host, { rules, routes: {} })?.for).toBe('from= of the rule at priority 10010');
   });
 });
+
+test('NetworkManager does not set scope host without a gateway, also if there is no next hop', () => {
+  const [renderer] = allRenderers().filter(({ name }) => name === 'network-manager');
+  const problems = (route: Partial<Route>): string[] =>
+    problemsOf(renderer, host({}, route)).map(({ message }) => message.slice(0, 65));
+  const message = 'Persistence.networkManager() cannot express "scope 254" of the ro';
+  expect(problems({ scope: 254, type: 'blackhole', hops: [] })).toEqual([message]);
+  expect(problems({ scope: 254 })).toEqual([]);
+});
+
+test('NetworkManager gets a destination that is known at apply only as it is', () => {
+  const [renderer] = allRenderers().filter(({ name }) => name === 'network-manager');
+  expect(linesOf(renderer.render(host({}, { destination: deferred }))).join()).toMatch(
+    /=\$\{var\.pool\},192\.168\.1\.1,/,
+  );
+});

@@ -144,6 +144,11 @@ describe('a tunnel is closed', () => {
       ['tun0'],
     ],
     [
+      'if a table that no rule looks up lets packets through',
+      host([rule()], { discards, tables: [table(), OPEN] }),
+      ['tun0'],
+    ],
+    [
       'not if it has a throw',
       host([elsewhere, rule()], {
         discards,
@@ -167,6 +172,12 @@ describe('a tunnel is closed', () => {
     expect(all.map(isOfTunnel)).toEqual([false, true, true]);
     expect(all.map(({ behind, path }) => [behind.priority, path])).toEqual(all.map(() => [10010, 'clients']));
     expect(isOfTunnel(rule({ action: { kind: 'blackhole' } }))).toBe(false);
+  });
+
+  test('behind the last guard, whatever comes first', () => {
+    const all = guards(host([rule({ priority: 10020 }), rule()], { discards }));
+    expect(texts(all).slice(2)).toEqual(['4 20021: iif tun0 blackhole', '6 20021: iif tun0 blackhole']);
+    expect(all[2].inputInterface).toEqual(parseDevice('tun0', 'x'));
   });
 
   test('not if there is no rule to guard', () => {
