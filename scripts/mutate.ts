@@ -12,7 +12,7 @@ const ROOT = resolve(__dirname, '..');
 /** The tests of a folder. All others would find little more, and take ten times as long. */
 const TESTS: Readonly<Record<string, RegExp>> = {
   persistence: /^test\/persistence/,
-  model: /^test\/(model\/|policy-rule|route|host-file|persistence-(capabilities|devices)|vpn-egress)/,
+  model: /^test\/(model\/|persistence-(capabilities|devices)|policy-rule|route|host-file|vpn-egress)/,
   verify: /^test\/(checks|expectations|how-to-defects|policy-rule|route|linux-host|vpn-egress)/,
   delivery: /^test\/(delivery|escape|ssh|removed|replaced|host-file|linux-host)/,
   fib: /^test\/(lookup\/(recorded|representatives|kinds|texts|declared)|lookup\.)/,

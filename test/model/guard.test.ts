@@ -102,6 +102,7 @@ describe('a rule has a guard', () => {
     const selecting = rule({ source: undefined, destination: POOL });
     expect(guarded(host([selecting], { routes: [route({ hops: [{ via: LATER }] })] }))).toEqual([]);
     expect(guarded(host([selecting], { routes: [route({ hops: [{}] })] }))).toEqual([selecting]);
+    expect(guarded(host([selecting], { routes: [route(), route({ hops: [{ via: LATER }] })] }))).toEqual([]);
   });
 
   test('10000 behind it, if there is room', () => {
@@ -187,6 +188,7 @@ describe('a tunnel is closed', () => {
   test('as long as there is room', () => {
     expect(texts(guards(host([rule({ priority: 22764 })], { discards })))).toHaveLength(3);
     expect(texts(guards(host([rule({ priority: 22765 })], { discards })))).toHaveLength(1);
+    expect(texts(guards(host([rule({ priority: 22766 })], { discards })))).toEqual([]);
   });
 });
 

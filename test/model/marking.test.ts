@@ -26,6 +26,7 @@ test('errors keep the mark in the families of the pools', () => {
   expect(keys()).toEqual([]);
   expect(keys(marking('a', 1, '10.0.0.0/8'))).toEqual([['net.ipv4.fwmark_reflect', 1]]);
   expect(keys(marking('a', 1, 'fd00::/64'))).toEqual([['net.ipv6.fwmark_reflect', 1]]);
+  expect(keys(marking('a', 1, 'fd00::/64', '10.0.0.0/8'))).toHaveLength(2);
   const later = { kind: 'prefix' as const, text: '${var.x}', deferredFor: 'a:clients' };
   expect(keys({ ...marking('a', 1), destinations: [later] })).toEqual([
     ['net.ipv4.fwmark_reflect', 1],
