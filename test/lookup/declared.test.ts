@@ -70,6 +70,22 @@ test('packets of a bound socket are not spread over next hops', () => {
   expect(ways(server([both]), { ...OUT, outputInterface: 'eth1' })).toEqual(['via 10.1.0.1 dev eth1']);
 });
 
+test('a bound socket may use a next hop whose link is not known', () => {
+  expect(ways(server([route(through('192.168.1.1'))]), { ...OUT, outputInterface: 'eth1' })).toEqual([
+    'via 192.168.1.1 dev <not known>',
+  ]);
+});
+
+test('behind an IPv6 route without carrier, one metric wins', () => {
+  const routes = ['eth0', 'eth1', 'eth2'].map((name, index) =>
+    route(through(undefined, name), { family: 6, metric: 10 * (index + 1) }),
+  );
+  const base = server(routes, { sysctls: { ignoreRoutesWithLinkdown: true } });
+  const links = base.links.map((each) => (each.name === 'eth0' ? { ...each, state: 'no carrier' as const } : each));
+  const flow = { source: 'fd00:9::1', inputInterface: 'tun0', destination: '2001:db8::7' };
+  expect(ways({ ...base, links }, flow)).toEqual(['dev eth1']);
+});
+
 test('the loopback interface has its own addresses, and those that are declared', () => {
   const links = [link('lo', '10.99.0.1/32'), link('eth0', '10.0.0.2/8')];
   expect(
