@@ -74,6 +74,16 @@ describe('a route is shown', () => {
     expect(lines(machine([rule()], [ofEither]))[0]).toContain('(may be there or not: r:destination, r:via)');
   });
 
+  test('after a rule that may not match', () => {
+    const unsure = rule({ source: later('rule:source'), action: { kind: 'prohibit' } });
+    expect(lines(machine([unsure], [route({ tableId: 254 })]))).toEqual([
+      'rule 10: from <rule:source> prohibit -> may match: prohibit',
+      'rule 10: from <rule:source> prohibit -> may not match: rule:source is known at apply only',
+      'rule 32766: from all lookup main -> table main: default via 192.168.1.1 dev eth1',
+      'source: unknown',
+    ]);
+  });
+
   test('with the suppressor that it did not pass', () => {
     const suppressing = rule({ suppressInterfaceGroup: 5 });
     const inGroup = route({ hops: [{ device: device('eth0') }] });
