@@ -141,7 +141,7 @@ start_sender() {
 redirect_packets() {
   local link
   for link in /proc/sys/net/ipv6/conf/srprobe*; do
-    [ ! -e "$link/disable_ipv6" ] || echo 1 >"$link/disable_ipv6"
+    [ ! -e "$link/disable_ipv6" ] || { echo 1 >"$link/disable_ipv6"; } 2>/dev/null || :
   done
   ip -batch "$1/up" 2>"$1/error" && tc -batch "$1/redirect" 2>"$1/error" && nft -f "$1/table" 2>"$1/error"
 }

@@ -396,6 +396,8 @@ read_events() {
       # Our own doing.
       '[RULE]'*' proto 77'* | '[RULE]'*' proto 78'*) ;;
       '[RULE]'*) tell change ;;
+      # An interface of the probe, which comes and goes.
+      '[LINK]'*': srprobe'* | '[ADDR]'*': srprobe'*) ;;
       '[LINK]'* | '[ADDR]'*) tell link ;;
       # Most likely "No buffer space available".
       *) tell lost ;;

@@ -9,6 +9,10 @@
 # Ends with its standard input.
 
 unsent=$3
+if ! { echo 64 >/proc/sys/net/ipv4/ip_default_ttl; } 2>/dev/null; then
+  echo "the time to live of packets cannot be set here: is /proc/sys read-only?" >&2
+  exit 1
+fi
 # Where there is IPv6: nobody else may have switched it off here, and the kernel has nothing to say to anybody.
 if [ -d /proc/sys/net/ipv6/conf/all ]; then
   echo 0 >/proc/sys/net/ipv6/conf/all/disable_ipv6

@@ -86,7 +86,7 @@ END {
   else judge_all()
 }
 
-function choose_packets(    family, label, from, to, device, ruled, sport, dport, fates, i, k, kind, protocol) {
+function choose_packets(    family, label, from, to, device, dport, fates, i, k, kind, protocol) {
   family = $2
   label = $3
   from = to = device = protocol = dport = ""
@@ -158,7 +158,7 @@ function write_all(    i, names) {
   print devices, left_out > (out "counts")
 }
 
-# A chain that notes packets in sets of its name.
+# A chain that notes packets in sets of its name, in front of all others or behind them.
 function hook(name, at, priority, shift, then) {
   return "chain at_" name " {\ntype filter hook " at " priority " priority "; policy accept;\n" \
     IN " ip ttl " FIRST_TTL - shift "-" LAST_TTL - shift " add @" name "4 { ip ttl }" then "\n" \
@@ -171,13 +171,13 @@ function write_table(condition,    text, i, sets) {
   i = split("entered forwarded passed input", sets, " ")
   for (; i > 0; i--) text = text "set " sets[i] "4 { typeof ip ttl; flags dynamic; size 256; }\nset " sets[i] "6 { typeof ip6 hoplimit; flags dynamic; size 256; }\n"
   text = text LEFT_SETS \
-    hook("entered", "prerouting", -350, 0, trace ? " meta nftrace set 1" : "") \
-    hook("forwarded", "forward", -350, 1, "") \
-    hook("passed", "forward", 1000, 1, "") \
-    hook("input", "input", -350, 0, " drop") \
+    hook("entered", "prerouting", -100000, 0, trace ? " meta nftrace set 1" : "") \
+    hook("forwarded", "forward", -100000, 1, "") \
+    hook("passed", "forward", 100000, 1, "") \
+    hook("input", "input", -100000, 0, " drop") \
     "chain at_left {\ntype filter hook postrouting priority 300; policy accept;\n" LEAVE[4] LEAVE[6] "}\n"
   # An answer of this machine would go to whoever has that address: errors and redirects hold the packet that they are about.
-  text = text "chain answers {\ntype filter hook output priority 1000; policy accept;\n"
+  text = text "chain answers {\ntype filter hook output priority 100000; policy accept;\n"
   if (SOURCES[4] != "") text = text "ip daddr { " SOURCES[4] " } icmp type { 3, 5, 11, 12 } @th,128,8 " FIRST_TTL - 1 "-" LAST_TTL " drop\n" \
     "ip daddr { " SOURCES[4] " } tcp flags & rst == rst tcp sport " PORT " drop\n"
   if (SOURCES[6] != "") text = text "ip6 daddr { " SOURCES[6] " } icmpv6 type { 1, 2, 3, 4 } @th,120,8 " FIRST_TTL - 1 "-" LAST_TTL " drop\n" \
@@ -245,6 +245,7 @@ function outcome(n,    device) {
   if (n in BLAME) return "are dropped by " BLAME[n]
   if (("passed", n) in SEEN) return "are dropped after the forward hook, by something that nftables does not trace"
   if (("forwarded", n) in SEEN) return "are dropped in the forward hook, by something that nftables does not trace (iptables-legacy?)"
+  if (FAMILY[n] == 6 && setting("ipv6/conf/" device "/disable_ipv6")) return "are dropped, as net.ipv6.conf." device ".disable_ipv6 is 1"
   if (!(("entered", n) in SEEN)) return "are dropped at the ingress of " device ", before any firewall rule (tc, XDP, or a chain of the ingress hook)"
   if (FAMILY[n] == 4 && !setting("ipv4/conf/" device "/forwarding")) return "are not forwarded, as net.ipv4.conf." device ".forwarding is 0"
   if (FAMILY[n] == 6 && !setting("ipv6/conf/all/forwarding")) return "are not forwarded, as net.ipv6.conf.all.forwarding is 0"

@@ -117,6 +117,11 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
         [`! ${V4} ${ALL} are dropped by chain ip fw c, rule iifname "tun0" ip daddr != 10.10.10.0/24 drop`],
       ],
       [
+        'a rule in front of connection tracking',
+        chain('inet', 'prerouting', -500, 'ip6 nexthdr { tcp, udp, icmpv6 } ip6 daddr 2001:db8::/32 drop'),
+        [expect.stringMatching(/^! vpn\/leave: .* are dropped by chain inet fw c, rule ip6 nexthdr .* drop$/)],
+      ],
+      [
         'a rule in postrouting',
         chain('ip6', 'postrouting', 50, 'oifname "eth1" counter drop'),
         [
@@ -140,6 +145,11 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
           `! ${V4} ${ALL} are not forwarded, as net.ipv4.conf.tun0.forwarding is 0`,
           `! ${V6} ${ALL} are not forwarded, as net.ipv6.conf.all.forwarding is 0`,
         ],
+      ],
+      [
+        'IPv6 that is off at the tunnel, and routes that are still there',
+        'echo 1 >/proc/sys/net/ipv6/conf/tun0/disable_ipv6',
+        [`! ${V6} ${ALL} are dropped, as net.ipv6.conf.tun0.disable_ipv6 is 1`],
       ],
       [
         'a rule in front of ours',
@@ -281,6 +291,17 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
         `+ ${what} (UDP to port 443, TCP to port 443) leave by eth1`,
       ]);
       expect(done.code).toBe(0);
+    });
+
+    test('takes no packet for stopped where it cannot make it', () => {
+      expect(machine.apply([...DATA, 'probe note'], { generation: 'g2' }).code).toBe(0);
+      machine.must('mount --bind /proc/sys/net /proc/sys/net; mount -o remount,bind,ro /proc/sys/net');
+      const problem =
+        "no client's packet was tried: the time to live of packets cannot be set here: is /proc/sys read-only?";
+      expect(machine.agent('probe')).toMatchObject({ code: 70, last: `source-routing: ${problem}` });
+      const verified = machine.verify();
+      expect(lines(verified.out)).toContain(`source-routing: note: ${problem}`);
+      expect(verified).toMatchObject({ code: 0, last: expect.stringContaining('agree') });
     });
 
     test('says what is missing here', () => {

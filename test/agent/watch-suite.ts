@@ -203,6 +203,11 @@ export function watchSuite(flavour: Flavour): void {
         ip -6 route add fd00:8::/64 dev eth0; ip -6 route del fd00:8::/64`);
       watch.settle(2000);
       expect(watch.passes()).toBe(0);
+      // The interface of a probe comes and goes. The probe itself takes the lock once.
+      const probe = machine.agent('probe --from 10.10.10.77 --to 198.51.100.7 --in eth0');
+      expect(probe.out).toContain('packets 10.10.10.77 -> 198.51.100.7 from eth0 (');
+      watch.settle(1000);
+      expect(watch.passes()).toBe(1);
       expect(watch.processes()).toEqual(before);
       expect(watch.journal()).toHaveLength(1);
       // But it does look after its own route in the main table.
