@@ -1,4 +1,4 @@
-import { FORMAT } from '../../lib/agent/program';
+import { BUNDLE_MARK, FORMAT, bundleChecksum } from '../../lib/agent/program';
 import { LinuxHost, LocalTraffic, PolicyRule, VpnEgress } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
 import { GATEWAYS, POOLS } from './egress';
@@ -80,10 +80,13 @@ describeLab('changes', {}, (lab) => {
   });
 
   test('by an earlier version and a later one: nothing is lost, and back it is refused in one line', async () => {
-    const later = (text: string): string =>
-      text
-        .replace(`\nFORMAT=${FORMAT}\n`, `\nFORMAT=${FORMAT + 1}\n`)
-        .replace(/^bundle \d+ .*$/m, `bundle ${FORMAT + 1} 99.0.0`);
+    const later = (text: string): string => {
+      const begin = text.lastIndexOf(`\n${BUNDLE_MARK}\n`) + BUNDLE_MARK.length + 2;
+      const program = text.slice(0, begin).replace(`\nFORMAT=${FORMAT}\n`, `\nFORMAT=${FORMAT + 1}\n`);
+      const data = text.slice(begin).trimEnd().split('\n').slice(1, -1);
+      const lines = [`bundle ${FORMAT + 1} 99.0.0`, ...data];
+      return `${program}${lines.join('\n')}\nsum ${bundleChecksum(lines)}\n`;
+    };
     await change(0);
     await settled(lab().vpn);
     const leaked = await lab().countPackets('upstream');
