@@ -15,7 +15,7 @@ const TESTS: Readonly<Record<string, RegExp>> = {
   model: /^test\/(model\/|persistence-(capabilities|devices)|policy-rule|route|host-file|vpn-egress)/,
   verify: /^test\/(checks|expectations|how-to-defects|policy-rule|route|linux-host|vpn-egress)/,
   delivery: /^test\/(delivery|escape|ssh|removed|replaced|host-file|linux-host)/,
-  fib: /^test\/(lookup\/(recorded|representatives|kinds|texts|declared)|lookup\.)/,
+  fib: /^test\/(lookup\/(recorded|representatives|header-fields|texts|declared)|lookup\.)/,
   reachability: /^test\/lookup\//,
 };
 

@@ -15,7 +15,6 @@ import {
 } from '../lib';
 import { agentProgram, dispatcherText, upHookText } from '../lib/agent/program';
 import { generationTriggers } from '../lib/delivery/triggers';
-import type { Host } from '../lib/model/host';
 import type { Rendered } from '../lib/persistence/persistence';
 import { ServiceRenderer } from '../lib/persistence/service';
 import {
@@ -30,6 +29,7 @@ import {
   newTable,
   resourceOf,
 } from './fixtures';
+import { modelHost } from './model/host';
 import { howTo } from './report/hosts';
 
 /** What Terraform makes of text in which every template is escaped. */
@@ -139,6 +139,13 @@ describe('expectations', () => {
     expect(resourceOf(stack, 'apply').triggers_replace['expect clients']).toBe(
       'to 198.51.100.7 from 10.10.10.2 iif tun0 is via ${var.gateway} or dev eth1 or local or rejected',
     );
+  });
+
+  test('have the machine try packets, if they are about packets that come in', () => {
+    const probed = (flow: Flow): boolean =>
+      bundleOf(stackWith((host) => host.expect('one', flow, Expected.device('eth1')))).includes('probe note');
+    expect(probed(CLIENT)).toBe(true);
+    expect(probed({ destination: '10.10.10.9', uid: 7 })).toBe(false);
   });
 
   test('reach the machine when anything about them changes', () => {
@@ -269,28 +276,13 @@ describe('triggers', () => {
   });
 
   describe('agent', () => {
-    const HOST: Host = {
-      path: 'stack/vpn1',
-      owner: 'vpn',
-      interfaces: [],
-      management: { hostKeyPinned: true, bastion: false },
-      tables: [],
-      rules: [],
-      routes: [],
-      discards: [],
-      markings: [],
-      hooks: [],
-      intents: [],
-      expectations: [],
-    };
-
     /** The digest when some of what runs on the machine is of another version. */
     async function digest(mock: () => void): Promise<string | undefined> {
       let found: string | undefined;
       await jest.isolateModulesAsync(async () => {
         mock();
         const { generationTriggers } = await import('../lib/delivery/triggers');
-        found = generationTriggers(HOST, { kind: 'automatic', among: [] }).agent;
+        found = generationTriggers(modelHost(), { kind: 'automatic', among: [] }).agent;
       });
       return found;
     }

@@ -73,8 +73,8 @@ find_probe_tools() {
   return 1
 }
 
-# Tries the packets that answer $LOCK/questions, with the rules of generation $1: $LOCK/probed says what has become of them. Sets problem and fails if
-# that cannot be done.
+# Tries the packets that answer $LOCK/questions, with the rules of generation $1: $LOCK/probed says what has become of
+# them. Sets problem and fails if that cannot be done.
 try_packets() {
   local left_out devices
   : >"$LOCK/probed"

@@ -17,7 +17,7 @@ say() {
 usage() {
   say "usage: source-routing COMMAND [OWNER]
   status   what is in force, and does the kernel agree
-  verify   succeeds only if kernel and files agree
+  verify   succeeds only if kernel and files agree, and packets of clients get through
   diff     what is missing (+) and what is in the way (-)
   probe    what becomes of a client's packet here; also: probe OWNER --from ADDRESS --to ADDRESS [--in INTERFACE]
   assert   repair the kernel's rules and routes

@@ -1,10 +1,11 @@
 # What becomes of packets of clients: chooses packets that answer the questions of expectations.awk, and says what has
 # become of each.
 #
-#   choose  reads a state file and the questions; writes into `out` what the probe needs: links, up, redirect, table, lines (of
-#           packets to send), and packets, one a line: TTL FAMILY KIND PORT DEVICE FROM TO LABEL FATES
-#   judge   reads packets, which of them were not sent, what nft lists of the table, and what it traced; prints what has become of the packets
-#           of each question, one line for all that met the same, "!" in front where that is not what is expected
+#   choose  reads a state file and the questions; writes into `out` what the probe needs: links, up, redirect, table,
+#           lines (of packets to send), and packets, one a line: TTL FAMILY KIND PORT DEVICE FROM TO LABEL FATES
+#   judge   reads packets, which of them were not sent, what nft lists of the table, and what it traced; prints what has
+#           become of the packets of each question, one line for all that met the same, "!" in front where that is not
+#           what is expected
 #   lost    reads the same, and prints how many packets have arrived nowhere
 #
 # Variables: step, out, trace (set to trace the packets), files after `part=`: state, questions, packets,

@@ -108,9 +108,8 @@ class BundleData {
       // With every persistence, our unit sets these before the network comes up. They do not go with a link.
       ...failClosedRoutes(host).map((route) => `${this.route(route)} proto ${ROUTING_PROTOCOL}`),
       ...host.expectations.flatMap((expectation) => this.expectation(expectation)),
-      ...(host.expectations.length === 0
-        ? []
-        : ['probe note', ...host.interfaces.flatMap((link) => this.gateways(link))]),
+      ...(host.expectations.some(comesIn) ? ['probe note'] : []),
+      ...(host.expectations.length === 0 ? [] : host.interfaces).flatMap((link) => this.gateways(link)),
       ...[...files, ...killSwitch.files].flatMap((file) => this.file(file)),
       ...killSwitch.units.map(unit),
       ...sysctls(host).map(([key, value]) => `sysctl ${key} ${value} nftables`),
@@ -216,6 +215,11 @@ class BundleData {
 /** The prefix, unless it is all addresses of its family: iproute2 does not print such a selector. */
 function selective(prefix: Value | undefined): Value | undefined {
   return prefix && iprouteForm(prefix) !== DEFAULT_DESTINATION ? prefix : undefined;
+}
+
+/** Whether the expectation is about packets that come in by an interface, as those of clients do. */
+function comesIn({ questions }: Expectation): boolean {
+  return questions.some(({ inputInterface }) => inputInterface !== undefined);
 }
 
 function unit(of: Unit): string {
