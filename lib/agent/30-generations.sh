@@ -49,9 +49,8 @@ is_whole() {
   [ "sum ${sum%% *}" = "$(sed -n '$p' "$1")" ]
 }
 
-# Refuses a bundle that was cut off, or that another version than this one is to read.
+# Refuses a bundle that was cut off, or that another version than this one is to read. describe_bundle has been called.
 check_bundle_data() {
-  describe_bundle "$1"
   case $bundle_format in
     "$FORMAT") ;;
     '' | *[!0-9]*) die 65 "refused, nothing was changed: the bundle is damaged: it holds no data. Upload it again" ;;
@@ -118,10 +117,9 @@ families_of() {
 }
 
 # Refuses where a later version has written something that this one may misread. That of other owners counts, too:
-# what theirs is decides what may be touched.
+# what theirs is decides what may be touched. describe_bundle has been called.
 check_formats() {
   local place file its_format its_owner
-  describe_bundle "$bundle"
   for place in "$STATE"/*/; do
     states_in "${place%/}"
     for file in $its_states; do

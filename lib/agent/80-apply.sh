@@ -9,6 +9,7 @@ apply() {
   check_root
   take_lock
   forget_said
+  describe_bundle "$bundle"
   # Before what a trial has left is settled, which would be done by this version, too.
   check_formats
   read_generations
