@@ -339,6 +339,17 @@ describe.each(SHELLS)('%s', (shell) => {
     });
   });
 
+  test('a script goes once Terraform has emptied it, however late: it would come back otherwise', () => {
+    place.agent('agent', 'echo "source-routing: done: in force"');
+    place.command('sleep', 'exec /bin/sleep 0.01');
+    expect(place.run(scripts().confirm).code).toBe(0);
+    const script = '.ssh/script.1.sh';
+    spawnSync('sleep', ['0.1']);
+    expect(readdirSync(place.uploads)).toEqual(['script.1.sh']);
+    place.write(`home/${script}`, '');
+    expect(place.left()).toEqual([]);
+  });
+
   describe('clean-up', () => {
     const WORDS = `<remove> <--owner> <${OWNER}> <--generation> <${GENERATION}> <--confirm-timeout> <60> <--ssh> <${CONNECTION}>`;
 

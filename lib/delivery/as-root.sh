@@ -16,8 +16,15 @@ here=${script%/*}
 finish() {
   status=$1
   shift
-  # Terraform puts an empty file in this script's place once it has ended.
-  (sleep 2; rm -f -- "$script" "$@") </dev/null >/dev/null 2>&1 &
+  # After a success, Terraform writes an empty file in this script's place. It would come back if it went before.
+  (
+    tries=0
+    while [ "$status" -eq 0 ] && [ -s "$script" ] && [ "$tries" -lt 100 ]; do
+      tries=$((tries + 1))
+      sleep 0.3 || sleep 1
+    done
+    rm -f -- "$script" "$@"
+  ) </dev/null >/dev/null 2>&1 &
   exit "$status"
 }
 

@@ -139,7 +139,8 @@ describeLab('a connection', {}, (lab) => {
     /** The mode of the directory, and those of ours in there once the scripts have cleaned up behind themselves. */
     const uploads = async (): Promise<string> => {
       const look = `cd ${HOME}
-        for try in $(seq 50); do ls .ssh/.source* >/dev/null 2>&1 || break; sleep 0.1; done
+        # Not with a pattern: a name that goes while ls looks at the others would be an error.
+        for try in $(seq 100); do ls -A .ssh 2>/dev/null | grep -q '^.source' || break; sleep 0.1; done
         ls -Ald .ssh .ssh/.source* 2>/dev/null | cut -c 1-10`;
       return (await lab().vpn.exec(look)).stdout.trim();
     };
@@ -197,8 +198,8 @@ describeLab('a connection', {}, (lab) => {
       await terraform.apply();
       await lab().vpn.exec('source-routing verify');
       await terraform.destroy();
-      // The last script goes two seconds after it has ended.
-      await lab().vpn.exec('sleep 3; rmdir /srv/deploy');
+      // The last script goes a moment after it has ended.
+      await lab().vpn.exec('for try in $(seq 100); do rmdir /srv/deploy && exit; sleep 0.1; done; exit 1');
       await mend();
       await lab().vpn.exec(`rm ${HOME}/.ssh/.source-routing-*`);
       expect(await lab().vpn.changedSince(before)).toEqual([]);
