@@ -94,6 +94,7 @@ export function server(pools: number, tables: number, gateway = 1): Declared {
       destinations: ofTable(id),
       mark: defaultMark(id),
     })),
+    forwardings: [],
     intents: [],
     expectations: [],
   };
@@ -108,6 +109,8 @@ export function server(pools: number, tables: number, gateway = 1): Declared {
     queries: [],
     localTraffic: 'main-table' as const,
     failClosed: true,
+    forwarding: { required: true, chains: [] },
+    translated: false,
   }));
   return { host, egresses };
 }

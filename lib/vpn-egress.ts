@@ -5,11 +5,13 @@ import {
   ADDRESSES,
   DEVICE,
   DEVICES,
+  FORWARDING,
   HOST,
   LOCAL_TRAFFIC,
   MARK,
   PREFIXES,
   RESOLVER,
+  SOURCE_NAT,
   TABLE_ID,
   TABLE_NAME,
 } from './private/kinds';
@@ -17,6 +19,7 @@ import type { Merged } from './private/pools';
 import { mergePools, suppressedLength } from './private/pools';
 import type { Shape } from './private/shapes';
 import { FLAG, number, optional } from './private/shapes';
+import type { Forwarding } from './forwarding';
 import { IpFamily } from './ip-family';
 import { IpProtocol } from './ip-protocol';
 import type { LinuxHost } from './linux-host';
@@ -36,6 +39,7 @@ import { PolicyRule } from './policy-rule';
 import type { Resolver } from './resolver';
 import { Route } from './route';
 import { RuleAction } from './rule-action';
+import type { SourceNat } from './source-nat';
 import { SourceRoutingTable } from './source-routing-table';
 import { VpnUpHook } from './vpn-up-hook';
 
@@ -99,6 +103,20 @@ export interface VpnEgressProps {
    * @default LocalTraffic.mainTable()
    */
   readonly localTraffic?: LocalTraffic;
+
+  /**
+   * How packets of clients pass through the server's firewall and forwarding, and what follows if they do not.
+   *
+   * @default - nothing is configured; a change after which no packet of clients gets through is refused
+   */
+  readonly forwarding?: Forwarding;
+
+  /**
+   * What the server does to the source address of packets that leave by `device`.
+   *
+   * @default SourceNat.none()
+   */
+  readonly sourceNat?: SourceNat;
 
   /**
    * Rejects the clients' packets when the path to the NAT router is gone, instead of letting them leave through the
@@ -178,6 +196,8 @@ const PROPS: Shape<VpnEgressProps> = {
   rejectedClients: optional(PREFIXES),
   priority: optional(number(`an integer from ${MIN_PRIORITY} to ${MAX_PRIORITY}`)),
   localTraffic: optional(LOCAL_TRAFFIC),
+  forwarding: optional(FORWARDING),
+  sourceNat: optional(SOURCE_NAT),
   failClosed: optional(FLAG),
   allowedInterfaces: optional(DEVICES),
   resolver: optional(RESOLVER),
@@ -300,6 +320,8 @@ export class VpnEgress extends Construct {
       gateways,
       localTraffic: localTraffic._kind,
       failClosed: props.failClosed ?? true,
+      forwarding: props.forwarding?._forwarding ?? { required: true, chains: [] },
+      translated: props.sourceNat?._translated ?? false,
       errorMark,
       queries,
     });

@@ -6,6 +6,7 @@ import * as ts from 'typescript';
 import {
   Errors,
   Expected,
+  Forwarding,
   IpProtocol,
   LinuxHost,
   LocalTraffic,
@@ -99,6 +100,9 @@ const STRUCTS: Record<string, Struct> = {
     right: () => ({}),
     give: (stack, given) => new VpnUpHook(stack, 'x', { table: table(stack), daemon: VpnDaemon.openVpn(given) }),
   },
+  SysctlForwardingOptions: { right: () => ({}), give: (_, given) => Forwarding.sysctl(given) },
+  NftablesForwardingOptions: { right: () => ({}), give: (_, given) => Forwarding.nftables(given) },
+  IptablesForwardingOptions: { right: () => ({}), give: (_, given) => Forwarding.iptables(given) },
   PersistenceOptions: { right: () => ({}), give: (_, given) => Persistence.networkd(given) },
   FlowSelectors: { right: () => tcp, give: (stack, given) => host(stack).lookup(given) },
   Packet: { right: () => ({ destination: '192.0.2.1' }), give: (stack, given) => host(stack).lookup(given) },
@@ -358,6 +362,16 @@ const PARAMETERS: Record<string, Parameter> = {
     (['networkd', 'netplan', 'networkManager', 'networkScripts', 'ifupdown', 'auto'] as const).map((name) => [
       `Persistence.${name}.options`,
       { give: (_: TerraformStack, given: never) => Persistence[name](given), called: 'options', right: OPTIONS },
+    ]),
+  ),
+  ...Object.fromEntries(
+    (['sysctl', 'nftables', 'iptables'] as const).map((name) => [
+      `Forwarding.${name}.options`,
+      {
+        give: (_: TerraformStack, given: never) => Forwarding[name](given),
+        called: 'options',
+        right: { ...UNSET, '{}': 'all may be left out' },
+      },
     ]),
   ),
   ...Object.fromEntries(

@@ -189,7 +189,7 @@ check_ownership() {
 # Other owners' states, and the files that name tables, as arguments for preflight.awk.
 # (A function with an array would be clearer; sh has only its arguments.)
 check_kernel() {
-  local each other names adopt
+  local each other names adopt forwards
   set -- part=want "$1/state" part=own
   # shellcheck disable=SC2086  # a list of words
   for each in $current $pending; do
@@ -217,7 +217,9 @@ check_kernel() {
   [ ! -f "$stage/expectations" ] || set -- "$@" "$stage/expectations"
   adopt=
   [ ! -f "$stage/adopt" ] || adopt=1
-  if ! awk -v without6="$without6" -v adopt="$adopt" "$AWK_ADDRESS$AWK_KERNEL$AWK_COVERS$AWK_PREFLIGHT" "$@" \
+  # The families whose forwarding this generation switches on.
+  forwards=$(sed -n 's/^sysctl net.ipv\([46]\).*forward.*/\1/p' "$stage/manifest" | tr -d '\n')
+  if ! awk -v without6="$without6" -v adopt="$adopt" -v forwards="$forwards" "$AWK_ADDRESS$AWK_KERNEL$AWK_COVERS$AWK_PREFLIGHT" "$@" \
     part=kernel "$LOCK/kernel" >"$LOCK/problems" 2>"$LOCK/error"; then
     first_line "$LOCK/error"
     complain "cannot look for conflicts: ${first:-awk failed; is there space left in ${LOCK%/*}?}"
@@ -335,6 +337,21 @@ was_ours() {
 }
 
 # All of it, for the generation in directory $1. Leaves in $LOCK/kernel what the kernel has.
+# Where forwarding of IPv6 is on, the kernel drops the default routes that it has learnt from router advertisements.
+check_advertised_routes() {
+  local line link
+  grep -q '^sysctl net.ipv6.conf.all.forwarding ' "$1/manifest" || return 0
+  read_sysctl net.ipv6.conf.all.forwarding
+  [ "$first" = 0 ] || return 0
+  ip -6 -o route show default proto ra >"$LOCK/advertised" 2>/dev/null || return 0
+  while read -r line; do
+    link=${line#* dev }
+    link=${link%% *}
+    read_sysctl "net.ipv6.conf.$link.accept_ra"
+    [ "$first" != 1 ] || complain "forwarding of IPv6 would end the default route that $link has from router advertisements: set net.ipv6.conf.$link.accept_ra=2, now and in /etc/sysctl.d"
+  done <"$LOCK/advertised"
+}
+
 preflight() {
   local each besides
   check_tools
@@ -357,6 +374,8 @@ preflight() {
   read_kernel $families
   besides=
   check_kernel "$stage"
+  check_accepts "$stage"
+  check_advertised_routes "$stage"
   refuse_if_problems 69
   find_leftovers
 }

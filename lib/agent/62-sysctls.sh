@@ -1,5 +1,5 @@
-# Sysctls, without which errors bear no marks. Each is one setting for all owners: whoever sets it first
-# notes what it was, in a file beside the directories of the owners, and whoever needs it last gives that back.
+# Sysctls: those without which errors bear no marks, and forwarding. Each is one setting for all owners: whoever sets it
+# first notes what it was, in a file beside the directories of the owners, and whoever needs it last gives that back.
 # So the log of a change has nothing to say about it.
 
 # Does generation $2 (may be empty), or another owner, need sysctl $1 to be 1?
@@ -16,11 +16,15 @@ needs_sysctl() {
   [ $# -gt 0 ] && grep -q -s -x -F -e "$wanted_line" "$@"
 }
 
-# Sets sysctl_file of sysctl $1, and first to its value; empty if there is none.
+# Sets sysctl_file of sysctl $1, and first to its value; empty if there is none. A name of an interface may have dots.
 read_sysctl() {
-  case $1 in
-    net.ipv4.*) sysctl_file=/proc/sys/net/ipv4/${1#net.ipv4.} ;;
-    *) sysctl_file=/proc/sys/net/ipv6/${1#net.ipv6.} ;;
+  local rest
+  rest=${1#net.ipv[46].}
+  sysctl_file=/proc/sys/net/${1%".$rest"}
+  sysctl_file=/proc/sys/net/${sysctl_file##*.}
+  case $rest in
+    conf.*.*) rest=${rest#conf.}; sysctl_file=$sysctl_file/conf/${rest%.*}/${rest##*.} ;;
+    *) sysctl_file=$sysctl_file/$rest ;;
   esac
   first_line "$sysctl_file"
 }
@@ -32,23 +36,69 @@ can_set_sysctl() {
 
 # Sets what generation $1 (may be empty) needs, and gives back what nobody needs any more.
 set_sysctls() {
-  local key before value
-  for key in net.ipv4.fwmark_reflect net.ipv6.fwmark_reflect; do
-    before=$STATE/.$key
-    read_sysctl "$key"
-    value=$first
-    if ! needs_sysctl "$key" "$1"; then
-      [ -f "$before" ] || continue
-      first_line "$before"
-      { printf '%s\n' "$first" >"$sysctl_file"; } 2>/dev/null || say "note: $key was $first before, and cannot be set to that again"
-      rm -f "$before"
-    elif [ "$value" != 1 ]; then
-      can_set_sysctl || { say "note: $key is ${value:-missing} and cannot be set to 1 here: $ERRORS_BY_MAIN"; continue; }
-      # On the disk first: after a power cut it must be known what it was.
-      [ -f "$before" ] || { printf '%s\n' "$value" | put_file 0600 "$before" && { sync "$before" 2>/dev/null || sync; }; }
-      printf '1\n' >"$sysctl_file"
-    fi
+  local word key value rest before
+  if [ -n "$1" ]; then
+    while read -r word key value rest; do
+      [ "$word" != sysctl ] || set_sysctl "$key" "$value"
+    done <"$1/manifest"
+  fi
+  for before in "$STATE"/.net.*; do
+    [ -f "$before" ] || continue
+    needs_sysctl "${before#"$STATE"/.}" "$1" || give_back_sysctl "$before"
   done
+}
+
+# Sets sysctl $1 to $2.
+set_sysctl() {
+  local before
+  read_sysctl "$1"
+  # A tunnel that is not up yet gets its own from udev.
+  case $1 in net.*.conf.*) [ -e "$sysctl_file" ] || return 0 ;; esac
+  [ "$first" != "$2" ] || return 0
+  if ! can_set_sysctl; then
+    before=
+    case $1 in *.fwmark_reflect) before=": $ERRORS_BY_MAIN" ;; esac
+    say "note: $1 is ${first:-missing} and cannot be set to $2 here$before"
+    return 0
+  fi
+  before=$STATE/.$1
+  # On the disk first: after a power cut it must be known what it was.
+  [ -f "$before" ] || { with_followers "$1" "$first" | put_file 0600 "$before" && { sync "$before" 2>/dev/null || sync; }; }
+  printf '%s\n' "$2" >"$sysctl_file"
+}
+
+# Prints sysctl $1, which is $2, and what the kernel changes with it: forwarding of the whole machine is that of each
+# interface, and in IPv4 sets whether redirects are accepted.
+with_followers() {
+  local family link
+  printf '%s %s\n' "$1" "$2"
+  case $1 in
+    net.ipv4.ip_forward) family=ipv4 ;;
+    net.ipv6.conf.all.forwarding) family=ipv6 ;;
+    *) return 0 ;;
+  esac
+  [ "$family" = ipv6 ] || print_sysctl net.ipv4.conf.all.accept_redirects
+  for link in "/proc/sys/net/$family/conf"/*/; do
+    link=${link%/}
+    print_sysctl "net.$family.conf.${link##*/}.forwarding" "$2"
+  done
+}
+
+# Prints sysctl $1 and its value, if that is not $2.
+print_sysctl() {
+  read_sysctl "$1"
+  [ "$first" = "${2-}" ] || printf '%s %s\n' "$1" "$first"
+}
+
+# Sets again what file $1 notes.
+give_back_sysctl() {
+  local key value
+  while read -r key value; do
+    read_sysctl "$key"
+    [ "$first" = "$value" ] || [ ! -e "$sysctl_file" ] || { printf '%s\n' "$value" >"$sysctl_file"; } 2>/dev/null ||
+      say "note: $key was $value before, and cannot be set to that again"
+  done <"$1"
+  rm -f "$1"
 }
 
 # Prints those of generation $1 that are not as they should be, but for what cannot be set here.

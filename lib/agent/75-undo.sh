@@ -9,7 +9,10 @@ undo() {
   say "failed: $why"
   say 'putting everything back'
   decide rejected || die 71 "FAILED: $why. And what to do about it was decided by someone else: see source-routing status $owner"
-  go_back && die 70 "FAILED, and everything was put back as it was: $why"
+  if go_back; then
+    find_before_change
+    die 70 "FAILED, and everything was put back as it was: $why$before_change"
+  fi
   die 71 "FAILED, and not everything could be put back (${incomplete#; }): $why. Mend that, then: source-routing rollback $owner"
 }
 
@@ -32,6 +35,7 @@ go_back() {
     undo_kernel
   fi
   set_kill_switch "$old_kill_switch" || incomplete="$incomplete; $problem"
+  set_accepts "$current" || incomplete="$incomplete; $problem"
   set_sysctls "$current"
   undo_units enabled
   undo_files

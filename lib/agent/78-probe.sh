@@ -23,23 +23,42 @@ probe() {
   say "done: packets of clients get through as expected (+; - marks what a part of the packets meets)"
 }
 
-# Tries the packets of $LOCK/questions, if generation $1 says so: $LOCK/stopped has those that are stopped, or change.
+# Tries the packets of $LOCK/questions, if generation $1 says so: $LOCK/stopped has those that are stopped, or change,
+# though they should not. Fails if none is tried.
 find_stopped() {
   : >"$LOCK/stopped"
-  grep -q -x 'probe note' "$1/expectations" 2>/dev/null || return 0
+  grep -q -x 'probe note' "$1/expectations" 2>/dev/null || return 1
   if find_probe_tools && try_packets "$1"; then
     grep '^!' "$LOCK/probed" >"$LOCK/stopped" || :
-  else
-    say "note: no client's packet was tried: $problem"
+    return 0
   fi
+  say "note: no client's packet was tried: $problem"
+  return 1
 }
 
-# Before the change to generation $1 is kept. Routing is as expected by then.
-note_stopped() {
-  find_stopped "$1"
-  [ -s "$LOCK/stopped" ] || return 0
+refused=       # which packets have refused the change
+
+# Before the change to generation $1 is kept. Routing is as expected by then. Sets problem and refused, and fails, if
+# it is not to be kept.
+packets_pass() {
+  find_stopped "$1" && [ -s "$LOCK/probe/noted" ] || return 0
+  if [ -s "$LOCK/probe/refused" ]; then
+    show "$LOCK/probe/noted"
+    { read -r refused; read -r problem; } <"$LOCK/probe/refused"
+    # The same packets are tried once more when the generation is gone.
+    mkdir -p "$LOCK/rejected" && cp "$1/state" "$1/expectations" "$LOCK/rejected"
+    return 1
+  fi
   say 'note: packets of clients do not get through, or not as they came; "source-routing probe" tries them again:'
-  show "$LOCK/stopped"
+  show "$LOCK/probe/noted"
+}
+
+# Sets before_change to what becomes without the change of the packets that have refused it, if there are any.
+find_before_change() {
+  before_change=
+  [ -n "$refused" ] && send_packets "$LOCK/rejected" '' || return 0
+  before_change=" ($(judge_packets before "$LOCK/rejected"))"
+  [ "$before_change" != ' ()' ] || before_change=
 }
 
 # What is to be tried: what is expected, or what somebody asks for.
@@ -81,22 +100,26 @@ try_packets() {
   send_packets "$1" '' || return 1
   read -r devices left_out <"$LOCK/probe/counts"
   [ "$devices" -ne 0 ] || { say 'no packet to try: no tunnel is up'; return 0; }
-  # Which rule drops them takes a second round: tracing costs time.
-  [ "$lost" -eq 0 ] || send_packets "$1" 1 || return 1
+  # Which rule drops or changes them takes a second round: tracing costs time.
+  [ "$unclear" -eq 0 ] || send_packets "$1" 1 || return 1
   [ "$left_out" -eq 0 ] || say "packets not tried: $left_out"
-  judge_packets judge >"$LOCK/probed"
+  judge_packets judge "$1" >"$LOCK/probed"
 }
 
+# One step of probe.awk, about packets of generation $2.
 judge_packets() {
-  awk -v step="$1" "$AWK_PROBE" part=packets "$LOCK/probe/packets" part=unsent "$LOCK/probe/unsent" \
+  awk -v step="$1" -v out="$LOCK/probe/" -v question="$refused" "$AWK_PROBE" part=expected "$2/expectations" \
+    part=packets "$LOCK/probe/packets" part=unsent "$LOCK/probe/unsent" \
     part=seen "$LOCK/probe/seen" part=traced "$LOCK/probe/traced"
 }
 
-# Sends the packets of the questions, and traces them if $2 is set. Sets lost to the number that went nowhere.
+# Sends the packets of the questions, and traces them if $2 is set. Sets lost to the number that went nowhere, and
+# unclear to the number of which only a trace tells why.
 send_packets() {
   local room sender reply
   room=$LOCK/probe
   lost=0
+  unclear=0
   rm -rf "$room"
   if ! { mkdir "$room" && mkfifo "$room/in" "$room/out" && : >"$room/traced" && : >"$room/unsent" &&
     awk -v step=choose -v out="$room/" -v trace="$2" -v parent="$$" "$AWK_PROBE" \
@@ -113,7 +136,7 @@ send_packets() {
     [ -z "$2" ] || pause 0.1
     cat "$room/lines" >&8
     read -r reply <&6 || :
-    wait_for_packets "$room"
+    wait_for_packets "$room" "$1"
     reply=sent
   else
     reply=
@@ -146,12 +169,13 @@ redirect_packets() {
   ip -batch "$1/up" 2>"$1/error" && tc -batch "$1/redirect" 2>"$1/error" && nft -f "$1/table" 2>"$1/error"
 }
 
-# Packets arrive at once, if they arrive.
+# Packets of generation $2 arrive at once, if they arrive.
 wait_for_packets() {
   local look
   for look in 1 2 3 4 5; do
     nft list table inet source_routing_probe >"$1/seen" 2>"$1/error" || return 0
-    lost=$(judge_packets lost)
+    judge_packets lost "$2" >"$1/lost"
+    read -r lost unclear <"$1/lost"
     [ "$lost" -ne 0 ] || return 0
     # The last look is final.
     [ "$look" -eq 5 ] || pause 0.02

@@ -35,7 +35,7 @@ apply() {
   ! has_hooks "$stage" || run_hooks "$stage"
   cp "${PLAN}front" "$stage/front" 2>/dev/null || undo "cannot write $stage/front (disk full, or read-only?)"
   as_expected "$stage" || undo "$problem"
-  note_stopped "$stage"
+  packets_pass "$stage" || undo "$problem"
   # What was started meanwhile may have moved them.
   keeps_logins || undo "$problem"
   end_change apply
@@ -62,7 +62,7 @@ change_kernel() {
   local old_kill_switch
   kill_switch_of "$current"
   old_kill_switch=$kill_switch
-  has_kill_switch_of "$stage/state" || changed_kernel=1
+  has_kill_switch_of "$stage/state" && has_accepts "$stage" || changed_kernel=1
   widen_kill_switch "$old_kill_switch" "$kill_switch" || undo "$problem"
   if ! nothing_planned; then
     carry_out || undo "$problem"
@@ -75,6 +75,7 @@ change_kernel() {
   fi
   kill_switch_of "$stage"
   set_kill_switch "$kill_switch" || undo "$problem"
+  set_accepts "$stage" || undo "$problem"
   set_sysctls "$stage"
   ! lacks_nftables "$stage" || say "note: $NO_KILL_SWITCH"
 }

@@ -21,6 +21,7 @@ remove() {
   stop_stale_units '' "$@"
   remove_from_kernel "$@" || stop_removal
   drop_kill_switch || stop_removal
+  set_accepts '' || stop_removal
   set_sysctls ''
   remove_stale_files '' "$@" || stop_removal
   ! units_changed || reload_units || say "note: $problem"

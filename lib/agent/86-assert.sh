@@ -40,8 +40,9 @@ repair() {
     return 0
   fi
   repair_kill_switch
+  repair_accepts
   repair_kernel
-  repaired=$((repaired + kill_switch_repaired))
+  repaired=$((repaired + kill_switch_repaired + accepts_repaired))
   left=$((left + kill_switch_left))
   problem=${problem:-$kill_switch_problem}
 }
@@ -64,6 +65,20 @@ repair_kill_switch() {
     kill_switch_problem=$problem
     problem=
   fi
+}
+
+# Sets accepts_repaired, 0 or 1. While a chain is not there, its firewall drops nothing.
+repair_accepts() {
+  accepts_repaired=0
+  case $wanted in
+    */state) set_accepts "${wanted%/state}" ;;
+    *) set_accepts '' ;;
+  esac || {
+    say "note: $problem"
+    problem=
+    return 0
+  }
+  [ -z "$accepts_changed" ] || accepts_repaired=1
 }
 
 repair_kernel() {

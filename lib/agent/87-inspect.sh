@@ -25,7 +25,7 @@ compare() {
   [ -z "$current" ] || differing_files "$current" "$LOCK/files"
   : >"$LOCK/missing"
   has_kill_switch_of "$wanted" || printf '+ kill switch (nftables table inet source_routing_%s)\n' "$owner" >"$LOCK/missing"
-  [ -z "$current" ] || differing_sysctls "$current" >>"$LOCK/missing"
+  [ -z "$current" ] || { differing_accepts "$current"; differing_sysctls "$current"; } >>"$LOCK/missing"
   : >"$LOCK/disagreements"
   [ -z "$current" ] || ask_kernel "$current" || die 1 "$problem"
   cat "${PLAN}report" "$LOCK/missing" "$LOCK/files" "$LOCK/disagreements" >"$LOCK/differences"
@@ -84,7 +84,7 @@ verify() {
   compare
   # What else differs would be in the way of the packets, too.
   if [ ! -s "$LOCK/differences" ] && [ -n "$current" ]; then
-    find_stopped "$current"
+    find_stopped "$current" || :
     cat "$LOCK/stopped" >>"$LOCK/differences"
   fi
   show "$LOCK/differences"
@@ -158,6 +158,7 @@ status_of() {
         read_sysctl "$what"
         say "sysctl $what is ${first:-missing}, wanted is $path"
         ;;
+      accept) say "accept rule in chain $what $path $rest" ;;
       without) say "$NO_KILL_SWITCH" ;;
       unit) say "unit $what: $(systemctl is-active "$what" 2>/dev/null || :)" ;;
     esac

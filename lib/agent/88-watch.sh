@@ -121,6 +121,7 @@ pass() {
   rm -f "$room/change" "$room/link" "$room/lost"
   wanted_state
   note_places
+  note_chains
   repair
   [ "$repaired" -eq 0 ] || show_repaired
   note_missing
@@ -157,6 +158,43 @@ note_places() {
   : >"$room/reread"
 }
 
+# The same for the chains of a firewall that have accept rules of ours.
+watched_chains=
+note_chains() {
+  local chains line
+  chains=
+  find_accepts ''
+  while IFS= read -r line; do
+    case $line in
+      iptables*) chains="$chains,ip ${line#* }" ;;
+      ip6tables*) chains="$chains,ip6 ${line#* }" ;;
+      *) chains=$chains,$line ;;
+    esac
+  done <"$LOCK/chains"
+  [ "$chains" != "$watched_chains" ] || return 0
+  watched_chains=$chains
+  printf '%s,\n' "$chains" >"$room/chains"
+  : >"$room/reread_chains"
+  grep '^ip.*tables' "$LOCK/chains" >"$room/legacy" || return 0
+  case $polled$(iptables -V 2>/dev/null) in *legacy*) poll_legacy ;; esac
+}
+
+# Of iptables-legacy, nobody hears what happens: looks twice a second whether its chains are as before.
+polled=
+poll_legacy() {
+  polled=polled
+  (
+    trap - PIPE
+    before=
+    while pause 0.5; do
+      after=$(while read -r command table chain; do list_chain "$command" "$table" "$chain"; done <"$room/legacy")
+      [ "$after" = "$before" ] || tell change 1<>"$room/events"
+      before=$after
+    done
+  ) 7<&- &
+  watchers="$watchers $!"
+}
+
 # Names what was missing before the pass and is not any more. Sets again if that had been put back
 # before, not long ago.
 last=
@@ -165,6 +203,7 @@ show_repaired() {
   local still line
   still=$NEWLINE
   [ "$kill_switch_repaired" -eq 0 ] || put_back_again 'the kill switch'
+  [ "$accepts_repaired" -eq 0 ] || put_back_again 'the accept rules in the firewall'
   if [ "$left" -ne 0 ]; then
     while IFS= read -r line; do
       still="$still$line$NEWLINE"
@@ -407,8 +446,29 @@ read_events() {
 
 # Reads what `nft monitor` prints. Others may change their tables as often as they like.
 read_nft_events() {
-  local line
+  local line chains
+  chains=
+  set -f
   while IFS= read -r line; do
+    if [ -e "$room/reread_chains" ]; then
+      rm -f "$room/reread_chains"
+      read -r chains <"$room/chains"
+    fi
+    if [ -n "$chains" ]; then
+      # add rule FAMILY TABLE CHAIN ..., delete chain FAMILY TABLE CHAIN
+      # shellcheck disable=SC2086  # splitting is the point
+      set -- $line
+      case $chains in
+        *",${3-} ${4-} ${5-},"*)
+          case $line in
+            # Our own doing.
+            *" comment \"source-routing $owner\""*) ;;
+            *) tell change 1<>"$room/events" ;;
+          esac
+          continue
+          ;;
+      esac
+    fi
     case "$line " in
       # Opened for reading, too: nobody is waited for.
       *" source_routing_$owner "*) tell change 1<>"$room/events" ;;

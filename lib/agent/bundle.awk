@@ -190,7 +190,10 @@ $1 == "hook" {
   print > (out "/manifest")
 }
 $1 == "adopt" { print > (out "/adopt") }
+# accept FAMILY TABLE CHAIN RULE
+$1 == "accept" { print filled($0, 1) > (out "/manifest") }
 ($1 == "unit" || $1 == "sysctl") && !is_left_out() {
+  $0 = filled($0, 1)
   sub(/( systemd)?( nftables)?$/, "")
   print > (out "/manifest")
 }

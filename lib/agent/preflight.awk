@@ -353,10 +353,12 @@ function setting(path,    value) {
   return value
 }
 
-function sysctls(    name) {
-  if ((4 in any_rule) && setting("ipv4/ip_forward") == "0")
+function sysctls(    name, some) {
+  some = forwards ~ /4/ || setting("ipv4/ip_forward") != "0"
+  for (name in DEVICE) if (setting("ipv4/conf/" name "/forwarding") == "1") some = 1
+  if ((4 in any_rule) && !some)
     remark("net.ipv4.ip_forward is 0: this machine forwards no IPv4 traffic of clients")
-  if ((6 in any_rule) && !without6 && setting("ipv6/conf/all/forwarding") == "0")
+  if ((6 in any_rule) && !without6 && forwards !~ /6/ && setting("ipv6/conf/all/forwarding") == "0")
     remark("net.ipv6.conf.all.forwarding is 0: this machine forwards no IPv6 traffic of clients")
   for (name in EGRESS) {
     if (!(name in DEVICE)) continue

@@ -3,13 +3,14 @@
 #
 #   choose  reads a state file and the questions; writes into `out` what the probe needs: links, up, redirect, table,
 #           lines (of packets to send), and packets, one a line: TTL FAMILY KIND PORT DEVICE FROM TO LABEL FATES
-#   judge   reads packets, which of them were not sent, what nft lists of the table, and what it traced; prints what has
-#           become of the packets of each question, one line for all that met the same, "!" in front where that is not
-#           what is expected
-#   lost    reads the same, and prints how many packets have arrived nowhere
+#   judge   reads packets, which of them were not sent, what nft lists of the table, what it traced, and what is expected;
+#           prints what has become of the packets of each question, one line for all that met the same, "!" in front where
+#           that is not what is expected. Writes into `out` what is to be noted, and what refuses a change: how to mend it
+#   lost    reads the same, and prints how many packets have arrived nowhere, and how many a second round explains
+#   before  reads what has become of the same packets without the change, and prints that of `question`
 #
-# Variables: step, out, trace (set to trace the packets), files after `part=`: state, questions, packets,
-# unsent, seen, traced.
+# Variables: step, out, trace (set to trace the packets), question, files after `part=`: state, questions, packets,
+# unsent, seen, traced, expected.
 
 BEGIN {
   # The time to live numbers the packets of one probe. Systems start from 64, 128 or 255.
@@ -56,6 +57,12 @@ part == "packets" {
   next
 }
 
+# probe WHAT LABEL/
+part == "expected" {
+  if ($1 == "probe") WANTED[$2, $3] = 1
+  next
+}
+
 part == "unsent" { UNSENT[NUMBER[$1, $2]] = 1; next }
 
 # What `nft list table` says: elements of sets, over several lines.
@@ -77,13 +84,16 @@ part == "traced" {
   if ($3 in TRACED);
   else if (match($0, / ip ttl [0-9]+/)) TRACED[$3] = 4 " " substr($0, RSTART + 8, RLENGTH - 8)
   else if (match($0, / ip6 hoplimit [0-9]+/)) TRACED[$3] = 6 " " substr($0, RSTART + 14, RLENGTH - 14)
-  if (/verdict drop|policy drop|verdict reject| reject/ && $5 != "source_routing_probe") blame()
+  if ($5 == "source_routing_probe") next
+  if (/verdict drop|policy drop|verdict reject| reject/) blame(BLAME)
+  else if (/ rule .*(masquerade|snat|MASQUERADE|SNAT)/) blame(TRANSLATOR)
   next
 }
 
 END {
   if (step == "choose") write_all()
-  else if (step == "lost") print count_lost()
+  else if (step == "lost") count_lost()
+  else if (step == "before") print without_change()
   else judge_all()
 }
 
@@ -209,7 +219,8 @@ function note(text,    n) {
   SEEN[set, n] = 1
 }
 
-function blame(    n, rest) {
+# Puts down in `who` which rule has dropped or changed a packet.
+function blame(who,    n, rest) {
   split(TRACED[$3], traced_as, " ")
   n = NUMBER[traced_as[1], traced_as[2]]
   if (n == "") return
@@ -217,15 +228,27 @@ function blame(    n, rest) {
   sub(/^trace id [^ ]+ /, "", rest)
   sub(/^[^ ]+ [^ ]+ [^ ]+ /, "", rest)
   sub(/( \(verdict [a-z]+\))? *$/, "", rest)
-  BLAME[n] = "chain " $4 " " $5 " " $6 (rest ~ /^policy/ ? " (" rest ")" : ", " rest)
+  who[n] = "chain " $4 " " $5 " " $6 (rest ~ /^policy/ ? " (" rest ")" : ", " rest)
 }
 
 function has_arrived(n) { return (("left", n) in SEEN) || (("input", n) in SEEN) }
 
-function count_lost(    n, count) {
-  count = 0
-  for (n = 1; n <= PACKETS; n++) if (!has_arrived(n) && !(n in UNSENT)) count++
-  return count
+function is_changed(n) { return (("left", n) in SEEN) && SOURCE_AT[n] != FROM[n] }
+
+# Of packet n: what refuses a change, or allows another source, is said for the labels of a construct.
+function is_wanted(what, n,    directory) {
+  directory = LABEL[n]
+  sub(/[^\/]*$/, "", directory)
+  return (what, directory) in WANTED
+}
+
+function count_lost(    n, lost, unclear) {
+  lost = unclear = 0
+  for (n = 1; n <= PACKETS; n++) {
+    if (!has_arrived(n) && !(n in UNSENT)) { lost++; unclear++ }
+    else if (is_changed(n) && !is_wanted("translated", n)) unclear++
+  }
+  print lost, unclear
 }
 
 function setting(path,    line) {
@@ -241,7 +264,7 @@ function larger(a, b) { return a > b ? a : b }
 function outcome(n,    device) {
   device = DEVICE[n]
   if (n in UNSENT) return "could not be sent"
-  if (("left", n) in SEEN) return "leave by " LEFT_BY[n] (SOURCE_AT[n] == FROM[n] ? "" : ", their source changed to " SOURCE_AT[n])
+  if (("left", n) in SEEN) return "leave by " LEFT_BY[n] (is_changed(n) ? ", their source changed to " SOURCE_AT[n] (n in TRANSLATOR ? " by " TRANSLATOR[n] : "") : "")
   if (("input", n) in SEEN) return "reach this machine"
   if (n in BLAME) return "are dropped by " BLAME[n]
   if (("passed", n) in SEEN) return "are dropped after the forward hook, by something that nftables does not trace"
@@ -262,21 +285,41 @@ function is_expected(n,    i, m, fate, w, k) {
     k = split(fate[i], w, " ")
     if (w[1] == "local" && ("input", n) in SEEN) return 1
     if (w[1] == "rejected" && !has_arrived(n)) return 1
-    if ((w[1] == "via" || w[1] == "dev") && ("left", n) in SEEN && SOURCE_AT[n] == FROM[n] && (k == 2 && w[1] == "via" || w[k] == LEFT_BY[n])) return 1
+    if ((w[1] == "via" || w[1] == "dev") && ("left", n) in SEEN && (!is_changed(n) || is_wanted("translated", n)) && (k == 2 && w[1] == "via" || w[k] == LEFT_BY[n])) return 1
   }
   return 0
 }
 
+# How to mend what has become of packet n.
+function mending(n,    w) {
+  if (is_changed(n)) return "The NAT router has to see the addresses of clients: exempt " LEFT_BY[n] " from that rule, or set sourceNat: SourceNat.unmanaged()"
+  if (outcome(n) ~ /forwarding is 0$/) return "Switch it on, or set forwarding: Forwarding.sysctl()"
+  if (!(n in BLAME) || !(("forwarded", n) in SEEN)) return "Mend that, or set forwarding: Forwarding.unmanaged() to have no more than a note"
+  split(BLAME[n], w, /[ ,]/)
+  return "Accept them there, and the replies, or set forwarding: Forwarding.nftables({ chains: [\"" w[2] " " w[3] " " w[4] "\"] })"
+}
+
+function question_of(n) { return LABEL[n] ": packets " FROM[n] " -> " TO[n] " from " DEVICE[n] }
+
+# What becomes of the first packet of `question` without the change.
+function without_change(    n) {
+  for (n = 1; n <= PACKETS; n++) if (question_of(n) == question) {
+    if (n in UNSENT) return ""
+    return has_arrived(n) ? "without the change, they " outcome(n) : "they are dropped without the change, too"
+  }
+}
+
 # One line for the packets of a question that have met the same.
-function judge_all(    n, question, what, key, i) {
+function judge_all(    n, question, what, key, i, line) {
   for (n = 1; n <= PACKETS; n++) {
-    question = LABEL[n] ": packets " FROM[n] " -> " TO[n] " from " DEVICE[n]
+    question = question_of(n)
     what = outcome(n)
     key = question SUBSEP what
     if (!(key in GROUP)) {
       GROUP[key] = ++groups
       GROUP_QUESTION[groups] = question
       GROUP_OUTCOME[groups] = what
+      GROUP_FIRST[groups] = n
     }
     i = GROUP[key]
     if (n in UNSENT) UNKNOWN[i] = 1
@@ -285,6 +328,14 @@ function judge_all(    n, question, what, key, i) {
     GROUP_KINDS[i] = GROUP_KINDS[i] (GROUP_KINDS[i] == "" ? "" : ", ") SAID[KIND[n]] (AT[n] == "-" ? "" : " to port " AT[n])
   }
   # A firewall may well close one port. If nothing passes, clients are dead.
-  for (i = 1; i <= groups; i++)
-    print (BAD[i] ? (GROUP_QUESTION[i] in GOOD ? "- " : "! ") : UNKNOWN[i] ? "- " : "+ ") GROUP_QUESTION[i] " (" GROUP_KINDS[i] ") " GROUP_OUTCOME[i]
+  printf "" > (out "refused")
+  printf "" > (out "noted")
+  for (i = 1; i <= groups; i++) {
+    line = GROUP_QUESTION[i] " (" GROUP_KINDS[i] ") " GROUP_OUTCOME[i]
+    if (BAD[i] && !(GROUP_QUESTION[i] in GOOD)) {
+      print (is_wanted("unmanaged", GROUP_FIRST[i]) ? "- " : "! ") line
+      print "! " line > (out "noted")
+      if (is_wanted("refuse", GROUP_FIRST[i])) print GROUP_QUESTION[i] "\n" line ". " mending(GROUP_FIRST[i]) > (out "refused")
+    } else print (BAD[i] || UNKNOWN[i] ? "- " : "+ ") line
+  }
 }

@@ -20,6 +20,7 @@ const SHELL_PARTS = [
   '36-rollback-timer.sh',
   '40-kernel.sh',
   '45-kill-switch.sh',
+  '46-accept-rules.sh',
   '50-preflight.sh',
   '55-logins.sh',
   '60-files.sh',

@@ -6,6 +6,7 @@ import type { Expectation } from '../model/expectation';
 import { dispositionWords, questionWords } from '../model/expectation';
 import { BOTH_FAMILIES } from '../model/family';
 import type { FamilyOrAuto } from '../model/family';
+import { forwardingSysctls } from '../model/forwarding';
 import { guards } from '../model/guard';
 import type { Host, Interface, UpHook } from '../model/host';
 import { failClosedRoutes } from '../model/host';
@@ -20,6 +21,7 @@ import { ROUTING_PROTOCOL } from '../model/protocol';
 import type { Choice, HostFile, Lines, Piece, Rendered, Requirement, Unit } from '../persistence/persistence';
 import { textLines } from '../persistence/persistence';
 import { expression, isTemplate, literal } from './escape';
+import { acceptRules, forwardingFiles, probeLines } from './forwarding';
 import { killSwitchFiles } from './kill-switch';
 
 const DISPATCHER = '/usr/local/sbin/source-routing';
@@ -108,11 +110,13 @@ class BundleData {
       // With every persistence, our unit sets these before the network comes up. They do not go with a link.
       ...failClosedRoutes(host).map((route) => `${this.route(route)} proto ${ROUTING_PROTOCOL}`),
       ...host.expectations.flatMap((expectation) => this.expectation(expectation)),
-      ...(host.expectations.some(comesIn) ? ['probe note'] : []),
+      ...(host.expectations.some(comesIn) ? ['probe note', ...host.forwardings.flatMap(probeLines)] : []),
       ...(host.expectations.length === 0 ? [] : host.interfaces).flatMap((link) => this.gateways(link)),
-      ...[...files, ...killSwitch.files].flatMap((file) => this.file(file)),
+      ...[...files, ...killSwitch.files, ...forwardingFiles(host)].flatMap((file) => this.file(file)),
       ...killSwitch.units.map(unit),
       ...sysctls(host).map(([key, value]) => `sysctl ${key} ${value} nftables`),
+      ...forwardingSysctls(host).map(({ key, value }) => `sysctl ${this.pieces(key, 'auto').join('')} ${value}`),
+      ...acceptRules(host).map(({ chain, parts }) => `accept ${chain} ${this.pieces(parts, 'auto').join('')}`),
       ...hooks.map((hook) => `hook ${hook.daemon} ${hook.path} ${hook.tableIds.join(' ')}`),
       ...(host.adopts ? ['adopt', ...host.adopts.map((file) => `adopt ${file}`)] : []),
       ...rendered.flatMap((each) => [`for ${each.of.name}`, ...this.persistence(each)]),

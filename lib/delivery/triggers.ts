@@ -15,6 +15,7 @@ import { isKnown } from '../model/value';
 import type { Choice, Lines, Piece } from '../persistence/persistence';
 import { hookFiles } from './bundle';
 import { literal } from './escape';
+import { forwardingFiles, forwardingTriggers } from './forwarding';
 import { killSwitchFiles, killSwitchTriggers, markingTriggers } from './kill-switch';
 
 /**
@@ -37,6 +38,7 @@ export function generationTriggers(host: Host, choice: Choice): Record<string, s
       `${hook.daemon}, table ${hook.tableIds.join(' ')}`,
     ]),
     ...expectationTriggers(host),
+    ...forwardingTriggers(host, (parts) => parts.map((part) => plain([part])).join('')),
     ...(host.adopts ? [['adopt', ['rules and routes made by hand', ...host.adopts].join(', ')]] : []),
   ]) as Record<string, string>;
 }
@@ -100,7 +102,7 @@ function filesDigest({ among }: Choice, host: Host): string {
       const { files, dropIns = [], blocks = [], ...rest } = persistence.render(host);
       return JSON.stringify([persistence.name, texts([...files, ...dropIns, ...blocks]), rest]);
     }),
-    JSON.stringify(texts(killSwitchFiles(host).files)),
+    JSON.stringify(texts([...killSwitchFiles(host).files, ...forwardingFiles(host)])),
   ]);
 }
 

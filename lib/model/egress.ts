@@ -1,4 +1,5 @@
 import type { Selectors } from './expectation';
+import type { ForwardingChoice } from './forwarding';
 import type { Value } from './value';
 
 /** Clients that leave through a NAT router. */
@@ -11,6 +12,9 @@ export interface Egress {
   readonly gateways: readonly Value[];
   readonly localTraffic: 'main-table' | 'suppress-default' | 'up-hook' | 'isolated';
   readonly failClosed: boolean;
+  readonly forwarding: ForwardingChoice;
+  /** Whether the machine may change the source of clients' packets. */
+  readonly translated: boolean;
   /** Mark of ICMP errors about packets to clients that come in by the device. */
   readonly errorMark: number;
   /** Selectors of the resolver's queries. */

@@ -50,6 +50,11 @@ export interface Expectation {
   readonly dispositions: readonly Disposition[];
 }
 
+/** A label for a construct's expectations, in the characters that the host takes. */
+export function labelOf(path: string, name: string): string {
+  return `${path}/${name}`.replace(/[^A-Za-z0-9_.:/-]/g, '_');
+}
+
 /** A set of addresses: some prefixes, without other prefixes inside them. */
 export interface Addresses {
   readonly within: readonly string[];

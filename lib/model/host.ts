@@ -1,6 +1,7 @@
 import type { Expectation, Intent } from './expectation';
 import type { Family } from './family';
 import { BOTH_FAMILIES, overlaps } from './family';
+import type { Forwarding } from './forwarding';
 import type { Marking } from './marking';
 import { pushTo } from './maps';
 import type { Route } from './route';
@@ -66,6 +67,8 @@ export interface Host {
   readonly hooks: readonly UpHook[];
   /** Packets that are marked when they come in. */
   readonly markings: readonly Marking[];
+  /** How packets of clients pass through the machine, for each egress. */
+  readonly forwardings: readonly Forwarding[];
   /** The expectations. */
   readonly intents: readonly Intent[];
   /** The questions for the kernel before a change is kept. */

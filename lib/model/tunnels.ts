@@ -51,11 +51,11 @@ export function tunnelsOf(host: Host): Tunnels {
     if (inputInterface) {
       add(inputInterface.text, path);
     } else if (source) {
-      holdersOf(source, host).forEach(({ name }) => add(name, path));
+      holdersOf(source, host.interfaces).forEach(({ name }) => add(name, path));
     }
   }
   for (const { destination, path } of host.discards.filter((discard) => isKnown(discard.destination))) {
-    holdersOf(destination, host).forEach(({ name }) => add(name, path));
+    holdersOf(destination, host.interfaces).forEach(({ name }) => add(name, path));
   }
   return tunnels;
 }
@@ -78,7 +78,7 @@ export function routesAll(rule: Rule): boolean {
 }
 
 /** The interfaces that hold a pool, by longest prefix match. */
-function holdersOf(pool: Value, { interfaces }: Host): Interface[] {
+export function holdersOf(pool: Value, interfaces: readonly Interface[]): Interface[] {
   const networks = networksOf(interfaces);
   // An own address of the server has no clients.
   if (isAny(pool) || networks.hasAddress(pool.text)) {

@@ -152,6 +152,11 @@ export class HostDeclaration {
         destinations: clients,
         mark: errorMark,
       })),
+      forwardings: egresses.map(({ forwarding, localTraffic, ...egress }) => ({
+        ...egress,
+        ...forwarding,
+        isolated: localTraffic === 'isolated',
+      })),
       intents: [...intents, ...expectEgresses(egresses, interfaces, routes)],
       adopts: this.properties.adopts,
     };
@@ -168,6 +173,7 @@ export class HostDeclaration {
       discards: [],
       hooks: [],
       markings: [],
+      forwardings: [],
       intents: [],
       expectations: [],
       adopts: undefined,

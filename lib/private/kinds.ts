@@ -1,4 +1,5 @@
 import type { Expected } from '../expected';
+import type { Forwarding } from '../forwarding';
 import { IpFamily } from '../ip-family';
 import type { IpProtocol } from '../ip-protocol';
 import type { LocalTraffic } from '../local-traffic';
@@ -7,6 +8,7 @@ import type { Persistence } from '../persistence';
 import type { Resolver } from '../resolver';
 import type { RuleAction } from '../rule-action';
 import type { VpnDaemon } from '../vpn-daemon';
+import type { SourceNat } from '../source-nat';
 import { construct, instance, list, member, number, text } from './shapes';
 
 // What several constructs take.
@@ -31,5 +33,7 @@ export const RULE_ACTION = instance<RuleAction>('RuleAction', '_action', 'one su
 export const EXPECTED = instance<Expected>('Expected', '_dispositions', 'one such as Expected.via("192.168.1.1")');
 export const PERSISTENCE = instance<Persistence>('Persistence', '_choice', 'one such as Persistence.service()');
 export const LOCAL_TRAFFIC = instance<LocalTraffic>('LocalTraffic', '_daemon', 'one such as LocalTraffic.mainTable()');
+export const FORWARDING = instance<Forwarding>('Forwarding', '_forwarding', 'one such as Forwarding.nftables()');
+export const SOURCE_NAT = instance<SourceNat>('SourceNat', '_translated', 'one such as SourceNat.unmanaged()');
 export const RESOLVER = instance<Resolver>('Resolver', '_queries', 'one such as Resolver.user(105)');
 export const VPN_DAEMON = instance<VpnDaemon>('VpnDaemon', 'upHook', 'one such as VpnDaemon.openVpn()');

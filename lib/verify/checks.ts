@@ -1,5 +1,6 @@
 import { foreignBand } from './priority-bands';
 import { overlaps } from '../model/family';
+import { poolsWithoutTunnel } from '../model/forwarding';
 import { GUARD_OFFSET, guards, unguarded } from '../model/guard';
 import type { Host, Problem } from '../model/host';
 import { MAIN_TABLE_ID, familiesOf } from '../model/host';
@@ -26,6 +27,7 @@ export function errors(host: Host): Problem[] {
     ...sameMarks(host),
     ...oneFamilyOnly(host),
     ...adoptsNothing(host),
+    ...poolsWithoutTunnel(host),
   ];
 }
 

@@ -1,6 +1,6 @@
 import type { Egress } from '../model/egress';
 import type { Addresses, Disposition, Intent, Selectors, Traffic } from '../model/expectation';
-import { INTERFACE_TOWARD_SOURCE } from '../model/expectation';
+import { INTERFACE_TOWARD_SOURCE, labelOf } from '../model/expectation';
 import type { Family } from '../model/family';
 import { BOTH_FAMILIES, familyOf, overlaps } from '../model/family';
 import type { Interface } from '../model/host';
@@ -236,8 +236,7 @@ class EgressExpectations {
     linksDown: readonly string[] = [],
   ): Intent {
     const { path } = this.egress;
-    const label = `${path}/${name}`.replace(/[^A-Za-z0-9_.:/-]/g, '_');
-    return { path, label, traffic, dispositions, linksDown, overridable: true };
+    return { path, label: labelOf(path, name), traffic, dispositions, linksDown, overridable: true };
   }
 }
 

@@ -166,7 +166,9 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
       [
         'source NAT',
         chain('ip', 'postrouting', 100, 'oifname "eth1" masquerade'),
-        [`! ${V4} ${ALL} leave by eth1, their source changed to 192.168.1.100`],
+        [
+          `! ${V4} ${ALL} leave by eth1, their source changed to 192.168.1.100 by chain ip fw c, rule oifname "eth1" masquerade`,
+        ],
       ],
       [
         'another way',
@@ -280,6 +282,63 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
         expect.stringMatching("^note: no client's packet was tried: (the sender did not start|.+)$"),
       ]);
       expect(traces()).toBe(before);
+    });
+
+    describe('an apply', () => {
+      const MENDING =
+        'Accept them there, and the replies, or set forwarding: Forwarding.nftables({ chains: ["inet fw c"] })';
+      const refusal = (generation: string, ...more: string[]): string => {
+        const { code, last } = machine.apply([...DATA, 'probe note', ...more], { generation });
+        expect(code).toBe(70);
+        expect(last).toContain('source-routing: FAILED, and everything was put back as it was: ');
+        return (last ?? '').replace(/^.* put back as it was: /, '');
+      };
+
+      test('is refused where no packet of a client gets through, and says how to mend that', () => {
+        expect(machine.apply([...DATA, 'probe note', 'probe refuse vpn/'], { generation: 'g2' }).code).toBe(0);
+        machine.must(FORWARD_DROP);
+        const before = machine.must(
+          'ip rule; ip -6 rule; ip route show table 200; nft list ruleset; ls /var/lib/source-routing/*',
+        );
+        expect(refusal('g3', 'probe refuse vpn/')).toBe(
+          `${V4} ${ALL} are dropped by chain inet fw c (policy drop). ${MENDING} (they are dropped without the change, too)`,
+        );
+        expect(
+          machine.must('ip rule; ip -6 rule; ip route show table 200; nft list ruleset; ls /var/lib/source-routing/*'),
+        ).toBe(before);
+        // What refuses a change is said for each construct.
+        expect(machine.apply([...DATA, 'probe note', 'probe refuse vpn/inner/'], { generation: 'g4' }).code).toBe(0);
+      });
+
+      test('is refused for what only the change breaks, and says what was before', () => {
+        machine.must(chain('inet', 'forward', 0, 'oifname "eth1" drop'));
+        expect(machine.agent('remove').code).toBe(0);
+        expect(refusal('g2', 'probe refuse vpn/')).toBe(
+          `${V4} ${ALL} are dropped by chain inet fw c, rule oifname "eth1" drop. ${MENDING} (without the change, they leave by eth0)`,
+        );
+        expect(machine.must('ip rule; nft list tables; ls -A /var/lib')).not.toMatch(/vpn1|source.routing| 200/);
+      });
+
+      test('is refused where the server changes the source, unless that is meant', () => {
+        machine.must(chain('ip', 'postrouting', 100, 'oifname "eth1" masquerade'));
+        expect(refusal('g2', 'probe refuse vpn/')).toMatch(
+          /their source changed to 192.168.1.100 by chain ip fw c, rule oifname "eth1" masquerade. The NAT router has to see the addresses of clients: exempt eth1 from that rule, or set sourceNat: SourceNat.unmanaged\(\)/,
+        );
+        const meant = ['probe note', 'probe refuse vpn/', 'probe translated vpn/'];
+        expect(machine.apply([...DATA, ...meant], { generation: 'g3' }).code).toBe(0);
+        expect(machine.verify().code).toBe(0);
+      });
+
+      test('prints a note where that is all that is wanted; to verify, that is no difference', () => {
+        machine.must(`${FORWARD_DROP}; nft add rule inet fw c iifname tun0 meta nfproto ipv6 accept`);
+        const done = machine.apply([...DATA, 'probe note', 'probe unmanaged vpn/'], { generation: 'g2' });
+        expect(done.code).toBe(0);
+        expect(done.out).toContain(`! ${V4} ${ALL} are dropped by chain inet fw c (policy drop)`);
+        expect(machine.verify().code).toBe(0);
+        expect(said(machine.agent('probe').out)).toContain(
+          `- ${V4} ${ALL} are dropped by chain inet fw c (policy drop)`,
+        );
+      });
     });
 
     test('does not take a packet that cannot be sent for one that is stopped', () => {

@@ -12,6 +12,7 @@ export function modelHost(more: Partial<Host> = {}): Host {
     routes: [],
     discards: [],
     markings: [],
+    forwardings: [],
     hooks: [],
     intents: [],
     expectations: [],

@@ -1,0 +1,146 @@
+# Accept rules in chains of a firewall of somebody else, which drops packets of clients. They stand first in the chain.
+# A comment with the owner tells them from all others. The family of a chain is one of nftables, or the command for a
+# chain of iptables, which may not be able to read a rule that nft has made.
+#
+# What is listed of them right after they were put in is kept, as of the kill switch.
+
+# Leaves in $LOCK/accepts the rules that generation $1 (may be empty) wants: FAMILY TABLE CHAIN RULE. In $LOCK/chains are
+# all chains in which there may be some of ours.
+find_accepts() {
+  : >"$LOCK/accepts"
+  : >"$LOCK/chains"
+  grep -q -s '^accept ' "$home"/*/manifest || return 0
+  [ -z "$1" ] || sed -n 's/^accept //p' "$1/manifest" >"$LOCK/accepts"
+  cat "$home"/*/manifest | awk '$1 == "accept" && !(($2, $3, $4) in SEEN) {
+    SEEN[$2, $3, $4] = 1
+    print $2, $3, $4
+  }' >"$LOCK/chains"
+}
+
+# Prints chain FAMILY TABLE CHAIN of $*, if it is there.
+list_chain() {
+  case $1 in
+    ip*tables) "$1" -w 5 -t "$2" -S "$3" 2>/dev/null ;;
+    *) nft -a list chain "$1" "$2" "$3" 2>/dev/null ;;
+  esac
+}
+
+# Looks for ours in these chains. $LOCK/accepted: FAMILY TABLE CHAIN HANDLE RULE, the handle being - in iptables.
+# $LOCK/held: the rules that are wanted in chains that are there, and those that are in them.
+list_accepts() {
+  local family table chain
+  : >"$LOCK/accepted"
+  : >"$LOCK/held"
+  while read -r family table chain; do
+    list_chain "$family" "$table" "$chain" >"$LOCK/listing" || continue
+    awk -v chain="$family $table $chain " -v comment="comment \"source-routing $owner\" " '
+      !index($0, comment) { next }
+      /^-A / { sub(/^-A [^ ]* /, ""); print chain "-", $0; next }
+      match($0, /# handle [0-9]+$/) { print chain substr($0, RSTART + 9), substr($0, 1, RSTART - 1) }' \
+      "$LOCK/listing" >>"$LOCK/accepted"
+    awk -v chain="$family $table $chain " 'index($0, chain) == 1' "$LOCK/accepts" >>"$LOCK/held"
+  done <"$LOCK/chains"
+  cp "$LOCK/held" "$LOCK/possible"
+  sed 's/^\([^ ]* [^ ]* [^ ]*\) [^ ]*/\1 has/' "$LOCK/accepted" >>"$LOCK/held"
+}
+
+# Does the firewall have what generation $1 (may be empty) wants, as far as its chains are there?
+has_accepts() {
+  find_accepts "$1"
+  [ -s "$LOCK/chains" ] || return 0
+  list_accepts
+  [ -f "$LOADED/$owner.accepts" ] || [ -s "$LOCK/held" ] || return 0
+  cmp -s "$LOCK/held" "$LOADED/$owner.accepts"
+}
+
+# Has the firewall have what generation $1 (may be empty) wants. Sets accepts_changed if it did not. Sets problem and fails
+# if that fails.
+set_accepts() {
+  local command
+  accepts_changed=
+  ! has_accepts "$1" || return 0
+  for command in nft iptables ip6tables; do
+    change_accepts "$command" || return 1
+  done
+  list_accepts
+  if [ -s "$LOCK/held" ]; then
+    # Without it, they are put in once more the next time.
+    { mkdir -p "$LOADED" && put_file 0600 "$LOADED/$owner.accepts" <"$LOCK/held"; } 2>/dev/null || :
+  else
+    rm -f "$LOADED/$owner.accepts"
+    rmdir "$LOADED" 2>/dev/null || :
+  fi
+}
+
+# The part of that which command $1 does, in one transaction. What is not there goes in front of all, the last rule first.
+change_accepts() {
+  awk -v command="$1" -v comment="comment \"source-routing $owner\"" '
+    (command == "nft" ? $1 ~ /tables$/ : $1 != command) { next }
+    part == "old" {
+      line[++n] = command == "nft" ? "delete rule " $1 " " $2 " " $3 " handle " $4 : "-D " $3 " " substr($0, length($1 $2 $3 $4) + 5)
+      olds = n
+    }
+    part == "new" {
+      rule = substr($0, length($1 $2 $3) + 4)
+      line[++n] = command == "nft" ? "insert rule " $1 " " $2 " " $3 " " rule " " comment : "-I " $3 " -m comment --" comment " " rule
+    }
+    END {
+      if (!n) exit
+      if (command != "nft") print "*filter"
+      for (i = 1; i <= olds; i++) print line[i]
+      for (i = n; i > olds; i--) print line[i]
+      if (command != "nft") print "COMMIT"
+    }' part=old "$LOCK/accepted" part=new "$LOCK/possible" >"$LOCK/transaction"
+  [ -s "$LOCK/transaction" ] || return 0
+  accepts_changed=1
+  case $1 in
+    nft) nft -f "$LOCK/transaction" 2>"$LOCK/error" && return 0 ;;
+    *) "$1-restore" -w 5 --noflush <"$LOCK/transaction" 2>"$LOCK/error" && return 0 ;;
+  esac
+  first_line "$LOCK/error"
+  problem="$1 does not take the accept rules: ${first:-it failed without a word}"
+  return 1
+}
+
+# Prints the chains in which something of generation $1 is missing, or has been changed.
+differing_accepts() {
+  local kept
+  has_accepts "$1" || :
+  [ -s "$LOCK/chains" ] || return 0
+  kept=$LOADED/$owner.accepts
+  [ -f "$kept" ] || kept=/dev/null
+  awk 'part == "kept" { if ($4 == "has") KEPT[$1, $2, $3] = KEPT[$1, $2, $3] $0 "\n"; next }
+    part == "held" { if ($4 == "has") HELD[$1, $2, $3] = HELD[$1, $2, $3] $0 "\n"; else THERE[$1, $2, $3] = 1; next }
+    SEEN[$1, $2, $3]++ { next }
+    !(($1, $2, $3) in THERE) { print "+ accept rules in chain " $1, $2, $3 " (which is not there)"; next }
+    KEPT[$1, $2, $3] != HELD[$1, $2, $3] { print "+ accept rules in chain " $1, $2, $3 }' \
+    part=kept "$kept" part=held "$LOCK/held" part=wanted "$LOCK/accepts"
+}
+
+# Complains about chains of generation $1 that are not here.
+check_accepts() {
+  local family table chain rule command checked
+  find_accepts "$1"
+  checked=' '
+  while read -r family table chain rule; do
+    case $rule in
+      -i*'+ '*) complain "iptables would take the + at the end of an interface for any characters: $rule. Use Forwarding.nftables(), or rename the interface" ;;
+    esac
+    case $checked in *" $family $table $chain "*) continue ;; esac
+    checked="$checked$family $table $chain "
+    command="$family -t $table -S"
+    case $family in ip*tables) ;; *) command='nft list tables' ;; esac
+    if ! $command >/dev/null 2>&1; then
+      complain "forwarding names chain $family $table $chain, and \"$command\" does not work here: install ${command%% *}, or leave forwarding out"
+    elif ! list_chain "$family" "$table" "$chain" >/dev/null; then
+      complain "forwarding names chain $family $table $chain, which is not here (chains of the forward hook: $(forward_chains)). Load the firewall first, or name another chain"
+    fi
+  done <"$LOCK/accepts"
+}
+
+forward_chains() {
+  local found
+  found=$(nft list chains 2>/dev/null | awk '$1 == "table" { table = $2 " " $3 } $1 == "chain" { chain = $2 }
+    / hook forward / && table !~ /source_routing_/ { printf "%s%s %s", some++ ? ", " : "", table, chain }')
+  printf '%s' "${found:-none}"
+}
