@@ -291,12 +291,16 @@ function is_expected(n,    i, m, fate, w, k) {
 }
 
 # How to mend what has become of packet n.
-function mending(n,    w) {
+function mending(n,    w, how) {
   if (is_changed(n)) return "The NAT router has to see the addresses of clients: exempt " LEFT_BY[n] " from that rule, or set sourceNat: SourceNat.unmanaged()"
   if (outcome(n) ~ /forwarding is 0$/) return "Switch it on, or set forwarding: Forwarding.sysctl()"
-  if (!(n in BLAME) || !(("forwarded", n) in SEEN)) return "Mend that, or set forwarding: Forwarding.unmanaged() to have no more than a note"
+  if (!(("forwarded", n) in SEEN)) return "Mend that, or set forwarding: Forwarding.unmanaged() to have no more than a note"
   split(BLAME[n], w, /[ ,]/)
-  return "Accept them there, and the replies, or set forwarding: Forwarding.nftables({ chains: [\"" w[2] " " w[3] " " w[4] "\"] })"
+  # The others are for a zone each.
+  if (w[3] == "firewalld") w[4] = "filter_FORWARD"
+  # Tables of iptables, which may be the legacy one that leaves no trace.
+  how = w[2] ~ /^ip6?$/ && w[3] == "filter" && w[4] ~ /^([A-Z]|ufw)/ || !(n in BLAME) ? "iptables()" : "nftables({ chains: [\"" w[2] " " w[3] " " w[4] "\"] })"
+  return "Accept them there, and the replies, or set forwarding: Forwarding." how
 }
 
 function question_of(n) { return LABEL[n] ": packets " FROM[n] " -> " TO[n] " from " DEVICE[n] }
@@ -311,6 +315,7 @@ function without_change(    n) {
 
 # One line for the packets of a question that have met the same.
 function judge_all(    n, question, what, key, i, line) {
+  for (n = 1; n <= PACKETS; n++) if (KIND[n] != "icmp" && !(n in UNSENT)) PORTS[question_of(n)] = 1
   for (n = 1; n <= PACKETS; n++) {
     question = question_of(n)
     what = outcome(n)
@@ -323,8 +328,9 @@ function judge_all(    n, question, what, key, i, line) {
     }
     i = GROUP[key]
     if (n in UNSENT) UNKNOWN[i] = 1
-    else if (is_expected(n)) GOOD[question] = 1
-    else BAD[i] = 1
+    else if (!is_expected(n)) BAD[i] = 1
+    # Some firewalls let nothing pass but an echo.
+    else if (KIND[n] != "icmp" || !(question in PORTS)) GOOD[question] = 1
     GROUP_KINDS[i] = GROUP_KINDS[i] (GROUP_KINDS[i] == "" ? "" : ", ") SAID[KIND[n]] (AT[n] == "-" ? "" : " to port " AT[n])
   }
   # A firewall may well close one port. If nothing passes, clients are dead.

@@ -28,7 +28,7 @@ export abstract class LinkRenderer implements PersistenceRenderer {
   public render(host: Host): Rendered {
     const devices = new Devices(host, this.device);
     const { files = [], ...written } = this.write(host, devices);
-    const watch = watchUnit(host.owner);
+    const watch = watchUnit(host);
     // Managers that take raw `ip` commands work without systemd as well.
     const systemdOnly = this.routeProtocol === 'own';
     const needed = versionNeeded(host, this.capabilities);

@@ -11,7 +11,7 @@ export class ServiceRenderer implements PersistenceRenderer {
   public readonly capabilities = EVERYTHING;
 
   public render(host: Host): Rendered {
-    const { name, file } = watchUnit(host.owner);
+    const { name, file } = watchUnit(host);
     return { devices: [], files: [file], units: [{ name }], requirements: [{ kind: 'systemd' }] };
   }
 
@@ -24,9 +24,9 @@ export class ServiceRenderer implements PersistenceRenderer {
  * The unit that keeps the kernel as declared. Every persistence has it: no network manager rejects packets while a link
  * is down, and some never restore what the link lost.
  */
-export function watchUnit(owner: string): { readonly name: string; readonly file: HostFile } {
-  const name = `source-routing-${owner}.service`;
-  return { name, file: { path: `/etc/systemd/system/${name}`, mode: '0644', lines: textLines(unitText(owner)) } };
+export function watchUnit(host: Host): { readonly name: string; readonly file: HostFile } {
+  const name = `source-routing-${host.owner}.service`;
+  return { name, file: { path: `/etc/systemd/system/${name}`, mode: '0644', lines: textLines(unitText(host)) } };
 }
 
 /**
@@ -40,7 +40,9 @@ export function watchUnit(owner: string): { readonly name: string; readonly file
  *
  * @see https://github.com/systemd/systemd/issues/33127
  */
-function unitText(owner: string): string {
+function unitText({ owner, forwardings }: Host): string {
+  // iptables-legacy asks the kernel through a raw socket.
+  const iptables = forwardings.some(({ chains }) => chains.some(({ program }) => program === 'iptables'));
   const agent = `/bin/sh /var/lib/source-routing/${owner}/agent`;
   return `# Managed by cdktf-source-routing: changes here are lost.
 [Unit]
@@ -64,7 +66,7 @@ RuntimeDirectoryMode=0700
 Environment=TMPDIR=/run/source-routing-${owner}
 UMask=0077
 TasksMax=64
-CapabilityBoundingSet=CAP_NET_ADMIN
+CapabilityBoundingSet=CAP_NET_ADMIN${iptables ? ' CAP_NET_RAW' : ''}
 NoNewPrivileges=yes
 ProtectSystem=strict
 ReadWritePaths=/run
@@ -76,7 +78,7 @@ ProtectHostname=yes
 ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
-RestrictAddressFamilies=AF_NETLINK AF_UNIX
+RestrictAddressFamilies=AF_NETLINK AF_UNIX${iptables ? ' AF_INET AF_INET6' : ''}
 RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes

@@ -100,6 +100,11 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
         [V4, V6].map((what) => `! ${what} ${ALL} are dropped by chain inet fw c (policy drop)`),
       ],
       [
+        'a firewall that lets nothing pass but an echo',
+        chain('ip', 'forward', 0, 'th dport 443 drop'),
+        [`! ${V4} (UDP to port 443, TCP to port 443) are dropped by chain ip fw c, rule th dport 443 drop`],
+      ],
+      [
         'a rule of a forward chain',
         chain('ip', 'forward', 10, 'oifname "eth1" drop'),
         [`! ${V4} ${ALL} are dropped by chain ip fw c, rule oifname "eth1" drop`],

@@ -426,6 +426,80 @@ exit $code
       });
     });
 
+    describe('with accept rules in a firewall', () => {
+      const SEEN = (list: string): string => `[ "$(${list} | grep -c 'source-routing vpn1')" = 2 ]`;
+      const says = (): number =>
+        watch.journal().filter((line) => line.endsWith('the accept rules in the firewall')).length;
+
+      test('puts them back at once when the firewall is loaded anew, and looks at no other chain', () => {
+        const LISTED = SEEN('nft list chain inet filter forward');
+        machine.write(
+          '/mnt/nftables.conf',
+          'flush ruleset\ntable inet filter {\nchain forward { type filter hook forward priority 0; policy drop;\n}\n}\n',
+        );
+        machine.must('nft -f /mnt/nftables.conf');
+        succeeds(
+          machine.apply(
+            [
+              ...WATCHED,
+              'accept inet filter forward iifname { "tun0" } oifname { "eth1" } ip saddr { 10.10.10.0/24 } accept',
+              'accept inet filter forward iifname { "eth1" } oifname { "tun0" } ip daddr { 10.10.10.0/24 } accept',
+            ],
+            { generation: 'g2' },
+          ),
+        );
+        watch.start();
+        const times = [1, 2, 3].map(() => {
+          watch.settle();
+          return watch.until(LISTED, 'nft -f /mnt/nftables.conf');
+        });
+        times.forEach((time) => expect(time).toBeLessThan(1000));
+        watch.until(`[ "$(grep -c 'put back: the accept rules in the firewall' /mnt/journal)" -ge 3 ]`);
+        // Also where the firewall was away for a while.
+        machine.must('nft flush ruleset');
+        watch.settle(1000);
+        expect(watch.until(LISTED, 'nft -f /mnt/nftables.conf')).toBeLessThan(1000);
+        watch.until(`[ "$(grep -c 'put back: the accept rules in the firewall' /mnt/journal)" -ge 4 ]`);
+        expect(says()).toBe(4);
+        watch.settle(LOST);
+        watch.passes();
+        machine.must(`nft add chain inet filter other
+          for i in 1 2 3 4 5; do nft add rule inet filter other accept; nft flush chain inet filter other; sleep 0.1; done`);
+        watch.settle();
+        expect(watch.passes()).toBe(0);
+        agrees();
+      });
+
+      test.each(['nft', 'legacy'])('puts them back at once in iptables-%s, which nobody may hear of', (variant) => {
+        const LISTED = SEEN(`iptables-${variant} -S FORWARD`);
+        for (const command of ['iptables', 'ip6tables']) {
+          machine.must(`ln -s /usr/sbin/${command}-${variant} /mnt/bin/${command}
+            ln -s /usr/sbin/${command}-${variant}-restore /mnt/bin/${command}-restore`);
+        }
+        machine.must(`iptables-${variant} -P FORWARD DROP`);
+        succeeds(
+          machine.apply(
+            [
+              ...WATCHED,
+              'accept iptables filter FORWARD -i tun0 -o eth1 -s 10.10.10.0/24 -j ACCEPT',
+              'accept iptables filter FORWARD -i eth1 -o tun0 -d 10.10.10.0/24 -j ACCEPT',
+            ],
+            { generation: 'g2' },
+          ),
+        );
+        watch.start();
+        for (let i = 0; i < 3; i++) {
+          expect(watch.until(LISTED, `iptables-${variant} -F FORWARD`)).toBeLessThan(1500);
+          watch.settle(1000);
+        }
+        expect(says()).toBe(3);
+        watch.passes();
+        watch.settle(2000);
+        expect(watch.passes()).toBe(0);
+        agrees();
+      });
+    });
+
     test('a link that comes and goes is no fight', () => {
       watch.start();
       for (let i = 0; i < 30; i++) {

@@ -33,6 +33,9 @@ const packages = [
   'wireguard-tools',
   'wireguard-go',
   'nftables',
+  'iptables',
+  'ufw',
+  'firewalld',
   'procps',
   'iputils-ping',
   'busybox',
@@ -62,7 +65,7 @@ disable() {
 disable NetworkManager.service NetworkManager-dispatcher.service NetworkManager-wait-online.service \\
   networking.service systemd-networkd.service systemd-networkd-wait-online.service
 # Likewise the VPN and the packet filter; and sshd is a service of its own everywhere.
-disable openvpn.service nftables.service ssh.socket
+disable openvpn.service nftables.service ufw.service firewalld.service ssh.socket
 # A machine of the lab has no registry to ask and no disk to care for.
 disable apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \\
   fstrim.timer systemd-pstore.service

@@ -1,0 +1,202 @@
+import { Forwarding } from '../../lib';
+import { describeLab } from '../lab/describe-lab';
+import { ALL_THROUGH_NAT, ALL_THROUGH_UPSTREAM, all, declareEgress, neighbours, sources } from './egress';
+import { settled, sleep, steadyTraffic } from './faults';
+import { Terraform, saidBy } from './terraform';
+
+/** A firewall that lets packets of clients leave by the uplink, and drops them by the egress interface. */
+interface Firewall {
+  /** Puts it on the machine, in shell. */
+  readonly on: string;
+  /** Loads it anew, as its operator does. */
+  readonly reload: string;
+  readonly off: string;
+  /** What lets packets of clients pass. */
+  readonly forwarding: Forwarding;
+  /** What a change is refused with. */
+  readonly refusal: string | RegExp;
+}
+
+/** Tunnels may use the uplink, as eduVPN's ruleset says. */
+const NFTABLES = `cat >/etc/nftables.conf <<'END'
+flush ruleset
+table inet filter {
+	chain forward {
+		type filter hook forward priority 0; policy drop;
+		ct state established,related accept
+		iifname { "tun0", "wg0" } oifname "eth0" accept
+	}
+}
+END`;
+
+/** Docker's chains, and its policy. Each start of Docker brings the chains into this order again. */
+const DOCKER = `for each in iptables ip6tables; do
+    $each -P FORWARD DROP
+    $each -N DOCKER-USER 2>/dev/null
+    $each -N DOCKER-FORWARD 2>/dev/null || $each -F DOCKER-FORWARD
+    $each -D FORWARD -j DOCKER-FORWARD 2>/dev/null
+    $each -D FORWARD -j DOCKER-USER 2>/dev/null
+    $each -I FORWARD -j DOCKER-FORWARD
+    $each -I FORWARD -j DOCKER-USER
+    $each -A DOCKER-FORWARD -i docker0 -j ACCEPT
+    $each -C FORWARD -o eth0 -j ACCEPT 2>/dev/null || {
+      $each -A FORWARD -o eth0 -j ACCEPT
+      $each -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+    }
+  done`;
+const WITHOUT_DOCKER = `for each in iptables ip6tables; do
+    $each -P FORWARD ACCEPT; $each -F; $each -X
+  done
+  nft flush ruleset`;
+const variant = (name: string): string =>
+  `update-alternatives --quiet --set iptables /usr/sbin/iptables-${name}
+  update-alternatives --quiet --set ip6tables /usr/sbin/ip6tables-${name}`;
+
+const FIREWALLS: Record<string, Firewall> = {
+  'nftables': {
+    on: `cp /etc/nftables.conf /var/tmp/nftables.conf; ${NFTABLES}\nsystemctl start nftables`,
+    reload: 'systemctl reload nftables',
+    off: 'systemctl stop nftables; cp /var/tmp/nftables.conf /etc/nftables.conf',
+    forwarding: Forwarding.nftables(),
+    refusal:
+      /are dropped by chain inet filter forward \(policy drop\)\. Accept them there, and the replies, or set forwarding: Forwarding\.nftables\(\{ chains: \["inet filter forward"\] \}\) \(without the change, they leave by eth0\)$/,
+  },
+  "Docker's iptables": {
+    on: DOCKER,
+    reload: `iptables -F FORWARD; ip6tables -F FORWARD; ${DOCKER}`,
+    off: WITHOUT_DOCKER,
+    forwarding: Forwarding.iptables({ chains: ['DOCKER-USER'] }),
+    refusal: /are dropped by chain ip filter FORWARD \(policy drop\)\. .* or set forwarding: Forwarding\.iptables\(\)/,
+  },
+  'iptables-legacy': {
+    on: `${variant('legacy')}\n${DOCKER}; iptables-save >/run/rules4; ip6tables-save >/run/rules6`,
+    reload: 'iptables-restore </run/rules4; ip6tables-restore </run/rules6',
+    off: `${WITHOUT_DOCKER}\n${variant('nft')}`,
+    forwarding: Forwarding.iptables(),
+    refusal: /are dropped in the forward hook, by something that nftables does not trace/,
+  },
+  'ufw': {
+    on: `cp -a /etc/ufw /run/ufw; cp /etc/default/ufw /run/default-ufw
+      ufw default allow incoming; ufw route allow in on tun0 out on eth0; ufw route allow in on wg0 out on eth0
+      ufw --force enable`,
+    reload: 'ufw reload',
+    off: `ufw disable; rm -rf /etc/ufw; cp -a /run/ufw /etc/ufw; cp -p /run/default-ufw /etc/default/ufw
+      for each in iptables ip6tables; do $each -F; $each -X; done; nft flush ruleset`,
+    forwarding: Forwarding.iptables(),
+    refusal: /are dropped by chain ip filter (FORWARD|ufw-\S+).* or set forwarding: Forwarding\.iptables\(\)/,
+  },
+  'firewalld': {
+    on: `set -e; cp -a /etc/firewalld /run/firewalld-before; systemctl start firewalld
+      permanently() { firewall-cmd -q --permanent "$@"; }
+      permanently --zone=public --add-interface=eth0
+      permanently --zone=public --add-port=1194-1195/udp --add-port=51820/udp
+      permanently --zone=internal --add-interface=eth1
+      permanently --zone=work --add-interface=tun0 --add-interface=wg0
+      permanently --new-policy=clients
+      permanently --policy=clients --add-ingress-zone=work
+      permanently --policy=clients --add-egress-zone=public
+      permanently --policy=clients --set-target=ACCEPT
+      firewall-cmd -q --reload`,
+    reload: 'firewall-cmd -q --reload',
+    off: 'systemctl stop firewalld; rm -rf /etc/firewalld; cp -a /run/firewalld-before /etc/firewalld',
+    forwarding: Forwarding.nftables({ chains: ['inet firewalld filter_FORWARD'] }),
+    refusal:
+      /are dropped by chain inet firewalld filter_FWD_work, .*nftables\(\{ chains: \["inet firewalld filter_FORWARD"\] \}\)/,
+  },
+};
+
+describeLab('a firewall', {}, (lab) => {
+  let terraform: Terraform;
+  const measured: string[] = [];
+  beforeEach(() => {
+    terraform = new Terraform(lab());
+  });
+  afterEach(() => terraform.close());
+  afterAll(() => process.stderr.write(measured.map((line) => `firewalls: ${line}\n`).join('')));
+
+  const inside = async (command: string): Promise<string> => (await lab().vpn.exec(command)).stdout.trim();
+  const declare = (forwarding?: Forwarding): void =>
+    terraform.declare((stack) => void declareEgress(stack, lab(), { forwarding }));
+  /** What a destroy has to leave as it was, beside the files. */
+  const others = (): Promise<string> =>
+    inside(`nft -s list ruleset; { iptables-save; ip6tables-save; } 2>/dev/null | sed '/^#/d; s/ \\[.*//'
+      cd /proc/sys/net; grep . ipv4/ip_forward ipv4/conf/*/forwarding ipv4/conf/*/rp_filter ipv4/conf/all/accept_redirects ipv6/conf/*/forwarding`);
+
+  async function refusal(): Promise<string> {
+    declare();
+    const { code, stdout } = await terraform.run('apply', ['-auto-approve']);
+    expect(code).toBe(1);
+    return saidBy('apply', stdout).at(-1) ?? '';
+  }
+
+  test.each(Object.entries(FIREWALLS))('%s', async (name, { on, reload, off, forwarding, refusal: words }) => {
+    await inside(`${on.replace(/\n$/, '')}`);
+    try {
+      const [before, rules] = [await lab().vpn.snapshotState(), await others()];
+      expect(await sources(lab())).toEqual(ALL_THROUGH_UPSTREAM);
+      expect(await refusal()).toMatch(words);
+      expect([await lab().vpn.changedSince(before), await others()]).toEqual([[], rules]);
+
+      declare(forwarding);
+      await terraform.apply();
+      await settled(lab().vpn);
+      expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
+      const reached = await neighbours(lab());
+      expect(reached).toEqual(all(reached, true));
+      await lab().vpn.exec('source-routing verify vpn');
+
+      const traffic = await steadyTraffic(lab());
+      try {
+        for (let round = 0; round < 3; round++) {
+          const mark = await traffic.mark();
+          await inside(reload);
+          await sleep(2_500);
+          const flows = await traffic.since(mark);
+          const gap = Math.max(...flows.map(({ longestGap }) => longestGap));
+          measured.push(`${name}: longest gap after a reload ${Math.round(gap)} ms`);
+          expect(flows.filter(({ upstream }) => upstream > 0)).toEqual([]);
+          expect(gap).toBeLessThan(2_000);
+        }
+      } finally {
+        await traffic.stop();
+      }
+      await lab().vpn.exec('source-routing verify vpn');
+      await terraform.destroy();
+      expect([await lab().vpn.changedSince(before), await others()]).toEqual([[], rules]);
+    } finally {
+      await lab().vpn.exec(off, { allowFailure: true });
+    }
+    expect(await sources(lab())).toEqual(ALL_THROUGH_UPSTREAM);
+  });
+
+  test('nftables, at a boot', async () => {
+    await inside(`${FIREWALLS.nftables.on}\nsystemctl --quiet enable nftables`);
+    declare(Forwarding.nftables());
+    await terraform.apply();
+    await lab().vpn.reboot();
+    await lab().waitForVpn();
+    expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
+    await lab().vpn.exec('source-routing verify vpn');
+    await terraform.destroy();
+    await inside(`systemctl --quiet disable nftables; ${FIREWALLS.nftables.off}`);
+  });
+
+  test.each<[string, Forwarding]>([
+    ['for the machine', Forwarding.sysctl()],
+    ['for single interfaces', Forwarding.sysctl({ perInterface: true })],
+  ])('no firewall, but forwarding that is off: switched on %s', async (_, forwarding) => {
+    await inside('sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0');
+    const [before, rules] = [await lab().vpn.snapshotState(), await others()];
+    expect(await refusal()).toMatch(
+      /are not forwarded, as net\.ipv4\.conf\.\w+\.forwarding is 0\. Switch it on, or set forwarding: Forwarding\.sysctl\(\)/,
+    );
+    expect([await lab().vpn.changedSince(before), await others()]).toEqual([[], rules]);
+    declare(forwarding);
+    await terraform.apply();
+    expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
+    await lab().vpn.exec('source-routing verify vpn');
+    await terraform.destroy();
+    expect([await lab().vpn.changedSince(before), await others()]).toEqual([[], rules]);
+    await inside('sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1');
+  });
+});
