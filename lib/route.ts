@@ -335,6 +335,14 @@ function parseFamily(
   preferredSource: Value | undefined,
   hops: readonly Hop[],
 ): FamilyOrAuto {
+  const toIpv4 = props.family === IpFamily.IPV4 || destination.family === 4;
+  const router = hops.find(({ via }) => via?.family === 6)?.via;
+  if (toIpv4 && router) {
+    throw new InvalidValue(
+      `via "${router.text}" is IPv6, and an IPv4 route with an IPv6 next hop (RFC 8950) is not supported. Give an IPv4 ` +
+        'address of the router, or device alone on a point-to-point link.',
+    );
+  }
   const found = commonFamily([
     ['destination', destination],
     ...hops.map((hop): [string, Value | undefined] => ['via', hop.via]),

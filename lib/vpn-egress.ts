@@ -1,4 +1,3 @@
-import { Fn, Token } from 'cdktf';
 import { Construct } from 'constructs';
 import { Arguments } from './private/arguments';
 import {
@@ -17,6 +16,7 @@ import {
 } from './private/kinds';
 import type { Merged } from './private/pools';
 import { mergePools, suppressedLength } from './private/pools';
+import { returnAddress } from './private/return-address';
 import type { Shape } from './private/shapes';
 import { FLAG, number, optional } from './private/shapes';
 import type { Forwarding } from './forwarding';
@@ -37,6 +37,7 @@ import { NumberRange } from './number-range';
 import type { PolicyRuleProps } from './policy-rule';
 import { PolicyRule } from './policy-rule';
 import type { Resolver } from './resolver';
+import type { RouteOptions } from './route';
 import { Route } from './route';
 import { RuleAction } from './rule-action';
 import type { SourceNat } from './source-nat';
@@ -77,8 +78,37 @@ export interface VpnEgressProps {
   /** Pools that clients get their addresses from, in CIDR notation, of both families. */
   readonly clients: string[];
 
-  /** Addresses of the NAT router on the network of `device`: one for each family of `clients`. */
-  readonly gateways: string[];
+  /**
+   * Addresses of the NAT router on the network of `device`: one for each family of `clients`. Leave it out if `device`
+   * is a point-to-point link (PPP, WireGuard), which needs no next hop.
+   *
+   * @default - packets leave by `device` without a next hop
+   */
+  readonly gateways?: string[];
+
+  /**
+   * Takes the gateways as directly connected, although they are in no network of `device`. Clouds that give an
+   * interface a single address (/32) need this.
+   *
+   * @default false
+   */
+  readonly onLink?: boolean;
+
+  /**
+   * Largest packet that clients can send by `device`, in bytes, at most 65520. An example is 1492 where the NAT router is
+   * behind PPPoE. Larger packets get an ICMP error, and the sender makes them smaller.
+   *
+   * @default - the MTU of `device`
+   */
+  readonly mtu?: number;
+
+  /**
+   * Addresses of the server on `device` that the return routes lead to, at most one for each family. An example is the
+   * address that a pair of servers shares.
+   *
+   * @default - the declared address of `device`, if there is one of the family
+   */
+  readonly returnAddresses?: string[];
 
   /**
    * Pools whose packets are rejected as unreachable instead of routed, in CIDR notation. An example is the IPv6 pool,
@@ -192,7 +222,10 @@ const PROPS: Shape<VpnEgressProps> = {
   tableId: TABLE_ID,
   tableName: optional(TABLE_NAME),
   clients: PREFIXES,
-  gateways: ADDRESSES,
+  gateways: optional(ADDRESSES),
+  onLink: optional(FLAG),
+  mtu: optional(number('a number of bytes such as 1492')),
+  returnAddresses: optional(ADDRESSES),
   rejectedClients: optional(PREFIXES),
   priority: optional(number(`an integer from ${MIN_PRIORITY} to ${MAX_PRIORITY}`)),
   localTraffic: optional(LOCAL_TRAFFIC),
@@ -238,6 +271,7 @@ export class VpnEgress extends Construct {
   private readonly pools: readonly Pool[];
   private readonly rejected: readonly Pool[];
   private readonly allPools: readonly Pool[];
+  private readonly returnAddresses: readonly Value[];
   private readonly args: Arguments;
 
   /**
@@ -257,9 +291,14 @@ export class VpnEgress extends Construct {
     this.pools = this.parsePools(props.clients, 'clients');
     this.rejected = this.parsePools(props.rejectedClients ?? [], 'rejectedClients');
     this.allPools = [...this.pools, ...this.rejected];
-    const gateways = props.gateways.map((text, index) => this.args.value('address', text, `gateways[${index}]`));
+    const gateways = props.gateways?.map((text, index) => this.args.value('address', text, `gateways[${index}]`));
+    this.returnAddresses = (props.returnAddresses ?? []).map((text, index) =>
+      this.args.value('address', text, `returnAddresses[${index}]`),
+    );
     this.checkPools();
-    this.checkFamilies(gateways);
+    if (gateways) {
+      this.checkFamilies(gateways);
+    }
 
     this.table = new SourceRoutingTable(this, 'table', {
       host: props.host,
@@ -268,9 +307,9 @@ export class VpnEgress extends Construct {
       failClosed: props.failClosed,
       allowedInterfaces: props.allowedInterfaces,
     });
-    props.gateways.forEach((via, index) => {
-      this.table.addRoute(`gateway-${index + 1}`, { destination: 'default', via, device: props.device });
-    });
+    for (const [routeId, route] of this.defaultRoutes(props)) {
+      this.table.addRoute(routeId, route);
+    }
     const localTraffic = props.localTraffic ?? LocalTraffic.mainTable();
     const localRules = this.localRules(localTraffic);
     const errorMark = this.args.integer(
@@ -281,7 +320,7 @@ export class VpnEgress extends Construct {
       'Leave it out to derive one from tableId.',
     );
     const queries = props.resolver?._queries(this.args) ?? [];
-    const ownRules = this.ownRules(errorMark, queries, gateways);
+    const ownRules = this.ownRules(errorMark, queries, gateways ?? this.pools.map(({ value }) => value));
     const priority = this.checkPriority(props.priority ?? DEFAULT_PRIORITY, localRules, ownRules);
     const ranks = ranksOf(this.allPools);
     for (const pool of this.pools) {
@@ -317,7 +356,7 @@ export class VpnEgress extends Construct {
       tableId: this.table.tableId,
       clients: this.pools.map(({ value }) => value),
       rejectedClients: this.rejected.map(({ value }) => value),
-      gateways,
+      gateways: gateways ?? [],
       localTraffic: localTraffic._kind,
       failClosed: props.failClosed ?? true,
       forwarding: props.forwarding?._forwarding ?? { required: true, chains: [] },
@@ -339,12 +378,39 @@ export class VpnEgress extends Construct {
 
   /**
    * Returns the static routes that the NAT router needs, for a router that another construct configures (a cloud's
-   * route table, for example). They need the server's addresses on `device`, declared in the host's `interfaces`.
+   * route table, for example). They need the server's addresses on `device`: `returnAddresses`, or those in the host's
+   * `interfaces`.
    *
-   * @throws ValidationError if such an address is not declared
+   * @throws ValidationError if there is no such address, or there are several of one family
    */
   public returnRoutes(): ReturnRoute[] {
-    return this.pools.map((pool) => ({ destination: pool.text, via: this.ownAddress(pool) }));
+    const candidates = {
+      device: this.device,
+      chosen: this.returnAddresses,
+      addresses: this.host._declaration.interfaceNamed(this.device)?.addresses ?? [],
+      tokens: this.host._declaration.addressTokens(this.device),
+    };
+    return this.pools.map((pool) => ({ destination: pool.text, via: returnAddress(pool, candidates, this.args) }));
+  }
+
+  /** One for each gateway, or for each family of the pools. */
+  private defaultRoutes({ gateways, device, onLink, mtu }: VpnEgressProps): Array<[string, RouteOptions]> {
+    if (gateways) {
+      return gateways.map((via, index) => [
+        `gateway-${index + 1}`,
+        { destination: 'default', via, device, onLink, mtu },
+      ]);
+    }
+    const unknown = this.pools.find(({ family }) => family === 'auto');
+    if (unknown) {
+      throw this.args.error(
+        `${unknown.property} is known at apply only, and without gateways its family must be known. Give it literally.`,
+      );
+    }
+    return BOTH_FAMILIES.filter((family) => this.pools.some((pool) => pool.family === family)).map((family) => [
+      `default-${familyName(family).toLowerCase()}`,
+      { destination: family === 4 ? '0.0.0.0/0' : '::/0', device, mtu },
+    ]);
   }
 
   /** Defers the check of an unknown device to the first route, so that a wrong one is reported once. */
@@ -357,34 +423,6 @@ export class VpnEgress extends Construct {
       const value = this.args.value('prefix', text, `${property}[${index}]`);
       return { property: `${property}[${index}]`, number: index + 1, text, value, family: value.family ?? 'auto' };
     });
-  }
-
-  private ownAddress(pool: Pool): string {
-    const { family } = pool.value;
-    const declared = this.host._declaration.interfaceNamed(this.device)?.addresses ?? [];
-    const ofFamily = declared.filter((address) => family === undefined || address.family === family);
-    const tokens = this.host._declaration.addressTokens(this.device);
-    const [address] = ofFamily;
-    // The family of a token is unknown, so it must be the only candidate.
-    const [token] = tokens;
-    if (address && (family !== undefined || ofFamily.length + tokens.length === 1)) {
-      return address.address;
-    }
-    if (token !== undefined && ofFamily.length === 0 && tokens.length === 1) {
-      return Token.asString(Fn.element(Fn.split('/', token), 0));
-    }
-    const device = Token.isUnresolved(this.device) ? 'a token' : this.device;
-    if (ofFamily.length + tokens.length > 1) {
-      throw this.args.error(
-        `${pool.property} needs a return route via this server's address on "${device}", which has several of ` +
-          'unknown families. Give the pool and the addresses literally.',
-      );
-    }
-    const which = family === undefined ? '' : `${familyName(family)} `;
-    throw this.args.error(
-      `${pool.property} "${Token.isUnresolved(pool.text) ? 'a token' : pool.text}" needs a return route via ` +
-        `this server's ${which}address on "${device}", which is not declared. Add it to the addresses of "${device}" in the host's interfaces.`,
-    );
   }
 
   // Packets to pool addresses that no tunnel holds would loop: the NAT router has a route back.
@@ -536,7 +574,10 @@ export class VpnEgress extends Construct {
       throw this.args.error('clients is empty. Give the pools of the VPN server, such as "10.10.10.0/24".');
     }
     if (gateways.length === 0) {
-      throw this.args.error(`gateways is empty. Give the NAT router's addresses on device, such as "192.168.1.1".`);
+      throw this.args.error(
+        `gateways is empty. Give the NAT router's addresses on device, such as "192.168.1.1". Leave gateways out if ` +
+          'device is a point-to-point link (PPP, WireGuard).',
+      );
     }
     const families = gateways.map((gateway) => gateway.family);
     families.forEach((family, index) => {
@@ -550,7 +591,7 @@ export class VpnEgress extends Construct {
       if (family !== undefined && !this.pools.some((pool) => overlaps(pool.family, family))) {
         throw this.args.error(
           `gateways[${index}] "${gateways[index]?.text}" is ${familyName(family)}, but no pool of clients is. ` +
-            `Add the clients' ${familyName(family)} pool, or leave out the gateway.`,
+            `Add the clients' ${familyName(family)} pool, or leave out the gateway. A next hop of the other family (RFC 8950) is not supported.`,
         );
       }
     });

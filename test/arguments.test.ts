@@ -153,6 +153,7 @@ const RIGHT: Record<string, Record<string, string>> = {
   'VpnEgressProps.tableName': { '"x"': ANY_NAME },
   'VpnEgressProps.rejectedClients': { '[]': LISTS },
   'VpnEgressProps.allowedInterfaces': { '[]': LISTS },
+  'VpnEgressProps.returnAddresses': { '[]': LISTS },
   'PersistenceOptions.device': { '"x"': ANY_NAME },
   'FlowSelectors.inputInterface': { '"x"': ANY_NAME },
   'FlowSelectors.firewallMark': { '0': ZERO },
@@ -656,7 +657,7 @@ describe('says what is wrong, and what to do', () => {
     ],
     [
       anEgress({ gateways: [] }),
-      'x] gateways is empty. Give the NAT router\'s addresses on device, such as "192.168.1.1".',
+      'x] gateways is empty. Give the NAT router\'s addresses on device, such as "192.168.1.1". Leave gateways out if device is a point-to-point link (PPP, WireGuard).',
     ],
     [
       anEgress({ device: 'averyverylongname' }),

@@ -145,7 +145,12 @@ describe('arguments', () => {
     [
       'families mixed',
       { destination: '10.0.0.0/8', via: 'fd00::1' },
-      'via "fd00::1" is IPv6 but destination "10.0.0.0/8" is IPv4. Give both in one family, and declare another construct for the other family.',
+      'via "fd00::1" is IPv6, and an IPv4 route with an IPv6 next hop (RFC 8950) is not supported. Give an IPv4 address of the router, or device alone on a point-to-point link.',
+    ],
+    [
+      'families mixed, the other way round',
+      { destination: 'fd00::/8', via: '10.0.0.1' },
+      'via "10.0.0.1" is IPv4 but destination "fd00::/8" is IPv6. Give both in one family, and declare another construct for the other family.',
     ],
     [
       'wrong family',

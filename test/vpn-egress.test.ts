@@ -651,12 +651,26 @@ describe('return routes', () => {
     ]);
   });
 
+  test('lead to the address that is named, where there are several', () => {
+    const stack = newStack();
+    const addresses = ['192.168.1.100/24', '192.168.1.110/32', 'fe80::2/64', 'fd00:1010:1010:1010::100/64'];
+    const host = newHost(stack, { interfaces: [{ name: 'eth1', addresses }] });
+    expect(() => new VpnEgress(stack, 'one', { host, ...BASE }).returnRoutes()).toThrow(
+      '[stack/one] clients[0] "10.10.10.0/24" needs a return route via one IPv4 address of this server, and "eth1" has several (192.168.1.100, 192.168.1.110). Name it in returnAddresses.',
+    );
+    const named = { ...BASE, host, tableId: 201, priority: 11010, returnAddresses: ['192.168.1.110'] };
+    expect(new VpnEgress(stack, 'two', named).returnRoutes()).toEqual([
+      { destination: '10.10.10.0/24', via: '192.168.1.110' },
+      { destination: IPV6_POOL, via: 'fd00:1010:1010:1010::100' },
+    ]);
+  });
+
   test('need an address of that family', () => {
     const stack = newStack();
     const host = newHost(stack, { interfaces: [{ name: 'eth1', addresses: ['192.168.1.100/24'] }] });
     const egress = new VpnEgress(stack, 'egress', { host, ...BASE });
     expect(() => egress.returnRoutes()).toThrow(
-      `[stack/egress] clients[1] "fd00:4242:4242:4242::/64" needs a return route via this server's IPv6 address on "eth1", which is not declared. Add it to the addresses of "eth1" in the host's interfaces.`,
+      `[stack/egress] clients[1] "fd00:4242:4242:4242::/64" needs a return route via this server's IPv6 address on "eth1", which is not declared. Add it to the addresses of "eth1" in the host's interfaces, or to returnAddresses.`,
     );
   });
 });
@@ -691,27 +705,77 @@ describe('return routes via addresses that are known at apply only', () => {
     expect(viasOf(make)).toEqual(vias);
   });
 
-  const several =
-    '[stack/egress] clients[0] needs a return route via this server\'s address on "eth1", which has several of unknown families. Give the pool and the addresses literally.';
+  const several = (pool: string, family: string, addresses: string): string =>
+    `[stack/egress] clients[0] "${pool}" needs a return route via one ${family}address of this server, and "eth1" has several (${addresses}). Name it in returnAddresses.`;
   test.each<[string, Make, string]>([
-    ['a pool, and two known addresses', (variable) => ({ clients: [variable('pool')], addresses: [V4, V6] }), several],
+    [
+      'a pool, and two known addresses',
+      (variable) => ({ clients: [variable('pool')], addresses: [V4, V6] }),
+      several('a token', '', '192.168.1.100, fd00:1010:1010:1010::100'),
+    ],
     [
       'a pool, and one address more',
       (variable) => ({ clients: [variable('pool')], addresses: [V4, variable('one')] }),
-      several,
+      several('a token', '', '192.168.1.100, a token'),
     ],
     [
       'two addresses',
       (variable) => ({ clients: POOLS.slice(0, 1), addresses: [variable('one'), variable('two')] }),
-      several,
+      several('10.10.10.0/24', 'IPv4 ', 'a token, a token'),
     ],
     [
       'a pool, and no address',
       (variable) => ({ clients: [variable('pool')], addresses: [] }),
-      '[stack/egress] clients[0] "a token" needs a return route via this server\'s address on "eth1", which is not declared. Add it to the addresses of "eth1" in the host\'s interfaces.',
+      '[stack/egress] clients[0] "a token" needs a return route via this server\'s address on "eth1", which is not declared. Add it to the addresses of "eth1" in the host\'s interfaces, or to returnAddresses.',
     ],
   ])('%s: it cannot be told which', (_, make, message) => {
     expect(() => viasOf(make)).toThrow(new Error(message));
+  });
+});
+
+describe('the way to the NAT router', () => {
+  const routes = (props: Partial<VpnEgressProps>): string[] =>
+    linesOf(props).filter((line) => /^route \d 200 default (0|1024) /.test(line));
+
+  test('needs no gateway on a point-to-point link', () => {
+    expect(routes({ gateways: undefined })).toEqual([
+      'route 4 200 default 0 dev eth1',
+      'route 6 200 default 1024 dev eth1',
+    ]);
+    const stack = newStack();
+    const host = newHost(stack, { interfaces: ALL_INTERFACES });
+    new VpnEgress(stack, 'egress', { host, ...BASE, gateways: undefined });
+    expect(bundleOf(stack)).toContainEqual(
+      expect.stringMatching(/^expect 4 stack\/egress\/leave-1 .* from 10\.10\.10\.\d+ iif tun0.* is dev eth1$/),
+    );
+  });
+
+  test('has one only for the families of the clients', () => {
+    const stack = newStack();
+    const host = newHost(stack, { interfaces: IPV4_TUNNELS });
+    new VpnEgress(stack, 'egress', { host, ...BASE, clients: ['10.10.10.0/24'], gateways: undefined });
+    expect(validationErrors(stack)).toEqual([]);
+    expect(bundleOf(stack).filter((line) => /^route \d 200 default (0|1024) /.test(line))).toEqual([
+      'route 4 200 default 0 dev eth1',
+    ]);
+  });
+
+  test('may be a gateway outside of the networks of the interface', () => {
+    const interfaces = [
+      { name: 'eth1', addresses: ['192.168.1.100/32', 'fd00:1010:1010:1010::100/128'] },
+      ...INTERFACES.slice(2),
+    ];
+    expect(linesOf({ onLink: true }, interfaces).filter((line) => / via /.test(line))).toEqual([
+      'route 4 200 default 0 via 192.168.1.1 dev eth1 onlink',
+      'route 6 200 default 1024 via fd00:1010:1010:1010::1 dev eth1 onlink',
+    ]);
+  });
+
+  test('may have a smaller MTU', () => {
+    expect(routes({ mtu: 1492 })).toEqual([
+      'route 4 200 default 0 via 192.168.1.1 dev eth1 mtu 1492',
+      'route 6 200 default 1024 via fd00:1010:1010:1010::1 dev eth1 mtu 1492',
+    ]);
   });
 });
 
@@ -764,7 +828,7 @@ describe('arguments', () => {
     [
       'a gateway without pool',
       { clients: ['10.10.10.0/24'] },
-      `gateways[1] "fd00:1010:1010:1010::1" is IPv6, but no pool of clients is. Add the clients' IPv6 pool, or leave out the gateway.`,
+      `gateways[1] "fd00:1010:1010:1010::1" is IPv6, but no pool of clients is. Add the clients' IPv6 pool, or leave out the gateway. A next hop of the other family (RFC 8950) is not supported.`,
     ],
     [
       'two gateways of one family',
@@ -794,7 +858,7 @@ describe('arguments', () => {
     [
       'a gateway of a family that is rejected',
       { clients: ['10.10.10.0/24'], rejectedClients: [IPV6_POOL] },
-      `gateways[1] "fd00:1010:1010:1010::1" is IPv6, but no pool of clients is. Add the clients' IPv6 pool, or leave out the gateway.`,
+      `gateways[1] "fd00:1010:1010:1010::1" is IPv6, but no pool of clients is. Add the clients' IPv6 pool, or leave out the gateway. A next hop of the other family (RFC 8950) is not supported.`,
     ],
     [
       'a resolver that runs as root',

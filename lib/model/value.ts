@@ -55,7 +55,7 @@ export function parsePrefix(text: string, property: string): Value {
 }
 
 export function parseAddress(text: string, property: string): Value {
-  const parsed = parse(text, property);
+  const parsed = parse(text, property, ADDRESS_EXAMPLES);
   if (parsed.address.parsedSubnet !== '') {
     throw new InvalidValue(
       `${property} "${text}" has a prefix length, but a single address is needed. Did you mean "${parsed.address.correctForm()}"?`,
@@ -189,15 +189,33 @@ export function commonFamily(values: ReadonlyArray<[string, Value | undefined]>)
   return found?.family ?? (deferred ? 'auto' : undefined);
 }
 
-function parse(text: string, property: string): { family: Family; address: Address4 | Address6 } {
+const PREFIX_EXAMPLES = '"10.10.10.0/24" or "fd00:4242:4242:4242::/64"';
+const ADDRESS_EXAMPLES = '"192.168.1.1" or "fd00:1010:1010:1010::1"';
+
+function parse(
+  text: string,
+  property: string,
+  examples = PREFIX_EXAMPLES,
+): { family: Family; address: Address4 | Address6 } {
   const family: Family = text.includes(':') ? 6 : 4;
   let address: Address4 | Address6;
   try {
     address = family === 4 ? new Address4(text) : new Address6(text);
   } catch (error) {
+    if (/^_?(dhcp|auto|ra\b)/i.test(text)) {
+      throw new InvalidValue(
+        `${property} "${text}" is not an address. Nothing is read from DHCP or router advertisements: give the address ` +
+          'itself, as "ip address" or "ip route" shows it on the machine.',
+      );
+    }
+    const [, own, length] = /^(\S+) peer \S+?(\/\d+)?$/.exec(text) ?? [];
+    if (own !== undefined) {
+      throw new InvalidValue(
+        `${property} "${text}" has the address of a peer. Give the address of this machine alone: "${own}${length ?? ''}".`,
+      );
+    }
     throw new InvalidValue(
-      `${property} "${text}" is not an IP address or prefix (${reason(error)}). ` +
-        `Write it like "10.10.10.0/24" or "fd00:4242:4242:4242::/64".`,
+      `${property} "${text}" is not an IP address or prefix (${reason(error)}). Write it like ${examples}.`,
     );
   }
   if (address instanceof Address6) {

@@ -44,7 +44,8 @@ export function expectEgresses(
 
 /** The routes that the user has added to the table of the egress. */
 function addedTo({ path, tableId, gateways }: Egress, routes: readonly Route[]): Route[] {
-  const own = new Set(gateways.map((_, index) => `${path}/table/gateway-${index + 1}`));
+  const names = [...gateways.map((_, index) => `gateway-${index + 1}`), 'default-ipv4', 'default-ipv6'];
+  const own = new Set(names.map((name) => `${path}/table/${name}`));
   return routes.filter((route) => route.tableId === tableId && !own.has(route.path));
 }
 
