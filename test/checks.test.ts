@@ -416,7 +416,7 @@ describe('clients of whom one family is routed', () => {
     'Route it, too, or reject it: with rejectedClients of VpnEgress, or with a PolicyRule with RuleAction.unreachable() for that pool.';
   const forgotten = (path: string, device: string, routed: string, other: string, network: string): string =>
     `[stack/${path}] routes ${routed} packets of clients behind "${device}", but no rule routes or rejects their ${other} network ${network}: they would leave through the main default route. ${WAYS}`;
-  const onlyIpv4 = `[stack/vpn] only IPv4 rules look up table 200: if the clients have IPv6, too, it would leave through the main default route. ${WAYS} If they have none, declare their interface and its addresses in the host's interfaces.`;
+  const onlyIpv4 = `[stack/vpn] only IPv4 rules look up table 200: if the clients have IPv6, too, it would leave through the main default route. ${WAYS} If they have none, declare their interface and its addresses in the host's interfaces, and add a network behind a client to networks of its tunnel.`;
   const tun0 = forgotten('clients4', 'tun0', 'IPv4', 'IPv6', IPV6_POOL);
   const nothing: Add = () => undefined;
   const rule =

@@ -1,6 +1,7 @@
 import { TerraformVariable } from 'cdktf';
 import type { VpnEgressProps } from '../lib';
 import {
+  Forwarding,
   IpProtocol,
   LinuxHost,
   LocalTraffic,
@@ -730,6 +731,43 @@ describe('return routes via addresses that are known at apply only', () => {
     ],
   ])('%s: it cannot be told which', (_, make, message) => {
     expect(() => viasOf(make)).toThrow(new Error(message));
+  });
+});
+
+describe('clients that no network of a tunnel holds', () => {
+  const [eth0, eth1] = ALL_INTERFACES.map((each) => ({ ...each, addresses: each.addresses?.slice(0, 1) }));
+  const CLIENTS = { clients: ['10.8.0.0/24', '192.168.50.0/24'], gateways: GATEWAYS.slice(0, 1) };
+
+  test('are known by the networks of their tunnel, as behind a client with `iroute`', () => {
+    const stack = newStack();
+    const tun0 = { name: 'tun0', addresses: ['10.8.0.1/24'], networks: ['192.168.50.0/24'] };
+    const host = newHost(stack, { interfaces: [eth0, eth1, tun0].flatMap((each) => each ?? []) });
+    new VpnEgress(stack, 'egress', { host, ...BASE, ...CLIENTS, forwarding: Forwarding.nftables() });
+    expect(validationErrors(stack)).toEqual([]);
+    const lines = bundleOf(stack);
+    expect(lines.filter((line) => / from 192\.168\.50\.\d+ iif \S+ .*is via /.test(line))).toEqual([
+      expect.stringMatching(/^expect 4 stack\/egress\/leave-2 .* iif tun0 .* is via 192\.168\.1\.1 dev eth1$/),
+    ]);
+    expect(lines).toContain(
+      'accept inet filter forward iifname { "tun0" } oifname { "eth1" } ip saddr { 10.8.0.0/24, 192.168.50.0/24 } accept',
+    );
+    const ways = (source: string, destination: string): string[] =>
+      host.lookup({ source, destination, inputInterface: 'tun0' }).map(({ text }) => text);
+    expect(ways('10.8.0.9', '192.168.50.9')).toEqual(['dev tun0']);
+    expect(ways('192.168.50.9', '198.51.100.7')).toEqual(['via 192.168.1.1 dev eth1']);
+  });
+
+  test('may be behind a tunnel with a single address, whose daemon sets the routes', () => {
+    const stack = newStack();
+    const wg0 = { name: 'wg0', addresses: ['10.8.0.1/32'] };
+    const host = newHost(stack, { interfaces: [eth0, eth1, wg0].flatMap((each) => each ?? []) });
+    new VpnEgress(stack, 'egress', { host, ...BASE, ...CLIENTS, clients: ['10.8.0.0/24'] });
+    expect(validationErrors(stack)).toEqual([]);
+    const ways = (source: string, destination: string, inputInterface?: string): string[] =>
+      host.lookup({ source, destination, inputInterface }).map(({ text }) => text);
+    // Whether the client is connected is not known.
+    expect(ways('10.8.0.6', '10.8.0.10', 'wg0')).toEqual(['dev wg0', 'unreachable']);
+    expect(ways('10.8.0.1', '10.8.0.6')).toEqual(['dev wg0', 'unreachable']);
   });
 });
 

@@ -5,7 +5,7 @@ import type { Host, Interface, UpHook } from '../model/host';
 import { MAIN_TABLE_ID, allRoutes } from '../model/host';
 import { getOrInsertComputed } from '../model/maps';
 import type { Hop, Route } from '../model/route';
-import { DEFAULT_DESTINATION } from '../model/value';
+import { DEFAULT_DESTINATION, isAny, isHostNetwork, isInside, isKnown } from '../model/value';
 import { prefixText } from './bits';
 import type { Description, PossibleRoute } from './build';
 import { buildMachine, withLinksDown } from './build';
@@ -27,6 +27,7 @@ export function describeHost(host: Host): Description {
       ...networkRoutes(host),
       ...allRoutes(host),
       ...host.hooks.flatMap((hook) => copiedRoutes(hook, links)),
+      ...daemonRoutes(host),
     ],
     incompleteTables: [
       ...BOTH_FAMILIES.filter((family) => !isMainKnown(host, family)).map((family) => ({
@@ -70,6 +71,27 @@ function networkRoutes({ path, interfaces }: Host): Route[] {
       return { path, family, tableId: MAIN_TABLE_ID, destination: { kind: 'prefix', text, family }, hops };
     }),
   );
+}
+
+/**
+ * A tunnel that has a single address in a pool: the daemon sets a route to the pool, or to each client of it that is
+ * connected.
+ */
+function daemonRoutes({ path, interfaces, discards }: Host): PossibleRoute[] {
+  return interfaces
+    .filter(({ gateways }) => gateways.length === 0)
+    .flatMap(({ name, addresses }) =>
+      discards
+        .filter(({ destination }) => isKnown(destination) && !isAny(destination))
+        .filter(({ destination }) =>
+          addresses.some(({ text, address }) => isHostNetwork(text) && isInside(address, destination.text)),
+        )
+        .map(({ destination, family }) => ({
+          ...{ path, family, tableId: MAIN_TABLE_ID, destination },
+          hops: [{ device: { kind: 'device' as const, text: name } }],
+          possibleFor: name,
+        })),
+    );
 }
 
 function undeclaredTables(host: Host): number[] {

@@ -3,14 +3,11 @@ import { familyOf } from './family';
 import type { Interface } from './host';
 import { getOrInsertComputed } from './maps';
 import type { AddressRange, InterfaceAddress } from './value';
-import { networkOf, rangeOf } from './value';
+import { isInside, networkOf, rangeOf } from './value';
 
 /** A network in which a host has an address. */
-export interface Network {
-  readonly link: Interface;
+export interface Network extends LinkNetwork {
   readonly address: string;
-  /** As a prefix. */
-  readonly text: string;
 }
 
 interface Indexed extends Network, AddressRange {
@@ -24,6 +21,20 @@ const indexes = new WeakMap<readonly Interface[], Networks>();
 /** The networks of interfaces, computed once. */
 export function networksOf(interfaces: readonly Interface[]): Networks {
   return getOrInsertComputed(indexes, interfaces, () => new Networks(interfaces));
+}
+
+/** A network that a link leads to. */
+export interface LinkNetwork {
+  readonly link: Interface;
+  /** As a prefix. */
+  readonly text: string;
+}
+
+/** The declared networks behind routers of a link that are a prefix, or inside it. */
+export function networksBehind(prefix: string, interfaces: readonly Interface[]): LinkNetwork[] {
+  return interfaces.flatMap((link) =>
+    (link.networks ?? []).filter((text) => isInside(text, prefix)).map((text) => ({ link, text })),
+  );
 }
 
 /** An index of the networks of a host by prefix. There may be thousands of both. */

@@ -1,7 +1,7 @@
 import type { Host, Interface } from './host';
 import { MAIN_TABLE_ID } from './host';
 import { getOrInsertComputed } from './maps';
-import { networksOf } from './networks';
+import { networksBehind, networksOf } from './networks';
 import type { Hop } from './route';
 import { isDefaultRoute } from './route';
 import type { Rule } from './rule';
@@ -85,7 +85,7 @@ export function holdersOf(pool: Value, interfaces: readonly Interface[]): Interf
     return [];
   }
   const lengthOf = ({ text }: { readonly text: string }): number => Number(text.split('/')[1] ?? Infinity);
-  const overlapping = networks.overlapping(pool.text);
+  const overlapping = [...networks.overlapping(pool.text), ...networksBehind(pool.text, interfaces)];
   const inside = overlapping.filter((network) => lengthOf(network) >= lengthOf(pool));
   const longest = Math.max(...overlapping.map(lengthOf));
   const holding = inside.length > 0 ? inside : overlapping.filter((network) => lengthOf(network) === longest);

@@ -163,6 +163,11 @@ export function rangeOf(text: string): AddressRange {
   return range;
 }
 
+/** Tells whether the network of an address has no other hosts, as on a point-to-point link. */
+export function isHostNetwork(text: string): boolean {
+  return /\/(32|31|128|127)$/.test(text);
+}
+
 export function isLinkLocal(address: string): boolean {
   return isInside(address, 'fe80::/10');
 }

@@ -4,12 +4,12 @@ import { INTERFACE_TOWARD_SOURCE, labelOf } from '../model/expectation';
 import type { Family } from '../model/family';
 import { BOTH_FAMILIES, familyOf, overlaps } from '../model/family';
 import type { Interface } from '../model/host';
-import type { Network, Networks } from '../model/networks';
-import { networksOf } from '../model/networks';
+import type { LinkNetwork, Network, Networks } from '../model/networks';
+import { networksBehind, networksOf } from '../model/networks';
 import type { Route } from '../model/route';
 import { defaultMetric, isDefaultRoute, routeMetric } from '../model/route';
 import type { Value } from '../model/value';
-import { DEFAULT_DESTINATION, isInside, isKnown } from '../model/value';
+import { DEFAULT_DESTINATION, isHostNetwork, isInside, isKnown } from '../model/value';
 
 const REJECTED: Disposition = { kind: 'rejected' };
 const UNCHANGED: Disposition = { kind: 'unchanged' };
@@ -51,6 +51,7 @@ function addedTo({ path, tableId, gateways }: Egress, routes: readonly Route[]):
 
 /** The common surroundings of all egresses of a host, so that one lookup serves them all. */
 interface Surroundings {
+  readonly interfaces: readonly Interface[];
   readonly networks: Networks;
   /** Interfaces with gateways of the main table, by which no clients may leave. */
   readonly uplinks: readonly string[];
@@ -69,6 +70,7 @@ function surroundingsOf(egresses: readonly Egress[], interfaces: readonly Interf
   const ofFamily = networks.ofFamily(family);
   const behindRouters = interfaces.flatMap((link) => (link.networks ?? []).filter((text) => familyOf(text) === family));
   return {
+    interfaces,
     networks,
     uplinks: interfaces.filter(({ gateways }) => gateways.length > 0).map(({ name }) => name),
     elsewhere: { within: ['default'], except: pools },
@@ -81,8 +83,10 @@ class EgressExpectations {
   private readonly rejected: readonly Value[];
   private readonly pools: Addresses;
   private readonly elsewhere: Addresses;
-  /** The networks that overlap a pool. */
+  /** The networks of interfaces that overlap a pool. */
   private readonly networksOfPool: ReadonlyMap<Value, readonly Network[]>;
+  /** These, and the networks behind clients in a pool. */
+  private readonly tunnelsOfPool: ReadonlyMap<Value, readonly LinkNetwork[]>;
   /** Destinations of routes that the user added. No expectation is about them. */
   private readonly addedDestinations: readonly string[];
   /** Added default routes that do not use the main uplink. */
@@ -97,7 +101,7 @@ class EgressExpectations {
     added: readonly Route[],
   ) {
     const { clients, rejectedClients, localTraffic } = egress;
-    const { networks, uplinks, outside, elsewhere } = surroundings;
+    const { interfaces, networks, uplinks, outside, elsewhere } = surroundings;
     const ofFamily = (values: readonly Value[]): Value[] => values.filter((value) => value.family === family);
     [this.clients, this.rejected] = [ofFamily(clients), ofFamily(rejectedClients)];
     const pools = [...this.clients, ...this.rejected];
@@ -113,7 +117,15 @@ class EgressExpectations {
     );
     this.elsewhere = this.exceptAdded(localTraffic === 'suppress-default' ? outside : elsewhere);
     this.networksOfPool = new Map(pools.map((pool) => [pool, networks.overlapping(pool.text)]));
-    const tunnels = [...this.networksOfPool.values()].flat().filter(({ link }) => link.name !== egress.device.text);
+    this.tunnelsOfPool = new Map(
+      pools.map((pool) => [
+        pool,
+        [...(this.networksOfPool.get(pool) ?? []), ...networksBehind(pool.text, interfaces)].filter(
+          ({ link }) => link.name !== egress.device.text,
+        ),
+      ]),
+    );
+    const tunnels = [...this.tunnelsOfPool.values()].flat();
     const dispositions = [...new Set(tunnels.map(({ link }) => link.name))].map((name): Disposition => through(name));
     this.toClients = localTraffic === 'isolated' ? [REJECTED] : [...dispositions, REJECTED];
   }
@@ -193,8 +205,8 @@ class EgressExpectations {
     linksDown: readonly string[] = [],
   ): Intent[] {
     // The guards drop packets that come in elsewhere. On a point-to-point link, packets from any source may come in.
-    const networks = (this.networksOfPool.get(pool) ?? [])
-      .filter(({ link, text }) => link.name !== this.egress.device.text && !isHostNetwork(text))
+    const networks = (this.tunnelsOfPool.get(pool) ?? [])
+      .filter(({ text }) => !isHostNetwork(text))
       .map(({ link, text }) => ({ tunnel: link.name, text: isInside(text, pool.text) ? text : pool.text }));
     const inputs = new Map<string, Addresses>();
     for (const { tunnel, text } of networks) {
@@ -239,11 +251,6 @@ class EgressExpectations {
     const { path } = this.egress;
     return { path, label: labelOf(path, name), traffic, dispositions, linksDown, overridable: true };
   }
-}
-
-/** Tells whether the network of an address has no other hosts, as on a point-to-point link. */
-function isHostNetwork(text: string): boolean {
-  return /\/(32|31|128|127)$/.test(text);
 }
 
 function dispositionsOf({ type, hops }: Route): Disposition[] {

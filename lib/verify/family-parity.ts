@@ -3,7 +3,7 @@ import { familyName, otherFamily, overlaps } from '../model/family';
 import type { Host, Interface, Problem } from '../model/host';
 import { MAIN_TABLE_ID } from '../model/host';
 import { getOrInsertComputed } from '../model/maps';
-import { networksOf } from '../model/networks';
+import { networksBehind, networksOf } from '../model/networks';
 import type { Action, Rule } from '../model/rule';
 import { goesAnywhere, isRejecting } from '../model/rule';
 import type { InterfaceAddress, Value } from '../model/value';
@@ -92,7 +92,10 @@ function clientInterfacesOf({ source, inputInterface }: Rule, host: Host): Inter
   if (inputInterface) {
     return host.interfaces.filter((candidate) => candidate.name === inputInterface.text);
   }
-  const networks = source && !isAny(source) ? networksOf(host.interfaces).overlapping(source.text) : [];
+  const networks =
+    source && !isAny(source)
+      ? [...networksOf(host.interfaces).overlapping(source.text), ...networksBehind(source.text, host.interfaces)]
+      : [];
   return [...new Set(networks.map(({ link }) => link))];
 }
 
@@ -154,7 +157,8 @@ function forgottenFamilies(host: Host, routed: readonly Routed[]): Problem[] {
             path: table.path,
             message:
               `only ${familyName(family)} rules look up table ${table.id}: if the clients have ${familyName(other)}, too, it would leave through the ` +
-              `main default route. ${WAYS} If they have none, declare their interface and its addresses in the host's interfaces.`,
+              `main default route. ${WAYS} If they have none, declare their interface and its addresses in the host's interfaces, ` +
+              `and add a network behind a client to networks of its tunnel.`,
           },
         ];
   });
