@@ -91,6 +91,7 @@ part == "expected" {
   name = substr($2, 1, length($2) - 1)
   sub(/@.*/, "", name)
   DEVICE[name] = $3 ~ /[<,]UP[,>]/ ? "up" : "down"
+  if ($3 ~ /[<,]BROADCAST[,>]/ && $3 !~ /[<,]NOARP[,>]/) ASKS[name] = 1
   next
 }
 
@@ -323,6 +324,8 @@ function devices_of(key,    id, h) {
   id = read_state_route(WANT_ROUTE[key])
   if (FAMILY[id] == 6 && without6) { if (KIND[id] == "unicast") needs6 = 1; return }
   device_of(id, DEV[id], ONLINK[id])
+  if (DESTINATION[id] == "default" && VIA[id] == "" && (DEV[id] in ASKS))
+    remark("the IPv" FAMILY[id] " default route by " DEV[id] " in table " ROUTE_TABLE[id] " has no next hop, and " DEV[id] " is no point-to-point link: the kernel asks on it for the address of each destination. Give the address of the router")
   for (h = 1; h <= HOPS[id]; h++) device_of(id, HOP_DEV[id, h], HOP_ONLINK[id, h])
 }
 

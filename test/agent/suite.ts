@@ -549,6 +549,25 @@ export function agentSuite(flavour: Flavour): void {
       expect(done.out).toMatch(/note: ignore_routes_with_linkdown is 1 for eth1/);
     });
 
+    test('warns of a default route without a next hop, but on a point-to-point link', () => {
+      machine.must('ip tuntap add ptp mode tun; ip link set ptp up; ip link set eth1 arp on');
+      const to = (device: string): string[] => [
+        'table 200 vpn',
+        'rule 4 10010 from 10.10.10.0/24 lookup 200',
+        `route 4 200 default 0 dev ${device}`,
+        'route 4 200 10.99.0.0/16 0 dev eth1',
+        'route 4 200 default 4278198272 type unreachable',
+      ];
+      const warned = machine.apply(to('eth1'));
+      succeeds(warned);
+      expect(warned.out).toContain(
+        'note: the IPv4 default route by eth1 in table 200 has no next hop, and eth1 is no point-to-point link: the kernel asks on it for the address of each destination. Give the address of the router\n',
+      );
+      const content = machine.apply(to('ptp'), { generation: 'g2' });
+      succeeds(content);
+      expect(content.out).not.toContain('no next hop');
+    });
+
     describe('puts everything back', () => {
       const NEXT = [
         'table 201 other',
