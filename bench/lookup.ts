@@ -111,6 +111,7 @@ export function server(pools: number, tables: number, gateway = 1): Declared {
     failClosed: true,
     forwarding: { required: true, chains: [] },
     translated: false,
+    mssClamp: false,
   }));
   return { host, egresses };
 }

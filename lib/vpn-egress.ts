@@ -103,6 +103,15 @@ export interface VpnEgressProps {
   readonly mtu?: number;
 
   /**
+   * Lowers the maximum segment size that TCP connections of clients negotiate to what the MTUs of `device` and of the
+   * tunnel let pass, in both directions. Connections then work even if ICMP errors get lost on the way. Needs nftables.
+   *
+   * @default false
+   * @see https://wiki.nftables.org/wiki-nftables/index.php/Mangling_packet_headers
+   */
+  readonly mssClamp?: boolean;
+
+  /**
    * Addresses of the server on `device` that the return routes lead to, at most one for each family. An example is the
    * address that a pair of servers shares.
    *
@@ -225,6 +234,7 @@ const PROPS: Shape<VpnEgressProps> = {
   gateways: optional(ADDRESSES),
   onLink: optional(FLAG),
   mtu: optional(number('a number of bytes such as 1492')),
+  mssClamp: optional(FLAG),
   returnAddresses: optional(ADDRESSES),
   rejectedClients: optional(PREFIXES),
   priority: optional(number(`an integer from ${MIN_PRIORITY} to ${MAX_PRIORITY}`)),
@@ -361,6 +371,7 @@ export class VpnEgress extends Construct {
       failClosed: props.failClosed ?? true,
       forwarding: props.forwarding?._forwarding ?? { required: true, chains: [] },
       translated: props.sourceNat?._translated ?? false,
+      mssClamp: props.mssClamp ?? false,
       errorMark,
       queries,
     });

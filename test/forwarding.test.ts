@@ -27,6 +27,14 @@ function linesOf(props: Partial<VpnEgressProps>, words: RegExp, interfaces = ALL
   return bundleOf(egress(props, interfaces)).filter((line) => words.test(line));
 }
 
+/** The lines of a file that is for machines with nftables. */
+function contentsOf(stack: ReturnType<typeof newStack>, path: string): string[] {
+  const lines = bundleOf(stack);
+  const start = lines.findIndex((line) => line.startsWith(`file 0644 ${path} `));
+  const length = Number(lines[start]?.split(' ')[3]);
+  return lines.slice(start + 1, start + 1 + length).map((line) => line.slice(1));
+}
+
 function keysOf(props: Partial<VpnEgressProps>): Record<string, string> {
   const triggers = resourceOf(egress(props), 'apply').triggers_replace;
   return Object.fromEntries(
@@ -208,5 +216,23 @@ describe('a firewall', () => {
     ['no chain of iptables', () => Forwarding.iptables({ chains: [] }), 'Forwarding.iptables()] chains is empty.'],
   ])('%s is an error', (_, make, message) => {
     expect(make).toThrow(message);
+  });
+});
+
+describe('mssClamp', () => {
+  const RULESET = '/etc/source-routing/stack-vpn1.nft';
+  const rules = (props: Partial<VpnEgressProps>): string[] =>
+    contentsOf(egress(props), RULESET).filter((line) => line.includes('maxseg'));
+
+  test('keeps connections of clients to the path MTU, in both directions', () => {
+    expect(rules({})).toEqual([]);
+    expect(rules({ mssClamp: true })).toEqual([
+      '\t\toifname "eth1" ip saddr { 10.10.10.0/24 } tcp flags syn tcp option maxseg size set rt mtu',
+      '\t\tiifname "eth1" ip daddr { 10.10.10.0/24 } tcp flags syn tcp option maxseg size set rt mtu',
+      '\t\toifname "eth1" ip6 saddr { fd00:4242:4242:4242::/64 } tcp flags syn tcp option maxseg size set rt mtu',
+      '\t\tiifname "eth1" ip6 daddr { fd00:4242:4242:4242::/64 } tcp flags syn tcp option maxseg size set rt mtu',
+    ]);
+    const triggers = resourceOf(egress({ mssClamp: true }), 'apply').triggers_replace;
+    expect(triggers['mss clamp stack/egress']).toBe('path MTU');
   });
 });

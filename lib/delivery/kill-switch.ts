@@ -1,5 +1,6 @@
 import { BOTH_FAMILIES, familyOf, overlaps } from '../model/family';
 import type { Family } from '../model/family';
+import type { Forwarding } from '../model/forwarding';
 import type { Host } from '../model/host';
 import type { Allowance, Exits, KillSwitch } from '../model/kill-switch';
 import { killSwitch } from '../model/kill-switch';
@@ -33,7 +34,7 @@ export interface KillSwitchFiles {
  */
 export function killSwitchFiles(host: Host): KillSwitchFiles {
   const wanted = killSwitch(host);
-  const { owner, markings } = host;
+  const { owner, markings, forwardings } = host;
   if (!wanted && markings.length === 0) {
     return { files: [], units: [] };
   }
@@ -41,7 +42,7 @@ export function killSwitchFiles(host: Host): KillSwitchFiles {
   const unit = `source-routing-${owner}.kill-switch.service`;
   return {
     files: [
-      { path, mode: '0644', lines: rulesetLines(owner, wanted, markings), nftablesOnly: true },
+      { path, mode: '0644', lines: rulesetLines(owner, wanted, markings, forwardings), nftablesOnly: true },
       {
         path: `/etc/systemd/system/${unit}`,
         mode: '0644',
@@ -132,7 +133,13 @@ WantedBy=multi-user.target
 `;
 }
 
-function rulesetLines(owner: string, wanted: KillSwitch | undefined, markings: readonly Marking[]): Lines {
+function rulesetLines(
+  owner: string,
+  wanted: KillSwitch | undefined,
+  markings: readonly Marking[],
+  forwardings: readonly Forwarding[],
+): Lines {
+  const clamped = forwardings.filter(({ mssClamp }) => mssClamp);
   const table = `inet source_routing_${owner}`;
   const { chains, elements } = wanted ? killSwitchLines(table, wanted) : { chains: [], elements: [] };
   return [
@@ -142,6 +149,7 @@ function rulesetLines(owner: string, wanted: KillSwitch | undefined, markings: r
     [`delete table ${table}`],
     [`table ${table} {`],
     ...(markings.length === 0 ? [] : markLines(markings)),
+    ...(clamped.length === 0 ? [] : mssLines(clamped)),
     ...chains,
     ['}'],
     ...elements,
@@ -155,24 +163,44 @@ function markLines(markings: readonly Marking[]): Lines {
     ['\tchain prerouting {'],
     ['\t\ttype filter hook prerouting priority -150; policy accept;'],
     ...markings.flatMap(({ device, destinations, mark }) =>
-      BOTH_FAMILIES.flatMap((family) => {
-        const line = (to: readonly Value[]): Piece[] => [
-          '\t\tiifname "',
-          device,
-          `" ${protocol(family)} daddr `,
-          ...addressPieces(to, family),
-          ` meta mark 0 meta mark set ${hex(mark)}`,
-        ];
-        const known = destinations.filter((value) => value.family === family && isKnown(value));
-        const unknown = destinations.filter((value) => isOf(value, family) && !isKnown(value));
-        return [
-          ...(known.length === 0 ? [] : [aggregatedPrefixes(known, family)]),
-          ...unknown.map((each) => [each]),
-        ].map(line);
-      }),
+      byFamily(destinations).map(({ family, values }): Piece[] => [
+        '\t\tiifname "',
+        device,
+        `" ${protocol(family)} daddr `,
+        ...addressPieces(values, family),
+        ` meta mark 0 meta mark set ${hex(mark)}`,
+      ]),
     ),
     ['\t}'],
   ];
+}
+
+/** Behind rules of others that may have raised the size, and in front of the kill switch. */
+function mssLines(forwardings: readonly Forwarding[]): Lines {
+  const clamp = ' tcp flags syn tcp option maxseg size set rt mtu';
+  return [
+    ['\t# TCP connections of VPN clients keep to the path MTU.'],
+    ['\tchain mss {'],
+    ['\t\ttype filter hook forward priority -140; policy accept;'],
+    ...forwardings.flatMap(({ device, clients }) =>
+      byFamily(clients).flatMap(({ family, values }) => [
+        ['\t\toifname "', device, `" ${protocol(family)} saddr `, ...addressPieces(values, family), clamp],
+        ['\t\tiifname "', device, `" ${protocol(family)} daddr `, ...addressPieces(values, family), clamp],
+      ]),
+    ),
+    ['\t}'],
+  ];
+}
+
+/** The prefixes of each family, those known at synth together and each of the others alone. */
+function byFamily(values: readonly Value[]): Array<{ readonly family: Family; readonly values: readonly Value[] }> {
+  return BOTH_FAMILIES.flatMap((family) => {
+    const known = values.filter((value) => value.family === family && isKnown(value));
+    const unknown = values.filter((value) => isOf(value, family) && !isKnown(value));
+    return [...(known.length === 0 ? [] : [aggregatedPrefixes(known, family)]), ...unknown.map((each) => [each])].map(
+      (each) => ({ family, values: each }),
+    );
+  });
 }
 
 function killSwitchLines(table: string, wanted: KillSwitch): { readonly chains: Lines; readonly elements: Lines } {

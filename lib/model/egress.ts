@@ -15,6 +15,8 @@ export interface Egress {
   readonly forwarding: ForwardingChoice;
   /** Whether the machine may change the source of clients' packets. */
   readonly translated: boolean;
+  /** Whether TCP connections of clients are kept to the path MTU. */
+  readonly mssClamp: boolean;
   /** Mark of ICMP errors about packets to clients that come in by the device. */
   readonly errorMark: number;
   /** Selectors of the resolver's queries. */

@@ -33,6 +33,8 @@ export interface Forwarding extends ForwardingChoice {
   readonly path: string;
   /** Whether packets may leave with another source than the client's. */
   readonly translated: boolean;
+  /** Whether TCP connections of clients are kept to the path MTU. */
+  readonly mssClamp: boolean;
   readonly device: Value;
   readonly clients: readonly Value[];
   readonly rejectedClients: readonly Value[];
