@@ -180,7 +180,7 @@ function mssLines(forwardings: readonly Forwarding[]): Lines {
   const clamp = ' tcp flags syn tcp option maxseg size set rt mtu';
   return [
     ['\t# TCP connections of VPN clients keep to the path MTU.'],
-    ['\tchain mss {'],
+    ['\tchain clamp {'],
     ['\t\ttype filter hook forward priority -140; policy accept;'],
     ...forwardings.flatMap(({ device, clients }) =>
       byFamily(clients).flatMap(({ family, values }) => [

@@ -151,6 +151,36 @@ describeLab('what belongs to the traffic of clients', { returnRoutes: true }, (l
     await lab().vpn.exec('ip link set eth1 up');
   });
 
+  test('where errors get lost, no large download comes to its end, but with mssClamp', async () => {
+    const noErrors = `table inet lab_lost
+      delete table inet lab_lost
+      table inet lab_lost {
+        chain output {
+          type filter hook output priority 0;
+          icmp type destination-unreachable icmp code frag-needed drop
+          icmpv6 type packet-too-big drop
+        }
+      }`;
+    await lab().vpn.exec(['nft', '-f', '-'], { input: noErrors });
+    const without = await downloads(lab());
+    expect(Object.values(without).filter((size) => size === MEGABYTES)).toEqual([]);
+    terraform.declare((stack) => declareEgress(stack, lab(), { mssClamp: true }));
+    await terraform.apply();
+    expect(await downloads(lab())).toEqual(complete);
+    await lab().vpn.exec('nft delete table inet lab_lost');
+  });
+
+  test('a smaller MTU on the way to the NAT router is kept to', async () => {
+    terraform.declare((stack) => declareEgress(stack, lab(), { mtu: 1300 }));
+    await terraform.apply();
+    const { code, stdout } = await lab().exec(
+      'ovpn1',
+      ['ping', '-n', '-c', '2', '-W', '2', '-M', 'do', '-s', '1280', internetAddress('ipv4')],
+      { allowFailure: true },
+    );
+    expect([code, stdout]).toEqual([1, expect.stringMatching(/10\.10\.10\.1 .*mtu = 1300/)]);
+  });
+
   test('destroy gives the settings back', async () => {
     expect(await fwmarkReflect()).toBe('1\n1\n');
     await terraform.destroy();
