@@ -22,7 +22,8 @@ const OPTIONS: Shape<VpnDaemonOptions> = { upHook: optional(text('a path such as
 export class VpnDaemon {
   /**
    * OpenVPN, with any number of processes. Each configuration needs `script-security 2` and `up /etc/openvpn/up`.
-   * eduVPN's vpn-server-node (2.2.2 or later) adds the `up` line by itself once the file exists.
+   * vpn-server-node of eduVPN 2 (2.2.2 or later) adds the `up` line by itself once the file exists. eduVPN 3 runs no such
+   * hook: use another `LocalTraffic` there.
    *
    * @param options - path of the hook
    */

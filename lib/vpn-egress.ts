@@ -132,7 +132,7 @@ export interface VpnEgressProps {
    * The rules for local traffic are right before them (adjacent pools share one). The rules for packets that the
    * machine itself sends for clients (ICMP errors, queries of `resolver`) are right after them.
    *
-   * @default 10010
+   * @default - 10010 for the first `VpnEgress` of a host, and the first free one of 10110, 10210 ... for each other
    */
   readonly priority?: number;
 
@@ -331,7 +331,8 @@ export class VpnEgress extends Construct {
     );
     const queries = props.resolver?._queries(this.args) ?? [];
     const ownRules = this.ownRules(errorMark, queries, gateways ?? this.pools.map(({ value }) => value));
-    const priority = this.checkPriority(props.priority ?? DEFAULT_PRIORITY, localRules, ownRules);
+    const free = this.host._declaration.nextPriority(DEFAULT_PRIORITY, mostOfAFamily(localRules));
+    const priority = this.checkPriority(props.priority ?? free, localRules, ownRules);
     const ranks = ranksOf(this.allPools);
     for (const pool of this.pools) {
       const rule = new PolicyRule(this, `clients-${pool.number}`, {
@@ -360,7 +361,8 @@ export class VpnEgress extends Construct {
     ownRules.forEach(({ id: ruleId, props: selectors }, index) => {
       new PolicyRule(this, ruleId, { ...selectors, priority: priority + mostOfAFamily(this.allPools) + index });
     });
-    this.host._declaration.addEgress({
+    const lastPriority = priority + mostOfAFamily(this.allPools) + ownRules.length - 1;
+    const egress = {
       path: this.node.path,
       device: this.asOfRoutes(device),
       tableId: this.table.tableId,
@@ -374,7 +376,8 @@ export class VpnEgress extends Construct {
       mssClamp: props.mssClamp ?? false,
       errorMark,
       queries,
-    });
+    };
+    this.host._declaration.addEgress(egress, lastPriority);
     this.host._declaration.validate(this);
     if (props.natRouter) {
       const table = SourceRoutingTable.main(props.natRouter);

@@ -4,6 +4,7 @@ import { Fn, Lazy, TerraformCount, TerraformIterator, TerraformResource, Terrafo
 import type { TerraformStack } from 'cdktf';
 import * as ts from 'typescript';
 import {
+  EduVpnNode,
   Errors,
   Expected,
   Forwarding,
@@ -100,6 +101,11 @@ const STRUCTS: Record<string, Struct> = {
     right: () => ({}),
     give: (stack, given) => new VpnUpHook(stack, 'x', { table: table(stack), daemon: VpnDaemon.openVpn(given) }),
   },
+  EduVpnProfile: {
+    right: () => ({ profileId: 'x' }),
+    give: (_, given) => new EduVpnNode([given]),
+    prefix: 'profiles[0].',
+  },
   SysctlForwardingOptions: { right: () => ({}), give: (_, given) => Forwarding.sysctl(given) },
   NftablesForwardingOptions: { right: () => ({}), give: (_, given) => Forwarding.nftables(given) },
   IptablesForwardingOptions: { right: () => ({}), give: (_, given) => Forwarding.iptables(given) },
@@ -154,6 +160,9 @@ const RIGHT: Record<string, Record<string, string>> = {
   'VpnEgressProps.rejectedClients': { '[]': LISTS },
   'VpnEgressProps.allowedInterfaces': { '[]': LISTS },
   'VpnEgressProps.returnAddresses': { '[]': LISTS },
+  'EduVpnProfile.profileId': { '"x"': ANY_NAME },
+  'EduVpnProfile.oUdpPortList': { '[]': 'there may be TCP alone' },
+  'EduVpnProfile.oTcpPortList': { '[]': 'there may be UDP alone' },
   'PersistenceOptions.device': { '"x"': ANY_NAME },
   'FlowSelectors.inputInterface': { '"x"': ANY_NAME },
   'FlowSelectors.firewallMark': { '0': ZERO },
@@ -302,6 +311,10 @@ const PARAMETERS: Record<string, Parameter> = {
   'IpProtocol.of.number': {
     give: (stack, given) => rule(stack, { ipProtocol: IpProtocol.of(given) }),
     called: 'ipProtocol',
+  },
+  'EduVpnNode.clients.profileId': {
+    give: (_, given) => new EduVpnNode([{ profileId: 'staff' }]).clients(given),
+    called: 'profileId',
   },
   'NumberRange.of.value': {
     give: (stack, given) => rule(stack, { uidRange: NumberRange.of(given) }),

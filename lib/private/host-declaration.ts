@@ -40,6 +40,8 @@ export class HostDeclaration {
   private readonly hooks: UpHook[] = [];
   private readonly intents: Intent[] = [];
   private readonly egresses: Egress[] = [];
+  /** The last priority that a rule of an egress has. */
+  private lastPriority?: number;
   private modelCache?: Host;
   private findingsCache?: Findings;
 
@@ -69,8 +71,23 @@ export class HostDeclaration {
     this.add(this.hooks, hook);
   }
 
-  public addEgress(egress: Egress): void {
+  public addEgress(egress: Egress, lastPriority: number): void {
+    this.lastPriority = Math.max(this.lastPriority ?? 0, lastPriority);
     this.add(this.egresses, egress);
+  }
+
+  /**
+   * The priority for the first pool of the next egress: that of the first one, or one in the next hundred.
+   *
+   * @param inFront - the number of rules in front of that for the first pool
+   */
+  public nextPriority(first: number, inFront: number): number {
+    if (this.lastPriority === undefined) {
+      return first;
+    }
+    const step = 100;
+    const after = this.lastPriority + 1 + inFront;
+    return Math.max(first, first + Math.ceil((after - first) / step) * step);
   }
 
   public addIntent(intent: Intent): void {

@@ -41,6 +41,8 @@ describe('the package', () => {
         .sort(),
     ).toEqual([
       'AdoptOptions',
+      'EduVpnNode',
+      'EduVpnProfile',
       'Engine',
       'Errors',
       'Expected',
