@@ -182,6 +182,7 @@ note_chains() {
 # Of iptables-legacy, nobody hears what happens: looks twice a second whether its chains are as before.
 polled=
 poll_legacy() {
+  local before after command table chain
   polled=polled
   (
     trap - PIPE
