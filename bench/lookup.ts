@@ -95,6 +95,7 @@ export function server(pools: number, tables: number, gateway = 1): Declared {
       mark: defaultMark(id),
     })),
     forwardings: [],
+    translations: [],
     intents: [],
     expectations: [],
   };

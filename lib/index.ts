@@ -10,6 +10,7 @@ export * from './ip-family';
 export * from './ip-protocol';
 export * from './linux-host';
 export * from './local-traffic';
+export * from './nat-router';
 export * from './network-interface';
 export * from './number-range';
 export * from './persistence';

@@ -31,6 +31,7 @@ import { MAX_UINT32 } from './model/limits';
 import { defaultMark } from './model/marking';
 import { DEFAULT_ROUTE_LENGTH, failClosedRoute } from './model/route';
 import { MAX_PRIORITY, MIN_PRIORITY } from './model/rule';
+import { checkTranslation } from './model/translation';
 import type { Value } from './model/value';
 import { isInside, isKnown } from './model/value';
 import { NumberRange } from './number-range';
@@ -197,7 +198,8 @@ export interface VpnEgressProps {
   readonly errorMark?: number;
 
   /**
-   * The NAT router, if it is a `LinuxHost`. Its main table gets the return routes.
+   * The NAT router, if it is a `LinuxHost`. Its main table gets the return routes. A `NatRouter` configures source NAT,
+   * too: use that instead.
    *
    * @default - use `returnRoutes()` to configure the router
    */
@@ -378,6 +380,7 @@ export class VpnEgress extends Construct {
       queries,
     };
     this.host._declaration.addEgress(egress, lastPriority);
+    this.translate(device, props.sourceNat);
     this.host._declaration.validate(this);
     if (props.natRouter) {
       const table = SourceRoutingTable.main(props.natRouter);
@@ -405,6 +408,26 @@ export class VpnEgress extends Construct {
       tokens: this.host._declaration.addressTokens(this.device),
     };
     return this.pools.map((pool) => ({ destination: pool.text, via: returnAddress(pool, candidates, this.args) }));
+  }
+
+  /**
+   * Pools whose packets are routed.
+   *
+   * @internal
+   */
+  public get _clients(): readonly Value[] {
+    return this.pools.map(({ value }) => value);
+  }
+
+  private translate(device: Value, sourceNat: SourceNat | undefined): void {
+    if (sourceNat?._addresses) {
+      const addresses = sourceNat._addresses.map((text, index) =>
+        this.args.value('address', text, `sourceNat[${index}]`),
+      );
+      const translation = { path: this.node.path, device: this.asOfRoutes(device), clients: this._clients, addresses };
+      this.args.attempt(() => checkTranslation(translation));
+      this.host._declaration.addTranslation(translation);
+    }
   }
 
   /** One for each gateway, or for each family of the pools. */

@@ -11,6 +11,7 @@ import {
   IpProtocol,
   LinuxHost,
   LocalTraffic,
+  NatRouter,
   NumberRange,
   Persistence,
   PolicyRule,
@@ -18,6 +19,7 @@ import {
   Resolver,
   Route,
   RuleAction,
+  SourceNat,
   SourceRoutingTable,
   VpnDaemon,
   VpnEgress,
@@ -93,6 +95,18 @@ const STRUCTS: Record<string, Struct> = {
     right: (stack) => ({ host: host(stack), device: 'eth1', tableId: 200, clients: POOLS, gateways: GATEWAYS }),
     give: (stack, given) => new VpnEgress(stack, 'x', given),
   },
+  NatRouterProps: {
+    right: (stack) => ({
+      host: new LinuxHost(stack, 'router', { ssh: { ...SSH, host: '192.168.178.3' } }),
+      egress: new VpnEgress(stack, 'egress', {
+        ...{ host: host(stack), device: 'eth1', tableId: 200, clients: POOLS, gateways: GATEWAYS },
+        returnAddresses: ['192.168.1.100', 'fd00:1010:1010:1010::100'],
+      }),
+      inside: 'eth1',
+      outside: 'eth2',
+    }),
+    give: (stack, given) => new NatRouter(stack, 'x', given),
+  },
   VpnUpHookProps: {
     right: (stack) => ({ table: table(stack) }),
     give: (stack, given) => new VpnUpHook(stack, 'x', given),
@@ -160,6 +174,8 @@ const RIGHT: Record<string, Record<string, string>> = {
   'VpnEgressProps.rejectedClients': { '[]': LISTS },
   'VpnEgressProps.allowedInterfaces': { '[]': LISTS },
   'VpnEgressProps.returnAddresses': { '[]': LISTS },
+  'NatRouterProps.inside': { '"x"': ANY_NAME },
+  'NatRouterProps.outside': { '"x"': ANY_NAME },
   'EduVpnProfile.profileId': { '"x"': ANY_NAME },
   'EduVpnProfile.oUdpPortList': { '[]': 'there may be TCP alone' },
   'EduVpnProfile.oTcpPortList': { '[]': 'there may be UDP alone' },
@@ -312,6 +328,7 @@ const PARAMETERS: Record<string, Parameter> = {
     give: (stack, given) => rule(stack, { ipProtocol: IpProtocol.of(given) }),
     called: 'ipProtocol',
   },
+  'SourceNat.to.addresses': { give: (_, given) => SourceNat.to(given), called: 'addresses' },
   'EduVpnNode.clients.profileId': {
     give: (_, given) => new EduVpnNode([{ profileId: 'staff' }]).clients(given),
     called: 'profileId',

@@ -65,6 +65,10 @@ check_requires() {
       systemd)
         has_systemd || complain 'systemd does not run this machine: choose another persistence'
         ;;
+      nftables)
+        find_nftables
+        [ -n "$nftables" ] || complain 'source NAT needs nftables, which cannot be used here: install it (package nftables)'
+        ;;
     esac
   done <"$1/requires"
 }

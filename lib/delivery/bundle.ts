@@ -103,6 +103,7 @@ class BundleData {
     return [
       ...(choice.kind === 'named' ? [] : [choice.kind]),
       ...rendered.map(({ of, devices }) => ['persistence', of.name, of.routeProtocol, ...devices].join(' ')),
+      ...(host.translations.length === 0 ? [] : ['requires nftables']),
       ...host.tables.map((table) => `table ${table.id} ${table.name ?? '-'}`),
       ...host.rules.map((rule) => this.rule('rule', rule)),
       ...guards(host).map((guard) => this.rule('guard', guard)),
@@ -110,7 +111,9 @@ class BundleData {
       // With every persistence, our unit sets these before the network comes up. They do not go with a link.
       ...failClosedRoutes(host).map((route) => `${this.route(route)} proto ${ROUTING_PROTOCOL}`),
       ...host.expectations.flatMap((expectation) => this.expectation(expectation)),
-      ...(host.expectations.some(comesIn) ? ['probe note', ...host.forwardings.flatMap(probeLines)] : []),
+      ...(host.expectations.some(comesIn)
+        ? ['probe note', ...host.forwardings.filter(({ inputs }) => !inputs).flatMap(probeLines)]
+        : []),
       ...(host.expectations.length === 0 ? [] : host.interfaces).flatMap((link) => this.gateways(link)),
       ...[...files, ...killSwitch.files, ...forwardingFiles(host)].flatMap((file) => this.file(file)),
       ...killSwitch.units.map(unit),

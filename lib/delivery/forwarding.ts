@@ -62,10 +62,16 @@ export function probeLines({ path, required, translated }: Forwarding): string[]
 /** The way of clients' packets, as a plan shows it. The default, in which nothing is configured, is not shown. */
 export function forwardingTriggers(host: Host, plain: (parts: readonly Word[]) => string): Array<[string, string]> {
   return [
-    ...host.forwardings.flatMap(({ path, required, translated, mssClamp }): Array<[string, string]> => [
-      ...(required ? [] : [[`forwarding ${labelOf(path, '').slice(0, -1)}`, 'unmanaged'] as [string, string]]),
-      ...(translated ? [[`source nat ${labelOf(path, '').slice(0, -1)}`, 'unmanaged'] as [string, string]] : []),
-      ...(mssClamp ? [[`mss clamp ${labelOf(path, '').slice(0, -1)}`, 'path MTU'] as [string, string]] : []),
+    ...host.forwardings
+      .filter(({ inputs }) => !inputs)
+      .flatMap(({ path, required, translated, mssClamp }): Array<[string, string]> => [
+        ...(required ? [] : [[`forwarding ${labelOf(path, '').slice(0, -1)}`, 'unmanaged'] as [string, string]]),
+        ...(translated ? [[`source nat ${labelOf(path, '').slice(0, -1)}`, 'unmanaged'] as [string, string]] : []),
+        ...(mssClamp ? [[`mss clamp ${labelOf(path, '').slice(0, -1)}`, 'path MTU'] as [string, string]] : []),
+      ]),
+    ...host.translations.map(({ device, clients, addresses }): [string, string] => [
+      `source nat by ${device.deferredFor ?? device.text}`,
+      `${clients.map((pool) => plain([pool])).join(', ')} ${addresses.length === 0 ? 'masquerade' : `to ${addresses.map((each) => plain([each])).join(', ')}`}`,
     ]),
     ...forwardingSysctls(host).map(({ key, value }): [string, string] => [`sysctl ${keyText(key)}`, String(value)]),
     ...chainTexts(acceptRules(host), plain),

@@ -9,6 +9,7 @@ import type { Marking } from '../model/marking';
 import { isOf, sysctls } from '../model/marking';
 import { aggregated } from '../model/prefixes';
 import { hex } from '../model/rule';
+import type { Translation } from '../model/translation';
 import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 import type { HostFile, Lines, Piece, Unit } from '../persistence/persistence';
@@ -34,15 +35,15 @@ export interface KillSwitchFiles {
  */
 export function killSwitchFiles(host: Host): KillSwitchFiles {
   const wanted = killSwitch(host);
-  const { owner, markings, forwardings } = host;
-  if (!wanted && markings.length === 0) {
+  const { owner, markings, translations } = host;
+  if (!wanted && markings.length === 0 && translations.length === 0) {
     return { files: [], units: [] };
   }
   const path = `/etc/source-routing/${owner}.nft`;
   const unit = `source-routing-${owner}.kill-switch.service`;
   return {
     files: [
-      { path, mode: '0644', lines: rulesetLines(owner, wanted, markings, forwardings), nftablesOnly: true },
+      { path, mode: '0644', lines: rulesetLines(host, wanted), nftablesOnly: true },
       {
         path: `/etc/systemd/system/${unit}`,
         mode: '0644',
@@ -133,12 +134,7 @@ WantedBy=multi-user.target
 `;
 }
 
-function rulesetLines(
-  owner: string,
-  wanted: KillSwitch | undefined,
-  markings: readonly Marking[],
-  forwardings: readonly Forwarding[],
-): Lines {
+function rulesetLines({ owner, markings, forwardings, translations }: Host, wanted: KillSwitch | undefined): Lines {
   const clamped = forwardings.filter(({ mssClamp }) => mssClamp);
   const table = `inet source_routing_${owner}`;
   const { chains, elements } = wanted ? killSwitchLines(table, wanted) : { chains: [], elements: [] };
@@ -150,6 +146,7 @@ function rulesetLines(
     [`table ${table} {`],
     ...(markings.length === 0 ? [] : markLines(markings)),
     ...(clamped.length === 0 ? [] : mssLines(clamped)),
+    ...(translations.length === 0 ? [] : natLines(translations)),
     ...chains,
     ['}'],
     ...elements,
@@ -190,6 +187,31 @@ function mssLines(forwardings: readonly Forwarding[]): Lines {
     ),
     ['\t}'],
   ];
+}
+
+/** Others may translate the packets first. */
+function natLines(translations: readonly Translation[]): Lines {
+  return [
+    ['\t# Packets of VPN clients get an address of this machine.'],
+    ['\tchain postrouting {'],
+    ['\t\ttype nat hook postrouting priority 100; policy accept;'],
+    ...translations.flatMap(({ device, clients, addresses }) =>
+      byFamily(clients).flatMap(({ family, values }) => {
+        const start = ['\t\toifname "', device, `" ${protocol(family)} saddr `, ...addressPieces(values, family)];
+        return addresses.length === 0
+          ? [[...start, ' masquerade']]
+          : addresses
+              .filter((address) => isOf(address, family))
+              .map((address) => [...start, ` snat ${protocol(family)} to `, ...exactly(address, family)]);
+      }),
+    ),
+    ['\t}'],
+  ];
+}
+
+/** An address that may turn out to be of another family, in which the line is left out. */
+function exactly(address: Value, family: Family): Piece[] {
+  return isKnown(address) ? [address.text] : [{ value: address, family }];
 }
 
 /** The prefixes of each family, those known at synth together and each of the others alone. */

@@ -38,6 +38,8 @@ export interface Forwarding extends ForwardingChoice {
   readonly device: Value;
   readonly clients: readonly Value[];
   readonly rejectedClients: readonly Value[];
+  /** Interfaces by which packets of clients come in, if these are not tunnels. */
+  readonly inputs?: readonly Value[];
   /** Whether clients reach neither each other nor the server. */
   readonly isolated: boolean;
 }
@@ -62,9 +64,9 @@ export interface Sysctl {
 
 /** The settings with which the machine forwards packets of clients and replies to them. */
 export function forwardingSysctls({ forwardings, interfaces }: Host): Sysctl[] {
-  const settings = forwardings.flatMap(({ sysctls, device, clients }) => {
+  const settings = forwardings.flatMap(({ sysctls, device, clients, inputs }) => {
     const of = (family: Family): boolean => clients.some((pool) => isOf(pool, family));
-    const perInterface = [...tunnelsOf(clients, interfaces, 4), device];
+    const perInterface = [...(inputs ?? tunnelsOf(clients, interfaces, 4)), device];
     return [
       ...(sysctls === 'all' && of(4) ? [['net.ipv4.ip_forward']] : []),
       ...(sysctls === 'per interface' && of(4)
@@ -79,13 +81,13 @@ export function forwardingSysctls({ forwardings, interfaces }: Host): Sysctl[] {
 
 /** Packets that the chains of a forwarding have to accept. All pools are known, and have tunnels. */
 export function acceptedPackets(forwarding: Forwarding, interfaces: readonly Interface[]): Accepted[] {
-  const { device, clients, rejectedClients, isolated } = forwarding;
+  const { device, clients, rejectedClients, isolated, inputs } = forwarding;
   return BOTH_FAMILIES.flatMap((family) => {
     const pools = prefixesOf(clients, family);
     if (pools.length === 0) {
       return [];
     }
-    const tunnels = tunnelsOf(clients, interfaces, family);
+    const tunnels = inputs ?? tunnelsOf(clients, interfaces, family);
     const local = prefixesOf([...clients, ...rejectedClients], family);
     const localTunnels = tunnelsOf([...clients, ...rejectedClients], interfaces, family);
     return [
@@ -118,7 +120,7 @@ function prefixesOf(pools: readonly Value[], family: Family): string[] {
 /** Pools whose tunnels are not declared, so that nobody knows by which interface their packets come in. */
 export function poolsWithoutTunnel({ forwardings, interfaces }: Host): Problem[] {
   return forwardings
-    .filter(({ chains, sysctls }) => chains.length > 0 || sysctls === 'per interface')
+    .filter(({ chains, sysctls, inputs }) => !inputs && (chains.length > 0 || sysctls === 'per interface'))
     .flatMap(({ path, clients }) =>
       clients
         .filter((pool) => !isKnown(pool) || holdersOf(pool, interfaces).length === 0)

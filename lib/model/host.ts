@@ -7,6 +7,7 @@ import { pushTo } from './maps';
 import type { Route } from './route';
 import { failClosedRoute } from './route';
 import type { Rule } from './rule';
+import type { Translation } from './translation';
 import type { InterfaceAddress, Value } from './value';
 import { isAny } from './value';
 
@@ -69,6 +70,8 @@ export interface Host {
   readonly markings: readonly Marking[];
   /** How packets of clients pass through the machine, for each egress. */
   readonly forwardings: readonly Forwarding[];
+  /** Packets of clients whose source is changed. */
+  readonly translations: readonly Translation[];
   /** The expectations. */
   readonly intents: readonly Intent[];
   /** The questions for the kernel before a change is kept. */

@@ -2,11 +2,13 @@ import { Annotations } from 'cdktf';
 import type { Construct } from 'constructs';
 import type { Egress } from '../model/egress';
 import type { Expectation, Intent } from '../model/expectation';
+import type { Forwarding } from '../model/forwarding';
 import type { Host, Interface, Problem, Table, UpHook } from '../model/host';
 import type { Network } from '../model/networks';
 import { networksOf } from '../model/networks';
 import type { Route } from '../model/route';
 import type { Rule } from '../model/rule';
+import type { Translation } from '../model/translation';
 import type { Persistence } from '../persistence';
 import { terminalText } from '../report/escape';
 import { errors, warnings } from '../verify/checks';
@@ -40,6 +42,8 @@ export class HostDeclaration {
   private readonly hooks: UpHook[] = [];
   private readonly intents: Intent[] = [];
   private readonly egresses: Egress[] = [];
+  private readonly forwardings: Forwarding[] = [];
+  private readonly translations: Translation[] = [];
   /** The last priority that a rule of an egress has. */
   private lastPriority?: number;
   private modelCache?: Host;
@@ -88,6 +92,14 @@ export class HostDeclaration {
     const step = 100;
     const after = this.lastPriority + 1 + inFront;
     return Math.max(first, first + Math.ceil((after - first) / step) * step);
+  }
+
+  public addForwarding(forwarding: Forwarding): void {
+    this.add(this.forwardings, forwarding);
+  }
+
+  public addTranslation(translation: Translation): void {
+    this.add(this.translations, translation);
   }
 
   public addIntent(intent: Intent): void {
@@ -158,22 +170,25 @@ export class HostDeclaration {
   }
 
   private everything(): Host {
-    const { tables, rules, routes, discards, hooks, intents, egresses } = this;
+    const { tables, rules, routes, discards, hooks, intents, egresses, translations } = this;
     const { interfaces } = this.properties;
     return {
       ...this.nothing(),
-      ...{ tables, rules, routes, discards, hooks },
+      ...{ tables, rules, routes, discards, hooks, translations },
       markings: egresses.map(({ path, device, clients, errorMark }) => ({
         path,
         device,
         destinations: clients,
         mark: errorMark,
       })),
-      forwardings: egresses.map(({ forwarding, localTraffic, ...egress }) => ({
-        ...egress,
-        ...forwarding,
-        isolated: localTraffic === 'isolated',
-      })),
+      forwardings: [
+        ...egresses.map(({ forwarding, localTraffic, ...egress }) => ({
+          ...egress,
+          ...forwarding,
+          isolated: localTraffic === 'isolated',
+        })),
+        ...this.forwardings,
+      ],
       intents: [...intents, ...expectEgresses(egresses, interfaces, routes)],
       adopts: this.properties.adopts,
     };
@@ -191,6 +206,7 @@ export class HostDeclaration {
       hooks: [],
       markings: [],
       forwardings: [],
+      translations: [],
       intents: [],
       expectations: [],
       adopts: undefined,

@@ -24,6 +24,7 @@ export const MARK = number('an integer such as 0x10');
 export const SECONDS = number('a number of seconds');
 
 export const HOST = construct('LinuxHost');
+export const VPN_EGRESS = construct('VpnEgress');
 export const TABLE = construct('SourceRoutingTable');
 
 export const FAMILY = member('IpFamily', IpFamily);

@@ -13,6 +13,7 @@ export function modelHost(more: Partial<Host> = {}): Host {
     discards: [],
     markings: [],
     forwardings: [],
+    translations: [],
     hooks: [],
     intents: [],
     expectations: [],

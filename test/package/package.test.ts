@@ -57,6 +57,8 @@ describe('the package', () => {
       'LinuxHostProps',
       'LocalTraffic',
       'LookupOutcome',
+      'NatRouter',
+      'NatRouterProps',
       'NetworkInterface',
       'NextHop',
       'NftablesForwardingOptions',

@@ -1,0 +1,123 @@
+import { TerraformVariable } from 'cdktf';
+import type { NatRouterProps, VpnEgressProps } from '../lib';
+import { Forwarding, LinuxHost, NatRouter, SourceNat, VpnEgress } from '../lib';
+import { ALL_INTERFACES, GATEWAYS, POOLS, SSH, newHost, newStack, synthesize, validationErrors } from './fixtures';
+import { literal } from '../lib/delivery/escape';
+
+interface Machines {
+  readonly stack: ReturnType<typeof newStack>;
+  readonly egress: VpnEgress;
+  readonly router: LinuxHost;
+}
+
+function machines(props: Partial<VpnEgressProps> = {}): Machines {
+  const stack = newStack();
+  const host = newHost(stack, { interfaces: ALL_INTERFACES });
+  const egress = new VpnEgress(stack, 'egress', {
+    ...{ host, device: 'eth1', tableId: 200, clients: POOLS, gateways: GATEWAYS },
+    ...props,
+  });
+  return { stack, egress, router: new LinuxHost(stack, 'router', { ssh: { ...SSH, host: '192.168.178.3' } }) };
+}
+
+function withRouter(props: Partial<NatRouterProps> = {}): Machines {
+  const all = machines();
+  const { stack, egress, router } = all;
+  new NatRouter(stack, 'nat', { host: router, egress, inside: 'eth1', outside: 'eth2', ...props });
+  expect(validationErrors(stack)).toEqual([]);
+  return all;
+}
+
+/** The data of a host's bundle, line by line. */
+function linesOf(stack: Machines['stack'], host: string): string[] {
+  const resources = Object.entries(synthesize(stack).resource.terraform_data ?? {});
+  const apply = resources.find(([name]) => name.startsWith(`${host}_apply_`))?.[1];
+  const content = apply?.provisioner[0]?.file?.content as string;
+  return literal(content.slice(content.indexOf('#--- bundle\n'))).split('\n');
+}
+
+const nat = (stack: Machines['stack'], host = 'router'): string[] =>
+  linesOf(stack, host)
+    .filter((line) => /masquerade|snat/.test(line))
+    .map((line) => line.replace(/^\|\s*/, ''));
+
+describe('a NAT router', () => {
+  test('has return routes, and translates exactly the clients', () => {
+    const { stack } = withRouter();
+    const lines = linesOf(stack, 'router');
+    expect(lines.filter((line) => line.startsWith('route '))).toEqual([
+      'route 4 254 10.10.10.0/24 0 via 192.168.1.100 dev eth1',
+      'route 6 254 fd00:4242:4242:4242::/64 1024 via fd00:1010:1010:1010::100 dev eth1',
+    ]);
+    expect(nat(stack)).toEqual([
+      'oifname "eth2" ip saddr { 10.10.10.0/24 } masquerade',
+      'oifname "eth2" ip6 saddr { fd00:4242:4242:4242::/64 } masquerade',
+    ]);
+    expect(lines).toContain('requires nftables');
+    expect(lines.filter((line) => /^(accept|sysctl|probe)/.test(line))).toEqual([]);
+    expect(linesOf(stack, 'vpn1')).not.toContain('requires nftables');
+  });
+
+  test('may give fixed addresses, one of which is known at apply only', () => {
+    const all = machines();
+    const address = new TerraformVariable(all.stack, 'address', { type: 'string' }).stringValue;
+    const sourceNat = SourceNat.to(['203.0.113.3', address]);
+    const { stack, egress, router } = all;
+    new NatRouter(stack, 'nat', { host: router, egress, inside: 'eth1', outside: 'eth2', sourceNat });
+    expect(nat(stack)).toEqual([
+      'oifname "eth2" ip saddr { 10.10.10.0/24 } snat ip to 203.0.113.3',
+      'oifname "eth2" ip saddr { 10.10.10.0/24 } snat ip to @1.4@',
+      'oifname "eth2" ip6 saddr { fd00:4242:4242:4242::/64 } snat ip6 to @1.6@',
+    ]);
+  });
+
+  test('may leave the addresses to others', () => {
+    const { stack } = withRouter({ sourceNat: SourceNat.unmanaged() });
+    expect(nat(stack)).toEqual([]);
+    expect(linesOf(stack, 'router')).not.toContain('requires nftables');
+  });
+
+  test('lets packets of clients pass its firewall, and switches forwarding on', () => {
+    const forwarding = Forwarding.iptables({ perInterface: true });
+    const { stack } = withRouter({ forwarding });
+    const lines = linesOf(stack, 'router');
+    expect(lines.filter((line) => line.startsWith('accept iptables '))).toEqual([
+      'accept iptables filter FORWARD -i eth1 -o eth2 -s 10.10.10.0/24 -j ACCEPT',
+      'accept iptables filter FORWARD -i eth2 -o eth1 -d 10.10.10.0/24 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT',
+    ]);
+    expect(lines.filter((line) => line.startsWith('sysctl '))).toEqual([
+      'sysctl net.ipv4.conf.eth1.forwarding 1',
+      'sysctl net.ipv4.conf.eth2.forwarding 1',
+      'sysctl net.ipv6.conf.all.forwarding 1',
+    ]);
+  });
+
+  test('needs an address of each family of the clients', () => {
+    const { stack, egress, router } = machines();
+    const make = (sourceNat: SourceNat) => (): unknown =>
+      new NatRouter(stack, 'nat', { host: router, egress, inside: 'eth1', outside: 'eth2', sourceNat });
+    expect(make(SourceNat.to(['203.0.113.3']))).toThrow(
+      '[stack/nat] sourceNat has no IPv6 address for the clients of "fd00:4242:4242:4242::/64". Add one.',
+    );
+    expect(() => SourceNat.to([])).toThrow('[SourceNat.to()] addresses is empty. Give one for each family');
+    expect(() => SourceNat.to(['203.0.113.0/24'])).toThrow('addresses[0] "203.0.113.0/24" has a prefix length');
+  });
+});
+
+test('a second address of a family is an error', () => {
+  const sourceNat = SourceNat.to(['203.0.113.3', '203.0.113.4', 'fd00::1']);
+  expect(() => machines({ sourceNat })).toThrow(
+    '[stack/egress] sourceNat has a second IPv4 address, "203.0.113.4". Give one for each family.',
+  );
+});
+
+test('a VPN server may translate, where the next router has no way back', () => {
+  const { stack } = machines({ sourceNat: SourceNat.masquerade() });
+  expect(nat(stack, 'vpn1')).toEqual([
+    'oifname "eth1" ip saddr { 10.10.10.0/24 } masquerade',
+    'oifname "eth1" ip6 saddr { fd00:4242:4242:4242::/64 } masquerade',
+  ]);
+  const lines = linesOf(stack, 'vpn1');
+  expect(lines).toContain('requires nftables');
+  expect(lines).toContain('probe translated stack/egress/');
+});
