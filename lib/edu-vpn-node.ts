@@ -87,14 +87,6 @@ const IPV6_PART = 112;
  *   { profileId: 'staff', oRangeFour: '10.10.10.0/24', oRangeSix: 'fd00:4242:4242:1010::/64' },
  *   { profileId: 'guests', wRangeFour: '10.10.20.0/24', wRangeSix: 'fd00:4242:4242:2020::/64' },
  * ]);
- * const server = new LinuxHost(this, 'vpn', {
- *   ssh: { host: 'vpn.example.org', privateKeyFile: '~/.ssh/id_ed25519' },
- *   interfaces: [
- *     { name: 'eth0', addresses: ['192.0.2.10/24'] },
- *     { name: 'eth1', addresses: ['192.168.1.100/24', 'fd00:1010:1010:1010::100/64'] },
- *     ...node.interfaces,
- *   ],
- * });
  * new VpnEgress(this, 'staff', {
  *   host: server,
  *   device: 'eth1',

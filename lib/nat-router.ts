@@ -57,7 +57,7 @@ const PROPS: Shape<NatRouterProps> = {
  *
  * @example
  * new NatRouter(this, 'router', {
- *   host: router,
+ *   host: natRouter,
  *   egress,
  *   inside: 'eth1',
  *   outside: 'eth2',

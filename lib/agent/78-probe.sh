@@ -108,7 +108,11 @@ try_packets() {
 
 # One step of probe.awk, about packets of generation $2.
 judge_packets() {
-  awk -v step="$1" -v out="$LOCK/probe/" -v question="$refused" "$AWK_PROBE" part=expected "$2/expectations" \
+  local expected
+  # One that expects nothing has no such file.
+  expected=$2/expectations
+  [ -f "$expected" ] || expected=/dev/null
+  awk -v step="$1" -v out="$LOCK/probe/" -v question="$refused" "$AWK_PROBE" part=expected "$expected" \
     part=packets "$LOCK/probe/packets" part=unsent "$LOCK/probe/unsent" \
     part=seen "$LOCK/probe/seen" part=traced "$LOCK/probe/traced"
 }
