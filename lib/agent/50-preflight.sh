@@ -259,6 +259,20 @@ check_gateways() {
     }
     END { for (hop in RANK) print hop, RANK[hop] }
   ' family=4 "${PLAN}add4" family=6 "${PLAN}add6" | sort >"$LOCK/gateways"
+  ask_gateways
+  while read -r family gateway device rank; do
+    what="nobody answers at $gateway on $device, where a route of ours goes through: is the address right, the machine up, and the cable in the right socket? (ip -$family neigh show dev $device)"
+    if [ "$rank" = first ]; then
+      complain "$what"
+    else
+      say "note: $what"
+    fi
+  done <"$LOCK/missing"
+}
+
+# Leaves in $LOCK/missing those of $LOCK/gateways that do not answer.
+ask_gateways() {
+  local family gateway rank device
   while read -r family gateway device rank; do
     neighbour_state
     case $state in
@@ -273,14 +287,6 @@ check_gateways() {
     done <"$LOCK/missing"
     find_missing_gateways
   fi
-  while read -r family gateway device rank; do
-    what="nobody answers at $gateway on $device, where a route of ours goes through: is the address right, the machine up, and the cable in the right socket? (ip -$family neigh show dev $device)"
-    if [ "$rank" = first ]; then
-      complain "$what"
-    else
-      say "note: $what"
-    fi
-  done <"$LOCK/missing"
 }
 
 # Makes the kernel ask who has the address. This replaces the entry of the neighbour, so there must be none that works.
@@ -340,7 +346,6 @@ was_ours() {
   return 1
 }
 
-# All of it, for the generation in directory $1. Leaves in $LOCK/kernel what the kernel has.
 # Where forwarding of IPv6 is on, the kernel drops the default routes that it has learnt from router advertisements.
 check_advertised_routes() {
   local line link
@@ -356,6 +361,7 @@ check_advertised_routes() {
   done <"$LOCK/advertised"
 }
 
+# All of it, for the generation in directory $1. Leaves in $LOCK/kernel what the kernel has.
 preflight() {
   local each besides
   check_tools

@@ -17,6 +17,7 @@ probe() {
   find_probe_tools || die 69 "no client's packet was tried: $problem"
   put_all_questions "$current" "$LOCK/probes" || { cannot_ask; die 70 "$problem"; }
   try_packets "$current" || die 70 "no client's packet was tried: $problem"
+  find_silent_gateways
   show "$LOCK/probed"
   bad=$(grep -c '^!' "$LOCK/probed")
   [ "$bad" -eq 0 ] || die 1 "not all packets of clients get through: ! marks what is not as expected, - what a part of the packets meets"
@@ -59,6 +60,18 @@ find_before_change() {
   [ -n "$refused" ] && send_packets "$LOCK/rejected" '' || return 0
   before_change=" ($(judge_packets before "$LOCK/rejected"))"
   [ "$before_change" != ' ()' ] || before_change=
+}
+
+# The packets were caught before they left: adds to $LOCK/probed which next hop would not take them.
+find_silent_gateways() {
+  local family gateway device rank
+  awk '$1 == "expect" && / iif / && / via / {
+    for (i = 4; i < NF; i++) if ($i == "via" && $(i + 2) == "dev") SEEN[$2 " " $(i + 1) " " $(i + 3) " first"]
+  } END { for (hop in SEEN) print hop }' "$LOCK/probes" | sort >"$LOCK/gateways"
+  ask_gateways
+  while read -r family gateway device rank; do
+    printf '! nobody answers at next hop %s on %s: packets get no further (ip -%s neigh show dev %s)\n' "$gateway" "$device" "$family" "$device"
+  done <"$LOCK/missing" >>"$LOCK/probed"
 }
 
 # What is to be tried: what is expected, or what somebody asks for.

@@ -203,6 +203,17 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
       );
     });
 
+    test('says that a next hop does not answer', () => {
+      machine.must('ip link set eth1 arp on; ip neigh flush dev eth1; ip -6 neigh flush dev eth1');
+      machine.must('ip -6 neigh add fd00:1010::1 lladdr 02:00:00:00:00:01 dev eth1');
+      const done = machine.agent('probe');
+      expect(done.code).toBe(1);
+      expect(said(done.out).slice(-1)).toEqual([
+        '! nobody answers at next hop 192.168.1.1 on eth1: packets get no further (ip -4 neigh show dev eth1)',
+      ]);
+      expect(said(done.out).slice(0, -1)).toEqual(HEALTHY);
+    });
+
     test('forwarding of single interfaces is enough', () => {
       machine.must('echo 0 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv4/conf/tun0/forwarding');
       expect(said(machine.agent('probe').out)[0]).toBe(HEALTHY[0]);
