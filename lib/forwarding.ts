@@ -107,7 +107,10 @@ export class Forwarding {
         'family (inet, ip or ip6), table and chain, such as "inet filter forward"; "nft list chains" prints them',
       );
       const [family, table = '', name = ''] = chain.split(' ') as ['inet' | 'ip' | 'ip6', string?, string?];
-      if (family !== 'inet' && table === 'filter' && /^[A-Z]/.test(name)) {
+      if (table.startsWith('source_routing_')) {
+        throw args.error(`chains[${index}] "${chain}" is one of ours. Name the chain of the firewall.`);
+      }
+      if (family !== 'inet' && table === 'filter' && /^([A-Z]|ufw)/.test(name)) {
         throw args.error(
           `chains[${index}] "${chain}" belongs to iptables, which may not read rules of nft. Use Forwarding.iptables().`,
         );

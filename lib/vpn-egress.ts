@@ -284,6 +284,8 @@ export class VpnEgress extends Construct {
   private readonly rejected: readonly Pool[];
   private readonly allPools: readonly Pool[];
   private readonly returnAddresses: readonly Value[];
+  /** Id of the first default route. */
+  private readonly firstRoute: string;
   private readonly args: Arguments;
 
   /**
@@ -319,9 +321,9 @@ export class VpnEgress extends Construct {
       failClosed: props.failClosed,
       allowedInterfaces: props.allowedInterfaces,
     });
-    for (const [routeId, route] of this.defaultRoutes(props)) {
-      this.table.addRoute(routeId, route);
-    }
+    const defaultRoutes = this.defaultRoutes(props);
+    this.firstRoute = defaultRoutes[0][0];
+    defaultRoutes.forEach(([routeId, route]) => this.table.addRoute(routeId, route));
     const localTraffic = props.localTraffic ?? LocalTraffic.mainTable();
     const localRules = this.localRules(localTraffic);
     const errorMark = this.args.integer(
@@ -452,7 +454,7 @@ export class VpnEgress extends Construct {
 
   /** Defers the check of an unknown device to the first route, so that a wrong one is reported once. */
   private asOfRoutes(device: Value): Value {
-    return isKnown(device) ? device : { ...device, deferredFor: `${this.table.node.path}/gateway-1:device` };
+    return isKnown(device) ? device : { ...device, deferredFor: `${this.table.node.path}/${this.firstRoute}:device` };
   }
 
   private parsePools(texts: string[], property: string): Pool[] {
@@ -590,6 +592,9 @@ export class VpnEgress extends Construct {
   }
 
   private checkPools(): void {
+    if (this.pools.length === 0) {
+      throw this.args.error('clients is empty. Give the pools of the VPN server, such as "10.10.10.0/24".');
+    }
     const texts = this.allPools.map((pool) => pool.value.text);
     const twice = this.allPools.find((pool, index) => texts.indexOf(pool.value.text) < index);
     if (twice) {
@@ -607,9 +612,6 @@ export class VpnEgress extends Construct {
   }
 
   private checkFamilies(gateways: readonly Value[]): void {
-    if (this.pools.length === 0) {
-      throw this.args.error('clients is empty. Give the pools of the VPN server, such as "10.10.10.0/24".');
-    }
     if (gateways.length === 0) {
       throw this.args.error(
         `gateways is empty. Give the NAT router's addresses on device, such as "192.168.1.1". Leave gateways out if ` +

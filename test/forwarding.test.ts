@@ -187,7 +187,7 @@ describe('a firewall', () => {
       forwarding: Forwarding.iptables(),
     });
     expect(validationErrors(stack)).toContain(
-      '[stack/egress] forwarding needs the tunnel of each pool, and a pool that is known at apply only belongs to none. Give the pool literally.',
+      '[stack/egress] forwarding needs each pool at synth, and one is known at apply only. Give the pool literally.',
     );
   });
 
@@ -207,6 +207,16 @@ describe('a firewall', () => {
       'a chain of iptables',
       () => Forwarding.nftables({ chains: ['ip filter DOCKER-USER'] }),
       'chains[0] "ip filter DOCKER-USER" belongs to iptables, which may not read rules of nft. Use Forwarding.iptables().',
+    ],
+    [
+      'a chain of ufw',
+      () => Forwarding.nftables({ chains: ['ip6 filter ufw6-before-forward'] }),
+      'belongs to iptables, which may not read rules of nft. Use Forwarding.iptables().',
+    ],
+    [
+      'a kill switch',
+      () => Forwarding.nftables({ chains: ['inet source_routing_vpn2 clients'] }),
+      'chains[0] "inet source_routing_vpn2 clients" is one of ours. Name the chain of the firewall.',
     ],
     [
       'an option of iptables',

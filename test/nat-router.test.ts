@@ -104,6 +104,32 @@ describe('a NAT router', () => {
   });
 });
 
+test('a plan shows an interface that is known at apply only, and each of several routers', () => {
+  const { stack, egress, router } = machines();
+  const outside = new TerraformVariable(stack, 'outside', { type: 'string' }).stringValue;
+  new NatRouter(stack, 'nat', { host: router, egress, inside: 'eth1', outside });
+  const resources = Object.entries(synthesize(stack).resource.terraform_data ?? {});
+  const triggers = resources.find(([name]) => name.startsWith('router_apply_'))?.[1]?.triggers_replace ?? {};
+  expect(Object.entries(triggers).filter(([key]) => key.startsWith('nat '))).toEqual([
+    ['nat stack/nat', '10.10.10.0/24, fd00:4242:4242:4242::/64 by ${var.outside} masquerade'],
+  ]);
+});
+
+test('a router of pools that are known at apply only has no accept rule that could name them', () => {
+  const stack = newStack();
+  const pool = new TerraformVariable(stack, 'pool', { type: 'string' }).stringValue;
+  const egress = new VpnEgress(stack, 'egress', {
+    ...{ host: newHost(stack), device: 'eth1', tableId: 200, clients: [pool], gateways: GATEWAYS.slice(0, 1) },
+    returnAddresses: ['192.168.1.100'],
+  });
+  const host = new LinuxHost(stack, 'router', { ssh: { ...SSH, host: '192.168.178.3' } });
+  const forwarding = Forwarding.nftables();
+  new NatRouter(stack, 'nat', { host, egress, inside: 'eth1', outside: 'eth2', forwarding });
+  expect(validationErrors(stack)).toContain(
+    '[stack/nat] forwarding needs each pool at synth, and one is known at apply only. Give the pool literally.',
+  );
+});
+
 test('a second address of a family is an error', () => {
   const sourceNat = SourceNat.to(['203.0.113.3', '203.0.113.4', 'fd00::1']);
   expect(() => machines({ sourceNat })).toThrow(

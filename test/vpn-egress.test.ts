@@ -809,6 +809,10 @@ describe('the way to the NAT router', () => {
     ]);
   });
 
+  test('needs clients all the same', () => {
+    expect(() => linesOf({ clients: [], gateways: undefined })).toThrow('clients is empty. Give the pools');
+  });
+
   test('may have a smaller MTU', () => {
     expect(routes({ mtu: 1492 })).toEqual([
       'route 4 200 default 0 via 192.168.1.1 dev eth1 mtu 1492',

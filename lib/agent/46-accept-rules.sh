@@ -20,19 +20,41 @@ find_accepts() {
 # Prints chain FAMILY TABLE CHAIN of $*, if it is there.
 list_chain() {
   case $1 in
-    ip*tables) "$1" -w 5 -t "$2" -S "$3" 2>/dev/null ;;
-    *) nft -a list chain "$1" "$2" "$3" 2>/dev/null ;;
+    ip*tables) "$1" -w 5 -t "$2" -S "$3" ;;
+    *) nft -a list chain "$1" "$2" "$3" ;;
+  esac
+}
+
+# Has list_chain $* failed, with $LOCK/error, since there is no such chain? Without the command there is nobody to ask.
+lacks_chain() {
+  local family
+  case $1 in
+    ip*tables)
+      command -v "$1" >/dev/null 2>&1 || return 0
+      # iptables-nft says the same of a chain that is missing and of one that it cannot read.
+      grep -q 'No chain' "$LOCK/error" || "$1" -w 5 -t "$2" -S >/dev/null 2>&1 && return 0
+      family=ip
+      [ "$1" = iptables ] || family=ip6
+      nft list chain "$family" "$2" "$3" 2>&1 | grep -q 'No such file'
+      ;;
+    *) ! command -v nft >/dev/null 2>&1 || grep -q 'No such file' "$LOCK/error" ;;
   esac
 }
 
 # Looks for ours in these chains. $LOCK/accepted: FAMILY TABLE CHAIN HANDLE RULE, the handle being - in iptables.
-# $LOCK/held: the rules that are wanted in chains that are there, and those that are in them.
+# $LOCK/held: the rules that are wanted in chains that are there, and those that are in them. Sets problem and fails if a
+# chain cannot be read.
 list_accepts() {
   local family table chain
   : >"$LOCK/accepted"
   : >"$LOCK/held"
   while read -r family table chain; do
-    list_chain "$family" "$table" "$chain" >"$LOCK/listing" || continue
+    if ! list_chain "$family" "$table" "$chain" >"$LOCK/listing" 2>"$LOCK/error"; then
+      lacks_chain "$family" "$table" "$chain" && continue
+      first_line "$LOCK/error"
+      problem="cannot read chain $family $table $chain: ${first:-no reason given}"
+      return 1
+    fi
     awk -v chain="$family $table $chain " -v comment="comment \"source-routing $owner\" " '
       !index($0, comment) { next }
       /^-A / { sub(/^-A [^ ]* /, ""); print chain "-", $0; next }
@@ -48,7 +70,7 @@ list_accepts() {
 has_accepts() {
   find_accepts "$1"
   [ -s "$LOCK/chains" ] || return 0
-  list_accepts
+  list_accepts || return 1
   [ -f "$LOADED/$owner.accepts" ] || [ -s "$LOCK/held" ] || return 0
   cmp -s "$LOCK/held" "$LOADED/$owner.accepts"
 }
@@ -56,13 +78,20 @@ has_accepts() {
 # Has the firewall have what generation $1 (may be empty) wants. Sets accepts_changed if it did not. Sets problem and fails
 # if that fails.
 set_accepts() {
-  local command
+  local command before
   accepts_changed=
-  ! has_accepts "$1" || return 0
+  before=$problem
+  problem=
+  if has_accepts "$1"; then
+    problem=$before
+    return 0
+  fi
+  [ -z "$problem" ] || return 1
+  problem=$before
   for command in nft iptables ip6tables; do
     change_accepts "$command" || return 1
   done
-  list_accepts
+  list_accepts || return 1
   if [ -s "$LOCK/held" ]; then
     # Without it, they are put in once more the next time.
     { mkdir -p "$LOADED" && put_file 0600 "$LOADED/$owner.accepts" <"$LOCK/held"; } 2>/dev/null || :
@@ -119,7 +148,7 @@ differing_accepts() {
 
 # Complains about chains of generation $1 that are not here.
 check_accepts() {
-  local family table chain rule command checked
+  local family table chain rule checked command
   find_accepts "$1"
   checked=' '
   while read -r family table chain rule; do
@@ -128,12 +157,14 @@ check_accepts() {
     esac
     case $checked in *" $family $table $chain "*) continue ;; esac
     checked="$checked$family $table $chain "
-    command="$family -t $table -S"
-    case $family in ip*tables) ;; *) command='nft list tables' ;; esac
-    if ! $command >/dev/null 2>&1; then
-      complain "forwarding names chain $family $table $chain, and \"$command\" does not work here: install ${command%% *}, or leave forwarding out"
-    elif ! list_chain "$family" "$table" "$chain" >/dev/null; then
+    list_chain "$family" "$table" "$chain" >/dev/null 2>"$LOCK/error" && continue
+    first_line "$LOCK/error"
+    command=nft
+    case $family in ip*tables) command=$family ;; esac
+    if command -v "$command" >/dev/null 2>&1 && lacks_chain "$family" "$table" "$chain"; then
       complain "forwarding names chain $family $table $chain, which is not here (chains of the forward hook: $(forward_chains)). Load the firewall first, or name another chain"
+    else
+      complain "forwarding names chain $family $table $chain, which cannot be read: ${first:-nft does not work here}. Is the package of nftables or iptables installed?"
     fi
   done <"$LOCK/accepts"
 }

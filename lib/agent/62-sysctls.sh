@@ -34,36 +34,53 @@ can_set_sysctl() {
   (: >>"$sysctl_file") 2>/dev/null
 }
 
-# Sets what generation $1 (may be empty) needs, and gives back what nobody needs any more.
+# Gives back what nobody needs any more, and sets what generation $1 (may be empty) needs. In this order, and then for
+# the other owners, too: what is given back of the whole machine is a setting of each interface.
 set_sysctls() {
-  local word key value rest before
-  if [ -n "$1" ]; then
-    while read -r word key value rest; do
-      [ "$word" != sysctl ] || set_sysctl "$key" "$value"
-    done <"$1/manifest"
-  fi
+  local before manifest given
+  given=
   for before in "$STATE"/.net.*; do
     [ -f "$before" ] || continue
-    needs_sysctl "${before#"$STATE"/.}" "$1" || give_back_sysctl "$before"
+    needs_sysctl "${before#"$STATE"/.}" "$1" || { give_back_sysctl "$before" "$1"; given=1; }
   done
+  if [ -n "$given" ]; then
+    for manifest in "$STATE"/*/*/manifest; do
+      case $manifest in "$home"/* | "$STATE/*/*/manifest") ;; *) set_all_sysctls "$manifest" ;; esac
+    done
+  fi
+  [ -z "$1" ] || set_all_sysctls "$1/manifest"
+}
+
+set_all_sysctls() {
+  local word key value rest
+  while read -r word key value rest; do
+    [ "$word" != sysctl ] || set_sysctl "$key" "$value"
+  done <"$1"
 }
 
 # Sets sysctl $1 to $2.
 set_sysctl() {
-  local before
+  local before consequence
   read_sysctl "$1"
   # A tunnel that is not up yet gets its own from udev.
   case $1 in net.*.conf.*) [ -e "$sysctl_file" ] || return 0 ;; esac
   [ "$first" != "$2" ] || return 0
   if ! can_set_sysctl; then
-    before=
-    case $1 in *.fwmark_reflect) before=": $ERRORS_BY_MAIN" ;; esac
-    say "note: $1 is ${first:-missing} and cannot be set to $2 here$before"
+    consequence=
+    case $1 in *.fwmark_reflect) consequence=": $ERRORS_BY_MAIN" ;; esac
+    say "note: $1 is ${first:-missing} and cannot be set to $2 here$consequence"
     return 0
   fi
   before=$STATE/.$1
   # On the disk first: after a power cut it must be known what it was.
-  [ -f "$before" ] || { with_followers "$1" "$first" | put_file 0600 "$before" && { sync "$before" 2>/dev/null || sync; }; }
+  if [ ! -f "$before" ]; then
+    if ! with_followers "$1" "$first" | put_file 0600 "$before"; then
+      say "note: $1 stays $first, since that cannot be noted in $before"
+      return 0
+    fi
+    sync "$before" 2>/dev/null || sync
+    read_sysctl "$1"
+  fi
   printf '%s\n' "$2" >"$sysctl_file"
 }
 
@@ -90,9 +107,19 @@ print_sysctl() {
   [ "$first" = "${2-}" ] || printf '%s %s\n' "$1" "$first"
 }
 
-# Sets again what file $1 notes.
+# Sets again what file $1 notes, unless generation $2 or another owner still needs forwarding of the whole machine: then
+# it is given back with that.
 give_back_sysctl() {
-  local key value
+  local key value whole
+  whole=$STATE/.net.ipv4.ip_forward
+  case $1 in
+    */.net.ipv4.conf.*.forwarding)
+      if [ -f "$whole" ] && needs_sysctl net.ipv4.ip_forward "$2" && cat "$1" >>"$whole"; then
+        rm -f "$1"
+        return 0
+      fi
+      ;;
+  esac
   while read -r key value; do
     read_sysctl "$key"
     [ "$first" = "$value" ] || [ ! -e "$sysctl_file" ] || { printf '%s\n' "$value" >"$sysctl_file"; } 2>/dev/null ||

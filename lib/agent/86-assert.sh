@@ -8,7 +8,9 @@ assert() {
   restore=1
   take_lock
   wanted_state
+  accepts_problem=
   repair
+  [ -z "$accepts_problem" ] || say "note: $accepts_problem"
   case $wanted in */state) set_sysctls "${wanted%/state}" ;; esac
   if [ -z "$states" ]; then
     say "done: nothing of $owner is in force"
@@ -44,6 +46,7 @@ repair() {
   repair_kernel
   repaired=$((repaired + kill_switch_repaired + accepts_repaired))
   left=$((left + kill_switch_left))
+  [ -z "$accepts_problem" ] || left=$((left + 1))
   problem=${problem:-$kill_switch_problem}
 }
 
@@ -67,18 +70,19 @@ repair_kill_switch() {
   fi
 }
 
-# Sets accepts_repaired, 0 or 1. While a chain is not there, its firewall drops nothing.
+# Sets accepts_repaired, 0 or 1, and accepts_problem. While a chain is not there, its firewall drops nothing.
 repair_accepts() {
+  local directory
   accepts_repaired=0
-  case $wanted in
-    */state) set_accepts "${wanted%/state}" ;;
-    *) set_accepts '' ;;
-  esac || {
-    say "note: $problem"
+  accepts_problem=
+  directory=
+  case $wanted in */state) directory=${wanted%/state} ;; esac
+  if set_accepts "$directory"; then
+    [ -z "$accepts_changed" ] || accepts_repaired=1
+  else
+    accepts_problem=$problem
     problem=
-    return 0
-  }
-  [ -z "$accepts_changed" ] || accepts_repaired=1
+  fi
 }
 
 repair_kernel() {

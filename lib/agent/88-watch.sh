@@ -176,7 +176,9 @@ note_chains() {
   printf '%s,\n' "$chains" >"$room/chains"
   : >"$room/reread_chains"
   grep '^ip.*tables' "$LOCK/chains" >"$room/legacy" || return 0
-  case $polled$(iptables -V 2>/dev/null) in *legacy*) poll_legacy ;; esac
+  [ -z "$polled" ] || return 0
+  # Old ones do not say that they are the legacy one.
+  case $(iptables -V 2>/dev/null; ip6tables -V 2>/dev/null) in *nf_tables*nf_tables*) ;; *) poll_legacy ;; esac
 }
 
 # Of iptables-legacy, nobody hears what happens: looks twice a second whether its chains are as before.
@@ -188,7 +190,7 @@ poll_legacy() {
     trap - PIPE
     before=
     while pause 0.5; do
-      after=$(while read -r command table chain; do list_chain "$command" "$table" "$chain"; done <"$room/legacy")
+      after=$(while read -r command table chain; do list_chain "$command" "$table" "$chain"; done <"$room/legacy" 2>/dev/null)
       [ "$after" = "$before" ] || tell change 1<>"$room/events"
       before=$after
     done
@@ -268,6 +270,11 @@ note_missing() {
   fi
   first_line "${PLAN}report"
   missing="$left, the first: ${first#+ }"
+  if [ -n "$accepts_problem" ]; then
+    missing="$left: $accepts_problem"
+    again=1
+    last='the accept rules in the firewall'
+  fi
   misses_essentials || return 0
   if [ -n "$problem" ]; then
     missing="$missing: $problem"

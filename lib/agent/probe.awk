@@ -296,6 +296,7 @@ function mending(n,    w, how) {
   if (outcome(n) ~ /forwarding is 0$/) return "Switch it on, or set forwarding: Forwarding.sysctl()"
   if (!(("forwarded", n) in SEEN)) return "Mend that, or set forwarding: Forwarding.unmanaged() to have no more than a note"
   split(BLAME[n], w, /[ ,]/)
+  if (w[3] ~ /^source_routing_/) return "That is the kill switch of " substr(w[3], 16) ": allow the interface there (allowedInterfaces)"
   # The others are for a zone each.
   if (w[3] == "firewalld") w[4] = "filter_FORWARD"
   # Tables of iptables, which may be the legacy one that leaves no trace.

@@ -69,11 +69,17 @@ export function forwardingTriggers(host: Host, plain: (parts: readonly Word[]) =
         ...(translated ? [[`source nat ${labelOf(path, '').slice(0, -1)}`, 'unmanaged'] as [string, string]] : []),
         ...(mssClamp ? [[`mss clamp ${labelOf(path, '').slice(0, -1)}`, 'path MTU'] as [string, string]] : []),
       ]),
-    ...host.translations.map(({ device, clients, addresses }): [string, string] => [
-      `source nat by ${device.deferredFor ?? device.text}`,
-      `${clients.map((pool) => plain([pool])).join(', ')} ${addresses.length === 0 ? 'masquerade' : `to ${addresses.map((each) => plain([each])).join(', ')}`}`,
+    ...host.translations.map(({ path, device, clients, addresses }): [string, string] => [
+      `nat ${labelOf(path, '').slice(0, -1)}`,
+      [
+        ...[clients.map((pool) => plain([pool])).join(', '), 'by', plain([device])],
+        ...(addresses.length === 0 ? ['masquerade'] : ['to', addresses.map((each) => plain([each])).join(', ')]),
+      ].join(' '),
     ]),
-    ...forwardingSysctls(host).map(({ key, value }): [string, string] => [`sysctl ${keyText(key)}`, String(value)]),
+    ...forwardingSysctls(host).map(({ key, value }): [string, string] => [
+      `sysctl ${keyText(key)}`,
+      key.length === 1 ? String(value) : `${plain(key)} = ${value}`,
+    ]),
     ...chainTexts(acceptRules(host), plain),
   ];
 }

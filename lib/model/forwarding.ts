@@ -117,18 +117,18 @@ function prefixesOf(pools: readonly Value[], family: Family): string[] {
   );
 }
 
-/** Pools whose tunnels are not declared, so that nobody knows by which interface their packets come in. */
+/** Pools of which nobody knows by which interface their packets come in, or that no accept rule could name. */
 export function poolsWithoutTunnel({ forwardings, interfaces }: Host): Problem[] {
   return forwardings
-    .filter(({ chains, sysctls, inputs }) => !inputs && (chains.length > 0 || sysctls === 'per interface'))
-    .flatMap(({ path, clients }) =>
+    .filter(({ chains, sysctls, inputs }) => chains.length > 0 || (sysctls === 'per interface' && !inputs))
+    .flatMap(({ path, clients, inputs }) =>
       clients
-        .filter((pool) => !isKnown(pool) || holdersOf(pool, interfaces).length === 0)
+        .filter((pool) => !isKnown(pool) || (!inputs && holdersOf(pool, interfaces).length === 0))
         .map((pool) => ({
           path,
           message: isKnown(pool)
             ? `forwarding needs the tunnel of the pool ${pool.text}, and no interface of the host holds it. Add the tunnel with its addresses to interfaces.`
-            : 'forwarding needs the tunnel of each pool, and a pool that is known at apply only belongs to none. Give the pool literally.',
+            : 'forwarding needs each pool at synth, and one is known at apply only. Give the pool literally.',
         })),
     );
 }

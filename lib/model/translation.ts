@@ -23,6 +23,10 @@ export function checkTranslation({ clients, addresses }: Translation): void {
       `sourceNat has a second ${familyName(families[twice] as Family)} address, "${addresses[twice].text}". Give one for each family.`,
     );
   }
+  const wanted = new Set(clients.flatMap(({ family }) => family ?? []));
+  if (addresses.length > 0 && addresses.length < wanted.size && families.includes(undefined)) {
+    throw new InvalidValue('sourceNat has one address for clients of both families. Give one for each family.');
+  }
   const without = clients.find(
     ({ family }) => family !== undefined && addresses.length > 0 && !addresses.some((each) => isOf(each, family)),
   );

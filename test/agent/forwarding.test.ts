@@ -139,7 +139,7 @@ describe.each([DASH, BUSYBOX])('forwarding', (flavour) => {
         });
         machine.must('rm -f /mnt/bin/nft; ln -s /bin/false /mnt/bin/nft');
         expect(apply('g1', ...inChain('inet fw forward')).last).toContain(
-          'forwarding names chain inet fw forward, and "nft list tables" does not work here: install nft, or leave forwarding out',
+          'forwarding names chain inet fw forward, which cannot be read: nft does not work here. Is the package of nftables or iptables installed?',
         );
       });
 
@@ -204,6 +204,23 @@ describe.each([DASH, BUSYBOX])('forwarding', (flavour) => {
         expect(saved()).toBe(before);
       });
 
+      if (variant === 'nft')
+        test('a chain that cannot be read is no chain that is gone: the removal says so', () => {
+          expect(apply('g1', ...WANTED).code).toBe(0);
+          const native = 'ct mark set numgen inc mod 2';
+          machine.must(`nft add rule ip filter FORWARD ${native}`);
+          const failed = machine.agent('remove');
+          expect([failed.code, failed.last]).toEqual([
+            71,
+            expect.stringContaining('not everything was removed: cannot read chain iptables filter FORWARD: '),
+          ]);
+          machine.must(
+            "nft delete rule ip filter FORWARD handle $(nft -a list chain ip filter FORWARD | sed -n 's/.*numgen.*handle //p')",
+          );
+          expect(machine.agent('remove').code).toBe(0);
+          expect(saved()).not.toContain('source-routing');
+        });
+
       test('a chain that is not here, and a name that iptables would take for a pattern, refuse the change', () => {
         expect(apply('g1', 'accept iptables filter DOCKER-USER -i tun0 -o eth1 -j ACCEPT').last).toContain(
           'forwarding names chain iptables filter DOCKER-USER, which is not here',
@@ -248,6 +265,38 @@ describe.each([DASH, BUSYBOX])('forwarding', (flavour) => {
           ),
         ).toBe('0\n0\n1\n1\n');
         expect(machine.verify().code).toBe(0);
+        expect(machine.agent('remove').code).toBe(0);
+        expect(machine.must(SETTINGS)).toBe(before);
+      });
+
+      test('changes between the whole machine and single interfaces, and gives back what was first', () => {
+        machine.must('cd /proc/sys/net; echo 0 >ipv4/ip_forward; echo 0 >ipv6/conf/all/forwarding');
+        const before = machine.must(SETTINGS);
+        const single = [
+          ...['eth1', 'tun0'].map((name) => `sysctl net.ipv4.conf.${name}.forwarding 1`),
+          'sysctl net.ipv6.conf.all.forwarding 1',
+        ];
+        const now = (): string =>
+          machine.must(
+            'cd /proc/sys/net/ipv4; cat ip_forward conf/eth0/forwarding conf/eth1/forwarding conf/tun0/forwarding',
+          );
+        for (const [generation, wanted, expected] of [
+          ['g1', ALL, '1\n1\n1\n1\n'],
+          ['g2', single, '0\n0\n1\n1\n'],
+          ['g3', ALL, '1\n1\n1\n1\n'],
+          ['g4', single, '0\n0\n1\n1\n'],
+        ] as const) {
+          expect(apply(generation, ...wanted).code).toBe(0);
+          expect(now()).toBe(expected);
+        }
+        // Another owner wants all of it, and outlives this one; or the other way round.
+        const other = 'vpn2';
+        expect(machine.apply(ALL, { owner: other, generation: 'o1' }).code).toBe(0);
+        expect(machine.agent('remove').code).toBe(0);
+        expect(now()).toBe('1\n1\n1\n1\n');
+        expect(apply('g5', ...single).code).toBe(0);
+        expect(machine.agent('remove', other).code).toBe(0);
+        expect(now()).toBe('0\n0\n1\n1\n');
         expect(machine.agent('remove').code).toBe(0);
         expect(machine.must(SETTINGS)).toBe(before);
       });
