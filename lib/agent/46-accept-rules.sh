@@ -72,7 +72,12 @@ has_accepts() {
   [ -s "$LOCK/chains" ] || return 0
   list_accepts || return 1
   [ -f "$LOADED/$owner.accepts" ] || [ -s "$LOCK/held" ] || return 0
-  cmp -s "$LOCK/held" "$LOADED/$owner.accepts"
+  cmp -s "$LOCK/held" "$LOADED/$owner.accepts" && all_accepted
+}
+
+# Is each rule that is wanted in a chain that is there in that chain?
+all_accepted() {
+  [ "$(grep -c '' <"$LOCK/accepted")" = "$(grep -c '' <"$LOCK/possible")" ]
 }
 
 # Has the firewall have what generation $1 (may be empty) wants. Sets accepts_changed if it did not. Sets problem and fails
@@ -92,6 +97,8 @@ set_accepts() {
     change_accepts "$command" || return 1
   done
   list_accepts || return 1
+  # Its firewall may have been loaded anew in between.
+  all_accepted || { problem='the firewall did not keep the accept rules'; return 1; }
   if [ -s "$LOCK/held" ]; then
     # Without it, they are put in once more the next time.
     { mkdir -p "$LOADED" && put_file 0600 "$LOADED/$owner.accepts" <"$LOCK/held"; } 2>/dev/null || :
@@ -139,10 +146,10 @@ differing_accepts() {
   kept=$LOADED/$owner.accepts
   [ -f "$kept" ] || kept=/dev/null
   awk 'part == "kept" { if ($4 == "has") KEPT[$1, $2, $3] = KEPT[$1, $2, $3] $0 "\n"; next }
-    part == "held" { if ($4 == "has") HELD[$1, $2, $3] = HELD[$1, $2, $3] $0 "\n"; else THERE[$1, $2, $3] = 1; next }
+    part == "held" { if ($4 == "has") { HELD[$1, $2, $3] = HELD[$1, $2, $3] $0 "\n"; THERE[$1, $2, $3]-- } else THERE[$1, $2, $3]++; next }
     SEEN[$1, $2, $3]++ { next }
     !(($1, $2, $3) in THERE) { print "+ accept rules in chain " $1, $2, $3 " (which is not there)"; next }
-    KEPT[$1, $2, $3] != HELD[$1, $2, $3] { print "+ accept rules in chain " $1, $2, $3 }' \
+    KEPT[$1, $2, $3] != HELD[$1, $2, $3] || THERE[$1, $2, $3] { print "+ accept rules in chain " $1, $2, $3 }' \
     part=kept "$kept" part=held "$LOCK/held" part=wanted "$LOCK/accepts"
 }
 

@@ -143,6 +143,16 @@ describe.each([DASH, BUSYBOX])('forwarding', (flavour) => {
         );
       });
 
+      test('what was listed while the firewall was loaded anew does not count', () => {
+        machine.must(FIREWALL);
+        expect(apply('g1', ...inChain('inet filter forward')).code).toBe(0);
+        machine.must(`nft flush chain inet filter forward; cd /run/source-routing.kill-switch
+          grep -v ' has ' vpn1.accepts >kept; mv kept vpn1.accepts`);
+        expect(machine.verify().out).toContain('+ accept rules in chain inet filter forward\n');
+        expect(machine.agent('assert').code).toBe(0);
+        expect(rulesOf('inet filter forward')).toEqual(LISTED);
+      });
+
       test('a change that is undone gives them back as they were', () => {
         machine.must(FIREWALL);
         expect(apply('g1', ...inChain('inet filter forward')).code).toBe(0);
