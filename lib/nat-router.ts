@@ -1,11 +1,11 @@
 import { Construct } from 'constructs';
 import type { Forwarding } from './forwarding';
 import type { LinuxHost } from './linux-host';
-import { checkTranslation } from './model/translation';
 import { Arguments } from './private/arguments';
 import { DEVICE, FORWARDING, HOST, SOURCE_NAT, VPN_EGRESS } from './private/kinds';
 import type { Shape } from './private/shapes';
 import { optional } from './private/shapes';
+import { addTranslation } from './private/translations';
 import { Route } from './route';
 import { SourceNat } from './source-nat';
 import { SourceRoutingTable } from './source-routing-table';
@@ -91,12 +91,7 @@ export class NatRouter extends Construct {
         ...{ isolated: true, translated: true, mssClamp: false },
       });
     }
-    if (sourceNat._addresses) {
-      const addresses = sourceNat._addresses.map((text, index) => args.value('address', text, `sourceNat[${index}]`));
-      const translation = { path, device, clients, addresses };
-      args.attempt(() => checkTranslation(translation));
-      host._declaration.addTranslation(translation);
-    }
+    addTranslation(host, args, sourceNat, { path, device, clients });
     host._declaration.validate(this);
   }
 }

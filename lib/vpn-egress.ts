@@ -17,6 +17,7 @@ import {
 import type { Merged } from './private/pools';
 import { mergePools, suppressedLength } from './private/pools';
 import { returnAddress } from './private/return-address';
+import { addTranslation } from './private/translations';
 import type { Shape } from './private/shapes';
 import { FLAG, number, optional } from './private/shapes';
 import type { Forwarding } from './forwarding';
@@ -31,7 +32,6 @@ import { MAX_UINT32 } from './model/limits';
 import { defaultMark } from './model/marking';
 import { DEFAULT_ROUTE_LENGTH, failClosedRoute } from './model/route';
 import { MAX_PRIORITY, MIN_PRIORITY } from './model/rule';
-import { checkTranslation } from './model/translation';
 import type { Value } from './model/value';
 import { isInside, isKnown } from './model/value';
 import { NumberRange } from './number-range';
@@ -334,7 +334,7 @@ export class VpnEgress extends Construct {
       'Leave it out to derive one from tableId.',
     );
     const queries = props.resolver?._queries(this.args) ?? [];
-    const ownRules = this.ownRules(errorMark, queries, gateways ?? this.pools.map(({ value }) => value));
+    const ownRules = this.ownRules(errorMark, queries, gateways ?? this._clients);
     const free = this.host._declaration.nextPriority(DEFAULT_PRIORITY, mostOfAFamily(localRules));
     const priority = this.checkPriority(props.priority ?? free, localRules, ownRules);
     const ranks = ranksOf(this.allPools);
@@ -370,7 +370,7 @@ export class VpnEgress extends Construct {
       path: this.node.path,
       device: this.asOfRoutes(device),
       tableId: this.table.tableId,
-      clients: this.pools.map(({ value }) => value),
+      clients: this._clients,
       rejectedClients: this.rejected.map(({ value }) => value),
       gateways: gateways ?? [],
       localTraffic: localTraffic._kind,
@@ -382,7 +382,8 @@ export class VpnEgress extends Construct {
       queries,
     };
     this.host._declaration.addEgress(egress, lastPriority);
-    this.translate(device, props.sourceNat);
+    const { path, device: leavingBy, clients } = egress;
+    addTranslation(this.host, this.args, props.sourceNat, { path, device: leavingBy, clients });
     this.host._declaration.validate(this);
     if (props.natRouter) {
       const table = SourceRoutingTable.main(props.natRouter);
@@ -419,17 +420,6 @@ export class VpnEgress extends Construct {
    */
   public get _clients(): readonly Value[] {
     return this.pools.map(({ value }) => value);
-  }
-
-  private translate(device: Value, sourceNat: SourceNat | undefined): void {
-    if (sourceNat?._addresses) {
-      const addresses = sourceNat._addresses.map((text, index) =>
-        this.args.value('address', text, `sourceNat[${index}]`),
-      );
-      const translation = { path: this.node.path, device: this.asOfRoutes(device), clients: this._clients, addresses };
-      this.args.attempt(() => checkTranslation(translation));
-      this.host._declaration.addTranslation(translation);
-    }
   }
 
   /** One for each gateway, or for each family of the pools. */

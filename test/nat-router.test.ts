@@ -146,4 +146,9 @@ test('a VPN server may translate, where the next router has no way back', () => 
   const lines = linesOf(stack, 'vpn1');
   expect(lines).toContain('requires nftables');
   expect(lines).toContain('probe translated stack/egress/');
+  const resources = Object.entries(synthesize(stack).resource.terraform_data ?? {});
+  const triggers = resources.find(([name]) => name.startsWith('vpn1_apply_'))?.[1]?.triggers_replace ?? {};
+  expect(Object.entries(triggers).filter(([key]) => /nat /.test(key))).toEqual([
+    ['nat stack/egress', '10.10.10.0/24, fd00:4242:4242:4242::/64 by eth1 masquerade'],
+  ]);
 });

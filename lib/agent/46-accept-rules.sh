@@ -17,7 +17,7 @@ find_accepts() {
   }' >"$LOCK/chains"
 }
 
-# Prints chain FAMILY TABLE CHAIN of $*, if it is there.
+# Prints chain FAMILY TABLE CHAIN of $*. Fails if it is not there, or cannot be read.
 list_chain() {
   case $1 in
     ip*tables) "$1" -w 5 -t "$2" -S "$3" ;;
@@ -66,11 +66,15 @@ list_accepts() {
   sed 's/^\([^ ]* [^ ]* [^ ]*\) [^ ]*/\1 has/' "$LOCK/accepted" >>"$LOCK/held"
 }
 
-# Does the firewall have what generation $1 (may be empty) wants, as far as its chains are there?
-has_accepts() {
+# Looks for what generation $1 (may be empty) wants. Sets problem and fails if a chain cannot be read.
+look_at_accepts() {
   find_accepts "$1"
+  [ ! -s "$LOCK/chains" ] || list_accepts
+}
+
+# Is what was looked at as it is wanted, as far as its chains are there?
+holds_accepts() {
   [ -s "$LOCK/chains" ] || return 0
-  list_accepts || return 1
   [ -f "$LOADED/$owner.accepts" ] || [ -s "$LOCK/held" ] || return 0
   cmp -s "$LOCK/held" "$LOADED/$owner.accepts" && all_accepted
 }
@@ -80,19 +84,15 @@ all_accepted() {
   [ "$(grep -c '' <"$LOCK/accepted")" = "$(grep -c '' <"$LOCK/possible")" ]
 }
 
+has_accepts() { look_at_accepts "$1" && holds_accepts; }
+
 # Has the firewall have what generation $1 (may be empty) wants. Sets accepts_changed if it did not. Sets problem and fails
 # if that fails.
 set_accepts() {
-  local command before
+  local command
   accepts_changed=
-  before=$problem
-  problem=
-  if has_accepts "$1"; then
-    problem=$before
-    return 0
-  fi
-  [ -z "$problem" ] || return 1
-  problem=$before
+  look_at_accepts "$1" || return 1
+  ! holds_accepts || return 0
   for command in nft iptables ip6tables; do
     change_accepts "$command" || return 1
   done
@@ -141,7 +141,7 @@ change_accepts() {
 # Prints the chains in which something of generation $1 is missing, or has been changed.
 differing_accepts() {
   local kept
-  has_accepts "$1" || :
+  look_at_accepts "$1" || { printf '+ accept rules (%s)\n' "$problem"; return 0; }
   [ -s "$LOCK/chains" ] || return 0
   kept=$LOADED/$owner.accepts
   [ -f "$kept" ] || kept=/dev/null

@@ -294,7 +294,9 @@ function is_expected(n,    i, m, fate, w, k) {
 function mending(n,    w, how) {
   if (is_changed(n)) return "The NAT router has to see the addresses of clients: exempt " LEFT_BY[n] " from that rule, or set sourceNat: SourceNat.unmanaged()"
   if (outcome(n) ~ /forwarding is 0$/) return "Switch it on, or set forwarding: Forwarding.sysctl()"
-  if (!(("forwarded", n) in SEEN)) return "Mend that, or set forwarding: Forwarding.unmanaged() to have no more than a note"
+  if (has_arrived(n)) return "Look for rules and marks of others that send them there, or set forwarding: Forwarding.unmanaged() to have no more than a note"
+  # Only a chain of the forward hook can accept what it drops.
+  if (!(("forwarded", n) in SEEN) || ("passed", n) in SEEN) return "Mend that, or set forwarding: Forwarding.unmanaged() to have no more than a note"
   split(BLAME[n], w, /[ ,]/)
   if (w[3] ~ /^source_routing_/) return "That is the kill switch of " substr(w[3], 16) ": allow the interface there (allowedInterfaces)"
   # The others are for a zone each.

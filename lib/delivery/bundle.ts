@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Fn, Lazy } from 'cdktf';
 import { BUNDLE_MARK, FORMAT, agentProgram, bundleChecksum, dispatcherText, upHookText } from '../agent/program';
 import type { Expectation } from '../model/expectation';
-import { dispositionWords, questionWords } from '../model/expectation';
+import { dispositionWords, questionWords, safeLabel } from '../model/expectation';
 import { BOTH_FAMILIES } from '../model/family';
 import type { FamilyOrAuto } from '../model/family';
 import { forwardingSysctls } from '../model/forwarding';
@@ -111,9 +111,7 @@ class BundleData {
       // With every persistence, our unit sets these before the network comes up. They do not go with a link.
       ...failClosedRoutes(host).map((route) => `${this.route(route)} proto ${ROUTING_PROTOCOL}`),
       ...host.expectations.flatMap((expectation) => this.expectation(expectation)),
-      ...(host.expectations.some(comesIn)
-        ? ['probe note', ...host.forwardings.filter(({ inputs }) => !inputs).flatMap(probeLines)]
-        : []),
+      ...(host.expectations.some(comesIn) ? ['probe note', ...probeLines(host)] : []),
       ...(host.expectations.length === 0 ? [] : host.interfaces).flatMap((link) => this.gateways(link)),
       ...[...files, ...killSwitch.files, ...forwardingFiles(host)].flatMap((file) => this.file(file)),
       ...killSwitch.units.map(unit),
@@ -206,8 +204,7 @@ class BundleData {
       return known.id;
     }
     const id = this.values.size + 1;
-    const safeLabel = label.replace(/[^A-Za-z0-9_.:/-]/g, '_');
-    const line = `value ${id} ${value.kind} ${wanted} ${safeLabel} ${this.json(value.text)}`;
+    const line = `value ${id} ${value.kind} ${wanted} ${safeLabel(label)} ${this.json(value.text)}`;
     this.values.set(key, { id, line });
     return id;
   }

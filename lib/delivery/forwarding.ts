@@ -1,5 +1,4 @@
-import { labelOf } from '../model/expectation';
-import type { Family } from '../model/family';
+import { labelOf, safeLabel } from '../model/expectation';
 import type { Accepted, FirewallChain, Forwarding, Sysctl } from '../model/forwarding';
 import { acceptedPackets, forwardingSysctls } from '../model/forwarding';
 import type { Host } from '../model/host';
@@ -7,6 +6,7 @@ import type { Word } from '../model/rule';
 import type { Value } from '../model/value';
 import type { HostFile } from '../persistence/persistence';
 import { HEADER } from '../persistence/persistence';
+import { interfaceSet, protocol, setOf } from './nftables';
 
 /** A rule in a chain of somebody else's firewall. */
 interface AcceptRule {
@@ -53,29 +53,37 @@ export function forwardingFiles(host: Host): HostFile[] {
       ];
 }
 
-/** What becomes of a change if packets of the egress's clients do not get through, or not with their source. */
-export function probeLines({ path, required, translated }: Forwarding): string[] {
-  const label = labelOf(path, '');
-  return [`probe ${required ? 'refuse' : 'unmanaged'} ${label}`, ...(translated ? [`probe translated ${label}`] : [])];
+/** What becomes of a change if packets of an egress's clients do not get through, or not with their source. */
+export function probeLines(host: Host): string[] {
+  return tried(host).flatMap(({ path, required, translated }) => {
+    const label = labelOf(path, '');
+    return [
+      `probe ${required ? 'refuse' : 'unmanaged'} ${label}`,
+      ...(translated ? [`probe translated ${label}`] : []),
+    ];
+  });
+}
+
+/** Packets come in by tunnels. On a router that has none, no packet is tried. */
+function tried({ forwardings }: Host): Forwarding[] {
+  return forwardings.filter(({ inputs }) => !inputs);
 }
 
 /** The way of clients' packets, as a plan shows it. The default, in which nothing is configured, is not shown. */
 export function forwardingTriggers(host: Host, plain: (parts: readonly Word[]) => string): Array<[string, string]> {
+  const entry = (word: string, path: string, text: string): [string, string] => [`${word} ${safeLabel(path)}`, text];
+  const translating = host.translations.map(({ path }) => path);
   return [
-    ...host.forwardings
-      .filter(({ inputs }) => !inputs)
-      .flatMap(({ path, required, translated, mssClamp }): Array<[string, string]> => [
-        ...(required ? [] : [[`forwarding ${labelOf(path, '').slice(0, -1)}`, 'unmanaged'] as [string, string]]),
-        ...(translated ? [[`source nat ${labelOf(path, '').slice(0, -1)}`, 'unmanaged'] as [string, string]] : []),
-        ...(mssClamp ? [[`mss clamp ${labelOf(path, '').slice(0, -1)}`, 'path MTU'] as [string, string]] : []),
-      ]),
-    ...host.translations.map(({ path, device, clients, addresses }): [string, string] => [
-      `nat ${labelOf(path, '').slice(0, -1)}`,
-      [
-        ...[clients.map((pool) => plain([pool])).join(', '), 'by', plain([device])],
-        ...(addresses.length === 0 ? ['masquerade'] : ['to', addresses.map((each) => plain([each])).join(', ')]),
-      ].join(' '),
+    ...tried(host).flatMap(({ path, required, translated, mssClamp }) => [
+      ...(required ? [] : [entry('forwarding', path, 'unmanaged')]),
+      ...(translated && !translating.includes(path) ? [entry('source nat', path, 'unmanaged')] : []),
+      ...(mssClamp ? [entry('mss clamp', path, 'path MTU')] : []),
     ]),
+    ...host.translations.map(({ path, device, clients, addresses }) => {
+      const list = (values: readonly Value[]): string => values.map((value) => plain([value])).join(', ');
+      const source = addresses.length === 0 ? 'masquerade' : `to ${list(addresses)}`;
+      return entry('nat', path, `${list(clients)} by ${plain([device])} ${source}`);
+    }),
     ...forwardingSysctls(host).map(({ key, value }): [string, string] => [
       `sysctl ${keyText(key)}`,
       key.length === 1 ? String(value) : `${plain(key)} = ${value}`,
@@ -107,13 +115,13 @@ function withSlashes(part: string | Value): string | Value {
 
 function nftablesRule({ family, inputInterfaces, outputInterfaces, sources, destinations, replies }: Accepted): Word[] {
   const addresses = (word: string, prefixes: readonly string[]): string =>
-    prefixes.length === 0 ? '' : `${protocol(family)} ${word} { ${prefixes.join(', ')} } `;
+    prefixes.length === 0 ? '' : `${protocol(family)} ${word} ${setOf(prefixes)} `;
   return [
-    'iifname { ',
-    ...quoted(inputInterfaces),
-    ' } oifname { ',
-    ...quoted(outputInterfaces),
-    ' } ',
+    'iifname ',
+    ...interfaceSet(inputInterfaces),
+    ' oifname ',
+    ...interfaceSet(outputInterfaces),
+    ' ',
     addresses('saddr', sources),
     addresses('daddr', destinations),
     replies ? 'ct state established,related ' : '',
@@ -136,12 +144,4 @@ function iptablesRules({ inputInterfaces, outputInterfaces, sources, destination
       ),
     ),
   );
-}
-
-function quoted(devices: readonly Value[]): Word[] {
-  return devices.flatMap((device, index) => [index === 0 ? '"' : ', "', device, '"']);
-}
-
-function protocol(family: Family): 'ip' | 'ip6' {
-  return family === 4 ? 'ip' : 'ip6';
 }

@@ -14,6 +14,7 @@ import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 import type { HostFile, Lines, Piece, Unit } from '../persistence/persistence';
 import { HEADER, textLines } from '../persistence/persistence';
+import { interfaceSet, protocol, setOf } from './nftables';
 
 /** Priority of the chain: before the chains of others at 0, though a rejection counts at any priority. */
 const PRIORITY = -10;
@@ -231,7 +232,7 @@ function killSwitchLines(table: string, wanted: KillSwitch): { readonly chains: 
     family,
     values: clients.filter((value) => isOf(value, family)),
   })).filter(({ values }) => values.length > 0);
-  const names = choice(tunnels.map(({ name }) => quoted(name)));
+  const names = setOf(tunnels.map(({ name }) => quoted(name)));
   const chains = [
     ['\t# Packets of VPN clients that would leave by an interface that is not declared for them are rejected.'],
     ...sets.flatMap(({ family, values }) => setLines(family, values.filter(isKnown))),
@@ -263,7 +264,7 @@ function killSwitchLines(table: string, wanted: KillSwitch): { readonly chains: 
 function spoofedLines({ tunnels, ownAddresses }: KillSwitch): string[][] {
   return BOTH_FAMILIES.flatMap((family) => {
     const saddr = (prefixes: readonly string[]): string =>
-      `${protocol(family)} saddr ${choice(aggregated(prefixes, family))}`;
+      `${protocol(family)} saddr ${setOf(aggregated(prefixes, family))}`;
     const own = ownAddresses.filter((address) => familyOf(address) === family);
     return [
       ...(own.length === 0 ? [] : [[`\t\t${saddr(own)} drop`]]),
@@ -347,7 +348,7 @@ function aggregatedPrefixes(values: readonly Value[], family: Family): Value[] {
 function matchLine({ inputInterface, sources, destinations, exits }: Match, family: Family): Piece[] {
   return [
     '\t\t',
-    ...(inputInterface ? ['iifname ', ...quotedPieces([inputInterface]), ' '] : []),
+    ...(inputInterface ? ['iifname ', ...interfaceSet([inputInterface]), ' '] : []),
     ...(sources ? [`${protocol(family)} saddr `, ...addressPieces(sources, family), ' '] : []),
     ...(destinations ? [`${protocol(family)} daddr `, ...addressPieces(destinations, family), ' '] : []),
     ...((sources ?? destinations) ? [] : [`meta nfproto ipv${family} `]),
@@ -359,26 +360,14 @@ function matchLine({ inputInterface, sources, destinations, exits }: Match, fami
 function exitPieces(exits: Exits): Piece[] {
   return exits.kind === 'all'
     ? []
-    : [exits.kind === 'only' ? 'oifname ' : 'oifname != ', ...quotedPieces(exits.devices), ' '];
+    : [exits.kind === 'only' ? 'oifname ' : 'oifname != ', ...interfaceSet(exits.devices), ' '];
 }
 
 function addressPieces(values: readonly Value[], family: Family): Piece[] {
   const [only] = values;
-  return isKnown(only) ? [choice(values.map(({ text }) => text))] : [{ value: only, family }];
-}
-
-function quotedPieces(devices: readonly Value[]): Piece[] {
-  return ['{ ', ...devices.flatMap((device, index): Piece[] => [index === 0 ? '"' : ', "', device, '"']), ' }'];
-}
-
-function choice(words: readonly string[]): string {
-  return `{ ${words.join(', ')} }`;
+  return isKnown(only) ? [setOf(values.map(({ text }) => text))] : [{ value: only, family }];
 }
 
 function quoted(name: string): string {
   return `"${name}"`;
-}
-
-function protocol(family: Family): string {
-  return family === 4 ? 'ip' : 'ip6';
 }

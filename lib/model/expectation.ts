@@ -50,9 +50,14 @@ export interface Expectation {
   readonly dispositions: readonly Disposition[];
 }
 
-/** A label for a construct's expectations, in the characters that the host takes. */
+/** A label for a construct's expectations. */
 export function labelOf(path: string, name: string): string {
-  return `${path}/${name}`.replace(/[^A-Za-z0-9_.:/-]/g, '_');
+  return safeLabel(`${path}/${name}`);
+}
+
+/** A text in the characters that the host takes for a label. */
+export function safeLabel(text: string): string {
+  return text.replace(/[^A-Za-z0-9_.:/-]/g, '_');
 }
 
 /** A set of addresses: some prefixes, without other prefixes inside them. */

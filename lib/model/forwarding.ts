@@ -66,7 +66,7 @@ export interface Sysctl {
 export function forwardingSysctls({ forwardings, interfaces }: Host): Sysctl[] {
   const settings = forwardings.flatMap(({ sysctls, device, clients, inputs }) => {
     const of = (family: Family): boolean => clients.some((pool) => isOf(pool, family));
-    const perInterface = [...(inputs ?? tunnelsOf(clients, interfaces, 4)), device];
+    const perInterface = [...(inputs ?? tunnelDevices(clients, interfaces, 4)), device];
     return [
       ...(sysctls === 'all' && of(4) ? [['net.ipv4.ip_forward']] : []),
       ...(sysctls === 'per interface' && of(4)
@@ -87,9 +87,9 @@ export function acceptedPackets(forwarding: Forwarding, interfaces: readonly Int
     if (pools.length === 0) {
       return [];
     }
-    const tunnels = inputs ?? tunnelsOf(clients, interfaces, family);
+    const tunnels = inputs ?? tunnelDevices(clients, interfaces, family);
     const local = prefixesOf([...clients, ...rejectedClients], family);
-    const localTunnels = tunnelsOf([...clients, ...rejectedClients], interfaces, family);
+    const localTunnels = tunnelDevices([...clients, ...rejectedClients], interfaces, family);
     return [
       packets(family, tunnels, [device], pools, [], false),
       packets(family, [device], tunnels, [], pools, true),
@@ -133,7 +133,7 @@ export function poolsWithoutTunnel({ forwardings, interfaces }: Host): Problem[]
     );
 }
 
-function tunnelsOf(pools: readonly Value[], interfaces: readonly Interface[], family: Family): Value[] {
+function tunnelDevices(pools: readonly Value[], interfaces: readonly Interface[], family: Family): Value[] {
   const names = pools
     .filter((pool) => pool.family === family && isKnown(pool))
     .flatMap((pool) => holdersOf(pool, interfaces).map(({ name }) => name));

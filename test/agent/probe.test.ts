@@ -335,6 +335,22 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
         expect(machine.must('ip rule; nft list tables; ls -A /var/lib')).not.toMatch(/vpn1|source.routing| 200/);
       });
 
+      test('is refused where others send packets elsewhere, and names no chain that could accept them', () => {
+        machine.must('ip rule add pref 100 fwmark 7 lookup main; nft add table ip fw');
+        machine.must("nft 'add chain ip fw c { type filter hook prerouting priority -150; }'");
+        machine.must('nft add rule ip fw c iifname tun0 ip daddr 198.51.100.0/24 meta mark set 7');
+        expect(refusal('g2', 'probe refuse vpn/')).toContain(
+          `${V4} ${ALL} leave by eth0. Look for rules and marks of others that send them there, or set forwarding: Forwarding.unmanaged() to have no more than a note`,
+        );
+      });
+
+      test('is refused for a drop behind the forward hook, in which no chain of that could help', () => {
+        machine.must(chain('ip', 'postrouting', 0, 'oifname "eth1" drop'));
+        expect(refusal('g2', 'probe refuse vpn/')).toContain(
+          `${V4} ${ALL} are dropped by chain ip fw c, rule oifname "eth1" drop. Mend that, or set forwarding: Forwarding.unmanaged() to have no more than a note`,
+        );
+      });
+
       test('is refused where the server changes the source, unless that is meant', () => {
         machine.must(chain('ip', 'postrouting', 100, 'oifname "eth1" masquerade'));
         expect(refusal('g2', 'probe refuse vpn/')).toMatch(
