@@ -33,7 +33,7 @@ import { defaultMark } from './model/marking';
 import { DEFAULT_ROUTE_LENGTH, failClosedRoute } from './model/route';
 import { MAX_PRIORITY, MIN_PRIORITY } from './model/rule';
 import type { Value } from './model/value';
-import { isInside, isKnown } from './model/value';
+import { isInside, isKnown, secondOfFamily } from './model/value';
 import { NumberRange } from './number-range';
 import type { PolicyRuleProps } from './policy-rule';
 import { PolicyRule } from './policy-rule';
@@ -310,8 +310,11 @@ export class VpnEgress extends Construct {
       this.args.value('address', text, `returnAddresses[${index}]`),
     );
     this.checkPools();
+    this.checkReturnAddresses();
     if (gateways) {
       this.checkFamilies(gateways);
+    } else if (props.onLink) {
+      throw this.args.error('onLink is set without gateways, which it is about. Give gateways, or leave out onLink.');
     }
 
     this.table = new SourceRoutingTable(this, 'table', {
@@ -601,6 +604,16 @@ export class VpnEgress extends Construct {
     }
   }
 
+  private checkReturnAddresses(): void {
+    const index = secondOfFamily(this.returnAddresses);
+    const twice = this.returnAddresses[index];
+    if (twice?.family !== undefined) {
+      throw this.args.error(
+        `returnAddresses[${index}] "${twice.text}" is the second ${familyName(twice.family)} address. Give one for each family.`,
+      );
+    }
+  }
+
   private checkFamilies(gateways: readonly Value[]): void {
     if (gateways.length === 0) {
       throw this.args.error(
@@ -609,9 +622,9 @@ export class VpnEgress extends Construct {
       );
     }
     const families = gateways.map((gateway) => gateway.family);
+    const twice = secondOfFamily(gateways);
     families.forEach((family, index) => {
-      const first = families.indexOf(family);
-      if (family !== undefined && first !== index) {
+      if (family !== undefined && index === twice) {
         throw this.args.error(
           `gateways[${index}] "${gateways[index]?.text}" is the second ${familyName(family)} gateway. ` +
             'Give one for each family; for several, use SourceRoutingTable.addRoute() with nextHops.',

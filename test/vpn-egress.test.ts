@@ -813,6 +813,18 @@ describe('the way to the NAT router', () => {
     expect(() => linesOf({ clients: [], gateways: undefined })).toThrow('clients is empty. Give the pools');
   });
 
+  test('has no gateway that could be on-link where there is none', () => {
+    expect(() => linesOf({ gateways: undefined, onLink: true })).toThrow(
+      '[stack/egress] onLink is set without gateways, which it is about. Give gateways, or leave out onLink.',
+    );
+  });
+
+  test('leads to one return address of a family', () => {
+    expect(() => linesOf({ returnAddresses: ['192.168.1.100', '192.168.1.110'] })).toThrow(
+      '[stack/egress] returnAddresses[1] "192.168.1.110" is the second IPv4 address. Give one for each family.',
+    );
+  });
+
   test('may have a smaller MTU', () => {
     expect(routes({ mtu: 1492 })).toEqual([
       'route 4 200 default 0 via 192.168.1.1 dev eth1 mtu 1492',

@@ -8,7 +8,6 @@ assert() {
   restore=1
   take_lock
   wanted_state
-  accepts_problem=
   repair
   [ -z "$accepts_problem" ] || say "note: $accepts_problem"
   case $wanted in */state) set_sysctls "${wanted%/state}" ;; esac
@@ -37,6 +36,7 @@ repair() {
   plan_nothing
   PLAN=$LOCK/plan.
   problem=
+  accepts_problem=
   : >"${PLAN}report"
   if [ -z "$wanted" ] || [ -z "$states" ]; then
     return 0

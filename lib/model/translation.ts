@@ -1,8 +1,7 @@
-import type { Family } from './family';
 import { familyName } from './family';
 import { isOf } from './marking';
 import type { Value } from './value';
-import { InvalidValue } from './value';
+import { InvalidValue, secondOfFamily } from './value';
 
 /** Packets of clients whose source the machine changes. */
 export interface Translation {
@@ -16,15 +15,14 @@ export interface Translation {
 
 /** Throws `InvalidValue` if a pool has no address of its family. */
 export function checkTranslation({ clients, addresses }: Translation): void {
-  const families = addresses.map(({ family }) => family);
-  const twice = families.findIndex((family, index) => family !== undefined && families.indexOf(family) < index);
-  if (twice >= 0) {
+  const twice = addresses[secondOfFamily(addresses)];
+  if (twice?.family !== undefined) {
     throw new InvalidValue(
-      `sourceNat has a second ${familyName(families[twice] as Family)} address, "${addresses[twice].text}". Give one for each family.`,
+      `sourceNat has a second ${familyName(twice.family)} address, "${twice.text}". Give one for each family.`,
     );
   }
   const wanted = new Set(clients.flatMap(({ family }) => family ?? []));
-  if (addresses.length > 0 && addresses.length < wanted.size && families.includes(undefined)) {
+  if (addresses.length > 0 && addresses.length < wanted.size && addresses.some(({ family }) => family === undefined)) {
     throw new InvalidValue('sourceNat has one address for clients of both families. Give one for each family.');
   }
   const without = clients.find(

@@ -172,6 +172,12 @@ export function isLinkLocal(address: string): boolean {
   return isInside(address, 'fe80::/10');
 }
 
+/** The index of the first value whose family an earlier one has, too; -1 if there is none. */
+export function secondOfFamily(values: readonly Value[]): number {
+  const families = values.map(({ family }) => family);
+  return families.findIndex((family, index) => family !== undefined && families.indexOf(family) < index);
+}
+
 /** The common family of the known values; `auto` if only deferred values have one. */
 export function commonFamily(values: ReadonlyArray<[string, Value | undefined]>): FamilyOrAuto | undefined {
   let found: { family: Family; property: string; text: string } | undefined;
