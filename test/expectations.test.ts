@@ -244,6 +244,7 @@ describe('a VpnEgress expects', () => {
       'stack/egress/leave-1',
       'stack/egress/local-1',
       'stack/egress/to-server-1',
+      'stack/egress/replies-1',
       'stack/egress/errors',
       'stack/egress/server',
       'stack/egress/server-to-clients',
@@ -252,9 +253,18 @@ describe('a VpnEgress expects', () => {
       `expect 4 stack/egress/leave-1 to ${ANYWHERE} from 10.10.10.2 iif tun0 ipproto 17 is via 192.168.1.1 dev eth1`,
       'expect 4 stack/egress/local-1 to 10.10.10.3 from 10.10.10.2 iif tun0 ipproto 17 is dev tun0 or rejected',
       'expect 4 stack/egress/to-server-1 to 10.10.10.1 from 10.10.10.2 iif tun0 ipproto 17 is local',
+      'expect 4 stack/egress/replies-1 to 10.10.10.3 from 192.168.1.1 iif eth1 ipproto 6 sport 443 is dev tun0',
       `expect 4 stack/egress/errors to ${ANYWHERE} mark 0x530000c8 uid 0 ipproto 17 is via 192.168.1.1 dev eth1`,
       `expect 4 stack/egress/server to ${ANYWHERE} from 192.168.178.2 uid 0 ipproto 17 is unchanged`,
       'expect 4 stack/egress/server-to-clients to 10.10.10.3 from 10.10.10.1 uid 0 ipproto 17 is dev tun0 or rejected',
+    ]);
+  });
+  test('that replies reach the tunnel whose network is the smallest around the client', () => {
+    const stack = newStack();
+    const around = { name: 'eth2', addresses: ['10.10.10.254/23'] };
+    egress(stack, newHost(stack, { interfaces: [...ALL_INTERFACES, around] }));
+    expect(bundleOf(stack).filter((line) => line.startsWith('expect 4 stack/egress/replies'))).toEqual([
+      'expect 4 stack/egress/replies-1 to 10.10.10.3 from 192.168.1.1 iif eth1 ipproto 6 sport 443 is dev tun0',
     ]);
   });
   test('that clients leave, wherever they come in, if their tunnel is not declared', () => {

@@ -260,10 +260,14 @@ function setting(path,    line) {
 
 function larger(a, b) { return a > b ? a : b }
 
+# The interface that packets come in by decides whether they are forwarded, in IPv4.
+function loses_replies(n) { return ("left", n) in SEEN && FAMILY[n] == 4 && !setting("ipv4/conf/" LEFT_BY[n] "/forwarding") }
+
 # What has become of packet n, after "packets ... ".
 function outcome(n,    device) {
   device = DEVICE[n]
   if (n in UNSENT) return "could not be sent"
+  if (loses_replies(n)) return "leave by " LEFT_BY[n] ", but replies are not forwarded, as net.ipv4.conf." LEFT_BY[n] ".forwarding is 0"
   if (("left", n) in SEEN) return "leave by " LEFT_BY[n] (is_changed(n) ? ", their source changed to " SOURCE_AT[n] (n in TRANSLATOR ? " by " TRANSLATOR[n] : "") : "")
   if (("input", n) in SEEN) return "reach this machine"
   if (n in BLAME) return "are dropped by " BLAME[n]
@@ -280,6 +284,7 @@ function outcome(n,    device) {
 
 function is_expected(n,    i, m, fate, w, k) {
   if (FATES[n] == "any") return 1
+  if (loses_replies(n)) return 0
   m = split(FATES[n], fate, " or ")
   for (i = 1; i <= m; i++) {
     k = split(fate[i], w, " ")
@@ -292,8 +297,8 @@ function is_expected(n,    i, m, fate, w, k) {
 
 # How to mend what has become of packet n.
 function mending(n,    w, how) {
-  if (is_changed(n)) return "The NAT router has to see the addresses of clients: exempt " LEFT_BY[n] " from that rule, or set sourceNat: SourceNat.unmanaged()"
   if (outcome(n) ~ /forwarding is 0$/) return "Switch it on, or set forwarding: Forwarding.sysctl()"
+  if (is_changed(n)) return "The NAT router has to see the addresses of clients: exempt " LEFT_BY[n] " from that rule, or set sourceNat: SourceNat.unmanaged()"
   if (has_arrived(n)) return "Look for rules and marks of others that send them there, or set forwarding: Forwarding.unmanaged() to have no more than a note"
   # Only a chain of the forward hook can accept what it drops.
   if (!(("forwarded", n) in SEEN) || ("passed", n) in SEEN) return "Mend that, or set forwarding: Forwarding.unmanaged() to have no more than a note"

@@ -15,11 +15,13 @@ const REJECTED: Disposition = { kind: 'rejected' };
 const UNCHANGED: Disposition = { kind: 'unchanged' };
 /** Multicast; in IPv4 with the reserved addresses that follow, up to the broadcast address. */
 const MULTICAST: Readonly<Record<Family, string>> = { 4: '224.0.0.0/3', 6: 'ff00::/8' };
+/** The port tells the probe that no client sends such a packet: a firewall may drop a reply to nothing. */
+const FROM_SERVER: Selectors = { ipProtocol: 6, sourcePort: 443 };
 
 /**
  * The expectations of all egresses of a host:
  *
- * - Clients leave through the gateway. If its link is down, they do not leave.
+ * - Clients leave through the gateway, and replies reach their tunnels. If its link is down, they do not leave.
  * - They reach each other and the server as `localTraffic` says.
  * - ICMP errors and resolver queries for clients leave like the clients' packets.
  * - The server's own packets go where they went before.
@@ -156,7 +158,26 @@ class EgressExpectations {
       ...(this.egress.localTraffic === 'isolated' ? [] : this.ownIn(pool)).flatMap(({ address }) =>
         this.from(pool, `to-server-${number}`, { within: [address], except: [] }, [{ kind: 'local' }]),
       ),
+      ...this.repliesTo(pool, number),
     ];
+  }
+
+  /** Forwarding and `rp_filter` of the egress can stop replies to packets that leave. */
+  private repliesTo(pool: Value, number: number): Intent[] {
+    const { device, gateways } = this.egress;
+    const gateway = gateways.find(({ family }) => family === this.family);
+    const networks = inTunnels(pool, this.networksOfPool.get(pool) ?? []);
+    return gateway === undefined || !isKnown(gateway)
+      ? []
+      : networks
+          .filter(({ tunnel }) => tunnel !== device.text)
+          .map(({ tunnel, network, text }) => {
+            const longer = networks.filter((other) => other.network !== network && isInside(other.network, network));
+            const sources = { within: [gateway.text], except: [] };
+            const destinations = { within: [text], except: longer.map((other) => other.text) };
+            const reply = { family: this.family, inputInterface: device.text, sources, destinations, ...FROM_SERVER };
+            return this.intent(`replies-${number}`, reply, [through(tunnel)]);
+          });
   }
 
   /** The server's own addresses in a pool. */
@@ -204,10 +225,8 @@ class EgressExpectations {
     dispositions: readonly Disposition[],
     linksDown: readonly string[] = [],
   ): Intent[] {
-    // The guards drop packets that come in elsewhere. On a point-to-point link, packets from any source may come in.
-    const networks = (this.tunnelsOfPool.get(pool) ?? [])
-      .filter(({ text }) => !isHostNetwork(text))
-      .map(({ link, text }) => ({ tunnel: link.name, text: isInside(text, pool.text) ? text : pool.text }));
+    // The guards drop packets that come in elsewhere.
+    const networks = inTunnels(pool, this.tunnelsOfPool.get(pool) ?? []);
     const inputs = new Map<string, Addresses>();
     for (const { tunnel, text } of networks) {
       inputs.set(tunnel, { within: [...(inputs.get(tunnel)?.within ?? []), text], except: [] });
@@ -251,6 +270,24 @@ class EgressExpectations {
     const { path } = this.egress;
     return { path, label: labelOf(path, name), traffic, dispositions, linksDown, overridable: true };
   }
+}
+
+/** A network of a tunnel, and its part in a pool. */
+interface NetworkInTunnel {
+  readonly tunnel: string;
+  readonly network: string;
+  readonly text: string;
+}
+
+/** On a point-to-point link, packets from and to any address may pass. */
+function inTunnels(pool: Value, networks: readonly LinkNetwork[]): NetworkInTunnel[] {
+  return networks
+    .filter(({ text }) => !isHostNetwork(text))
+    .map(({ link, text: network }) => ({
+      tunnel: link.name,
+      network,
+      text: isInside(network, pool.text) ? network : pool.text,
+    }));
 }
 
 function dispositionsOf({ type, hops }: Route): Disposition[] {

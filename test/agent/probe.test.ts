@@ -152,6 +152,11 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
         ],
       ],
       [
+        'forwarding that is off for replies',
+        'echo 0 >/proc/sys/net/ipv4/conf/eth1/forwarding',
+        [`! ${V4} ${ALL} leave by eth1, but replies are not forwarded, as net.ipv4.conf.eth1.forwarding is 0`],
+      ],
+      [
         'IPv6 that is off at the tunnel, and routes that are still there',
         'echo 1 >/proc/sys/net/ipv6/conf/tun0/disable_ipv6',
         [`! ${V6} ${ALL} are dropped, as net.ipv6.conf.tun0.disable_ipv6 is 1`],
