@@ -105,7 +105,7 @@ export function server(pools: number, tables: number, gateway = 1): Declared {
     tableId: id,
     clients: ofTable(id),
     rejectedClients: [],
-    gateways: [parseAddress(via(id), 'gateway')],
+    gateways: [{ via: parseAddress(via(id), 'gateway'), family: 4 as const }],
     errorMark: defaultMark(id),
     queries: [],
     localTraffic: 'main-table' as const,

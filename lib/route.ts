@@ -85,9 +85,11 @@ export interface RouteOptions {
   readonly destination: string;
 
   /**
-   * Address of the next hop.
+   * Address of the next hop. An IPv4 destination may have an IPv6 next hop; its addresses are then resolved by neighbour
+   * discovery.
    *
    * @default - none: the destination is on-link on `device`
+   * @see https://www.rfc-editor.org/rfc/rfc8950
    */
   readonly via?: string;
 
@@ -336,16 +338,10 @@ function parseFamily(
   hops: readonly Hop[],
 ): FamilyOrAuto {
   const toIpv4 = props.family === IpFamily.IPV4 || destination.family === 4;
-  const router = hops.find(({ via }) => via?.family === 6)?.via;
-  if (toIpv4 && router) {
-    throw new InvalidValue(
-      `via "${router.text}" is IPv6, and an IPv4 route with an IPv6 next hop (RFC 8950) is not supported. Give an IPv4 ` +
-        'address of the router, or device alone on a point-to-point link.',
-    );
-  }
+  const vias = hops.map(({ via }) => via).filter((via) => !toIpv4 || via?.family !== 6);
   const found = commonFamily([
     ['destination', destination],
-    ...hops.map((hop): [string, Value | undefined] => ['via', hop.via]),
+    ...vias.map((via): [string, Value | undefined] => ['via', via]),
     ['preferredSource', preferredSource],
   ]);
   const wanted: Family | undefined = props.family && (props.family === IpFamily.IPV4 ? 4 : 6);

@@ -1,5 +1,10 @@
 import { Construct } from 'constructs';
 import { Arguments } from './private/arguments';
+import type { EgressPools, Pool } from './private/egress-pools';
+import { mostOfAFamily, parsePools, ranksOf } from './private/egress-pools';
+import type { LocalRule, OwnRule } from './private/egress-rules';
+import { localRules, ownRules } from './private/egress-rules';
+import { defaultRoutes, parseGateways } from './private/gateways';
 import {
   ADDRESSES,
   DEVICE,
@@ -14,31 +19,21 @@ import {
   TABLE_ID,
   TABLE_NAME,
 } from './private/kinds';
-import type { Merged } from './private/pools';
-import { mergePools, suppressedLength } from './private/pools';
-import { returnAddress } from './private/return-address';
+import { parseReturnAddresses, returnAddress } from './private/return-address';
 import { addTranslation } from './private/translations';
 import type { Shape } from './private/shapes';
 import { FLAG, number, optional } from './private/shapes';
 import type { Forwarding } from './forwarding';
-import { IpFamily } from './ip-family';
-import { IpProtocol } from './ip-protocol';
 import type { LinuxHost } from './linux-host';
 import { LocalTraffic } from './local-traffic';
-import type { Family, FamilyOrAuto } from './model/family';
-import { BOTH_FAMILIES, familyName, overlaps } from './model/family';
-import type { Selectors } from './model/expectation';
 import { MAX_UINT32 } from './model/limits';
 import { defaultMark } from './model/marking';
-import { DEFAULT_ROUTE_LENGTH, failClosedRoute } from './model/route';
+import { failClosedRoute } from './model/route';
 import { MAX_PRIORITY, MIN_PRIORITY } from './model/rule';
 import type { Value } from './model/value';
-import { isInside, isKnown, secondOfFamily } from './model/value';
-import { NumberRange } from './number-range';
-import type { PolicyRuleProps } from './policy-rule';
+import { isKnown } from './model/value';
 import { PolicyRule } from './policy-rule';
 import type { Resolver } from './resolver';
-import type { RouteOptions } from './route';
 import { Route } from './route';
 import { RuleAction } from './rule-action';
 import type { SourceNat } from './source-nat';
@@ -81,7 +76,8 @@ export interface VpnEgressProps {
 
   /**
    * Addresses of the NAT router on the network of `device`: one for each family of `clients`. Leave it out if `device`
-   * is a point-to-point link (PPP, WireGuard), which needs no next hop.
+   * is a point-to-point link (PPP, WireGuard), which needs no next hop. If the router has no IPv4 address there, give
+   * the next hop of IPv4 packets (RFC 8950) as iproute2 writes it: `inet6 fe80::1`.
    *
    * @default - packets leave by `device` without a next hop
    */
@@ -206,27 +202,6 @@ export interface VpnEgressProps {
   readonly natRouter?: LinuxHost;
 }
 
-interface Pool {
-  /** Name in error messages: `clients[0]`. */
-  readonly property: string;
-  /** Number of the pool in its property, from 1: part of the ids of its rules. */
-  readonly number: number;
-  readonly text: string;
-  readonly value: Value;
-  readonly family: FamilyOrAuto;
-}
-
-/** A rule without its priority. */
-interface OwnRule {
-  readonly id: string;
-  readonly props: Omit<PolicyRuleProps, 'priority'>;
-}
-
-/** A rule for local traffic, without its priority. */
-interface LocalRule extends OwnRule {
-  readonly family: FamilyOrAuto;
-}
-
 const PROPS: Shape<VpnEgressProps> = {
   host: HOST,
   device: DEVICE,
@@ -280,12 +255,8 @@ export class VpnEgress extends Construct {
 
   private readonly host: LinuxHost;
   private readonly device: string;
-  private readonly pools: readonly Pool[];
-  private readonly rejected: readonly Pool[];
-  private readonly allPools: readonly Pool[];
+  private readonly pools: EgressPools;
   private readonly returnAddresses: readonly Value[];
-  /** Id of the first default route. */
-  private readonly firstRoute: string;
   private readonly args: Arguments;
 
   /**
@@ -302,20 +273,10 @@ export class VpnEgress extends Construct {
     const device = this.args.value('device', props.device, 'device');
     this.host = props.host;
     this.device = props.device;
-    this.pools = this.parsePools(props.clients, 'clients');
-    this.rejected = this.parsePools(props.rejectedClients ?? [], 'rejectedClients');
-    this.allPools = [...this.pools, ...this.rejected];
-    const gateways = props.gateways?.map((text, index) => this.args.value('address', text, `gateways[${index}]`));
-    this.returnAddresses = (props.returnAddresses ?? []).map((text, index) =>
-      this.args.value('address', text, `returnAddresses[${index}]`),
-    );
-    this.checkPools();
-    this.checkReturnAddresses();
-    if (gateways) {
-      this.checkFamilies(gateways);
-    } else if (props.onLink) {
-      throw this.args.error('onLink is set without gateways, which it is about. Give gateways, or leave out onLink.');
-    }
+    this.pools = parsePools(this.args, props.clients, props.rejectedClients ?? []);
+    this.returnAddresses = parseReturnAddresses(this.args, props.returnAddresses ?? []);
+    const gateways = props.gateways && parseGateways(this.args, props.gateways, this.pools.routed);
+    const routes = defaultRoutes(this.args, this.pools, gateways, props);
 
     this.table = new SourceRoutingTable(this, 'table', {
       host: props.host,
@@ -324,11 +285,11 @@ export class VpnEgress extends Construct {
       failClosed: props.failClosed,
       allowedInterfaces: props.allowedInterfaces,
     });
-    const defaultRoutes = this.defaultRoutes(props);
-    this.firstRoute = defaultRoutes[0][0];
-    defaultRoutes.forEach(([routeId, route]) => this.table.addRoute(routeId, route));
+    routes.forEach(([routeId, route]) => this.table.addRoute(routeId, route));
+    const mainTable = SourceRoutingTable.main(this.host);
+    const parts = { ...props, args: this.args, pools: this.pools, table: this.table, mainTable };
     const localTraffic = props.localTraffic ?? LocalTraffic.mainTable();
-    const localRules = this.localRules(localTraffic);
+    const inFront = localRules(localTraffic, parts);
     const errorMark = this.args.integer(
       props.errorMark ?? defaultMark(this.table.tableId),
       'errorMark',
@@ -337,44 +298,21 @@ export class VpnEgress extends Construct {
       'Leave it out to derive one from tableId.',
     );
     const queries = props.resolver?._queries(this.args) ?? [];
-    const ownRules = this.ownRules(errorMark, queries, gateways ?? this._clients);
-    const free = this.host._declaration.nextPriority(DEFAULT_PRIORITY, mostOfAFamily(localRules));
-    const priority = this.checkPriority(props.priority ?? free, localRules, ownRules);
-    const ranks = ranksOf(this.allPools);
-    for (const pool of this.pools) {
-      const rule = new PolicyRule(this, `clients-${pool.number}`, {
-        table: this.table,
-        source: pool.text,
-        priority: priority + (ranks.get(pool) ?? 0),
-      });
-      this.addDiscard(pool, rule);
-    }
-    for (const pool of this.rejected) {
-      const rule = new PolicyRule(this, `rejected-${pool.number}`, {
-        host: this.host,
-        action: RuleAction.unreachable(),
-        source: pool.text,
-        priority: priority + (ranks.get(pool) ?? 0),
-      });
-      this.addDiscard(pool, rule);
-    }
+    const behind = ownRules(errorMark, queries, gateways ?? this._clients, parts);
+    const free = this.host._declaration.nextPriority(DEFAULT_PRIORITY, mostOfAFamily(inFront));
+    const priority = this.checkPriority(props.priority ?? free, inFront, behind);
+    this.addRules(priority, inFront, behind);
     if (localTraffic._kind === 'up-hook') {
       new VpnUpHook(this, 'up-hook', { table: this.table, daemon: localTraffic._daemon });
     }
-    for (const [{ id: ruleId, props: selectors }, rank] of ranksOf(localRules)) {
-      new PolicyRule(this, ruleId, { ...selectors, priority: priority - rank - 1 });
-    }
-    // Packets of clients never reach these rules.
-    ownRules.forEach(({ id: ruleId, props: selectors }, index) => {
-      new PolicyRule(this, ruleId, { ...selectors, priority: priority + mostOfAFamily(this.allPools) + index });
-    });
-    const lastPriority = priority + mostOfAFamily(this.allPools) + ownRules.length - 1;
+    const lastPriority = priority + mostOfAFamily(this.pools.all) + behind.length - 1;
     const egress = {
       path: this.node.path,
-      device: this.asOfRoutes(device),
+      // A wrong device that is known at apply only is reported once, for the first route.
+      device: isKnown(device) ? device : { ...device, deferredFor: `${this.table.node.path}/${routes[0][0]}:device` },
       tableId: this.table.tableId,
       clients: this._clients,
-      rejectedClients: this.rejected.map(({ value }) => value),
+      rejectedClients: this.pools.rejected.map(({ value }) => value),
       gateways: gateways ?? [],
       localTraffic: localTraffic._kind,
       failClosed: props.failClosed ?? true,
@@ -413,7 +351,10 @@ export class VpnEgress extends Construct {
       addresses: this.host._declaration.interfaceNamed(this.device)?.addresses ?? [],
       tokens: this.host._declaration.addressTokens(this.device),
     };
-    return this.pools.map((pool) => ({ destination: pool.text, via: returnAddress(pool, candidates, this.args) }));
+    return this.pools.routed.map((pool) => ({
+      destination: pool.text,
+      via: returnAddress(pool, candidates, this.args),
+    }));
   }
 
   /**
@@ -422,38 +363,22 @@ export class VpnEgress extends Construct {
    * @internal
    */
   public get _clients(): readonly Value[] {
-    return this.pools.map(({ value }) => value);
+    return this.pools.routed.map(({ value }) => value);
   }
 
-  /** One for each gateway, or for each family of the pools. */
-  private defaultRoutes({ gateways, device, onLink, mtu }: VpnEgressProps): Array<[string, RouteOptions]> {
-    if (gateways) {
-      return gateways.map((via, index) => [
-        `gateway-${index + 1}`,
-        { destination: 'default', via, device, onLink, mtu },
-      ]);
+  private addRules(priority: number, inFront: readonly LocalRule[], behind: readonly OwnRule[]): void {
+    for (const [pool, rank] of ranksOf(this.pools.all)) {
+      const isRejected = this.pools.rejected.includes(pool);
+      const target = isRejected ? { host: this.host, action: RuleAction.unreachable() } : { table: this.table };
+      const ruleId = `${isRejected ? 'rejected' : 'clients'}-${pool.number}`;
+      this.addDiscard(pool, new PolicyRule(this, ruleId, { ...target, source: pool.text, priority: priority + rank }));
     }
-    const unknown = this.pools.find(({ family }) => family === 'auto');
-    if (unknown) {
-      throw this.args.error(
-        `${unknown.property} is known at apply only, and without gateways its family must be known. Give it literally.`,
-      );
+    for (const [{ id: ruleId, props: selectors }, rank] of ranksOf(inFront)) {
+      new PolicyRule(this, ruleId, { ...selectors, priority: priority - rank - 1 });
     }
-    return BOTH_FAMILIES.filter((family) => this.pools.some((pool) => pool.family === family)).map((family) => [
-      `default-${familyName(family).toLowerCase()}`,
-      { destination: family === 4 ? '0.0.0.0/0' : '::/0', device, mtu },
-    ]);
-  }
-
-  /** Defers the check of an unknown device to the first route, so that a wrong one is reported once. */
-  private asOfRoutes(device: Value): Value {
-    return isKnown(device) ? device : { ...device, deferredFor: `${this.table.node.path}/${this.firstRoute}:device` };
-  }
-
-  private parsePools(texts: string[], property: string): Pool[] {
-    return texts.map((text, index) => {
-      const value = this.args.value('prefix', text, `${property}[${index}]`);
-      return { property: `${property}[${index}]`, number: index + 1, text, value, family: value.family ?? 'auto' };
+    // Packets of clients never reach these rules.
+    behind.forEach(({ id: ruleId, props: selectors }, index) => {
+      new PolicyRule(this, ruleId, { ...selectors, priority: priority + mostOfAFamily(this.pools.all) + index });
     });
   }
 
@@ -462,118 +387,13 @@ export class VpnEgress extends Construct {
     this.host._declaration.addDiscard(failClosedRoute(node.path, pool.family, this.table.tableId, pool.value));
   }
 
-  private localRules(local: LocalTraffic): LocalRule[] {
-    const { host } = this;
-    switch (local._kind) {
-      case 'main-table':
-        return mergePools(this.allPools, (pool) => this.suppressedTo(pool)).map(({ pool, text, suppressed }) => ({
-          id: this.localId(pool),
-          family: pool.family,
-          props: { table: SourceRoutingTable.main(host), destination: text, suppressPrefixLength: suppressed },
-        }));
-      case 'suppress-default':
-        return this.withoutDefault(this.allPools, SourceRoutingTable.main(host));
-      case 'up-hook':
-        // The hook puts the tunnels' networks into the table, which has no other routes to these pools.
-        return this.withoutDefault(this.rejected, this.table);
-      case 'isolated':
-        return this.isolation();
-    }
-  }
-
-  private withoutDefault(pools: readonly Pool[], table: SourceRoutingTable): LocalRule[] {
-    return mergeAll(pools).map(({ pool, text, suppressed }) => ({
-      id: this.localId(pool),
-      family: pool.family,
-      props: { table, source: text, suppressPrefixLength: suppressed },
-    }));
-  }
-
-  private isolation(): LocalRule[] {
-    const unknown = this.allPools.find((pool) => pool.family === 'auto');
-    if (unknown && this.allPools.length > 1) {
-      throw this.args.error(
-        `${unknown.property} is known at apply only, but LocalTraffic.isolated() with several pools needs its family. ` +
-          'Give it literally, or declare a VpnEgress for each pool.',
-      );
-    }
-    // Packets from a rejected pool are rejected anyway. Packets to one would go to the NAT router.
-    const destinations = mergeAll(this.allPools);
-    const pairs = [false, true].flatMap((rejected) =>
-      mergeAll(this.pools).flatMap((from) =>
-        destinations
-          .filter(({ pool }) => pool.family === from.pool.family && this.rejected.includes(pool) === rejected)
-          .map((to) => ({ from, to })),
-      ),
-    );
-    return pairs.map(({ from, to }) => ({
-      id: `isolated-${from.pool.number}-${this.rejected.includes(to.pool) ? 'rejected-' : ''}${to.pool.number}`,
-      family: from.pool.family,
-      props: { host: this.host, action: RuleAction.prohibit(), source: from.text, destination: to.text },
-    }));
-  }
-
-  /** Rules for packets of the machine itself: ICMP errors about clients' packets, and queries of a resolver. */
-  private ownRules(errorMark: number, queries: readonly Selectors[], gateways: readonly Value[]): OwnRule[] {
-    const { table } = this;
-    const maybe = (all: ReadonlyArray<{ readonly family?: FamilyOrAuto }>, family: Family): boolean =>
-      all.some((each) => overlaps(each.family ?? 'auto', family));
-    const families = BOTH_FAMILIES.filter((family) => maybe(this.pools, family) && maybe(gateways, family)).map(
-      (family) => (family === 4 ? IpFamily.IPV4 : IpFamily.IPV6),
-    );
-    return [
-      { id: 'errors', props: { table, families, firewallMark: errorMark, inputInterface: 'lo' } },
-      ...queries.map(({ uid, sourcePort, ipProtocol, destinationPort }, index): OwnRule => ({
-        id: `resolver-${index + 1}`,
-        props: {
-          table,
-          families,
-          uidRange: asRange(uid),
-          ipProtocol: ipProtocol === undefined ? undefined : IpProtocol.of(ipProtocol),
-          sourcePorts: asRange(sourcePort),
-          destinationPorts: asRange(destinationPort),
-        },
-      })),
-      ...this.answerRules(queries),
-    ];
-  }
-
-  /**
-   * Rules for the answers to a resolver. The source check of an answer (`rp_filter`, IPv4 only) looks up where a packet
-   * in the reverse direction would go, without a user id. So queries that are selected by user need a rule of their
-   * own.
-   */
-  private answerRules(queries: readonly Selectors[]): OwnRule[] {
-    const { table } = this;
-    const own =
-      this.host._declaration.interfaceNamed(this.device)?.addresses.filter(({ family }) => family === 4) ?? [];
-    return own
-      .flatMap(({ address: source }) =>
-        queries.filter(({ uid }) => uid !== undefined).map((query) => ({ source: `${source}/32`, ...query })),
-      )
-      .map(({ source, ipProtocol = 0, destinationPort }, index) => ({
-        id: `resolver-answers-${index + 1}`,
-        props: { table, source, ipProtocol: IpProtocol.of(ipProtocol), destinationPorts: asRange(destinationPort) },
-      }));
-  }
-
-  private suppressedTo({ value }: Pool): number {
-    return isKnown(value)
-      ? suppressedLength(value.text, this.host._declaration.networksOverlapping(value.text))
-      : DEFAULT_ROUTE_LENGTH;
-  }
-
-  private localId(pool: Pool): string {
-    return `${this.rejected.includes(pool) ? 'rejected-' : ''}local-${pool.number}`;
-  }
-
   /** Checks that there is room for the rules of all pools of a family, and for the rules before and after them. */
   private checkPriority(
     priority: number,
     localRules: readonly LocalRule[],
     { length: behind }: readonly OwnRule[],
   ): number {
-    const pools = mostOfAFamily(this.allPools);
+    const pools = mostOfAFamily(this.pools.all);
     const inFront = mostOfAFamily(localRules);
     return this.args.integer(
       priority,
@@ -583,93 +403,4 @@ export class VpnEgress extends Construct {
       `Rules before it: ${inFront} (local traffic). From it on: ${pools} (pools), then ${behind} (packets of the machine itself).`,
     );
   }
-
-  private checkPools(): void {
-    if (this.pools.length === 0) {
-      throw this.args.error('clients is empty. Give the pools of the VPN server, such as "10.10.10.0/24".');
-    }
-    const texts = this.allPools.map((pool) => pool.value.text);
-    const twice = this.allPools.find((pool, index) => texts.indexOf(pool.value.text) < index);
-    if (twice) {
-      throw this.args.error(`${twice.property} "${twice.text}" is there twice. Leave out one of them.`);
-    }
-    for (const pool of this.rejected.filter(({ value }) => isKnown(value))) {
-      const outer = this.pools.find(({ value }) => isKnown(value) && isInside(pool.value.text, value.text));
-      if (outer) {
-        throw this.args.error(
-          `${pool.property} "${pool.text}" is inside ${outer.property} "${outer.text}", which is routed. ` +
-            'Leave it out, or give clients without it.',
-        );
-      }
-    }
-  }
-
-  private checkReturnAddresses(): void {
-    const index = secondOfFamily(this.returnAddresses);
-    const twice = this.returnAddresses[index];
-    if (twice?.family !== undefined) {
-      throw this.args.error(
-        `returnAddresses[${index}] "${twice.text}" is the second ${familyName(twice.family)} address. Give one for each family.`,
-      );
-    }
-  }
-
-  private checkFamilies(gateways: readonly Value[]): void {
-    if (gateways.length === 0) {
-      throw this.args.error(
-        `gateways is empty. Give the NAT router's addresses on device, such as "192.168.1.1". Leave gateways out if ` +
-          'device is a point-to-point link (PPP, WireGuard).',
-      );
-    }
-    const families = gateways.map((gateway) => gateway.family);
-    const twice = secondOfFamily(gateways);
-    families.forEach((family, index) => {
-      if (family !== undefined && index === twice) {
-        throw this.args.error(
-          `gateways[${index}] "${gateways[index]?.text}" is the second ${familyName(family)} gateway. ` +
-            'Give one for each family; for several, use SourceRoutingTable.addRoute() with nextHops.',
-        );
-      }
-      if (family !== undefined && !this.pools.some((pool) => overlaps(pool.family, family))) {
-        throw this.args.error(
-          `gateways[${index}] "${gateways[index]?.text}" is ${familyName(family)}, but no pool of clients is. ` +
-            `Add the clients' ${familyName(family)} pool, or leave out the gateway. A next hop of the other family (RFC 8950) is not supported.`,
-        );
-      }
-    });
-    this.pools.forEach((pool) => {
-      const { family } = pool.value;
-      if (family !== undefined && !families.some((candidate) => candidate === undefined || candidate === family)) {
-        throw this.args.error(
-          `${pool.property} "${pool.text}" is ${familyName(family)}, but no gateway is. ` +
-            `Add the NAT router's ${familyName(family)} address to gateways; if it has none, move the pool to rejectedClients.`,
-        );
-      }
-    });
-  }
-}
-
-function asRange(value: number | undefined): NumberRange | undefined {
-  return value === undefined ? undefined : NumberRange.of(value);
-}
-
-function mergeAll(pools: readonly Pool[]): Array<Merged<Pool>> {
-  return mergePools(pools, () => DEFAULT_ROUTE_LENGTH);
-}
-
-/** Counts how many of the same family precede each: rules of one family need different priorities. */
-function ranksOf<T extends { readonly family: FamilyOrAuto }>(all: readonly T[]): Map<T, number> {
-  const counts = { 4: 0, 6: 0, auto: 0 };
-  return new Map(
-    all.map((each) => {
-      const { family } = each;
-      const rank = family === 'auto' ? counts[4] + counts[6] + counts.auto : counts[family] + counts.auto;
-      counts[family] += 1;
-      return [each, rank];
-    }),
-  );
-}
-
-function mostOfAFamily(all: ReadonlyArray<{ readonly family: FamilyOrAuto }>): number {
-  return Math.max(0, ...[...ranksOf(all).values()].map((rank) => rank + 1));
 }

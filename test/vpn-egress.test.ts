@@ -809,6 +809,21 @@ describe('the way to the NAT router', () => {
     ]);
   });
 
+  test('may be an IPv6 next hop of IPv4 packets', () => {
+    const stack = newStack();
+    const host = newHost(stack, { interfaces: ALL_INTERFACES });
+    new VpnEgress(stack, 'egress', { host, ...BASE, gateways: ['inet6 fe80::1', 'fe80::1'] });
+    const written = bundleOf(stack);
+    expect(written.filter((line) => /^route .* via /.test(line))).toEqual([
+      'route 4 200 default 0 via inet6 fe80::1 dev eth1',
+      'route 6 200 default 1024 via fe80::1 dev eth1',
+    ]);
+    expect(written.filter((line) => /^expect 4 stack.egress.(leave|errors)/.test(line))).toEqual([
+      expect.stringMatching(/leave-1 .* is via fe80::1 dev eth1$/),
+      expect.stringMatching(/errors .* is via fe80::1 dev eth1$/),
+    ]);
+  });
+
   test('needs clients all the same', () => {
     expect(() => linesOf({ clients: [], gateways: undefined })).toThrow('clients is empty. Give the pools');
   });
@@ -882,7 +897,17 @@ describe('arguments', () => {
     [
       'a gateway without pool',
       { clients: ['10.10.10.0/24'] },
-      `gateways[1] "fd00:1010:1010:1010::1" is IPv6, but no pool of clients is. Add the clients' IPv6 pool, or leave out the gateway. A next hop of the other family (RFC 8950) is not supported.`,
+      `gateways[1] "fd00:1010:1010:1010::1" is IPv6, but no pool of clients is. Add the clients' IPv6 pool, or leave out the gateway. For IPv4 packets with an IPv6 next hop (RFC 8950), write "inet6 fd00:1010:1010:1010::1".`,
+    ],
+    [
+      'an IPv4 pool without gateway',
+      { gateways: ['fe80::1'] },
+      `clients[0] "10.10.10.0/24" is IPv4, but no gateway is. Add the NAT router's IPv4 address to gateways; if it has none, move the pool to rejectedClients, or give an IPv6 next hop for IPv4 (RFC 8950): "inet6 fe80::1".`,
+    ],
+    [
+      'an IPv4 next hop that is called IPv6',
+      { gateways: ['inet6 192.168.1.1', 'fe80::1'] },
+      'gateways[0] "inet6 192.168.1.1" is IPv4. Leave out "inet6".',
     ],
     [
       'two gateways of one family',
@@ -912,7 +937,7 @@ describe('arguments', () => {
     [
       'a gateway of a family that is rejected',
       { clients: ['10.10.10.0/24'], rejectedClients: [IPV6_POOL] },
-      `gateways[1] "fd00:1010:1010:1010::1" is IPv6, but no pool of clients is. Add the clients' IPv6 pool, or leave out the gateway. A next hop of the other family (RFC 8950) is not supported.`,
+      `gateways[1] "fd00:1010:1010:1010::1" is IPv6, but no pool of clients is. Add the clients' IPv6 pool, or leave out the gateway. For IPv4 packets with an IPv6 next hop (RFC 8950), write "inet6 fd00:1010:1010:1010::1".`,
     ],
     [
       'a resolver that runs as root',

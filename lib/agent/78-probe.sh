@@ -66,7 +66,7 @@ find_before_change() {
 find_silent_gateways() {
   local family gateway device rank
   awk '$1 == "expect" && / iif / && / via / {
-    for (i = 4; i < NF; i++) if ($i == "via" && $(i + 2) == "dev") SEEN[$2 " " $(i + 1) " " $(i + 3) " first"]
+    for (i = 4; i < NF; i++) if ($i == "via" && $(i + 2) == "dev") SEEN[($(i + 1) ~ /:/ ? 6 : 4) " " $(i + 1) " " $(i + 3) " first"]
   } END { for (hop in SEEN) print hop }' "$LOCK/probes" | sort >"$LOCK/gateways"
   ask_gateways
   while read -r family gateway device rank; do

@@ -245,7 +245,7 @@ function judge(n,    f, fate, i, w, m, via, device, missing, obstacle) {
     m = split(fate[i], w, " ")
     via = w[1] == "via" ? w[2] : ""
     device = w[m - 1] == "dev" ? w[m] : ""
-    if (kind == w[1] || kind == "unicast" && (via device) != "" && (via == "" || via == VIA[id]) && (device == "" || device == DEV[id])) {
+    if (kind == w[1] || kind == "unicast" && (via device) != "" && (via == "" || via == VIA[id] || "inet6 " via == VIA[id]) && (device == "" || device == DEV[id])) {
       asked++
       return
     }

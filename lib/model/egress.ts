@@ -1,6 +1,14 @@
 import type { Selectors } from './expectation';
+import type { Family } from './family';
 import type { ForwardingChoice } from './forwarding';
 import type { Value } from './value';
+
+/** A next hop of an egress. */
+export interface Gateway {
+  readonly via: Value;
+  /** Family of the packets. IPv4 packets may have an IPv6 next hop. Undefined if known at apply only. */
+  readonly family?: Family;
+}
 
 /** Clients that leave through a NAT router. */
 export interface Egress {
@@ -9,7 +17,7 @@ export interface Egress {
   readonly tableId: number;
   readonly clients: readonly Value[];
   readonly rejectedClients: readonly Value[];
-  readonly gateways: readonly Value[];
+  readonly gateways: readonly Gateway[];
   readonly localTraffic: 'main-table' | 'suppress-default' | 'up-hook' | 'isolated';
   readonly failClosed: boolean;
   readonly forwarding: ForwardingChoice;

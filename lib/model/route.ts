@@ -62,14 +62,14 @@ export function routeWords(route: Route): Word[] {
   const [only] = route.hops.length === 1 ? route.hops : [];
   return [
     ...option('type', route.type),
-    ...option('via', only?.via),
+    ...viaWords(route, only),
     ...option('dev', only?.device),
     ...option('src', route.preferredSource),
     ...option('scope', route.scope),
     ...option('mtu', route.mtu),
     ...option('advmss', route.advmss),
     ...(only?.onLink ? ['onlink'] : []),
-    ...(only ? [] : route.hops.flatMap(hopWords)),
+    ...(only ? [] : route.hops.flatMap((hop) => hopWords(route, hop))),
   ];
 }
 
@@ -95,10 +95,19 @@ export function failClosedRoute(
   };
 }
 
-function hopWords(hop: Hop): Word[] {
+/** A next hop of the other family (RFC 8950) needs the name of its family. */
+export function isOtherFamily({ family }: Route, { via }: Hop): boolean {
+  return family === 4 && via?.family === 6;
+}
+
+function viaWords(route: Route, hop: Hop | undefined): Word[] {
+  return hop && isOtherFamily(route, hop) ? ['via', ...option('inet6', hop.via)] : option('via', hop?.via);
+}
+
+function hopWords(route: Route, hop: Hop): Word[] {
   return [
     'nexthop',
-    ...option('via', hop.via),
+    ...viaWords(route, hop),
     ...option('dev', hop.device),
     ...option('weight', hop.weight),
     ...(hop.onLink ? ['onlink'] : []),

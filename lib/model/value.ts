@@ -173,7 +173,7 @@ export function isLinkLocal(address: string): boolean {
 }
 
 /** The index of the first value whose family an earlier one has, too; -1 if there is none. */
-export function secondOfFamily(values: readonly Value[]): number {
+export function secondOfFamily(values: ReadonlyArray<{ readonly family?: Family }>): number {
   const families = values.map(({ family }) => family);
   return families.findIndex((family, index) => family !== undefined && families.indexOf(family) < index);
 }

@@ -1,5 +1,6 @@
 import type { Host } from '../model/host';
 import type { Route } from '../model/route';
+import { isOtherFamily } from '../model/route';
 import type { Rule } from '../model/rule';
 
 export const UNKNOWN_FAMILY = 'family known at apply only';
@@ -33,6 +34,7 @@ export const RULE_FEATURES = [
 /** What a route may ask of a network manager, in the words of `ip route`. */
 export const ROUTE_FEATURES = [
   'via',
+  'via inet6',
   'dev',
   'src',
   'scope',
@@ -100,6 +102,7 @@ export function routeFeatures(route: Route): RouteFeature[] {
   const [only] = hops.length === 1 ? hops : [];
   return present<RouteFeature>({
     'via': only?.via,
+    'via inet6': hops.some((hop) => isOtherFamily(route, hop)),
     'dev': only?.device,
     'src': route.preferredSource,
     'scope': route.scope,

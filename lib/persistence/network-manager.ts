@@ -49,6 +49,7 @@ export const NETWORK_MANAGER_CAPABILITIES: Capabilities = {
     prohibit: TYPE,
     throw: { since: '1.38', key: 'type=throw' },
     [UNKNOWN_FAMILY]: FAMILIES,
+    'via inet6': { refused: 'a route of [ipv4] has an IPv4 gateway' },
   },
 };
 

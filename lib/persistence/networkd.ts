@@ -43,6 +43,8 @@ export const NETWORKD_CAPABILITIES: Capabilities = {
     'suppress_ifgroup': since('250', 'SuppressInterfaceGroup='),
   },
   routes: {
+    // Some versions ignore it without a word.
+    'via inet6': { refused: 'Gateway= of the other family does not work in all versions' },
     'nexthop': since('245', 'MultiPathRoute='),
     'nexthop … onlink': { refused: 'MultiPathRoute= has no on-link next hops' },
   },

@@ -2,7 +2,7 @@ import { Fn, Token } from 'cdktf';
 import type { FamilyOrAuto } from '../model/family';
 import { familyName } from '../model/family';
 import type { InterfaceAddress, Value } from '../model/value';
-import { isLinkLocal } from '../model/value';
+import { isLinkLocal, secondOfFamily } from '../model/value';
 import type { Arguments } from './arguments';
 
 /** A pool whose return route needs an address of the server. */
@@ -22,6 +22,19 @@ interface Candidates {
   readonly addresses: readonly InterfaceAddress[];
   /** Addresses of the interface that are known at apply only. */
   readonly tokens: readonly string[];
+}
+
+/** The addresses that return routes lead to, one for each family. */
+export function parseReturnAddresses(args: Arguments, texts: readonly string[]): Value[] {
+  const addresses = texts.map((text, index) => args.value('address', text, `returnAddresses[${index}]`));
+  const index = secondOfFamily(addresses);
+  const twice = addresses[index];
+  if (twice?.family !== undefined) {
+    throw args.error(
+      `returnAddresses[${index}] "${twice.text}" is the second ${familyName(twice.family)} address. Give one for each family.`,
+    );
+  }
+  return addresses;
 }
 
 /** The address of the server that the return route of a pool leads to. */

@@ -165,7 +165,7 @@ class EgressExpectations {
   /** Forwarding and `rp_filter` of the egress can stop replies to packets that leave. */
   private repliesTo(pool: Value, number: number): Intent[] {
     const { device, gateways } = this.egress;
-    const gateway = gateways.find(({ family }) => family === this.family);
+    const gateway = gateways.find(({ via }) => via.family === this.family)?.via;
     const networks = inTunnels(pool, this.networksOfPool.get(pool) ?? []);
     return gateway === undefined || !isKnown(gateway)
       ? []
@@ -189,7 +189,7 @@ class EgressExpectations {
     const { device, gateways } = this.egress;
     const preferred = this.backups.filter((route) => routeMetric(route) <= defaultMetric(this.family));
     return [
-      { kind: 'unicast', via: gateways.find((gateway) => gateway.family === this.family), device },
+      { kind: 'unicast', via: gateways.find((gateway) => gateway.family === this.family)?.via, device },
       ...preferred.flatMap(dispositionsOf),
     ];
   }

@@ -121,6 +121,19 @@ describe.each([DASH, BUSYBOX, BASH])('what is expected of the kernel', (flavour)
       expect(machine.apply([...AFTER, ...named], { generation: 'g2' }).code).toBe(0);
     });
 
+    test('and is so by an IPv6 next hop of an IPv4 route', () => {
+      machine.must(TUNNEL);
+      const lines4 = [
+        'table 200 vpn',
+        'rule 4 10010 from 10.10.10.0/24 lookup 200',
+        'route 4 200 default 0 via inet6 fe80::1 dev eth1',
+        'expect 4 e2e/egress to 198.51.100.7 from 10.10.10.2 iif tun0 is via fe80::1 dev eth1',
+      ];
+      expect(machine.apply(lines4)).toMatchObject({ code: 0, last: expect.stringContaining('g1 of vpn1 is in force') });
+      expect(machine.must('ip route show table 200')).toBe('default via inet6 fe80::1 dev eth1 proto 77 \n');
+      expect(machine.verify()).toMatchObject({ code: 0, last: expect.stringContaining('agree') });
+    });
+
     describe('what is to go as it does', () => {
       const SERVER = 'expect 4 e2e/server to 198.51.100.7 from 192.168.178.2 uid 0 ipproto 17 is unchanged';
       const CAPTURED = 'rule 4 100 from 192.168.178.0/24 lookup 200';

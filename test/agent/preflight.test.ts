@@ -53,7 +53,16 @@ describe.each([DASH, BUSYBOX, BASH])('what stands in the way of a change, under 
         );
       }
       const linkLocal = 'route 6 200 fd00:7::/64 1024 via fe80::1 dev eth1';
-      expect(machine.apply([...DATA, linkLocal])).toMatchObject({ code: 0 });
+      const otherFamily = 'route 4 200 10.99.0.0/16 0 via inet6 fe80::1 dev eth1';
+      expect(machine.apply([...DATA, linkLocal, otherFamily])).toMatchObject({ code: 0 });
+    });
+
+    test('an IPv6 gateway of an IPv4 route that is not there', () => {
+      machine.must(`${ROUTER}; ip addr add fe80::100/64 dev eth1 nodad`);
+      expect(machine.apply([...DATA, 'route 4 200 10.99.0.0/16 0 via inet6 fe80::9 dev eth1'])).toMatchObject({
+        code: 69,
+        last: expect.stringMatching(/nobody answers at fe80::9 on eth1, .*\(ip -6 neigh show dev eth1\)$/),
+      });
     });
 
     test('a gateway that has not answered for long, and cannot be asked', () => {
