@@ -117,6 +117,15 @@ export interface LinuxHostProps {
   readonly adopt?: AdoptOptions;
 
   /**
+   * How often the machine verifies itself, in seconds, from 30 to 86400: rules, routes, files, firewall, and whether
+   * packets of clients get through. A timer of systemd runs `source-routing verify`. What it finds is in the journal, and
+   * the unit `source-routing-OWNER.verify.service` has failed until it is mended. Without systemd there is no timer.
+   *
+   * @default - only after an apply, and when somebody runs `source-routing verify`
+   */
+  readonly verifyIntervalSeconds?: number;
+
+  /**
    * Resources that must exist before the apply and until after the clean-up: a firewall rule, a package installation,
    * an address association.
    *
@@ -135,6 +144,7 @@ const PROPS: Shape<LinuxHostProps> = {
   confirmTimeoutSeconds: optional(SECONDS),
   allowManagementPathChange: optional(FLAG),
   replaceTriggeredBy: optional(list(text('an id, such as that of an instance'), 'a list such as [instance.id]')),
+  verifyIntervalSeconds: optional(SECONDS),
   adopt: optional(struct(ADOPT, 'an object such as { files: ["/etc/openvpn/up"] }')),
   dependsOn: optional(
     list(
@@ -210,6 +220,7 @@ export class LinuxHost extends Construct {
       ...parseInterfaces(args, props.interfaces ?? []),
       persistence,
       adopts: parseAdoption(args, props.adopt),
+      verifyIntervalSeconds: args.optionalInteger(props.verifyIntervalSeconds, 'verifyIntervalSeconds', 30, 86400),
       absent,
     });
     const host = (): Host => this._declaration.model();

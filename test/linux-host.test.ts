@@ -653,6 +653,22 @@ describe('bundle', () => {
     expect(lines).toContain('unit source-routing-stack-vpn1.service');
   });
 
+  test('has a timer that verifies the machine, where that is declared', () => {
+    const stack = newStack();
+    newTable(newHost(stack, { verifyIntervalSeconds: 300 }));
+    const lines = bundleOf(stack);
+    expect(lines).toContain('unit source-routing-stack-vpn1.verify.timer systemd');
+    expect(lines).toContain('|ExecStart=/usr/local/sbin/source-routing verify stack-vpn1');
+    expect(lines).toContain('|OnUnitInactiveSec=300');
+    expect(resourceOf(stack, 'apply').triggers_replace).toMatchObject({ verify: 'every 300 seconds' });
+    const other = newStack();
+    newTable(newHost(other));
+    expect(bundleOf(other).filter((line) => line.includes('.verify.'))).toEqual([]);
+    expect(() => newHost(newStack(), { verifyIntervalSeconds: 5 })).toThrow(
+      '[stack/vpn1] verifyIntervalSeconds 5 is not an integer from 30 to 86400.',
+    );
+  });
+
   test('networkScripts() writes the how-to four files', () => {
     const stack = newStack();
     const host = newHost(stack, { persistence: Persistence.networkScripts() });

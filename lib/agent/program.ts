@@ -8,6 +8,9 @@ import { join } from 'path';
  */
 export const FORMAT = 1;
 
+/** The command of the person on the machine. */
+export const DISPATCHER = '/usr/local/sbin/source-routing';
+
 /** The line of a bundle after which the data begins. */
 export const BUNDLE_MARK = '#--- bundle';
 

@@ -1,7 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fn, Lazy } from 'cdktf';
-import { BUNDLE_MARK, FORMAT, agentProgram, bundleChecksum, dispatcherText, upHookText } from '../agent/program';
+import {
+  BUNDLE_MARK,
+  DISPATCHER,
+  FORMAT,
+  agentProgram,
+  bundleChecksum,
+  dispatcherText,
+  upHookText,
+} from '../agent/program';
 import type { Expectation } from '../model/expectation';
 import { dispositionWords, questionWords, safeLabel } from '../model/expectation';
 import { BOTH_FAMILIES } from '../model/family';
@@ -21,10 +29,9 @@ import { ROUTING_PROTOCOL } from '../model/protocol';
 import type { Choice, HostFile, Lines, Piece, Rendered, Requirement, Unit } from '../persistence/persistence';
 import { textLines } from '../persistence/persistence';
 import { expression, isTemplate, literal } from './escape';
-import { acceptRules, forwardingFiles, probeLines } from './forwarding';
+import { acceptRules, firewalldPolicies, forwardingFiles, probeLines } from './forwarding';
 import { killSwitchFiles } from './kill-switch';
-
-const DISPATCHER = '/usr/local/sbin/source-routing';
+import { verifyTimer } from './verify-timer';
 
 /** One up hook as the host sees it: a file that may serve several tables. */
 export interface HookFile {
@@ -99,11 +106,13 @@ class BundleData {
       })),
     ];
     const killSwitch = killSwitchFiles(host);
+    const timer = verifyTimer(host);
     const rendered = choice.among.map((persistence) => ({ ...persistence.render(host), of: persistence }));
     return [
       ...(choice.kind === 'named' ? [] : [choice.kind]),
       ...rendered.map(({ of, devices }) => ['persistence', of.name, of.routeProtocol, ...devices].join(' ')),
       ...(host.translations.length === 0 ? [] : ['requires nftables']),
+      ...(firewalldPolicies(host).length === 0 ? [] : ['requires firewalld']),
       ...host.tables.map((table) => `table ${table.id} ${table.name ?? '-'}`),
       ...host.rules.map((rule) => this.rule('rule', rule)),
       ...guards(host).map((guard) => this.rule('guard', guard)),
@@ -113,8 +122,8 @@ class BundleData {
       ...host.expectations.flatMap((expectation) => this.expectation(expectation)),
       ...(host.expectations.some(comesIn) ? ['probe note', ...probeLines(host)] : []),
       ...(host.expectations.length === 0 ? [] : host.interfaces).flatMap((link) => this.gateways(link)),
-      ...[...files, ...killSwitch.files, ...forwardingFiles(host)].flatMap((file) => this.file(file)),
-      ...killSwitch.units.map(unit),
+      ...[...files, ...killSwitch.files, ...forwardingFiles(host), ...timer.files].flatMap((file) => this.file(file)),
+      ...[...killSwitch.units, ...timer.units].map(unit),
       ...sysctls(host).map(([key, value]) => `sysctl ${key} ${value} nftables`),
       ...forwardingSysctls(host).map(({ key, value }) => `sysctl ${this.pieces(key, 'auto').join('')} ${value}`),
       ...acceptRules(host).map(({ chain, parts }) => `accept ${chain} ${this.pieces(parts, 'auto').join('')}`),

@@ -16,6 +16,7 @@ import type { Choice, Lines, Piece } from '../persistence/persistence';
 import { hookFiles } from './bundle';
 import { literal } from './escape';
 import { forwardingFiles, forwardingTriggers } from './forwarding';
+import { verifyTimer } from './verify-timer';
 import { killSwitchFiles, killSwitchTriggers, markingTriggers } from './kill-switch';
 
 /**
@@ -39,6 +40,7 @@ export function generationTriggers(host: Host, choice: Choice): Record<string, s
     ]),
     ...expectationTriggers(host),
     ...forwardingTriggers(host, (parts) => parts.map((part) => plain([part])).join('')),
+    ...(host.verifyIntervalSeconds === undefined ? [] : [['verify', `every ${host.verifyIntervalSeconds} seconds`]]),
     ...(host.adopts ? [['adopt', ['rules and routes made by hand', ...host.adopts].join(', ')]] : []),
   ]) as Record<string, string>;
 }
@@ -102,7 +104,7 @@ function filesDigest({ among }: Choice, host: Host): string {
       const { files, dropIns = [], blocks = [], ...rest } = persistence.render(host);
       return JSON.stringify([persistence.name, texts([...files, ...dropIns, ...blocks]), rest]);
     }),
-    JSON.stringify(texts([...killSwitchFiles(host).files, ...forwardingFiles(host)])),
+    JSON.stringify(texts([...killSwitchFiles(host).files, ...forwardingFiles(host), ...verifyTimer(host).files])),
   ]);
 }
 

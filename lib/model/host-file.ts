@@ -231,6 +231,7 @@ const HOST = record({
   discards: ROUTES,
   hooks: list(record({ path: text, tableId: UNSIGNED })),
   adopts: optional(list(text)),
+  verifyIntervalSeconds: optional(UNSIGNED),
 });
 
 /** The form that the kernel prints: a prefix of full length is printed as an address. */

@@ -78,6 +78,8 @@ export interface Host {
   readonly expectations: readonly Expectation[];
   /** Files to take over with the rules and routes that somebody made by hand; undefined if nothing is taken over. */
   readonly adopts?: readonly string[];
+  /** How often the machine verifies itself. */
+  readonly verifyIntervalSeconds?: number;
 }
 
 /** An error or a warning, reported at one construct. */

@@ -20,7 +20,9 @@ import type { ParsedInterfaces } from './interfaces';
 
 /** The part of a declaration that the properties of the host give. */
 export interface HostProperties
-  extends ParsedInterfaces, Pick<Host, 'path' | 'owner' | 'interfaces' | 'management' | 'adopts'> {
+  extends
+    ParsedInterfaces,
+    Pick<Host, 'path' | 'owner' | 'interfaces' | 'management' | 'adopts' | 'verifyIntervalSeconds'> {
   readonly persistence: Persistence;
   /** Whether nothing may be left on the machine. */
   readonly absent: boolean;
@@ -191,6 +193,7 @@ export class HostDeclaration {
       ],
       intents: [...intents, ...expectEgresses(egresses, interfaces, routes)],
       adopts: this.properties.adopts,
+      verifyIntervalSeconds: this.properties.verifyIntervalSeconds,
     };
   }
 

@@ -13,7 +13,7 @@ describeLab('a change that the kernel does not carry out as expected', {}, (lab)
 
   const declare = (destinations: readonly string[] = []): void =>
     terraform.declare((stack: TerraformStack) => {
-      const { table } = declareEgress(stack, lab());
+      const { table } = declareEgress(stack, lab(), {}, { verifyIntervalSeconds: 30 });
       const tomorrow = { source: '10.77.0.2', destination: '10.10.10.1', inputInterface: 'tun7' };
       table.host.expect('not-up-yet', tomorrow, Expected.local());
       for (const [index, destination] of destinations.entries()) {
@@ -42,6 +42,12 @@ describeLab('a change that the kernel does not carry out as expected', {}, (lab)
     expect(await lab().vpn.changedSince(before)).toEqual([]);
     const verified = await lab().vpn.exec('source-routing verify || echo "exit $?"');
     expect(verified.stdout).toMatch(/! e2e\/egress\/leave-1: .*\n.*1 differences .*\nexit 1\n$/);
+
+    // The timer finds it, too.
+    const failed = 'until systemctl is-failed source-routing-vpn.verify.service; do sleep 1; done';
+    await lab().vpn.exec(`timeout 60 sh -c '${failed}'`);
+    const { stdout: journal } = await lab().vpn.exec('journalctl -b --no-pager -u source-routing-vpn.verify.service');
+    expect(journal).toMatch(/source-routing: ! e2e\/egress\/leave-1: .* rule 100 /);
 
     await lab().vpn.exec('ip rule del pref 100');
     await terraform.apply();
