@@ -138,6 +138,22 @@ export class Forwarding {
     return new Forwarding({ required: true, sysctls: sysctlsOf(options), chains });
   }
 
+  /**
+   * Switches forwarding on as `sysctl()` does, and gives firewalld a policy that accepts packets from the pools, between
+   * all zones. A change of the pools, and a removal, make firewalld read its files again (`firewall-cmd --reload`): what
+   * somebody has set without `--permanent` is lost then.
+   *
+   * The policy does not name interfaces. The kill switch keeps packets of clients from others than `VpnEgress` allows.
+   *
+   * @param options - for which interfaces forwarding is switched on
+   * @throws ValidationError if an option is wrong
+   * @see https://firewalld.org/documentation/man-pages/firewalld.policies.html
+   */
+  public static firewalld(options: SysctlForwardingOptions = {}): Forwarding {
+    new Arguments('Forwarding.firewalld()').checkOptions(SYSCTL_OPTIONS, options, 'options');
+    return new Forwarding({ required: true, sysctls: sysctlsOf(options), chains: [{ program: 'firewalld' }] });
+  }
+
   private constructor(
     /** @internal */
     public readonly _forwarding: ForwardingChoice,

@@ -38,7 +38,7 @@ function contentsOf(stack: ReturnType<typeof newStack>, path: string): string[] 
 function keysOf(props: Partial<VpnEgressProps>): Record<string, string> {
   const triggers = resourceOf(egress(props), 'apply').triggers_replace;
   return Object.fromEntries(
-    Object.entries(triggers).filter(([key]) => /^(forwarding|source nat|chain|sysctl .*forward)/.test(key)),
+    Object.entries(triggers).filter(([key]) => /^(forwarding|source nat|chain|firewalld|sysctl .*forward)/.test(key)),
   );
 }
 
@@ -169,6 +169,42 @@ describe('a firewall', () => {
   test('of iptables gets rules of both families, in FORWARD', () => {
     const chains = linesOf({ forwarding: Forwarding.iptables() }, /^accept /).map((line) => line.split(' -')[0]);
     expect([...new Set(chains)]).toEqual(['accept iptables filter FORWARD', 'accept ip6tables filter FORWARD']);
+  });
+
+  test('of firewalld gets a policy, which needs no tunnel', () => {
+    const stack = egress({ forwarding: Forwarding.firewalld() }, INTERFACES.slice(0, 2));
+    expect(validationErrors(stack)).toEqual([]);
+    expect(bundleOf(stack)).toContain('requires firewalld');
+    expect(filesOf(stack)['/etc/firewalld/policies/sr-stack-vpn1.xml']).toEqual([
+      '<?xml version="1.0" encoding="utf-8"?>',
+      '<policy target="CONTINUE" priority="-5">',
+      '  <description>Packets of VPN clients. Managed by cdktf-source-routing (stack-vpn1): changes here are lost.</description>',
+      '  <ingress-zone name="ANY"/>',
+      '  <egress-zone name="ANY"/>',
+      '  <rule family="ipv4"><source address="10.10.10.0/24"/><accept/></rule>',
+      '  <rule family="ipv6"><source address="fd00:4242:4242:4242::/64"/><accept/></rule>',
+      '</policy>',
+    ]);
+    expect(keysOf({ forwarding: Forwarding.firewalld() })).toMatchObject({
+      firewalld: 'accepts from 10.10.10.0/24, fd00:4242:4242:4242::/64',
+    });
+  });
+
+  test('of firewalld gets a policy whose name is not too long', () => {
+    const stack = newStack();
+    const host = newHost(stack, { interfaces: ALL_INTERFACES, owner: 'a-team-and-its-server' });
+    const forwarding = Forwarding.firewalld();
+    new VpnEgress(stack, 'egress', {
+      host,
+      device: 'eth1',
+      tableId: 200,
+      clients: POOLS,
+      gateways: GATEWAYS,
+      forwarding,
+    });
+    expect(Object.keys(filesOf(stack)).filter((path) => path.includes('firewalld'))).toEqual([
+      expect.stringMatching(/^\/etc\/firewalld\/policies\/sr-[0-9a-f]{14}\.xml$/),
+    ]);
   });
 
   test('needs the tunnels of the pools, and the pools', () => {

@@ -69,6 +69,9 @@ check_requires() {
         find_nftables
         [ -n "$nftables" ] || complain 'source NAT needs nftables, which cannot be used here: install it (package nftables)'
         ;;
+      firewalld)
+        has_service firewalld.service || complain 'forwarding names firewalld, which does not run here: systemctl start firewalld, or name the firewall that does'
+        ;;
     esac
   done <"$1/requires"
 }

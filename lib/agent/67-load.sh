@@ -1,4 +1,4 @@
-# How network managers read their files again without touching the link.
+# How network managers and firewalld read their files again without touching the link.
 
 # Has the managers of generations $2... read again what this run has written or removed, where state
 # file $1 says what the kernel has by now.
@@ -13,6 +13,7 @@ load_managers() {
     while read -r word file rest; do
       case $word in
         network) printf 'loaded %s %s\n' "$persistence" "$file" ;;
+        file) case $rest in *" $POLICIES"/*) echo "loaded firewalld" ;; esac ;;
         block | profile) printf 'loaded %s %s\n' "$persistence" "$rest" ;;
       esac
     done <"$generation_of/manifest" >>"$LOCK/loads"
@@ -22,12 +23,15 @@ load_managers() {
   cat "$LOCK/loads" >>"$undo_log/undo" && load "$LOCK/loads" "$now_there"
 }
 
+# Policies of firewalld.
+POLICIES=/etc/firewalld/policies
+
 # Has this run changed a file of generation $1 that a manager reads?
 has_loadable() {
   local mode path rest word number
   while read -r word mode number path rest; do
     case $word in
-      file) case $path in /etc/systemd/network/* | /etc/netplan/*) ;; *) continue ;; esac ;;
+      file) case $path in /etc/systemd/network/* | /etc/netplan/* | "$POLICIES"/*) ;; *) continue ;; esac ;;
       block) path="$number${path:+ $path}${rest:+ $rest}" ;;
       *) continue ;;
     esac
@@ -37,12 +41,13 @@ has_loadable() {
 }
 
 # Does what the lines of file $1 say: "loaded networkd|netplan NETWORK-FILE", "loaded
-# network-manager|netplan-network-manager PROFILE". $2 is the state of the kernel. Sets problem and fails if that fails.
+# network-manager|netplan-network-manager PROFILE", "loaded firewalld". $2 is the state of the kernel. Sets problem and fails if that fails.
 load() {
-  local networks generate name rest
+  local networks generate policies name rest
   now_there=$2
   networks=
   generate=
+  policies=
   while read -r _ name rest; do
     case $name in
       networkd) networks="$networks $rest" ;;
@@ -51,6 +56,7 @@ load() {
         networks="$networks $rest"
         ;;
       netplan-network-manager) generate=1 ;;
+      firewalld) policies=1 ;;
     esac
   done <"$1"
   [ -z "$generate" ] || generate_networks || return 1
@@ -58,7 +64,16 @@ load() {
     case $name in *network-manager) load_profile "$rest" || return 1 ;; esac
   done <"$1"
   # shellcheck disable=SC2086  # a list of words
-  [ -z "$networks" ] || load_networks $networks
+  [ -z "$networks" ] || load_networks $networks || return 1
+  [ -z "$policies" ] || load_policies
+}
+
+load_policies() {
+  has_service firewalld.service || return 0
+  firewall-cmd -q --reload 2>"$LOCK/error" && return 0
+  first_line "$LOCK/error"
+  problem="firewall-cmd --reload failed: ${first:-no reason given}"
+  return 1
 }
 
 # netplan writes all files anew, and a new file is a change to systemd-networkd, which would take the

@@ -304,8 +304,7 @@ function mending(n,    w, how) {
   if (!(("forwarded", n) in SEEN) || ("passed", n) in SEEN) return "Mend that, or set forwarding: Forwarding.unmanaged() to have no more than a note"
   split(BLAME[n], w, /[ ,]/)
   if (w[3] ~ /^source_routing_/) return "That is the kill switch of " substr(w[3], 16) ": allow the interface there (allowedInterfaces)"
-  # The others are for a zone each.
-  if (w[3] == "firewalld") w[4] = "filter_FORWARD"
+  if (w[3] == "firewalld") return "Accept them in a policy of firewalld, or set forwarding: Forwarding.firewalld()"
   # Tables of iptables, which may be the legacy one that leaves no trace.
   how = w[2] ~ /^ip6?$/ && w[3] == "filter" && w[4] ~ /^([A-Z]|ufw)/ || !(n in BLAME) ? "iptables()" : "nftables({ chains: [\"" w[2] " " w[3] " " w[4] "\"] })"
   return "Accept them there, and the replies, or set forwarding: Forwarding." how

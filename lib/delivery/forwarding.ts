@@ -1,6 +1,9 @@
+import { createHash } from 'node:crypto';
 import { labelOf, safeLabel } from '../model/expectation';
 import type { Accepted, FirewallChain, Forwarding, Sysctl } from '../model/forwarding';
-import { acceptedPackets, forwardingSysctls } from '../model/forwarding';
+import { acceptedPackets, forwardingSysctls, poolPrefixes } from '../model/forwarding';
+import type { Family } from '../model/family';
+import { BOTH_FAMILIES } from '../model/family';
 import type { Host } from '../model/host';
 import type { Word } from '../model/rule';
 import type { Value } from '../model/value';
@@ -32,15 +35,62 @@ function rulesIn(chain: FirewallChain, packets: Accepted): AcceptRule[] {
     const command = family === 4 ? 'iptables' : 'ip6tables';
     return iptablesRules(packets).map((parts) => ({ chain: `${command} filter ${chain.name}`, parts }));
   }
+  if (chain.program === 'firewalld') {
+    return [];
+  }
   const ofFamily = chain.family === 'inet' || chain.family === protocol(family);
   return ofFamily ? [{ chain: `${chain.family} ${chain.table} ${chain.name}`, parts: nftablesRule(packets) }] : [];
+}
+
+/** firewalld takes no longer names of policies. */
+const MOST_OF_POLICY = 17;
+
+function acceptedByFirewalld({ forwardings }: Host, family: Family): string[] {
+  const all = forwardings.filter(({ chains }) => chains.some(({ program }) => program === 'firewalld'));
+  return poolPrefixes(
+    all.flatMap(({ clients }) => clients),
+    family,
+  );
+}
+
+/** A policy of firewalld that accepts packets from the pools between all zones. The replies it accepts by itself. */
+export function firewalldPolicies(host: Host): HostFile[] {
+  const { owner } = host;
+  const rules = BOTH_FAMILIES.flatMap((family) =>
+    acceptedByFirewalld(host, family).map(
+      (prefix) => `  <rule family="ipv${family}"><source address="${prefix}"/><accept/></rule>`,
+    ),
+  );
+  const name = `sr-${owner}`;
+  const short =
+    name.length <= MOST_OF_POLICY
+      ? name
+      : `sr-${createHash('sha256').update(owner).digest('hex')}`.slice(0, MOST_OF_POLICY);
+  return rules.length === 0
+    ? []
+    : [
+        {
+          path: `/etc/firewalld/policies/${short}.xml`,
+          mode: '0644',
+          lines: [
+            '<?xml version="1.0" encoding="utf-8"?>',
+            // A negative priority comes before the zones.
+            '<policy target="CONTINUE" priority="-5">',
+            `  <description>Packets of VPN clients. Managed by cdktf-source-routing (${owner}): changes here are lost.</description>`,
+            '  <ingress-zone name="ANY"/>',
+            '  <egress-zone name="ANY"/>',
+            ...rules,
+            '</policy>',
+          ].map((line) => [line]),
+        },
+      ];
 }
 
 /**
  * The settings for the boot. The name sorts behind `99-sysctl.conf`, which is `/etc/sysctl.conf` of Debian, and may
  * switch forwarding off.
  */
-export function forwardingFiles(host: Host): HostFile[] {
+function sysctlFiles(host: Host): HostFile[] {
   const settings = forwardingSysctls(host);
   return settings.length === 0
     ? []
@@ -51,6 +101,10 @@ export function forwardingFiles(host: Host): HostFile[] {
           lines: [HEADER, ...settings.map(({ key, value }) => [...key.map(withSlashes), ` = ${value}`])],
         },
       ];
+}
+
+export function forwardingFiles(host: Host): HostFile[] {
+  return [...sysctlFiles(host), ...firewalldPolicies(host)];
 }
 
 /** What becomes of a change if packets of an egress's clients do not get through, or not with their source. */
@@ -72,6 +126,7 @@ function tried({ forwardings }: Host): Forwarding[] {
 /** The way of clients' packets, as a plan shows it. The default, in which nothing is configured, is not shown. */
 export function forwardingTriggers(host: Host, plain: (parts: readonly Word[]) => string): Array<[string, string]> {
   const entry = (word: string, path: string, text: string): [string, string] => [`${word} ${safeLabel(path)}`, text];
+  const accepted = BOTH_FAMILIES.flatMap((family) => acceptedByFirewalld(host, family));
   const translating = host.translations.map(({ path }) => path);
   return [
     ...tried(host).flatMap(({ path, required, translated, mssClamp }) => [
@@ -89,6 +144,7 @@ export function forwardingTriggers(host: Host, plain: (parts: readonly Word[]) =
       key.length === 1 ? String(value) : `${plain(key)} = ${value}`,
     ]),
     ...chainTexts(acceptRules(host), plain),
+    ...(accepted.length === 0 ? [] : [['firewalld', `accepts from ${accepted.join(', ')}`] as [string, string]]),
   ];
 }
 

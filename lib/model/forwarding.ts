@@ -26,7 +26,9 @@ export type FirewallChain =
       readonly name: string;
     }
   /** Of the table `filter`, for both families. */
-  | { readonly program: 'iptables'; readonly name: string };
+  | { readonly program: 'iptables'; readonly name: string }
+  /** A policy between all zones, in a file of firewalld. */
+  | { readonly program: 'firewalld' };
 
 /** The way of the packets of an egress's clients through the machine. */
 export interface Forwarding extends ForwardingChoice {
@@ -83,12 +85,12 @@ export function forwardingSysctls({ forwardings, interfaces }: Host): Sysctl[] {
 export function acceptedPackets(forwarding: Forwarding, interfaces: readonly Interface[]): Accepted[] {
   const { device, clients, rejectedClients, isolated, inputs } = forwarding;
   return BOTH_FAMILIES.flatMap((family) => {
-    const pools = prefixesOf(clients, family);
+    const pools = poolPrefixes(clients, family);
     if (pools.length === 0) {
       return [];
     }
     const tunnels = inputs ?? tunnelDevices(clients, interfaces, family);
-    const local = prefixesOf([...clients, ...rejectedClients], family);
+    const local = poolPrefixes([...clients, ...rejectedClients], family);
     const localTunnels = tunnelDevices([...clients, ...rejectedClients], interfaces, family);
     return [
       packets(family, tunnels, [device], pools, [], false),
@@ -109,7 +111,7 @@ function packets(
   return { family, inputInterfaces, outputInterfaces, sources, destinations, replies };
 }
 
-function prefixesOf(pools: readonly Value[], family: Family): string[] {
+export function poolPrefixes(pools: readonly Value[], family: Family): string[] {
   const known = pools.filter((pool) => pool.family === family && isKnown(pool));
   return aggregated(
     known.map(({ text }) => text),
@@ -117,13 +119,18 @@ function prefixesOf(pools: readonly Value[], family: Family): string[] {
   );
 }
 
+function namesTunnels({ chains }: ForwardingChoice): boolean {
+  return chains.some(({ program }) => program !== 'firewalld');
+}
+
 /** Pools of which nobody knows by which interface their packets come in, or that no accept rule could name. */
 export function poolsWithoutTunnel({ forwardings, interfaces }: Host): Problem[] {
   return forwardings
     .filter(({ chains, sysctls, inputs }) => chains.length > 0 || (sysctls === 'per interface' && !inputs))
-    .flatMap(({ path, clients, inputs }) =>
+    .map((each) => ({ ...each, named: !each.inputs && (each.sysctls === 'per interface' || namesTunnels(each)) }))
+    .flatMap(({ path, clients, named }) =>
       clients
-        .filter((pool) => !isKnown(pool) || (!inputs && holdersOf(pool, interfaces).length === 0))
+        .filter((pool) => !isKnown(pool) || (named && holdersOf(pool, interfaces).length === 0))
         .map((pool) => ({
           path,
           message: isKnown(pool)

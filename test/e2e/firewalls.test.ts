@@ -99,9 +99,9 @@ const FIREWALLS: Record<string, Firewall> = {
       firewall-cmd -q --reload`,
     reload: 'firewall-cmd -q --reload',
     off: 'systemctl stop firewalld; rm -rf /etc/firewalld; cp -a /run/firewalld-before /etc/firewalld',
-    forwarding: Forwarding.nftables({ chains: ['inet firewalld filter_FORWARD'] }),
+    forwarding: Forwarding.firewalld(),
     refusal:
-      /are dropped by chain inet firewalld filter_FWD_work, .*nftables\(\{ chains: \["inet firewalld filter_FORWARD"\] \}\)/,
+      /are dropped by chain inet firewalld filter_FWD_work, .*Accept them in a policy of firewalld, or set forwarding: Forwarding\.firewalld\(\) \(/,
   },
 };
 
