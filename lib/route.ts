@@ -88,6 +88,9 @@ export interface RouteOptions {
    * Address of the next hop. An IPv4 destination may have an IPv6 next hop; its addresses are then resolved by neighbour
    * discovery.
    *
+   * `dhcp4` is the router that DHCP gives on `device`, and `ra` that of router advertisements. The machine reads it from
+   * the default route of its main table, or from the lease, and follows when it changes.
+   *
    * @default - none: the destination is on-link on `device`
    * @see https://www.rfc-editor.org/rfc/rfc8950
    */
@@ -287,6 +290,9 @@ function parseDestination(args: Arguments, destination: string): Value {
 function parseHops(args: Arguments, props: RouteProps, reject: RejectType | undefined): Hop[] {
   const { via, device, onLink, nextHops } = props;
   const single = via !== undefined || device !== undefined;
+  if (nextHops?.some(({ via }) => via === 'dhcp4' || via === 'ra')) {
+    throw args.error('nextHops has a via that DHCP or router advertisements give. Declare one route with it instead.');
+  }
   if (reject) {
     const [property] = Object.entries({ via, device, nextHops, onLink }).find(([, value]) => value !== undefined) ?? [];
     if (property !== undefined) {
@@ -323,8 +329,12 @@ function parseHop(args: Arguments, hop: NextHop, prefix: string): Hop {
       `${prefix}onLink needs both via and device, since the kernel cannot find the interface by itself. Set both.`,
     );
   }
+  const via = hop.via === undefined ? undefined : args.nextHop(hop.via, `${prefix}via`);
+  if (via?.isFollowed && hop.device === undefined) {
+    throw args.error(`${prefix}via "${via.text}" needs the interface on which it is given. Set device.`);
+  }
   return {
-    via: args.optional('address', hop.via, `${prefix}via`),
+    via,
     device: args.optional('device', hop.device, `${prefix}device`),
     weight: args.optionalInteger(hop.weight, `${prefix}weight`, 1, 256),
     onLink: hop.onLink,
@@ -338,7 +348,7 @@ function parseFamily(
   hops: readonly Hop[],
 ): FamilyOrAuto {
   const toIpv4 = props.family === IpFamily.IPV4 || destination.family === 4;
-  const vias = hops.map(({ via }) => via).filter((via) => !toIpv4 || via?.family !== 6);
+  const vias = hops.map(({ via }) => via).filter((via) => !toIpv4 || via?.family !== 6 || via.isFollowed);
   const found = commonFamily([
     ['destination', destination],
     ...vias.map((via): [string, Value | undefined] => ['via', via]),

@@ -77,7 +77,8 @@ export interface VpnEgressProps {
   /**
    * Addresses of the NAT router on the network of `device`: one for each family of `clients`. Leave it out if `device`
    * is a point-to-point link (PPP, WireGuard), which needs no next hop. If the router has no IPv4 address there, give
-   * the next hop of IPv4 packets (RFC 8950) as iproute2 writes it: `inet6 fe80::1`.
+   * the next hop of IPv4 packets (RFC 8950) as iproute2 writes it: `inet6 fe80::1`. `dhcp4` and `ra` are the routers
+   * that DHCP and router advertisements give on `device`. The machine finds them out, and follows when they change.
    *
    * @default - packets leave by `device` without a next hop
    */

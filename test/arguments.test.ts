@@ -687,7 +687,7 @@ describe('says what is wrong, and what to do', () => {
     ],
     [
       anEgress({ gateways: [] }),
-      'x] gateways is empty. Give the NAT router\'s addresses on device, such as "192.168.1.1". Leave gateways out if device is a point-to-point link (PPP, WireGuard).',
+      'x] gateways is empty. Give the NAT router\'s addresses on device, such as "192.168.1.1", or "dhcp4" and "ra" if the machine gets them that way. Leave gateways out if device is a point-to-point link (PPP, WireGuard).',
     ],
     [
       anEgress({ device: 'averyverylongname' }),

@@ -66,6 +66,7 @@ const RULES: Record<RuleFeature, Partial<Rule>> = {
 const ROUTES: Record<RouteFeature, Partial<Route>> = {
   'via': { hops: [{ via: address('192.168.1.2'), device: device('eth1') }] },
   'via inet6': { hops: [{ via: { ...address('fe80::1'), family: 6 }, device: device('eth1') }] },
+  'via dhcp4 or ra': { hops: [{ via: { ...address('dhcp4'), isFollowed: true }, device: device('eth1') }] },
   'dev': { hops: [{ device: device('eth1') }] },
   'src': { preferredSource: address('192.168.1.100') },
   'scope': { scope: 200 },

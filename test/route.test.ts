@@ -157,6 +157,21 @@ describe('arguments', () => {
       'destination "default" has no address family. Set family, or use "0.0.0.0/0" or "::/0".',
     ],
     [
+      'a router of router advertisements for IPv4',
+      { destination: '10.0.0.0/8', via: 'ra', device: 'eth1' },
+      'via "ra" is IPv6 but destination "10.0.0.0/8" is IPv4. Give both in one family, and declare another construct for the other family.',
+    ],
+    [
+      'a router of DHCP on no interface',
+      { destination: 'default', via: 'dhcp4' },
+      'via "dhcp4" needs the interface on which it is given. Set device.',
+    ],
+    [
+      'a router of DHCP among next hops',
+      { destination: 'default', nextHops: [{ via: 'dhcp4', device: 'eth1' }] },
+      'nextHops has a via that DHCP or router advertisements give. Declare one route with it instead.',
+    ],
+    [
       'families mixed, the other way round',
       { destination: 'fd00::/8', via: '10.0.0.1' },
       'via "10.0.0.1" is IPv4 but destination "fd00::/8" is IPv6. Give both in one family, and declare another construct for the other family.',

@@ -5,6 +5,7 @@ import {
   IpProtocol,
   LinuxHost,
   LocalTraffic,
+  Persistence,
   PolicyRule,
   Resolver,
   SourceRoutingTable,
@@ -824,6 +825,41 @@ describe('the way to the NAT router', () => {
     ]);
   });
 
+  test('may be what DHCP and router advertisements give, which the machine finds out', () => {
+    const stack = newStack();
+    const host = newHost(stack, { interfaces: ALL_INTERFACES });
+    new VpnEgress(stack, 'egress', { host, ...BASE, gateways: ['dhcp4', 'ra'] });
+    expect(validationErrors(stack)).toEqual([]);
+    const written = bundleOf(stack);
+    expect(written.filter((line) => /^(follow|route .* via|value) /.test(line))).toEqual([
+      'route 4 200 default 0 via dhcp4 dev eth1',
+      'route 6 200 default 1024 via ra dev eth1',
+      'follow 4 200 default 0 eth1',
+      'follow 6 200 default 1024 eth1',
+    ]);
+    expect(written.filter((line) => /^expect 4 stack.egress.(leave|errors|replies)/.test(line))).toEqual([
+      expect.stringMatching(/leave-1 .* is dev eth1$/),
+      expect.stringMatching(/errors .* is dev eth1$/),
+    ]);
+    expect(
+      host
+        .lookup({ source: '10.10.10.2', destination: '198.51.100.1', inputInterface: 'tun0' })
+        .map(({ text }) => text),
+    ).toEqual(['via <dhcp4> dev eth1']);
+    expect(resourceOf(stack, 'apply').triggers_replace).toMatchObject({
+      'route ipv4 200 default': 'via dhcp4 dev eth1',
+    });
+  });
+
+  test('is followed by the service only', () => {
+    const stack = newStack();
+    const host = newHost(stack, { interfaces: ALL_INTERFACES, persistence: Persistence.networkd() });
+    new VpnEgress(stack, 'egress', { host, ...BASE, gateways: ['dhcp4', 'ra'] });
+    expect(validationErrors(stack)).toContainEqual(
+      expect.stringContaining('only Persistence.service() follows a next hop that changes'),
+    );
+  });
+
   test('needs clients all the same', () => {
     expect(() => linesOf({ clients: [], gateways: undefined })).toThrow('clients is empty. Give the pools');
   });
@@ -903,6 +939,11 @@ describe('arguments', () => {
       'an IPv4 pool without gateway',
       { gateways: ['fe80::1'] },
       `clients[0] "10.10.10.0/24" is IPv4, but no gateway is. Add the NAT router's IPv4 address to gateways; if it has none, move the pool to rejectedClients, or give an IPv6 next hop for IPv4 (RFC 8950): "inet6 fe80::1".`,
+    ],
+    [
+      'an IPv6 next hop of IPv4 that is not an address',
+      { gateways: ['inet6 ra', 'ra'] },
+      'gateways[0] "inet6 ra" is not supported. Give the address of the IPv6 next hop: "inet6 fe80::1".',
     ],
     [
       'an IPv4 next hop that is called IPv6',

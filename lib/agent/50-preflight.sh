@@ -370,6 +370,7 @@ preflight() {
   local each besides
   check_tools
   refuse_if_problems 69
+  follow_gateways "$1" || complain "$problem"
   check_requires "$1"
   place_files "$1"
   check_files "$1"

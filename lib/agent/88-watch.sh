@@ -122,6 +122,7 @@ pass() {
   wanted_state
   note_places
   note_chains
+  follow
   repair
   [ "$repaired" -eq 0 ] || show_repaired
   note_missing
@@ -130,6 +131,12 @@ pass() {
   [ ! -e "$room/link" ] || linked=1
   drop_lock
   note_fight
+}
+
+# If nobody gives a gateway now, the last one stays.
+follow() {
+  case $wanted in "$home"/*/state) ;; *) return 0 ;; esac
+  ! follow_gateways "${wanted%/state}" || [ -z "$followed" ] || say "the gateway is now $followed"
 }
 
 # While repairs are put off, what rejects is not: clients must not leak because somebody fights.

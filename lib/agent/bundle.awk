@@ -190,6 +190,11 @@ $1 == "hook" {
   print > (out "/manifest")
 }
 $1 == "adopt" { print > (out "/adopt") }
+# follow FAMILY TABLE DESTINATION METRIC DEVICE
+$1 == "follow" {
+  PLACES["254:default"] = 1
+  print filled($0, 1) > (out "/manifest")
+}
 # accept FAMILY TABLE CHAIN RULE
 $1 == "accept" { print filled($0, 1) > (out "/manifest") }
 ($1 == "unit" || $1 == "sysctl") && !is_left_out() {

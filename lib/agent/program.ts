@@ -24,6 +24,7 @@ const SHELL_PARTS = [
   '40-kernel.sh',
   '45-kill-switch.sh',
   '46-accept-rules.sh',
+  '48-followed-gateways.sh',
   '50-preflight.sh',
   '55-logins.sh',
   '60-files.sh',

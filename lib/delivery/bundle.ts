@@ -124,6 +124,7 @@ class BundleData {
       ...(host.expectations.length === 0 ? [] : host.interfaces).flatMap((link) => this.gateways(link)),
       ...[...files, ...killSwitch.files, ...forwardingFiles(host), ...timer.files].flatMap((file) => this.file(file)),
       ...[...killSwitch.units, ...timer.units].map(unit),
+      ...host.routes.flatMap((route) => this.followed(route)),
       ...sysctls(host).map(([key, value]) => `sysctl ${key} ${value} nftables`),
       ...forwardingSysctls(host).map(({ key, value }) => `sysctl ${this.pieces(key, 'auto').join('')} ${value}`),
       ...acceptRules(host).map(({ chain, parts }) => `accept ${chain} ${this.pieces(parts, 'auto').join('')}`),
@@ -192,6 +193,16 @@ class BundleData {
     return [...head, ...this.pieces(words, family)].join(' ');
   }
 
+  /** A next hop that the machine finds itself. */
+  private followed({ family, tableId, destination, hops, ...route }: Route): string[] {
+    const [only] = hops;
+    const head = ['follow', family, tableId];
+    const metric = routeMetric({ family, tableId, destination, hops, ...route });
+    return only?.via?.isFollowed && only.device
+      ? [this.line(head, [iprouteForm(destination), String(metric), only.device], family)]
+      : [];
+  }
+
   private pieces(words: readonly Piece[], family: FamilyOrAuto): string[] {
     return words.map((word) => {
       if (typeof word === 'string') {
@@ -200,7 +211,9 @@ class BundleData {
       if ('value' in word) {
         return `@${this.deferred(word.value, word.value.deferredFor ?? '', 'auto')}.${word.family}@`;
       }
-      return word.deferredFor === undefined ? word.text : `@${this.deferred(word, word.deferredFor, family)}@`;
+      return word.deferredFor === undefined || word.isFollowed
+        ? word.text
+        : `@${this.deferred(word, word.deferredFor, family)}@`;
     });
   }
 

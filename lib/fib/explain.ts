@@ -68,7 +68,7 @@ function wordText(word: Word): string {
 
 /** A value known at apply only is shown by its name. */
 export function valueText(value: Value): string {
-  return isKnown(value) ? value.text : `<${value.deferredFor}>`;
+  return isKnown(value) ? value.text : `<${value.isFollowed ? value.text : value.deferredFor}>`;
 }
 
 function resultText(rule: CompiledRule, result: RuleResult, family: Family): string {

@@ -144,7 +144,8 @@ function parsed(parse: Parser): Check {
 
 /** A known value, or one that only the host will know. */
 function valueOf(kind: ValueKind, parse: Parser): Check {
-  const form = record({ kind: oneOf(kind), text, family: optional(FAMILY), deferredFor: optional(text) });
+  const deferred = { deferredFor: optional(text), isFollowed: optional(flag) };
+  const form = record({ kind: oneOf(kind), text, family: optional(FAMILY), ...deferred });
   return (value, where) => {
     form(value, where);
     if (isKnown(value as Value)) parsed(parse)(value, where);

@@ -15,6 +15,8 @@ export interface Value {
   readonly family?: Family;
   /** Set when deferred: who to name when the host finds the value wrong, as `path:property`. */
   readonly deferredFor?: string;
+  /** Set when only the machine knows it, and may change it. `text` then names its origin: `dhcp4` or `ra`. */
+  readonly isFollowed?: boolean;
 }
 
 /** A known address with the length of its prefix, as in `192.168.1.100/24`. */
@@ -111,6 +113,15 @@ export function parseDevice(text: string, property: string): Value {
     );
   }
   return { kind: 'device', text };
+}
+
+/** Where the address of a next hop may come from, and its family. */
+const ORIGINS: Readonly<Record<string, Family>> = { dhcp4: 4, ra: 6 };
+
+/** A next hop that DHCP or router advertisements give. Undefined if the text is none of their names. */
+export function parseOrigin(text: string, deferredFor: string): Value | undefined {
+  const family = ORIGINS[text];
+  return family && { kind: 'address', text, family, deferredFor, isFollowed: true };
 }
 
 /** The prefix as iproute2 prints it: `default` for all addresses of a family. */
@@ -215,8 +226,8 @@ function parse(
   } catch (error) {
     if (/^_?(dhcp|auto|ra\b)/i.test(text)) {
       throw new InvalidValue(
-        `${property} "${text}" is not an address. Nothing is read from DHCP or router advertisements: give the address ` +
-          'itself, as "ip address" or "ip route" shows it on the machine.',
+        `${property} "${text}" is not an address. Give the address itself, as "ip address" or "ip route" shows it on the ` +
+          'machine. The next hop of a route may also be "dhcp4" or "ra".',
       );
     }
     const [, own, length] = /^(\S+) peer \S+?(\/\d+)?$/.exec(text) ?? [];

@@ -35,6 +35,7 @@ export const RULE_FEATURES = [
 export const ROUTE_FEATURES = [
   'via',
   'via inet6',
+  'via dhcp4 or ra',
   'dev',
   'src',
   'scope',
@@ -67,6 +68,9 @@ export interface Capabilities {
   readonly rules: Readonly<Partial<Record<RuleFeature, Support>>>;
   readonly routes: Readonly<Partial<Record<RouteFeature, Support>>>;
 }
+
+/** Only the watch follows a next hop. A file that has one would bring back an old one. */
+export const FOLLOWED: Support = { refused: 'only Persistence.service() follows a next hop that changes' };
 
 /** Without limits, since the agent sets everything itself. */
 export const EVERYTHING: Capabilities = { rules: {}, routes: {} };
@@ -103,6 +107,7 @@ export function routeFeatures(route: Route): RouteFeature[] {
   return present<RouteFeature>({
     'via': only?.via,
     'via inet6': hops.some((hop) => isOtherFamily(route, hop)),
+    'via dhcp4 or ra': hops.some(({ via }) => via?.isFollowed),
     'dev': only?.device,
     'src': route.preferredSource,
     'scope': route.scope,

@@ -9,7 +9,7 @@ import { option, ruleWords } from '../model/rule';
 import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 import type { Capabilities } from './capabilities';
-import { UNKNOWN_FAMILY } from './capabilities';
+import { FOLLOWED, UNKNOWN_FAMILY } from './capabilities';
 import type { Devices } from './devices';
 import type { ProfileBlock } from './persistence';
 import { spaced } from './persistence';
@@ -49,6 +49,7 @@ export const NETWORK_MANAGER_CAPABILITIES: Capabilities = {
     'prohibit': TYPE,
     'throw': { since: '1.38', key: 'type=throw' },
     [UNKNOWN_FAMILY]: FAMILIES,
+    'via dhcp4 or ra': FOLLOWED,
     'via inet6': { refused: 'a route of [ipv4] has an IPv4 gateway' },
   },
 };

@@ -5,7 +5,7 @@ import { pushTo } from '../model/maps';
 import { ROUTING_PROTOCOL } from '../model/protocol';
 import type { Word } from '../model/rule';
 import type { Capabilities } from './capabilities';
-import { UNKNOWN_FAMILY } from './capabilities';
+import { FOLLOWED, UNKNOWN_FAMILY } from './capabilities';
 import type { Devices } from './devices';
 import { routeArguments, ruleArguments } from './ip-arguments';
 import type { Written } from './link-renderer';
@@ -28,7 +28,7 @@ export class NetworkScriptsRenderer extends LinkRenderer {
   public readonly routeProtocol = 'own';
   public readonly capabilities: Capabilities = {
     rules: { [UNKNOWN_FAMILY]: { refused: FAMILIES } },
-    routes: { [UNKNOWN_FAMILY]: { refused: FAMILIES } },
+    routes: { [UNKNOWN_FAMILY]: { refused: FAMILIES }, 'via dhcp4 or ra': FOLLOWED },
   };
 
   protected write(host: Host, devices: Devices): Written {

@@ -8,6 +8,7 @@ import type { Rule, Word } from '../model/rule';
 import { rangeWord } from '../model/rule';
 import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
+import { FOLLOWED } from './capabilities';
 import type { Capabilities } from './capabilities';
 import type { Devices } from './devices';
 import type { DropIn } from './persistence';
@@ -45,6 +46,7 @@ export const NETWORKD_CAPABILITIES: Capabilities = {
   routes: {
     // Some versions ignore it without a word.
     'via inet6': { refused: 'Gateway= of the other family does not work in all versions' },
+    'via dhcp4 or ra': FOLLOWED,
     'nexthop': since('245', 'MultiPathRoute='),
     'nexthop … onlink': { refused: 'MultiPathRoute= has no on-link next hops' },
   },

@@ -2,7 +2,7 @@ import { Token } from 'cdktf';
 import type { Construct } from 'constructs';
 import { ValidationError } from '../errors';
 import type { Value } from '../model/value';
-import { InvalidValue, parseAddress, parseDevice, parsePrefix } from '../model/value';
+import { InvalidValue, parseAddress, parseDevice, parseOrigin, parsePrefix } from '../model/value';
 import { ADDRESS, DEVICE, PREFIX } from './kinds';
 import type { Kind, OptionalKind, Shape } from './shapes';
 import { checkKind, number, options } from './shapes';
@@ -38,6 +38,11 @@ export class Arguments {
       return { kind, text, deferredFor: `${this.path}:${property}` };
     }
     return this.attempt(() => PARSERS[kind](text, property));
+  }
+
+  /** The address of a next hop, which DHCP (`dhcp4`) or router advertisements (`ra`) may give. */
+  public nextHop(text: string, property: string): Value {
+    return parseOrigin(text, `${this.path}:${property}`) ?? this.value('address', text, property);
   }
 
   public optional(kind: Value['kind'], text: string | undefined, property: string): Value | undefined {

@@ -23,7 +23,10 @@ export function parseGateways(args: Arguments, texts: readonly string[], pools: 
 
 function parseGateway(args: Arguments, text: string, property: string): Gateway {
   const [, other] = OTHER_FAMILY.exec(text) ?? [];
-  const via = args.value('address', other ?? text, property);
+  const via = args.nextHop(other ?? text, property);
+  if (other !== undefined && via.isFollowed) {
+    throw args.error(`${property} "${text}" is not supported. Give the address of the IPv6 next hop: "inet6 fe80::1".`);
+  }
   if (other !== undefined && via.family === 4) {
     throw args.error(`${property} "${text}" is IPv4. Leave out "inet6".`);
   }
@@ -38,8 +41,8 @@ function checkGateways(
 ): void {
   if (gateways.length === 0) {
     throw args.error(
-      `gateways is empty. Give the NAT router's addresses on device, such as "192.168.1.1". Leave gateways out if ` +
-        'device is a point-to-point link (PPP, WireGuard).',
+      `gateways is empty. Give the NAT router's addresses on device, such as "192.168.1.1", or "dhcp4" and "ra" if the ` +
+        'machine gets them that way. Leave gateways out if device is a point-to-point link (PPP, WireGuard).',
     );
   }
   const twice = secondOfFamily(gateways);

@@ -1,5 +1,6 @@
 import type { Bits } from '../fib/bits';
 import { prefixBits } from '../fib/bits';
+import { valueText } from '../fib/explain';
 import type { Host } from '../model/host';
 import { getOrInsertComputed } from '../model/maps';
 import type { Rule } from '../model/rule';
@@ -38,7 +39,7 @@ export function withPlaceholders(host: Host): { host: Host; names: Map<Bits, str
 
 /** Who declared a value that is known at apply only, as seen from the stack of the host. */
 export function valueName(value: Value, hostPath: string): string {
-  return isKnown(value) ? value.text : shortName(`<${value.deferredFor}>`, hostPath);
+  return isKnown(value) ? value.text : shortName(valueText(value), hostPath);
 }
 
 /** Names of values in a text of the lookup, without the name of the stack. */

@@ -186,12 +186,15 @@ class EgressExpectations {
   }
 
   private leaving(): Disposition[] {
-    const { device, gateways } = this.egress;
+    const { device } = this.egress;
     const preferred = this.backups.filter((route) => routeMetric(route) <= defaultMetric(this.family));
-    return [
-      { kind: 'unicast', via: gateways.find((gateway) => gateway.family === this.family)?.via, device },
-      ...preferred.flatMap(dispositionsOf),
-    ];
+    return [{ kind: 'unicast', via: this.gateway(), device }, ...preferred.flatMap(dispositionsOf)];
+  }
+
+  /** Undefined if there is none, or only the machine knows which. */
+  private gateway(): Value | undefined {
+    const via = this.egress.gateways.find((gateway) => gateway.family === this.family)?.via;
+    return via?.isFollowed ? undefined : via;
   }
 
   /** The outcomes while the link of the egress is down. */

@@ -173,6 +173,45 @@ export function watchSuite(flavour: Flavour): void {
       agrees();
     });
 
+    test('follows a gateway that DHCP or router advertisements give, and keeps the last one', () => {
+      const given = WATCHED.map((line) => line.replace('192.168.1.1', 'dhcp4').replace('fd00:1010::1', 'ra'));
+      const lines46 = [...given, 'follow 4 200 default 0 eth1', 'follow 6 200 default 1024 eth1'];
+      const nobody = machine.apply(lines46);
+      expect(nobody).toMatchObject({
+        code: 69,
+        last: 'source-routing: refused, nothing was changed: nobody gives an IPv4 gateway for eth1 here: no default route of the main table (ip -4 route show default dev eth1), and no DHCP lease with one',
+      });
+      machine.must(`ip route add default via 192.168.1.1 dev eth1 proto dhcp metric 2000
+        ip -6 route add default via fe80::1 dev eth1 proto ra metric 2000`);
+      expect(machine.apply(lines46).code).toBe(0);
+      const routes = (): string => machine.must('ip route show table 200; ip -6 route show table 200');
+      expect(routes()).toMatch(/default via 192.168.1.1 dev eth1 .*\n[^]*default via fe80::1 dev eth1 /);
+      watch.start();
+      const now = 'ip route show table 200 | grep -q "via 192.168.1.77 "';
+      expect(
+        watch.until(now, 'ip route replace default via 192.168.1.77 dev eth1 proto dhcp metric 2000'),
+      ).toBeLessThan(1500);
+      watch.until(
+        'ip -6 route show table 200 | grep -q "via fe80::77 "',
+        `ip -6 route del default via fe80::1 dev eth1 metric 2000
+        ip -6 route add default via fe80::77 dev eth1 proto ra metric 2000`,
+      );
+      machine.must('ip route del default dev eth1 metric 2000; ip -6 route del default dev eth1 metric 2000');
+      watch.settle();
+      expect(routes()).toMatch(/default via 192.168.1.77 dev eth1 .*\n[^]*default via fe80::77 dev eth1 /);
+      expect(watch.journal().filter((line) => line.startsWith('the gateway'))).toEqual([
+        'the gateway is now 192.168.1.77 on eth1',
+        'the gateway is now fe80::77 on eth1',
+      ]);
+      expect(machine.verify().code).toBe(0);
+      // The same again finds nothing to do, and knows the last one.
+      machine.must('ip route add default via 192.168.1.77 dev eth1 proto dhcp metric 2000');
+      machine.must('ip -6 route add default via fe80::77 dev eth1 proto ra metric 2000');
+      expect(machine.apply(lines46, { generation: 'g2' }).code).toBe(0);
+      expect(machine.agent('remove').code).toBe(0);
+      expect(routes()).toBe('');
+    });
+
     test('says so, once, if something stays away; and is content when it comes', () => {
       watch.start();
       machine.must('ip link del eth1');
