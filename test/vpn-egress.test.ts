@@ -837,6 +837,7 @@ describe('the way to the NAT router', () => {
       'follow 4 200 default 0 eth1',
       'follow 6 200 default 1024 eth1',
     ]);
+    expect(written).toContain('|ReadWritePaths=/run /var/lib/source-routing/stack-vpn1');
     expect(written.filter((line) => /^expect 4 stack.egress.(leave|errors|replies)/.test(line))).toEqual([
       expect.stringMatching(/leave-1 .* is dev eth1$/),
       expect.stringMatching(/errors .* is dev eth1$/),

@@ -40,9 +40,11 @@ export function watchUnit(host: Host): { readonly name: string; readonly file: H
  *
  * @see https://github.com/systemd/systemd/issues/33127
  */
-function unitText({ owner, forwardings }: Host): string {
+function unitText({ owner, forwardings, routes }: Host): string {
   // iptables-legacy asks the kernel through a raw socket.
   const iptables = forwardings.some(({ chains }) => chains.some(({ program }) => program === 'iptables'));
+  // A next hop that changes is put down in the state.
+  const follows = routes.some(({ hops }) => hops.some(({ via }) => via?.isFollowed));
   const agent = `/bin/sh /var/lib/source-routing/${owner}/agent`;
   return `# Managed by cdktf-source-routing: changes here are lost.
 [Unit]
@@ -69,7 +71,7 @@ TasksMax=64
 CapabilityBoundingSet=CAP_NET_ADMIN${iptables ? ' CAP_NET_RAW' : ''}
 NoNewPrivileges=yes
 ProtectSystem=strict
-ReadWritePaths=/run
+ReadWritePaths=/run${follows ? ` /var/lib/source-routing/${owner}` : ''}
 ProtectHome=yes
 PrivateDevices=yes
 ProtectClock=yes
