@@ -11,11 +11,12 @@ import { TERRAFORM_ENV } from '../test/e2e/terraform';
 import { Lab } from '../test/lab/lab';
 import { commandExists } from '../test/lab/process';
 import { ensureRequirements } from '../test/lab/requirements';
-import type { NodeName } from '../test/lab/topology';
-import { families } from '../test/lab/topology';
+import type { ClientName } from '../test/lab/topology';
+import { families, internetAddress, tunnelAddress } from '../test/lab/topology';
+import { packetPath } from './packet-path';
 
 const ROOT = resolve(__dirname, '..');
-const CLIENTS: readonly NodeName[] = ['ovpn1', 'ovpn2'];
+const CLIENTS: readonly ClientName[] = ['ovpn1', 'ovpn2'];
 const NAMES: Record<string, string> = {
   '203.0.113.1': 'the upstream router',
   '2001:db8:ffff::1': 'the upstream router',
@@ -59,6 +60,31 @@ async function showNeighbours(lab: Lab): Promise<void> {
   }
 }
 
+/** Shows one client's packet on its way, in both families. */
+async function showPath(lab: Lab, client: ClientName, through: 'upstream' | 'nat'): Promise<void> {
+  for (const family of families) {
+    const { hops, router } = await packetPath(lab, client, family);
+    hops.forEach((hop, index) => console.log(`   ${index === 0 ? `${family} ` : '     -> '}${hop}`));
+    finding(`it goes through the router "${through}"`, router === through);
+  }
+}
+
+/** Has the machine try packets of a client, which it drops where they would leave. */
+async function showProbe(lab: Lab, client: ClientName): Promise<void> {
+  for (const family of families) {
+    const addresses = `--from ${tunnelAddress(client, family)} --to ${internetAddress(family)}`;
+    const command = `source-routing probe how-to ${addresses} --in tun0`;
+    const { code, stdout, stderr } = await lab.vpn.exec(command, { allowFailure: true });
+    console.log(`   # ${command}`);
+    console.log(indented(`${stdout}${stderr}`.replace(/^source-routing:/gm, '')));
+    finding('the probe finds that they get through', code === 0);
+  }
+}
+
+function indented(text: string): string {
+  return text.trimEnd().replace(/^ */gm, '   ');
+}
+
 /** What the machine said, and Terraform's own summary. */
 function showProgress(output: string): void {
   for (const line of output.split('\n')) {
@@ -78,6 +104,7 @@ async function withLab(): Promise<void> {
   try {
     heading('Before: everybody leaves through the default gateway');
     await showSources(lab, 'the upstream router');
+    await showPath(lab, 'ovpn1', 'upstream');
     const before = await lab.vpn.snapshotState();
 
     heading('cdktf deploy (examples/how-to)');
@@ -87,15 +114,23 @@ async function withLab(): Promise<void> {
     await showSources(lab, 'the NAT router');
     await showNeighbours(lab);
 
+    heading("The way of one client's packet, as the machines on it tell");
+    await showPath(lab, 'ovpn1', 'nat');
+
+    heading('On the machine: source-routing probe');
+    await showProbe(lab, 'ovpn1');
+
     heading('On the machine: source-routing status');
-    console.log((await lab.vpn.exec('source-routing status')).stdout.replace(/^source-routing:/gm, '  '));
+    console.log(indented((await lab.vpn.exec('source-routing status')).stdout.replace(/^source-routing:/gm, '')));
 
     heading('A pull request moves the rules to another priority: the plan');
     const plan = await cdktf.run('diff', [], { VPN_RULE_PRIORITY: '10020' });
+    // What comes before is said of the providers and the signs.
+    const changes = plan.slice(plan.indexOf('# terraform_data'));
     console.log(
-      plan
+      changes
         .split('\n')
-        .map((line) => line.replace(/^how-to {2}/, ''))
+        .map((line) => line.replace(/^how-to {2,}/, ''))
         .filter((line) => /^\s*([~+#-]|-\/\+|\}|Plan:)/.test(line))
         .map((line) => `   ${line}`)
         .join('\n'),
