@@ -18,6 +18,7 @@ import { RunDirectory } from './run-directory';
 import { SshKeys } from './ssh';
 import {
   address,
+  cardsOf,
   type ClientName,
   clientNames,
   families,
@@ -27,7 +28,6 @@ import {
   type MachineName,
   machineNames,
   type NodeName,
-  nodes,
   openVpnClients,
   plainNames,
   type TunnelName,
@@ -44,6 +44,8 @@ export interface LabOptions {
   readonly networkScripts?: boolean;
   /** Release of the VPN server; then it serves the clients of OpenVPN only. @default - that of the box */
   readonly release?: DebianRelease;
+  /** Whether there is a second NAT router, `nat2`, on eth2 of the VPN server. @default false */
+  readonly secondNatRouter?: boolean;
 }
 
 export interface UpOptions extends LabOptions {
@@ -140,7 +142,9 @@ export class Lab {
     progress('laying the cables');
     const network = async (): Promise<void> => {
       await createSwitch(this.directory);
-      await Promise.all([...plainNames, ...clientNames].map((node) => connect(this.directory, node, true)));
+      await Promise.all(
+        [...plainNames(options.secondNatRouter), ...clientNames].map((node) => connect(this.directory, node, true)),
+      );
       await startInternetServer(this.directory);
     };
     const disks = async (): Promise<void> => {
@@ -284,8 +288,10 @@ export class Lab {
 
   /** What there is, for the person at the keyboard. */
   describe(): string {
-    const rows = Object.entries(nodes).flatMap(([node, { interfaces }]) =>
-      interfaces.map(({ name, ipv4, ipv6 }) => `  ${node.padEnd(9)} ${name}  ${ipv4.padEnd(18)} ${ipv6}`),
+    const { secondNatRouter: second } = this.options;
+    const names = [...machineNames, ...plainNames(second), ...clientNames];
+    const rows = names.flatMap((node) =>
+      cardsOf(node, second).map(({ name, ipv4, ipv6 }) => `  ${node.padEnd(9)} ${name}  ${ipv4.padEnd(18)} ${ipv6}`),
     );
     return rows.join('\n');
   }

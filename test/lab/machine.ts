@@ -1,6 +1,6 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { configureNetwork, type NetworkManagerName } from './network-manager';
-import { connect, disconnect, masqueradeRules, setCarrier } from './namespace';
+import { connect, disconnect, hasSecond, masqueradeRules, setCarrier } from './namespace';
 import {
   type Container,
   enter,
@@ -19,7 +19,7 @@ import { poll, run, type RunOptions, type RunResult } from './process';
 import type { RunDirectory } from './run-directory';
 import { diffSnapshots, parseSnapshot, type Snapshot, snapshotScript } from './snapshot';
 import type { SshKeys } from './ssh';
-import { address, type Family, type Interface, type MachineName, nodes } from './topology';
+import { address, cardsOf, type Family, type Interface, type MachineName, nodes } from './topology';
 
 export interface ExecOptions extends RunOptions {
   /** User inside the machine; root unless told. */
@@ -66,7 +66,8 @@ export class Machine {
     write('/etc/sysctl.d/50-lab.conf', sysctls(this.name));
     this.keys.install(this.name, root);
     if (manager === 'ifupdown2') await replacePackage(root, 'ifupdown', 'ifupdown2');
-    const units = [...configureNetwork(root, this.name, manager, returnRoutes), 'ssh.service'];
+    const cards = cardsOf(this.name, hasSecond(this.directory));
+    const units = [...configureNetwork(root, this.name, cards, manager, returnRoutes), 'ssh.service'];
     const { masquerade } = nodes[this.name];
     if (masquerade) {
       write('/etc/nftables.conf', masqueradeRules(masquerade));

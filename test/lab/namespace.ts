@@ -1,6 +1,6 @@
 import { run, type RunOptions, type RunResult } from './process';
 import type { RunDirectory } from './run-directory';
-import { address, families, macAddress, networkNames, type NodeName, nodes, poolsOf } from './topology';
+import { address, cardsOf, families, macAddress, networkNames, type NodeName, nodes, poolsOf } from './topology';
 
 /** Run a command in a network namespace of the lab, with the box's own file system. */
 export const inNamespace = (
@@ -13,6 +13,10 @@ export const inNamespace = (
 /** Several lines for `ip`, in one process. */
 export const ipBatch = (directory: RunDirectory, node: string, lines: readonly string[]): Promise<RunResult> =>
   run(['ip', '-n', directory.name(node), '-batch', '-'], { input: `${lines.join('\n')}\n` });
+
+/** Whether the lab has a second NAT router. */
+export const hasSecond = (directory: RunDirectory): boolean =>
+  (directory.options as { readonly secondNatRouter?: boolean }).secondNatRouter ?? false;
 
 /** Name of the switch's port that an interface of a node is plugged into. */
 export const portName = (node: NodeName, interfaceName: string): string => `${node}.${interfaceName}`;
@@ -32,7 +36,7 @@ export async function createSwitch(directory: RunDirectory): Promise<void> {
   await ipBatch(
     directory,
     'switch',
-    networkNames.flatMap((name) => [
+    networkNames(hasSecond(directory)).flatMap((name) => [
       // No snooping: without a querier it may swallow neighbour discovery.
       `link add ${name} type bridge mcast_snooping 0`,
       `link set ${name} up`,
@@ -58,7 +62,7 @@ export async function connect(directory: RunDirectory, node: NodeName, plain: bo
   await ipBatch(
     directory,
     'switch',
-    nodes[node].interfaces.flatMap(({ name, network }) => [
+    cardsOf(node, hasSecond(directory)).flatMap(({ name, network }) => [
       `link add ${portName(node, name)} type veth peer name ${name} address ${macAddress(node, name)} netns ${directory.name(node)}`,
       `link set ${portName(node, name)} master ${network} up`,
     ]),
@@ -74,7 +78,7 @@ export async function disconnect(directory: RunDirectory, node: NodeName): Promi
   await ipBatch(
     directory,
     'switch',
-    nodes[node].interfaces.map(({ name }) => `link delete ${portName(node, name)}`),
+    cardsOf(node, hasSecond(directory)).map(({ name }) => `link delete ${portName(node, name)}`),
   );
   await run(['ip', 'netns', 'delete', directory.name(node)]);
 }
@@ -91,6 +95,7 @@ export const setCarrier = (
 /** Addresses, routes, forwarding and masquerading of a plain namespace. */
 async function configure(directory: RunDirectory, node: NodeName): Promise<void> {
   const { interfaces, gateways, forwards, masquerade } = nodes[node];
+  const serverCard = { upstream: 'eth0', nat2: 'eth2' }[node as string];
   if (forwards) await inNamespace(directory, node, sysctl({ 'ipv4/ip_forward': 1, 'ipv6/conf/all/forwarding': 1 }));
   await ipBatch(directory, node, [
     'link set lo up',
@@ -100,10 +105,10 @@ async function configure(directory: RunDirectory, node: NodeName): Promise<void>
       `address add ${ipv6} dev ${name} nodad`,
     ]),
     ...(gateways ? families.map((family) => `route add default via ${gateways[family]}`) : []),
-    // The default uplink of the VPN server must know where its clients are.
-    ...(node === 'upstream'
+    // Where the VPN server's clients are, the default uplink of the server must know, and a NAT router.
+    ...(serverCard
       ? families.flatMap((family) =>
-          poolsOf(family).map((pool) => `route add ${pool} via ${address('vpn', 'eth0', family)}`),
+          poolsOf(family).map((pool) => `route add ${pool} via ${address('vpn', serverCard, family)}`),
         )
       : []),
   ]);

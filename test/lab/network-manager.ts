@@ -101,15 +101,16 @@ const flavours: Readonly<Record<Exclude<NetworkManagerName, 'ifupdown2'>, Flavou
   },
 };
 
-/** Write the configuration of all interfaces of a machine; returns the units to enable. */
+/** Write the configuration of these interfaces of a machine; returns the units to enable. */
 export function configureNetwork(
   root: string,
   machine: MachineName,
+  cards: readonly Interface[],
   manager: NetworkManagerName,
   returnRoutes: boolean,
 ): readonly string[] {
   const { units, file } = flavours[manager === 'ifupdown2' ? 'ifupdown' : manager];
-  for (const card of nodes[machine].interfaces) {
+  for (const card of cards) {
     const [path, text] = file(card, routesOf(machine, card, returnRoutes));
     mkdirSync(dirname(join(root, path)), { recursive: true });
     writeFileSync(join(root, path), text);

@@ -14,16 +14,19 @@
  *              | 192.168.1.100              | 192.168.1.1
  *              '----------------------------'
  *
+ * A lab may have a second NAT router, `nat2`: 192.168.2.1 on a network of its own with the VPN server (192.168.2.100 on
+ * eth2), and 203.0.113.4 on the internet's.
+ *
  * Each line is a bridge in the lab's `switch` namespace, so that a machine that goes down takes
  * the cable out of the switch and not the network card out of its neighbour.
  */
 
-export type NetworkName = 'lan' | 'private' | 'internet';
+export type NetworkName = 'lan' | 'private' | 'private2' | 'internet';
 /** Booted machines: an init of their own, sshd, the network managers. */
 export type MachineName = 'vpn' | 'nat';
 export type ClientName = 'ovpn1' | 'ovpn2' | 'wg1' | 'wg2';
 /** Network namespaces that use the box's own file system. */
-export type PlainName = 'upstream' | 'internet' | 'admin';
+export type PlainName = 'upstream' | 'internet' | 'admin' | 'nat2';
 export type NodeName = MachineName | ClientName | PlainName;
 export type Family = 'ipv4' | 'ipv6';
 
@@ -31,8 +34,15 @@ export const machineNames: readonly MachineName[] = ['vpn', 'nat'];
 export const clientNames: readonly ClientName[] = ['ovpn1', 'ovpn2', 'wg1', 'wg2'];
 export const openVpnClients: readonly ClientName[] = ['ovpn1', 'ovpn2'];
 export const wireGuardClients: readonly ClientName[] = ['wg1', 'wg2'];
-export const plainNames: readonly PlainName[] = ['upstream', 'internet', 'admin'];
-export const networkNames: readonly NetworkName[] = ['lan', 'private', 'internet'];
+/** What a lab has of plain nodes and networks, with a second NAT router or without. */
+export const plainNames = (second = false): readonly PlainName[] => [
+  ...(['upstream', 'internet', 'admin'] as const),
+  ...(second ? (['nat2'] as const) : []),
+];
+export const networkNames = (second = false): readonly NetworkName[] => [
+  ...(['lan', 'private', 'internet'] as const),
+  ...(second ? (['private2'] as const) : []),
+];
 export const families: readonly Family[] = ['ipv4', 'ipv6'];
 
 /** A network card. Its MAC address is fixed, as on a real one: see `macAddress`. */
@@ -71,6 +81,12 @@ const privateLink = (host: number): Interface => ({
   ipv4: `192.168.1.${host}/24`,
   ipv6: `fd00:1010:1010:1010::${host}/64`,
 });
+const secondLink = (name: string, host: number): Interface => ({
+  name,
+  network: 'private2',
+  ipv4: `192.168.2.${host}/24`,
+  ipv6: `fd00:1010:1010:2020::${host}/64`,
+});
 
 /** The network that the machines, their clients and the administrator are on. */
 export const lanPrefix: Readonly<Record<Family, string>> = { ipv4: '192.168.178.0/24', ipv6: 'fd00:178::/64' };
@@ -79,7 +95,7 @@ const internetHost = { ipv4: '203.0.113.100', ipv6: '2001:db8:ffff::100' };
 const upstreamRouter = { ipv4: '192.168.178.1', ipv6: 'fd00:178::1' };
 
 export const nodes: Readonly<Record<NodeName, Node>> = {
-  vpn: { interfaces: [lan(2), privateLink(100)], gateways: upstreamRouter, forwards: true },
+  vpn: { interfaces: [lan(2), privateLink(100), secondLink('eth2', 100)], gateways: upstreamRouter, forwards: true },
   nat: {
     interfaces: [lan(3), privateLink(1), internet('eth2', 3)],
     gateways: internetHost,
@@ -93,7 +109,17 @@ export const nodes: Readonly<Record<NodeName, Node>> = {
   ovpn2: { interfaces: [lan(12)] },
   wg1: { interfaces: [lan(13)] },
   wg2: { interfaces: [lan(14)] },
+  nat2: {
+    interfaces: [secondLink('eth1', 1), internet('eth2', 4)],
+    gateways: internetHost,
+    forwards: true,
+    masquerade: 'eth2',
+  },
 };
+
+/** The network cards of a node in a lab that has a second NAT router or not. */
+export const cardsOf = (node: NodeName, second = false): readonly Interface[] =>
+  nodes[node].interfaces.filter(({ network }) => networkNames(second).includes(network));
 
 /** A tunnel device of the VPN server: the pool of its clients and its own addresses. */
 export interface Tunnel {
@@ -140,8 +166,8 @@ export function address(node: NodeName, interfaceName: string, family: Family): 
 }
 
 /** What the internet host sees of packets that left by this router. */
-export const publicAddress = (router: 'upstream' | 'nat', family: Family): string =>
-  address(router, router === 'nat' ? 'eth2' : 'eth1', family);
+export const publicAddress = (router: 'upstream' | 'nat' | 'nat2', family: Family): string =>
+  address(router, router === 'upstream' ? 'eth1' : 'eth2', family);
 
 export const internetAddress = (family: Family): string => internetHost[family];
 
