@@ -88,6 +88,15 @@ describeLab('a node of eduVPN with a NAT router for each profile', { secondNatRo
     expect(await cdktf.run('deploy', ['--auto-approve'])).toContain('No changes.');
   });
 
+  test('without the way to its router, clients of a profile go nowhere, those of the other one as before', async () => {
+    await lab().vpn.unplug('eth2');
+    const cut = (await sources(lab(), [...CLIENTS, 'vpn'])).map((line) => line.replace(/ none .*/, ' none'));
+    await lab().vpn.plug('eth2');
+    const nowhere = { ipv4: 'none', ipv6: 'none' };
+    expect(cut).toEqual(expected({ staff: NAT, guests: nowhere }));
+    expect(await sources(lab(), ['wg2'])).toEqual(THROUGH_NAT.filter((line) => line.startsWith('wg2 ')));
+  });
+
   test('also after a reboot', async () => {
     await lab().vpn.reboot();
     await tunnelsAreUp();
