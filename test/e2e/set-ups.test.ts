@@ -47,18 +47,19 @@ const SET_UPS: Record<string, SetUp> = {
     },
     interfaces: [ETH0, ETH1, { name: 'ppp0', addresses: ['192.0.2.2/32'] }, TUN0, WG0],
     egress: { device: 'ppp0', gateways: undefined },
-    // A provider ends the line once a day. What comes back is another interface, of the same name.
+    // A provider ends the line once a day, and a machine boots without it. What comes back is another interface.
     check: async (lab) => {
-      await lab.vpn.exec('kill $(cat /run/lab-line.pid)');
-      expect(await withoutReasons(lab, ['ovpn1', 'wg1'])).toEqual(nowhere(['ovpn1', 'wg1']));
-      await lab.vpn.exec(line('192.0.2.2', '192.0.2.1', '192.168.1.100', '192.168.1.1'));
-      await poll(
-        'the clients on the new line',
-        10_000,
-        async () =>
-          (await withoutReasons(lab, ['ovpn1', 'wg1'])).every((source) => ALL_THROUGH_NAT.includes(source)) ||
-          undefined,
-      );
+      const ends = ['kill $(cat /run/lab-line.pid)', 'reboot'];
+      for (const end of ends) {
+        await (end === 'reboot' ? lab.vpn.reboot() : lab.vpn.exec(end));
+        await lab.waitForVpn();
+        expect(await withoutReasons(lab, ['ovpn1', 'wg1'])).toEqual(nowhere(['ovpn1', 'wg1']));
+        await lab.vpn.exec(line('192.0.2.2', '192.0.2.1', '192.168.1.100', '192.168.1.1'));
+        await poll('the clients on the new line', 10_000, async () => {
+          const seen = await withoutReasons(lab, ['ovpn1', 'wg1']);
+          return seen.every((source) => ALL_THROUGH_NAT.includes(source)) || undefined;
+        });
+      }
     },
   },
   'an interface with a single address, and a gateway that is on no network of it': {
