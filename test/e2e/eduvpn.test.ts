@@ -1,5 +1,6 @@
 import { describeLab } from '../lab/describe-lab';
 import type { Snapshot } from '../lab/snapshot';
+import type { ClientName } from '../lab/topology';
 import { publicAddress } from '../lab/topology';
 import { Cdktf } from './cdktf';
 import { NAT, UPSTREAM, sources } from './egress';
@@ -15,6 +16,13 @@ const SERVER = {
   wg1: ['10.10.11.1', 'fd00:4242:4242:1011::1'],
   wg2: ['10.10.20.1', 'fd00:4242:4242:2020::1'],
 };
+
+/** Addresses of clients. OpenVPN gives the first one that it has. */
+const STAFF = {
+  ovpn2: ['10.10.10.130', 'fd00:4242:4242:1010::1:2'],
+  wg1: ['10.10.11.2', 'fd00:4242:4242:1011::2'],
+};
+const GUEST = ['10.10.20.3', 'fd00:4242:4242:2020::3'];
 
 /** What vpn-server-node writes for the profiles of the example, and its firewall. */
 const NODE = `set -e
@@ -86,6 +94,23 @@ describeLab('a node of eduVPN with a NAT router for each profile', { secondNatRo
     await lab().vpn.exec('source-routing verify');
     await lab().vpn.exec('source-routing probe');
     expect(await cdktf.run('deploy', ['--auto-approve'])).toContain('No changes.');
+  });
+
+  test('clients reach those of their profile, and no packet to the other profile leaves by a NAT router', async () => {
+    const [nat, nat2] = await Promise.all([lab().countPackets('nat'), lab().countPackets('nat2')]);
+    const pairs: ReadonlyArray<[ClientName, string[]]> = [
+      ['ovpn1', STAFF.wg1],
+      ['wg1', STAFF.ovpn2],
+      ['ovpn1', GUEST],
+      ['wg1', GUEST],
+      ['wg2', STAFF.wg1],
+      ['wg2', STAFF.ovpn2],
+    ];
+    const answers = await Promise.all(
+      pairs.flatMap(([from, addresses]) => addresses.map((address) => lab().ping(from, address))),
+    );
+    expect(answers).toEqual([true, true, true, true, ...Array.from({ length: 8 }, () => false)]);
+    expect([await nat.total(), await nat2.total()]).toEqual([0, 0]);
   });
 
   test('without the way to its router, clients of a profile go nowhere, those of the other one as before', async () => {

@@ -274,7 +274,7 @@ export class Lab {
   }
 
   /** Count from now on what arrives at a router from the VPN's clients. */
-  countPackets(router: 'upstream' | 'nat'): Promise<PacketCounter> {
+  countPackets(router: 'upstream' | 'nat' | 'nat2'): Promise<PacketCounter> {
     return new PacketCounter(this.directory, router).start();
   }
 

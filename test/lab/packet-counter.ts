@@ -17,7 +17,7 @@ const each = <T>(make: (name: TunnelName, family: Family) => T): T[] =>
 export class PacketCounter {
   constructor(
     private readonly directory: RunDirectory,
-    private readonly router: 'upstream' | 'nat',
+    private readonly router: 'upstream' | 'nat' | 'nat2',
   ) {}
 
   /** Start from zero. */

@@ -31,6 +31,14 @@ describe.each(EXAMPLES)('example %s', (example) => {
     expect(existsSync(join(stack, 'cdk.tf.json'))).toBe(true);
   });
 
+  test('has no warnings, but for keys of hosts, which only the machines know', () => {
+    const { stacks } = JSON.parse(readFileSync(join(outdir, 'manifest.json'), 'utf8')) as {
+      stacks: Record<string, { annotations?: { message: string }[] }>;
+    };
+    const messages = Object.values(stacks).flatMap(({ annotations = [] }) => annotations.map(({ message }) => message));
+    expect(messages.filter((message) => !message.startsWith('ssh.hostKey is not set'))).toEqual([]);
+  });
+
   if (!NEED_REGISTRY.includes(example)) {
     test('is valid Terraform', () => {
       const terraform = (...args: string[]): string =>
