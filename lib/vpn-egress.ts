@@ -86,7 +86,8 @@ export interface VpnEgressProps {
 
   /**
    * Takes the gateways as directly connected, although they are in no network of `device`. Clouds that give an
-   * interface a single address (/32) need this.
+   * interface a single address (/32) need this. If `rp_filter` is 1, the main table needs a route to each IPv4 gateway
+   * by `device`. Otherwise, the kernel drops the ARP requests of the gateway.
    *
    * @default false
    */
