@@ -1,5 +1,5 @@
 import type { LinuxHostProps, VpnEgressProps } from '../../lib';
-import { RouteType, SourceRoutingTable } from '../../lib';
+import { RouteType, SourceNat, SourceRoutingTable } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
 import type { Lab } from '../lab/lab';
 import { poll } from '../lab/process';
@@ -27,6 +27,16 @@ const line = (own: string, peer: string, from: string, to: string): string => `s
   for try in $(seq 50); do [ -e /sys/class/net/ppp0 ] && break; sleep 0.1; done
   ip address add ${own} peer ${peer} dev ppp0
   ip link set ppp0 up`;
+/** OpenVPN removes the file of its process id when it ends, also the one of its successor. */
+const END_OF_LINE = 'pid=$(cat /run/lab-line.pid); kill $pid; while kill -0 $pid 2>/dev/null; do sleep 0.1; done';
+async function layLine({ vpn, nat }: Lab): Promise<void> {
+  await nat.exec(line('192.0.2.1', '192.0.2.2', '192.168.1.1', '192.168.1.100'));
+  await vpn.exec(line('192.0.2.2', '192.0.2.1', '192.168.1.100', '192.168.1.1'));
+}
+async function removeLine({ vpn, nat }: Lab): Promise<void> {
+  await nat.exec(returnRoutes(POOLS, byEth1));
+  for (const machine of [vpn, nat]) await machine.exec(END_OF_LINE);
+}
 const onNetworkd = (change: string): string => `sed -i '${change}' /etc/systemd/network/10-eth1.network
   networkctl reload; networkctl reconfigure eth1; sleep 1`;
 const returnRoutes = (pools: readonly string[], way: (family: Family) => string): string =>
@@ -36,20 +46,16 @@ const BEHIND = { ipv4: '10.99.0.1', ipv6: 'fd00:99::1' };
 
 const SET_UPS: Record<string, SetUp> = {
   'a point-to-point line, without a gateway': {
-    on: async ({ vpn, nat }) => {
-      await nat.exec(line('192.0.2.1', '192.0.2.2', '192.168.1.1', '192.168.1.100'));
-      await vpn.exec(line('192.0.2.2', '192.0.2.1', '192.168.1.100', '192.168.1.1'));
-      await nat.exec(returnRoutes(POOLS, () => 'dev ppp0'));
+    on: async (lab) => {
+      await layLine(lab);
+      await lab.nat.exec(returnRoutes(POOLS, () => 'dev ppp0'));
     },
-    off: async ({ vpn, nat }) => {
-      await nat.exec(returnRoutes(POOLS, byEth1));
-      for (const machine of [vpn, nat]) await machine.exec('kill $(cat /run/lab-line.pid); rm /run/lab-line.pid');
-    },
+    off: removeLine,
     interfaces: [ETH0, ETH1, { name: 'ppp0', addresses: ['192.0.2.2/32'] }, TUN0, WG0],
     egress: { device: 'ppp0', gateways: undefined },
     // A provider ends the line once a day, and a machine boots without it. What comes back is another interface.
     check: async (lab) => {
-      const ends = ['kill $(cat /run/lab-line.pid)', 'reboot'];
+      const ends = [END_OF_LINE, 'reboot'];
       for (const end of ends) {
         await (end === 'reboot' ? lab.vpn.reboot() : lab.vpn.exec(end));
         await lab.waitForVpn();
@@ -61,6 +67,19 @@ const SET_UPS: Record<string, SetUp> = {
         });
       }
     },
+  },
+  'a point-to-point line on which the server translates, with a smaller MTU': {
+    on: async (lab) => {
+      await layLine(lab);
+      await lab.vpn.exec('ip address add fd00:1492::2/64 dev ppp0');
+      // Nobody there knows the clients.
+      await lab.nat.exec(
+        `ip address add fd00:1492::1/64 dev ppp0; ${POOLS.map((pool) => `ip route del ${pool}`).join('; ')}`,
+      );
+    },
+    off: removeLine,
+    interfaces: [ETH0, ETH1, { name: 'ppp0', addresses: ['192.0.2.2/32', 'fd00:1492::2/64'] }, TUN0, WG0],
+    egress: { device: 'ppp0', gateways: undefined, sourceNat: SourceNat.masquerade(), mtu: 1492, mssClamp: true },
   },
   'an interface with a single address, and a gateway that is on no network of it': {
     on: ({ vpn }) => vpn.exec(onNetworkd('/^Address=/{ s,/24,/32,; s,/64,/128, }')),
