@@ -131,7 +131,8 @@ export interface VpnEgressProps {
    * The rules for local traffic are right before them (adjacent pools share one). The rules for packets that the
    * machine itself sends for clients (ICMP errors, queries of `resolver`) are right after them.
    *
-   * @default - 10010 for the first `VpnEgress` of a host, and the first free one of 10110, 10210 ... for each other
+   * @default - 10010 for the first `VpnEgress` of a host, and the first free one of 10110, 10210 ... for each other. The
+   * rules for local traffic of all are before 10010, so that packets between their clients do not leave
    */
   readonly priority?: number;
 
@@ -301,9 +302,16 @@ export class VpnEgress extends Construct {
     );
     const queries = props.resolver?._queries(this.args) ?? [];
     const behind = ownRules(errorMark, queries, gateways ?? this._clients, parts);
-    const free = this.host._declaration.nextPriority(DEFAULT_PRIORITY, mostOfAFamily(inFront));
-    const priority = this.checkPriority(props.priority ?? free, inFront, behind);
-    this.addRules(priority, inFront, behind);
+    const priority = this.checkPriority(
+      props.priority ?? this.host._declaration.nextPriority(DEFAULT_PRIORITY),
+      inFront,
+      behind,
+    );
+    const localPriority =
+      props.priority === undefined
+        ? this.host._declaration.nextLocalPriority(DEFAULT_PRIORITY, mostOfAFamily(inFront))
+        : priority - 1;
+    this.addRules(priority, localPriority, inFront, behind);
     if (localTraffic._kind === 'up-hook') {
       new VpnUpHook(this, 'up-hook', { table: this.table, daemon: localTraffic._daemon });
     }
@@ -368,7 +376,12 @@ export class VpnEgress extends Construct {
     return this.pools.routed.map(({ value }) => value);
   }
 
-  private addRules(priority: number, inFront: readonly LocalRule[], behind: readonly OwnRule[]): void {
+  private addRules(
+    priority: number,
+    localPriority: number,
+    inFront: readonly LocalRule[],
+    behind: readonly OwnRule[],
+  ): void {
     for (const [pool, rank] of ranksOf(this.pools.all)) {
       const isRejected = this.pools.rejected.includes(pool);
       const target = isRejected ? { host: this.host, action: RuleAction.unreachable() } : { table: this.table };
@@ -376,7 +389,7 @@ export class VpnEgress extends Construct {
       this.addDiscard(pool, new PolicyRule(this, ruleId, { ...target, source: pool.text, priority: priority + rank }));
     }
     for (const [{ id: ruleId, props: selectors }, rank] of ranksOf(inFront)) {
-      new PolicyRule(this, ruleId, { ...selectors, priority: priority - rank - 1 });
+      new PolicyRule(this, ruleId, { ...selectors, priority: localPriority - rank });
     }
     // Packets of clients never reach these rules.
     behind.forEach(({ id: ruleId, props: selectors }, index) => {

@@ -1,5 +1,5 @@
 import type { TerraformStack } from 'cdktf';
-import type { LinuxHost, LinuxHostProps } from '../lib';
+import type { LinuxHost, LinuxHostProps, VpnEgressProps } from '../lib';
 import { LocalTraffic, PolicyRule, RuleAction, SourceRoutingTable, VpnEgress } from '../lib';
 import { ALL_INTERFACES, GATEWAYS, POOLS, newHost, newStack, synthWarnings, validationErrors } from './fixtures';
 
@@ -35,8 +35,11 @@ test('nothing is wrong with it as it should be', () => {
   expect([validationErrors(stack), synthWarnings(stack)]).toEqual([[], []]);
 });
 
-/** Two with tables of their own, the rules of the second behind those of the first. */
-function twoEgresses(localTraffic?: LocalTraffic): { stack: TerraformStack; host: LinuxHost } {
+/** Two VpnEgress of one host. With a priority, the rules of the second are behind those of the first. */
+function twoEgresses({ priority, localTraffic }: Pick<Partial<VpnEgressProps>, 'priority' | 'localTraffic'>): {
+  stack: TerraformStack;
+  host: LinuxHost;
+} {
   const stack = newStack();
   const interfaces = [
     ...ALL_INTERFACES.slice(0, 2),
@@ -47,7 +50,7 @@ function twoEgresses(localTraffic?: LocalTraffic): { stack: TerraformStack; host
   ['10.10.10.0/24', '10.10.20.0/24'].forEach((pool, index) => {
     new VpnEgress(stack, `egress${index}`, {
       ...{ host, device: 'eth1', tableId: 200 + index, clients: [pool], gateways: [GATEWAYS[0]] },
-      priority: 10010 + 10 * index,
+      priority: priority === undefined ? undefined : priority + 10 * index,
       localTraffic,
     });
   });
@@ -71,19 +74,43 @@ describe('each known defect of what people make of the how-to is found:', () => 
         'main table, as VpnEgress does for its own clients. To isolate clients, reject these packets instead.',
     ]);
   });
-  test('clients of one VpnEgress do not reach those of another one, whose rules come later', () => {
-    expect(synthWarnings(twoEgresses().stack)).toEqual([
-      '[stack/egress0/clients-1] matches packets to the clients of 10.10.20.0/24, too: clients behind "tun0" do not reach those in 10.10.20.0/24 ' +
-        '(their packets leave via 192.168.1.1 dev eth1). Add an earlier rule with source "10.10.10.0/24", destination "10.10.20.0/24" and ' +
-        'the main table, as VpnEgress does with LocalTraffic.suppressDefault(). To isolate clients, reject these packets instead.',
-    ]);
+  test('packets to clients of another VpnEgress, whose rules come later, leave through the NAT router', () => {
+    const ways = (props: Parameters<typeof twoEgresses>[0]): string[] => {
+      const { host, stack } = twoEgresses(props);
+      expect(synthWarnings(stack)).toEqual([]);
+      const way = (source: string, destination: string, inputInterface: string): string =>
+        host
+          .lookup({ source, destination, inputInterface })
+          .map(({ text }) => text)
+          .join();
+      return [way('10.10.10.2', '10.10.20.2', 'tun0'), way('10.10.20.2', '10.10.10.2', 'tun1')];
+    };
+    expect(ways({})).toEqual(['dev tun1', 'dev tun0']);
+    expect(ways({ localTraffic: LocalTraffic.suppressDefault() })).toEqual(['dev tun1', 'dev tun0']);
+    expect(ways({ localTraffic: LocalTraffic.isolated() })).toEqual(['prohibit', 'prohibit']);
+    // The hook runs for all tunnels, if they are up.
+    expect(ways({ localTraffic: LocalTraffic.upHook() })).toEqual(['dev tun1,unreachable', 'dev tun0,unreachable']);
+    // The user has chosen an order in which the first comes in front of the second.
+    expect(ways({ priority: 10010 })[0]).toEqual('unreachable');
   });
-  test('clients of two VpnEgress reach each other by what the warning says', () => {
-    const { stack, host } = twoEgresses();
-    const table = SourceRoutingTable.main(host);
-    new PolicyRule(stack, 'more', { table, source: '10.10.10.0/24', destination: '10.10.20.0/24', priority: 10005 });
-    expect(synthWarnings(stack)).toEqual([]);
-    expect(synthWarnings(twoEgresses(LocalTraffic.suppressDefault()).stack)).toEqual([]);
+  test.each([0, 1])('clients that are isolated reach those of another VpnEgress (%s is isolated)', (isolated) => {
+    const stack = newStack();
+    const tun0 = { name: 'tun0', addresses: ['10.10.10.1/24', '10.77.0.1/24'] };
+    const host = newHost(stack, { interfaces: [...ALL_INTERFACES.slice(0, 2), tun0] });
+    const pools = [POOLS[0], '10.77.0.0/24'];
+    pools.forEach((pool, index) => {
+      const localTraffic = index === isolated ? LocalTraffic.isolated() : undefined;
+      const table = { tableId: 200 + index, device: 'eth1', gateways: [GATEWAYS[0]] };
+      new VpnEgress(stack, `egress${index}`, { host, clients: [pool], localTraffic, ...table });
+    });
+    expect(validationErrors(stack)).toEqual([]);
+    const addresses = ['10.10.10.2', '10.77.0.2'];
+    const way = (from: number): string[] =>
+      host
+        .lookup({ source: addresses[from], destination: addresses[1 - from], inputInterface: 'tun0' })
+        .map(({ text }) => text);
+    expect(way(isolated)).toEqual(['prohibit']);
+    expect(way(1 - isolated)).toEqual(['unreachable']);
   });
   test('the gateway alone cannot be pinged, as the rule that keeps clients together asks for what comes in', () => {
     const { stack, host } = server({ rules: ['clients4', 'clients6', 'local6'] });

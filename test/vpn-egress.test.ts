@@ -808,6 +808,12 @@ describe('the way to the NAT router', () => {
       'route 4 200 default 0 via 192.168.1.1 dev eth1 onlink',
       'route 6 200 default 1024 via fd00:1010:1010:1010::1 dev eth1 onlink',
     ]);
+    const stack = newStack();
+    new VpnEgress(stack, 'egress', { host: newHost(stack, { interfaces }), ...BASE, onLink: true });
+    // A strict rp_filter would drop what comes from there.
+    expect(bundleOf(stack).filter((line) => /from-gateway/.test(line))).toEqual([
+      'expect 4 stack/egress/from-gateway to 192.168.1.100 from 192.168.1.1 iif eth1 ipproto 6 sport 443 is local',
+    ]);
   });
 
   test('may be an IPv6 next hop of IPv4 packets', () => {

@@ -3,13 +3,13 @@ import type { Family } from './family';
 import { BOTH_FAMILIES, overlaps } from './family';
 import type { Forwarding } from './forwarding';
 import type { Marking } from './marking';
-import { pushTo } from './maps';
+import { aggregated } from './prefixes';
 import type { Route } from './route';
 import { failClosedRoute } from './route';
 import type { Rule } from './rule';
 import type { Translation } from './translation';
 import type { InterfaceAddress, Value } from './value';
-import { isAny } from './value';
+import { isAny, isKnown } from './value';
 
 export const MAIN_TABLE_ID = 254;
 
@@ -105,20 +105,32 @@ export function allRoutes(host: Host): Route[] {
   return [...host.routes, ...failClosedRoutes(host)];
 }
 
-/** The unreachable routes of the tables that fail closed, in the families in which those are looked up. */
+/**
+ * The unreachable routes of the tables that fail closed, in the families in which those are looked up. A table with
+ * pools has them for all pools of the host: packets to clients of another table must not leave either.
+ */
 export function failClosedRoutes(host: Host): Route[] {
-  const discards = new Map<number, Route[]>();
-  for (const discard of host.discards.filter(({ destination }) => !isAny(destination))) {
-    pushTo(discards, discard.tableId, discard);
-  }
+  const pools = host.discards.filter(({ destination }) => !isAny(destination));
   return host.tables
     .filter((table) => table.failClosed)
-    .flatMap((table) => {
-      const lookedUp = familiesOf(table.id, host.rules);
+    .flatMap(({ id, path }) => {
+      const lookedUp = familiesOf(id, host.rules);
       const families = BOTH_FAMILIES.filter((family) => lookedUp.has(family));
+      const own = pools.filter(({ tableId }) => tableId === id);
+      const others = own.length === 0 ? [] : pools.filter(({ tableId }) => tableId !== id);
       return [
-        ...families.map((family) => failClosedRoute(table.path, family, table.id)),
-        ...(discards.get(table.id) ?? []).filter(({ family }) => families.some((each) => overlaps(each, family))),
+        ...families.map((family) => failClosedRoute(path, family, id)),
+        ...own.filter(({ family }) => families.some((each) => overlaps(each, family))),
+        ...families.flatMap((family) =>
+          aggregatedPools(others, family).map((pool) => failClosedRoute(path, family, id, pool)),
+        ),
       ];
     });
+}
+
+function aggregatedPools(pools: readonly Route[], family: Family): Value[] {
+  const texts = pools
+    .filter((pool) => pool.family === family && isKnown(pool.destination))
+    .map(({ destination }) => destination.text);
+  return aggregated(texts, family).map((text) => ({ kind: 'prefix', text, family }));
 }

@@ -58,7 +58,7 @@ export class TableBoxes {
 
   public rowOf(tableId: number, { route, kind, ending }: Way, family: Family): string {
     const title = tableId === MAIN_TABLE_ID ? 'main (254)' : `table ${tableId}`;
-    const { rows } = this.add(this.boxFor.get(tableId) ?? `table${tableId}`, title);
+    const { rows, isShared } = this.add(this.boxFor.get(tableId) ?? `table${tableId}`, title);
     const destination = route?.destination;
     const text =
       kind === 'unknown'
@@ -70,7 +70,10 @@ export class TableBoxes {
             : ending === 'local'
               ? 'networks of links'
               : prefixText(destination, family);
-    return rows.idOf(ending === 'rejected' ? `${kind} ${text}` : text, ending);
+    // Many tables have many pools that are not theirs.
+    return ending === 'rejected'
+      ? rows.idOf(`${kind} ${text}`, ending, isShared ? kind : undefined)
+      : rows.idOf(text, ending);
   }
 
   public draw(rules: readonly Box[], edges: readonly Edge[], when: ReadonlyMap<string, string[]>): Box[] {

@@ -138,6 +138,7 @@ class EgressExpectations {
       ...this.rejected.flatMap((pool, index) => this.from(pool, `rejected-${index + 1}`, this.elsewhere, [REJECTED])),
       ...(this.clients.length > 0 ? this.forClients() : []),
       ...this.ofServer(),
+      ...this.fromGateway(),
     ];
   }
 
@@ -178,6 +179,26 @@ class EgressExpectations {
             const reply = { family: this.family, inputInterface: device.text, sources, destinations, ...FROM_SERVER };
             return this.intent(`replies-${number}`, reply, [through(tunnel)]);
           });
+  }
+
+  /**
+   * A gateway in no network of the interface reaches the server. If `rp_filter` drops its packets, the kernel does not
+   * even answer its ARP requests.
+   */
+  private fromGateway(): Intent[] {
+    const { device } = this.egress;
+    const gateway = this.gateway();
+    const own = this.surroundings.interfaces.find(({ name }) => name === device.text)?.addresses ?? [];
+    const [address] = own.filter(({ family }) => family === this.family);
+    if (this.family === 6 || !gateway || !isKnown(gateway) || !address || gateway.family !== this.family) {
+      return [];
+    }
+    if (own.some(({ text }) => isInside(gateway.text, text))) {
+      return [];
+    }
+    const [sources, destinations] = [gateway.text, address.address].map((only) => ({ within: [only], except: [] }));
+    const packet = { family: this.family, inputInterface: device.text, sources, destinations, ...FROM_SERVER };
+    return [this.intent('from-gateway', packet, [{ kind: 'local' }])];
   }
 
   /** The server's own addresses in a pool. */

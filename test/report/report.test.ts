@@ -241,9 +241,9 @@ describe('of many pools', () => {
     const half = links / 2;
     expect(linesOf(picture)).toContain(`${half} tables: default -> eth1: via 192.168.1.1, ${half - 1} more (egress)`);
     expect(svg(picture)).toContain(`… ${3 * links - 4} more pools`);
-    // Rules of later pools come later: to those the way is through the table.
+    // Rules of later pools come later: to those the way ends in the table.
     expect(linesOf(picture)).toContain(
-      `clients on ${links} links: to clients -> lookup one of ${half} tables (egress)`,
+      `clients on ${links} links: to clients -> lookup one of ${half} tables (rejected)`,
     );
   });
   test('the report has a bounded size, and says what it leaves out', () => {
