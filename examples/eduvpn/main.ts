@@ -3,7 +3,7 @@
  * profiles are those of vpn-user-portal's config.php.
  */
 import { App, TerraformStack } from 'cdktf';
-import { EduVpnNode, Forwarding, LinuxHost, PolicyRule, RuleAction, VpnEgress } from 'cdktf-source-routing';
+import { EduVpnNode, Forwarding, LinuxHost, VpnEgress } from 'cdktf-source-routing';
 import type { Construct } from 'constructs';
 
 class EduVpn extends TerraformStack {
@@ -50,22 +50,6 @@ class EduVpn extends TerraformStack {
       clients: node.clients('guests'),
       gateways: ['192.168.2.1', 'fd00:1010:1010:2020::1'],
     });
-    // Clients of one profile do not reach those of the other. Without these rules, the packets of staff to guests would
-    // leave by the NAT router of staff.
-    const pools = (profileId: string, ipv6: boolean): string[] =>
-      node.clients(profileId).filter((pool) => pool.includes(':') === ipv6);
-    for (const ipv6 of [false, true]) {
-      const pairs = pools('staff', ipv6).flatMap((staff) =>
-        pools('guests', ipv6).flatMap((guests) => [
-          { source: staff, destination: guests },
-          { source: guests, destination: staff },
-        ]),
-      );
-      pairs.forEach((pair, index) => {
-        const id = `separate-${ipv6 ? 6 : 4}-${index + 1}`;
-        new PolicyRule(this, id, { host, ...pair, action: RuleAction.prohibit(), priority: 10000 + index });
-      });
-    }
   }
 }
 
