@@ -132,7 +132,7 @@ function add_packet(family, kind, port, device, from, to, rest) {
   }
   if (!((family, device, from) in SOURCE)) {
     SOURCE[family, device, from] = 1
-    ADDRESSES = ADDRESSES "addr add " from (family == 4 ? "/32" : "/128 nodad") " dev sent" INDEX[device] "\n"
+    ADDRESSES = ADDRESSES "addr add " from (family == 4 ? "/32" : "/128 nodad noprefixroute") " dev sent" INDEX[device] "\n"
     SOURCES[family] = SOURCES[family] (SOURCES[family] == "" ? "" : ", ") from
   }
   if (last != family " " from " " device) LINES = LINES "from " family " " from " sent" INDEX[device] "\n"
