@@ -140,7 +140,7 @@ send_packets() {
   rm -rf "$room"
   if ! { mkdir "$room" && mkfifo "$room/in" "$room/out" && : >"$room/traced" && : >"$room/unsent" &&
     awk -v step=choose -v out="$room/" -v trace="$2" -v parent="$$" "$AWK_PROBE" \
-      part=state "$1/state" part=questions "$LOCK/questions" 2>"$room/error"; }; then
+      part=state "$1/state" part=links "$LOCK/links" part=questions "$LOCK/questions" 2>"$room/error"; }; then
     probe_failed
     return 1
   fi

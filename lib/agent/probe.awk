@@ -1,7 +1,7 @@
 # What becomes of packets of clients: chooses packets that answer the questions of expectations.awk, and says what has
 # become of each.
 #
-#   choose  reads a state file and the questions; writes into `out` what the probe needs: links, up, redirect, table,
+#   choose  reads a state file, links and the questions; writes into `out` what the probe needs: links, up, redirect, table,
 #           lines (of packets to send), and packets, one a line: TTL FAMILY KIND PORT DEVICE FROM TO LABEL FATES
 #   judge   reads packets, which of them were not sent, what nft lists of the table, what it traced, and what is expected;
 #           prints what has become of the packets of each question, one line for all that met the same, "!" in front where
@@ -9,7 +9,7 @@
 #   lost    reads the same, and prints how many packets have arrived nowhere, and how many a second round explains
 #   before  reads what has become of the same packets without the change, and prints that of `question`
 #
-# Variables: step, out, trace (set to trace the packets), question, files after `part=`: state, questions, packets,
+# Variables: step, out, trace (set to trace the packets), question, files after `part=`: state, links, questions, packets,
 # unsent, seen, traced, expected.
 
 BEGIN {
@@ -34,6 +34,13 @@ BEGIN {
 # A rule may send one protocol elsewhere, which the question says nothing about.
 part == "state" {
   for (i = 4; i < NF; i++) if (($1 == "rule" || $1 == "static") && $i == "ipproto") RULED[$2, $(i + 1)] = 1
+  next
+}
+
+# A device without a carrier takes nothing in, for example a tun whose daemon has ended.
+part == "links" {
+  sub(/(@.*)?:$/, "", $2)
+  if (/NO-CARRIER/) DEAD[$2] = 1
   next
 }
 
@@ -112,7 +119,7 @@ function choose_packets(    family, label, from, to, device, dport, fates, i, k,
   }
   fates = ""
   while (++i <= NF) fates = fates " " $i
-  if (from == "" || device == "" || device == "lo" || fates ~ /^ (rejected|unchanged)$/) return
+  if (from == "" || device == "" || device == "lo" || device in DEAD || fates ~ /^ (rejected|unchanged)$/) return
   for (k = 1; k <= KINDS; k++) {
     kind = KIND_NAME[k]
     if (dport != "" ? protocol != PROTOCOL[kind, family] : (family, PROTOCOL[kind, family]) in RULED) continue

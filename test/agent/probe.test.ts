@@ -224,6 +224,22 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
       expect(said(machine.agent('probe').out)[0]).toBe(HEALTHY[0]);
     });
 
+    test('tries packets in both directions, and none that cannot come', () => {
+      const there = 'expect 4 vpn/there to 10.10.10.3 from 10.10.10.2 iif tun0 is dev tun0';
+      const back = 'expect 4 vpn/back to 10.10.10.2 from 10.10.10.3 iif tun0 is dev tun0';
+      const data = [there, back, there.replace('iif tun0', 'iif tun1')];
+      const six = data.map((line) => line.replace('expect 4', 'expect 6').replace(/10[.]10[.]10[.]/g, 'fd00:4242::'));
+      // As a tun whose daemon has ended: it is up, and has no carrier.
+      machine.must('ip link add tun1 type veth peer name peer1; ip link set tun1 up');
+      expect(machine.apply([...data, ...six], { generation: 'g2' }).code).toBe(0);
+      expect(said(machine.agent('probe').out)).toEqual(
+        ['10.10.10.', 'fd00:4242::'].flatMap((net) => [
+          `+ vpn/there: packets ${net}2 -> ${net}3 from tun0 (ICMP echo) leave by tun0`,
+          `+ vpn/back: packets ${net}3 -> ${net}2 from tun0 (ICMP echo) leave by tun0`,
+        ]),
+      );
+    });
+
     test('tries one packet that somebody asks for', () => {
       const one = (options: string): string[] => said(machine.agent(`probe ${options}`).out);
       expect(one('--from 10.10.10.77 --to 9.9.9.9')).toEqual([
