@@ -94,6 +94,7 @@ part == "traced" {
   if ($5 == "source_routing_probe") next
   if (/verdict drop|policy drop|verdict reject| reject/) blame(BLAME)
   else if (/ rule .*(masquerade|snat|MASQUERADE|SNAT)/) blame(TRANSLATOR)
+  else if (/ rule .*(dnat|redirect|DNAT|REDIRECT|meta mark set)/) blame(DIVERTER)
   next
 }
 
@@ -253,7 +254,7 @@ function count_lost(    n, lost, unclear) {
   lost = unclear = 0
   for (n = 1; n <= PACKETS; n++) {
     if (!has_arrived(n) && !(n in UNSENT)) { lost++; unclear++ }
-    else if (is_changed(n) && !is_wanted("translated", n)) unclear++
+    else if (is_changed(n) && !is_wanted("translated", n) || !is_expected(n)) unclear++
   }
   print lost, unclear
 }
@@ -271,12 +272,13 @@ function larger(a, b) { return a > b ? a : b }
 function loses_replies(n) { return ("left", n) in SEEN && FAMILY[n] == 4 && !setting("ipv4/conf/" LEFT_BY[n] "/forwarding") }
 
 # What has become of packet n, after "packets ... ".
-function outcome(n,    device) {
+function outcome(n,    device, filter, diverted) {
   device = DEVICE[n]
+  diverted = (n in DIVERTER) && !is_expected(n) ? (DIVERTER[n] ~ /mark set/ ? ", marked by " : ", their destination changed by ") DIVERTER[n] : ""
   if (n in UNSENT) return "could not be sent"
   if (loses_replies(n)) return "leave by " LEFT_BY[n] ", but replies are not forwarded, as net.ipv4.conf." LEFT_BY[n] ".forwarding is 0"
-  if (("left", n) in SEEN) return "leave by " LEFT_BY[n] (is_changed(n) ? ", their source changed to " SOURCE_AT[n] (n in TRANSLATOR ? " by " TRANSLATOR[n] : "") : "")
-  if (("input", n) in SEEN) return "reach this machine"
+  if (("left", n) in SEEN) return "leave by " LEFT_BY[n] (is_changed(n) ? ", their source changed to " SOURCE_AT[n] (n in TRANSLATOR ? " by " TRANSLATOR[n] : "") : "") diverted
+  if (("input", n) in SEEN) return "reach this machine" diverted
   if (n in BLAME) return "are dropped by " BLAME[n]
   if (("passed", n) in SEEN) return "are dropped after the forward hook, by something that nftables does not trace"
   if (("forwarded", n) in SEEN) return "are dropped in the forward hook, by something that nftables does not trace (iptables-legacy?)"
@@ -284,8 +286,9 @@ function outcome(n,    device) {
   if (!(("entered", n) in SEEN)) return "are dropped at the ingress of " device ", before any firewall rule (tc, XDP, or a chain of the ingress hook)"
   if (FAMILY[n] == 4 && !setting("ipv4/conf/" device "/forwarding")) return "are not forwarded, as net.ipv4.conf." device ".forwarding is 0"
   if (FAMILY[n] == 6 && !setting("ipv6/conf/all/forwarding")) return "are not forwarded, as net.ipv6.conf.all.forwarding is 0"
-  if (FAMILY[n] == 4 && larger(setting("ipv4/conf/all/rp_filter"), setting("ipv4/conf/" device "/rp_filter")) == 1)
-    return "are not routed, or dropped by rp_filter of " device ", which is strict: see \"ip route get " TO[n] " from " FROM[n] " iif " device "\""
+  filter = larger(setting("ipv4/conf/all/rp_filter"), setting("ipv4/conf/" device "/rp_filter"))
+  if (FAMILY[n] == 4 && filter > 0)
+    return "are not routed, or dropped by rp_filter of " device ", which is " (filter == 1 ? "strict" : "loose") ": see \"ip route get " TO[n] " from " FROM[n] " iif " device "\""
   return "are not routed: see \"ip -" FAMILY[n] " route get " TO[n] " from " FROM[n] " iif " device "\""
 }
 

@@ -45,7 +45,7 @@ const FORWARD_DROP =
 const chain = (family: string, hook: string, priority: number, ...rules: string[]): string =>
   [
     `nft add table ${family} fw`,
-    `nft 'add chain ${family} fw c { type ${priority === 100 ? 'nat' : 'filter'} hook ${hook} priority ${priority}; }'`,
+    `nft 'add chain ${family} fw c { type ${Math.abs(priority) === 100 ? 'nat' : 'filter'} hook ${hook} priority ${priority}; }'`,
     ...rules.map((rule) => `nft 'add rule ${family} fw c ${rule}'`),
   ].join('; ');
 
@@ -184,7 +184,82 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
         'another way',
         'ip rule add pref 100 fwmark 7 lookup main; nft add table ip fw; ' +
           "nft 'add chain ip fw c { type filter hook prerouting priority -150; }'; nft add rule ip fw c iifname tun0 meta mark set 7",
-        [`! ${V4} ${ALL} leave by eth0`],
+        [`! ${V4} ${ALL} leave by eth0, marked by chain ip fw c, rule iifname "tun0" meta mark set 0x00000007`],
+      ],
+      ['a rule of ours that is gone', 'ip rule del pref 10010', [`! ${V4} ${ALL} leave by eth0`]],
+      [
+        'a route of ours that is gone',
+        'ip route del default via 192.168.1.1 dev eth1 table 200',
+        [`! ${V4} ${ALL} are not routed: see "ip -4 route get 198.51.100.1 from 10.10.10.2 iif tun0"`],
+      ],
+      [
+        'a blackhole in our table',
+        'ip -6 route add blackhole 2001:db8::/32 table 200',
+        [`! ${V6} ${ALL} are not routed: see "ip -6 route get 2001:db8::1 from fd00:4242::2 iif tun0"`],
+      ],
+      ['an address of the machine', 'ip addr add 198.51.100.1/32 dev lo', [`! ${V4} ${ALL} reach this machine`]],
+      [
+        'an egress that is down',
+        'ip link set eth1 down',
+        [
+          `! ${V4} ${ALL} are not routed: see "ip -4 route get 198.51.100.1 from 10.10.10.2 iif tun0"`,
+          `! ${V6} ${ALL} are not routed: see "ip -6 route get 2001:db8::1 from fd00:4242::2 iif tun0"`,
+        ],
+      ],
+      [
+        'an egress whose MTU is too small for IPv6',
+        'ip link set eth1 mtu 1000',
+        [`! ${V6} ${ALL} are not routed: see "ip -6 route get 2001:db8::1 from fd00:4242::2 iif tun0"`],
+      ],
+      [
+        'forwarding that is off at the tunnel',
+        'echo 0 >/proc/sys/net/ipv4/conf/tun0/forwarding',
+        [`! ${V4} ${ALL} are not forwarded, as net.ipv4.conf.tun0.forwarding is 0`],
+      ],
+      [
+        'a strict rp_filter of all interfaces',
+        'echo 1 >/proc/sys/net/ipv4/conf/all/rp_filter; ip rule add pref 100 to 10.10.10.2 lookup 201; ip route add default dev eth0 table 201',
+        [
+          `! ${V4} ${ALL} are not routed, or dropped by rp_filter of tun0, which is strict: see "ip route get 198.51.100.1 from 10.10.10.2 iif tun0"`,
+        ],
+      ],
+      [
+        'a loose rp_filter, and no way back',
+        'echo 2 >/proc/sys/net/ipv4/conf/tun0/rp_filter; ip rule add pref 100 to 10.10.10.2 prohibit',
+        [
+          `! ${V4} ${ALL} are not routed, or dropped by rp_filter of tun0, which is loose: see "ip route get 198.51.100.1 from 10.10.10.2 iif tun0"`,
+        ],
+      ],
+      [
+        'another destination',
+        chain('ip', 'prerouting', -100, 'iifname "tun0" ip daddr 198.51.100.0/24 dnat to 10.10.10.1'),
+        [
+          `! ${V4} ${ALL} reach this machine, their destination changed by chain ip fw c, rule iifname "tun0" ip daddr 198.51.100.0/24 dnat to 10.10.10.1`,
+        ],
+      ],
+      [
+        'another destination, which is elsewhere',
+        chain('ip6', 'prerouting', -100, 'iifname "tun0" dnat to fd00:4242::9'),
+        [
+          `! ${V6} ${ALL} leave by tun0, their destination changed by chain ip6 fw c, rule iifname "tun0" dnat to fd00:4242::9`,
+        ],
+      ],
+      [
+        'a policy of iptables',
+        'iptables-nft -P FORWARD DROP',
+        [`! ${V4} ${ALL} are dropped by chain ip filter FORWARD (policy drop)`],
+      ],
+      [
+        'a policy of iptables-legacy',
+        'ip6tables-legacy -P FORWARD DROP',
+        [
+          `! ${V6} ${ALL} are dropped in the forward hook, by something that nftables does not trace (iptables-legacy?)`,
+        ],
+      ],
+      [
+        'a rule of iptables-legacy behind the forward hook',
+        'iptables-legacy -t mangle -A POSTROUTING -o eth1 -j DROP',
+        [`! ${V4} ${ALL} are dropped after the forward hook, by something that nftables does not trace`],
       ],
     ])('names what stands in the way: %s', (_, breakage, expected) => {
       machine.must(breakage);
@@ -361,7 +436,7 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
         machine.must("nft 'add chain ip fw c { type filter hook prerouting priority -150; }'");
         machine.must('nft add rule ip fw c iifname tun0 ip daddr 198.51.100.0/24 meta mark set 7');
         expect(refusal('g2', 'probe refuse vpn/')).toContain(
-          `${V4} ${ALL} leave by eth0. Look for rules and marks of others that send them there, or set forwarding: Forwarding.unmanaged() to have no more than a note`,
+          `${V4} ${ALL} leave by eth0, marked by chain ip fw c, rule iifname "tun0" ip daddr 198.51.100.0/24 meta mark set 0x00000007. Look for rules and marks of others that send them there, or set forwarding: Forwarding.unmanaged() to have no more than a note`,
         );
       });
 
