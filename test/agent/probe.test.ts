@@ -1,4 +1,4 @@
-import { BUSYBOX, DASH, Machine, describeOnMachine, lines } from './machine';
+import { BUSYBOX, DASH, Machine, describeOnMachine, lines, steps } from './machine';
 
 const DATA = [
   'table 200 vpn',
@@ -37,6 +37,17 @@ const HEALTHY = [
 const TRACER = `for p in /proc/[0-9]*; do
   [ "$(readlink $p/ns/net)" != "$(readlink /proc/self/ns/net)" ] || tr '\\0' ' ' <$p/cmdline
 done 2>/dev/null | grep -q '^nft monitor'`;
+
+/** Stands in for any tool: kills the run when the step-th one is started, once. */
+const killsAt = (step: number): string => `#!/bin/sh
+name=\${0##*/}
+echo >>/mnt/calls
+if [ "$(/usr/bin/wc -l </mnt/calls)" -ge ${step} ] && [ -s /run/source-routing.lock/holder ] && /bin/mkdir /mnt/fired 2>/dev/null; then
+  read -r pid rest </run/source-routing.lock/holder
+  /bin/kill -KILL "$pid"
+fi
+for tool in /mnt/real/$name /usr/sbin/$name /usr/bin/$name; do [ ! -x "$tool" ] || exec "$tool" "$@"; done
+`;
 
 const FORWARD_DROP =
   "nft add table inet fw; nft 'add chain inet fw c { type filter hook forward priority 0; policy drop; }'";
@@ -366,6 +377,36 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
       );
       expect(traces()).toBe(before);
     });
+
+    // Both rounds, since something is dropped. Each tool that is started is a step.
+    test('leaves nothing when it is killed at any step', () => {
+      machine.must(FORWARD_DROP);
+      const before = traces();
+      const refused = said(machine.agent('probe').out);
+      expect(refused[0]).toBe(`! ${V4} ${ALL} are dropped by chain inet fw c (policy drop)`);
+      let killed = 0;
+      for (const step of steps(flavour.thorough ? 12 : 40)) {
+        machine.write('/mnt/step', killsAt(step));
+        machine.must(`rm -rf /mnt/calls /mnt/fired
+          cp -a /mnt/bin /mnt/real
+          for tool in awk cat grep ip kill mkdir mkfifo nc nft ping rm sed sleep sort tc unshare; do
+            rm -f /mnt/bin/$tool; cp /mnt/step /mnt/bin/$tool
+          done`);
+        const done = machine.agent('probe');
+        machine.must('rm -r /mnt/bin; mv /mnt/real /mnt/bin');
+        if (machine.sh('test -e /mnt/fired').code !== 0) {
+          expect(done.code).toBe(1);
+          break;
+        }
+        killed = step;
+        machine.until('! nft list table inet source_routing_probe && ! ip link show srprobe0', 50);
+        machine.until(`! { ${TRACER}; }`, 5);
+        // The next run takes the lock of the one that was killed.
+        expect([step, said(machine.agent('probe').out)]).toEqual([step, refused]);
+        expect([step, traces()]).toEqual([step, before]);
+      }
+      expect(killed).toBeGreaterThan(20);
+    }, 600_000);
 
     test('an apply notes what stops packets of clients, and is done all the same', () => {
       const apply = (generation: string): string[] => {
