@@ -14,18 +14,32 @@ const MARK = '=====';
 
 /** Builds a scenario in a network namespace of its own, and asks about all its packets. */
 export function askKernel({ description, packets }: Scenario): Recorded {
-  const commands = machineCommands(description);
   const questions = packets.map(packetCommand);
   const family = packets[0]?.family ?? 4;
-  const script = [
-    ...commands.map((command, index) => `{ ${command}; } 2>/dev/null || echo ${index} >&2`),
-    `echo ${MARK} >&2`,
+  const { stdout, stderr, ...made } = onMachine(description, [
     `ip -${family} -N -o -force -batch - <<END`,
     ...questions.map((question) => question.replace(/^ip -[46] /, '')),
     'END',
+  ]);
+  return { ...made, packets, answers: inOrder(stdout, stderr, packets.length) };
+}
+
+/** Output of a script on a machine, and the description as the kernel took it. */
+interface Printed extends Pick<Recorded, 'description' | 'refused'> {
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Builds a machine in namespaces of its own, and runs a script there. */
+export function onMachine(description: Description, then: readonly string[], namespaces = ['--net']): Printed {
+  const commands = machineCommands(description);
+  const script = [
+    ...commands.map((command, index) => `{ ${command}; } 2>/dev/null || echo ${index} >&2`),
+    `echo ${MARK} >&2`,
+    ...then,
     ':',
   ].join('\n');
-  const { status, stdout, stderr, error } = spawnSync('unshare', ['--net', 'sh'], {
+  const { status, stdout, stderr, error } = spawnSync('unshare', [...namespaces, 'sh'], {
     input: script,
     encoding: 'utf8',
     maxBuffer: 1 << 28,
@@ -38,12 +52,7 @@ export function askKernel({ description, packets }: Scenario): Recorded {
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => commands[Number(line)] ?? line);
-  return {
-    description: without(description, refused),
-    packets,
-    answers: inOrder(stdout, errors, packets.length),
-    refused,
-  };
+  return { description: without(description, refused), refused, stdout, stderr: errors };
 }
 
 /** Answers come on one stream, errors with the number of their line on another. */
