@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'fs';
 import { tmpdir } from 'os';
 import { join } from 'path';
-import { BUNDLE_MARK, agentProgram } from '../lib/agent/program';
+import { BUNDLE_MARK, agentProgram, bundleChecksum } from '../lib/agent/program';
 
 const RULES = 1000;
 const RUNS = 15;
@@ -70,7 +70,7 @@ function bundle(count: number): string {
     'route 4 200 default 4278198272 type unreachable',
   ];
   const program = agentProgram().replace(/^PATH=/m, 'PATH=/run/bin:');
-  return `${program}${BUNDLE_MARK}\n${data.join('\n')}\nend ${data.length}\n`;
+  return [`${program}${BUNDLE_MARK}`, ...data, `sum ${bundleChecksum(data)}`, ''].join('\n');
 }
 
 function script(directory: string, awk: string): string {
