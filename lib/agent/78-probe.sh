@@ -133,8 +133,9 @@ judge_packets() {
 # Sends the packets of the questions, and traces them if $2 is set. Sets lost to the number that went nowhere, and
 # unclear to the number of which only a trace tells why.
 send_packets() {
-  local room sender reply
+  local room reply
   room=$LOCK/probe
+  await_sender
   lost=0
   unclear=0
   rm -rf "$room"
@@ -159,8 +160,14 @@ send_packets() {
     reply=
   fi
   exec 8>&- 6<&-
-  wait "$sender" 2>/dev/null || :
+  # What is traced is there when it has ended. Otherwise, it removes its interfaces while this run goes on.
+  case $2$reply in sent) ;; *) await_sender ;; esac
   [ "$reply" = sent ] || { probe_failed; return 1; }
+}
+
+sender=         # of packets, while it may still have interfaces here
+await_sender() {
+  [ -z "$sender" ] || wait "$sender" 2>/dev/null || :
 }
 
 # The sender, and a tracer if $2 is set. With a signal to this run, both have still to be cleaned up.

@@ -16,6 +16,7 @@ usage() {
 # shellcheck disable=SC2317  # called by trap
 finish() {
   trap '' INT TERM
+  await_sender
   if [ -n "$dropped_stage" ]; then
     rm -rf "$stage"
     # Only if they are empty: a first apply that failed leaves nothing.

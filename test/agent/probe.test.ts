@@ -306,7 +306,9 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
     });
 
     test('forwarding of single interfaces is enough', () => {
-      machine.must('echo 0 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv4/conf/tun0/forwarding');
+      machine.must(
+        'echo 0 >/proc/sys/net/ipv4/ip_forward; for each in tun0 eth1; do echo 1 >/proc/sys/net/ipv4/conf/$each/forwarding; done',
+      );
       expect(said(machine.agent('probe').out)[0]).toBe(HEALTHY[0]);
     });
 
