@@ -122,7 +122,7 @@ export class Forwarding {
 
   /**
    * Does what `nftables()` does in chains of iptables, with the command `iptables` of the machine, be that the variant
-   * with nftables or the legacy one. ufw and Docker use iptables.
+   * with nftables or the legacy one. Docker uses iptables.
    *
    * @param options - the chains, and for which interfaces forwarding is switched on
    * @throws ValidationError if an option is wrong
@@ -136,6 +136,18 @@ export class Forwarding {
       return { program: 'iptables', name };
     });
     return new Forwarding({ required: true, sysctls: sysctlsOf(options), chains });
+  }
+
+  /**
+   * Does what `iptables()` does, in front of the chains of ufw. Its own rules, in `/etc/ufw`, stay as they are.
+   *
+   * @param options - for which interfaces forwarding is switched on
+   * @throws ValidationError if an option is wrong
+   * @see https://manpages.debian.org/ufw
+   */
+  public static ufw(options: SysctlForwardingOptions = {}): Forwarding {
+    new Arguments('Forwarding.ufw()').checkOptions(SYSCTL_OPTIONS, options, 'options');
+    return Forwarding.iptables({ perInterface: options.perInterface });
   }
 
   /**

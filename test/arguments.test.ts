@@ -396,7 +396,7 @@ const PARAMETERS: Record<string, Parameter> = {
     ]),
   ),
   ...Object.fromEntries(
-    (['sysctl', 'nftables', 'iptables', 'firewalld'] as const).map((name) => [
+    (['sysctl', 'nftables', 'iptables', 'ufw', 'firewalld'] as const).map((name) => [
       `Forwarding.${name}.options`,
       {
         give: (_: TerraformStack, given: never) => Forwarding[name](given),

@@ -207,6 +207,12 @@ describe('a firewall', () => {
     ]);
   });
 
+  test('of ufw gets the rules of iptables in front of its chains', () => {
+    const forwarding = Forwarding.ufw({ perInterface: true });
+    const same = Forwarding.iptables({ perInterface: true });
+    expect(bundleOf(egress({ forwarding }))).toEqual(bundleOf(egress({ forwarding: same })));
+  });
+
   test('needs the tunnels of the pools, and the pools', () => {
     expect(validationErrors(egress({ forwarding: Forwarding.nftables() }, INTERFACES.slice(0, 2)))).toEqual([
       '[stack/egress] forwarding needs the tunnel of the pool 10.10.10.0/24, and no interface of the host holds it. Add the tunnel with its addresses to interfaces.',

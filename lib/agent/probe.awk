@@ -316,7 +316,7 @@ function mending(n,    w, how) {
   if (w[3] ~ /^source_routing_/) return "That is the kill switch of " substr(w[3], 16) ": allow the interface there (allowedInterfaces)"
   if (w[3] == "firewalld") return "Accept them in a policy of firewalld, or set forwarding: Forwarding.firewalld()"
   # Tables of iptables, which may be the legacy one that leaves no trace.
-  how = w[2] ~ /^ip6?$/ && w[3] == "filter" && w[4] ~ /^([A-Z]|ufw)/ || !(n in BLAME) ? "iptables()" : "nftables({ chains: [\"" w[2] " " w[3] " " w[4] "\"] })"
+  how = w[4] ~ /^ufw/ ? "ufw()" : w[2] ~ /^ip6?$/ && w[3] == "filter" && w[4] ~ /^[A-Z]/ || !(n in BLAME) ? "iptables()" : "nftables({ chains: [\"" w[2] " " w[3] " " w[4] "\"] })"
   return "Accept them there, and the replies, or set forwarding: Forwarding." how
 }
 

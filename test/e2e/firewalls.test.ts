@@ -82,8 +82,8 @@ const FIREWALLS: Record<string, Firewall> = {
     reload: 'ufw reload',
     off: `ufw disable; rm -rf /etc/ufw; cp -a /run/ufw /etc/ufw; cp -p /run/default-ufw /etc/default/ufw
       for each in iptables ip6tables; do $each -F; $each -X; done; nft flush ruleset`,
-    forwarding: Forwarding.iptables(),
-    refusal: /are dropped by chain ip filter (FORWARD|ufw-\S+).* or set forwarding: Forwarding\.iptables\(\)/,
+    forwarding: Forwarding.ufw(),
+    refusal: /are dropped by chain ip filter (FORWARD|ufw-\S+).* or set forwarding: Forwarding\.(iptables|ufw)\(\)/,
   },
   'firewalld': {
     on: `set -e; cp -a /etc/firewalld /run/firewalld-before; systemctl start firewalld
