@@ -131,8 +131,7 @@ export interface VpnEgressProps {
    * The rules for local traffic are right before them (adjacent pools share one). The rules for packets that the
    * machine itself sends for clients (ICMP errors, queries of `resolver`) are right after them.
    *
-   * @default - 10010 for the first `VpnEgress` of a host, and the first free one of 10110, 10210 ... for each other. The
-   * rules for local traffic of all are before 10010, so that packets between their clients do not leave
+   * @default - 10010 for the first `VpnEgress` of a host, and the first free one of 10110, 10210 ... for each other
    */
   readonly priority?: number;
 
@@ -302,16 +301,9 @@ export class VpnEgress extends Construct {
     );
     const queries = props.resolver?._queries(this.args) ?? [];
     const behind = ownRules(errorMark, queries, gateways ?? this._clients, parts);
-    const priority = this.checkPriority(
-      props.priority ?? this.host._declaration.nextPriority(DEFAULT_PRIORITY),
-      inFront,
-      behind,
-    );
-    const localPriority =
-      props.priority === undefined
-        ? this.host._declaration.nextLocalPriority(DEFAULT_PRIORITY, mostOfAFamily(inFront))
-        : priority - 1;
-    this.addRules(priority, localPriority, inFront, behind);
+    const free = this.host._declaration.nextPriority(DEFAULT_PRIORITY, mostOfAFamily(inFront));
+    const priority = this.checkPriority(props.priority ?? free, inFront, behind);
+    this.addRules(priority, inFront, behind);
     if (localTraffic._kind === 'up-hook') {
       new VpnUpHook(this, 'up-hook', { table: this.table, daemon: localTraffic._daemon });
     }
@@ -376,12 +368,7 @@ export class VpnEgress extends Construct {
     return this.pools.routed.map(({ value }) => value);
   }
 
-  private addRules(
-    priority: number,
-    localPriority: number,
-    inFront: readonly LocalRule[],
-    behind: readonly OwnRule[],
-  ): void {
+  private addRules(priority: number, inFront: readonly LocalRule[], behind: readonly OwnRule[]): void {
     for (const [pool, rank] of ranksOf(this.pools.all)) {
       const isRejected = this.pools.rejected.includes(pool);
       const target = isRejected ? { host: this.host, action: RuleAction.unreachable() } : { table: this.table };
@@ -389,7 +376,7 @@ export class VpnEgress extends Construct {
       this.addDiscard(pool, new PolicyRule(this, ruleId, { ...target, source: pool.text, priority: priority + rank }));
     }
     for (const [{ id: ruleId, props: selectors }, rank] of ranksOf(inFront)) {
-      new PolicyRule(this, ruleId, { ...selectors, priority: localPriority - rank });
+      new PolicyRule(this, ruleId, { ...selectors, priority: priority - rank - 1 });
     }
     // Packets of clients never reach these rules.
     behind.forEach(({ id: ruleId, props: selectors }, index) => {

@@ -858,6 +858,27 @@ describe('the way to the NAT router', () => {
     });
   });
 
+  test('is an address at synth, if it is an IPv6 next hop of IPv4', () => {
+    const stack = newStack();
+    const gateway = new TerraformVariable(stack, 'gateway', {}).stringValue;
+    const props = { host: newHost(stack, { interfaces: ALL_INTERFACES }), ...BASE };
+    expect(() => new VpnEgress(stack, 'egress', { ...props, gateways: [`inet6 ${gateway}`, GATEWAYS[1]] })).toThrow(
+      '[stack/egress] gateways[0] is known at apply only, but the IPv6 next hop of IPv4 must be known at synth. Give it literally.',
+    );
+  });
+
+  test('may have a backup whose next hop only the machine knows', () => {
+    const stack = newStack();
+    const eth2 = { name: 'eth2', addresses: ['172.16.9.100/24'] };
+    const host = newHost(stack, { interfaces: [...ALL_INTERFACES, eth2] });
+    const { table } = new VpnEgress(stack, 'egress', { host, ...BASE });
+    table.addRoute('backup', { destination: '::/0', via: 'ra', device: 'eth2', metric: 512 });
+    expect(validationErrors(stack)).toEqual([]);
+    expect(bundleOf(stack)).toContainEqual(
+      expect.stringMatching(/^expect 6 .*leave-1 .* is via fd00:1010:1010:1010::1 dev eth1 or dev eth2$/),
+    );
+  });
+
   test('is followed by the service only', () => {
     const stack = newStack();
     const host = newHost(stack, { interfaces: ALL_INTERFACES, persistence: Persistence.networkd() });

@@ -255,7 +255,7 @@ check_gateways() {
     {
       rank = (/ nexthop / ? "standby" : "first")
       for (i = 2; i < NF; i++) if ($i == "metric" && $(i + 1) > (family == 4 ? 0 : 1024)) rank = "standby"
-      sub(/ via inet6 /, " via ")
+      gsub(/ via inet6 /, " via ")
       for (i = 2; i + 2 < NF; i++) if ($i == "via" && $(i + 2) == "dev") {
         hop = ($(i + 1) ~ /:/ ? 6 : 4) " " $(i + 1) " " $(i + 3)
         if (RANK[hop] != "first") RANK[hop] = rank

@@ -8,12 +8,12 @@ load_managers() {
   shift
   : >"$LOCK/loads"
   for generation_of in "$@"; do
+    load_policy_of "$generation_of"
     has_loadable "$generation_of" || continue
     persistence_of "$generation_of"
     while read -r word file rest; do
       case $word in
         network) printf 'loaded %s %s\n' "$persistence" "$file" ;;
-        file) case $rest in *" $POLICIES"/*) echo "loaded firewalld" ;; esac ;;
         block | profile) printf 'loaded %s %s\n' "$persistence" "$rest" ;;
       esac
     done <"$generation_of/manifest" >>"$LOCK/loads"
@@ -23,15 +23,21 @@ load_managers() {
   cat "$LOCK/loads" >>"$undo_log/undo" && load "$LOCK/loads" "$now_there"
 }
 
-# Policies of firewalld.
-POLICIES=/etc/firewalld/policies
+# Notes that firewalld has to load, if this run has changed a policy of generation $1.
+load_policy_of() {
+  local word path
+  while read -r word _ _ path _; do
+    case $word,$path in file,/etc/firewalld/*) ;; *) continue ;; esac
+    case $changed_files in *" $path "*) echo 'loaded firewalld' >>"$LOCK/loads" ;; esac
+  done <"$1/manifest"
+}
 
 # Has this run changed a file of generation $1 that a manager reads?
 has_loadable() {
   local mode path rest word number
   while read -r word mode number path rest; do
     case $word in
-      file) case $path in /etc/systemd/network/* | /etc/netplan/* | "$POLICIES"/*) ;; *) continue ;; esac ;;
+      file) case $path in /etc/systemd/network/* | /etc/netplan/*) ;; *) continue ;; esac ;;
       block) path="$number${path:+ $path}${rest:+ $rest}" ;;
       *) continue ;;
     esac
@@ -41,7 +47,8 @@ has_loadable() {
 }
 
 # Does what the lines of file $1 say: "loaded networkd|netplan NETWORK-FILE", "loaded
-# network-manager|netplan-network-manager PROFILE", "loaded firewalld". $2 is the state of the kernel. Sets problem and fails if that fails.
+# network-manager|netplan-network-manager PROFILE", "loaded firewalld". $2 is the state of the kernel. Sets problem and
+# fails if that fails.
 load() {
   local networks generate policies name rest
   now_there=$2

@@ -34,6 +34,7 @@ stop_stale_units() {
       log_undo "disabled $unit"
       # It may never have been enabled, or be gone by hand: that is what is wanted.
       systemctl disable --now "$unit" >/dev/null 2>&1 || :
+      case $unit in *.timer) systemctl reset-failed "${unit%.timer}.service" >/dev/null 2>&1 || : ;; esac
     done <"$each/manifest"
   done
 }

@@ -100,7 +100,11 @@ undo_loads() {
   # At boot netplan has read what was there then.
   ! grep -q ' /etc/netplan/' "$trial/undo" || printf 'loaded netplan\n' >>"$LOCK/loads"
   [ -s "$LOCK/loads" ] || return 0
-  load "$LOCK/loads" "$trial/snapshot" || incomplete="$incomplete; $problem"
+  # firewalld comes last, and takes its file when it can be loaded again.
+  load "$LOCK/loads" "$trial/snapshot" || case $problem in
+    firewall-cmd*) say "note: $problem" ;;
+    *) incomplete="$incomplete; $problem" ;;
+  esac
   ! same_boot || undo_kernel
 }
 

@@ -133,10 +133,16 @@ pass() {
   note_fight
 }
 
-# If nobody gives a gateway now, the last one stays.
+not_followed=  # what has been said about that
 follow() {
   case $wanted in "$home"/*/state) ;; *) return 0 ;; esac
-  ! follow_gateways "${wanted%/state}" || [ -z "$followed" ] || say "the gateway is now $followed"
+  if follow_gateways "${wanted%/state}"; then
+    not_followed=
+  elif [ "$problem" != "$not_followed" ]; then
+    not_followed=$problem
+    say "note: $problem"
+  fi
+  [ -z "$followed" ] || say "the gateway is now $followed"
 }
 
 # While repairs are put off, what rejects is not: clients must not leak because somebody fights.

@@ -193,7 +193,7 @@ $1 == "adopt" { print > (out "/adopt") }
 # follow FAMILY TABLE DESTINATION METRIC DEVICE
 $1 == "follow" {
   PLACES["254:default"] = 1
-  print filled($0, 1) > (out "/manifest")
+  print filled($0) > (out "/manifest")
 }
 # accept FAMILY TABLE CHAIN RULE
 $1 == "accept" { print filled($0, 1) > (out "/manifest") }

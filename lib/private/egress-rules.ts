@@ -6,7 +6,6 @@ import type { Selectors } from '../model/expectation';
 import type { FamilyOrAuto } from '../model/family';
 import { BOTH_FAMILIES } from '../model/family';
 import { DEFAULT_ROUTE_LENGTH } from '../model/route';
-import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 import { NumberRange } from '../number-range';
 import type { PolicyRuleProps } from '../policy-rule';
@@ -42,10 +41,6 @@ export interface EgressParts {
 
 /** Rules for packets between clients, and between clients and the server. They stand in front of those of the pools. */
 export function localRules(local: LocalTraffic, parts: EgressParts): LocalRule[] {
-  return [...rulesWithin(local, parts), ...isolationFromOthers(local, parts)];
-}
-
-function rulesWithin(local: LocalTraffic, parts: EgressParts): LocalRule[] {
   const { host, pools, table, mainTable } = parts;
   switch (local._kind) {
     case 'main-table':
@@ -94,36 +89,6 @@ function isolation({ args, host, pools }: EgressParts): LocalRule[] {
     family: from.pool.family,
     props: { host, action: RuleAction.prohibit(), source: from.text, destination: to.text },
   }));
-}
-
-/** Clients that are isolated do not reach those of the egresses before this one either, nor the other way round. */
-function isolationFromOthers(local: LocalTraffic, { host, pools }: EgressParts): LocalRule[] {
-  const own = { sources: valuesOf(pools.routed), destinations: valuesOf(pools.all) };
-  const pairs = host._declaration
-    .declaredEgresses()
-    .flatMap(({ clients, rejectedClients, localTraffic }) => [
-      ...(local._kind === 'isolated' ? pairsOf(own.sources, [...clients, ...rejectedClients]) : []),
-      ...(localTraffic === 'isolated' ? pairsOf(clients, own.destinations) : []),
-    ]);
-  return pairs.map(([source, destination], index) => ({
-    id: `apart-${index + 1}`,
-    family: source.family ?? 'auto',
-    props: { host, action: RuleAction.prohibit(), source: source.text, destination: destination.text },
-  }));
-}
-
-function valuesOf(pools: readonly Pool[]): Value[] {
-  return pools.map(({ value }) => value);
-}
-
-function pairsOf(sources: readonly Value[], destinations: readonly Value[]): Array<[Value, Value]> {
-  return sources
-    .filter(isKnown)
-    .flatMap((source) =>
-      destinations
-        .filter((destination) => isKnown(destination) && destination.family === source.family)
-        .map((destination): [Value, Value] => [source, destination]),
-    );
 }
 
 function localId(pool: Pool, { rejected }: EgressPools): string {

@@ -24,6 +24,11 @@ export function parseGateways(args: Arguments, texts: readonly string[], pools: 
 function parseGateway(args: Arguments, text: string, property: string): Gateway {
   const [, other] = OTHER_FAMILY.exec(text) ?? [];
   const via = args.nextHop(other ?? text, property);
+  if (other !== undefined && via.family === undefined) {
+    throw args.error(
+      `${property} is known at apply only, but the IPv6 next hop of IPv4 must be known at synth. Give it literally.`,
+    );
+  }
   if (other !== undefined && via.isFollowed) {
     throw args.error(`${property} "${text}" is not supported. Give the address of the IPv6 next hop: "inet6 fe80::1".`);
   }

@@ -48,8 +48,6 @@ export class HostDeclaration {
   private readonly translations: Translation[] = [];
   /** The last priority that a rule of an egress has. */
   private lastPriority?: number;
-  /** The first priority of a rule for local traffic. */
-  private firstLocalPriority?: number;
   private modelCache?: Host;
   private findingsCache?: Findings;
 
@@ -84,31 +82,18 @@ export class HostDeclaration {
     this.add(this.egresses, egress);
   }
 
-  /** The egresses so far. */
-  public declaredEgresses(): readonly Egress[] {
-    return this.egresses;
-  }
-
-  /** The priority for the first pool of the next egress: that of the first one, or one in the next hundred. */
-  public nextPriority(first: number): number {
+  /**
+   * The priority for the first pool of the next egress: that of the first one, or one in the next hundred.
+   *
+   * @param inFront - the number of rules in front of that for the first pool
+   */
+  public nextPriority(first: number, inFront: number): number {
     if (this.lastPriority === undefined) {
       return first;
     }
     const step = 100;
-    return Math.max(first, first + Math.ceil((this.lastPriority + 1 - first) / step) * step);
-  }
-
-  /**
-   * The priority of the last rule for local traffic of the next egress. They all stand in front of the rules for pools,
-   * so that packets between clients of two egresses do not leave.
-   *
-   * @param first - priority for the first pool of the first egress
-   * @param count - the number of these rules
-   */
-  public nextLocalPriority(first: number, count: number): number {
-    const last = (this.firstLocalPriority ?? first) - 1;
-    this.firstLocalPriority = last - count + 1;
-    return last;
+    const after = this.lastPriority + 1 + inFront;
+    return Math.max(first, first + Math.ceil((after - first) / step) * step);
   }
 
   public addForwarding(forwarding: Forwarding): void {

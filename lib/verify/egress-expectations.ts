@@ -4,6 +4,7 @@ import { INTERFACE_TOWARD_SOURCE, labelOf } from '../model/expectation';
 import type { Family } from '../model/family';
 import { BOTH_FAMILIES, familyOf, overlaps } from '../model/family';
 import type { Interface } from '../model/host';
+import { MAIN_TABLE_ID } from '../model/host';
 import type { LinkNetwork, Network, Networks } from '../model/networks';
 import { networksBehind, networksOf } from '../model/networks';
 import type { Route } from '../model/route';
@@ -37,7 +38,7 @@ export function expectEgresses(
     ({ clients, rejectedClients, device }) => [...clients, ...rejectedClients].every(isKnown) && isKnown(device),
   );
   return BOTH_FAMILIES.flatMap((family) => {
-    const surroundings = surroundingsOf(known, interfaces, family);
+    const surroundings = surroundingsOf(known, interfaces, routes, family);
     return known.flatMap((egress) =>
       new EgressExpectations(egress, family, surroundings, addedTo(egress, routes)).intents(),
     );
@@ -55,6 +56,8 @@ function addedTo({ path, tableId, gateways }: Egress, routes: readonly Route[]):
 interface Surroundings {
   readonly interfaces: readonly Interface[];
   readonly networks: Networks;
+  /** The declared routes of the main table. */
+  readonly mainRoutes: readonly Route[];
   /** Interfaces with gateways of the main table, by which no clients may leave. */
   readonly uplinks: readonly string[];
   /** All addresses outside the pools. */
@@ -63,7 +66,12 @@ interface Surroundings {
   readonly outside: Addresses;
 }
 
-function surroundingsOf(egresses: readonly Egress[], interfaces: readonly Interface[], family: Family): Surroundings {
+function surroundingsOf(
+  egresses: readonly Egress[],
+  interfaces: readonly Interface[],
+  routes: readonly Route[],
+  family: Family,
+): Surroundings {
   const pools = egresses
     .flatMap(({ clients, rejectedClients }) => [...clients, ...rejectedClients])
     .filter((pool) => pool.family === family)
@@ -74,6 +82,7 @@ function surroundingsOf(egresses: readonly Egress[], interfaces: readonly Interf
   return {
     interfaces,
     networks,
+    mainRoutes: routes.filter((route) => route.tableId === MAIN_TABLE_ID && overlaps(route.family, family)),
     uplinks: interfaces.filter(({ gateways }) => gateways.length > 0).map(({ name }) => name),
     elsewhere: { within: ['default'], except: pools },
     outside: { within: ['default'], except: [...pools, ...ofFamily.map(({ text }) => text), ...behindRouters] },
@@ -163,22 +172,36 @@ class EgressExpectations {
     ];
   }
 
-  /** Forwarding and `rp_filter` of the egress can stop replies to packets that leave. */
+  /**
+   * Forwarding and `rp_filter` of the egress can stop replies to packets that leave. Asked only where nothing but one
+   * tunnel can lead to the clients.
+   */
   private repliesTo(pool: Value, number: number): Intent[] {
-    const { device, gateways } = this.egress;
-    const gateway = gateways.find(({ via }) => via.family === this.family)?.via;
-    const networks = inTunnels(pool, this.networksOfPool.get(pool) ?? []);
+    const { device } = this.egress;
+    const gateway = this.egress.gateways.find(({ via }) => via.family === this.family)?.via;
+    const networks = this.networksOfPool.get(pool) ?? [];
     return gateway === undefined || !isKnown(gateway)
       ? []
-      : networks
-          .filter(({ tunnel }) => tunnel !== device.text)
-          .map(({ tunnel, network, text }) => {
-            const longer = networks.filter((other) => other.network !== network && isInside(other.network, network));
-            const sources = { within: [gateway.text], except: [] };
-            const destinations = { within: [text], except: longer.map((other) => other.text) };
+      : inTunnels(pool, networks)
+          .filter(({ tunnel, text }) => tunnel !== device.text && this.waysTo(text) === 1)
+          .map(({ tunnel, text }) => {
+            const [sources, destinations] = [gateway.text, text].map((only) => ({ within: [only], except: [] }));
             const reply = { family: this.family, inputInterface: device.text, sources, destinations, ...FROM_SERVER };
             return this.intent(`replies-${number}`, reply, [through(tunnel)]);
           });
+  }
+
+  /** Counts networks of interfaces, networks behind these, and routes of the main table with addresses in a prefix. */
+  private waysTo(prefix: string): number {
+    const { interfaces, networks, mainRoutes } = this.surroundings;
+    const behind = interfaces.flatMap((link) => link.networks ?? []);
+    const destinations = mainRoutes.filter((route) => !isDefaultRoute(route)).map(({ destination }) => destination);
+    return [
+      ...networks.overlapping(prefix),
+      ...[...behind, ...destinations.filter(isKnown).map(({ text }) => text)].filter(
+        (text) => isInside(text, prefix) || isInside(prefix, text),
+      ),
+    ].length;
   }
 
   /**
@@ -296,26 +319,23 @@ class EgressExpectations {
   }
 }
 
-/** A network of a tunnel, and its part in a pool. */
-interface NetworkInTunnel {
+/** The part of a pool in a network of a tunnel. */
+interface PartInTunnel {
   readonly tunnel: string;
-  readonly network: string;
   readonly text: string;
 }
 
 /** On a point-to-point link, packets from and to any address may pass. */
-function inTunnels(pool: Value, networks: readonly LinkNetwork[]): NetworkInTunnel[] {
+function inTunnels(pool: Value, networks: readonly LinkNetwork[]): PartInTunnel[] {
   return networks
     .filter(({ text }) => !isHostNetwork(text))
-    .map(({ link, text: network }) => ({
-      tunnel: link.name,
-      network,
-      text: isInside(network, pool.text) ? network : pool.text,
-    }));
+    .map(({ link, text }) => ({ tunnel: link.name, text: isInside(text, pool.text) ? text : pool.text }));
 }
 
 function dispositionsOf({ type, hops }: Route): Disposition[] {
-  return type === undefined ? hops.map(({ via, device }) => ({ kind: 'unicast', via, device })) : [];
+  return type === undefined
+    ? hops.map(({ via, device }) => ({ kind: 'unicast', via: via?.isFollowed ? undefined : via, device }))
+    : [];
 }
 
 export function through(name: string): Disposition {
