@@ -9,24 +9,24 @@ LC_ALL=C
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin
 export LC_ALL PATH
 
-# A lost connection must neither stop a run half way nor make it fail.
+# A lost connection must not stop a run halfway, nor make it fail.
 trap '' HUP PIPE
 
 STATE=/var/lib/source-routing
 LOCK=/run/source-routing.lock
 LOCK_WAIT=60        # seconds that a run waits for another one
 SEIZE_AFTER=10      # seconds that the rollback waits for another one
-MARK=/run/source-routing.trial  # of a trial of this boot, .OWNER
+MARK=/run/source-routing.trial  # plus .OWNER: marks a trial of this boot
 SAID=/run/source-routing.said   # how the last run of each owner failed
-KEPT=/run/source-routing.kept   # .network files whose links were told to keep what they had
-RETIRED=/run/source-routing.retired  # what a network manager may bring back
+KEPT=/run/source-routing.kept   # .network files whose links were told to keep their configuration
+RETIRED=/run/source-routing.retired  # rules and routes that a network manager may bring back
 LOADED=/run/source-routing.kill-switch  # the kill switch of each owner, and what nft listed when it was loaded
 SHOWN=20            # changes named one by one; a machine may have thousands of rules
 NEWLINE='
 '
 
-# The terminal may be gone: a failed write is no failure of the run. Names of interfaces and lines in
-# files of others can hold what a terminal obeys.
+# The terminal may be gone, so a failed write does not fail the run. Interface names and lines of foreign files
+# can hold control characters, so these are replaced.
 say() {
   local text
   text=$*
@@ -34,7 +34,7 @@ say() {
   printf 'source-routing: %s\n' "$text" 2>/dev/null || :
 }
 
-# Says why and ends the run. The last line printed is all that Terraform shows.
+# Prints the reason and ends the run. Terraform shows only the last line that is printed.
 die() {
   local code
   code=$1
@@ -44,7 +44,7 @@ die() {
   exit "$code"
 }
 
-# Prints a file of ready-made lines, the first SHOWN of them.
+# Prints the first SHOWN lines of a file.
 show() {
   local shown hidden line
   [ -s "$1" ] || return 0
@@ -61,7 +61,7 @@ show() {
   [ "$hidden" -eq 0 ] || say "... and $hidden more"
 }
 
-# A problem is collected, so that one run names them all; `problem` keeps the last.
+# Problems are collected, so that one run names them all. `problem` keeps the last one.
 PROBLEMS=0
 problem=
 complain() {
@@ -70,7 +70,7 @@ complain() {
   problem=$*
 }
 
-# Ends the run if there were problems: one problem is itself the last line.
+# Ends the run if there were problems. A single problem is itself the last line, since Terraform shows only that.
 refuse_if_problems() {
   [ "$PROBLEMS" -eq 0 ] && return 0
   if [ "$PROBLEMS" -eq 1 ]; then
@@ -90,7 +90,7 @@ first_line() {
   [ ! -f "$1" ] || IFS= read -r first <"$1" || :
 }
 
-# Writes standard input to $2 with mode $1. Readers see the old file or the new one.
+# Writes standard input to $2 with mode $1. Readers see either the old file or the new one.
 put_file() {
   make_new "$2" && chmod "$1" "$2.source-routing-new" &&
     mv -f "$2.source-routing-new" "$2" && return 0
@@ -98,19 +98,19 @@ put_file() {
   return 1
 }
 
-# Writes standard input to a new file beside $1. A link with its name is not followed: `set -C` opens
-# with O_EXCL.
+# Writes standard input to a new file beside $1. `set -C` opens it with O_EXCL, so that a link with its name is
+# not followed.
 make_new() {
   ! exists "$1.source-routing-new" || rm -f "$1.source-routing-new" || return 1
   (set -C && cat >"$1.source-routing-new")
 }
 
-# A fraction of a second, or a second where sleep does not know fractions.
+# Sleeps for a fraction of a second, or for one second if `sleep` does not support fractions.
 pause() {
   sleep "$1" 2>/dev/null || sleep 1
 }
 
-# Sets now, in hundredths of a second since boot: the clock may be set at any time.
+# Sets now, in hundredths of a second since boot. The time of day may be changed during a run.
 clock() {
   local up
   now=0

@@ -1,21 +1,21 @@
-# One lock for all owners. The directory is also the scratch space of its holder: it goes
-# away with the lock, and with a reboot.
+# One lock for all owners. Its directory is also the scratch space of the holder. It disappears with the lock,
+# and at a reboot.
 
 locked=
-patient=       # wait as long as it takes, without a word
+patient=       # set to wait without a limit and without a message
 
-# When a process began: tells a living holder from another process with the same number.
+# Sets started, the start time of process $1. It tells a living holder from another process with the same pid.
 started_at() {
   local stat
   started=
   read -r stat 2>/dev/null <"/proc/$1/stat" || return 0
-  # The name in brackets may hold blanks; 20 words after it comes the start time.
+  # The process name in brackets may hold blanks. The start time is the 20th word after it.
   # shellcheck disable=SC2086  # splitting is the point
   set -- ${stat##*) }
   started=${20-}
 }
 
-# Who holds the lock: sets holder (pid, start, owner, command); fails if that process is gone.
+# Sets holder (pid, start, owner, command) to who holds the lock. Fails if that process is gone.
 lock_holder_lives() {
   holder=
   [ ! -f "$LOCK/holder" ] || read -r holder 2>/dev/null <"$LOCK/holder" || :
@@ -23,15 +23,14 @@ lock_holder_lives() {
   started_at "${holder%% *}"
   case $holder in
     "${holder%% *} $started "*) [ -n "$started" ] ;;
-    # Where /proc hides what may do more than this process (hidepid), it may be there all the same.
+    # With hidepid, /proc hides processes that have more rights than this one. The holder may still exist.
     *) [ -z "$started" ] && kill -0 "${holder%% *}" 2>/dev/null ;;
   esac
 }
 
-# Takes away the lock of a process that is gone. Only one run may do that at a time, or the
-# second would take away the lock that the first has just made. The kernel frees what flock holds
-# when its process ends, however it ends. (The lock itself is none of flock's: a child that
-# hangs, or that is meant to live on, would keep it.)
+# Removes the lock of a process that is gone. Only one run may do that at a time. Otherwise the second run would
+# remove the lock that the first one has just made. flock guards this step, since the kernel releases it however
+# the process ends. The lock itself does not use flock: a child that hangs, or that must live on, would keep it.
 break_stale_lock() {
   local stale
   command -v flock >/dev/null 2>&1 ||
@@ -39,21 +38,21 @@ break_stale_lock() {
   stale=$holder
   (
     exec 9<"$LOCK"
-    # Another run may have made a lock of its own since.
+    # Another run may have made its own lock in the meantime.
     flock -n 9 && ! lock_holder_lives && [ "$holder" = "$stale" ] && is_seen || exit 1
     say "removing the lock of a run that was killed (${holder:-unknown})"
     rm -rf "$LOCK"
   ) 2>/dev/null
 }
 
-# A lock without a name may be just made, not stale: it is looked at twice before it is broken.
-seen=          # inode and name of the lock that was looked at first
+# A lock without a holder may be new instead of stale. It is checked twice before it is broken.
+seen=          # inode and name of the lock at the first check
 is_seen() {
   [ -n "$holder" ] || [ "$(ls -di "$LOCK" 2>/dev/null)" = "$seen" ]
 }
 
-# A signal waits until it is noted whose the lock is: in between, the lock would stay, or that of
-# another run would go.
+# A signal is held back until `locked` says whether the lock is ours. In between, the end of the run would leave
+# our lock in place, or would remove the lock of another run.
 uninterruptible=
 late_signal=
 make_lock() {
@@ -66,7 +65,7 @@ make_lock() {
 drop_lock() {
   [ -n "$locked" ] || return 0
   uninterruptible=1
-  # Signals to all processes of a unit reach it, too.
+  # A signal to all processes of a unit also reaches rm, so it is tried twice.
   rm -rf "$LOCK" || rm -rf "$LOCK"
   locked=
   end_uninterruptible
@@ -76,18 +75,18 @@ end_uninterruptible() {
   local signal
   uninterruptible=
   signal=$late_signal
-  # The end of the run drops the lock, and comes here again.
+  # The end of the run drops the lock, and calls this function again.
   late_signal=
   [ -z "$signal" ] || stopped "$signal"
 }
 
-# One try: fails if another run has the lock.
+# Tries once to take the lock. Fails if another run has it.
 holder=
 try_lock() {
   local refused
   refused=0
   until make_lock; do
-    # Not there and yet not to be made: once, it may have gone in between; not many times.
+    # mkdir failed, but there is no lock. Once, another run may just have dropped it. Many times is an error.
     if [ ! -d "$LOCK" ]; then
       refused=$((refused + 1))
       [ "$refused" -lt 20 ] || die 69 "refused, nothing was changed: cannot make the directory $LOCK: is ${LOCK%/*} missing or read-only, or are you not root?"
@@ -119,9 +118,8 @@ take_lock() {
   done
 }
 
-# For what cannot wait: a run that has held the lock for too long is told to end, then killed.
-# What it has changed is undone by its own trial. A rollback is left alone: somebody may be cut off until it
-# is done, too.
+# Takes the lock for a run that cannot wait. A holder that takes too long gets a TERM signal, then a KILL. Its own
+# trial undoes its changes. A rollback is never killed: somebody may be cut off until that rollback is done.
 seize_lock() {
   local waited
   waited=0

@@ -1,12 +1,12 @@
-# What this owner has, and may have, on the machine.
+# The generations of this owner: what it has, and may have, on the machine.
 #
-# A generation is a directory: format, state, manifest, files/. `current` names the one in force;
-# `pending` names, one a line, those of which something may be on the machine besides:
-# it is written before the first change and removed after the last.
+# A generation is a directory: format, state, manifest, files/. `current` names the one in force. `pending` names
+# the others that may have something on the machine, one a line. It is written before the first change and removed
+# after the last.
 
 home=          # directory of this owner
 current=       # directory of the generation in force, empty if there is none
-pending=       # directories of pending ones, one blank between them
+pending=       # directories of the pending ones, separated by one blank
 
 read_generations() {
   local line
@@ -25,7 +25,7 @@ read_generations() {
   done <"$home/pending"
 }
 
-# Words of owners and generation ids are file names: nothing in them may surprise.
+# Owners and generation ids are used as file names, so only safe characters are allowed.
 is_name() {
   case $1 in
     '' | .* | -* | *[!A-Za-z0-9._-]*) return 1 ;;
@@ -33,7 +33,7 @@ is_name() {
   [ "${#1}" -le 100 ]
 }
 
-# What wrote bundle $1: sets bundle_format and bundle_version.
+# Sets bundle_format and bundle_version to what bundle $1 was written with.
 describe_bundle() {
   # shellcheck disable=SC2046  # splitting is the point
   set -- $(sed -n "/^$BUNDLE_MARK\$/{n;p;q;}" "$1")
@@ -41,15 +41,15 @@ describe_bundle() {
   bundle_version=${3-}
 }
 
-# Is the data of bundle $1 as it was written? Its last line has the checksum of all others, but for the values in
-# them, which only Terraform knows.
+# Is the data of bundle $1 as it was written? Its last line has the checksum of all other lines. The checksum
+# leaves out the values in them, which only Terraform knows.
 is_whole() {
   local sum
   sum=$(sed -e "1,/^$BUNDLE_MARK\$/d" -e '$d' -e 's/^\(value [^ ]* [^ ]* [^ ]* [^ ]*\) .*/\1/' "$1" | sha256sum)
   [ "sum ${sum%% *}" = "$(sed -n '$p' "$1")" ]
 }
 
-# Refuses a bundle that was cut off, or that another version than this one is to read. describe_bundle has been called.
+# Refuses a bundle that was cut off, or that has another format. Call describe_bundle first.
 check_bundle_data() {
   case $bundle_format in
     "$FORMAT") ;;
@@ -82,7 +82,8 @@ read_bundle() {
   refuse_if_problems 65
 }
 
-# The state files of generations $*, with what they take over, and of what may come back: sets states, each with a blank in front.
+# Sets states to the state files of generations $*, each with a blank in front. Includes what they adopt, and what
+# network managers may bring back.
 states_of() {
   local directory
   states=
@@ -93,7 +94,7 @@ states_of() {
   [ -z "$states" ] || [ ! -f "$RETIRED" ] || states="$states $RETIRED"
 }
 
-# The state files of the owner in directory $1: sets its_states.
+# Sets its_states to the state files of the owner in directory $1.
 states_in() {
   local list line
   its_states=
@@ -105,7 +106,7 @@ states_in() {
   done
 }
 
-# The families of which state files $* speak: sets families.
+# Sets families to the address families in state files $*.
 families_of() {
   local file
   families=
@@ -116,8 +117,8 @@ families_of() {
   done
 }
 
-# Refuses where a later version has written something that this one may misread. That of other owners counts, too:
-# what theirs is decides what may be touched. describe_bundle has been called.
+# Refuses if a later version has written a state that this one may misread. The states of other owners count, too:
+# they decide what this run may change. Call describe_bundle first.
 check_formats() {
   local place file its_format its_owner
   for place in "$STATE"/*/; do

@@ -1,18 +1,17 @@
-# The trial of a change: what is needed to undo it, and the decision whether to.
+# The trial of a change: what is needed to undo it, and the decision whether to undo it.
 #
-# $home/trial holds a copy of the program, what the kernel had of ours (snapshot), the log of
-# what was changed besides (undo, kept1...), and one of three files: open, confirmed, rejected.
-# It is `open` from before the first change; who renames it decides. The file `applied` is there
-# when all changes have been made.
+# $home/trial holds a copy of the program, our rules and routes in the kernel before the change (snapshot), the log
+# of all other changes (undo, kept1...), and one of three files: open, confirmed, rejected. The file `open` is made
+# before the first change. Renaming it decides the trial. The file `applied` exists once all changes are made.
 
-trial=             # its directory
+trial=             # directory of the trial
 decision=          # open, confirmed, rejected; empty if there is no trial
 trial_kind=        # apply, remove
-trial_generation=  # as the command line named it
+trial_generation=  # as given on the command line
 trial_stage=       # directory of the generation that is on trial; empty for a removal
-trial_state=       # its state file; /dev/null for a removal
+trial_state=       # state file of that generation; /dev/null for a removal
 trial_deadline=    # seconds since boot; empty if nobody will confirm
-trial_ssh=         # connection of the run
+trial_ssh=         # SSH connection of the run
 
 confirm_timeout=   # seconds; empty if the change is final at once
 
@@ -43,8 +42,8 @@ read_trial() {
   done <"$trial/$decision"
 }
 
-# Of this boot is a trial that has its mark in /run, which a boot leaves empty. (The kernel's own
-# id of the boot looks different from inside a sandbox, or a container.)
+# A trial of this boot has its mark in /run, which is empty after a boot. The boot id of the kernel does not serve:
+# it looks different from inside a sandbox or a container.
 mark_boot() {
   printf '%s\n' "$trial_generation ${trial_stage##*/}" >"$MARK.$owner"
 }
@@ -54,21 +53,21 @@ same_boot() {
   [ "$first" = "$trial_generation ${trial_stage##*/}" ]
 }
 
-# Is the trial that of a change that was made, and may it still be confirmed?
+# Is the change of this trial complete, and may it still be confirmed?
 still_on_trial() {
   time_remaining
   [ "$decision" = open ] && [ -f "$trial/applied" ] && same_boot &&
     [ -n "$trial_deadline" ] && [ "$remaining" -ge $((-2 * SEIZE_AFTER)) ]
 }
 
-# Sets remaining: seconds until the trial is over, if it has an end.
+# Sets remaining to the seconds until the trial ends, if it has a deadline.
 time_remaining() {
   clock
   remaining=$((${trial_deadline:-0} - now / 100))
 }
 
-# Begins the trial of an `apply` or a `remove`. It is on the disk before the first change, or a
-# power cut would leave half a change and nothing to undo it by.
+# Begins the trial of an `apply` or a `remove`. The trial is on the disk before the first change. Otherwise a power
+# cut could leave half a change, and nothing to undo it with.
 open_trial() {
   trial=$home/trial
   decision=open
@@ -76,13 +75,13 @@ open_trial() {
   trial_generation=$generation
   trial_stage=$stage
   trial_ssh=$ssh
-  # It is to be a line of a file.
+  # It becomes one line of a file.
   case $ssh in *[!0-9A-Za-z.:%\ _-]*) trial_ssh= ;; esac
   clock
   trial_deadline=
   [ -z "$confirm_timeout" ] || trial_deadline=$((now / 100 + confirm_timeout))
-  # What is half made has no decision in it, so it is nothing. The program gets its name when all of
-  # it is there: whoever finds it runs it.
+  # A half-made trial has no decision in it, so it counts as none. The program gets its name only when it is
+  # complete, since the rollback unit runs it as soon as the name exists.
   rm -rf "$trial"
   mkdir -p "$trial" && cat "$LOCK/snapshot" >"$trial/snapshot" &&
     copy_program "$trial/new" && mv "$trial/new" "$trial/agent" &&
@@ -91,7 +90,7 @@ open_trial() {
     mark_boot && mv "$trial/new" "$trial/open" && { sync -f "$trial" 2>/dev/null || sync; }
 }
 
-# The program as it was installed, or as it came with the bundle.
+# Copies the program that came with the bundle, or else the installed one, to $1.
 copy_program() {
   if [ -n "$stage" ]; then
     cat "$stage/agent" >"$1"
@@ -100,33 +99,34 @@ copy_program() {
   fi
 }
 
-# What was decided is done. Comes before the log and what was kept go: with half of them, it would be done wrongly.
+# Removes the decision, since it is carried out. This happens before the log and the kept files are removed: with
+# half of them, the decision would be carried out wrongly.
 forget_decision() {
   rm -f "$trial/open" "$trial/confirmed" "$trial/rejected"
 }
 
-# Nothing is on trial any more.
+# Ends the trial: nothing is on trial any more.
 close_trial() {
   forget_decision
   rm -rf "$trial" "$MARK.$owner"
   undo_log=$LOCK
 }
 
-# A run that was killed may have left a trial that has no decision in it yet: nothing was changed by then.
+# Removes a trial without a decision, which a killed run may have left. That run had not changed anything yet.
 drop_half_made() {
   [ -n "$decision" ] || close_trial
 }
 
-# decide confirmed|rejected: fails if that was decided otherwise before.
+# decide confirmed|rejected: fails if the trial was decided otherwise before.
 decide() {
   [ "$decision" = "$1" ] && return 0
   mv "$trial/open" "$trial/$1" 2>/dev/null || return 1
   decision=$1
 }
 
-# What must be in the kernel now: sets states, what this owner may have there, and wanted, the
-# state file that says it; /dev/null for nothing, empty for hands off, as a change is being
-# undone or was left half-way by a run that was killed.
+# Sets states and wanted. states: the state files of all that this owner may have in the kernel. wanted: the state
+# file of what the kernel must have now. It is /dev/null for nothing, and empty for "change nothing": a change is
+# being undone, or a killed run has left one halfway.
 wanted_state() {
   read_generations
   wanted=/dev/null
@@ -138,9 +138,9 @@ wanted_state() {
   case $decision in
     rejected) ! same_boot || wanted= ;;
     open)
-      # What was on trial when the machine went down is not tried again.
+      # A change that was on trial when the machine went down is not tried again.
       same_boot || return 0
-      # A run that was killed before its first change: nobody may be there to undo nothing.
+      # The run was killed before its first change. There is nothing to undo, and maybe nobody to close the trial.
       case " $pending " in
         *" $trial_stage "*) ;;
         *) [ "$trial_kind" != apply ] || return 0 ;;
@@ -152,8 +152,8 @@ wanted_state() {
   esac
 }
 
-# A trial that another run has left: waits for one that may still be confirmed, and does what
-# was decided, or must be, about any other.
+# Ends a trial that another run has left. Waits for one that may still be confirmed. Completes one that was
+# confirmed, and undoes any other.
 settle_trial() {
   local told
   told=
@@ -170,10 +170,10 @@ settle_trial() {
     else
       say "undoing what a run that was killed has left"
       decide rejected || continue
-      # What this run is about to do takes the rest into account, and may be just the mend.
+      # This run takes account of what could not be undone, and may be the one that repairs it.
       if ! go_back; then
         say "note: not everything could be undone (${incomplete#; })"
-        # The way back from a first change takes the agent away, which a removal needs.
+        # Undoing a first change removes the agent, but a removal needs it.
         [ -f "$home/agent" ] || cp -p "$trial/agent" "$home/agent" || :
         close_trial
       fi

@@ -1,7 +1,7 @@
-# The rollback that is armed before the first change, and what rolls back at boot.
+# The rollback timer, which is armed before the first change, and the unit that rolls back at boot.
 
-recovery_unit=     # rolls back at boot; there as long as the owner has anything on the machine
-timer_unit=        # rolls back when the time is over
+recovery_unit=     # rolls back at boot; exists as long as the owner has anything on the machine
+timer_unit=        # rolls back after the timeout
 name_units() {
   local part
   recovery_unit=source-routing-$owner.rollback.service
@@ -13,7 +13,7 @@ has_systemd() {
   [ -d /run/systemd/system ] && command -v systemctl >/dev/null 2>&1
 }
 
-# Arms the rollback: sets problem and fails if that cannot be had.
+# Arms the rollback. Sets problem and fails if that is not possible.
 arm() {
   name_units
   if has_systemd; then
@@ -27,7 +27,7 @@ arm() {
   arm_process
 }
 
-# Without an accuracy systemd may be a minute late.
+# AccuracySec is set, since systemd may otherwise be one minute late.
 arm_timer() {
   systemd-run --quiet --collect --unit="$timer_unit" --on-active="${confirm_timeout}s" \
     --timer-property=AccuracySec=100ms --property=SyslogIdentifier=source-routing \
@@ -36,8 +36,8 @@ arm_timer() {
     systemctl is-active --quiet "$timer_unit.timer" 2>"$LOCK/error"
 }
 
-# Without systemd: a process in a session of its own, which no hang-up of a terminal reaches. It
-# is armed when it says so, not before.
+# Without systemd, a process waits instead. It has its own session, so that the hang-up of a terminal does not reach
+# it. It counts as armed only when it has made the file `armed`.
 arm_process() {
   local detach timer delay
   detach=setsid
@@ -61,7 +61,7 @@ arm_process() {
   return 1
 }
 
-# The trial has ended: nobody need wait to undo it. (If that is not this very process.)
+# Stops the rollback timer, since the trial has ended. The timer may be this very process, which must not be killed.
 disarm() {
   local timer
   [ -n "$trial_deadline" ] || return 0
@@ -76,8 +76,8 @@ disarm() {
   [ "$first" != "$timer $started" ] || kill -TERM "-$timer" 2>/dev/null || kill -TERM "$timer" 2>/dev/null || :
 }
 
-# Before the network comes up, a machine that went down during a trial puts the files back that
-# the network managers are about to read.
+# Installs the unit that rolls back at boot, for a machine that goes down during a trial. It restores the files
+# before the network comes up, since the network managers read them then.
 enable_recovery() {
   if ! recovery_unit_text >"$LOCK/unit" || ! install_file 0644 "$LOCK/unit" "/etc/systemd/system/$recovery_unit"; then
     problem="cannot write /etc/systemd/system/$recovery_unit (disk full, or read-only?)"

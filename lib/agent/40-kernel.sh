@@ -1,17 +1,17 @@
-# The kernel's rules and routes: read them, plan, carry the plan out.
+# The kernel's rules and routes: read them, plan the changes, carry the plan out.
 #
-# The number of processes does not depend on the number of rules: two read, one `ip -batch`
-# writes, per family.
+# The number of processes does not depend on the number of rules. For each family, two processes read and
+# one `ip -batch` writes.
 
 without6=
 [ -e /proc/net/if_inet6 ] || without6=1
 
-besides=       # what else is asked for
+besides=       # another `ip` command for the batch that reads
 
-# Writes to $LOCK/kernel what the kernel has of families $*: "100:<tab>" begins a rule,
-# "2: eth0: <" a device, anything else is a route. (A file, not a pipe: ip writes line by line,
-# and would wake its reader for each.) Only with details does ip say that a rule is `proto
-# kernel`, as a guard is, and what stands in for one of ours; of routes they would say too much.
+# Writes the rules and routes of families $* to $LOCK/kernel. A rule begins with "100:<tab>", a device with
+# "2: eth0: <". All other lines are routes. This is a file, not a pipe: ip writes line by line, and would wake its
+# reader for each. Rules are read with details (-d), since only these show `proto kernel`. Guards and stand-ins for
+# our rules have that tag. Routes are read without details, which would say too much.
 read_kernel() {
   local family
   for family in "$@"; do
@@ -25,7 +25,7 @@ END
   done >"$LOCK/kernel"
 }
 
-# Prints the rules alone, in the same form.
+# Prints only the rules, in the same form.
 read_rules() {
   local family
   for family in 4 6; do
@@ -34,9 +34,9 @@ read_rules() {
   done
 }
 
-# look WANTED [OWN...]: reads the kernel and plans what to do so that it has what state file
-# WANTED says. awk starts, and reads what is wanted, while `ip` is at work: the pipe carries
-# nothing but its end, upon which awk reads what the kernel has.
+# look WANTED [OWN...]: reads the kernel, and plans the changes that give it the rules and routes of state file
+# WANTED. awk starts and reads the state files while `ip` still works. The pipe carries no data: its end tells awk
+# that $LOCK/kernel is complete.
 look() {
   families_of "$@"
   # shellcheck disable=SC2086  # a list of words
@@ -44,14 +44,13 @@ look() {
   read_plan
 }
 
-# Plans, when standard input has come to its end, with what $LOCK/kernel says; families_of must
-# have been called before. Leaves add4, add6, drop4, drop6, report, front (the rules of others that stand in
-# front of ours) and counts under $PLAN in the scratch space. Ends its shell: call it behind a pipe, or in
-# brackets.
+# Plans at the end of standard input, from $LOCK/kernel. Call families_of first. Writes these files under $PLAN in the
+# scratch space: add4, add6, drop4, drop6, report, front (foreign rules in front of ours) and counts. It ends its
+# shell, so call it behind a pipe or in a subshell.
 PLAN=$LOCK/plan.
-snapshot=      # a file for what the kernel has of ours now
-restore=       # put back the kernel's own rules, if they went with ours
-protect=       # add only what rejects
+snapshot=      # file for the rules and routes that we have in the kernel now
+restore=       # set to restore the kernel's own rules, if they were removed together with ours
+protect=       # set to add only what rejects packets
 plan() {
   local file want both
   for file in add4 add6 drop4 drop6 report front; do
@@ -59,7 +58,7 @@ plan() {
   done
   want=$1
   shift
-  # The usual case, not to read it twice.
+  # In the usual case WANTED is also the first OWN. It is read only once.
   both=
   if [ "$want" = "${1-}" ]; then
     both=1
@@ -106,8 +105,8 @@ first_difference() {
   printf '%s' "$first"
 }
 
-# Carries the plan out. All that is added comes before anything is taken away, so that an
-# error on the way has taken nothing away yet. $1 is -force to go on after an error.
+# Carries the plan out. All additions come before the first removal, so that an error during them has removed
+# nothing yet. $1 is -force to go on after an error.
 carry_out() {
   local failed step family
   failed=
@@ -123,7 +122,7 @@ carry_out() {
   [ -z "$failed" ]
 }
 
-# Sets problem: which line of the batch failed, why, and the mend.
+# Sets problem: which line of the batch failed, why, and how to repair it.
 explain_error() {
   local reason line what mend number
   number=
