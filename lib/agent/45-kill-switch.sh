@@ -1,11 +1,12 @@
-# The kill switch: an nftables table of the owner, which rejects what the declaration does not allow, whatever
-# has become of rules and routes. The table also marks packets to clients, so that errors about them go their way.
-# A generation has it as a file for `nft -f`, which a unit loads at boot.
+# The kill switch: an nftables table of the owner. It rejects packets that the declaration does not allow, even if
+# rules and routes are gone. The table also marks packets to clients, so that ICMP errors about them take the same
+# way. A generation has it as a file for `nft -f`, which a unit loads at boot.
 #
-# What `nft` lists right after that file was loaded is kept: is it still the same, nobody has changed it.
+# The agent keeps what `nft` lists right after it has loaded that file. If the list is still the same, nobody has
+# changed the table.
 
 nftables=          # set if nftables can be used here
-kill_switch=       # of a generation: its text, empty if it has none
+kill_switch=       # file with the kill switch of a generation, empty if it has none
 
 ERRORS_BY_MAIN='errors about packets to clients leave by the main default route'
 NO_KILL_SWITCH="no kill switch, since nftables cannot be used here: only the guards hold, and $ERRORS_BY_MAIN. To have all, install nftables and apply again"
@@ -15,7 +16,7 @@ find_nftables() {
   ! command -v nft >/dev/null 2>&1 || ! nft list tables >/dev/null 2>&1 || nftables=1
 }
 
-# Sets kill_switch to the text that generation $1 has of it.
+# Sets kill_switch to the file of generation $1.
 kill_switch_of() {
   local mode path rest word number
   kill_switch=
@@ -25,7 +26,7 @@ kill_switch_of() {
   done <"$1/manifest"
 }
 
-# Was generation $1 to have one, and nftables was missing?
+# Does generation $1 lack its kill switch because nftables was missing?
 lacks_nftables() {
   grep -q -x 'without nftables' "$1/manifest" 2>/dev/null
 }
@@ -34,16 +35,16 @@ list_kill_switch() {
   nft list table inet "source_routing_$owner" 2>"$LOCK/error"
 }
 
-# Is text $1 what the kernel has?
+# Is the kill switch in file $1 the one that the kernel has?
 holds_kill_switch() {
   cmp -s "$1" "$LOADED/$owner.nft" && list_kill_switch >"$LOCK/listing" && cmp -s "$LOCK/listing" "$LOADED/$owner.list"
 }
 
-# Loads text $1, in one transaction. Sets problem and fails if that fails.
+# Loads file $1 in one transaction. Sets problem on failure.
 load_kill_switch() {
   ! holds_kill_switch "$1" || return 0
   if nft -f "$1" 2>"$LOCK/error" && list_kill_switch >"$LOCK/listing"; then
-    # Without these, it is loaded once more the next time.
+    # If these files cannot be written, the kill switch is only loaded again the next time.
     { mkdir -p "$LOADED" && put_file 0600 "$LOADED/$owner.nft" <"$1" &&
       put_file 0600 "$LOADED/$owner.list" <"$LOCK/listing"; } 2>/dev/null || :
     return 0
@@ -53,9 +54,9 @@ load_kill_switch() {
   return 1
 }
 
-# While rules and routes change, the packets of two generations may pass, or some would be rejected on a way
-# that is still, or already, right: what $1 and $2 say (texts; either may be empty). Where there was no kill switch, it comes
-# with the last step.
+# Lets the packets of two generations pass while rules and routes change: those that file $1 or file $2 allows
+# (either may be empty). Otherwise packets on a path that is still right, or already right, would be rejected. If
+# there was no kill switch before, the last step adds it.
 widen_kill_switch() {
   [ -n "$1" ] && [ -n "$2" ] && ! cmp -s "$1" "$2" && list_kill_switch >/dev/null || return 0
   awk 'part == "new" { if (/# All else:/) on = 0; if (on) line[++n] = $0; if (/# May pass:/) on = 1; next }
@@ -63,7 +64,7 @@ widen_kill_switch() {
     { print }' part=new "$2" part=old "$1" >"$LOCK/widened" && load_kill_switch "$LOCK/widened"
 }
 
-# Has the kernel have text $1; no kill switch if that is empty.
+# Loads file $1, or removes the kill switch if $1 is empty.
 set_kill_switch() {
   if [ -n "$1" ]; then
     load_kill_switch "$1"
@@ -82,13 +83,13 @@ drop_kill_switch() {
   return 1
 }
 
-# The kill switch that is wanted where state file $1 is.
+# Sets kill_switch to the file that belongs to state file $1.
 kill_switch_for() {
   kill_switch=
   case $1 in */state) kill_switch_of "${1%/state}" ;; esac
 }
 
-# Does the kernel have what belongs to state file $1?
+# Does the kernel have the kill switch that belongs to state file $1, or none if none is wanted?
 has_kill_switch_of() {
   kill_switch_for "$1"
   if [ -n "$kill_switch" ]; then

@@ -1,11 +1,11 @@
-# Accept rules in chains of a firewall of somebody else, which drops packets of clients. They stand first in the chain.
-# A comment with the owner tells them from all others. The family of a chain is one of nftables, or the command for a
-# chain of iptables, which may not be able to read a rule that nft has made.
+# Accept rules in chains of a foreign firewall that drops packets of clients. They stand first in the chain.
+# A comment with the owner tells them from all other rules. The family of a chain is one of nftables. For a chain of
+# iptables it is the command (iptables or ip6tables), which may be unable to read a rule that nft has made.
 #
-# What is listed of them right after they were put in is kept, as of the kill switch.
+# The agent keeps what is listed right after it has added them, as it does for the kill switch.
 
-# Leaves in $LOCK/accepts the rules that generation $1 (may be empty) wants: FAMILY TABLE CHAIN RULE. In $LOCK/chains are
-# all chains in which there may be some of ours.
+# Writes the rules that generation $1 (may be empty) wants to $LOCK/accepts: FAMILY TABLE CHAIN RULE. Writes all
+# chains that may hold rules of ours to $LOCK/chains.
 find_accepts() {
   : >"$LOCK/accepts"
   : >"$LOCK/chains"
@@ -17,7 +17,7 @@ find_accepts() {
   }' >"$LOCK/chains"
 }
 
-# Prints chain FAMILY TABLE CHAIN of $*. Fails if it is not there, or cannot be read.
+# list_chain FAMILY TABLE CHAIN: prints the chain. Fails if it does not exist, or cannot be read.
 list_chain() {
   case $1 in
     ip*tables) "$1" -w 5 -t "$2" -S "$3" ;;
@@ -25,13 +25,14 @@ list_chain() {
   esac
 }
 
-# Has list_chain $* failed, with $LOCK/error, since there is no such chain? Without the command there is nobody to ask.
+# Has list_chain $* failed, with $LOCK/error, because the chain does not exist? Without the command it is taken as
+# missing, since nothing else can tell.
 lacks_chain() {
   local family
   case $1 in
     ip*tables)
       command -v "$1" >/dev/null 2>&1 || return 0
-      # iptables-nft says the same of a chain that is missing and of one that it cannot read.
+      # iptables-nft gives the same error for a missing chain and for a chain that it cannot read.
       grep -q 'No chain' "$LOCK/error" || "$1" -w 5 -t "$2" -S >/dev/null 2>&1 && return 0
       family=ip
       [ "$1" = iptables ] || family=ip6
@@ -41,9 +42,9 @@ lacks_chain() {
   esac
 }
 
-# Looks for ours in these chains. $LOCK/accepted: FAMILY TABLE CHAIN HANDLE RULE, the handle being - in iptables.
-# $LOCK/held: the rules that are wanted in chains that are there, and those that are in them. Sets problem and fails if a
-# chain cannot be read.
+# Lists our rules in these chains. $LOCK/accepted: FAMILY TABLE CHAIN HANDLE RULE; the handle is - in iptables.
+# $LOCK/possible: the wanted rules whose chains exist. $LOCK/held: the same, and the rules that the chains have now.
+# Sets problem and fails if a chain cannot be read.
 list_accepts() {
   local family table chain
   : >"$LOCK/accepted"
@@ -66,28 +67,29 @@ list_accepts() {
   sed 's/^\([^ ]* [^ ]* [^ ]*\) [^ ]*/\1 has/' "$LOCK/accepted" >>"$LOCK/held"
 }
 
-# Looks for what generation $1 (may be empty) wants. Sets problem and fails if a chain cannot be read.
+# Finds the rules that generation $1 (may be empty) wants, and lists ours. Sets problem and fails if a chain cannot
+# be read.
 look_at_accepts() {
   find_accepts "$1"
   [ ! -s "$LOCK/chains" ] || list_accepts
 }
 
-# Is what was looked at as it is wanted, as far as its chains are there?
+# Do the listed chains have the wanted rules, unchanged since they were added? Missing chains do not count.
 holds_accepts() {
   [ -s "$LOCK/chains" ] || return 0
   [ -f "$LOADED/$owner.accepts" ] || [ -s "$LOCK/held" ] || return 0
   cmp -s "$LOCK/held" "$LOADED/$owner.accepts" && all_accepted
 }
 
-# Is each rule that is wanted in a chain that is there in that chain?
+# Do the existing chains hold as many of our rules as are wanted in them?
 all_accepted() {
   [ "$(grep -c '' <"$LOCK/accepted")" = "$(grep -c '' <"$LOCK/possible")" ]
 }
 
 has_accepts() { look_at_accepts "$1" && holds_accepts; }
 
-# Has the firewall have what generation $1 (may be empty) wants. Sets accepts_changed if it did not. Sets problem and fails
-# if that fails.
+# Gives the firewall the rules that generation $1 (may be empty) wants. Sets accepts_changed if a change was needed.
+# Sets problem on failure.
 set_accepts() {
   local command
   accepts_changed=
@@ -97,10 +99,10 @@ set_accepts() {
     change_accepts "$command" || return 1
   done
   list_accepts || return 1
-  # Its firewall may have been loaded anew in between.
+  # The firewall may have been reloaded in the meantime.
   all_accepted || { problem='the firewall did not keep the accept rules'; return 1; }
   if [ -s "$LOCK/held" ]; then
-    # Without it, they are put in once more the next time.
+    # If this file cannot be written, the rules are only added again the next time.
     { mkdir -p "$LOADED" && put_file 0600 "$LOADED/$owner.accepts" <"$LOCK/held"; } 2>/dev/null || :
   else
     rm -f "$LOADED/$owner.accepts"
@@ -108,7 +110,8 @@ set_accepts() {
   fi
 }
 
-# The part of that which command $1 does, in one transaction. What is not there goes in front of all, the last rule first.
+# Changes the chains of command $1 in one transaction. All our rules in them are replaced. Each new rule is
+# inserted at the top of its chain, so the last one is inserted first.
 change_accepts() {
   awk -v command="$1" -v comment="comment \"source-routing $owner\"" '
     (command == "nft" ? $1 ~ /tables$/ : $1 != command) { next }
@@ -138,7 +141,7 @@ change_accepts() {
   return 1
 }
 
-# Prints the chains in which something of generation $1 is missing, or has been changed.
+# Prints the chains in which a rule of generation $1 is missing or changed.
 differing_accepts() {
   local kept
   look_at_accepts "$1" || { printf '+ accept rules (%s)\n' "$problem"; return 0; }
@@ -153,7 +156,7 @@ differing_accepts() {
     part=kept "$kept" part=held "$LOCK/held" part=wanted "$LOCK/accepts"
 }
 
-# Complains about chains of generation $1 that are not here.
+# Complains about chains of generation $1 that are missing or unreadable on this machine.
 check_accepts() {
   local family table chain rule checked command
   find_accepts "$1"

@@ -1,8 +1,8 @@
-# Next hops that DHCP or router advertisements give. A state has the words dhcp4 or ra in their place at first, and then
-# what was given last.
+# Next hops that come from DHCP or router advertisements. A state first has the word dhcp4 or ra in their place, and
+# later the last gateway that was given.
 
-# Has the state of generation $1 the next hops of now, or the last ones where nobody gives any now. Sets followed to what
-# has changed. Sets problem and fails if one was never given.
+# Writes the present next hops into the state of generation $1. If no gateway is given now, the last one stays. Sets
+# followed to what has changed. Sets problem and fails if a gateway was never given.
 follow_gateways() {
   local word family table destination metric device place gateway last_state
   followed=
@@ -25,14 +25,14 @@ follow_gateways() {
   done <"$1/manifest"
 }
 
-# Without the sync, a power cut may leave an empty file under its name.
+# Replaces state file $1. Without the sync, a power cut could leave an empty file under its name.
 replace_state() {
   make_new "$1" <"$LOCK/followed" 2>/dev/null && chmod 0600 "$1.source-routing-new" || return 1
   sync "$1.source-routing-new" 2>/dev/null || sync
   mv -f "$1.source-routing-new" "$1"
 }
 
-# Sets gateway: that of the main table, or of the lease, or the one in state files $*.
+# Sets gateway to that of the main table, else that of the DHCP lease, else the one in state files $*.
 find_gateway() {
   gateway=$(ip "-$family" -o route show default table main 2>/dev/null | awk -v device="$device" '
     { for (i = 1; i < NF; i++) if ($i == "via" && $(i + 1) !~ /^inet/ && $(i + 2) == "dev" && $(i + 3) == device) { print $(i + 1); exit } }')

@@ -1,6 +1,6 @@
-# What stands in the way is found before anything is changed.
+# The preflight finds everything that prevents a change, before anything is changed.
 
-# Is this iproute2, and new enough? `-N` is what its output is read by.
+# Is this iproute2, and new enough? The agent reads its output with `-N`.
 check_tools() {
   local version
   if ! command -v ip >/dev/null 2>&1; then
@@ -20,7 +20,7 @@ check_tools() {
   fi
 }
 
-# Root, and nobody else who could choose what root reads and runs.
+# Is this root, and can nobody else choose what root reads and runs?
 check_root() {
   local directory
   [ "$(id -u)" = 0 ] || die 69 "refused, nothing was changed: root is needed; try again with sudo"
@@ -32,9 +32,9 @@ check_root() {
   [ -z "$open" ] || die 69 "refused, nothing was changed: $(how_to_close "${open%%"$NEWLINE"*}")"
 }
 
-# Sets open: which of the directories in $*, and of all above them, others than root may write to, one a
-# line. They are looked at as they are named, and where their links lead. In a sticky directory
-# others cannot replace what is root's; group 0 is root's.
+# Sets open to the directories that users other than root may write to, one a line. It checks the directories in $*
+# and all their parents, both as named and where links lead. Sticky directories are safe: others cannot replace the
+# files of root there. Group 0 counts as root.
 open_to_others() {
   local directory part
   open=$(
@@ -88,12 +88,12 @@ check_version() {
   version=${version#systemd }
   version=${version#*version }
   version=${version%%[!0-9.]*}
-  # If it is missing, that is said elsewhere.
+  # If it is missing, another check reports that.
   [ -n "$version" ] && is_older "$version" "$2" || return 0
   complain "$1 is of version $version here, and $2 or later is needed for $3: use Persistence.service()"
 }
 
-# Of two versions, is the first the older one?
+# Is version $1 older than version $2?
 is_older() {
   local these those one two
   these=$1.
@@ -114,7 +114,7 @@ add_target() {
   targets=$targets$NEWLINE$1
 }
 
-# May nobody but root write to them?
+# Complains about targets that others than root may write to.
 check_targets() {
   local line
   [ -n "$targets" ] || return 0
@@ -126,7 +126,7 @@ $open
 END
 }
 
-# The files of the new generation in $1, compared with what is there.
+# Compares the files of the new generation in $1 with those on the machine.
 check_files() {
   local mode path rest word number
   while read -r word mode number path rest; do
@@ -153,10 +153,10 @@ check_file() {
   fi
   add_target "$directory"
   probe=$directory/.source-routing-probe
-  # That of a run that was killed just then.
+  # A run that was killed at this point may have left its probe.
   rmdir "$probe" 2>/dev/null || :
   cmp -s "$1/files/$2" "$3" && return 0
-  # Not `-w`: to some shells root may write everywhere, even into a read-only file system.
+  # Not `-w`: some shells say that root can write everywhere, even into a read-only file system.
   if mkdir "$probe" 2>/dev/null; then
     rmdir "$probe"
   else
@@ -165,7 +165,7 @@ check_file() {
   ! exists "$3" || check_ownership "$@"
 }
 
-# File $3 is there with other contents than file $2 of generation $1 has: whose is it? $4 is set for one that owners share.
+# Who owns file $3? It exists with other contents than file $2 of generation $1. $4 is set for a file that owners share.
 check_ownership() {
   local found each word mode number path rest manifest
   found=
@@ -193,8 +193,8 @@ check_ownership() {
   fi
 }
 
-# Other owners' states, and the files that name tables, as arguments for preflight.awk.
-# (A function with an array would be clearer; sh has only its arguments.)
+# Runs preflight.awk with our states, the states of other owners, and the files that name tables. The list of files is
+# built in the arguments of the function, since sh has no arrays.
 check_kernel() {
   local each other names adopt forwards
   set -- part=want "$1/state" part=own
@@ -224,7 +224,7 @@ check_kernel() {
   [ ! -f "$stage/expectations" ] || set -- "$@" "$stage/expectations"
   adopt=
   [ ! -f "$stage/adopt" ] || adopt=1
-  # The families whose forwarding this generation switches on.
+  # The address families whose forwarding this generation switches on.
   forwards=$(sed -n 's/^sysctl net.ipv\([46]\).*forward.*/\1/p' "$stage/manifest" | tr -d '\n')
   if ! awk -v without6="$without6" -v adopt="$adopt" -v forwards="$forwards" "$AWK_ADDRESS$AWK_KERNEL$AWK_COVERS$AWK_PREFLIGHT" "$@" \
     part=kernel "$LOCK/kernel" >"$LOCK/problems" 2>"$LOCK/error"; then
@@ -236,7 +236,7 @@ check_kernel() {
   [ -z "$adopt" ] || note_adopted
 }
 
-# What preflight.awk has found: E is a problem, W a note.
+# Reports what preflight.awk has found: E is a problem, W is a note.
 tell_problems() {
   local line
   while IFS= read -r line; do
@@ -247,8 +247,8 @@ tell_problems() {
   done <"$LOCK/problems"
 }
 
-# Does each gateway answer to which the plan adds a route in a table of ours? The kernel accepts any address.
-# A backup route, or one of several next hops, may be down: that is a note.
+# Does each gateway of a route that the plan adds to a table of ours answer? The kernel accepts any address. The
+# gateway of a backup route, or of one of several next hops, may be down, so that is only a note.
 check_gateways() {
   local family gateway rank what device
   awk '$1 != "route" || / table 25[345] / { next }
@@ -274,7 +274,7 @@ check_gateways() {
   done <"$LOCK/missing"
 }
 
-# Leaves in $LOCK/missing those of $LOCK/gateways that do not answer.
+# Writes to $LOCK/missing those of $LOCK/gateways that do not answer.
 ask_gateways() {
   local family gateway rank device
   while read -r family gateway device rank; do
@@ -284,7 +284,7 @@ ask_gateways() {
     esac
   done <"$LOCK/gateways"
   find_missing_gateways
-  # On an interface without a link-local address, IPv6 asks only on behalf of a packet that has a source.
+  # On an interface without a link-local address, IPv6 asks for a neighbour only if a packet with a source needs it.
   if grep -q '^6' "$LOCK/missing" && command -v ping >/dev/null 2>&1; then
     while read -r family gateway device rank; do
       [ "$family" = 4 ] || ping_neighbour
@@ -293,8 +293,8 @@ ask_gateways() {
   fi
 }
 
-# Makes the kernel ask who has the address. This replaces the entry of the neighbour, so there must be none that works.
-# Before iproute2 5.16 it takes a packet, and an old failure proves nothing.
+# Makes the kernel ask who has the address. This replaces the neighbour entry, so it is used only if no working entry
+# exists. iproute2 before 5.16 needs a packet for that, and must delete an old failure first, which proves nothing.
 look_for_neighbour() {
   ip "-$family" neigh replace "$gateway" dev "$device" use 2>/dev/null || ping_neighbour
 }
@@ -304,7 +304,7 @@ ping_neighbour() {
   ping "-$family" -c 1 -W 1 -I "$device" "$gateway" >/dev/null 2>&1 || :
 }
 
-# Writes to $LOCK/missing the gateways that do not answer, once the kernel has given up.
+# Writes to $LOCK/missing the gateways that do not answer. Waits until the kernel has given up on them.
 find_missing_gateways() {
   local tries
   tries=35
@@ -314,7 +314,7 @@ find_missing_gateways() {
   done
 }
 
-# The same without waiting. Succeeds if an answer may still come.
+# Does the same without waiting. Succeeds if an answer may still come.
 list_missing_gateways() {
   local waiting family gateway rank device
   waiting=
@@ -330,7 +330,7 @@ list_missing_gateways() {
   [ -n "$waiting" ]
 }
 
-# Sets state: what the kernel knows of a neighbour, empty if nothing.
+# Sets state to the neighbour entry of the kernel, empty if there is none.
 neighbour_state() {
   state=$(ip "-$family" neigh show to "$gateway" dev "$device" 2>/dev/null) || state=
 }
@@ -340,7 +340,7 @@ is_our_file() {
   has_file "$1" "$stage/manifest" || was_ours "$1"
 }
 
-# Was file $1 put there by this owner?
+# Did this owner install file $1?
 was_ours() {
   local each
   # shellcheck disable=SC2086  # a list of words
@@ -350,7 +350,7 @@ was_ours() {
   return 1
 }
 
-# Where forwarding of IPv6 is on, the kernel drops the default routes that it has learnt from router advertisements.
+# Complains about default routes from router advertisements: the kernel drops these when IPv6 forwarding is switched on.
 check_advertised_routes() {
   local line link
   grep -q '^sysctl net.ipv6.conf.all.forwarding ' "$1/manifest" || return 0
@@ -365,7 +365,7 @@ check_advertised_routes() {
   done <"$LOCK/advertised"
 }
 
-# All of it, for the generation in directory $1. Leaves in $LOCK/kernel what the kernel has.
+# Runs all checks for the generation in directory $1. Leaves the rules and routes of the kernel in $LOCK/kernel.
 preflight() {
   local each besides
   check_tools

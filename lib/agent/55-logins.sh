@@ -1,10 +1,11 @@
-# A change must not cut off whoever is logged in, this run included. Before the change the kernel is asked which way it
-# sends the replies of the SSH server, and right after it once more. If a way has moved, the change is undone at once.
+# A change must not cut off anybody who is logged in, including this run. Before the change, the agent asks the kernel
+# by which path it sends the replies of the SSH server. Right after the change, it asks again. If a path has changed,
+# the change is undone at once.
 
 MOST_PEERS=50
 
-# Who is logged in: $ssh, and whoever else is connected to the SSH server and has logged in. One
-# a line, as logins.awk reads it.
+# Lists who is logged in: $ssh, and all others that are connected to the SSH server and have logged in. One login a
+# line, in the form that logins.awk reads.
 list_logins() {
   local peers count port from peer rest server uid
   peers=$NEWLINE
@@ -34,10 +35,10 @@ END
     done
 }
 
-# Anybody on the Internet can open a connection to an SSH server and leave it there. Whose is it, as ss
-# names its processes in $1? Sets login: to `login` if somebody has logged in, `nobody` if not yet, `unknown`
-# if it is no OpenSSH. That gives the process of a login a title such as "sshd: USER@pts/0", "sshd-session:
-# USER" since 9.8. Before that there is "[accepted]", "[priv]" or "[net]" in all its titles.
+# Has somebody logged in on the connection whose processes ss names in $1? This matters, since anybody on the Internet
+# can open an SSH connection and leave it open. Sets login: `login` if somebody has, `nobody` if not yet, `unknown` if
+# the server is not OpenSSH. OpenSSH gives the process of a login a title such as "sshd: USER@pts/0", or since 9.8
+# "sshd-session: USER". Before the login, all titles of its processes have "[accepted]", "[priv]" or "[net]".
 who_has() {
   local processes title
   login=unknown
@@ -46,7 +47,7 @@ who_has() {
     case $processes in *pid=[0-9]*) ;; *) return 0 ;; esac
     processes=${processes#*pid=}
     title=
-    # The end of the file is no end of a line. Some shells have something to say about its zeros.
+    # The file does not end with a newline, so `read` fails. Some shells warn about its zero bytes.
     read -r title 2>/dev/null <"/proc/${processes%%[!0-9]*}/cmdline" || :
     case $title in
       sshd*:\ *\[*) login=nobody ;;
@@ -55,7 +56,7 @@ who_has() {
   done
 }
 
-# add_peer PEER ITS-PORT SERVER PORT UID LOGIN: prints a line, once for all connections of a peer. The forms are those
+# add_peer PEER ITS-PORT SERVER PORT UID LOGIN: prints one line for all connections of a peer. Addresses have the forms
 # of sshd and of ss: 1.2.3.4, fe80::1%eth0, [fe80::1]%eth0, ::ffff:1.2.3.4.
 add_peer() {
   local to family entry device
@@ -84,7 +85,7 @@ add_peer() {
   printf '%s\n' "$entry $2"
 }
 
-# Sets address, and device if one is given.
+# Sets address to the plain form of $1, and device if $1 names one.
 plain_address() {
   address=$1
   case $address in
@@ -104,7 +105,8 @@ plain_address() {
   esac
 }
 
-# Before a change, with the plan read and $LOCK/kernel of now: notes which way the replies go to whoever is logged in.
+# Notes by which path the replies to each login go. Call it before a change, when the plan is read and $LOCK/kernel
+# is current.
 note_logins() {
   local file
   : >"$LOCK/logins"
@@ -128,17 +130,17 @@ login_answers() {
   cat "$LOCK/answers4" "$LOCK/errors4" "$LOCK/answers6" "$LOCK/errors6"
 }
 
-# Do the replies still go the way that they went before? Sets problem, and fails, if not.
+# Do the replies still take the same path as before? If not, sets problem and fails.
 keeps_logins() {
   local first_problem more line
   [ -s "$LOCK/logins" ] || return 0
   put_questions login
   login_answers >"$LOCK/answers_after"
   ! cmp -s "$LOCK/answers_before" "$LOCK/answers_after" || return 0
-  # Who is to blame is seen in the rules of this moment.
+  # The present rules show which rule is to blame.
   read_rules >"$LOCK/kernel"
   expectations judge "$LOCK/login_questions" "$LOCK/noted_logins" >"$LOCK/moved" || { cannot_ask; return 1; }
-  # Terraform shows the last line only: the first login is its own.
+  # Terraform shows only the last line. The first login is its own, so that problem is printed last.
   first_problem=
   more=0
   while IFS= read -r line; do
@@ -156,7 +158,7 @@ keeps_logins() {
   done <"$LOCK/moved"
   problem=$first_problem
   [ "$more" -eq 0 ] || problem="$problem. Other logins that moved: $more"
-  # Said once.
+  # Each run reports this only once.
   [ ! -s "$LOCK/moved" ] || : >"$LOCK/logins"
   [ -z "$problem" ]
 }
