@@ -1,14 +1,14 @@
-# Files and directories, and the log from which a change is undone.
+# Files and directories, and the undo log.
 #
-# The log is written before each step: "absent PATH", "kept N PATH" (what was there is beside the
-# log), "dir PATH", "enabled UNIT", "disabled UNIT", "restarted UNIT".
+# The log gets a line before each step: "absent PATH", "kept N PATH" (a copy of the old file is beside the log),
+# "dir PATH", "enabled UNIT", "disabled UNIT", "restarted UNIT".
 
 undo_log=$LOCK     # directory of the log: that of the trial, if there is one
-changed_files=     # paths that this run wrote, one blank around each
+changed_files=     # paths that this run wrote, each with one blank before and after
 kept=0
 
-# The directories that the files of generation $1 need and that are ours to take away again:
-# those missing now, and those that an earlier generation, or another owner, made.
+# Adds to the manifest of generation $1 the directories that its files need and that we may remove again. These are
+# the directories that are missing now, and those that an earlier generation or another owner has made.
 note_directories() {
   local known path rest word mode directory absent manifest number
   known=' '
@@ -46,7 +46,7 @@ known_directory() {
   esac
 }
 
-# Does a file of generation $2 lie in directory $1?
+# Is a file of generation $2 in directory $1?
 is_needed() {
   local file mode rest word number
   while read -r word mode number file rest; do
@@ -56,19 +56,20 @@ is_needed() {
   return 1
 }
 
-# Has file $1 mode $2, and is it root's?
+# Does file $1 have mode $2, and does it belong to root?
 has_mode() {
   [ -n "$(find "$1" -prune -perm "$2" -user 0 2>/dev/null)" ]
 }
 
-# On the disk before the step itself: of that, the names of files get there sooner than what is in a file.
+# Writes a line to the undo log. It is on the disk before the step itself: after a power cut, a file system may have
+# the new file names of that step, but not the contents of the log.
 log_undo() {
   printf '%s\n' "$*" >>"$undo_log/undo" || return 1
   [ "$undo_log" != "$trial" ] || sync "$trial/undo" 2>/dev/null || sync
 }
 
-# Notes what path $1 holds now. A second name for it is the surest copy, as nothing here is ever
-# written in place; it also keeps owner, time and label.
+# Keeps what path $1 holds now. A hard link is the safest copy, since nothing here is ever written in place. It also
+# keeps owner, time and label.
 keep() {
   if exists "$1"; then
     kept=$((kept + 1))
@@ -79,7 +80,7 @@ keep() {
   fi
 }
 
-# Puts file $2 at path $3 with mode $1, unless it is there.
+# Installs file $2 at path $3 with mode $1, unless it is already there.
 install_file() {
   if cmp -s "$2" "$3" && has_mode "$3" "$1"; then
     return 0
@@ -89,7 +90,7 @@ install_file() {
   changed_files="$changed_files $3 "
 }
 
-# Gives file $1 the contents of file $2. Owner and mode stay.
+# Replaces the contents of file $1 by those of file $2. Owner and mode stay.
 rewrite() {
   { make_new "$1" </dev/null && cp -p "$1" "$1.source-routing-new" && cat "$2" >"$1.source-routing-new" &&
     mv -f "$1.source-routing-new" "$1"; } && return 0
@@ -101,7 +102,7 @@ make_directory() {
   log_undo "dir $1" && mkdir "$1" && chmod 0755 "$1"
 }
 
-# The files of generation $1, and the agent.
+# Installs the files of generation $1, and the agent.
 install_files() {
   local path rest word mode number
   while read -r word path rest; do
@@ -122,7 +123,8 @@ install_files() {
   }
 }
 
-# Does another owner have file $1, too? With a second argument, as a shared one. Sets elsewhere.
+# Does another owner have file $1, too? With a second argument, only a shared file counts. Sets elsewhere to its
+# manifest.
 is_elsewhere() {
   for elsewhere in "$STATE"/*/*/manifest; do
     case $elsewhere in "$home"/*) continue ;; esac
@@ -132,7 +134,7 @@ is_elsewhere() {
   return 1
 }
 
-# Has manifest $2 the file $1? With a third argument, as a shared one?
+# Does manifest $2 have file $1? With a third argument ("shared" or empty), only a file of that kind counts.
 has_file() {
   local its_path its_rest its_word
   # Not the variables of the caller's loop.
@@ -142,7 +144,7 @@ has_file() {
   return 1
 }
 
-# Takes away the files of generations $2... that generation $1 (may be empty) does not have.
+# Removes the files of generations $2... that generation $1 (may be empty) does not have.
 remove_stale_files() {
   local new each mode path rest word number
   new=$1
@@ -164,7 +166,7 @@ remove_stale_files() {
   remove_stale_blocks "$new" "$@"
 }
 
-# Takes away the directories of generations $2... that are empty and not needed by $1.
+# Removes the directories of generations $2... that are empty and that generation $1 does not need.
 remove_stale_directories() {
   local new stale each path rest word
   new=$1
@@ -177,13 +179,13 @@ remove_stale_directories() {
       stale="$path $stale"
     done <"$each/manifest"
   done
-  # Inner ones were noted after outer ones, so they come first here.
+  # Inner directories were noted after outer ones. The list is reversed, so inner ones come first.
   for path in $stale; do
     [ ! -d "$path" ] || rmdir "$path" 2>/dev/null || :
   done
 }
 
-# The files of generation $1 that are not as they were put there: lines into $2.
+# Writes to $2 the files of generation $1 that have changed since they were installed.
 differing_files() {
   local mode path rest word number
   : >"$2"
@@ -192,7 +194,7 @@ differing_files() {
     if ! exists "$path"; then
       printf '+ file %s (missing)\n' "$path" >>"$2"
     elif ! cmp -s "$1/files/$number" "$path"; then
-      # Owners may bring different versions of the shared file; the last one stays.
+      # Owners may bring different versions of a shared file. The last one stays.
       { [ -n "$rest" ] && is_elsewhere "$path" shared; } || printf '+ file %s (differs from %s)\n' "$path" "$1/files/$number" >>"$2"
     elif ! has_mode "$path" "$mode"; then
       printf '+ file %s (its mode is not %s, or its owner not root)\n' "$path" "$mode" >>"$2"

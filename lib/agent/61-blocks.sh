@@ -1,6 +1,6 @@
-# Blocks in files that are not ours: lines "block N PATH" of a manifest.
+# Our blocks in foreign files: lines "block N PATH" of a manifest.
 
-# Puts the blocks of generation $1 into their files.
+# Writes the blocks of generation $1 into their files.
 install_blocks() {
   local path word number
   while read -r word number path; do
@@ -9,7 +9,7 @@ install_blocks() {
   done <"$1/manifest"
 }
 
-# Takes away the blocks of generations $2... in files in which generation $1 (may be empty) has none.
+# Removes the blocks of generations $2... from files in which generation $1 (may be empty) has none.
 remove_stale_blocks() {
   local new each path word number
   new=$1
@@ -33,7 +33,7 @@ has_block() {
   return 1
 }
 
-# Puts block $2 (a file; may be empty) into file $1, for those that any generation has there.
+# Writes block $2 (a file; may be empty) into file $1. It replaces the blocks that any generation has there.
 put_block() {
   problem="cannot write $1 (disk full, or read-only?)"
   edit_block "$1" "$2" '' >"$LOCK/edited" || return 1
@@ -43,7 +43,7 @@ put_block() {
   changed_files="$changed_files $1 "
 }
 
-# File $1 with block $2 instead of any that this owner has had; with a third argument only
+# Prints file $1 with block $2 in place of all earlier blocks of this owner. With a third argument, it only checks
 # whether block $2 is there.
 edit_block() {
   local target block check old path word number
@@ -64,8 +64,8 @@ edit_block() {
   awk -v owner="$owner" -v block="$block" -v check="$check" "$AWK_KEYFILE" "$@" part=file "$target"
 }
 
-# Before anything is changed: can the blocks of generation $1 be put where they belong, and will they do
-# something there?
+# Checks before the change whether the blocks of generation $1 can be written into their files, and whether they
+# take effect there.
 check_blocks() {
   local path word number
   while read -r word number path; do
@@ -87,7 +87,7 @@ check_blocks() {
   done <"$1/manifest"
 }
 
-# The blocks of generation $1 that are not there: lines into $2.
+# Writes to $2 the blocks of generation $1 that are missing.
 differing_blocks() {
   local path word number
   while read -r word number path; do
@@ -97,14 +97,14 @@ differing_blocks() {
   done <"$1/manifest"
 }
 
-# Does profile $1 stay?
+# Is profile $1 permanent?
 check_profile() {
   case $1 in /etc/NetworkManager/system-connections/*) return 0 ;; esac
   complain "the profile $1 does not survive a reboot, or is not for people to edit. To have it in /etc/NetworkManager/system-connections: nmcli connection modify $(profile_of "$1") connection.autoconnect yes"
   return 1
 }
 
-# Will NetworkManager do for profile $1 what block $2 says?
+# Does NetworkManager carry out block $2 in profile $1? It ignores routes of a family whose method sets no addresses.
 check_methods() {
   local family method configure
   [ -f "$1" ] || return 0

@@ -1,8 +1,8 @@
-# Sysctls: those without which errors bear no marks, and forwarding. Each is one setting for all owners: whoever sets it
-# first notes what it was, in a file beside the directories of the owners, and whoever needs it last gives that back.
-# So the log of a change has nothing to say about it.
+# Sysctls: forwarding, and those that put marks on ICMP errors. All owners share one setting. The first owner that sets
+# it saves the old value in a file beside the directories of the owners. The last owner that needs it restores that
+# value. So the undo log does not need lines for sysctls.
 
-# Does generation $2 (may be empty), or another owner, need sysctl $1 to be 1?
+# Does generation $2 (may be empty) or another owner need sysctl $1 to be 1?
 needs_sysctl() {
   local wanted_line manifest
   wanted_line="sysctl $1 1"
@@ -16,7 +16,8 @@ needs_sysctl() {
   [ $# -gt 0 ] && grep -q -s -x -F -e "$wanted_line" "$@"
 }
 
-# Sets sysctl_file of sysctl $1, and first to its value; empty if there is none. A name of an interface may have dots.
+# Sets sysctl_file to the file of sysctl $1, and first to its value (empty if it does not exist). The name of an
+# interface may have dots.
 read_sysctl() {
   local rest
   rest=${1#net.ipv[46].}
@@ -29,13 +30,14 @@ read_sysctl() {
   first_line "$sysctl_file"
 }
 
-# Not `-w`: to some shells root may write everywhere, even into a read-only file system.
+# Not `-w`: some shells say that root can write everywhere, even into a read-only file system.
 can_set_sysctl() {
   (: >>"$sysctl_file") 2>/dev/null
 }
 
-# Gives back what nobody needs any more, and sets what generation $1 (may be empty) needs. In this order, and then for
-# the other owners, too: what is given back of the whole machine is a setting of each interface.
+# Restores the sysctls that nobody needs any more, then sets those that generation $1 (may be empty) needs. After a
+# restore, the sysctls of other owners are set again, too: restoring a setting of the whole machine changes those of
+# all interfaces.
 set_sysctls() {
   local before manifest given
   given=
@@ -62,7 +64,7 @@ set_all_sysctls() {
 set_sysctl() {
   local before consequence
   read_sysctl "$1"
-  # A tunnel that is not up yet gets its own from udev.
+  # The interface of a tunnel may not be up yet. udev sets its sysctl later.
   case $1 in net.*.conf.*) [ -e "$sysctl_file" ] || return 0 ;; esac
   [ "$first" != "$2" ] || return 0
   if ! can_set_sysctl; then
@@ -72,7 +74,7 @@ set_sysctl() {
     return 0
   fi
   before=$STATE/.$1
-  # On the disk first: after a power cut it must be known what it was.
+  # The old value is on the disk first, so that it is known after a power cut.
   if [ ! -f "$before" ]; then
     if ! with_followers "$1" "$first" | put_file 0600 "$before"; then
       say "note: $1 stays $first, since that cannot be noted in $before"
@@ -84,8 +86,8 @@ set_sysctl() {
   printf '%s\n' "$2" >"$sysctl_file"
 }
 
-# Prints sysctl $1, which is $2, and what the kernel changes with it: forwarding of the whole machine is that of each
-# interface, and in IPv4 sets whether redirects are accepted.
+# Prints sysctl $1 with its value $2, and the sysctls that the kernel changes with it. Forwarding of the whole machine
+# also sets forwarding of each interface. In IPv4 it also sets whether redirects are accepted.
 with_followers() {
   local family link
   printf '%s %s\n' "$1" "$2"
@@ -101,14 +103,14 @@ with_followers() {
   done
 }
 
-# Prints sysctl $1 and its value, if that is not $2.
+# Prints sysctl $1 and its value, unless the value is $2.
 print_sysctl() {
   read_sysctl "$1"
   [ "$first" = "${2-}" ] || printf '%s %s\n' "$1" "$first"
 }
 
-# Sets again what file $1 notes, unless generation $2 or another owner still needs forwarding of the whole machine: then
-# it is given back with that.
+# Restores the values in file $1. Forwarding of an interface waits while generation $2 or another owner still needs
+# forwarding of the whole machine. It is then restored together with that.
 give_back_sysctl() {
   local key value whole
   whole=$STATE/.net.ipv4.ip_forward
@@ -128,7 +130,7 @@ give_back_sysctl() {
   rm -f "$1"
 }
 
-# Prints those of generation $1 that are not as they should be, but for what cannot be set here.
+# Prints the sysctls of generation $1 that have another value. Leaves out those that cannot be set here.
 differing_sysctls() {
   local key rest value word
   while read -r word key value rest; do

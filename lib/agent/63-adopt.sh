@@ -1,33 +1,33 @@
-# Adoption: takes over what somebody made by hand, if what is declared does its work.
+# Adoption: takes over rules, routes and files that somebody made by hand, if the declaration does their work.
 #
 # A generation that adopts has these files until it is confirmed:
 #   adopt    lines of the bundle: "adopt", and "adopt FILE" for each file that is named
 #   adopted  a state file: the rules and routes to take over, which are the owner's from then on
 #   taken    "file PATH", and "names PATH NUMBER" for a line of rt_tables
-# What was taken is kept in $home/adopted until the owner is removed.
+# Copies of adopted files stay in $home/adopted until the owner is removed.
 
-# Is file $1 named by the generation that is being applied?
+# Does the generation that is being applied name file $1 for adoption?
 adopts() {
   [ -f "$stage/adopt" ] && grep -q -x -F -e "adopt $1" "$stage/adopt"
 }
 
-# What preflight.awk has found.
+# Notes the rules, routes and table names that preflight.awk has found for adoption.
 note_adopted() {
   local path word number
   while read -r word path number; do
-    # Where a link leads to may be a file of the distribution: its line does no harm.
+    # A link may lead to a file of the distribution. Its line does no harm, so it stays.
     [ "$word" != N ] || [ -L "$path" ] || printf 'names %s %s\n' "$path" "$number"
   done <"$LOCK/problems" >>"$stage/taken"
   grep -q '^A ' "$LOCK/problems" || return 0
   { printf 'families 4 6\n' && sed -n 's/^A //p' "$LOCK/problems"; } >"$stage/adopted" || complain "cannot write $stage/adopted (disk full?)"
 }
 
-# The files that generation $1 names: are they of such a set-up, and can they go?
+# Do the files that are named for adoption make rules or routes of declared tables, and can they be removed?
 check_adopted() {
   local path
   [ -f "$stage/adopt" ] || return 0
   : >"$stage/taken" || complain "cannot write $stage/taken (disk full?)"
-  # How files speak of the tables: "table vpn", "lookup 200", "Table=200", "table: vpn".
+  # How files refer to the tables: "table vpn", "lookup 200", "Table=200", "table: vpn".
   table_words=$(awk '$1 == "table" { gsub(/\./, "[.]", $3); print $2 ($3 == "-" ? "" : "|" $3) }' "$stage/state" | tr '\n' '|')
   [ -n "$table_words" ] || complain 'there is no table to adopt: declare one, or leave adopt out'
   table_words="^[[:space:]]*([^#;[:space:]].*)?([Tt]able|TABLE|lookup)[[:space:]]*[=:]?[[:space:]]*[\"']?(${table_words%|})([^A-Za-z0-9_.-]|\$)"
@@ -37,7 +37,7 @@ check_adopted() {
 }
 
 check_adopted_file() {
-  # An earlier change has taken it over.
+  # An earlier change has already adopted it.
   ! was_ours "$1" || return 0
   if ! exists "$1"; then
     exists "$home/adopted/$(saved_name "$1")" || say "note: $1, which is to be adopted, does not exist"
@@ -47,7 +47,7 @@ check_adopted_file() {
     complain "$1 cannot be adopted: it belongs to another owner, see $elsewhere"
     return 0
   fi
-  # Before it is read: some of what is in it is shown.
+  # This check comes before the file is read, since parts of its contents are shown.
   open_to_others "${1%/*}"
   if [ -n "$open" ]; then
     complain "$(how_to_close "${open%%"$NEWLINE"*}")"
@@ -68,7 +68,7 @@ check_adopted_file() {
   esac
 }
 
-# Does something declared do the work of each line of $1, a file of the network scripts? They go with it.
+# Does the declaration do the work of each line of $1, a file of the network scripts? All its lines go with the file.
 check_lines() {
   local family other
   case ${1##*/} in *6-*) family=6 ;; *) family=4 ;; esac
@@ -98,7 +98,8 @@ check_lines() {
   [ -z "$other" ] || complain "$1 cannot be adopted: nothing that is declared does the work of its line \"$other\". Declare that, too, or move the line to another file"
 }
 
-# Does something that stays run file $1, in whose place nothing comes? OpenVPN may name it without its directory.
+# Complains if a configuration that stays runs file $1, which is removed without a replacement. OpenVPN may name the
+# file without its directory.
 check_users() {
   local path no_path option line number
   path=$(printf '%s\n' "$1" | sed 's/[.+]/[&]/g')
@@ -119,8 +120,8 @@ check_users() {
   done <"$LOCK/users"
 }
 
-# find_lines PATTERN PATH...: "file:number:line" of all lines that match, in order. Plain files alone: to read a FIFO
-# would wait for ever.
+# find_lines PATTERN PATH...: prints "file:number:line" of all lines that match, in order. It reads only plain files,
+# since reading a FIFO would wait forever.
 find_lines() {
   local pattern
   pattern=$1
@@ -128,7 +129,7 @@ find_lines() {
   find -L "$@" -type f -size -2048 -exec grep -s -n -E -e "$pattern" /dev/null {} + 2>/dev/null | sort -t : -k 1,1 -k 2,2n
 }
 
-# Names the files that would make the rules and routes of before again at the next boot, with the first such line.
+# Names the files that would make the old rules and routes again at the next boot, with the first such line.
 find_leftovers() {
   local before line path mend number
   [ -f "$stage/adopt" ] || return 0
@@ -150,7 +151,7 @@ find_leftovers() {
   done <"$LOCK/leftovers"
 }
 
-# Is path $1 adopted, or does a generation of this owner have something there?
+# Is path $1 adopted, or does a generation of this owner use it?
 is_known_place() {
   local each rest
   grep -q -x -F -e "file $1" "$stage/taken" && return 0
@@ -163,7 +164,8 @@ is_known_place() {
   return 1
 }
 
-# Takes away the files that nothing replaces, and the lines of rt_tables. What is replaced is kept, as any file.
+# Removes the adopted files that are not replaced, and the lines of rt_tables. Replaced files are kept when they are
+# installed, as any file is.
 take_adopted() {
   local path word number
   [ -s "$stage/taken" ] || return 0
@@ -186,14 +188,14 @@ take_names() {
   awk -v path="$1" 'part == "taken" { if ($1 == "names" && $2 == path) GONE[$3] = 1; next } !(FNR in GONE)' \
     part=taken "$stage/taken" part=file "$1" >"$LOCK/edited" || return 1
   cmp -s "$LOCK/edited" "$1" && return 0
-  # The line numbers are those of before.
+  # The line numbers are those before the first edit, so the file is edited only once.
   case $changed_files in *" $1 "*) return 0 ;; esac
   { keep "$1" && rewrite "$1" "$LOCK/edited"; } || return 1
   changed_files="$changed_files $1 "
   say "took over the name of the table in $1"
 }
 
-# A copy of what was taken outlives the trial, where undo had it. An earlier one stays.
+# Copies the adopted files out of the trial, which is removed later. An earlier copy stays.
 save_adopted() {
   local path copy number
   [ -s "$stage/taken" ] && [ -f "$trial/undo" ] || return 0

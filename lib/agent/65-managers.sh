@@ -1,8 +1,8 @@
-# Network managers: who is in charge of a device, and where its configuration is. They are called as
-# persistences are.
+# Network managers: which one manages a device, and where the configuration of the device is. They have the names of
+# the persistences.
 
-# Sets manager, empty if it is none of those known here, configured_in: where that one has the
-# configuration of device $1, and lacking: what must be done before it reads what is put there.
+# Sets manager to the one that manages device $1, empty if it is not known here. Sets configured_in to the file where
+# that manager has the configuration of the device. Sets lacking to what must be done before it reads our files there.
 manager_of() {
   manager=
   configured_in=
@@ -31,7 +31,7 @@ managed_by_networkd() {
     *,/run/systemd/network/*-netplan-*) manager=netplan ;;
     *) manager=networkd ;;
   esac
-  # What stands beside such a file would come up with all of them.
+  # A drop-in of such a file applies to all interfaces that use the file.
   networkctl --no-pager --lines=0 --all status >"$LOCK/manager" 2>/dev/null || :
   links=0
   while read -r line; do
@@ -45,7 +45,7 @@ managed_by_network_manager() {
   command -v nmcli >/dev/null 2>&1 || return 1
   nmcli -e no -g GENERAL.STATE,GENERAL.CON-UUID device show "$1" >"$LOCK/manager" 2>/dev/null || return 1
   { read -r setup && read -r profile; } <"$LOCK/manager" || return 1
-  # "100 (connected (externally))" is a device that somebody else has configured.
+  # "100 (connected (externally))": something other than NetworkManager has configured this device.
   case $setup,$profile in *externally*,* | *,) return 1 ;; esac
   nmcli -e no -t -f UUID,FILENAME connection show >"$LOCK/manager" 2>/dev/null || return 1
   while IFS=: read -r uuid file; do
@@ -66,8 +66,8 @@ managed_by_network_manager() {
   esac
 }
 
-# Without it, NetworkManager silently ignores the rules of network scripts. One in /etc stands
-# in for one of the same name, so a link to /dev/null there switches it off.
+# Is the dispatcher script installed? Without it, NetworkManager silently ignores the rules of network scripts. A
+# script in /etc overrides the one in /usr/lib, so a link to /dev/null there switches it off.
 has_dispatcher() {
   local dispatcher
   for dispatcher in /etc /usr/lib; do
@@ -77,7 +77,7 @@ has_dispatcher() {
   [ -f "$dispatcher" ]
 }
 
-# The network service of the package network-scripts.
+# Does the network service of the package network-scripts manage device $1?
 managed_by_network_scripts() {
   configured_in=/etc/sysconfig/network-scripts/ifcfg-$1
   if [ ! -f "$configured_in" ] || [ ! -f /etc/sysconfig/network-scripts/ifup-routes ]; then
@@ -93,7 +93,7 @@ managed_by_ifupdown() {
   answer=0
   ifquery --state "$1" >/dev/null 2>&1 || answer=$?
   if [ "$answer" != 0 ]; then
-    # ifupdown2 does not know that option: it is in charge of what it has a stanza for.
+    # ifupdown2 does not know that option. It manages each interface that has a stanza.
     [ "$answer" = 2 ] && ifquery "$1" >/dev/null 2>&1 || return 1
     settings=/etc/network/ifupdown2/ifupdown2.conf
     grep -q '^addon_scripts_support=1' "$settings" 2>/dev/null ||
@@ -103,7 +103,7 @@ managed_by_ifupdown() {
   manager=ifupdown
 }
 
-# How the persistence that manager $1 wants is declared.
+# Sets call to the declaration of the persistence for manager $1.
 persistence_call() {
   case $1 in
     network-manager) call='Persistence.networkManager()' ;;
@@ -114,8 +114,7 @@ persistence_call() {
   esac
 }
 
-# The persistence of generation $1, and the devices that its manager must be in charge of: sets
-# persistence and devices.
+# Sets persistence to that of generation $1, and devices to those that its manager must manage.
 persistence_of() {
   local name rest word
   persistence=
@@ -129,7 +128,8 @@ persistence_of() {
   done <"$1/manifest"
 }
 
-# Is manager $1 in charge of devices $2...? If not, sets not_in_charge_of, and manager to the one that is.
+# Does manager $1 manage all devices $2...? If not, sets not_in_charge_of to the first other device, and manager to
+# its manager.
 in_charge() {
   local wanted_manager
   wanted_manager=$1
@@ -140,9 +140,9 @@ in_charge() {
   done
 }
 
-# Which of the persistences that bundle $1 names is it to be? The only one; either of two, whichever
-# is in charge; or, if all is left to the machine, the one that is in force, or that of who is in charge. Sets
-# chosen and automatic.
+# Sets chosen to one of the persistences that bundle $1 names, and automatic if the machine chooses. If there is only
+# one, it is chosen. Of either of two, it is the one whose manager manages the devices. If the machine chooses, the
+# persistence in force stays. Otherwise the first one whose manager manages the devices is chosen.
 chosen=
 automatic=
 choose_persistence() {
@@ -164,7 +164,7 @@ choose_persistence() {
     # shellcheck disable=SC2086  # a list of words
     [ -z "$devices" ] || in_charge "$name" $devices || continue
     chosen=$name
-    # service is the last one, and always possible.
+    # `service` is the last one, and is always possible.
     [ "$name" != "$now_in_force" ] || return 0
     [ -z "$now_in_force" ] || continue
     return 0
@@ -182,7 +182,7 @@ choose_persistence() {
   refuse_if_problems 69
 }
 
-# If neither is in charge, it is the first one that is refused.
+# Chooses one of two persistences. If neither manager fits, the first one is chosen, and refused later.
 choose_either() {
   local name
   while read -r name devices; do
@@ -195,7 +195,7 @@ choose_either() {
   done <"$LOCK/persistences"
 }
 
-# Where do the files for `device` of generation $1 belong? Adds that to $LOCK/places, or complains.
+# Adds the place of the files for $device of generation $1 to $LOCK/places, or complains.
 place_device() {
   local declared place
   manager_of "$device"
@@ -203,7 +203,7 @@ place_device() {
     persistence_call "$persistence"
     declared=$call
     persistence_call "$manager"
-    # Declared by the same call, but that one cannot express it.
+    # The same call declares this manager, too, but its persistence cannot express it.
     [ "$call" != "$declared" ] || call='Persistence.service()'
     complain "$device is managed by ${manager:-no network manager that is known here}${configured_in:+ ($configured_in)}, not by $persistence: use $call"
     return
@@ -227,8 +227,8 @@ place_device() {
   printf '%s %s\n' "$device" "$place" >>"$LOCK/places"
 }
 
-# Is the manager that generation $1 needs in charge, and where does it have its configuration?
-# Puts paths into the manifest where it has the name of a device.
+# Does the manager that generation $1 needs manage the devices, and where is their configuration? Replaces device names
+# in the manifest by paths.
 place_files() {
   local device
   persistence_of "$1"
@@ -256,7 +256,7 @@ place_files() {
   [ -z "$automatic" ] || say "made permanent by $persistence${devices:+, which manages $devices}"
 }
 
-# What netplan calls $device: sets section and id; complains and fails if it does not say.
+# Sets section and id to the names that netplan uses for $device. Complains and fails if netplan does not know it.
 name_in_netplan() {
   local kind line why
   case $configured_in in
@@ -266,7 +266,7 @@ name_in_netplan() {
   id=${id%.network}
   id=${id%.nmconnection}
   [ -e "$LOCK/netplan" ] || netplan get all >"$LOCK/netplan" 2>"$LOCK/error" || {
-    # Behind a Python traceback.
+    # The message follows a Python traceback.
     why=$(sed -n 's/^.*Exception: //p' "$LOCK/error")
     complain "netplan get failed: ${why:-see what it says}"
     refuse_if_problems 69
@@ -288,7 +288,7 @@ name_in_netplan() {
   esac
 }
 
-# Puts that into the file of generation $1: the bundle has an Ethernet of the name of the device there.
+# Writes section and id into the file of generation $1. The bundle has an Ethernet there, named after the device.
 put_name() {
   local path word number
   while read -r word _ number path; do
@@ -299,7 +299,7 @@ put_name() {
   done <"$1/manifest"
 }
 
-# Makes of the keys for the profile of $device, in generation $1, a file in which netplan hands them on.
+# Turns the keys for the profile of $device in generation $1 into a netplan file that passes them through.
 pass_through() {
   local path word number
   while read -r word number path; do

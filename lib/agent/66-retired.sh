@@ -1,11 +1,11 @@
-# What NetworkManager may bring back: it has read a profile when it activated it, or when it started, and
-# restores the routes of that after the link was down, whatever has become of the profile meanwhile.
+# Routes that NetworkManager may bring back. It reads a profile when it activates it, or when it starts. After the link
+# was down, it restores the routes that it read then, even if the profile has changed since.
 #
-# RETIRED is a state file ("retired" instead of "route") of what no generation wants any more, one for all
-# owners: the watch takes away what comes back. Besides, "forget DEVICE PROPERTY VALUE" as nmcli takes it. A boot
-# leaves none of it.
+# RETIRED is a state file ("retired" instead of "route") of what no generation wants any more. There is one for all
+# owners. The watch removes whatever comes back. The file also has lines "forget DEVICE PROPERTY VALUE", in the words
+# of nmcli. After a boot, the file is gone.
 
-# What the network managers have of generations $*: rules and routes, and "forget" lines.
+# Prints what NetworkManager has of generations $*: rules and routes, and "forget" lines.
 list_of_managers() {
   local generation_of word number path device
   for generation_of in "$@"; do
@@ -21,8 +21,8 @@ list_of_managers() {
   done
 }
 
-# retire STATE GENERATION...: notes what the generations had, but for what this owner, in state file STATE, or
-# any other one wants.
+# retire STATE GENERATION...: writes to RETIRED what the generations had. Leaves out what this owner (in state file
+# STATE) or another owner still wants.
 retire() {
   local wanted_now other
   wanted_now=$1
@@ -58,13 +58,13 @@ retire() {
   fi
 }
 
-# Nobody is there any more who would take away what comes back: NetworkManager must forget it. If it has
-# something to forget, that costs IPv6 on the device one or two seconds.
+# Makes NetworkManager forget what it may bring back, since no watch is left to remove it. If there is something to
+# forget, the device loses IPv6 for one or two seconds.
 forget_retired() {
   local of property value word device
   [ -f "$RETIRED" ] || return 0
   : >"$LOCK/devices"
-  # What does not run has nothing to remember.
+  # If NetworkManager does not run, it has nothing to forget.
   ! has_service NetworkManager.service || sed -n 's/^forget \([^ ]*\) .*/\1/p' "$RETIRED" | sort -u >"$LOCK/devices"
   while read -r device; do
     set --

@@ -1,7 +1,7 @@
-# How network managers and firewalld read their files again without touching the link.
+# How network managers and firewalld reload their files without interrupting the link.
 
-# Has the managers of generations $2... read again what this run has written or removed, where state
-# file $1 says what the kernel has by now.
+# Makes the managers of generations $2... read again what this run has written or removed. State file $1 is what the
+# kernel has by now.
 load_managers() {
   local generation_of rest word file
   now_there=$1
@@ -19,11 +19,11 @@ load_managers() {
     done <"$generation_of/manifest" >>"$LOCK/loads"
   done
   [ -s "$LOCK/loads" ] || return 0
-  # Going back will have to do the same.
+  # An undo must load the same files again.
   cat "$LOCK/loads" >>"$undo_log/undo" && load "$LOCK/loads" "$now_there"
 }
 
-# Notes that firewalld has to load, if this run has changed a policy of generation $1.
+# Notes that firewalld must reload, if this run has changed a policy of generation $1.
 load_policy_of() {
   local word path
   while read -r word _ _ path _; do
@@ -32,7 +32,7 @@ load_policy_of() {
   done <"$1/manifest"
 }
 
-# Has this run changed a file of generation $1 that a manager reads?
+# Has this run changed a file of generation $1 that a network manager reads?
 has_loadable() {
   local mode path rest word number
   while read -r word mode number path rest; do
@@ -46,9 +46,9 @@ has_loadable() {
   return 1
 }
 
-# Does what the lines of file $1 say: "loaded networkd|netplan NETWORK-FILE", "loaded
-# network-manager|netplan-network-manager PROFILE", "loaded firewalld". $2 is the state of the kernel. Sets problem and
-# fails if that fails.
+# Carries out the lines of file $1: "loaded networkd|netplan NETWORK-FILE", "loaded
+# network-manager|netplan-network-manager PROFILE", "loaded firewalld". $2 is the state file of what the kernel has.
+# Sets problem on failure.
 load() {
   local networks generate policies name rest
   now_there=$2
@@ -83,14 +83,14 @@ load_policies() {
   return 1
 }
 
-# netplan writes all files anew, and a new file is a change to systemd-networkd, which would take the
-# addresses of the uplink away for a moment. Where one says what it said before, the very file is put back.
+# Calls netplan, which writes all files anew. For systemd-networkd a new file is a change, so it would remove the
+# addresses of the uplink for a moment. If the contents are the same as before, the old file itself is put back.
 generate_networks() {
   local file generated
   rm -rf "$LOCK/generated"
   mkdir "$LOCK/generated" || { problem="cannot make $LOCK/generated"; return 1; }
   for file in /run/systemd/network/10-netplan-*; do
-    # Without it, the reload is not hitless, but right.
+    # If this fails, the reload is still correct, but not hitless.
     [ ! -f "$file" ] || ln "$file" "$LOCK/generated/" 2>/dev/null || :
   done
   generated=1
@@ -104,21 +104,21 @@ generate_networks() {
   return 1
 }
 
-# systemd-networkd deletes the IPv4 addresses of a link whose files have changed, and adds them again,
-# unless it is told to keep what there is; the routes of the link go with its addresses. It is told
-# so for this one time: what else is in the files shall mean what it says.
+# If the files of a link have changed, systemd-networkd deletes its IPv4 addresses and adds them again. The routes of
+# the link disappear with the addresses. KeepConfiguration prevents this. It is set for this one reload only, so that
+# the files otherwise keep their meaning.
 KEEP=99-source-routing-keep.conf
 load_networks() {
   local network loaded
   has_service systemd-networkd.service || return 0
-  # Those that were kept before have changed, too: what kept them is gone.
+  # Links of the last reload have changed, too: their KeepConfiguration file is gone.
   if [ -f "$KEPT" ]; then
     while read -r network; do
       case " $* " in *" $network "*) ;; *) set -- "$@" "$network" ;; esac
     done <"$KEPT"
   fi
   for network in "$@"; do
-    # Without it, the reload is not hitless, but right.
+    # If this fails, the reload is still correct, but not hitless.
     { mkdir -p "/run/systemd/network/$network.d" && chmod 0755 /run/systemd/network "/run/systemd/network/$network.d" &&
       printf '[Network]\nKeepConfiguration=static\n' | put_file 0644 "/run/systemd/network/$network.d/$KEEP"; } 2>/dev/null || :
   done
@@ -126,7 +126,7 @@ load_networks() {
   stand_in "$now_there"
   loaded=1
   networkctl reload 2>"$LOCK/error" || loaded=
-  # It answers before it has finished.
+  # networkctl returns before the reload has finished.
   pause 0.3
   for network in "$@"; do
     rm -f "/run/systemd/network/$network.d/$KEEP"
@@ -138,10 +138,10 @@ load_networks() {
   return 1
 }
 
-# When it reads its files, systemd-networkd deletes rules and routes that it does not know yet, or knows under
-# another link, some of them only to add them again. Those of state file $1 get a copy each under the
-# tag of the kernel, which it leaves alone: routes behind all others but what fails closed. The
-# next look takes the copies away, once all is there (see plan.awk).
+# When systemd-networkd reads its files, it deletes rules and routes that it does not know yet, or knows under another
+# link. It adds some of them again. Each one in state file $1 gets a copy with `proto kernel`, which systemd-networkd
+# does not touch. Copies of routes come behind all other routes except the fail-closed ones. The next look removes
+# the copies, once everything is there (see plan.awk).
 stand_in() {
   local family
   for family in 4 6; do
@@ -156,7 +156,7 @@ stand_in() {
   done
 }
 
-# The uuid of the profile in file $1.
+# Prints the uuid of the profile in file $1.
 profile_of() {
   local file uuid
   nmcli -e no -t -f UUID,FILENAME connection show >"$LOCK/profiles" 2>/dev/null || :
@@ -165,8 +165,8 @@ profile_of() {
   done <"$LOCK/profiles"
 }
 
-# Has NetworkManager taken all of the blocks of generation $1? What it does not understand it leaves out, and
-# says so in the journal only; without its options, a route is in the main table.
+# Has NetworkManager accepted all blocks of generation $1? It leaves out what it does not understand, and says so
+# only in the journal. A route that loses its options would be in the main table.
 check_loaded() {
   local path word property line refused number
   has_loadable "$1" && has_service NetworkManager.service || return 0
@@ -190,9 +190,9 @@ check_loaded() {
   done <"$1/manifest"
 }
 
-# The profile is read, and comes into force when the connection comes up the next time: to reapply it
-# now would take IPv6 away from the device for one or two seconds. What it was before, NetworkManager may
-# bring back with the link until then: see 66-retired.sh.
+# Loads profile $1. It takes effect when the connection comes up the next time. Reapplying it now would interrupt IPv6
+# on the device for one or two seconds. Until then, NetworkManager may bring back the old routes when the link comes
+# up: see 66-retired.sh.
 load_profile() {
   has_service NetworkManager.service || return 0
   nmcli connection load "$1" >"$LOCK/error" 2>&1 && [ ! -s "$LOCK/error" ] && return 0
