@@ -1,5 +1,5 @@
-# Addresses and prefixes: text to hexadecimal digits and back, in the form that the kernel
-# and iproute2 print. Digits as text, because awk has no integers of 128 bits.
+# Addresses and prefixes: converts text to hexadecimal digits and back, in the form that the kernel and iproute2
+# print. The digits are text, because awk has no 128-bit integers.
 
 function hex_to_number(digits,    i, n) {
   n = 0
@@ -7,12 +7,12 @@ function hex_to_number(digits,    i, n) {
   return n
 }
 
-# 8 digits, or "" if it is no IPv4 address.
+# An IPv4 address as 8 digits, or "" if the text is none.
 function v4_to_hex(text,    part, i, out) {
   if (split(text, part, ".") != 4) return ""
   out = ""
   for (i = 1; i <= 4; i++) {
-    # A leading zero means octal to some programs: not an address.
+    # Some programs read a leading zero as octal, so it is refused.
     if (part[i] !~ /^(0|[1-9][0-9]*)$/ || length(part[i]) > 3 || part[i] + 0 > 255) return ""
     out = out sprintf("%02x", part[i] + 0)
   }
@@ -24,7 +24,7 @@ function v4_to_text(hex) {
     hex_to_number(substr(hex, 5, 2)) "." hex_to_number(substr(hex, 7, 2))
 }
 
-# Groups of an IPv6 address without "::" to digits; "" if one is bad.
+# The groups of an IPv6 address without "::" as digits, or "bad" if one is wrong.
 function groups_to_hex(text,    part, n, i, out) {
   if (text == "") return ""
   n = split(text, part, ":")
@@ -36,7 +36,7 @@ function groups_to_hex(text,    part, n, i, out) {
   return out
 }
 
-# 32 digits, or "" if it is no IPv6 address.
+# An IPv6 address as 32 digits, or "" if the text is none.
 function v6_to_hex(text,    at, tail, head, zeros) {
   text = tolower(text)
   if (text !~ /^[0-9a-f:.]+$/ || index(text, ":") == 0) return ""
@@ -59,7 +59,7 @@ function v6_to_hex(text,    at, tail, head, zeros) {
   return head substr(zeros, 1, 32 - length(head tail)) tail
 }
 
-# As inet_ntop prints it: the longest run of zero groups, the first of equal ones, becomes "::".
+# An IPv6 address as inet_ntop prints it: the longest run of zero groups becomes "::", or the first of equal runs.
 function v6_to_text(hex,    i, group, run, best, length_of_best, out) {
   run = best = length_of_best = 0
   for (i = 1; i <= 8; i++) {
@@ -90,7 +90,7 @@ function to_text(hex) {
   return length(hex) == 32 ? v6_to_text(hex) : v4_to_text(hex)
 }
 
-# The first `bits` bits, the rest zero.
+# Keeps the first `bits` bits and sets the rest to zero.
 function masked(hex, bits,    whole, rest, digit, zeros) {
   whole = int(bits / 4)
   rest = bits - whole * 4
@@ -102,7 +102,7 @@ function masked(hex, bits,    whole, rest, digit, zeros) {
   return substr(hex, 1, whole) sprintf("%x", digit) substr(zeros, 1, length(hex) - whole - 1)
 }
 
-# Checks an address; the canonical text, or "" with what is wrong in `wrong`.
+# Checks an address. Returns the canonical text, or "" with the reason in `wrong`.
 function checked_address(text,    hex, slash) {
   hex = to_hex(text)
   if (hex != "") return to_text(hex)
@@ -111,7 +111,7 @@ function checked_address(text,    hex, slash) {
   return ""
 }
 
-# Checks a prefix; the canonical text (always with a length), or "" with what is wrong in `wrong`.
+# Checks a prefix. Returns the canonical text (always with a length), or "" with the reason in `wrong`.
 function checked_prefix(text,    slash, hex, bits, most) {
   slash = index(text, "/")
   hex = to_hex(slash ? substr(text, 1, slash - 1) : text)

@@ -1,8 +1,8 @@
-# Reads a bundle that is_whole(): puts the values in, and writes what the agent keeps: agent (the program itself),
-# format, state, manifest, requires, summary, files/N, and expectations and adopt if there are any.
+# Reads a bundle that has passed is_whole(). Fills in the values, and writes what the agent keeps: agent (the program
+# itself), format, state, manifest, requires, summary, files/N, and expectations and adopt if there are any.
 # Prints problems, one a line.
 #
-# Only a value can be wrong here. All else was written at synth in the form in which it is kept and compared.
+# Only values can be wrong here. All other lines were written at synth in the form in which they are kept and compared.
 #
 # Variables: out (directory), owner (whom the run is for), mark (the line before the data), chosen (the persistence),
 # systemd (set if it runs this machine), nftables (set if it can be used here).
@@ -36,10 +36,10 @@ function read_value(    n, kind, family, json, text, got) {
   else VALUE[n] = got
 }
 
-# Of value n, which may have a text already; "" for a device, which has none.
+# The family of value n with this text; "" for a device, which has no family.
 function family_of(n, text) { return KIND[n] == "device" ? "" : index(text, ":") ? 6 : 4 }
 
-# A value may be a secret, or one in the wrong place: no message holds any.
+# Complains about value n. The message never shows the value: it may be a secret, or a secret in the wrong place.
 function bad_value(n, what, family,    form) {
   if (KIND[n] == "device") form = "the name of a network device (letters, digits and _ . : @ + -, at most 15)"
   else {
@@ -50,8 +50,8 @@ function bad_value(n, what, family,    form) {
   bad(LABEL[n] " " what ". Give " form " there; the value is not shown, as it may be a secret")
 }
 
-# Puts the values where @N@ stands; where there is none, that is text. A value is not looked at again. Sets family to
-# that of the values, and other_family if one that stands as @N.4@ or @N.6@ is of the other one.
+# Replaces each @N@ by value N. Without such a value, @N@ is plain text. The values themselves are not searched again.
+# Sets family to that of the values. Sets other_family if a value is not of the family that @N.4@ or @N.6@ asks for.
 function filled(text, in_file,    out, n, only, of, first) {
   out = family = ""
   other_family = 0
@@ -78,7 +78,7 @@ function filled(text, in_file,    out, n, only, of, first) {
   return out text
 }
 
-# Puts the values into $0. Its family is that of the values where synth did not know it.
+# Fills the values into $0. If synth did not know the family, it is that of the values.
 function place() {
   $0 = filled($0, 0)
   if ($2 == "auto") $2 = family
@@ -87,14 +87,14 @@ function place() {
 # rule FAMILY PRIORITY SELECTORS ACTION, or guard ...
 function read_rule(    key) {
   place()
-  # That is how the kernel prints it.
+  # The kernel does not print these words.
   sub(/ from default/, "")
   sub(/ to default/, "")
   if ($1 == "guard") guards++
   else {
     rules++
     if (managed) $1 = "static"
-    # Of systemd-networkd also such a rule has a table; without that it would be another rule beside it.
+    # systemd-networkd gives such a rule a table, too. Without the table here, it would count as another rule.
     if (chosen == "networkd" || chosen == "netplan") sub(/ (blackhole|unreachable|prohibit)( suppress_.*)?$/, " lookup 254&")
   }
   key = $2 " " $3
@@ -107,7 +107,7 @@ function read_rule(    key) {
 # route FAMILY TABLE DESTINATION METRIC ATTRIBUTES
 function read_route(    key) {
   place()
-  # The kernel takes 0 for its default there, and prints that.
+  # For metric 0 in IPv6, the kernel uses and prints its default.
   if ($2 == 6 && $5 == 0) $5 = 1024
   if (!sub(" proto " OURS "$", "") && managed) $0 = $0 " proto " BY_MANAGER
   key = $2 " " $3 " " $4 " " $5
@@ -127,7 +127,7 @@ function state(line) {
 
 function counted(n, what) { return n + 0 " " what (n == 1 ? "" : "s") }
 
-# Is what has these words at its end not for this machine?
+# Does this line end with a requirement that the machine does not meet, so that it is left out?
 function is_left_out() {
   if (/ nftables$/) nftables_wanted = 1
   return / systemd( nftables)?$/ && !systemd || / nftables$/ && !nftables
@@ -161,7 +161,7 @@ $1 == "owner" {
   next
 }
 $1 == "value" { read_value(); next }
-# With a bad value the rest cannot be judged: only the other values are still looked at.
+# With a bad value, the rest cannot be checked. Only the other values still are.
 problems { next }
 # persistence NAME own|static DEVICE...
 $1 == "persistence" && $2 == chosen {
@@ -169,7 +169,7 @@ $1 == "persistence" && $2 == chosen {
   sub(/ (own|static)/, "")
   print > (out "/manifest")
 }
-# Up to the end come what only one persistence needs, one after the other.
+# From here on, each part of the bundle is for one persistence only.
 $1 == "for" { skipping = $2 != chosen }
 skipping { next }
 $1 == "requires" { print > (out "/requires") }
@@ -182,7 +182,7 @@ $1 == "route" { read_route() }
 $1 == "expect" || $1 == "gateway" || $1 == "probe" { place(); print > (out "/expectations") }
 # file MODE PATH LINES [shared] [systemd] [nftables]
 $1 == "file" { begin_file("file " $2 " " files + 1 " " $3 ($5 == "shared" ? " shared" : ""), is_left_out(), $4) }
-# Where the network manager has the configuration of the device: what that means is found out later.
+# @DEVICE stands for the place where the network manager has the configuration of the device. It is found later.
 $1 == "dropin" { begin_file("file 0644 " files + 1 " @" $2 "/" $3, 0, $4) }
 $1 == "block" { begin_file("block " files + 1 " @" $2, 0, $3) }
 $1 == "hook" {
@@ -206,7 +206,7 @@ $1 == "accept" { print filled($0, 1) > (out "/manifest") }
 END {
   if (problems) exit
   print "families" (has4 ? " 4" : "") (has6 ? " 6" : "") > (out "/state")
-  # The places that are looked after, where the watch finds them without reading it all.
+  # The places to watch. They are at the top, so that the watch need not read the whole file.
   for (place_of in PLACES) watched = watched " " place_of
   print "watched" watched > (out "/state")
   for (i = 1; i <= states; i++) print STATE[i] > (out "/state")

@@ -1,10 +1,10 @@
-# What two rules have to do with each other, in the words of a state file.
+# Relations between two rules, in the words of a state file.
 
-# Where the action begins in a rule.
+# The position where the action of a rule begins.
 function match_action(spec) { return match(spec, /(lookup|goto|blackhole|unreachable|prohibit)( .*)?$/) }
 
-# Does rule `wanted` take every packet that rule `other` takes, and do the same with it? A rule to the main table
-# for a destination may also be one that leaves out default routes.
+# Does rule `wanted` match every packet that rule `other` matches, and take the same action? For a rule with a
+# destination that looks up the main table, `wanted` may also leave out default routes (suppress_prefixlength).
 function covers(wanted, other,    action, n, w, i, value) {
   if (wanted ~ /^not / || other ~ /^not /) return 0
   action = substr(other, match_action(other))
@@ -19,13 +19,14 @@ function covers(wanted, other,    action, n, w, i, value) {
   return 1
 }
 
-# May one packet match both rules?
+# Can one packet match both rules?
 function overlap(one, other) {
   return meets(word_after(one, "from"), word_after(other, "from")) && meets(word_after(one, "to"), word_after(other, "to"))
 }
 function meets(one, other) { return one == "" || other == "" || inside(one, other) || inside(other, one) }
 
-# Would `ip rule del` of rule `one` also match rule `other` at the same priority? To the kernel, what is not given is equal.
+# Would `ip rule del` of rule `one` also match rule `other` at the same priority? For the kernel, selectors that are not
+# given match anything.
 function deletes(one, other,    n, w, i) {
   n = split(one, w, " ")
   for (i = 1; i <= n; i++) {

@@ -1,7 +1,7 @@
-# For which tunnels must a hook run now? Reads `want` (the state), then what the kernel has.
-# Variable: tables (that the hook serves, with blanks between). Prints devices, one a line:
-# those with a route in the main table inside a prefix that rules send to the tables of the
-# hook, where a table does not have that route yet.
+# Finds the tunnels for which a hook must run now. Reads `want` (the state), then what the kernel has.
+# Variable: tables (those that the hook serves, separated by blanks).
+# Prints devices, one a line. Each has a route in the main table inside a prefix that rules send to the tables of the
+# hook, and one of these tables does not have that route yet.
 
 BEGIN { served = split(tables, SERVED, " ") }
 

@@ -1,7 +1,7 @@
-# What iproute2 prints, and the state files, in one form that can be compared.
+# Reads the output of iproute2 and the state files into one form that can be compared.
 #
-# Numbers and names are both accepted, whatever the version of iproute2 and the names that
-# an administrator has given; what the kernel reports about its own doing is left out.
+# Both numbers and names are accepted, since versions of iproute2 differ, and an administrator may have given names.
+# What the kernel reports about its own work is left out.
 
 BEGIN {
   split("6 blackhole 7 unreachable 8 prohibit", pair, " ")
@@ -20,22 +20,22 @@ BEGIN {
   split("iif oif goto uidrange sport dport suppress_prefixlength suppress_ifgroup realms tun_id dscp flowlabel", pair, " ")
   for (i = 1; i <= 12; i++) WITH_VALUE[pair[i]] = 1
   OURS = 77        # routing protocol of rules and routes that the agent makes
-  BY_HOOK = 78     # of routes that an up hook makes, and of rules for the moment of a change
-  BY_KERNEL = 2    # of guards, as of the kernels own rules: network managers leave those alone
-  BY_MANAGER = 4   # of what a network manager is to have made: that is how they tag it
+  BY_HOOK = 78     # protocol of routes that an up hook makes, and of temporary rules during a change
+  BY_KERNEL = 2    # protocol of guards, and of the own rules of the kernel: network managers do not touch these
+  BY_MANAGER = 4   # protocol of what a network manager makes: network managers use this tag
   TAG_OF["rule"] = OURS; TAG_OF["guard"] = BY_KERNEL; TAG_OF["static"] = BY_MANAGER
   ROUTES = 0
 }
 
-# Under which protocol the rule that is wanted at place k is in the kernel.
+# The protocol that the wanted rule at place k has in the kernel.
 function tag(k) { return (k in TAG) ? TAG[k] : OURS }
 
 function named(names, word) { return (word in names) ? names[word] : word }
 
-# Tables that everybody shares: there, only what is exactly ours is ours.
+# Is this a table that everybody shares? In those, only exactly our own routes count as ours.
 function shared_table(id) { return id == 0 || id >= 253 && id <= 255 }
 
-# No length on a single address, a name for all of them.
+# A prefix in short form: a single address without its length, and "default" for all addresses.
 function short_prefix(text,    slash, bits) {
   slash = index(text, "/")
   if (!slash) return text == "all" || text == "any" ? "default" : text
@@ -45,7 +45,7 @@ function short_prefix(text,    slash, bits) {
   return text
 }
 
-# The value of a word of a rule, "" if it has none.
+# The value after word `key` of a rule, "" if the rule does not have it.
 function word_after(spec, key,    at, rest) {
   at = index(" " spec, " " key " ")
   if (!at) return ""
@@ -54,7 +54,7 @@ function word_after(spec, key,    at, rest) {
   return rest
 }
 
-# A line of `ip rule show`: sets rule_priority, rule_spec and rule_protocol.
+# Reads a line of `ip rule show`. Sets rule_priority, rule_spec and rule_protocol.
 function read_kernel_rule(line,    n, i, w, t, v) {
   n = split(line, w, " ")
   rule_priority = substr(w[1], 1, length(w[1]) - 1)
@@ -87,7 +87,7 @@ function read_kernel_rule(line,    n, i, w, t, v) {
   rule_spec = substr(rule_spec, 2)
 }
 
-# Attributes of a route, words i to n of w, into route `id`.
+# Reads attributes of a route, words i to n of w, into route `id`.
 function read_attributes(id, w, i, n,    t, hop) {
   hop = 0
   for (; i <= n; i++) {
@@ -123,12 +123,12 @@ function read_attributes(id, w, i, n,    t, hop) {
       else SIZE[id, t] = w[++i]
     } else if (t == "tos" || t == "dsfield" || t == "from") DESTINATION[id] = DESTINATION[id] " " t " " w[++i]
     else if (t == "encap" || t == "nhid") EXTRA[id] = EXTRA[id] " " t " " w[++i]
-    # Somebody else wanted these. Nothing of ours has them, and no state file can hold them.
+    # Foreign routes may have these attributes. Ours never do, and no state file can hold them.
     else if (t ~ /^(initcwnd|initrwnd|window|rtt|rttvar|rto_min|ssthresh|cwnd|reordering|hoplimit|quickack|congctl|features|realms?|expires|fastopen_no_cookie|ttl-propagate)$/ || t == "pref" && w[i + 1] != "medium") UNTOLD[id] = t
-    # Anything else is what the kernel says about the route, not what someone wanted.
+    # All other words are reports of the kernel about the route, not settings.
   }
   if (HOPS[id] == 1) make_plain(id)
-  # The device of an unreachable route is chosen by the kernel.
+  # The kernel chooses the device of an unreachable route.
   if (KIND[id] != "unicast") DEV[id] = VIA[id] = ""
 }
 
@@ -150,7 +150,7 @@ function new_route(family,    id) {
   return id
 }
 
-# A line of `ip route show`: the id under which the arrays hold it.
+# Reads a line of `ip route show`. Returns the id of the route in the arrays.
 function read_kernel_route(line, family,    n, w, id, i) {
   id = new_route(family)
   gsub(/\\/, " ", line)
@@ -162,7 +162,7 @@ function read_kernel_route(line, family,    n, w, id, i) {
   return id
 }
 
-# The same from a line of a state file: route FAMILY TABLE DESTINATION METRIC ATTRIBUTES
+# Does the same with a line of a state file: route FAMILY TABLE DESTINATION METRIC ATTRIBUTES
 function read_state_route(line,    n, w, id) {
   n = split(line, w, " ")
   id = new_route(w[2])
@@ -172,17 +172,17 @@ function read_state_route(line,    n, w, id) {
   return id
 }
 
-# Under which protocol a route of a state file is in the kernel.
+# The protocol that a route of a state file has in the kernel.
 function route_tag(line) { return match(line, / proto [0-9]+$/) ? substr(line, RSTART + 7) : OURS }
 
-# The same of a rule that was taken over.
+# The protocol of an adopted rule.
 function rule_tag(line) { match(line, / proto [0-9]+$/); return substr(line, RSTART + 7) }
 
 function route_key(id) {
   return FAMILY[id] " " ROUTE_TABLE[id] " " DESTINATION[id] " " METRIC[id]
 }
 
-# Attributes of a route in the words of a state file, which are also those of `ip route`.
+# The attributes of a route in the words of a state file. `ip route` uses the same words.
 function attributes(id,    out, h) {
   out = KIND[id] == "unicast" ? "" : " type " KIND[id]
   if (VIA[id] != "") out = out " via " VIA[id]
@@ -201,8 +201,8 @@ function attributes(id,    out, h) {
   return out
 }
 
-# Does what the kernel has agree with what is wanted? It must have every wanted attribute and
-# no significant other one; where nothing was said, the kernel may choose device and scope.
+# Does route `has` of the kernel agree with route `want`? It must have every wanted attribute, and no other significant
+# one. If `want` does not give a device or a scope, the kernel may choose it.
 function agrees(want, has,    h, k, used, found) {
   if (KIND[want] != KIND[has] || BY[want] != BY[has] || VIA[want] != VIA[has]) return 0
   if (DEV[want] != "" && DEV[want] != DEV[has]) return 0

@@ -1,16 +1,16 @@
-# What must be done so that the kernel has what is wanted: the one answer behind apply,
-# assert, verify, diff, undo (wanted is what was there before) and remove (wanted is nothing).
+# Plans the changes that give the kernel the wanted rules and routes. It is the one answer behind apply, assert,
+# verify, diff, undo (wanted is what was there before) and remove (wanted is nothing).
 #
-# Files, each after an assignment to `part`: `want` and `own` (state files: what shall be, what
-# this owner has or may have made before), `kernel` (what read_kernel prints).
-# Variables: out (in front of the names of what is written), both (what is wanted is owned,
-# too), without6 (this kernel has no IPv6), most (lines in the report), snapshot (file for what
-# the kernel has of ours now), restore (put back the rules of the kernel itself, if they went
-# together with ours), protect (add only what rejects, and drop nothing).
+# Files, each after an assignment to `part`: `want` (state file of what the kernel must have), `own` (state files of
+# what this owner has or may have made before), `kernel` (what read_kernel prints).
+# Variables: out (prefix of the names of written files), both (what is wanted is also owned), without6 (this kernel
+# has no IPv6), most (lines in the report), snapshot (file for the rules and routes that we have in the kernel now),
+# restore (restore the own rules of the kernel, if they were removed together with ours), protect (add only what
+# rejects, and drop nothing).
 #
-# Writes the lines for `ip -batch`: add4, add6 (run first) and drop4, drop6; and `report` for
-# people. Prints how many: added, dropped, essential (all but routes through a device, which
-# may have to wait for the network), and restored.
+# Writes the lines for `ip -batch`: add4, add6 (run first) and drop4, drop6. Writes `report` for people, and `front`
+# (foreign rules in front of ours). Prints four numbers: added, dropped, essential (all but routes through a device,
+# which may have to wait for the network), and restored.
 
 function without_words(spec) {
   spec = " " spec " "
@@ -22,8 +22,8 @@ function without_words(spec) {
   return spec
 }
 
-# Would the kernel refuse to add rule `new` beside rule `old` at the same priority, taking them
-# for one? It does not look at `not` and goto targets, and takes what is not given as equal.
+# Would the kernel refuse to add rule `new` beside rule `old` at the same priority, because it takes them for the same
+# rule? It ignores `not` and goto targets, and treats selectors that are not given as equal.
 function kernel_confuses(new, old,    v) {
   if (without_words(new) != without_words(old)) return 0
   v = word_after(new, "from"); if (v != "" && v != word_after(old, "from")) return 0
@@ -36,7 +36,7 @@ function rule_line(verb, priority, spec, protocol) {
   return "rule " verb " pref " priority " " spec " proto " protocol
 }
 
-# As in a state file, but for the type, which comes first here.
+# A route as in a state file, except that the type comes first.
 function route_line(verb, table, destination, metric, words, protocol,    kind) {
   kind = ""
   if (words ~ /^type /) {
@@ -47,7 +47,7 @@ function route_line(verb, table, destination, metric, words, protocol,    kind) 
     (words == "" ? "" : " ") words
 }
 
-# Insertion sort of list[1..n] by WEIGHT, ascending: what comes here is all but sorted.
+# Sorts list[1..n] by WEIGHT, ascending. Insertion sort is enough, since the lists are almost sorted.
 function sort_by_weight(list, n,    i, j, v) {
   for (i = 2; i <= n; i++) {
     v = list[i]
@@ -58,7 +58,7 @@ function sort_by_weight(list, n,    i, j, v) {
 
 function add(family, line) { print line > (out "add" family); added++; essential++ }
 function drop(family, line) { print line > (out "drop" family); dropped++; essential++ }
-# Only what will be read is put into words.
+# Counts a line of the report. Only lines that will be shown are put into words.
 function reporting() { return ++reported <= most }
 function report(line) { print line > (out "report") }
 
@@ -68,7 +68,7 @@ BEGIN {
   wanted_rules = wanted_guards = wanted_adopted = wanted_routes = kernel_rules = settled = unsorted = 0
 }
 
-# Rules and guards are kept under "FAMILY PRIORITY": of each owner there is one at a priority.
+# Rules and guards are stored under "FAMILY PRIORITY", since an owner has only one at a priority.
 (part == "want" || part == "own") && ($1 in TAG_OF) {
   if (without6 && $2 == 6) next
   key = $2 " " $3
@@ -98,7 +98,7 @@ BEGIN {
   next
 }
 
-# What somebody made by hand and this change takes over (see 63-adopt.sh). Several of these may share a priority.
+# Rules that somebody made by hand and that this change adopts (see 63-adopt.sh). Several of them may share a priority.
 (part == "want" || part == "own") && $1 == "adopted" {
   by = rule_tag($0)
   key = $2 " " $3
@@ -141,12 +141,12 @@ part == "want" || part == "own" {
 
 part == "wait" { next }
 
-# `rule show` prints "100:" and a tab, `link show` "2: eth0: <", a route neither.
+# `rule show` prints "100:" and a tab, `link show` prints "2: eth0: <". A route begins with neither.
 /^[0-9]+:\t/ {
   at = index($0, ":")
   key = family " " substr($0, 1, at - 1)
   if (key in WANT_RULE) {
-    # Most lines are just what is wanted: no need to take them apart.
+    # Most lines are exactly as wanted, so they need not be parsed.
     text = substr($0, at + 2)
     if (text == WANT_TEXT[key] || text == WANT_TEXT[key] " ") {
       HAS_RULE[key] = 1
@@ -187,12 +187,12 @@ part == "wait" { next }
 /^family [46]$/ { family = $2; next }
 /^failed [46]$/ { unreadable = $2; exit }
 
-# The main table may hold a whole Internet of routes: only where one of ours is there, too.
+# The main table may hold all routes of the Internet. It is read only if a route of ours is in it.
 !NEED_MAIN && !index($0, " table ") { next }
 
 {
   id = read_kernel_route($0, family)
-  # A table that was given up has none of ours, but what may come back.
+  # A table that no generation has any more can still get routes that a network manager brings back.
   if (!(ROUTE_TABLE[id] in RETIRED) && !(ROUTE_TABLE[id] in OUR_TABLE) && !shared_table(ROUTE_TABLE[id])) next
   key = route_key(id)
   if (!(key in FIRST)) FIRST[key] = id
@@ -206,7 +206,7 @@ END {
   plan_routes()
   for (i = 1; i <= wanted_routes; i++)
     if (!protect || WANT_ROUTE[WANTED[i]] ~ / type (blackhole|unreachable|prohibit)/) put_route(WANTED[i])
-  # A guard is there before its rule, and goes after it.
+  # A guard is added before its rule, and removed after it.
   for (i = 1; i <= wanted_guards; i++) if (protect || !cuts_off(GUARDS[i], highest_stale)) put_rule(GUARDS[i])
   if (!protect) change_the_rest()
   if (reported > most) print "... and " (reported - most) " more" > (out "report")
@@ -224,35 +224,36 @@ function change_the_rest(    i) {
   for (i = 1; i <= stale_routes; i++) drop_route(STALE_ROUTE[i])
 }
 
-# Does a guard at this place stand in front of rules that do their work meanwhile? `last` has the highest priority of
-# those by family: of the rules that go, or of the wanted ones. Without its rule, the guard would reject their packets.
+# Does a guard at this place stand in front of rules that are still, or already, in use during the change? `last` has
+# the highest priority of these rules by family: of the rules to remove, or of the wanted ones. Without its own rule,
+# the guard would reject their packets.
 function cuts_off(key, last) { return substr(key, 3) + 0 < last[substr(key, 1, 1)] + 0 }
 
-# Notes a rule of somebody else in front of ours, which may take packets of clients.
+# Notes a foreign rule in front of ours, which may match packets of clients.
 function stands_in_front() {
   if (rule_protocol == OURS || rule_protocol == BY_HOOK || rule_protocol == BY_KERNEL || rule_spec == "lookup 255") return
   print rule_text(family, "rule", rule_priority, rule_spec) > (out "front")
 }
 
-# Does the rule last read stand in for one of ours while systemd-networkd reads (see 67-load.sh)?
+# Does the rule that was read last stand in for one of ours while systemd-networkd reads its files (see 67-load.sh)?
 function stands_in() {
   if (wanted) return tag(key) != BY_KERNEL
   return !((key, rule_spec, BY_KERNEL) in OWN_RULE) && ((key, rule_spec, OURS) in OWN_RULE || (key, rule_spec, BY_MANAGER) in OWN_RULE)
 }
 
-# For people, and for a state file.
+# The name of a rule with this protocol: in messages, and in a state file.
 function name_of(by) { return by == BY_KERNEL ? "guard" : "rule" }
 function word_of(by) { return by == BY_MANAGER ? "static" : name_of(by) }
 
-# Notes what still does the work of the rules that the kernel itself makes: they may stand
-# elsewhere by the will of somebody.
+# Notes rules that do the work of the own rules of the kernel. Somebody may have moved these to another priority on
+# purpose.
 function leads_to_main(line) {
   if (key ~ / 3276[67]$/) HAS_OWN[key] = 1
   if (line ~ /^[0-9]+:\tfrom all lookup (254|main)( proto [0-9a-z]+)? *$/) HAS_OWN[family " 32766"] = 1
 }
 
-# `ip rule flush` takes the rules of the kernel with ours, and then no packet of anybody finds
-# its way. Where ours are there, somebody has taken them away on purpose.
+# Restores the own rules of the kernel. `ip rule flush` removes them together with ours, and then no packet has a route.
+# If ours are still there, somebody has removed the rules of the kernel on purpose, so they are not restored.
 function put_back_own(    family) {
   for (family = 4; family <= 6; family += 2) {
     if (!(family in MISSING) || ((family " 32766") in HAS_OWN)) continue
@@ -267,8 +268,8 @@ function put_back(family, priority, table, name) {
   add(family, rule_line("add", priority, "lookup " table, BY_KERNEL))
 }
 
-# Which rules of the kernel are ours and not wanted, in the order of the kernel: those under
-# our protocol, and copies that a killed run has left (see put_rule).
+# Lists the rules in the kernel that are ours and not wanted, in the order of the kernel. These are rules with our
+# protocol, and copies that a killed run has left (see put_rule).
 function plan_rules(    i, k) {
   stale_rules = 0
   for (i = 1; i <= kernel_rules; i++) {
@@ -294,8 +295,8 @@ function put_rule(k,    family, priority, n, s, i) {
   if (reporting()) report("+ " rule_text(family, name_of(tag(k)), priority, WANT_RULE[k]))
   n = (k in AT) ? split(AT[k], s, " ") : 0
   for (i = 1; i <= n; i++) if (kernel_confuses(WANT_RULE[k], K_SPEC[s[i]])) {
-    # Hold the place with a copy under another protocol until the old rule is gone. One that
-    # a killed run has left would be in its way.
+    # A copy with another protocol holds the place until the old rule is gone. A copy that a killed run has left would
+    # be in its way.
     clear_copies(k)
     if (!(k in HAS_COPY)) add(family, rule_line("add", priority, WANT_RULE[k], BY_HOOK))
     SWAP[k] = 1
@@ -304,7 +305,7 @@ function put_rule(k,    family, priority, n, s, i) {
   add(family, rule_line("add", priority, WANT_RULE[k], tag(k)))
 }
 
-# Gives back what was taken over. In the order of before, since rules may share a priority.
+# Restores an adopted rule. The caller keeps the old order, since rules may share a priority.
 function put_adopted(line, by,    w, key, spec) {
   split(line, w, " ")
   key = w[1] " " w[2]
@@ -327,21 +328,21 @@ function drop_rule(i,    k, family, priority, s) {
   k = K_KEY[i]
   family = substr(k, 1, 1)
   priority = substr(k, 3)
-  # A copy that holds the place goes with the swap below.
+  # The swap below removes a copy that holds the place.
   if (K_BY[i] == BY_HOOK && (k in SWAP) && WANT_RULE[k] == K_SPEC[i]) return
   if (K_BY[i] != BY_HOOK && !(i in STANDS_IN) && reporting()) report("- " rule_text(family, name_of(K_BY[i]), priority, K_SPEC[i]))
   drop(family, rule_line("del", priority, K_SPEC[i], K_BY[i]))
   if (!(k in SWAP) || K_BY[i] != tag(k)) return
-  # This runs backwards: the first of the old rules is the last to go.
+  # The rules are dropped in reverse order, so the first of the old rules is the last one.
   split(AT[k], s, " ")
   if (s[1] != i) return
   drop(family, rule_line("add", priority, WANT_RULE[k], tag(k)))
   drop(family, rule_line("del", priority, WANT_RULE[k], BY_HOOK))
 }
 
-# Which routes of the kernel are ours and not wanted, and the order of the wanted ones:
-# without a gateway first (a gateway may need them), then by falling metric, so that what
-# holds traffic back is there before what lets it through.
+# Lists the routes in the kernel that are ours and not wanted, and sorts the wanted ones. Routes without a gateway come
+# first, since a gateway may need them. Then they are sorted by falling metric, so that routes that reject traffic are
+# there before routes that let it through.
 function plan_routes(    i, id, key, table, w) {
   for (i = 1; i <= wanted_routes; i++) {
     key = WANTED[i]
@@ -356,7 +357,7 @@ function plan_routes(    i, id, key, table, w) {
     table = ROUTE_TABLE[id]
     if (key in WANT_ROUTE) continue
     if ((key, BY[id]) in OWN_TAG || BY[id] == OURS && ((key in OWN_ROUTE) || given_up(table))) STALE_ROUTE[++stale_routes] = id
-    # It stood in for one of ours (see 67-load.sh).
+    # This route stood in for one of ours (see 67-load.sh).
     else if (BY[id] == BY_KERNEL && METRIC[id] >= 4278190000 && METRIC[id] <= 4278198000 && (table in OUR_TABLE) && !shared_table(table))
       STALE_ROUTE[++stale_routes] = id
     else if (BY[id] == BY_HOOK && (table in OUR_TABLE) && !shared_table(table) && !(table in HOOKED))
@@ -376,8 +377,8 @@ function put_route(key,    line, w, text, id, verb, by) {
   verb = "add"
   if (key in FIRST) {
     if (agrees(id, FIRST[key])) return
-    # In a table of our own the place is ours, whoever has changed it since. Elsewhere `add`
-    # fails, rather than replace what is not ours.
+    # In a table of our own the place is ours, even if somebody has changed it since. In other tables `add` fails
+    # instead of replacing a foreign route.
     by = BY[FIRST[key]]
     if (by == OURS || by == BY_HOOK || (key, by) in OWN_TAG || !shared_table(w[3])) verb = "replace"
     if (reporting()) report("- " route_text(w[2], w[3], w[4], w[5], substr(attributes(FIRST[key]), 2)) \
@@ -395,7 +396,7 @@ function drop_route(id,    text) {
   drop(FAMILY[id], route_line("del", ROUTE_TABLE[id], DESTINATION[id], METRIC[id], text, BY[id]))
 }
 
-# What the kernel has of ours, as a state file: wanted again if the change fails.
+# Writes our rules and routes in the kernel as a state file. An undo restores them if the change fails.
 function write_snapshot(    i, id, key, t) {
   print "families 4 6" > snapshot
   for (t in OWN_TABLE) print "table " t > snapshot
