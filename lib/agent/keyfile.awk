@@ -1,10 +1,10 @@
-# A block of an owner in a keyfile of NetworkManager. Reads `ours` (blocks, old and new) and `file`
-# (the keyfile); prints the keyfile without any of those, whoever has rewritten it since (then the
-# marks are gone and the numbers are others), and at its end the block `block`, if there is one.
-# With `check`, prints nothing, and exits 1 if something of `ours` is missing from the file. With
-# `list`, prints lines "forget DEVICE PROPERTY VALUE" for `ours`, in the words of nmcli. With `loaded`,
-# the file is what nmcli prints, a property, a tab and its values a line; prints the first of `ours` that is not
-# there.
+# The block of an owner in a keyfile of NetworkManager. Reads `ours` (blocks, old and new) and `file` (the keyfile).
+# Prints the keyfile without the blocks, and at its end the block `block`, if there is one. If another program has
+# rewritten the keyfile, the marks are gone and the numbers differ. The contents of the blocks are still removed.
+#
+# With `check`, it prints nothing, and exits 1 if something of `ours` is missing from the file. With `list`, it prints
+# lines "forget DEVICE PROPERTY VALUE" for `ours`, in the words of nmcli. With `loaded`, the file is the output of
+# nmcli: each line has a property, a tab and its values. It then prints the first of `ours` that is not there.
 #
 # Variables: owner, block (a file), check, list, device, loaded.
 
@@ -39,7 +39,7 @@ $0 == begin { inside = marked = 1 }
 }
 $0 == end { inside = 0 }
 
-# A route is its value and its options, under whatever number.
+# Notes a route or a rule. A route is its value and its options; its number does not matter.
 function note(in_file,    key, value, k) {
   if (!match($0, /^(route|routing-rule)[0-9]+(_options)?=/)) return
   key = substr($0, 1, RLENGTH - 1)
@@ -54,8 +54,8 @@ function note(in_file,    key, value, k) {
   KEYS[++items] = k
 }
 
-# A rule as it would be if all wrote it the same way. The order of the words does not matter to
-# NetworkManager, nor does a prefix of all addresses.
+# A rule in one form that can be compared. To NetworkManager, the order of the words does not matter, nor does a prefix
+# of all addresses.
 function rule_form(text,    n, w, i, j, pair, pairs, list_of) {
   n = split(text, w, " ")
   pairs = 0
@@ -79,7 +79,7 @@ function word_form(key, value) {
   return value
 }
 
-# `nmcli` prints a route as "DESTINATION [GATEWAY] METRIC [OPTIONS]".
+# An item as `nmcli` prints it. A route is "DESTINATION [GATEWAY] METRIC [OPTIONS]".
 function item(k,    w, text, options) {
   options = OPTIONS[k]
   split(k, part_of, SUBSEP)
@@ -114,7 +114,7 @@ END {
   }
   for (i = 1; i <= lines; i++) {
     if (in_block[i]) continue
-    # What is the same by chance is not ours: with the marks it is known what is.
+    # If the marks exist, they tell what is ours. An equal line outside of them is not ours.
     if (!marked && match(line[i], /^(route|routing-rule)[0-9]+(_options)?=/)) {
       k = substr(line[i], 1, RLENGTH - 1)
       sub(/_options$/, "", k)

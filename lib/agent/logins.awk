@@ -1,23 +1,23 @@
-# Would a change cut off whoever is logged in over SSH? Part of expectations.awk, which calls it: a reply is a packet
-# that is expected to be `kept`.
+# Would a change cut off somebody who is logged in over SSH? This is a part of expectations.awk, which calls it. A reply
+# of the SSH server is a packet that is expected to be `kept`.
 #
-# Step `logins` reads the files of the parts
+# Step `logins` reads these files, by their part, and writes login_questions, login4 and login6:
 #   logins  FAMILY PEER SERVER PORT DEVICE UID LOGIN PEER-PORT, one login a line; LOGIN is `login` or `unknown`
-#   told    the lines for `ip -batch`, and what read_kernel prints: which packets do rules and routes tell apart?
-# and writes login_questions, login4 and login6.
+#   told    the lines for `ip -batch`, and what read_kernel prints: they show which packets rules and routes distinguish
 #
 # Variables: plan (the lines for `ip -batch` are in plan add4, plan drop4 ...), allow (a login may be moved).
 #
-# Step `judge` prints "E text" for each peer whose way has moved; "W text" if that is allowed, or if it is unknown
-# whether the peer has logged in.
+# Step `judge` prints "E text" for each peer whose path has changed. It prints "W text" if that is allowed, or if it is
+# unknown whether the peer has logged in.
 
-# More kinds of packets than that are not told apart: the confirmation over a new connection is there for the rest.
+# At most this many classes of packets are checked. The confirmation over a new connection covers the rest.
 BEGIN { MOST_CLASSES = 48; logins = classes = 0 }
 
 step == "logins" && part == "logins" { LOGINS[++logins] = $0; next }
 step == "logins" { if (/ (tos|dsfield|dscp|dport) /) tell_apart(); next }
 
-# The type of service and the port of the peer differ from packet to packet, and from login to login.
+# Adds the classes of packets that a rule or route distinguishes. The type of service differs from packet to packet, and
+# the port of the peer from login to login.
 function tell_apart(    i, tos, port, end) {
   tos = port = ""
   for (i = 1; i < NF; i++) {
@@ -41,7 +41,7 @@ function ask_about_logins(    l, c, w, packet) {
   for (l = 1; l <= logins; l++) {
     split(LOGINS[l], w, " ")
     if (w[1] == 6 && without6) continue
-    # Class 0 is what the connection of now sends.
+    # Class 0 is the packets of the present connection.
     for (c = 0; c <= classes; c++) {
       packet = w[2] " from " w[3] " ipproto 6 sport " w[4] " dport " (CLASS_PORT[c] == "" ? w[8] : CLASS_PORT[c]) \
         (CLASS_TOS[c] == "" ? "" : " tos " CLASS_TOS[c]) (w[5] == "-" ? "" : " oif " w[5])
@@ -55,12 +55,12 @@ function ask_about_login(family, label, packet) {
   print "route get " packet > (out "login" family)
 }
 
-# What is noted of a reply before the change: its way, and who decides it.
+# What is noted of a reply before the change: its path, and the kind and table of the route that decides it.
 function way_of(n) { return read_answer(n) ? said "\t" kind "\t" (id ? ROUTE_TABLE[id] : 0) : "?" }
 
 function judge_login(n,    was, text) {
   was = BEFORE[FAMILY_OF, PACKET]
-  # Who has no way cannot lose it.
+  # A peer without a route before the change cannot lose it.
   if (!read_answer(n) || was == said || BEFORE_KIND[FAMILY_OF, PACKET] !~ /^(unicast|local)$/ || OTHERWISE[LABEL]++) return
   text = "this change moved the replies of this machine\047s SSH server to " TARGET[1] " from \"" was "\" to \"" said "\" (" \
     fault(BEFORE_KIND[FAMILY_OF, PACKET], BEFORE_TABLE[FAMILY_OF, PACKET]) "; ip -" FAMILY_OF " route get " PACKET ")"
@@ -68,13 +68,13 @@ function judge_login(n,    was, text) {
   else print "E " text ". You could be locked out: " mend ", or set allowManagementPathChange: true to try it under the rollback timer"
 }
 
-# What is to blame: something new, or else something that is gone. Sets mend.
+# Finds what is to blame: something new, or else something that is gone. Sets mend.
 function fault(was_kind, was_table,    old, new, route, gone) {
   split("", RULES_BEFORE)
   split("", RULES_AFTER)
   old = decider(out "rules_before", was_kind, was_table, RULES_BEFORE)
   new = decider(rules, kind, id ? ROUTE_TABLE[id] : 0, RULES_AFTER)
-  # Where rules are not certain to decide, one that has come or gone is more likely than a route.
+  # If no rule certainly decides, a rule that was added or removed is more likely to blame than a route.
   if (new == "") new = first_not_in(RULES_BEFORE, rules)
   if (new == "") old = first_not_in(RULES_AFTER, out "rules_before")
   mend = "narrow that rule, or put one for " TARGET[1] " with the main table in front of it"
@@ -91,7 +91,7 @@ function fault(was_kind, was_table,    old, new, route, gone) {
 }
 function with_colon(rule) { sub(/ /, ": ", rule); return rule }
 
-# The first rule in a file that may match the packet and is not among others.
+# The first rule in a file that may match the packet and is not in `others`.
 function first_not_in(others, file,    first) {
   first = ""
   while (next_rule(file))
@@ -100,7 +100,7 @@ function first_not_in(others, file,    first) {
   return first
 }
 
-# The route in the plan with the longest prefix around the peer.
+# The route in the plan that has the longest prefix match for the peer.
 function planned_route(what,    line, route, bits, longest, best) {
   best = ""
   longest = -1

@@ -1,20 +1,21 @@
-# Looks for what stands in the way of a change. Reads what plan.awk reads, and besides:
-# `other` (states of the other owners, with `whose`), `names` (rt_tables files, with `where`), `expected` (of the
-# new generation).
-# Variables: without6, adopt (set if what was made by hand is to be taken over).
+# Finds what prevents a change. Reads what plan.awk reads, and also: `other` (states of the other owners, with
+# `whose`), `names` (rt_tables files, with `where`), `expected` (expectations of the new generation).
+# Variables: without6, adopt (set to take over what was made by hand), forwards (the families whose forwarding the new
+# generation switches on).
 #
-# Prints "E text" for what forbids the change, "W text" for what is worth knowing, "A line" for a rule or a route to
-# take over, "N file line" for a line that names a table of ours.
+# Prints "E text" for what forbids the change, "W text" for a note, "A line" for a rule or a route to take over,
+# "N file line" for a line that names a table of ours.
 
 BEGIN { TAKE_OVER = "Take over what was made by hand: set adopt of the LinuxHost to {} (docs/adopting.md)" }
 
-# A number that was the index of an array is a text to BusyBox awk, and "0" is true.
+# Does rule i have a protocol? It compares texts: in BusyBox awk, a number that was an array index becomes text, and the
+# text "0" is true.
 function tagged(i) { return K_BY[i] "" != "0" }
 
 function problem(text) { print "E " text }
 function remark(text) { if (!(text in SAID)) print "W " text; SAID[text] = 1 }
 
-# What `ip rule del` and `ip route del` take.
+# The command that deletes rule i.
 function how_to_delete_rule(i) {
   return "ip -" K_FAMILY[i] " rule del pref " K_PRIORITY[i] " " K_SPEC[i] (tagged(i) ? " proto " K_BY[i] : "")
 }
@@ -30,7 +31,7 @@ part == "want" || part == "own" {
       WANT_RULE[$2, $3] = spec
       TAG[$2, $3] = TAG_OF[$1]
       any_rule[$2] = 1
-      # An error that bears a mark gets no answer.
+      # A rule with `iif lo` is for marked ICMP errors. These get no replies, so src_valid_mark does not matter for it.
       if (spec ~ /fwmark/ && spec !~ / iif lo /) marks = 1
       if ($2 == 4 && spec ~ /uidrange/) users = 1
       if ($2 == 4 && spec ~ /^from .* dport /) answers = 1
@@ -81,7 +82,7 @@ part == "expected" {
   n = ++kernel_rules
   K_FAMILY[n] = family; K_PRIORITY[n] = rule_priority; K_SPEC[n] = rule_spec; K_BY[n] = rule_protocol
   K_LINE[n] = $0
-  # A rule for ordinary packets of the machine, mostly to the main table.
+  # This is a rule for ordinary packets of the machine. It mostly leads to the main table.
   if (rule_spec ~ /^(iif lo |not [^ ]+ [^ ]+ )?lookup [0-9]+$/ && rule_spec !~ / 25[35]$/ && rule_protocol != OURS && rule_protocol != BY_HOOK)
     LEADS_ON[family] = 1
   next
@@ -109,7 +110,7 @@ END {
   for (id = 1; id <= ROUTES; id++) if (id in THERE) foreign_route(id)
   if (hands) remark(first_hand (hands > 1 ? ", and " hands - 1 " more like it, were" : " was") " made by hand, beside what is declared. " TAKE_OVER)
   for (i = 1; i <= wanted; i++) devices_of(WANTED[i])
-  # Guards are there for whatever a client may send.
+  # Guards do not count: they exist for both families, whatever a client may send.
   for (k in WANT_RULE) if (k ~ /^6/ && without6 && TAG[k] != BY_KERNEL) needs6 = 1
   for (i = 1; i <= declared; i++) compare_gateways(DECLARED[i])
   for (f = 4; f <= 6; f += 2)
@@ -119,7 +120,7 @@ END {
   sysctls()
 }
 
-# In passes, since one rule that stays may keep others: those of its priority, and those that would move behind it.
+# Works in passes, since a rule that stays may keep others: those of its priority, and those that would move behind it.
 function foreign_rules(    i, again) {
   for (i = 1; i <= kernel_rules; i++) TAKEN[i] = is_foreign(i) && has_declared_twin(i)
   if (adopt) do {
@@ -129,13 +130,13 @@ function foreign_rules(    i, again) {
   for (i = 1; i <= kernel_rules; i++) if (is_foreign(i)) foreign_rule(i)
 }
 
-# Is rule i of the kernel none of ours?
+# Is rule i of the kernel a foreign rule?
 function is_foreign(i,    k) {
   if (i in FOREIGN) return FOREIGN[i]
   k = K_FAMILY[i] SUBSEP K_PRIORITY[i]
   FOREIGN[i] = 0
-  # A copy tagged 78 may hold the place of a rule or of a guard. The tag of network managers alone
-  # does not say who has made a rule.
+  # A copy with protocol 78 may hold the place of a rule or of a guard. The protocol of network managers alone does not
+  # tell who has made a rule.
   if ((k in WANT_RULE) && (K_BY[i] == tag(k) && K_BY[i] != BY_MANAGER || K_BY[i] == BY_HOOK) && WANT_RULE[k] == K_SPEC[i]) return 0
   if ((k SUBSEP K_SPEC[i] SUBSEP K_BY[i]) in OWN_RULE) return 0
   if (K_BY[i] == BY_HOOK || K_BY[i] == BY_KERNEL) for (word in TAG_OF) if ((k SUBSEP K_SPEC[i] SUBSEP TAG_OF[word]) in OWN_RULE) return 0
@@ -158,8 +159,8 @@ function foreign_rule(i,    k, in_place, uses, text) {
   else if (adopt && by_hand(i) && !compare_table(i, text) && match_action(K_SPEC[i]) > 1 && is_in_front(i)) stays(text, K_BY[i])
 }
 
-# Why a rule with a declared twin must stay all the same, "" if it can go. Twins are looked for behind it, too, so what
-# stands between would come first; and within a priority `ip rule del` may hit another rule than the one that is meant.
+# Why a rule with a declared twin must still stay, "" if it can go. The twin may stand behind it. Then a foreign rule
+# between the two would match first. And within a priority, `ip rule del` may delete another rule than the intended one.
 function why_kept(i,    j) {
   for (j = 1; j <= kernel_rules; j++) {
     if (j == i || K_FAMILY[j] != K_FAMILY[i]) continue
@@ -178,7 +179,7 @@ function is_in_front(i,    place) {
 }
 
 function foreign_rule_text(i, k) {
-  # Said below, in words.
+  # The text below says this in words.
   sub(/ proto 0 *$/, "", K_LINE[i])
   sub(/\t/, " ", K_LINE[i])
   sub(/ +$/, "", K_LINE[i])
@@ -187,12 +188,12 @@ function foreign_rule_text(i, k) {
     (tagged(i) ? "proto " K_BY[i] : "no proto, so made by hand or by a script") "). "
 }
 
-# Rules that a person or a script made bear no protocol, or that of "boot".
+# Did a person or a script make rule i? Such rules have no protocol, or "boot".
 function by_hand(i) { return K_BY[i] + 0 == 0 || K_BY[i] == 3 }
 
-# Does a declared rule do all the work of rule i, so that this one can go? Sets TWIN[i], its priority. What has no selector
-# is the way of the whole machine, and never ours. One that rejects must stand behind ours: in front, it rejects what ours
-# lets through.
+# Does a declared rule do all the work of rule i, so that rule i can go? Sets TWIN[i] to the priority of the declared
+# rule. A rule without a selector routes the whole machine, and is never ours. A rule that rejects must stand behind
+# ours: in front, it rejects what ours lets through.
 function has_declared_twin(i,    k, place, all, rejects) {
   k = K_FAMILY[i] SUBSEP K_PRIORITY[i]
   if (match_action(K_SPEC[i]) == 1) return 0
@@ -209,7 +210,7 @@ function has_declared_twin(i,    k, place, all, rejects) {
   return TWIN[i] >= 0
 }
 
-# Who declares another table for the same packets leaves the one that was made by hand where it is.
+# Does the declaration send the packets of rule i to another table? Then the rule that was made by hand stays.
 function compare_table(i, text,    theirs, ours, spec, place) {
   theirs = word_after(K_SPEC[i], "lookup")
   if (theirs == "" || shared_table(theirs)) return 0
@@ -227,7 +228,7 @@ function compare_table(i, text,    theirs, ours, spec, place) {
 function foreign_route(id,    key, in_place, twin, text, lost) {
   key = THERE[id]
   if (BY[id] == OURS || (key, BY[id]) in OWN_TAG) return
-  # In a table of our own, a place that we had stays ours, whoever has changed it since.
+  # In a table of our own, a place that we had stays ours, even if somebody has changed it since.
   if ((key in OWN_ROUTE) && !shared_table(ROUTE_TABLE[id])) return
   in_place = key in WANT_ROUTE
   if (!in_place && (BY[id] == BY_HOOK || BY[id] == BY_KERNEL)) return
@@ -243,18 +244,18 @@ function foreign_route(id,    key, in_place, twin, text, lost) {
   else if (twin != "") made_by_hand(text)
 }
 
-# How route id can be taken over: as "route", which goes when ours are there, or as "replaced", in whose place an up hook
-# puts its own. "" if nothing declared does its work.
+# How route id can be taken over. A "route" is removed when ours are there. A "replaced" route is replaced by one of an
+# up hook. It is "" if nothing declared does the work of the route.
 function declared_twin_of_route(id, in_place,    i, n, w, way) {
   if (BY[id] != 0 && BY[id] != 3 && BY[id] != BY_MANAGER) return ""
   if (KIND[id] !~ /^(unicast|blackhole|unreachable|prohibit|throw)$/) return ""
   if (in_place) return "route"
   # A network manager would bring it back.
   if (BY[id] == BY_MANAGER) return ""
-  # With another metric it may be the one for when a link is down: only if it goes the same way.
+  # A route with another metric may be the backup for a link that is down. It is a twin only if it goes the same way.
   n = split(WAYS[FAMILY[id], ROUTE_TABLE[id], DESTINATION[id]], w, " ")
   for (i = 1; i <= n; i++) if (same_way(WANT_ROUTE[WANTED[w[i]]], id)) return "route"
-  # That of a tunnel, which the main table has as well.
+  # From here on, only the route of a tunnel can have a twin, and only if the main table has it, too.
   if (VIA[id] != "" || HOPS[id] > 0 || !((FAMILY[id], DESTINATION[id], DEV[id]) in MAIN_ROUTE)) return ""
   way = ""
   for (i in WANT_RULE) {
@@ -266,7 +267,7 @@ function declared_twin_of_route(id, in_place,    i, n, w, way) {
   return way
 }
 
-# Does the declared route of this line go where route id goes?
+# Does the declared route of this line have the same attributes as route id?
 function same_way(line, id,    other) {
   other = read_state_route(line)
   BY[other] = BY[id]
@@ -280,7 +281,7 @@ function first_lookup(family, table,    place, first) {
   return first
 }
 
-# What no state file can hold of a route, "" if it can hold all.
+# What a state file cannot hold of a route, "" if it can hold all.
 function what_a_rollback_loses(id, key) {
   if (id in UNTOLD) return "\"" UNTOLD[id] "\": replace it by one without that"
   if (EXTRA[id] != "") return "its encapsulation or next hop object: replace it by one with a plain gateway"
@@ -305,7 +306,7 @@ function gateway(family, device, via,    at) {
   if (via != "" && via !~ /^inet6? / && index(HERE[at] " ", " " via " ") == 0) HERE[at] = HERE[at] " " via
 }
 
-# The lookup at synth used the declared gateways.
+# Compares the gateways here with the declared ones, since the lookup at synth used the declared ones.
 function compare_gateways(line,    n, w, i, here, other) {
   n = split(line, w, " ")
   here = HERE[w[1], w[2]]
