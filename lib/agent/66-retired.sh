@@ -1,5 +1,5 @@
-# Routes that NetworkManager may bring back. It reads a profile when it activates it, or when it starts. After the link
-# was down, it restores the routes that it read then, even if the profile has changed since.
+# Rules and routes that NetworkManager may bring back. It reads a profile when it activates it, or when it starts.
+# After the link was down, it restores the routes that it read then, even if the profile has changed since.
 #
 # RETIRED is a state file ("retired" instead of "route") of what no generation wants any more. There is one for all
 # owners. The watch removes whatever comes back. The file also has lines "forget DEVICE PROPERTY VALUE", in the words
