@@ -1,6 +1,6 @@
 # systemd units and up hooks.
 
-# Has a path that systemd reads been written or removed since it last read them?
+# Succeeds if a file that systemd reads was written or removed since its last reload.
 reloaded=
 units_changed() {
   case ${changed_files#"$reloaded"} in
@@ -21,8 +21,8 @@ has_unit() {
   grep -q -x -F -e "unit $1" "$2/manifest"
 }
 
-# Takes away the units of generations $2... that generation $1 (may be empty) does not have.
-# Their files must still be there.
+# Disables and stops the units of generations $2... that generation $1 (may be empty) does not have.
+# The unit files must still exist.
 stop_stale_units() {
   local new each rest unit word
   new=$1
@@ -32,16 +32,16 @@ stop_stale_units() {
       [ "$word" = unit ] || continue
       [ -z "$new" ] || ! has_unit "$unit" "$new" || continue
       log_undo "disabled $unit"
-      # It may never have been enabled, or be gone by hand: that is what is wanted.
+      # Errors do not matter: the unit may never have been enabled, or somebody may have removed it.
       systemctl disable --now "$unit" >/dev/null 2>&1 || :
       case $unit in *.timer) systemctl reset-failed "${unit%.timer}.service" >/dev/null 2>&1 || : ;; esac
     done <"$each/manifest"
   done
 }
 
-# Enables and starts the units of generation $1. Starting does not wait: the unit asserts the
-# state in force, for which it needs the lock that this run still holds. A running unit runs
-# the agent as it was when it started, so a new agent needs a new start.
+# Enables and starts the units of generation $1. It does not wait for the start: the unit asserts the
+# state in force, and for that it needs the lock, which this run still holds. A running unit keeps
+# the agent that it was started with, so a new agent needs a restart.
 start_units() {
   local rest unit word
   while read -r word unit rest; do
@@ -60,8 +60,8 @@ start_units() {
   done <"$1/manifest"
 }
 
-# Enables unit $1, if it is not. That systemd gives no answer does not make it disabled: to go
-# back would then be to disable what was enabled before.
+# Enables unit $1 unless it is enabled. If systemd gives no answer, the unit may still be enabled:
+# the undo must not disable a unit that was enabled before.
 enable_unit() {
   local answer
   answer=$(systemctl is-enabled "$1" 2>"$LOCK/error") && return 0
@@ -79,8 +79,8 @@ has_hooks() {
   grep -q '^hook ' "$1/manifest"
 }
 
-# Runs the hooks of generation $1 for the tunnels that are up: their daemons called the hook
-# before it was there. A hook that fails is worth a note, no more: the tunnel works without.
+# Runs the hooks of generation $1 for the tunnels that are up: the hook did not exist yet when their
+# daemons called it. A hook that fails only causes a note: the tunnel works without it.
 run_hooks() {
   families_of "$1/state"
   # shellcheck disable=SC2086  # a list of words
@@ -88,8 +88,8 @@ run_hooks() {
   call_hooks "$1"
 }
 
-# The same, when $LOCK/kernel has been read. Sets tunnels, how many there are, and unhooked, how
-# many of them the hook failed for. With a second argument, only counts.
+# Like run_hooks, for callers that have read $LOCK/kernel. Sets tunnels, their number, and unhooked,
+# the number of tunnels whose hook failed. With a second argument, it only counts tunnels.
 call_hooks() {
   local path word its_tables device
   tunnels=0

@@ -1,6 +1,6 @@
-# Going back to what was before a change.
+# Rollback: restores the state from before a change.
 
-# Ends a run that failed by going back; $1 is why.
+# Rolls back a run that failed, and ends it; $1 is the reason.
 undo() {
   local why
   why=$1
@@ -16,16 +16,16 @@ undo() {
   die 71 "FAILED, and not everything could be put back (${incomplete#; }): $why. Mend that, then: source-routing rollback $owner"
 }
 
-# Undoes what is on trial, the rejection of which is decided. May be done again if it was
-# interrupted. Sets incomplete, and fails, if something could not be put back: then the trial
-# stays, so that the next run tries again.
+# Undoes the change on trial, after its rejection was decided. An interrupted undo can be repeated.
+# Sets incomplete, and fails, if something could not be put back: then the trial stays, so that
+# the next run tries again.
 go_back() {
   local new_kill_switch old_kill_switch in_force stage
   incomplete=
   stage=$trial_stage
   undo_log=$trial
   name_units
-  # The kernel first: it may be what has cut somebody off. After a boot there is nothing to undo.
+  # The kernel comes first: its rules or routes may have cut somebody off. After a boot it has nothing to undo.
   kill_switch_of "$stage"
   new_kill_switch=$kill_switch
   kill_switch_of "$current"
@@ -54,16 +54,16 @@ go_back() {
     retire "$in_force" "$stage" || :
     [ -n "$current" ] || forget_retired
   fi
-  # What goes on with this at the next boot, if the power is cut before it is done, goes last.
+  # The recovery unit is disabled last: after a power cut, it continues this rollback at the next boot.
   ! grep -q -x -F "absent /etc/systemd/system/$recovery_unit" "$trial/undo" 2>/dev/null || disable_recovery
   forget_decision
   rm -rf "$stage"
   close_trial
-  # Only if they are empty: a first apply that failed leaves nothing.
+  # Removes them only if they are empty: a first apply that failed leaves nothing.
   rmdir "$home" "$STATE" 2>/dev/null || :
 }
 
-# What was on trial is not on the machine any more.
+# Removes the stage from the list of pending generations: it is not on the machine any more.
 forget_pending() {
   rm -f "$home/pending.source-routing-new"
   [ -f "$home/pending" ] || return 0
@@ -80,7 +80,7 @@ undo_units() {
     case $word in
       enabled)
         [ "$unit" != "$recovery_unit" ] || continue
-        # Without its file, it was done before: systemd then knows of no such unit.
+        # If the unit file is gone, an earlier try has disabled it: systemd does not know the unit any more.
         systemctl disable --now "$unit" >/dev/null 2>&1 || ! exists "/etc/systemd/system/$unit" ||
           incomplete="$incomplete; unit $unit is still enabled"
         ;;
@@ -93,14 +93,15 @@ undo_units() {
   done <"$trial/undo"
 }
 
-# What the managers have read since must be forgotten, too, and what they take away while they read.
+# Makes the network managers read their restored files. They may remove rules and routes while they
+# reload, so the kernel is restored once more.
 undo_loads() {
   [ -f "$trial/undo" ] || return 0
   grep '^loaded ' "$trial/undo" >"$LOCK/loads" || :
-  # At boot netplan has read what was there then.
+  # At boot, netplan read the files of the change, so it must read them again.
   ! grep -q ' /etc/netplan/' "$trial/undo" || printf 'loaded netplan\n' >>"$LOCK/loads"
   [ -s "$LOCK/loads" ] || return 0
-  # firewalld comes last, and takes its file when it can be loaded again.
+  # firewalld is loaded last, so all others are done. It reads the restored file when it can be reloaded.
   load "$LOCK/loads" "$trial/snapshot" || case $problem in
     firewall-cmd*) say "note: $problem" ;;
     *) incomplete="$incomplete; $problem" ;;
@@ -108,7 +109,7 @@ undo_loads() {
   ! same_boot || undo_kernel
 }
 
-# The log backwards.
+# Undoes the logged changes to files, the latest one first.
 undo_files() {
   local path word number
   [ -f "$trial/undo" ] || return 0
@@ -129,17 +130,18 @@ undo_files() {
   done <"$LOCK/backwards"
 }
 
-# The very file that was there, or a copy where it lies on another disk. The kept one stays, in
-# case this has to be done again.
+# Puts back the original file as a hard link, or a copy of it if it is on another disk. The kept file
+# stays, in case this must be repeated.
 put_back() {
-  # Nothing has taken its place yet.
+  # The original is still in place: nothing has replaced it.
   # shellcheck disable=SC3013  # all shells have it, and POSIX has since 2024
   [ ! -L "$1" ] && [ "$1" -ef "$2" ] && return 0
   { [ ! -L "$1" ] && ln "$1" "$2.source-routing-new" 2>/dev/null; } || cp -pP "$1" "$2.source-routing-new" || return 1
   mv -f "$2.source-routing-new" "$2"
 }
 
-# The same plan as ever: wanted is the snapshot, ours is all that may have come since.
+# Restores the kernel with the usual plan: the snapshot is what is wanted. All rules and routes that
+# may have been added since count as ours.
 undo_kernel() {
   # shellcheck disable=SC2086  # a list of words
   states_of $current $pending ${stage:+"$stage"}
@@ -147,7 +149,7 @@ undo_kernel() {
   if look "$trial/snapshot" $states && { nothing_planned || carry_out; }; then
     look "$trial/snapshot" $states && nothing_planned && return 0
   fi
-  # One thing cannot be put back: put back at least the others.
+  # At least one rule or route cannot be put back: put back the others.
   # shellcheck disable=SC2086  # a list of words
   if look "$trial/snapshot" $states; then
     carry_out -force || :

@@ -1,11 +1,12 @@
-# What is expected of the kernel: it is asked with `ip route get`, about hundreds of packets at once.
+# Expectations: asks the kernel with `ip route get` how it routes packets, hundreds of them in one batch.
 
-# Asks about every packet of which generation $1 expects something. Leaves in $LOCK/disagreements,
-# one a line, what the kernel does otherwise. $LOCK/kernel must have its rules, $LOCK/noted what was before the change.
+# Asks about every packet that generation $1 has an expectation for. Writes the disagreements to
+# $LOCK/disagreements, one a line. Needs the rules of the kernel in $LOCK/kernel, and the ways of
+# packets from before the change in $LOCK/noted.
 ask_kernel() {
   local asked reasons skipped what
   : >"$LOCK/disagreements"
-  # One that an older agent has applied has no such file.
+  # A generation that an older agent applied has no such file.
   [ -f "$1/expectations" ] || return 0
   if ! { put_all_questions "$1" "$1/expectations" && expectations judge "$LOCK/questions" >"$LOCK/disagreements" &&
     read -r asked skipped reasons <"$LOCK/counts"; }; then
@@ -20,7 +21,7 @@ ask_kernel() {
   say "$what"
 }
 
-# The same, and fails if the kernel does anything else.
+# Asks the same, and fails if the kernel disagrees with any expectation.
 as_expected() {
   ask_kernel "$1" || return 1
   [ -s "$LOCK/disagreements" ] || return 0
@@ -30,7 +31,7 @@ as_expected() {
   return 1
 }
 
-# Before a change: notes where the packets go now that must keep their interface.
+# Runs before a change. For packets that must keep their interface, it notes where they go now.
 note_ways() {
   [ -f "$1/expectations" ] || return 0
   # A change of the main table may move them on purpose.
@@ -67,14 +68,14 @@ put_all_questions() {
   expectations where "$2" && put_questions where && expectations ask "$2" && put_questions ask
 }
 
-# One step of expectations.awk, over questions $2; what was noted before the change is in $3.
+# Runs step $1 of expectations.awk over the questions in file $2. File $3 holds the notes from before the change.
 expectations() {
   ask_awk "$1" part=links "$LOCK/links" part=noted "${3:-$LOCK/noted}" \
     part=errors family=4 "$LOCK/errors4" family=6 "$LOCK/errors6" \
     part=answers family=4 "$LOCK/answers4" family=6 "$LOCK/answers6" part=questions "$2"
 }
 
-tables=' '     # of this owner, with a blank on each side
+tables=' '     # tables of this owner, with a blank on each side
 ask_awk() {
   local step
   step=$1
@@ -87,7 +88,7 @@ ask_awk() {
 put_questions() {
   local family
   for family in 4 6; do
-    # An error is an answer, too.
+    # An error counts as an answer, so a failed command does not end the run.
     ip -N -o "-$family" -force -batch "$LOCK/$1$family" >"$LOCK/answers$family" 2>"$LOCK/errors$family" || :
   done
 }

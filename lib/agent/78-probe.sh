@@ -1,11 +1,11 @@
-# probe: what becomes of a client's packet here, with all that firewalls and others do to it?
+# probe: shows what happens to a client's packet on this machine, including what firewalls and others do to it.
 #
-# A child in a network namespace of its own sends packets to an interface here, and tc redirects them into the ingress of a
-# tunnel, as if a client had sent them. A table of ours notes them at each hook, and drops them at the end, behind
-# source NAT: none leaves. When this run ends, however it ends, so does the input of the child; then the child ends,
-# its interfaces go with it, and whoever has started it removes the rest.
+# A child in its own network namespace sends packets to an interface of the machine. tc redirects them into the
+# ingress of a tunnel, as if a client had sent them. An nftables table of ours notes them at each hook, and drops
+# them at the end, after source NAT: no packet leaves the machine. When this run ends, for any reason, the input of
+# the child ends. Then the child ends, its interfaces disappear, and the subshell around it removes the rest.
 
-probe_from=    # of a packet that somebody wants to try
+probe_from=    # the packet given on the command line
 probe_to=
 probe_in=
 
@@ -24,8 +24,8 @@ probe() {
   say "done: packets of clients get through as expected (+; - marks what a part of the packets meets)"
 }
 
-# Tries the packets of $LOCK/questions, if generation $1 says so: $LOCK/stopped has those that are stopped, or change,
-# though they should not. Fails if none is tried.
+# Tries the packets of $LOCK/questions, if generation $1 says so. Writes to $LOCK/stopped which packets are stopped
+# or changed but should not be. Fails if no packet is tried.
 find_stopped() {
   : >"$LOCK/stopped"
   grep -q -x 'probe note' "$1/expectations" 2>/dev/null || return 1
@@ -37,16 +37,16 @@ find_stopped() {
   return 1
 }
 
-refused=       # which packets have refused the change
+refused=       # the packets for which the change is refused
 
-# Before the change to generation $1 is kept. Routing is as expected by then. Sets problem and refused, and fails, if
-# it is not to be kept.
+# Runs before the change to generation $1 is kept, when routing is already as expected. If the change must not be
+# kept, it sets problem and refused, and fails.
 packets_pass() {
   find_stopped "$1" && [ -s "$LOCK/probe/noted" ] || return 0
   if [ -s "$LOCK/probe/refused" ]; then
     show "$LOCK/probe/noted"
     { read -r refused; read -r problem; } <"$LOCK/probe/refused"
-    # The same packets are tried once more when the generation is gone.
+    # After the rollback, the same packets are tried again without the change.
     mkdir -p "$LOCK/rejected" && cp "$1/state" "$1/expectations" "$LOCK/rejected"
     return 1
   fi
@@ -54,7 +54,7 @@ packets_pass() {
   show "$LOCK/probe/noted"
 }
 
-# Sets before_change to what becomes without the change of the packets that have refused it, if there are any.
+# If packets caused a refusal, sets before_change to what happens to them without the change.
 find_before_change() {
   before_change=
   [ -n "$refused" ] && send_packets "$LOCK/rejected" '' || return 0
@@ -62,7 +62,8 @@ find_before_change() {
   [ "$before_change" != ' ()' ] || before_change=
 }
 
-# The packets were caught before they left: adds to $LOCK/probed which next hop would not take them.
+# The probe drops its packets before they leave, so it cannot see a dead next hop. Adds to $LOCK/probed the next
+# hops that do not answer.
 find_silent_gateways() {
   local family gateway device rank
   awk '$1 == "expect" && / iif / && / via / {
@@ -74,7 +75,7 @@ find_silent_gateways() {
   done <"$LOCK/missing" >>"$LOCK/probed"
 }
 
-# What is to be tried: what is expected, or what somebody asks for.
+# Writes to $LOCK/probes what to try: the expectations, or the packet from the command line.
 list_probes() {
   local family
   if [ -z "$probe_from$probe_to$probe_in" ]; then
@@ -89,7 +90,7 @@ list_probes() {
   printf 'expect %s probe to %s from %s iif %s is any\n' "$family" "$probe_to" "$probe_from" "${probe_in:--}" >"$LOCK/probes"
 }
 
-# Sets problem and fails if something is missing without which no packet can be tried.
+# Sets problem and fails if a tool that the probe needs is missing.
 find_probe_tools() {
   local tool
   find_nftables
@@ -105,24 +106,24 @@ find_probe_tools() {
   return 1
 }
 
-# Tries the packets that answer $LOCK/questions, with the rules of generation $1: $LOCK/probed says what has become of
-# them. Sets problem and fails if that cannot be done.
+# Tries packets that answer $LOCK/questions, with the rules of generation $1. Writes to $LOCK/probed what happened
+# to them. Sets problem and fails if that is not possible.
 try_packets() {
   local left_out devices
   : >"$LOCK/probed"
   send_packets "$1" '' || return 1
   read -r devices left_out <"$LOCK/probe/counts"
   [ "$devices" -ne 0 ] || { say 'no packet to try: no tunnel is up'; return 0; }
-  # Which rule drops or changes them takes a second round: tracing costs time.
+  # Only a second round with tracing finds the rule that drops or changes packets: tracing takes time.
   [ "$unclear" -eq 0 ] || send_packets "$1" 1 || return 1
   [ "$left_out" -eq 0 ] || say "packets not tried: $left_out"
   judge_packets judge "$1" >"$LOCK/probed"
 }
 
-# One step of probe.awk, about packets of generation $2.
+# Runs step $1 of probe.awk for the packets of generation $2.
 judge_packets() {
   local expected
-  # One that expects nothing has no such file.
+  # A generation without expectations has no such file.
   expected=$2/expectations
   [ -f "$expected" ] || expected=/dev/null
   awk -v step="$1" -v out="$LOCK/probe/" -v question="$refused" "$AWK_PROBE" part=expected "$expected" \
@@ -130,8 +131,8 @@ judge_packets() {
     part=seen "$LOCK/probe/seen" part=traced "$LOCK/probe/traced"
 }
 
-# Sends the packets of the questions, and traces them if $2 is set. Sets lost to the number that went nowhere, and
-# unclear to the number of which only a trace tells why.
+# Sends the packets for the questions of generation $1, and traces them if $2 is set. Sets lost to the number of
+# packets that arrived nowhere, and unclear to the number of packets that only a trace can explain.
 send_packets() {
   local room reply
   room=$LOCK/probe
@@ -150,7 +151,7 @@ send_packets() {
   start_sender "$room" "$2"
   exec 8>"$room/in" 6<"$room/out"
   if read -r reply <&6 && [ "$reply" = ready ] && redirect_packets "$room"; then
-    # A tracer says nothing when it listens.
+    # The tracer does not report when it is ready, so give it a moment.
     [ -z "$2" ] || pause 0.1
     cat "$room/lines" >&8
     read -r reply <&6 || :
@@ -160,17 +161,18 @@ send_packets() {
     reply=
   fi
   exec 8>&- 6<&-
-  # What is traced is there when it has ended. Otherwise, it removes its interfaces while this run goes on.
+  # The trace is complete only when the sender has ended. Without a trace, the sender removes its interfaces while
+  # this run continues.
   case $2$reply in sent) ;; *) await_sender ;; esac
   [ "$reply" = sent ] || { probe_failed; return 1; }
 }
 
-sender=         # of packets, while it may still have interfaces here
+sender=         # process that sends packets, while it may still have interfaces here
 await_sender() {
   [ -z "$sender" ] || wait "$sender" 2>/dev/null || :
 }
 
-# The sender, and a tracer if $2 is set. With a signal to this run, both have still to be cleaned up.
+# Starts the sender, and a tracer if $2 is set. The subshell ignores signals, because it must clean up after both.
 start_sender() {
   local shell
   shell=$(command -v bash || command -v sh)
@@ -193,7 +195,7 @@ redirect_packets() {
   ip -batch "$1/up" 2>"$1/error" && tc -batch "$1/redirect" 2>"$1/error" && nft -f "$1/table" 2>"$1/error"
 }
 
-# Packets of generation $2 arrive at once, if they arrive.
+# Waits for the packets of generation $2. Packets that arrive do so at once, so a short wait is enough.
 wait_for_packets() {
   local look
   for look in 1 2 3 4 5; do
@@ -201,7 +203,7 @@ wait_for_packets() {
     judge_packets lost "$2" >"$1/lost"
     read -r lost unclear <"$1/lost"
     [ "$lost" -ne 0 ] || return 0
-    # The last look is final.
+    # Nothing follows the last look, so it needs no pause.
     [ "$look" -eq 5 ] || pause 0.02
   done
 }

@@ -1,8 +1,8 @@
-# apply: make the machine so, or leave it as it was.
+# apply: makes the machine match the bundle, or leaves it as it was.
 
 stage=         # directory of the generation that is being applied
 dropped_stage= # set while the stage must go away when the run ends
-changed=       # set from the first change to the last
+changed=       # set from the first change of the machine to the last
 changed_kernel=
 
 apply() {
@@ -10,7 +10,7 @@ apply() {
   take_lock
   forget_said
   describe_bundle "$bundle"
-  # Before what a trial has left is settled, which would be done by this version, too.
+  # Comes before settle_trial: that would handle an earlier trial with this version, too.
   check_formats
   read_generations
   settle_trial
@@ -30,18 +30,18 @@ apply() {
   take_adopted || undo "$problem"
   change_kernel
   change_units "$@"
-  # To be in force then takes no more than a rename, for which even a full disk has room.
+  # With this file, a rename is enough to put the generation in force. A rename works even on a full disk.
   printf '%s\n' "${stage##*/}" >"$trial/current" || undo "cannot write $trial/current (disk full, or read-only?)"
   ! has_hooks "$stage" || run_hooks "$stage"
   cp "${PLAN}front" "$stage/front" 2>/dev/null || undo "cannot write $stage/front (disk full, or read-only?)"
   as_expected "$stage" || undo "$problem"
   packets_pass "$stage" || undo "$problem"
-  # What was started meanwhile may have moved them.
+  # Units and hooks that this run has started may have moved the logins to another path.
   keeps_logins || undo "$problem"
   end_change apply
 }
 
-# The last look before the change: what is to be done, and how packets go now. $* are the generations that may
+# Looks a last time before the change: plans it, and notes how packets go now. $* are the generations that may
 # be on the machine.
 plan_change() {
   local snapshot
@@ -57,7 +57,7 @@ plan_change() {
   note_logins
 }
 
-# Rules, routes and the kill switch. While they change, packets of both generations may pass.
+# Changes rules, routes and the kill switch. Meanwhile, the kill switch lets packets of both generations pass.
 change_kernel() {
   local old_kill_switch
   kill_switch_of "$current"
@@ -80,7 +80,7 @@ change_kernel() {
   ! lacks_nftables "$stage" || say "note: $NO_KILL_SWITCH"
 }
 
-# Units and network managers, and the files that are no longer wanted. $* are the generations of before.
+# Changes units and network managers, and removes stale files. $* are the previous generations.
 change_units() {
   ! units_changed || reload_units || undo "$problem"
   start_units "$stage" || undo "$problem"
@@ -93,8 +93,8 @@ change_units() {
   [ ! -s "$LOCK/loads" ] || hold_on "$stage/state" "$stage/state" $states || undo "$problem"
 }
 
-# What was told to read its files again may have taken rules and routes away, and takes a moment.
-# Puts back what is wanted; $* is what look takes.
+# A network manager that reloads its files may remove rules and routes, and may do so after a moment.
+# Puts back what is wanted until it stays; $* are the arguments of look.
 hold_on() {
   local steady delay
   steady=0
@@ -115,8 +115,8 @@ hold_on() {
   return 1
 }
 
-# A directory for generation $1. The id may have been used: by the one in force, if only a
-# value changed, or by a run that was killed.
+# Prints an unused directory for generation $1. The id may already be in use: by the generation in
+# force, if only a value changed, or by a run that was killed.
 free_directory() {
   local directory number
   directory=$home/$1
@@ -128,7 +128,7 @@ free_directory() {
   printf '%s' "$directory"
 }
 
-# From here on everything can be undone, by this run or, if it was asked for, without it.
+# From here on everything can be undone: by this run or, with a confirmation timeout, without it.
 begin_change() {
   open_trial "$1" || {
     close_trial
@@ -136,17 +136,18 @@ begin_change() {
   }
   undo_log=$trial
   changed=1
-  dropped_stage=   # it goes with the trial
+  dropped_stage=   # the end of the trial removes it
   [ -z "$confirm_timeout" ] || arm || undo "cannot arm the rollback, so nothing was tried: $problem"
 }
 
-# All of the `apply` or `remove` is made, and looked at. Keeps it, or leaves that to the confirmation.
+# Runs when all of the `apply` or `remove` is done and checked. Keeps the change, or leaves it on trial until it
+# is confirmed.
 end_change() {
   local what
-  # From here on it is quicker to end than to go back.
+  # From here on, it is faster to finish than to undo.
   trap '' INT TERM
   changed=
-  # Before anybody can decide to keep it: a power cut would leave names of files with nothing in them.
+  # Must happen before the change can be kept: after a power cut, unsynced files would be empty.
   [ ! -s "$trial/undo" ] || sync -f "$home" /etc 2>/dev/null || sync
   if [ -n "$confirm_timeout" ]; then
     : >"$trial/applied" || undo "cannot write $trial/applied (disk full?)"
@@ -160,7 +161,7 @@ end_change() {
   fi
 }
 
-# pending: what may be on the machine from now on besides the generation in force.
+# Writes the file pending: the generations that may be on the machine besides the one in force.
 write_pending() {
   local directory
   for directory in "$@"; do

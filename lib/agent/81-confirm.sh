@@ -1,10 +1,10 @@
 # confirm and rollback: how a trial ends.
 
-removal=       # confirm: success is that nothing is left
-at_boot=       # rollback: nothing but files can be on trial any more
+removal=       # confirm: succeeds if nothing is left on the machine
+at_boot=       # rollback: set at boot, when only files can still be on trial
 
-# Keeps what is on trial, which is decided. May be done again if it was interrupted. Sets problem
-# and fails if it cannot be written down; then the trial stays, for the next run.
+# Keeps the change on trial, after it was decided. An interrupted run can be repeated. If the result
+# cannot be written, it sets problem and fails, and the trial stays for the next run.
 keep_change() {
   local stage
   stage=$trial_stage
@@ -34,9 +34,9 @@ keep_change() {
   close_trial
 }
 
-# The directories of generations of which nothing is on the machine: old ones, and what a run has left
-# that was killed before it had changed anything. Sets unused, with a blank in front of each: names of our own,
-# which hold none. What else lies there is not touched.
+# Finds directories of generations that are not on the machine: old ones, and those of runs that were killed
+# before any change. Sets unused, with a blank in front of each: our own names contain no blanks.
+# Anything else in there is not touched.
 find_unused() {
   local directory
   unused=
@@ -62,7 +62,7 @@ say_kept() {
 confirm() {
   local early
   check_root
-  # A connection that is older than the change proves nothing.
+  # A connection that was opened before the change was complete proves nothing.
   early=
   [ -f "$STATE/$owner/trial/applied" ] || early=1
   take_lock
@@ -79,7 +79,7 @@ confirm() {
       tell_outcome
     fi
   fi
-  # From here on it is quicker to end than to stop.
+  # From here on, it is faster to finish than to stop.
   trap '' INT TERM
   if ! decide confirmed; then
     go_back || :
@@ -90,10 +90,10 @@ confirm() {
   say_kept
 }
 
-# There is nothing to confirm: says why, and ends the run with the exit code of that.
+# Runs when there is nothing to confirm: prints the reason, and exits with the matching code.
 tell_outcome() {
   local code line its_generation in_force trial_deadline
-  # Nothing for record to keep: whoever wants to know is told here.
+  # Keeps record from storing this outcome: it is printed right here.
   trial_deadline=
   drop_half_made
   find_unused
@@ -126,7 +126,7 @@ tell_outcome() {
   die 67 "ERROR: generation $generation of $owner is not in force (${in_force:-nothing} is): it was never made, or undone by a reboot. See: journalctl -t source-routing"
 }
 
-# What the last run of this owner failed with, for a confirmation that comes too late.
+# Stores the failure of the last run of this owner, for a confirmation that comes too late.
 record() {
   case $command in
     apply | remove | rollback | confirm) ;;
@@ -144,7 +144,7 @@ forget_said() {
 
 rollback() {
   check_root
-  # Nobody may be able to reach this machine until it is done.
+  # Until the rollback is done, the machine may be unreachable for everybody.
   seize_lock
   trap '' INT TERM
   read_generations
@@ -169,7 +169,7 @@ rollback() {
   say "done: what $owner had before is in force again"
 }
 
-# Decides against what is on trial, undoes it, and lets whoever made it know.
+# Rejects the change on trial, undoes it, and tells the client that made it.
 reject() {
   local tried
   if ! decide rejected; then
@@ -183,8 +183,8 @@ reject() {
   reset_connection
 }
 
-# After a cut, TCP waits longer and longer before it tries again: up to a minute after the path
-# is back. Whoever waits at the other end of the run's connection had better hear at once.
+# After a cut, TCP waits longer before each retry, so it may need up to a minute after the path is
+# back. The reset lets the client at the other end of the run's connection know at once.
 reset_connection() {
   [ -z "$at_boot" ] && command -v ss >/dev/null 2>&1 || return 0
   # shellcheck disable=SC2086  # four words

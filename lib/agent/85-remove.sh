@@ -1,4 +1,4 @@
-# remove: put everything back, leave nothing.
+# remove: puts everything back and leaves nothing.
 
 remove() {
   check_root
@@ -16,7 +16,7 @@ remove() {
   check_tools
   [ "$PROBLEMS" -eq 0 ] || die 69 "refused, nothing was changed: $problem"
   [ -z "$confirm_timeout" ] || begin_removal "$@"
-  # Half removed is worse than removed: from here on it is quicker to end.
+  # A half removal is worse than a full one. If it is not on trial, it is faster to finish than to undo.
   [ -n "$changed" ] || trap '' INT TERM
   stop_stale_units '' "$@"
   remove_from_kernel "$@" || stop_removal
@@ -35,10 +35,10 @@ remove() {
   say "done: everything of $owner was removed"
 }
 
-# The last steps, which cannot be undone. The trial and the agent go last: whoever finds them goes on from here.
+# The last steps cannot be undone. The trial and the agent are removed last, so that a later run can continue here.
 leave_nothing() {
   local each
-  # Another owner may have left a shared file to this one, and be gone by now.
+  # Another owner may have handed a shared file over to this one, and may be gone by now.
   remove_stale_files '' "$@" || return 1
   remove_stale_directories '' "$@"
   retire /dev/null "$@" || :
@@ -63,7 +63,7 @@ begin_removal() {
   begin_change remove
 }
 
-# On trial everything can be put back; else, go on from here is all that can be done.
+# On trial, everything can be put back. Otherwise, the only way is to continue from here later.
 stop_removal() {
   [ -z "$changed" ] || undo "$problem"
   die 71 "FAILED, not everything was removed: $problem. Mend that and run it again"

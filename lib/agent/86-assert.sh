@@ -1,7 +1,7 @@
-# assert: repair the kernel's state. What the boot unit runs before the network is up.
+# assert: repairs the kernel's state. The boot unit runs it before the network is up.
 #
-# It must work before any device is up: rules and unreachable routes go in at once, so that
-# nothing leaks; routes through a device follow when the device is ready.
+# It must work before any interface is up. Rules and unreachable routes are added at once, so that
+# nothing leaks. Routes through an interface follow when the interface is ready.
 
 assert() {
   local name restore
@@ -28,8 +28,8 @@ assert() {
   fi
 }
 
-# One pass: wanted and states say what the kernel must have. Sets repaired, and left: how much
-# is missing after it. With `protect` only what rejects is put back, and nothing is taken away.
+# Makes one pass: wanted and states say what the kernel must have. Sets repaired, and left: how much
+# is missing afterwards. With `protect`, it only adds what rejects packets, and removes nothing.
 repair() {
   repaired=0
   left=0
@@ -50,7 +50,7 @@ repair() {
   problem=${problem:-$kill_switch_problem}
 }
 
-# Is anything missing that does not have to wait for a device?
+# Is anything missing that does not wait for an interface?
 misses_essentials() {
   [ $((essential + kill_switch_left)) -ne 0 ]
 }
@@ -70,7 +70,7 @@ repair_kill_switch() {
   fi
 }
 
-# Sets accepts_repaired, 0 or 1, and accepts_problem. While a chain is not there, its firewall drops nothing.
+# Sets accepts_repaired, 0 or 1, and accepts_problem. A missing chain is no problem: its firewall drops nothing.
 repair_accepts() {
   local directory
   accepts_repaired=0
@@ -95,9 +95,9 @@ repair_kernel() {
   fi
   planned=$((added + dropped))
   [ "$restored" -eq 0 ] || say "the kernel's own rules were taken away together with ours: putting them back"
-  # Everything that can be set is set, whatever else cannot: the kernel itself says which
-  # device is not there yet, or has no address yet. The next plan has files of its
-  # own: its awk starts while this one is being carried out.
+  # Sets everything that can be set, even if other parts fail. The kernel itself reports which
+  # interface is missing or has no address yet. The next plan uses its own files, because its
+  # awk starts while this plan is still carried out.
   # shellcheck disable=SC2086  # a list of words
   {
     carry_out -force || printf '%s\n' "$problem" >"$LOCK/refused"
@@ -109,6 +109,6 @@ repair_kernel() {
   problem=$first
   left=$((added + dropped))
   repaired=$((planned - left))
-  # Something else may have gone in between.
+  # Something else may have been removed in between.
   [ "$repaired" -ge 0 ] || repaired=0
 }

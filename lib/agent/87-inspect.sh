@@ -1,6 +1,6 @@
-# status, verify, diff: look, and change nothing. verify and diff also try packets of clients.
+# status, verify, diff: these only look, and change nothing. verify and diff also try packets of clients.
 
-# Sets current and wanted to what is in force or on trial, and takes the lock. Ends the run if there is neither.
+# Takes the lock, and sets current and wanted to what is in force or on trial. Ends the run if there is neither.
 find_in_force() {
   LOCK_WAIT=10
   take_lock
@@ -16,7 +16,7 @@ find_in_force() {
   [ -n "$wanted" ] || die 1 "a change of $owner was killed half-way, and will be undone. At once: source-routing rollback $owner"
 }
 
-# Compares kernel and files with the generation in force: lines into $LOCK/differences.
+# Compares kernel and files with the generation in force. Writes the differences to $LOCK/differences.
 compare() {
   find_in_force
   # shellcheck disable=SC2086  # a list of words
@@ -31,7 +31,7 @@ compare() {
   cat "${PLAN}report" "$LOCK/missing" "$LOCK/files" "$LOCK/disagreements" >"$LOCK/differences"
 }
 
-# What is on trial is looked at like what is in force.
+# Checks the generation on trial like the one in force.
 on_trial=
 show_trial() {
   current=$trial_stage
@@ -49,7 +49,7 @@ owners() {
   printf '%s' "${list:-none}"
 }
 
-# What to do about differences.
+# Prints what to do about the differences.
 advice() {
   if [ -n "$pending" ]; then
     printf 'a run was killed: apply again, or: source-routing remove %s' "$owner"
@@ -82,7 +82,7 @@ conclude() {
 
 verify() {
   compare
-  # What else differs would be in the way of the packets, too.
+  # With other differences, packets would fail because of those, so only a clean machine is probed.
   if [ ! -s "$LOCK/differences" ] && [ -n "$current" ]; then
     find_stopped "$current" || :
     cat "$LOCK/stopped" >>"$LOCK/differences"
@@ -91,7 +91,7 @@ verify() {
   conclude
 }
 
-# All differences, however many.
+# Prints all differences, without the usual limit.
 show_all() {
   SHOWN=1000000000
   verify
@@ -108,7 +108,7 @@ status() {
   return 0
 }
 
-# Sets in_front: rules of others in front of ours that were not there when generation $1 was applied, one a line.
+# Sets in_front, one rule a line: rules of others in front of ours that were added after generation $1 was applied.
 in_front_since() {
   local known line
   in_front=
@@ -137,7 +137,7 @@ status_of() {
   local family key rest word destination path what
   while read -r word family key rest; do
     case $word in
-      # Of a table, the two words are its id and its name.
+      # For a table, the two words are its id and its name.
       table) say "table $family ($key)" ;;
       rule | guard) say "IPv$family $word $key: $rest" ;;
       static) say "IPv$family rule $key: $rest" ;;
