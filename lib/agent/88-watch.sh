@@ -1,28 +1,28 @@
-# watch: repair the kernel's state whenever something takes it away. What the unit runs.
+# watch: repairs the kernel's state whenever something removes a part of it. The systemd unit runs it.
 #
-# `ip monitor` says what happens, a reader picks what matters, and this shell makes a pass. All
-# three sleep while nothing happens. The reader tells of an event with a file in `room` and,
-# only if that file was not there yet, a line through a FIFO: any number of events while a pass
-# is under way cause one more, and nothing piles up. The lines:
+# `ip monitor` prints events, a reader picks those that matter, and this shell makes a pass. All
+# three sleep while nothing happens. The reader reports an event with a file in `room`. Only if that
+# file did not exist yet, it also writes a line to a FIFO. So any number of events during a pass
+# cause one more pass, and nothing piles up. The lines:
 #
 #   change   a rule or a route of ours, or the kill switch, may be gone
-#   link     a device or an address came or went: routes may be gone, or may be set now
+#   link     an interface or an address came or went: routes may be gone, or can be set now
 #   lost     events came faster than they could be read
 #   ended    `nft monitor` has ended
-#   timer N  the time is over for which something was put off
+#   timer N  timer N has run out: a delayed pass may be due
 #
-# `nft monitor` has a reader of its own, so that neither waits for the other.
+# `nft monitor` has its own reader, so that neither waits for the other.
 
 # Times are in hundredths of a second.
-DELAYS='20 50 100 200'  # what could not be put back is tried again after these
-FIGHT=20                # repairs within a minute: somebody else wants it otherwise
-MOST_HOLD=3000          # a repair is put off for so long, at most, while somebody does
-LOST_WAIT=200           # between passes while events are lost
+DELAYS='20 50 100 200'  # delays before the next try if something could not be put back
+FIGHT=20                # more repairs within a minute mean that something else keeps undoing them
+MOST_HOLD=3000          # longest delay of a repair during such a fight
+LOST_WAIT=200           # time between passes while events are lost
 MOST_IN_FRONT=5         # rules of others that one pass reports line by line
-AT_ONCE=5               # passes that may come at once: then they come three in a second
+AT_ONCE=5               # passes that may follow without a pause; after them, at most three a second
 
 room=               # directory of this watch
-fine=               # this sleep knows fractions of a second
+fine=               # set if sleep accepts fractions of a second
 watchers=           # processes to end with the watch
 
 watch() {
@@ -31,12 +31,12 @@ watch() {
   restore=1
   start_monitor
   say "watching the rules and routes of $owner"
-  # The monitor may not have listened yet when the first pass looked: there is a second one.
+  # The monitor may not have listened yet during the first pass, so a second pass follows.
   cause=start
   delays='100 200 400'
   while :; do
     pace
-    # Whoever flushes the rules is still at it: what comes back too early goes again.
+    # A program that flushes the rules may still be running: it would remove what is put back too early.
     [ "$cause" != change ] || [ -z "$fine" ] || sleep 0.05
     pass
     plan_retry
@@ -50,7 +50,7 @@ start_monitor() {
   rm -rf "$room"
   { mkdir "$room" && mkfifo "$room/monitor" "$room/nft" "$room/events"; } ||
     die 70 "cannot make $room: is ${room%/*} missing, full or read-only?"
-  # Whichever ends first, the others learn of it by what they read or write next.
+  # If one of these processes ends, the others notice at their next read or write.
   (
     trap - PIPE
     exec ip -N -o monitor label link address route rule
@@ -68,7 +68,7 @@ start_monitor() {
     read_nft_events <"$room/nft" &
     watchers="$watchers $!"
   fi
-  # The two sides of a FIFO wait for each other here; from now on its end is that of the reader.
+  # Opening a FIFO waits for the other side. From now on, its end of file means that the reader has ended.
   exec 7<"$room/events"
 }
 
@@ -76,7 +76,7 @@ start_monitor() {
 stop_monitor() {
   local child
   [ -n "$room" ] || return 0
-  # bash has something to say about each of them.
+  # bash would print a message for each process that is killed.
   exec 2>/dev/null
   for child in $timers; do
     child=${child#*:}
@@ -84,13 +84,13 @@ stop_monitor() {
   done
   # shellcheck disable=SC2086  # a list of words
   kill $watchers
-  # What they were about to write would be left.
+  # Otherwise they could still write files into the directory while it is removed.
   wait
-  # Something may have come between its last file and the directory, or a signal to all processes of the unit.
+  # The second try is for a file created while the first removed the directory, or for a signal to the whole unit.
   rm -rf "$room" || rm -rf "$room"
 }
 
-# A storm of events that do no harm must not keep the machine busy.
+# Limits the rate of passes: a storm of harmless events must not keep the machine busy.
 spare=$AT_ONCE
 paced=0
 pace() {
@@ -107,8 +107,8 @@ pace() {
   fi
 }
 
-# One look, and one repair if it takes one.
-linked=        # a device or an address has changed: what is gone may be gone for that
+# Makes one pass: looks once, and repairs if needed.
+linked=        # an interface or an address has changed, which may explain what is missing
 pass() {
   local again
   due=0
@@ -117,7 +117,7 @@ pass() {
   again=
   linked=
   [ ! -e "$room/link" ] || linked=1
-  # What happens from here on causes another pass: for this one it may be too late.
+  # Events from here on cause another pass, because this pass may miss them.
   rm -f "$room/change" "$room/link" "$room/lost"
   wanted_state
   note_places
@@ -133,7 +133,7 @@ pass() {
   note_fight
 }
 
-not_followed=  # what has been said about that
+not_followed=  # the last problem that was reported
 follow() {
   case $wanted in "$home"/*/state) ;; *) return 0 ;; esac
   if follow_gateways "${wanted%/state}"; then
@@ -145,7 +145,8 @@ follow() {
   [ -z "$followed" ] || say "the gateway is now $followed"
 }
 
-# While repairs are put off, what rejects is not: clients must not leak because somebody fights.
+# While repairs are delayed, puts back what rejects packets without delay: traffic of clients must not leak
+# during a fight.
 protect_clients() {
   protect=1
   take_lock
@@ -156,8 +157,8 @@ protect_clients() {
   drop_lock
 }
 
-# Tells the reader what to look after, if that has changed: before the kernel is looked at, so
-# that what the reader has let pass until then is seen now.
+# Tells the reader which tables and routes matter, if that has changed. This comes before the look at
+# the kernel: the look then finds what the reader has ignored until now.
 watched=
 note_places() {
   local places some file
@@ -171,7 +172,7 @@ note_places() {
   : >"$room/reread"
 }
 
-# The same for the chains of a firewall that have accept rules of ours.
+# Does the same for the firewall chains that hold accept rules of ours.
 watched_chains=
 note_chains() {
   local chains line
@@ -190,11 +191,11 @@ note_chains() {
   : >"$room/reread_chains"
   grep '^ip.*tables' "$LOCK/chains" >"$room/legacy" || return 0
   [ -z "$polled" ] || return 0
-  # Old ones do not say that they are the legacy one.
+  # Old versions do not print that they are the legacy variant, so only nf_tables counts as not legacy.
   case $(iptables -V 2>/dev/null; ip6tables -V 2>/dev/null) in *nf_tables*nf_tables*) ;; *) poll_legacy ;; esac
 }
 
-# Of iptables-legacy, nobody hears what happens: looks twice a second whether its chains are as before.
+# iptables-legacy sends no events, so this compares its chains twice a second with what they were before.
 polled=
 poll_legacy() {
   local before after command table chain
@@ -211,10 +212,10 @@ poll_legacy() {
   watchers="$watchers $!"
 }
 
-# Names what was missing before the pass and is not any more. Sets again if that had been put back
-# before, not long ago.
+# Reports what this pass has put back or removed. Sets again if it had put the same back shortly
+# before.
 last=
-recent=$NEWLINE  # what has been put back of late
+recent=$NEWLINE  # what was put back recently
 show_repaired() {
   local still line
   still=$NEWLINE
@@ -241,7 +242,7 @@ show_repaired() {
 
 put_back_again() {
   last=$1
-  # One line for each time would fill the journal while somebody fights.
+  # During a fight, one line for each repair would fill the journal.
   [ -n "$protect" ] || say "put back: $last"
   case $recent in
     *"$NEWLINE$last$NEWLINE"*) again=1 ;;
@@ -249,7 +250,7 @@ put_back_again() {
   esac
 }
 
-# Reports each rule that somebody has put in front of ours since the apply, once: the watch does not remove it.
+# Reports once each rule that was added in front of ours since the apply. The watch does not remove it.
 seen_in_front=$NEWLINE
 note_front() {
   local count line
@@ -267,13 +268,13 @@ note_front() {
 $in_front
 END
   [ "$count" -le "$MOST_IN_FRONT" ] || say "in front of ours since the apply: $((count - MOST_IN_FRONT)) more rules"
-  # Forgets only the rules that are gone.
+  # Keeps the list short: it forgets only rules that are gone.
   [ "${#seen_in_front}" -lt 10000 ] || seen_in_front=$NEWLINE$in_front
 }
 
-# What could not be put back is tried again for some seconds: an address may be there a moment
-# before its subnet, and an IPv6 address is of no use before it has been checked for duplicates.
-# Then only an event helps, and a person may want to know.
+# What could not be put back is tried again for some seconds. An address may appear a moment before
+# its subnet, and an IPv6 address is not usable before duplicate address detection has ended.
+# After that, only an event causes a new try, so the journal gets a message.
 said=
 note_missing() {
   missing=
@@ -292,7 +293,7 @@ note_missing() {
   if [ -n "$problem" ]; then
     missing="$missing: $problem"
   else
-    # Somebody has taken it away again before it was looked at.
+    # Something has removed it again before the check.
     again=1
     last=${first#+ }
   fi
@@ -317,10 +318,10 @@ plan_retry() {
   fi
 }
 
-# The daemon of a tunnel that has just come up calls the hook itself: only if it has not, or if
-# something has taken away what it did, the hook is run here.
-bare=0         # tunnels whose routes are missing
-hopeless=      # the hook has failed
+# The daemon of a new tunnel calls the hook itself. The watch runs the hook only if the daemon has not
+# done so, or if something has removed the routes again.
+bare=0         # number of tunnels whose routes are missing
+hopeless=      # set if the hook has failed
 fill_hooked() {
   bare=0
   [ -z "$linked" ] || hopeless=
@@ -338,8 +339,8 @@ fill_hooked() {
   fi
 }
 
-# Does somebody take away again and again what is put back? A link that comes and goes, and takes
-# its routes along, is no reason to wait.
+# Does something remove again and again what is put back? Then repairs are delayed. A link that goes
+# up and down, and loses its routes each time, is no reason to delay them.
 hold=0
 repairs=0
 since=0
@@ -373,7 +374,7 @@ await() {
     read -r event <&7 || die 70 'FAILED: the watch was interrupted (ip monitor or its reader has ended); start it again'
     cause=${event%% *}
     case $cause in
-      # The file is gone if a pass came first for another reason.
+      # The file is gone if a pass for another reason came first.
       link) [ ! -e "$room/link" ] || return 0 ;;
       lost) [ ! -e "$room/lost" ] || [ "$due" -ne 0 ] || set_timer "$LOST_WAIT" ;;
       timer) ! is_due "${event#* }" || return 0 ;;
@@ -394,11 +395,11 @@ await() {
   done
 }
 
-# In time $1 await makes a pass, unless one comes earlier. A timer that is under
-# way is not stopped: what is killed just after its start may, in some shells, do what its
-# parent would do at its end. One that comes in time serves for this, too, so there are few.
-due=0          # when the pass is to be made; 0 if none is
-timers=        # NUMBER:PROCESS:TIME of those under way, each with a blank in front
+# After time $1, await makes a pass, unless a pass comes earlier. A running timer is not stopped: in
+# some shells, a child that is killed just after its start may run the exit trap of its parent. A
+# running timer that ends at a suitable time serves again, so there are few timers.
+due=0          # time of the next planned pass; 0 if none is planned
+timers=        # NUMBER:PROCESS:TIME of the running timers, each with a blank in front
 timer_number=0
 set_timer() {
   local each fraction time sleeper
@@ -419,17 +420,17 @@ set_timer() {
     trap 'kill "$sleeper" 2>/dev/null; exit 0' TERM
     sleep "$time" &
     sleeper=$!
-    # Opened for reading, too: nobody is waited for.
+    # Also opened for reading, so that it does not wait for the other side.
     wait "$sleeper" && printf 'timer %s\n' "$timer_number" 1<>"$room/events"
   ) 7<&- &
   timers="$timers $timer_number:$!:$due"
 }
 
-# Timer $1 is over. Is it time?
+# Timer $1 has ended: succeeds if a pass is due.
 is_due() {
   local rest
   rest=${timers#*" $1:"}
-  # Waited for, or the shell would keep its exit code for ever.
+  # Without the wait, the shell would keep the exit code of the process forever.
   wait "${rest%%:*}" || :
   timers="${timers%%" $1:"*} ${rest#* }"
   case $rest in *' '*) ;; *) timers=${timers%%" $1:"*} ;; esac
@@ -437,8 +438,8 @@ is_due() {
   [ "$due" -ne 0 ] && [ "$due" -le $((now + 2)) ]
 }
 
-# Reads what `ip monitor` prints, without a process for a line: a router may change thousands
-# of routes in a second, none of them ours.
+# Reads what `ip monitor` prints. It starts no process for a line: a router may change thousands of
+# routes in a second, none of them ours.
 read_events() {
   local places shared line
   places=' '
@@ -453,10 +454,10 @@ read_events() {
     case $line in
       '[ROUTE]'*) ! is_our_route || tell change ;;
       '[RULE]Deleted '*) tell change ;;
-      # Our own doing.
+      # This is a change of our own.
       '[RULE]'*' proto 77'* | '[RULE]'*' proto 78'*) ;;
       '[RULE]'*) tell change ;;
-      # An interface of the probe, which comes and goes.
+      # The probe creates and removes these interfaces itself.
       '[LINK]'*': srprobe'* | '[ADDR]'*': srprobe'*) ;;
       '[LINK]'* | '[ADDR]'*) tell link ;;
       # Most likely "No buffer space available".
@@ -465,7 +466,7 @@ read_events() {
   done
 }
 
-# Reads what `nft monitor` prints. Others may change their tables as often as they like.
+# Reads what `nft monitor` prints. Changes to tables of others are ignored, however many there are.
 read_nft_events() {
   local line chains
   chains=
@@ -482,7 +483,7 @@ read_nft_events() {
       case $chains in
         *",${3-} ${4-} ${5-},"*)
           case $line in
-            # Our own doing.
+            # This is a change of our own.
             *" comment \"source-routing $owner\""*) ;;
             *) tell change 1<>"$room/events" ;;
           esac
@@ -491,7 +492,7 @@ read_nft_events() {
       esac
     fi
     case "$line " in
-      # Opened for reading, too: nobody is waited for.
+      # Also opened for reading, so that it does not wait for the other side.
       *" source_routing_$owner "*) tell change 1<>"$room/events" ;;
     esac
   done
@@ -502,8 +503,8 @@ tell() {
   [ -e "$room/$1" ] || { true >"$room/$1" && echo "$1"; } 2>/dev/null || exit 1
 }
 
-# Does the event in `line` speak of a route in a place of ours, and not just of our own doing? A
-# route of ours in a place that is not known shows that there may be new ones.
+# Is the event in `line` about a route in a place of ours, and not caused by ourselves? A route of
+# ours in an unknown place counts, too: there may be new places.
 is_our_route() {
   local own table place destination
   own=
@@ -522,7 +523,7 @@ is_our_route() {
       [ -n "$own$shared" ] || return 1
       destination=${line#*]}
       destination=${destination#Deleted }
-      # A type in front of it, as a number.
+      # The type of the route may come first, as a number.
       case $destination in [0-9]\ * | [0-9][0-9]\ *) destination=${destination#* } ;; esac
       case $places in *" $table:${destination%% *} "*) place=$table ;; esac
       ;;

@@ -3,28 +3,28 @@
 owner=
 generation=
 given=             # the file on the command line
-bundle=            # the same, once it is known to be a bundle
+bundle=            # the same file, after the check that it is a bundle
 command=
-ssh=               # the connection of the login: CLIENT PORT SERVER PORT
-allow_management=  # set if its way may change
+ssh=               # the SSH connection of the login: CLIENT PORT SERVER PORT
+allow_management=  # set if the path of the login may change
 
 usage() {
   die 64 "$1. Usage: agent apply --owner OWNER --generation ID [--confirm-timeout SECONDS] [--ssh CONNECTION] [--allow-management-path-change] BUNDLE | remove --owner OWNER [--generation ID --confirm-timeout SECONDS] [--ssh CONNECTION] | confirm --owner OWNER [--generation ID] [--ssh CONNECTION] [--removal] | rollback --owner OWNER [--generation ID] [--boot] | assert|watch|status|verify|diff --owner OWNER | probe --owner OWNER [--from ADDRESS --to ADDRESS [--in INTERFACE]]"
 }
 
-# Runs at the end of every run, whatever its end is.
+# Runs at the end of every run, after success and failure.
 # shellcheck disable=SC2317  # called by trap
 finish() {
   trap '' INT TERM
   await_sender
   if [ -n "$dropped_stage" ]; then
     rm -rf "$stage"
-    # Only if they are empty: a first apply that failed leaves nothing.
+    # Removes them only if they are empty: a first apply that failed leaves nothing.
     rmdir "$home" "$STATE" 2>/dev/null || :
   fi
   drop_lock
   stop_monitor
-  # Nothing may be printed after the last line.
+  # Errors are hidden, because nothing may be printed after the last line.
   [ -z "$bundle" ] || rm -f "$bundle" 2>/dev/null || :
 }
 
@@ -37,13 +37,13 @@ stopped() {
   trap '' INT TERM
   [ -z "$changed" ] || undo "stopped by signal $1"
   case $command in
-    # A stopped unit has not failed.
+    # A unit that was stopped has not failed.
     assert | watch) die 0 "stopped by signal $1" ;;
     *) die 70 "stopped by signal $1; nothing was changed" ;;
   esac
 }
 
-# A bundle is deleted when it was used: make sure that it is one.
+# Succeeds if $1 is a bundle. A bundle is deleted after use, so no other file must be taken for one.
 is_bundle() {
   local second first
   second=
@@ -55,7 +55,7 @@ is_bundle() {
   return 1
 }
 
-# Reads the command line: sets command, and what stands at the top of this part.
+# Reads the command line: sets command, and the variables at the top of this part.
 read_arguments() {
   [ $# -gt 0 ] || usage 'a command is missing'
   command=$1
@@ -96,7 +96,7 @@ read_arguments() {
   done
 }
 
-# From here on the bundle is ours, and goes at the end of the run.
+# Checks the bundle. From here on it belongs to this run, which deletes it at its end.
 check_bundle() {
   if [ "$command" = apply ]; then
     is_bundle "$given" || die 65 "${given:-no bundle} is not a bundle of this agent; nothing was changed. Upload it again"
@@ -120,7 +120,7 @@ check_arguments() {
 }
 
 main() {
-  # A missing standard output would let the next file that is opened take its place.
+  # If standard output or error is closed, the next opened file would get its number.
   { true 3>&1; } 2>/dev/null || exec >/dev/null
   true 3>&2 || exec 2>/dev/null
   exec </dev/null

@@ -57,7 +57,7 @@ for directory in "$STATE"/*/; do
   count=$((count + 1))
 done
 
-# The agent checks what comes after the two; the owner that was checked here stands last, so it counts.
+# The agent checks the other arguments. The checked owner comes last, so that no other --owner overrides it.
 run() {
   local command owner
   command=$1
@@ -67,7 +67,7 @@ run() {
 }
 
 if [ -n "${2-}" ]; then
-  # Whom sudo lets run this command, and nothing else, must not choose which file it runs.
+  # sudo may allow a user this command only, so the user must not choose which file it runs.
   if [ -z "$found" ]; then
     say "there is no such owner on this machine; the owners here: ${owners:-none}"
     exit 64

@@ -1,19 +1,20 @@
-# Sends what a client could send. Runs in a network namespace of its own; with it go its interfaces, and their peers
-# outside. $1 is a file for `ip -batch`, which makes them, in group $2. Into file $3 go FAMILY and TTL of packets that
-# could not be sent. Lines of standard input:
+# Sends packets that a client could send. It runs in its own network namespace. When the namespace ends, its
+# interfaces and their peers outside disappear. $1 is a file for `ip -batch`, which creates them in group $2.
+# The script writes FAMILY and TTL of packets that it could not send to file $3. Lines of standard input:
 #
-#   from FAMILY ADDRESS DEVICE          the source of the packets that follow, and the device that they take
+#   from FAMILY ADDRESS DEVICE          source and interface of the packets that follow
 #   icmp|udp|tcp FAMILY TTL ADDRESS PORT
-#   sent                                is answered with a line, like the making of the interfaces
+#   sent                                asks for a line of output; such a line also follows the interfaces
 #
-# Ends with its standard input.
+# It ends when its standard input ends.
 
 unsent=$3
 if ! { echo 64 >/proc/sys/net/ipv4/ip_default_ttl; } 2>/dev/null; then
   echo "the time to live of packets cannot be set here: is /proc/sys read-only?" >&2
   exit 1
 fi
-# Where there is IPv6: nobody else may have switched it off here, and the kernel has nothing to say to anybody.
+# With IPv6: undoes a setting from outside that disables it, and creates no link-local addresses, so that the
+# kernel sends no packets by itself.
 if [ -d /proc/sys/net/ipv6/conf/all ]; then
   echo 0 >/proc/sys/net/ipv6/conf/all/disable_ipv6
   echo 0 >/proc/sys/net/ipv6/conf/default/disable_ipv6
@@ -22,15 +23,15 @@ fi
 ip -batch "$1" || exit
 echo ready
 exec 2>/dev/null
-# The sender of one packet may be the destination of another, which has to leave all the same.
+# The source of one packet may be the destination of another, which must leave anyway. So the local table comes last.
 for family in 4 6; do
   printf "rule add pref 32768 lookup local\nrule del pref 0\n" | ip "-$family" -batch -
 done
 
-bash=${BASH_VERSION-}  # knows /dev/udp and /dev/tcp
+bash=${BASH_VERSION-}  # bash supports /dev/udp and /dev/tcp
 failed=" "
 device=
-# What the device has sent, in packets.
+# Sets sent to the number of packets that the interface has sent.
 count_sent() {
   local name rest
   sent=0
@@ -40,8 +41,8 @@ count_sent() {
   done </proc/net/dev
 }
 
-# The time to live is that of the moment, so a packet must have left before the next one gets its own. Whoever would
-# wait for an answer, or send once more, is ended then.
+# A packet takes the time to live that is set when it leaves, so each must leave before the next one is prepared.
+# Then its process is killed, so that it does not wait for an answer or send again.
 send() {
   local before tries child
   count_sent
@@ -56,7 +57,7 @@ send() {
   while count_sent && [ "$sent" = "$before" ]; do
     tries=$((tries + 1))
     [ "$tries" -lt 400 ] || break
-    # Mostly it has left by then.
+    # Most packets have left after the first tries, so only later tries sleep.
     [ "$tries" -lt 300 ] || sleep 0.01 || sleep 1
   done
   kill -KILL "$child"
@@ -74,7 +75,7 @@ while read -r kind family ttl address port; do
         4) echo "$ttl" >/proc/sys/net/ipv4/ip_default_ttl ;;
         6) echo "$ttl" >"/proc/sys/net/ipv6/conf/$device/hop_limit" ;;
       esac
-      # What has failed once is not waited for again.
+      # A kind and family that has failed once is not tried again, to save the wait.
       case $failed in *" $kind$family "*) false ;; *) send "$kind" "$address" "$port" ;; esac || {
         failed="$failed$kind$family "
         echo "$family $ttl" >>"$unsent"
@@ -83,5 +84,5 @@ while read -r kind family ttl address port; do
     sent) echo sent ;;
   esac
 done
-# Without that, they go a moment later.
+# Without this command, the interfaces disappear a moment later.
 ip link del group "$2"

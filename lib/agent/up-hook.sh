@@ -2,11 +2,11 @@
 # Managed by cdktf-source-routing: changes made here are lost with the next apply.
 #
 # Run by a VPN daemon when a tunnel is up (OpenVPN: --up; WireGuard: PostUp = FILE %i).
-# Copies the routes of the tunnel from the main table into the tables below, so that clients
-# reach each other and this machine although their traffic is looked up there. They go away
-# with the tunnel, so there is no down hook.
+# Copies the routes of the tunnel from the main table into the tables below. Rules send the traffic of
+# clients to those tables, and clients must still reach each other and this machine. The kernel removes
+# the routes together with the tunnel, so there is no down hook.
 
-# The daemon's environment has words of its clients in it.
+# Clients can set words in the environment of the daemon, so dangerous variables are removed.
 unset IFS CDPATH ENV BASH_ENV
 umask 077
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin
@@ -15,7 +15,7 @@ export PATH LC_ALL
 
 tables='@TABLES@'
 
-# A hook that fails would keep the tunnel from coming up: complain, and succeed.
+# A failing hook would stop the tunnel from coming up, so errors are only printed.
 complain() {
   printf 'source-routing: %s: %s\n' "$0" "$*" >&2
 }
@@ -28,14 +28,14 @@ copy_routes() {
     esac
     [ "$word" = via ] || gateway=
     for table in $tables; do
-      # shellcheck disable=SC2086  # the gateway is two words, or none
+      # shellcheck disable=SC2086  # the gateway becomes two words, or none
       ip "-$1" route replace "$prefix" ${gateway:+via "$gateway"} dev "$device" table "$table" proto 78 ||
         complain "cannot copy the route to $prefix into table $table"
     done
   done
 }
 
-# OpenVPN gives the device as dev, wg-quick as the first argument.
+# OpenVPN gives the interface in the variable dev, wg-quick as the first argument.
 device=${dev:-${1-}}
 case $device in
   '' | -* | *[!A-Za-z0-9_.:@+-]*)
