@@ -19,7 +19,7 @@ FIGHT=20                # more repairs within a minute mean that something else 
 MOST_HOLD=3000          # longest delay of a repair during such a fight
 LOST_WAIT=200           # time between passes while events are lost
 MOST_IN_FRONT=5         # rules of others that one pass reports line by line
-AT_ONCE=5               # passes that may follow without a pause; after them, at most three a second
+AT_ONCE=5               # passes that may follow without a pause; after them, three a second
 
 room=               # directory of this watch
 fine=               # set if sleep accepts fractions of a second

@@ -1,15 +1,15 @@
-# Puts the questions of a generation to the kernel (`ip -batch` does the asking), and judges its answers.
+# Writes the questions of a generation for the kernel (`ip -batch` asks them), and judges the answers.
 #
 # Variables: step, out (directory), rules (what read_kernel prints), tables (those of the owner, a blank around each),
 # without6.
 #
 #   where  reads the expectations; writes where4 and where6: which interface leads to the sender, and which
 #          route to the destinations?
-#   ask    reads links, what was said to that, and the expectations; writes questions (each an
+#   ask    reads links, the answers to `where`, and the expectations; writes questions (each an
 #          expectation, or why it cannot be asked now), ask4 and ask6
-#   note   before a change, reads what was said, and the questions; prints for each packet that must keep its
-#          interface or, as a reply to a login, its way a line with FAMILY, packet and outcome, with tabs between
-#   judge  reads links, what was noted, what was said, and the questions; prints the disagreements, one line for
+#   note   before a change, reads the answers and the questions; prints one line for each packet that must keep its
+#          interface or, as a reply to a login, its way: FAMILY, packet and outcome, separated by tabs
+#   judge  reads links, the notes, the answers, and the questions; prints the disagreements, one line for
 #          each label, and writes counts: how many packets were asked about, how many were not, and why
 #
 # Files, each after an assignment to `part`: `links` (`ip -o link show`), `noted`, `errors` and `answers` (of a
@@ -24,7 +24,7 @@ part == "links" {
   POINT_TO_POINT[name] = $3 ~ /POINTOPOINT/
   next
 }
-# An error comes with the number of its line behind it, answers in the order of the others.
+# The line number of an error follows its message. Answers come in the order of the questions that did not fail.
 part == "errors" {
   if (/^Command failed /) { sub(/.*:/, ""); FAILED[family, $0 + 0] = message }
   else message = $0
@@ -50,7 +50,7 @@ $1 == "gateway" || $1 == "probe" { next }
 
 { read_question() }
 
-# The order numbers the answers, so both steps need the same one.
+# Answers are numbered by the order of the questions, so both steps must use the same order.
 step == "where" || step == "ask" {
   if (IIF == "-") place(FROM)
   tunnel = absent_tunnel()
@@ -132,7 +132,7 @@ function absent_tunnel(    n, fate, i, w) {
   return ""
 }
 
-# The number of the question about the way to an address; asks it if nobody has yet.
+# Returns the number of the question about the way to an address; asks it if it was not asked before.
 function place(address,    question) {
   question = "route get fibmatch " address (PROTO ? " ipproto " PROTO : "")
   if (!((FAMILY_OF, question) in PLACE)) {
@@ -173,8 +173,8 @@ function skip(reason) {
 
 function obstacle_at(device) { return !(device in UP) ? "no interface " device : UP[device] ? "" : device " is down" }
 
-# The n-th answer to `where`: the interface, "" if there is none at the moment. Not where everything
-# goes to that is not known: then the tunnel is not up.
+# Returns the interface in the n-th answer to `where`, or "" if there is none now. The interface of a
+# default route does not count: such an answer means that the tunnel is not up.
 function interface_of(family, n,    id) {
   if (!((family, n) in ANSWER)) return ""
   id = read_kernel_route(ANSWER[family, n], family)
@@ -196,8 +196,8 @@ function setting(name,    line) {
   return line + 0
 }
 
-# What has become of the n-th packet that was asked about in its family? Sets id, kind and said; fails where
-# there is nothing to be said.
+# Reads the outcome of the n-th packet that was asked about in its family. Sets id, kind and said; fails if there is
+# no outcome to judge.
 function read_answer(n) {
   id = 0
   kind = "rejected"
@@ -212,20 +212,20 @@ function read_answer(n) {
   id = read_kernel_route(ANSWER[FAMILY_OF, n], FAMILY_OF)
   kind = said = KIND[id]
   if (kind == "unicast") said = (VIA[id] == "" ? "" : "via " VIA[id] " ") "dev " DEV[id]
-  # Some kernels print what others make an error of.
+  # Some kernels print as a route what others return as an error.
   if (kind ~ /^(blackhole|unreachable|prohibit)$/) kind = "rejected"
   return 1
 }
 
-# What must stay the same of a packet that our tables do not decide. The kernel may choose between two routers of one
-# interface at any time, so the router does not count.
+# Returns what must stay the same for a packet that our tables do not route. The kernel may choose between two
+# routers of one interface at any time, so the router does not count.
 function outcome_of(n) {
   if (!read_answer(n) || is_ours(id)) return "?"
   return kind == "unicast" ? "dev " DEV[id] : kind
 }
 function is_ours(id) { return id && index(tables, " " ROUTE_TABLE[id] " ") > 0 }
 
-# Is it as before? Without an earlier answer, no table of ours may decide.
+# Is the outcome the same as before? Without an earlier answer, it only must not come from a table of ours.
 function is_unchanged(n,    before) {
   before = (FAMILY_OF, PACKET) in BEFORE ? BEFORE[FAMILY_OF, PACKET] : "?"
   if (is_ours(id)) return 0
@@ -249,27 +249,27 @@ function judge(n,    f, fate, i, w, m, via, device, missing, obstacle) {
       asked++
       return
     }
-    # Nothing can go to a tunnel that is not up.
+    # A tunnel that is not up cannot take packets.
     obstacle = via == "" && device != "" ? obstacle_at(device) : ""
     missing = obstacle == "" || i > 1 && missing == "" ? "" : obstacle
   }
   if (missing != "") { skip(missing); return }
   asked++
-  # One line for all packets of a label: they mostly have one reason.
+  # One line covers all packets of a label, because they mostly have the same reason.
   if (OTHERWISE[LABEL]++) return
   LABELS[++labels] = LABEL
   FIRST[LABEL] = "\"ip -" FAMILY_OF " route get " PACKET "\" must say " wanted() ", and says " said \
     (kind == "unicast" ? " (" (ROUTE_TABLE[id] == 254 ? "the main table" : "table " ROUTE_TABLE[id]) ")" : "") decided_by(kind, ROUTE_TABLE[id])
 }
 
-# What an error says about the packet, "" if nothing.
+# Returns what an error says about the packet, or "" if it says nothing.
 function reason_for(error) {
   sub(/^(RTNETLINK answers|Error): /, "", error)
   if (error == "No route to host" && FAMILY_OF == 4 && IIF != "" && !setting(IIF "/forwarding")) skip("IPv4 forwarding is off for " IIF)
   else if (error !~ /^(Network is unreachable|No route to host|Permission denied|Invalid argument|Invalid cross-device link)$/) skip("ip says \"" error "\"")
   else {
     if (error == "Invalid cross-device link") error = "dropped by rp_filter of " IIF
-    # Newer kernels have one error for both.
+    # Newer kernels return the same error for both causes.
     else if (error == "Invalid argument" && FAMILY_OF == 4 && IIF != "" && setting("all/rp_filter") + setting(IIF "/rp_filter") > 0)
       error = error ": a blackhole, or dropped by rp_filter of " IIF
     return "rejected (" error ")"
@@ -282,7 +282,7 @@ function wanted() {
   return (FAMILY_OF, PACKET) in BEFORE && BEFORE[FAMILY_OF, PACKET] != "?" ? BEFORE[FAMILY_OF, PACKET] ", as before" : "what it says without our tables"
 }
 
-# Who is to blame: the first rule that matches and leads there, if nothing else can have decided.
+# Names the rule to blame: the first rule that matches and leads there, if no other rule can have decided.
 function decided_by(kind, table,    rule, text) {
   rule = decider(rules, kind, table, SEEN)
   text = ": see \"ip -" FAMILY_OF " rule\" and \"ip -" FAMILY_OF " route show table all\""
@@ -294,15 +294,16 @@ function decided_by(kind, table,    rule, text) {
 }
 function in_brackets(rule) { sub(/ /, " (", rule); return rule ")" }
 
-# The rule in a file that decides about the packet, PRIORITY and selectors; "" if that is not certain. Fills `seen` with
-# all rules of the family. Sets FIRST_MATCH, and LOCAL_AT, if the first rule that matches stands in front of the local table.
+# Returns the rule in a file that decides about the packet, as PRIORITY and selectors; "" if that is not certain. Fills
+# `seen` with all rules of the family. Sets FIRST_MATCH. Sets LOCAL_AT if the first rule that matches comes before the
+# local table.
 function decider(file, kind, table, seen,    found, unsure, matched, leads) {
   FIRST_MATCH = LOCAL_AT = found = ""
   unsure = 0
   while (next_rule(file)) {
     seen[rule_priority " " rule_spec] = 1
     if (rule_spec == "lookup 255") {
-      # In front of all others it takes the packets for the machine itself.
+      # Before all other rules, this one takes only packets for the machine itself. Behind a match, it comes too late.
       if (FIRST_MATCH != "") LOCAL_AT = rule_priority
       continue
     }
@@ -312,13 +313,13 @@ function decider(file, kind, table, seen,    found, unsure, matched, leads) {
     if (FIRST_MATCH == "") FIRST_MATCH = rule_priority " " rule_spec
     leads = kind == "rejected" ? rule_spec ~ /(blackhole|unreachable|prohibit)$/ : rule_spec ~ ("lookup " table "$")
     if (matched == 1 && leads) found = rule_priority " " rule_spec
-    # This one may have decided, too.
+    # This rule may have decided as well.
     else if (kind == "rejected" || leads || rule_spec ~ ("lookup " table " ")) unsure = 1
   }
   return found
 }
 
-# Reads the next rule of the family in a file of read_kernel; fails, and closes the file, at its end.
+# Reads the next rule of the family from a file of read_kernel. At the end of the file, closes it and fails.
 function next_rule(file,    line) {
   while ((getline line < file) > 0) {
     if (line ~ /^family /) RULES_OF = substr(line, 8)
@@ -330,7 +331,7 @@ function next_rule(file,    line) {
   return 0
 }
 
-# 0 no, 1 yes, 2 who knows.
+# Does the rule match the packet? 0 no, 1 yes, 2 unknown.
 function rule_matches(spec,    n, w, i, negated, hit, one) {
   n = split(spec, w, " ")
   negated = w[1] == "not"

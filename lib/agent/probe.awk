@@ -1,22 +1,22 @@
-# What becomes of packets of clients: chooses packets that answer the questions of expectations.awk, and says what has
-# become of each.
+# Tries packets of clients: chooses packets that answer the questions of expectations.awk, and says what happened to
+# each.
 #
-#   choose  reads a state file, links and the questions; writes into `out` what the probe needs: links, up, redirect, table,
-#           lines (of packets to send), and packets, one a line: TTL FAMILY KIND PORT DEVICE FROM TO LABEL FATES
-#   judge   reads packets, which of them were not sent, what nft lists of the table, what it traced, and what is expected;
-#           prints what has become of the packets of each question, one line for all that met the same, "!" in front where
-#           that is not what is expected. Writes into `out` what is to be noted, and what refuses a change: how to mend it
-#   lost    reads the same, and prints how many packets have arrived nowhere, and how many a second round explains
-#   before  reads what has become of the same packets without the change, and prints that of `question`
+#   choose  reads a state file, links and the questions; writes into `out` what the probe needs: links, up, redirect,
+#           table, lines (of packets to send), and packets, one a line: TTL FAMILY KIND PORT DEVICE FROM TO LABEL FATES
+#   judge   reads packets, the unsent packets, the table as nft lists it, the trace, and the expectations; prints what
+#           happened to the packets of each question. Packets with the same outcome share a line; "!" marks an outcome
+#           that is not expected. Writes into `out` what to note, what refuses a change, and how to mend it
+#   lost    reads the same; prints how many packets arrived nowhere, and how many need a second round to explain them
+#   before  reads what happened to the same packets without the change, and prints that for `question`
 #
 # Variables: step, out, trace (set to trace the packets), question, files after `part=`: state, links, questions, packets,
 # unsent, seen, traced, expected.
 
 BEGIN {
-  # The time to live numbers the packets of one probe. Systems start from 64, 128 or 255.
+  # The time to live is the number of a packet within one probe. Real systems start from 64, 128 or 255.
   FIRST_TTL = 131
   LAST_TTL = 190
-  # A port that hardly any firewall closes, for packets of which nothing else is known.
+  # The port of packets without a given port: hardly any firewall closes it.
   PORT = 443
   KINDS = split("icmp udp tcp", KIND_NAME, " ")
   PROTOCOL["icmp", 4] = 1
@@ -31,13 +31,13 @@ BEGIN {
   devices = left_out = 0
 }
 
-# A rule may send one protocol elsewhere, which the question says nothing about.
+# A rule may send one protocol elsewhere. The question does not cover that case.
 part == "state" {
   for (i = 4; i < NF; i++) if (($1 == "rule" || $1 == "static") && $i == "ipproto") RULED[$2, $(i + 1)] = 1
   next
 }
 
-# A device without a carrier takes nothing in, for example a tun whose daemon has ended.
+# An interface without a carrier accepts no packets, for example a tun whose daemon has ended.
 part == "links" {
   sub(/(@.*)?:$/, "", $2)
   if (/NO-CARRIER/) DEAD[$2] = 1
@@ -72,7 +72,7 @@ part == "expected" {
 
 part == "unsent" { UNSENT[NUMBER[$1, $2]] = 1; next }
 
-# What `nft list table` says: elements of sets, over several lines.
+# Output of `nft list table`: the elements of a set may span several lines.
 part == "seen" {
   if ($1 == "set") begin_set($2)
   if (/elements = /) { inside = 1; sub(/.*elements = \{/, "") }
@@ -84,10 +84,10 @@ part == "seen" {
   next
 }
 
-# Of `nft monitor trace`: the last verdict about a packet names what has dropped it.
+# Output of `nft monitor trace`: the last verdict about a packet names what has dropped it.
 part == "traced" {
   if ($1 != "trace") next
-  # Where it came in, before forwarding takes one.
+  # The time to live at the entry of the packet, before forwarding reduces it by one.
   if ($3 in TRACED);
   else if (match($0, / ip ttl [0-9]+/)) TRACED[$3] = 4 " " substr($0, RSTART + 8, RLENGTH - 8)
   else if (match($0, / ip6 hoplimit [0-9]+/)) TRACED[$3] = 6 " " substr($0, RSTART + 14, RLENGTH - 14)
@@ -115,7 +115,7 @@ function choose_packets(    family, label, from, to, device, dport, fates, i, k,
     else if ($i == "iif") device = $(i + 1)
     else if ($i == "ipproto") protocol = $(i + 1)
     else if ($i == "dport") dport = $(i + 1)
-    # No client can send that, or this probe cannot.
+    # A client cannot send such a packet, or this probe cannot.
     else return
   }
   fates = ""
@@ -124,7 +124,7 @@ function choose_packets(    family, label, from, to, device, dport, fates, i, k,
   for (k = 1; k <= KINDS; k++) {
     kind = KIND_NAME[k]
     if (dport != "" ? protocol != PROTOCOL[kind, family] : (family, PROTOCOL[kind, family]) in RULED) continue
-    # Of packets that stay on this machine or among clients, one kind is enough.
+    # For packets that stay on this machine or among clients, one kind is enough.
     if (dport == "" && kind != "icmp" && fates !~ / via |any/) continue
     add_packet(family, kind, dport == "" ? PORT : dport, device, from, to, label fates)
   }
@@ -147,7 +147,7 @@ function add_packet(family, kind, port, device, from, to, rest) {
   last = family " " from " " device
   LINES = LINES kind " " family " " ttl " " to " " port "\n"
   print ttl, family, kind, (kind == "icmp" ? "-" : port), device, from, to, rest > (out "packets")
-  # Old versions of nft cannot put a time to live beside other things.
+  # Old versions of nft cannot combine a time to live with other fields in a set, so each packet has its own set.
   LEFT_SETS = LEFT_SETS "set left" family "_" ttl " { type ifname . ipv" family "_addr; flags dynamic; size 16; }\n"
   LEAVE[family] = LEAVE[family] "iifname \"" device "\" " (family == 4 ? "ip ttl " : "ip6 hoplimit ") ttl - 1 " add @left" family "_" ttl " { oifname . " (family == 4 ? "ip" : "ip6") " saddr } drop\n"
   ttl++
@@ -157,8 +157,8 @@ function write_all(    i, names) {
   printf "" > (out "packets")
   names = ""
   for (i = 0; i < devices; i++) {
-    # The sender has the address of the receiver, and asks nobody for one: what it sends is for that. The receiver is no
-    # veth, which a network manager may take for a cable that somebody has plugged in.
+    # The sender has the MAC address of the receiver, and ARP is off: what it sends is addressed to the receiver. The
+    # receiver is not a veth, because a network manager may take a veth for a newly plugged cable.
     print "link add sent" i " address " MAC " type veth peer name peer" i > (out "links")
     print "link add link peer" i " name srprobe" i " address " MAC " type macvlan mode private" > (out "links")
     print "link set peer" i " up" > (out "links")
@@ -166,7 +166,7 @@ function write_all(    i, names) {
     print "link set srprobe" i " netns " parent > (out "links")
     print "link set srprobe" i " arp off up" > (out "up")
     print "qdisc add dev srprobe" i " ingress" > (out "redirect")
-    # Nothing but the packets of the probe, which alone have such a time to live.
+    # Redirects only packets of the probe: no other packets have such a time to live.
     print "filter add dev srprobe" i " parent ffff: protocol ip u32 match u8 0x80 0xc0 at 8 action mirred ingress redirect dev " NAME[i] > (out "redirect")
     print "filter add dev srprobe" i " parent ffff: protocol ipv6 u32 match u8 0x80 0xc0 at 7 action mirred ingress redirect dev " NAME[i] > (out "redirect")
     names = names (i ? ", " : "") "\"" NAME[i] "\""
@@ -177,7 +177,7 @@ function write_all(    i, names) {
   print devices, left_out > (out "counts")
 }
 
-# A chain that notes packets in sets of its name, in front of all others or behind them.
+# Returns a chain that notes packets in the sets of its name. It runs before all other chains or after them.
 function hook(name, at, priority, shift, then) {
   return "chain at_" name " {\ntype filter hook " at " priority " priority "; policy accept;\n" \
     IN " ip ttl " FIRST_TTL - shift "-" LAST_TTL - shift " add @" name "4 { ip ttl }" then "\n" \
@@ -195,7 +195,8 @@ function write_table(condition,    text, i, sets) {
     hook("passed", "forward", 100000, 1, "") \
     hook("input", "input", -100000, 0, " drop") \
     "chain at_left {\ntype filter hook postrouting priority 300; policy accept;\n" LEAVE[4] LEAVE[6] "}\n"
-  # An answer of this machine would go to whoever has that address: errors and redirects hold the packet that they are about.
+  # Answers of this machine would go to the real owner of the source address, so they are dropped. Errors and redirects
+  # contain the packet that caused them, so its time to live identifies them.
   text = text "chain answers {\ntype filter hook output priority 100000; policy accept;\n"
   if (SOURCES[4] != "") text = text "ip daddr { " SOURCES[4] " } icmp type { 3, 5, 11, 12 } @th,128,8 " FIRST_TTL - 1 "-" LAST_TTL " drop\n" \
     "ip daddr { " SOURCES[4] " } tcp flags & rst == rst tcp sport " PORT " drop\n"
@@ -205,7 +206,7 @@ function write_table(condition,    text, i, sets) {
   print text "}\n}" > (out "table")
 }
 
-# Of set entered4, or left4_131.
+# Reads the name of a set, such as entered4 or left4_131.
 function begin_set(name) {
   seen_ttl = name
   sub(/.*_/, "", seen_ttl)
@@ -214,11 +215,11 @@ function begin_set(name) {
   set = substr(name, 1, length(name) - 1)
 }
 
-# An element of a set: the time to live, which is one less once a packet is forwarded; or how a packet leaves.
+# Reads an element of a set: the time to live, which is one less after forwarding, or how a packet leaves.
 function note(text,    n) {
   if (set == "left") {
     n = NUMBER[seen_family, seen_ttl]
-    # A name of an interface may have dots, too.
+    # The name of an interface may contain dots, too.
     if (seen_family == 4) match(text, /[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+$/)
     else match(text, /[^.]*$/)
     SOURCE_AT[n] = substr(text, RSTART)
@@ -227,7 +228,7 @@ function note(text,    n) {
   SEEN[set, n] = 1
 }
 
-# Puts down in `who` which rule has dropped or changed a packet.
+# Stores in `who` which rule has dropped or changed a packet.
 function blame(who,    n, rest) {
   split(TRACED[$3], traced_as, " ")
   n = NUMBER[traced_as[1], traced_as[2]]
@@ -243,7 +244,7 @@ function has_arrived(n) { return (("left", n) in SEEN) || (("input", n) in SEEN)
 
 function is_changed(n) { return (("left", n) in SEEN) && SOURCE_AT[n] != FROM[n] }
 
-# Of packet n: what refuses a change, or allows another source, is said for the labels of a construct.
+# Is `what` declared for packet n? Such a line, as to refuse a change, holds for all labels of a construct.
 function is_wanted(what, n,    directory) {
   directory = LABEL[n]
   sub(/[^\/]*$/, "", directory)
@@ -268,10 +269,10 @@ function setting(path,    line) {
 
 function larger(a, b) { return a > b ? a : b }
 
-# The interface that packets come in by decides whether they are forwarded, in IPv4.
+# In IPv4, the setting of the incoming interface decides about forwarding. Replies come in where the packets left.
 function loses_replies(n) { return ("left", n) in SEEN && FAMILY[n] == 4 && !setting("ipv4/conf/" LEFT_BY[n] "/forwarding") }
 
-# What has become of packet n, after "packets ... ".
+# Says what happened to packet n; the text follows "packets ... ".
 function outcome(n,    device, filter, diverted) {
   device = DEVICE[n]
   diverted = (n in DIVERTER) && !is_expected(n) ? (DIVERTER[n] ~ /mark set/ ? ", marked by " : ", their destination changed by ") DIVERTER[n] : ""
@@ -305,24 +306,24 @@ function is_expected(n,    i, m, fate, w, k) {
   return 0
 }
 
-# How to mend what has become of packet n.
+# Says how to mend the outcome of packet n.
 function mending(n,    w, how) {
   if (outcome(n) ~ /forwarding is 0$/) return "Switch it on, or set forwarding: Forwarding.sysctl()"
   if (is_changed(n)) return "The NAT router has to see the addresses of clients: exempt " LEFT_BY[n] " from that rule, or set sourceNat: SourceNat.unmanaged()"
   if (has_arrived(n)) return "Look for rules and marks of others that send them there, or set forwarding: Forwarding.unmanaged() to have no more than a note"
-  # Only a chain of the forward hook can accept what it drops.
+  # An accept rule helps only if a chain of the forward hook drops the packet.
   if (!(("forwarded", n) in SEEN) || ("passed", n) in SEEN) return "Mend that, or set forwarding: Forwarding.unmanaged() to have no more than a note"
   split(BLAME[n], w, /[ ,]/)
   if (w[3] ~ /^source_routing_/) return "That is the kill switch of " substr(w[3], 16) ": allow the interface there (allowedInterfaces)"
   if (w[3] == "firewalld") return "Accept them in a policy of firewalld, or set forwarding: Forwarding.firewalld()"
-  # Tables of iptables, which may be the legacy one that leaves no trace.
+  # These are tables of iptables. A drop without a trace may come from iptables-legacy, so it counts, too.
   how = w[4] ~ /^ufw/ ? "ufw()" : w[2] ~ /^ip6?$/ && w[3] == "filter" && w[4] ~ /^[A-Z]/ || !(n in BLAME) ? "iptables()" : "nftables({ chains: [\"" w[2] " " w[3] " " w[4] "\"] })"
   return "Accept them there, and the replies, or set forwarding: Forwarding." how
 }
 
 function question_of(n) { return LABEL[n] ": packets " FROM[n] " -> " TO[n] " from " DEVICE[n] }
 
-# What becomes of the first packet of `question` without the change.
+# Says what happens to the first packet of `question` without the change.
 function without_change(    n) {
   for (n = 1; n <= PACKETS; n++) if (question_of(n) == question) {
     if (n in UNSENT) return ""
@@ -330,7 +331,7 @@ function without_change(    n) {
   }
 }
 
-# One line for the packets of a question that have met the same.
+# Prints one line for all packets of a question with the same outcome.
 function judge_all(    n, question, what, key, i, line) {
   for (n = 1; n <= PACKETS; n++) if (KIND[n] != "icmp" && !(n in UNSENT)) PORTS[question_of(n)] = 1
   for (n = 1; n <= PACKETS; n++) {
@@ -346,11 +347,11 @@ function judge_all(    n, question, what, key, i, line) {
     i = GROUP[key]
     if (n in UNSENT) UNKNOWN[i] = 1
     else if (!is_expected(n)) BAD[i] = 1
-    # Some firewalls let nothing pass but an echo.
+    # Some firewalls let only an echo pass, so an echo alone proves nothing if other kinds were tried.
     else if (KIND[n] != "icmp" || !(question in PORTS)) GOOD[question] = 1
     GROUP_KINDS[i] = GROUP_KINDS[i] (GROUP_KINDS[i] == "" ? "" : ", ") SAID[KIND[n]] (AT[n] == "-" ? "" : " to port " AT[n])
   }
-  # A firewall may well close one port. If nothing passes, clients are dead.
+  # A firewall may close one port on purpose. If no packet passes, clients are cut off.
   printf "" > (out "refused")
   printf "" > (out "noted")
   for (i = 1; i <= groups; i++) {

@@ -1,22 +1,23 @@
 #!/bin/sh
-# In front of the other scripts, which Terraform runs as the login user.
+# This text is put in front of the other scripts. Terraform runs them as the login user.
 # shellcheck disable=SC2154 # owner is set in front of this text
 
-# When Terraform goes away, so does the terminal: what has begun is to end in order all the same.
+# The terminal ends when Terraform ends, but a run that has begun must still finish in order.
 trap '' HUP
 umask 077
-# Without a secure_path of its own, sudo takes this one.
+# If sudo has no secure_path, it uses this PATH.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin
 export PATH
 script=$0
-# All that was uploaded is here, and only here.
+# All uploaded files are in this directory, and nowhere else.
 here=${script%/*}
 
-# finish STATUS FILE...: ends, and leaves none of the files behind.
+# finish STATUS FILE...: exits with STATUS, and removes this script and the files.
 finish() {
   status=$1
   shift
-  # After a success, Terraform writes an empty file in this script's place. It would come back if it went before.
+  # After a success, Terraform overwrites this script with an empty file. If the script were removed before, the empty
+  # file would stay.
   (
     tries=0
     while [ "$status" -eq 0 ] && [ -s "$script" ] && [ "$tries" -lt 100 ]; do
@@ -28,7 +29,8 @@ finish() {
   exit "$status"
 }
 
-# as_root COMMAND...: Terraform's terminal never ends, so nothing may read from it.
+# as_root COMMAND...: runs COMMAND as root. Terraform's terminal never sends an end of file, so nothing may read
+# from it.
 as_root() {
   private || return
   if [ "$(id -u)" -eq 0 ]; then
@@ -42,8 +44,8 @@ as_root() {
   fi
 }
 
-# private: nobody but this user and root can get here. Terraform has made this script writable for everybody, so
-# some directory above it must keep the others out, and none above that may be theirs to change.
+# private: succeeds if only this user and root can get here. Terraform has made this script writable for everybody,
+# so a directory above it must keep others out. Others must not be able to change any directory above that one.
 private() {
   case $here in
     /*) place=$here ;;
@@ -64,7 +66,7 @@ private() {
         return
         ;;
       d?????[-S]??[-T]*) return 0 ;;
-      # In a directory with the sticky bit, what is ours stays ours.
+      # In a directory with the sticky bit, others cannot replace our files.
       d????w???[!tT]* | d???????w[!tT]*)
         refuse "others can write to $path, and so change what root is to run: chmod go-w $path"
         return

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The host leaves the configuration: has root put everything back, on trial.
+# Runs when the host is removed from the configuration: root puts everything back, on trial.
 # shellcheck disable=SC2154 # the parameters are set in front of this text
 # shellcheck source=as-root.sh
 
@@ -8,7 +8,7 @@ if [ -d "$base" ]; then
   # Only root can see what is in there.
   # shellcheck disable=SC2016 # for the inner shell
   as_root sh -c '
-    # A trial has the newest program, and is known to no older one.
+    # A trial has the newest agent, and older agents do not know about the trial.
     agent=$1/$2/trial/agent
     [ -f "$agent" ] || agent=$1/$2/agent
     if ! [ -f "$agent" ]; then

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Comes over a connection of its own: that it gets here at all is what there was to prove.
-# What went before may have ended without a word, so this one tells how the change ended.
+# Runs over a new connection: if it gets here, the machine can still be reached, which was to be proved.
+# The script before it may have ended without a message, so this one tells how the change ended.
 # shellcheck disable=SC2154 # the parameters are set in front of this text
 # shellcheck source=as-root.sh
 
@@ -16,22 +16,22 @@ if [ -z "$removal" ] || [ -d "$base" ]; then
       status=$?
       case $status:$words in
         0:*"source-routing: done: "*) ;;
-        # It knows of no trials, was gone before it could be read, or is only the beginning of an agent: whoever wrote
-        # it was killed.
+        # This agent knows no trials, was removed before it could be read, or is incomplete, because the run that
+        # wrote it was killed.
         2:* | 64:* | 126:* | 127:* | 0:*) continue ;;
         *) ;;
       esac
       printf "%s\n" "$words"
       exit "$status"
     done
-    # A change that was refused before there was an agent.
+    # The change was refused before there was an agent.
     if [ -f "$said" ]; then
       { read -r whose status; read -r words; } <"$said"
       if [ "$whose" = "$generation" ]; then
         printf "source-routing: %s\n" "$words"
         rm -f "$said"
         rmdir "${said%/*}" 2>/dev/null
-        # Whatever stands there, it is no success.
+        # Whatever the file says, the result is not a success.
         case $status in
           [1-9] | [1-9][0-9]) exit "$status" ;;
           *) exit 70 ;;
@@ -45,7 +45,7 @@ if [ -z "$removal" ] || [ -d "$base" ]; then
       echo "source-routing: ERROR: $2 is still on this machine: see above, and: source-routing status"
       exit 71
     fi
-    # The directory itself may be left: a power cut may come before any step.
+    # The directory itself may still exist: a power cut may come before any step.
     rm -rf "$1/${2:?}"
     rmdir "$1" 2>/dev/null
     echo "source-routing: done: nothing of $2 is on this machine"
