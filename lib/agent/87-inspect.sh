@@ -82,7 +82,7 @@ conclude() {
 
 verify() {
   compare
-  # With other differences, packets would fail because of those, so only a clean machine is probed.
+  # With other differences, packets could fail because of those, so only a clean machine is probed.
   if [ ! -s "$LOCK/differences" ] && [ -n "$current" ]; then
     find_stopped "$current" || :
     cat "$LOCK/stopped" >>"$LOCK/differences"

@@ -28,7 +28,7 @@ copy_routes() {
     esac
     [ "$word" = via ] || gateway=
     for table in $tables; do
-      # shellcheck disable=SC2086  # the gateway becomes two words, or none
+      # shellcheck disable=SC2086  # the gateway is two words, or none
       ip "-$1" route replace "$prefix" ${gateway:+via "$gateway"} dev "$device" table "$table" proto 78 ||
         complain "cannot copy the route to $prefix into table $table"
     done
