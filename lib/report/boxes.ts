@@ -2,10 +2,10 @@ import { getOrInsertComputed } from '../model/maps';
 import type { Box, Edge, Ending, Row } from './picture';
 import { mean } from './tracks';
 
-/** Of each what can still be taken in at a glance. */
+/** The most rows of a box that readers can take in at a glance. */
 export const MOST_ROWS = 8;
 
-/** Rows of a box: of more than there is room for the last one stands for the others. */
+/** Rows of a box. If there are more than fit, the last row stands for the rest. */
 export class Rows {
   private readonly rows = new Map<
     string,
@@ -18,9 +18,9 @@ export class Rows {
   ) {}
 
   /**
-   * The id of the row, which may be new.
+   * Returns the id of the row; adds the row if it is new.
    *
-   * @param key - texts with the same one stand in one row: the first of them, and how many there are
+   * @param key - texts with the same key share one row, which shows the first text and how many more there are
    */
   public idOf(text: string, ending: Ending, key = text): string {
     const id = `${this.boxId}-${Math.min(this.rows.size, MOST_ROWS - 1)}`;
@@ -41,7 +41,7 @@ export class Rows {
   }
 }
 
-/** Boxes as high as what leads to them, so that few lines cross. */
+/** Sorts boxes by the height of the rows that lead to them, so that few lines cross. */
 export function inOrderOf(before: readonly Box[], edges: readonly Edge[], boxes: readonly Box[]): Box[] {
   const places = new Map(
     before.flatMap((box) => [box.id, ...box.rows.map(({ id }) => id)]).map((id, index) => [id, index]),

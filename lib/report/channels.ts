@@ -3,17 +3,17 @@ import type { Edge } from './picture';
 import { groupBy } from './groups';
 import { mean } from './tracks';
 
-/** Where lines may begin or end at a side of a box. */
+/** The place at a side of a box where lines may begin or end. */
 export interface Port {
   readonly y: number;
   readonly height: number;
 }
 
-/** Lines of one kind that end at the same row: they join one vertical line, which leads to that row. */
+/** Lines of one kind that end at the same row. They join one vertical line that leads to that row. */
 export interface Trunk extends Pick<Edge, 'to' | 'ending' | 'onlyIfDown'> {
-  /** Counted from the left; trunks that would touch have different ones. */
+  /** Counted from the left; trunks that would touch have different channels. */
   readonly channel: number;
-  /** The height at which it arrives. */
+  /** The height at which the trunk arrives. */
   readonly y: number;
   readonly stubs: readonly Joint[];
 }
@@ -21,18 +21,18 @@ export interface Trunk extends Pick<Edge, 'to' | 'ending' | 'onlyIfDown'> {
 /** A line from the left that joins the trunk. */
 export interface Joint {
   readonly y: number;
-  /** The channel of the trunk before this one that the same line joins, too. */
+  /** The channel of the previous trunk that the same line also joins. */
   readonly since?: number;
 }
 
 /** The space between lines that leave or arrive at one row. */
 const ABREAST = 8;
-/** Lines that are nearer to each other look like one. */
+/** The least space between lines: closer lines look like one. */
 const APART = 6;
 
 interface Stub {
   y: number;
-  /** The last trunk that it joins. */
+  /** The channel of the last trunk that the stub joins. */
   end: number;
 }
 
@@ -44,8 +44,8 @@ interface Draft {
 }
 
 /**
- * Gives each line between two columns a place of its own. Lines that end at different rows never share one, so that
- * each can be followed; where they meet they cross at right angles.
+ * Gives each line between two columns its own place. Lines that end at different rows never share a place, so that
+ * readers can follow each line. Lines cross only at right angles.
  */
 export function trunksOf(edges: readonly Edge[], ports: ReadonlyMap<string, Port>): Trunk[] {
   const drafts = draftsOf(edges, ports);
@@ -107,13 +107,13 @@ function draftsOf(edges: readonly Edge[], ports: ReadonlyMap<string, Port>): Dra
   });
 }
 
-/** Heights around the middle of a row, one for each line. */
+/** Returns heights around the middle of a row, one for each line. */
 function spread({ y, height }: Port, count: number): number[] {
   const step = Math.min(ABREAST, (height - 2) / Math.max(1, count - 1));
   return Array.from({ length: count }, (_, index) => Math.round(y + (index - (count - 1) / 2) * step));
 }
 
-/** The trunks from left to right. Neighbours change places as long as fewer lines cross then. */
+/** Sorts the trunks from left to right. Neighbours change places as long as this reduces crossings. */
 function inOrder(drafts: readonly Draft[]): Draft[] {
   const order = [...drafts].sort((a, b) => a.y - b.y);
   const costs = new Map<Draft, Map<Draft, number>>();
@@ -140,7 +140,7 @@ function crossings(left: Draft, right: Draft): number {
   const passing = right.stubs.filter((stub) => !left.stubs.includes(stub));
   const [from, to] = spanOf(left);
   const [top, bottom] = spanOf(right);
-  // Lines that run into each other are worse than lines that cross.
+  // Lines that run into each other are harder to read than lines that cross.
   const merged = right.stubs.filter(({ y }) => Math.abs(y - left.y) < APART).length;
   return passing.filter(({ y }) => y > from && y < to).length + Number(left.y > top && left.y < bottom) + 4 * merged;
 }
@@ -150,7 +150,7 @@ function spanOf({ y, stubs }: Draft): [number, number] {
   return [Math.min(...heights), Math.max(...heights)];
 }
 
-/** Keeps the order; trunks that do not touch may share a channel. */
+/** Assigns channels and keeps the order. Trunks that do not touch may share a channel. */
 function placeInChannels(order: readonly Draft[]): void {
   order.forEach((draft, index) => {
     const [top, bottom] = spanOf(draft);
@@ -162,7 +162,7 @@ function placeInChannels(order: readonly Draft[]): void {
   });
 }
 
-/** A height near the middle of the row, away from lines that pass there, and with no small steps. */
+/** Returns a height near the middle of the row, away from lines that pass there, and without small steps. */
 function clearHeight(draft: Draft, drafts: readonly Draft[], room: number): number {
   const passing = new Set(drafts.flatMap(({ stubs }) => stubs.filter(({ end }) => end > draft.channel)));
   const near = (y: number, heights: Iterable<Stub>): number =>

@@ -20,39 +20,42 @@ import { withPlaceholders } from './placeholders';
 import type { Ways } from './ways';
 import { wayOf } from './ways';
 
-/** All packets that a host may meet and that are not for itself, and where they go. */
+/** All packets that a host may handle, except those for itself, and where they go. */
 export interface HostTraffic {
   readonly classes: readonly HostClass[];
-  /** The links of which one at a time is taken to be down: those that packets leave by, then those of clients, unless they are too many. */
+  /**
+   * The links that are taken down one at a time: first the egress links, then the links of clients. The links of
+   * clients are left out if there are too many.
+   */
   readonly links: readonly string[];
-  /** The former: what a picture shows. */
+  /** Only the egress links: a picture shows these. */
   readonly egress: readonly string[];
   readonly clients: Clients;
-  /** The host with an address for each prefix that is known at apply only. */
+  /** The host, with a placeholder address for each prefix that is known at apply only. */
   readonly host: Host;
-  /** Those of the kernel and the guards, too. */
+  /** All rules, including the guards and the rules of the kernel. */
   readonly rules: readonly Rule[];
-  /** Of prefixes that are known at apply only. */
+  /** The names of prefixes that are known at apply only. */
   readonly names: ReadonlyMap<Bits, string>;
 }
 
-/** Packets between which nothing makes a difference but their destinations, whatever link is down. */
+/** Packets that differ only in their destinations for the routing decision, whichever link is down. */
 export interface HostClass {
   readonly from: 'clients' | 'others' | 'server';
   readonly family: Family;
-  /** Which ones; nothing for all that no other class has. */
+  /** A description of the packets; empty for all packets that are in no other class. */
   readonly packets: string;
-  /** Whether that says by which links they come in. */
+  /** Whether `packets` names the links that they come in by. */
   readonly namesLinks: boolean;
-  /** Of clients, or others: where they come in, as far as that is declared. */
+  /** For packets of clients or others: the links that they come in by, as far as declared. */
   readonly links: readonly string[];
-  /** Of all of them the longest prefix counts. Packets of the server that have no source yet have `undefined`. */
+  /** Matched by longest prefix among all classes. `undefined` stands for packets of the server without a source yet. */
   readonly sources: ReadonlyArray<Bits | undefined>;
-  /** Of all destinations the longest prefix counts. */
+  /** Matched by longest prefix of the destination. */
   readonly table: ReadonlyArray<Entry<Ways>>;
 }
 
-/** Each costs as much as all links up, and most change the same, each for its own clients. */
+/** Limits the tunnels: each costs as much as the case with all links up, and most change only their own clients. */
 const MOST_TUNNELS = 4;
 
 export function hostTraffic(declared: Host): HostTraffic {
@@ -85,8 +88,8 @@ export function hostTraffic(declared: Host): HostTraffic {
 }
 
 /**
- * Without the packets that the server takes itself, which all go the same way: they are not what anybody declares
- * routes for. Up hooks are run by the daemons of tunnels, for the networks of those.
+ * Leaves out the packets that the server takes itself: they all go the same way, and nobody declares routes for them.
+ * Keeps possible routes only for links of clients: the daemons of tunnels run the up hooks, for their own networks.
  */
 function forwarding({ rules, routes, ...rest }: Description, { links }: Clients): Description {
   return {
@@ -100,11 +103,11 @@ function forwarding({ rules, routes, ...rest }: Description, { links }: Clients)
 
 type ClassOrigin = Omit<HostClass, 'table'>;
 
-/** Tells packets apart by who sends them, and by where they come in. */
+/** Distinguishes packets by their sender, and by the link that they come in by. */
 class Origins {
   private readonly own: ReadonlySet<Bits>;
   private readonly networks: ReadonlyArray<{ readonly name: string; readonly networks: readonly Bits[] }>;
-  /** Where rules make a difference between packets that come in. */
+  /** The input interfaces that rules distinguish. */
   private readonly toldApart: ReadonlySet<string | undefined>;
 
   public constructor(
@@ -129,7 +132,7 @@ class Origins {
       return [{ ...common, from: 'server', links: [], sources }];
     }
     const by = new Set(headers.map(({ inputInterface }) => inputInterface));
-    // What claims to come from the server itself is dropped.
+    // The kernel drops incoming packets with a source address of the server itself.
     const others = sources.flatMap((source) => (source === undefined || this.own.has(source) ? [] : [source]));
     const placed = others.map((source) => ({ source, ...this.placeOf(source, by) }));
     return groupBy(placed, ({ from, links }) => `${from} ${links.join()}`).map((alike) => {
@@ -147,7 +150,7 @@ class Origins {
     }
     const own = this.networks.filter(({ networks }) => isNear(source, networks)).map(({ name }) => name);
     const links = own.filter((link) => by.has(this.toldApart.has(link) ? link : OTHER_INTERFACE));
-    // Of a pool that no link has it is not known where its packets come in.
+    // If no link has the pool, it is not known where its packets come in.
     return { from: links.length > 0 || own.length === 0 ? 'clients' : 'others', links };
   }
 }

@@ -1,51 +1,51 @@
 /**
- * The one place where text that others wrote (names, paths, messages) becomes text for a terminal, Markdown, Mermaid,
- * SVG or JSON. Whoever proposes a change chooses that text, and somebody else's machine shows it.
+ * The only place that turns text of others (names, paths, messages) into text for a terminal, Markdown, Mermaid,
+ * SVG or JSON. The author of a proposed change chooses that text, and the machine of somebody else shows it.
  */
 
-/** Cannot stand in a line of text, turns it around, or is not seen. */
+/** Characters that break a line of text, change its direction, or are invisible. */
 const UNPRINTABLE = '[\\p{Cc}\\p{Cf}\\p{Cs}\\p{Zl}\\p{Zp}\\p{Default_Ignorable_Code_Point}\\ufffe\\uffff]';
 const RUNS = new RegExp(`${UNPRINTABLE}+`, 'gu');
-/** All that JSON does not escape itself; the line breaks are its own. */
+/** Characters to escape that JSON.stringify leaves as they are. It makes the line breaks itself, so they stay. */
 const IN_JSON = new RegExp(`(?!\\n)${UNPRINTABLE}|#(?=#)`, 'gu');
 
 /**
- * In one line, with nothing in it that a terminal does not show as it is. Nor is anything in it a command to what runs
- * a job and reads its log, wherever in a line it stands: `##[error]` (GitHub, Azure), `##vso[`, `##teamcity[`.
+ * Returns one line that a terminal shows exactly as it is. It also contains no command to a program that runs a job
+ * and reads its log. Such a command can be anywhere in a line: `##[error]` (GitHub, Azure), `##vso[`, `##teamcity[`.
  */
 export function oneLine(text: string): string {
   return text.replace(RUNS, ' ').replace(/#(?=#)/g, '# ');
 }
 
-/** For a terminal, or the log of a job: each is one line. */
+/** Escapes text for a terminal, or for the log of a job: one line for each string. */
 export function terminal(lines: readonly string[]): string {
   return lines.map((line) => `${terminalLine(line)}\n`).join('');
 }
 
-/** For a terminal, where some of the lines are ours and it is not known which. */
+/** Escapes text for a terminal, line by line. Some lines are our own, but it is not known which. */
 export function terminalText(text: string): string {
   return text.split('\n').map(terminalLine).join('\n');
 }
 
 /**
- * A line of its own: GitHub reads `::error::` as a command where it begins one, also behind blanks. An address such as
- * `::1` may begin it: no command is called so.
+ * Escapes a whole line. GitHub reads `::error::` at the start of a line as a command, also after blanks. An address
+ * such as `::1` may start a line: no command has such a name.
  */
 function terminalLine(text: string): string {
   return oneLine(text).replace(/^(\s*):(?=:)(?!:[\da-f:./]*(?:[\s,]|$))/i, '$1: ');
 }
 
 /**
- * For Markdown, as code: no forge looks for mentions, links or anything else in a code span. What could end the span,
- * or the cell of a table that it is in, is replaced: how it is escaped, and whether it can be, is another thing in each
- * forge.
+ * Escapes text as code for Markdown: no forge looks for mentions, links or anything else in a code span. Characters
+ * that could end the span, or the table cell around it, are replaced: each forge escapes them in a different way, or
+ * cannot escape them.
  */
 export function code(text: string): string {
   const line = oneLine(text).replace(/`/g, "'").replace(/\|/g, '¦');
   return `\`${line === '' ? ' ' : line}\``;
 }
 
-/** For a label in Mermaid, which must not look like a list either. */
+/** Escapes text for a label in Mermaid. The label must not look like a list, either. */
 export function mermaidText(text: string): string {
   return oneLine(text).replace(/[^\p{L}\p{N} .,:/()_…-]|^-/gu, (char) => `#${char.codePointAt(0)};`);
 }
@@ -58,12 +58,12 @@ const XML: ReadonlyMap<string, string> = new Map([
   ["'", '&#39;'],
 ]);
 
-/** For SVG. */
+/** Escapes text for SVG. */
 export function xmlText(text: string): string {
   return oneLine(text).replace(/[&<>"']/g, (char) => XML.get(char) ?? char);
 }
 
-/** For programs: exact, and a terminal or the runner of a job sees no more in it than they do in other text. */
+/** Returns exact JSON for programs, which is also safe for a terminal and for the log of a job. */
 export function json(value: unknown): string {
   const escaped = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
   const text = JSON.stringify(value, undefined, 2);

@@ -12,7 +12,7 @@ import type { Way } from './ways';
 
 const MOST_LINKS = 8;
 
-/** The last column of the picture: the links by which packets leave, of which the rows are the next hops. */
+/** The last column of the picture: the links that packets leave by. Their rows are the next hops. */
 export class ExitBoxes {
   private readonly boxes = new Map<string, { readonly title: string; readonly rows: Rows }>();
 
@@ -33,7 +33,7 @@ export class ExitBoxes {
     const { length } = this.host.interfaces;
     const manyOnLink = length > MOST_LINKS && via === undefined && ending === 'local';
     const title = manyOnLink ? plural(length, 'link') : (device ?? '<not known>');
-    // Ids of rows end with a digit: a link may be called as a row of another one is.
+    // Ids of rows end with a digit. The dot keeps the id of a link different from the row of another link.
     const rows = this.add(`link-${title}.`, title);
     return via === undefined
       ? rows.idOf('on the link', ending)

@@ -6,11 +6,11 @@ import type { Family } from '../model/family';
 import { BOTH_FAMILIES, overlaps } from '../model/family';
 import type { Host, Interface } from '../model/host';
 
-/** Whom a host forwards packets for. */
+/** The clients that a host forwards packets for. */
 export interface Clients {
-  /** The links that they come in by. */
+  /** The links that their packets come in by. */
   readonly links: ReadonlySet<string>;
-  /** Their addresses are in these: the sources of rules, and the networks of their links; sorted. */
+  /** The prefixes of their addresses, sorted: the sources of rules, and the networks of their links. */
   readonly prefixes: Readonly<Record<Family, readonly Bits[]>>;
 }
 
@@ -41,7 +41,7 @@ export function networkPrefixes({ addresses }: Interface, family: Family): Bits[
   return addresses.filter((each) => each.family === family).map(networkBits);
 }
 
-/** Those with a gateway or a default route, and those that no client comes in by: what packets leave by. */
+/** Returns the links that packets leave by: links with a gateway or a default route, and links without clients. */
 export function egressLinks({ interfaces }: Host, clients: Clients, { families }: Machine): string[] {
   const routes = BOTH_FAMILIES.flatMap((family) =>
     [...families[family].tables.values()].flatMap((table) => [...table.groups()].flat()),
@@ -55,7 +55,7 @@ export function egressLinks({ interfaces }: Host, clients: Clients, { families }
   return [...new Set([...declared, ...found])];
 }
 
-/** Whether one of the prefixes is in it, or it is in one of them. */
+/** Tells whether the prefix contains one of the others, or is inside one of them. */
 export function isNear(prefix: Bits, others: readonly Bits[]): boolean {
   return others.some((other) => other.startsWith(prefix) || prefix.startsWith(other));
 }

@@ -8,11 +8,11 @@ import { TrafficClassRows } from './traffic-class-rows';
 import { plural } from './text';
 import { topology } from './topology';
 
-/** Of what could be as many as there are pools. */
+/** Limits a list that could grow with the number of pools. */
 const MOST_ROWS = 80;
 const MOST_LINKS = 6;
 
-/** The report on a host, which forges render. */
+/** Returns the report on a host in Markdown that forges render. */
 export function markdown(host: Host, traffic: HostTraffic): string {
   const picture = topology(host, traffic);
   const used = LINE_STYLES.filter(({ ending }) => picture.edges.some((edge) => edge.ending === ending));

@@ -3,7 +3,7 @@ import type { Box, Edge, Picture, Row } from './picture';
 import { DASHES, LINE_STYLES, LEAK, REJECTED, styleOf } from './picture';
 import { groupBy } from './groups';
 
-/** The picture as a flowchart that forges render, with lines between boxes. */
+/** Returns the picture as a flowchart that forges render. Its lines lead from box to box. */
 export function mermaid(picture: Picture): string {
   const boxes = picture.columns.flatMap((column) => column.boxes);
   const ids = new Map<string, string>();
@@ -19,7 +19,7 @@ export function mermaid(picture: Picture): string {
     [ids.get(from), ids.get(to), ending, onlyIfDown].join(' '),
   );
   return [
-    // From left to right the layout would reorder the rules, which then stand in one column.
+    // With `LR`, the rules would be in one column, and the layout would change their order.
     'flowchart TB',
     ...picture.columns.flatMap(({ title, boxes: own }, index) => [
       `  subgraph c${index}["${mermaidText(title)}"]`,
@@ -55,7 +55,7 @@ function rowText({ text, note }: Row): string {
   return note === undefined ? text : `${text}, ${note}`;
 }
 
-/** The class of traffic is said where its line begins. */
+/** Draws an arrow. A line that begins at a class of traffic has the class as its label. */
 function arrow(edges: readonly [Edge, ...Edge[]], rows: ReadonlyMap<string, Row>): string {
   const [{ to, ending, onlyIfDown }] = edges;
   const words = [
@@ -66,7 +66,7 @@ function arrow(edges: readonly [Edge, ...Edge[]], rows: ReadonlyMap<string, Row>
   return `${onlyIfDown ? '-.-' : '--'}${head}${label}`;
 }
 
-/** Invisible links put each box of an ordered column below the one before. */
+/** Adds invisible links that put each box of an ordered column below the previous one. */
 function inOrder({ columns }: Picture, ids: ReadonlyMap<string, string>): string[] {
   return columns
     .filter(({ isOrdered, boxes }) => isOrdered && boxes.length > 1)

@@ -12,16 +12,16 @@ import { boxOf, mean, whenDown } from './tracks';
 const MOST_POOLS = 5;
 const MOST_BOXES = 8;
 
-/** From top to bottom. */
+/** The order of the origins, from top to bottom. */
 const PLACES: ReadonlyArray<HostClass['from']> = ['clients', 'others', 'server'];
 
-/** Packets that stand in one box, and the ways that they take. */
+/** Packets that share one box, and the ways that they take. */
 export interface Origin {
   readonly classes: readonly HostClass[];
   readonly tracks: readonly Track[];
 }
 
-/** The first column of the picture, and the tracks, which begin at its rows. */
+/** Returns the first column of the picture, and the tracks that begin at its rows. */
 export function originBoxes(traffic: HostTraffic, origins: readonly Origin[]): { boxes: Box[]; tracks: Track[] } {
   const all = merged(origins)
     .map((each) => ({ ...each, place: PLACES.indexOf(each.classes[0].from) + meanRule(each.tracks) / 1000 }))
@@ -33,7 +33,7 @@ export function originBoxes(traffic: HostTraffic, origins: readonly Origin[]): {
   return { boxes: drawn.map(({ box }) => box), tracks: drawn.flatMap((each) => each.tracks) };
 }
 
-/** Those whose packets go the same ways are in one box: those on other links only where that are too many boxes. */
+/** Merges origins whose packets go the same ways. Merges across links only if there are too many boxes otherwise. */
 function merged(origins: readonly Origin[]): Origin[] {
   const ways = (tracks: readonly Track[]): string => [...new Set(tracks.map(trackKey))].sort().join('\n');
   const by = (each: readonly Origin[], key: (of: HostClass) => string): Origin[] =>
@@ -54,7 +54,7 @@ function mergeOrigins(origins: readonly Origin[]): Origin {
   };
 }
 
-/** Rules for several pools stand in one box, and what tunnel clients are on makes no other class of traffic. */
+/** Rules for several pools share one box. The tunnel that clients use makes no separate class of traffic. */
 function trackKey({ words, rule, ending, down }: Track): string {
   return [words, boxOf(rule), ending, down].join(' ');
 }
@@ -119,12 +119,12 @@ function leakOf(tracks: readonly Track[]): Leak | undefined {
     : { label: `${LEAK}, ${whenDown([...new Set(leaking.flatMap(({ down }) => down ?? []))])}`, onlyIfDown: true };
 }
 
-/** How far down the rules are. */
+/** Returns the mean position of the rules, counted from the top. */
 function meanRule(tracks: readonly Track[]): number {
   return mean(tracks.map(({ rule }) => Number(/^rules(\d+)/.exec(rule)?.[1])));
 }
 
-/** One row for what goes to the same rules; another for what goes elsewhere while a link is down. */
+/** Names the row of a track: one for ways to the same rules, another for ways elsewhere while a link is down. */
 function portWords({ words, rule, down }: Track, tracks: readonly Track[]): string {
   const usual = tracks.some(
     (each) => each.words === words && each.down === undefined && boxOf(each.rule) === boxOf(rule),

@@ -1,22 +1,22 @@
-/** Where packets end: what a line is coloured by. */
+/** Where packets end. It sets the colour of a line. */
 export type Ending =
-  /** Through a table that is declared. */
+  /** They leave through a declared table. */
   | 'egress'
-  /** By the default route of the main table. */
+  /** They leave by the default route of the main table. */
   | 'uplink'
-  /** The same, but with packets of clients. */
+  /** Packets of clients leave by the default route of the main table. */
   | 'leak'
-  /** On a link of the machine, or to the machine itself. */
+  /** They go to a link of the machine, or to the machine itself. */
   | 'local'
   | 'rejected'
-  /** Through a table of which not all is declared. */
+  /** They leave through a table that is not fully declared. */
   | 'unknown';
 
-/** A line of text in a box, at which lines between boxes begin and end. */
+/** A line of text in a box. Lines between boxes begin and end at rows. */
 export interface Row {
   readonly id: string;
   readonly text: string;
-  /** At the end of the row, less important. */
+  /** Less important text at the end of the row. */
   readonly note?: string;
   /** No packet comes here while all links are up. */
   readonly quiet?: boolean;
@@ -48,12 +48,12 @@ export interface Edge {
 
 export interface Column {
   readonly title: string;
-  /** Whether the order of its boxes means something. */
+  /** Whether the order of the boxes has a meaning. */
   readonly isOrdered?: boolean;
   readonly boxes: readonly Box[];
 }
 
-/** Boxes in columns from left to right, and lines between those of neighbouring columns. */
+/** Boxes in columns from left to right, and lines between neighbouring columns. */
 export interface Picture {
   readonly title: string;
   readonly description: string;
@@ -61,13 +61,13 @@ export interface Picture {
   readonly edges: readonly Edge[];
 }
 
-/** The box of what goes nowhere. */
+/** The box for packets that go nowhere. */
 export const REJECTED = 'rejected';
 
-/** The label of a leak, for readers who see no colours. */
+/** The label of a leak, for readers who cannot see colours. */
 export const LEAK = 'LEAK';
 
-/** The dashes of lines that packets take only while a link is down. */
+/** The dashes of lines that are used only while a link is down. */
 export const DASHES = '8 5';
 
 interface LineStyle {
@@ -78,7 +78,7 @@ interface LineStyle {
   readonly width: number;
 }
 
-/** What the lines mean, in words and for readers who see both light and dark. */
+/** The meaning of the lines in words, with colours that work on light and dark backgrounds. */
 export const LINE_STYLES: readonly LineStyle[] = [
   {
     ending: 'leak',

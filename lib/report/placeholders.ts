@@ -8,8 +8,8 @@ import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 
 /**
- * A host with an address of its own for each prefix in its rules that is known at apply only, so that it can be
- * told from all others: of those that are nobody's (RFC 6890).
+ * Returns the host with a placeholder address for each prefix in its rules that is known at apply only. So each such
+ * prefix differs from all others. The addresses come from ranges that nobody uses (RFC 6890).
  */
 export function withPlaceholders(host: Host): { host: Host; names: Map<Bits, string> } {
   const names = new Map<Bits, string>();
@@ -30,19 +30,19 @@ export function withPlaceholders(host: Host): { host: Host; names: Map<Bits, str
   };
   const rules = host.rules.map((rule): Rule => {
     const [source, destination] = [placeholder(rule.source, rule), placeholder(rule.destination, rule)];
-    // One that may be of either family is shown once.
+    // A rule that may belong to either family is shown only once.
     const family = rule.family === 'auto' ? ((source ?? destination)?.family ?? rule.family) : rule.family;
     return { ...rule, family, ...(source && { source }), ...(destination && { destination }) };
   });
   return { host: { ...host, rules }, names };
 }
 
-/** Who declared a value that is known at apply only, as seen from the stack of the host. */
+/** Names a value that is known at apply only by who declared it, as seen from the stack of the host. */
 export function valueName(value: Value, hostPath: string): string {
   return isKnown(value) ? value.text : shortName(valueText(value), hostPath);
 }
 
-/** Names of values in a text of the lookup, without the name of the stack. */
+/** Removes the name of the stack from the names of values in a text of the lookup. */
 export function shortName(text: string, hostPath: string): string {
   const stack = `${hostPath.split('/')[0]}/`;
   return text.split(`<${stack}`).join('<');

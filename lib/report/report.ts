@@ -4,12 +4,12 @@ import { markdown } from './markdown';
 import { svg } from './svg';
 import { topology } from './topology';
 
-/** Where the packets of a host go, in Markdown with a Mermaid flowchart. */
+/** Returns where the packets of a host go, as Markdown with a Mermaid flowchart. */
 export function routingReport(host: Host): string {
   return markdown(host, hostTraffic(host));
 }
 
-/** The same as a picture. */
+/** Returns where the packets of a host go, as a picture. */
 export function drawing(host: Host): string {
   return svg(topology(host, hostTraffic(host)));
 }

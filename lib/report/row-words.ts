@@ -22,7 +22,7 @@ const WIDEST = 120;
 
 export const WARNING = `⚠ ${LEAK}`;
 
-/** What stands in the cells of the table of traffic classes. */
+/** The texts of the cells in the table of traffic classes. */
 export class RowWords {
   private readonly sources: Readonly<Record<Family, readonly Bits[]>>;
 
@@ -38,7 +38,7 @@ export class RowWords {
     this.sources = { 4: four, 6: six };
   }
 
-  /** @param links - the numbers of those that have a column */
+  /** @param links - the numbers of the links that have a column */
   public rows(group: RowGroup, rows: readonly TrafficRow[], links: readonly number[]): string[][] {
     const isLeak = group.parts.some(({ of }) => of.from === 'clients');
     return rows.map(({ destinations, same, ways }, index) => [
@@ -79,7 +79,7 @@ export class RowWords {
       ...(prefixes.includes('') ? [any] : []),
       ...(others.includes(undefined) ? [`IPv${family}, chosen by the kernel`] : []),
     ].join(', ');
-    // What no row names more of stands in a row of its own.
+    // The usual packets need no exceptions here: other rows show those sources.
     return packets === '' || except.length === 0 ? words : `${words} but ${this.prefixes(except, family)}`;
   }
 
@@ -144,7 +144,7 @@ function list(items: readonly string[]): string {
   return [...shown.map(cell), ...(more > 0 ? [`${more} more`] : [])].join(', ');
 }
 
-/** Text as it is, as much as fits into a cell. */
+/** Returns the text as code, shortened to fit into a cell. */
 export function cell(text: string): string {
   return codeOf(shortened(oneLine(text), WIDEST));
 }

@@ -24,7 +24,7 @@ function rowId(boxId: string, texts: readonly string[], index: number): string {
   return texts.length > MOST_ROWS ? boxId : `${boxId}-${index}`;
 }
 
-/** The second column of the picture: the rules in order, those that do the same in one box. */
+/** The second column of the picture: the rules in order. Rules that do the same share one box. */
 export class RuleBoxes {
   private readonly boxes: readonly RuleBox[];
   private readonly rowFor = new Map<Rule, string>();
@@ -40,7 +40,7 @@ export class RuleBoxes {
     }
   }
 
-  /** Its row, or its box where that has so many that the lines to them would be one. */
+  /** Returns the row of the rule, or its box if that has so many rows that lines to them would merge. */
   public rowOf(rule: Rule): string {
     return this.rowFor.get(rule) ?? '';
   }
@@ -86,7 +86,7 @@ export class RuleBoxes {
     return boxes;
   }
 
-  /** Where that are too many boxes, all that do the same are one, and then all that are left. */
+  /** Limits the boxes: merges all rules that do the same, and if that is not enough, all remaining ones. */
   private bounded(boxes: readonly RuleBox[]): readonly RuleBox[] {
     if (boxes.length <= MOST_BOXES) {
       return boxes;
@@ -106,14 +106,14 @@ export class RuleBoxes {
       action.kind,
       ...(action.kind === 'lookup' ? [this.tables.nameOf(action.tableId)] : []),
       ...(action.kind === 'goto' ? [action.priority] : []),
-      // The lengths are in the note: rules of both families, with lengths of their own, have one box.
+      // The lengths are in the note, so that rules of both families with different lengths share one box.
       ...(suppressPrefixLength === undefined ? [] : ['suppress_prefixlength']),
       ...(suppressInterfaceGroup === undefined ? [] : [`suppress_ifgroup ${suppressInterfaceGroup}`]),
     ];
     return words.join(' ');
   }
 
-  /** Its priority and selectors, as `ip rule` prints them. */
+  /** Returns the priority and the selectors of a rule, as `ip rule` prints them. */
   private readonly textOf = remembered((rule: Rule): string => {
     const words = ruleWords({
       ...rule,
@@ -133,7 +133,7 @@ export class RuleBoxes {
   }
 }
 
-/** The prefix lengths that rules of one box suppress. */
+/** Returns the prefix lengths that the rules of one box suppress. */
 function suppressedText(rules: readonly Rule[]): string | undefined {
   const lengths = new Set(rules.map(({ suppressPrefixLength }) => suppressPrefixLength));
   return lengths.has(undefined) ? undefined : [...lengths].join(', ');

@@ -4,7 +4,7 @@ import { oneLine } from './escape';
 import type { Box, Edge, Picture, Row } from './picture';
 import { widthOf, wrapped } from './text';
 
-/** No fixed-width font that readers have is wider. */
+/** The width of a character. No common fixed-width font is wider. */
 export const CHAR = 7.3;
 export const LINE = 16;
 export const PAD = 9;
@@ -14,9 +14,9 @@ export const TOP = 76;
 const ROW_GAP = 4;
 const BOX_GAP = 16;
 const COLUMN_GAP = 66;
-/** The widest row of text, in characters: four columns of it can still be read on a page. */
+/** The widest row of text, in characters. Four such columns are still readable on a page. */
 const WIDEST = 41;
-/** The space between vertical lines, and between them and the boxes: the one on the right holds the arrows. */
+/** The space between vertical lines, and between them and the boxes. The space on the right holds the arrows. */
 const CHANNEL = 10;
 const LEFT_OF_CHANNELS = 16;
 const RIGHT_OF_CHANNELS = 24;
@@ -30,11 +30,11 @@ export interface PlacedBox {
   readonly rows: ReadonlyArray<{ readonly row: Row; readonly lines: readonly string[]; readonly y: number }>;
 }
 
-/** A trunk with the right side of the boxes before it and the left side of those behind it. */
+/** A trunk, with the right side of the boxes before it and the left side of the boxes behind it. */
 export interface PlacedTrunk extends Trunk {
   readonly left: number;
   readonly right: number;
-  /** Where the vertical line of each channel stands. */
+  /** The position of the vertical line of each channel. */
   readonly channels: readonly number[];
 }
 
@@ -91,7 +91,7 @@ function placeInColumn(boxes: readonly Box[], top: number): Upright[] {
   });
 }
 
-/** The lines between each column and the next. */
+/** Returns the lines between each column and the next. */
 function gapsOf(edges: readonly Edge[], columns: ReadonlyArray<readonly Upright[]>): Trunk[][] {
   const ports = new Map<string, Port>();
   const columnOf = new Map<string, number>();
@@ -127,7 +127,7 @@ function heightOf({ rows }: Box): number {
   return HEAD + (rows.length > 0 ? 6 : 0) + sum(rows.map((row) => linesOf(row).length * LINE + ROW_GAP));
 }
 
-/** What stands at the end of the title's line; a label of a leak has a margin of its own. */
+/** Returns the text at the end of the title line. The label of a leak needs a margin. */
 export function besideTitle({ note, leak }: Box): string | undefined {
   return note ?? (leak && `${leak.label}  `);
 }

@@ -37,8 +37,8 @@ const DARK: Readonly<Record<Colour, string>> = {
 const PROPERTIES = ['fill', 'stroke'] as const;
 
 /**
- * The only style sheet: it changes the colours of these elements in a dark theme. Renderers that know no style sheets, or
- * no media queries, show the light picture.
+ * Returns the only style sheet. It changes the colours of these elements in a dark theme. Renderers without style
+ * sheets or media queries show the light picture.
  */
 export function darkStyle(elements: readonly string[]): string {
   const text = elements.join('\n');
@@ -50,7 +50,7 @@ export function darkStyle(elements: readonly string[]): string {
   return ['<style>', '@media (prefers-color-scheme: dark) {', ...rules, '}', '</style>'].join('\n');
 }
 
-/** Colours as attributes, which every renderer understands, and classes for the dark theme. */
+/** Returns colours as attributes, which every renderer understands, and as classes for the dark theme. */
 export function paint(colours: { readonly fill?: Colour; readonly stroke?: Colour }): string {
   const used = PROPERTIES.flatMap((property) => {
     const colour = colours[property];
@@ -78,7 +78,7 @@ export function text(x: number, y: number, words: string, style: TextStyle = {})
   return `<text x="${n(x)}" y="${n(y)}" ${attributes.join(' ')}>${xmlText(words)}</text>`;
 }
 
-/** A rectangle with its border inside: its edges are on whole pixels, so renderers agree about them. */
+/** Draws a rectangle with its border inside. Its edges are on whole pixels, so that all renderers draw it alike. */
 export function rectangle(
   { x, y, width, height }: { x: number; y: number; width: number; height: number },
   attributes: string,
@@ -90,7 +90,7 @@ export function rectangle(
   return `<rect x="${left}" y="${top}" ${size} rx="6" ${attributes}${stroke}/>`;
 }
 
-/** At most one digit behind the point. */
+/** Formats a number with at most one decimal. */
 export function n(value: number): string {
   return String(Math.round(value * 10) / 10);
 }

@@ -11,11 +11,11 @@ const FONT_SIZE = 12;
 const TITLE_SIZE = 16;
 const LEGEND_LINE = 20;
 const LEGEND_COLUMN = 400;
-/** How round the bends of lines are. */
+/** The radius of the bends of lines. */
 const RADIUS = 6;
 const LEAK_BORDER = 3;
 
-/** The picture as a file that needs nothing else: no script, no font, nothing from elsewhere. */
+/** Returns the picture as a self-contained file: no script, no font, nothing from elsewhere. */
 export function svg(picture: Picture): string {
   const layout = layoutOf(picture);
   const width = Math.max(layout.width, 2 * LEGEND_COLUMN);
@@ -56,7 +56,10 @@ function drawTrunk(trunk: PlacedTrunk): string {
   return [line(pathOf(trunk, right - 5), ending, onlyIfDown), tip(right, y, ending, isRejected)].join('\n');
 }
 
-/** The outermost stubs draw the trunk, each its half; the others bend into it. No part is drawn twice: dashes would fill. */
+/**
+ * Draws the trunk with the two outermost stubs, each one half. The other stubs bend into it. No part is drawn twice,
+ * because that would fill the gaps of dashes.
+ */
 function pathOf({ channel, y, stubs, left, channels }: PlacedTrunk, end: number): string {
   const x = channels[channel];
   const heights = stubs.map((stub) => stub.y);
@@ -90,7 +93,7 @@ function line(path: string, colour: Ending | 'quiet', onlyIfDown: boolean): stri
   return `<path d="${path}" fill="none" ${paint({ stroke: colour })} stroke-width="${width}"${dashes(onlyIfDown)}/>`;
 }
 
-/** Lines, borders and the legend have the same dashes. */
+/** Returns the dashes, which are the same for lines, borders and the legend. */
 function dashes(onlyIfDown: boolean): string {
   return onlyIfDown ? ` stroke-dasharray="${DASHES}"` : '';
 }
@@ -144,7 +147,7 @@ interface LegendEntry {
   readonly words: string;
 }
 
-/** The kinds of lines that the picture has. */
+/** Returns a legend entry for each kind of line in the picture. */
 function legendEntries({ edges }: Picture): LegendEntry[] {
   const used = LINE_STYLES.filter(({ ending }) => edges.some((edge) => edge.ending === ending));
   const hasDashes = edges.some(({ onlyIfDown }) => onlyIfDown);

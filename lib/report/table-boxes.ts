@@ -21,7 +21,7 @@ interface TableBox {
   readonly rows: Rows;
 }
 
-/** The third column of the picture: the tables, of which the rows are the routes that packets take. */
+/** The third column of the picture: the tables. Their rows are the routes that packets take. */
 export class TableBoxes {
   private readonly boxes = new Map<string, TableBox>();
   private readonly boxFor = new Map<number, string>();
@@ -38,20 +38,20 @@ export class TableBoxes {
     }
   }
 
-  /** As a rule names it that looks it up. */
+  /** Returns the name of the table in a rule that looks it up. */
   public nameOf(id: number): string {
     const shared = this.boxes.get(this.sharedBy(id) ?? '');
     const { name = String(id) } = this.host.tables.find((each) => each.id === id) ?? {};
     return shared ? `one of ${shared.title}` : id === MAIN_TABLE_ID ? 'main' : name;
   }
 
-  /** The box that the table has in common with others, if it has. */
+  /** Returns the box that the table shares with other tables, if any. */
   public sharedBy(id: number | undefined): string | undefined {
     const box = id === undefined ? undefined : this.boxFor.get(id);
     return box !== undefined && this.boxes.get(box)?.isShared ? box : undefined;
   }
 
-  /** Of what a rule rejects there is a box that is no table. */
+  /** Returns the box for packets that a rule rejects; it is not a table. */
   public rejecting({ action }: Rule): string {
     return this.add(`action-${action.kind}`, isRejecting(action) ? action.kind : 'no route').id;
   }
@@ -70,7 +70,7 @@ export class TableBoxes {
             : ending === 'local'
               ? 'networks of links'
               : prefixText(destination, family);
-    // Many tables have many pools that are not theirs.
+    // Many tables reject many pools of other tables, so a shared box shows them in one row.
     return ending === 'rejected'
       ? rows.idOf(`${kind} ${text}`, ending, isShared ? kind : undefined)
       : rows.idOf(text, ending);
@@ -93,7 +93,7 @@ export class TableBoxes {
     return getOrInsertComputed(this.boxes, id, make);
   }
 
-  /** Of many tables those through which packets leave by the same links are one box. */
+  /** If there are many tables, merges those whose packets leave by the same links. */
   private merged(): Array<Host['tables']> {
     const { tables, routes } = this.host;
     const many = tables.length > MOST_TABLES;

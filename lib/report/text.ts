@@ -1,8 +1,8 @@
 const MORE = '…';
-/** Roughly what takes two columns: the scripts of East Asia, and pictures. */
+/** Characters that take about two columns: East Asian scripts, and emoji. */
 const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\u{1f000}-\u{3ffff}]/u;
 
-/** How many columns of a fixed-width font a text takes, at most. */
+/** Returns how many columns of a fixed-width font a text takes at most. */
 export function widthOf(text: string): number {
   return [...text].reduce((width, char) => width + (WIDE.test(char) ? 2 : 1), 0);
 }
@@ -19,7 +19,7 @@ export function shortened(text: string, width: number): string {
   return short.trimEnd() + MORE;
 }
 
-/** In lines, broken between words where that is possible. */
+/** Wraps a text into lines, between words where possible. */
 export function wrapped(text: string, width: number): string[] {
   const lines: string[] = [];
   for (const word of text.split(' ')) {

@@ -20,7 +20,7 @@ import type { Way, Ways } from './ways';
 const MOST_NAMES = 20;
 const TO_CLIENTS = 'to clients';
 
-/** Where packets come from, the rules in order, the tables, and where packets leave. */
+/** Builds the picture: where packets come from, the rules in order, the tables, and where packets leave. */
 export function topology(host: Host, traffic: HostTraffic): Picture {
   const tables = new TableBoxes(traffic.host);
   const rules = new RuleBoxes(traffic, tables);
@@ -61,20 +61,20 @@ function describe(host: Host, links: readonly string[], tracks: readonly Track[]
   );
 }
 
-/** The server itself may leave by the main default route; clients that do leak. */
+/** The server itself may use the main default route. Packets of clients that use it are a leak. */
 function ofClients(track: Track): Track {
   return track.ending === 'uplink' ? { ...track, ending: 'leak' } : track;
 }
 
-/** Where a prefix of a table is, seen from those of clients. */
+/** The position of a prefix of a table relative to the prefixes of clients. */
 interface Place {
-  /** In which of them, and how much of that it is. */
+  /** The index of the client prefix that contains it, and the share of that prefix that it covers. */
   readonly within: number;
   readonly share: number;
   readonly isAround: boolean;
 }
 
-/** The ways of a family through the picture. */
+/** The ways of packets of one family through the picture. */
 class Tracks {
   private readonly clients: readonly Bits[];
   private readonly made = new Map<string, Track>();
@@ -99,7 +99,7 @@ class Tracks {
 
   private of({ from, table }: HostClass): Track[] {
     const { clients, others } = this.byDestination(table);
-    // Other networks of links would be in the way of what is to be seen.
+    // Other networks of links would only hide what matters.
     const seen = [...others].filter((ways) => from !== 'others' && ways[0].some(({ ending }) => ending !== 'local'));
     const tracks = [...new Set([...[...clients].flatMap(this.toClients), ...seen.flatMap(this.elsewhere)])];
     return from === 'clients' ? tracks.map(ofClients) : tracks;
@@ -108,7 +108,7 @@ class Tracks {
   private byDestination(table: HostClass['table']): { clients: Set<Ways>; others: Set<Ways> } {
     const [clients, others] = [new Set<Ways>(), new Set<Ways>()];
     const enclosing: Array<HostClass['table'][number]> = [];
-    // How much of each prefix longer ones in it say something of.
+    // The share of each client prefix that longer prefixes inside it cover.
     const covered = this.clients.map(() => 0);
     let outer = '-';
     for (const entry of table) {
@@ -121,7 +121,7 @@ class Tracks {
         covered[within] += share;
       }
     }
-    // The longest prefix enclosing comes last.
+    // The longest enclosing prefix comes last.
     enclosing.reverse();
     for (const [index, prefix] of this.clients.entries()) {
       const entry = covered[index] === 1 ? undefined : enclosing.find((each) => prefix.startsWith(each.prefix));

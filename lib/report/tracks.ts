@@ -1,24 +1,24 @@
 import type { Edge, Ending } from './picture';
 
-/** A way from where packets come from to where they leave, as ids of the rows that it leads through. */
+/** A way of packets from their origin to their exit, as the ids of the rows on it. */
 export interface Track {
   readonly origin: string;
-  /** Where its packets are for. */
+  /** The destination of its packets, in words. */
   readonly words: string;
   readonly rule: string;
   readonly table: string;
   readonly exit: string;
   readonly ending: Ending;
-  /** The link that is down. */
+  /** The link that is down, if any. */
   readonly down?: string;
 }
 
-/** The box that a row is in. */
+/** Returns the box that contains a row. */
 export function boxOf(row: string): string {
   return row.replace(/-\d+$/, '');
 }
 
-/** The lines of a picture, and for those that are there only while a link is down from which rows on by which links. */
+/** Returns the lines of a picture, and for lines used only while a link is down, their first row and the links. */
 export function edgesOf(tracks: readonly Track[]): { edges: Edge[]; when: Map<string, string[]> } {
   const edges = new Map<string, Edge>();
   const when = new Map<string, string[]>();
@@ -32,7 +32,7 @@ export function edgesOf(tracks: readonly Track[]): { edges: Edge[]; when: Map<st
   for (const track of usualFirst) {
     const { down, ending } = track;
     for (const [from, to] of legs(track)) {
-      // A leak has a line of its own all the way, also where other packets always pass.
+      // A leak has its own line all the way, even where other packets always pass.
       const leg = `${from} ${to} ${ending === 'leak'}`;
       if (down === undefined) {
         usual.add(leg);

@@ -7,16 +7,16 @@ import { distinct, groupBy, remembered } from './groups';
 import type { Way, Ways } from './ways';
 import { wayKey } from './ways';
 
-/** Packets of which everything that the report says is the same. */
+/** Packets that the report describes in exactly the same way. */
 export interface RowGroup extends Pick<HostClass, 'family' | 'packets' | 'namesLinks'> {
   readonly parts: readonly [GroupPart, ...GroupPart[]];
-  /** Whether their sources are clients or in a pool. */
+  /** Whether their sources are clients, or addresses in a pool. */
   readonly ofClients: boolean;
   /** Whether packets of clients may leave by the default route of the main table. */
   readonly leaks: boolean;
 }
 
-/** The sources of a class that are in the group. */
+/** The sources of a class that belong to the group. */
 export interface GroupPart {
   readonly of: HostClass;
   readonly sources: HostClass['sources'];
@@ -25,25 +25,25 @@ export interface GroupPart {
 export interface TrafficRow {
   readonly destinations: PrefixSet;
   readonly same: SameWays;
-  /** What is taken to those destinations: with all links up, then with each one down. */
+  /** The ways to those destinations: with all links up, then with each one down. */
   readonly ways: Ways;
 }
 
-/** What the ways have in common of which a report makes one row. */
+/** What ways have in common if a report shows them in one row. */
 export interface SameWays {
   readonly key: string;
-  /** For all links up and for each one down: the ways, or that they are those with all links up. */
+  /** With all links up and with each one down: the ways, or `SAME` if they are those with all links up. */
   readonly keys: readonly string[];
   readonly leaves: boolean;
 }
 
 export const SAME = 'same';
 
-/** All packets that a host may meet: those that go the same ways stand together. */
+/** All packets that a host may handle, grouped by the ways that they go. */
 export class TrafficClassRows {
   public readonly groups: readonly RowGroup[];
   private readonly different = new Map<string, SameWays>();
-  /** Of all ways, for all links up and for each one down. */
+  /** The exact keys of all ways, with all links up and with each one down. */
   private readonly exact: Array<readonly string[]> = [];
 
   public constructor(private readonly traffic: HostTraffic) {
@@ -55,7 +55,7 @@ export class TrafficClassRows {
     const found: Array<GroupPart & { readonly place: string; readonly ofClients: boolean }> = [];
     for (const each of traffic.classes) {
       const { key } = this.tableOf(each.table);
-      // Rules may tell packets apart that then go the same ways.
+      // Rules may distinguish packets that go the same ways in the end.
       const sources = each.sources.filter(
         (source) => each.packets === '' || usual.get(`${each.from === 'server'} ${each.family} ${source}`) !== key,
       );
@@ -90,13 +90,13 @@ export class TrafficClassRows {
     });
   }
 
-  /** What changes while a link is down; links with the same text change the same. */
+  /** Returns what changes while a link is down. Links with the same text change the same. */
   public changesBy(link: number): string | undefined {
     const keys = this.exact.map((each) => each[link + 1]);
     return keys.every((key, index) => key === this.exact[index][0]) ? undefined : keys.join('\n');
   }
 
-  /** What the server sends from an address in a pool mostly goes as that of the clients in it does. */
+  /** Packets that the server sends from a pool address mostly go the same way as those of the clients in the pool. */
   private isOfClients({ from, family }: HostClass, source: Bits | undefined): boolean {
     const { prefixes } = this.traffic.clients;
     return from === 'server'
@@ -140,7 +140,7 @@ function exactKey(way: Way): string {
   return `${wayKey(way)} ${way.device} ${way.tableId === undefined ? way.rule?.priority : ''}`;
 }
 
-/** Leaks come first, clients before others, what is named before what is not. */
+/** Sorts leaks first, then clients before others, and named packets before the usual class. */
 function inOrder(a: RowGroup, b: RowGroup): number {
   const places = [a, b].map(({ leaks, family, packets, ofClients }) => [
     leaks ? 0 : 1,

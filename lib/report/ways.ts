@@ -8,7 +8,7 @@ import type { Ending } from './picture';
 export interface Way {
   readonly ending: Ending;
   readonly kind: OutcomeKind;
-  /** The rule that decides; none where no rule has a route. */
+  /** The rule that decides; none if no rule leads to a route. */
   readonly rule?: Rule;
   readonly tableId?: number;
   readonly route?: CompiledRoute;
@@ -19,7 +19,7 @@ export interface Way {
 /** The ways that packets may take with all links up, and then with each one down. */
 export type Ways = ReadonlyArray<readonly Way[]>;
 
-/** @param rule - the one that decided */
+/** @param rule - the rule that decided */
 export function wayOf(outcome: Outcome, rule: Rule | undefined): Way {
   const { kind, device, via, tableId, route } = outcome;
   return { ending: endingOf(outcome), kind, device, via, tableId, route, rule };
@@ -45,7 +45,7 @@ function endingOf({ kind, route, via, tableId }: Outcome): Ending {
   }
 }
 
-/** What it has in common with the ways to other networks of links, and with ways that other rules reject alike. */
+/** Returns a key that the ways to all networks of links share, and also the ways that rules reject alike. */
 export function wayKey({ ending, kind, device, via, tableId, rule }: Way): string {
   switch (ending) {
     case 'local':
