@@ -119,7 +119,7 @@ pass() {
   [ ! -e "$room/link" ] || linked=1
   # Events from here on cause another pass, because this pass may miss them.
   rm -f "$room/change" "$room/link" "$room/lost"
-  wanted_state
+  wanted_by_watch
   note_places
   note_chains
   follow
@@ -145,13 +145,20 @@ follow() {
   [ -z "$followed" ] || say "the gateway is now $followed"
 }
 
+# A rollback that is over, but not complete, has left its trial. A link may have been down. The watch restores what
+# was in force before, as soon as the kernel takes it.
+wanted_by_watch() {
+  wanted_state
+  [ -n "$wanted" ] || [ "$decision" != rejected ] || [ -z "$current" ] || wanted=$current/state
+}
+
 # While repairs are delayed, puts back what rejects packets without delay: traffic of clients must not leak
 # during a fight.
 protect_clients() {
   protect=1
   take_lock
   rm -f "$room/change"
-  wanted_state
+  wanted_by_watch
   repair
   [ "$repaired" -eq 0 ] || show_repaired
   drop_lock

@@ -214,6 +214,21 @@ export function watchSuite(flavour: Flavour): void {
       expect(routes()).toBe('');
     });
 
+    test('restores what a rollback could not, as its link was down', () => {
+      watch.start();
+      const more = 'rule 4 10011 from 10.10.11.0/24 lookup 200';
+      succeeds(machine.apply([...WATCHED, more], { generation: 'g2', options: '--confirm-timeout 60' }));
+      machine.must('ip link set eth1 down');
+      expect(machine.agent('rollback')).toMatchObject({
+        code: 71,
+        last: expect.stringMatching(/was undone, but not completely \(kernel: .* route in table 200: default/),
+      });
+      watch.until(BOTH_ROUTES, 'ip link set eth1 up; sleep 0.1; ip -6 addr add fd00:1010::100/64 dev eth1');
+      expect(machine.must('ip rule show')).not.toContain('10011');
+      expect(machine.agent('rollback').code).toBe(0);
+      agrees();
+    });
+
     test('says so, once, if something stays away; and is content when it comes', () => {
       watch.start();
       machine.must('ip link del eth1');
