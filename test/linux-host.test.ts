@@ -190,7 +190,7 @@ describe('anchor', () => {
 describe('apply', () => {
   const HEAD = "#!/bin/sh\nowner='stack-vpn1'\ngeneration='${self.id}'\n";
   const script = (parameters: string): unknown => [
-    expect.stringContaining(`${HEAD}${parameters}\n# In front of the other scripts,`),
+    expect.stringContaining(`${HEAD}${parameters}\n# This text is put in front of the other scripts.`),
   ];
 
   test('uploads one bundle, has it put on trial, and confirms it over another connection', () => {
