@@ -152,6 +152,13 @@ wanted_state() {
   esac
 }
 
+# A rollback that is over, but not complete, has left its trial. A link may have been down. The watch restores what
+# was in force before, as soon as the kernel takes it.
+wanted_by_watch() {
+  wanted_state
+  [ -n "$wanted" ] || [ "$decision" != rejected ] || [ -z "$current" ] || wanted=$current/state
+}
+
 # Ends a trial that another run has left. Waits for one that may still be confirmed. Completes one that was
 # confirmed, and undoes any other.
 settle_trial() {

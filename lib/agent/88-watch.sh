@@ -145,13 +145,6 @@ follow() {
   [ -z "$followed" ] || say "the gateway is now $followed"
 }
 
-# A rollback that is over, but not complete, has left its trial. A link may have been down. The watch restores what
-# was in force before, as soon as the kernel takes it.
-wanted_by_watch() {
-  wanted_state
-  [ -n "$wanted" ] || [ "$decision" != rejected ] || [ -z "$current" ] || wanted=$current/state
-}
-
 # While repairs are delayed, puts back what rejects packets without delay: traffic of clients must not leak
 # during a fight.
 protect_clients() {
