@@ -194,12 +194,17 @@ class BundleData {
   }
 
   /** A next hop that the machine finds itself. */
-  private followed({ family, tableId, destination, hops, ...route }: Route): string[] {
+  private followed(route: Route): string[] {
+    const { family, tableId, destination, hops } = route;
     const [only] = hops;
-    const head = ['follow', family, tableId];
-    const metric = routeMetric({ family, tableId, destination, hops, ...route });
     return only?.via?.isFollowed && only.device
-      ? [this.line(head, [iprouteForm(destination), String(metric), only.device], family)]
+      ? [
+          this.line(
+            ['follow', family, tableId],
+            [iprouteForm(destination), String(routeMetric(route)), only.device],
+            family,
+          ),
+        ]
       : [];
   }
 

@@ -177,18 +177,21 @@ class EgressExpectations {
    * tunnel can lead to the clients.
    */
   private repliesTo(pool: Value, number: number): Intent[] {
-    const { device } = this.egress;
-    const gateway = this.egress.gateways.find(({ via }) => via.family === this.family)?.via;
-    const networks = this.networksOfPool.get(pool) ?? [];
-    return gateway === undefined || !isKnown(gateway)
-      ? []
-      : inTunnels(pool, networks)
-          .filter(({ tunnel, text }) => tunnel !== device.text && this.waysTo(text) === 1)
-          .map(({ tunnel, text }) => {
-            const [sources, destinations] = [gateway.text, text].map((only) => ({ within: [only], except: [] }));
-            const reply = { family: this.family, inputInterface: device.text, sources, destinations, ...FROM_SERVER };
-            return this.intent(`replies-${number}`, reply, [through(tunnel)]);
-          });
+    return inTunnels(pool, this.networksOfPool.get(pool) ?? [])
+      .filter(({ tunnel, text }) => tunnel !== this.egress.device.text && this.waysTo(text) === 1)
+      .flatMap(({ tunnel, text }) => this.comingIn(`replies-${number}`, text, through(tunnel)));
+  }
+
+  /** A packet that a gateway of the family sends to a prefix. Nothing, if the address of the gateway is not known. */
+  private comingIn(name: string, prefix: string, disposition: Disposition): Intent[] {
+    const { device, gateways } = this.egress;
+    const gateway = gateways.find(({ via }) => via.family === this.family && isKnown(via))?.via;
+    if (!gateway) {
+      return [];
+    }
+    const [sources, destinations] = [gateway.text, prefix].map((only) => ({ within: [only], except: [] }));
+    const packet = { family: this.family, inputInterface: device.text, sources, destinations, ...FROM_SERVER };
+    return [this.intent(name, packet, [disposition])];
   }
 
   /** Counts networks of interfaces, networks behind these, and routes of the main table with addresses in a prefix. */
@@ -209,19 +212,15 @@ class EgressExpectations {
    * even answer its ARP requests.
    */
   private fromGateway(): Intent[] {
-    const { device } = this.egress;
-    const gateway = this.gateway();
-    const own = this.surroundings.interfaces.find(({ name }) => name === device.text)?.addresses ?? [];
+    const { interfaces } = this.surroundings;
+    const own = interfaces.find(({ name }) => name === this.egress.device.text)?.addresses ?? [];
     const [address] = own.filter(({ family }) => family === this.family);
-    if (this.family === 6 || !gateway || !isKnown(gateway) || !address || gateway.family !== this.family) {
-      return [];
-    }
-    if (own.some(({ text }) => isInside(gateway.text, text))) {
-      return [];
-    }
-    const [sources, destinations] = [gateway.text, address.address].map((only) => ({ within: [only], except: [] }));
-    const packet = { family: this.family, inputInterface: device.text, sources, destinations, ...FROM_SERVER };
-    return [this.intent('from-gateway', packet, [{ kind: 'local' }])];
+    const gateway = this.gateway();
+    const isNear = (via: Value): boolean => !isKnown(via) || own.some(({ text }) => isInside(via.text, text));
+    // IPv6 has no rp_filter. An IPv6 gateway of IPv4 packets is asked by neighbour discovery.
+    return this.family === 6 || !address || !gateway || gateway.family === 6 || isNear(gateway)
+      ? []
+      : this.comingIn('from-gateway', address.address, { kind: 'local' });
   }
 
   /** The server's own addresses in a pool. */
