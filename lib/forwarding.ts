@@ -155,7 +155,7 @@ export class Forwarding {
    * all zones. A change of the pools, and a removal, make firewalld read its files again (`firewall-cmd --reload`): what
    * somebody has set without `--permanent` is lost then.
    *
-   * The policy does not name interfaces. The kill switch keeps packets of clients from others than `VpnEgress` allows.
+   * The policy does not name interfaces. The kill switch rejects packets that leave by an interface which `VpnEgress` does not allow.
    *
    * @param options - for which interfaces forwarding is switched on
    * @throws ValidationError if an option is wrong

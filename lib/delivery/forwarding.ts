@@ -42,7 +42,7 @@ function rulesIn(chain: FirewallChain, packets: Accepted): AcceptRule[] {
   return ofFamily ? [{ chain: `${chain.family} ${chain.table} ${chain.name}`, parts: nftablesRule(packets) }] : [];
 }
 
-/** firewalld takes no longer names of policies. */
+/** The length of the longest name that firewalld takes for a policy. */
 const MOST_OF_POLICY = 17;
 
 function acceptedByFirewalld({ forwardings }: Host, family: Family): string[] {
@@ -53,7 +53,7 @@ function acceptedByFirewalld({ forwardings }: Host, family: Family): string[] {
   );
 }
 
-/** A policy of firewalld that accepts packets from the pools between all zones. The replies it accepts by itself. */
+/** A policy of firewalld that accepts packets from the pools between all zones. firewalld accepts replies by itself. */
 export function firewalldPolicies(host: Host): HostFile[] {
   const { owner } = host;
   const rules = BOTH_FAMILIES.flatMap((family) =>

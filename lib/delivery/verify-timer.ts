@@ -3,7 +3,7 @@ import type { Host } from '../model/host';
 import type { HostFile, Unit } from '../persistence/persistence';
 import { textLines } from '../persistence/persistence';
 
-/** The units that verify a machine again and again, if that is declared. A failed one names the machine to a monitor. */
+/** The units that verify a machine regularly, if that is declared. Monitors of systemd units report a failed one. */
 export function verifyTimer({ owner, verifyIntervalSeconds }: Host): { files: HostFile[]; units: Unit[] } {
   if (verifyIntervalSeconds === undefined) {
     return { files: [], units: [] };
@@ -22,7 +22,7 @@ export function verifyTimer({ owner, verifyIntervalSeconds }: Host): { files: Ho
   };
 }
 
-/** It ends with 75 if a change is under way: that is no fault. */
+/** `verify` exits with 75 if a change is under way, which is not a fault. */
 function serviceText(owner: string): string {
   return `# Managed by cdktf-source-routing: changes here are lost.
 [Unit]
@@ -35,7 +35,7 @@ SuccessExitStatus=75
 `;
 }
 
-/** The delay keeps the machines of a fleet from doing it all at once. */
+/** The random delay spreads the runs of a fleet. */
 function timerText(owner: string, seconds: number): string {
   return `# Managed by cdktf-source-routing: changes here are lost.
 [Unit]
