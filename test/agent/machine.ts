@@ -108,13 +108,12 @@ export class Machine {
 
   public constructor(public readonly flavour: Flavour = DASH) {
     this.directory = mkdtempSync(join(tmpdir(), 'agent-test-'));
-    const ready = join(this.directory, 'ready');
     const script = join(this.directory, 'setup.sh');
-    writeFileSync(script, setup(flavour, ready));
+    writeFileSync(script, setup(flavour));
     // It ends when it can no longer read from us, however we end.
     this.holder = spawn('unshare', ['--net', '--mount', 'sh', script], { stdio: ['pipe', 'inherit', 'inherit'] });
     const until = Date.now() + 10_000;
-    while (!existsSync(ready)) {
+    while (!existsSync(`/proc/${this.holder.pid}/root${READY}`)) {
       if (Date.now() > until) {
         throw new Error('the namespaces did not come up');
       }
@@ -349,7 +348,10 @@ export function lines(text: string): string[] {
     .filter((line) => line !== '');
 }
 
-function setup(flavour: Flavour, ready: string): string {
+/** Is there once the machine is; on a file system of its own, since the box's is read-only by then. */
+const READY = '/mnt/machine-is-ready';
+
+function setup(flavour: Flavour): string {
   const links = flavour.busybox ? BUSYBOX_TOOLS.map((tool) => `ln -s "$(command -v busybox)" /mnt/bin/${tool}`) : [];
   return `set -eu
 mount --make-rprivate /
@@ -373,9 +375,10 @@ until ip -6 route show table local | grep -q fd00:1010::100; do sleep 0.01; done
 ip route add default via 192.168.178.1
 echo 1 >/proc/sys/net/ipv4/ip_forward
 echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
-: >${ready}
-# Whatever a test does, the files of this box are safe.
+# Whatever a test does, the files of this box are safe. It fails while anything in here writes to them, be it only the time
+# at which a file was read: so before a test begins.
 mount -o remount,bind,ro /
+: >${READY}
 exec cat
 `;
 }
