@@ -1,6 +1,5 @@
 import { createHash } from 'crypto';
-import { readFileSync } from 'fs';
-import { join } from 'path';
+import { packagedText } from './texts';
 
 /**
  * The form of bundles, and of what an agent keeps on the machine. Goes up when an earlier agent would misread either.
@@ -101,7 +100,7 @@ export function upHookText(tableIds: number[]): string {
 }
 
 function part(name: string): string {
-  return readFileSync(join(__dirname, name), 'utf8');
+  return packagedText(`agent/${name}`);
 }
 
 function quoted(text: string): string {

@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { FileProvisioner, LocalExecProvisioner, RemoteExecProvisioner } from 'cdktf';
 import { Lazy } from 'cdktf';
+import { packagedText } from '../agent/texts';
 import type { EngineType } from './engine';
 import { storedValue } from './engine';
 import { expression, literal } from './escape';
@@ -132,6 +131,6 @@ function remoteExec(name: string, parameters: Record<string, string>, behaviour:
 /** A script with its parameters set in front; these are owner ids, Terraform's own ids and numbers. */
 function script(name: string, parameters: Record<string, string>): string {
   const settings = Object.entries(parameters).map(([key, value]) => `${key}='${value}'\n`);
-  const parts = ['as-root.sh', name].map((part) => readFileSync(join(__dirname, part), 'utf8').replace(/^#!.*\n/, ''));
+  const parts = ['as-root.sh', name].map((part) => packagedText(`delivery/${part}`).replace(/^#!.*\n/, ''));
   return `#!/bin/sh\n${settings.join('')}${literal(parts.join('\n'))}`;
 }

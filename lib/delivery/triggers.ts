@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { agentProgram, dispatcherText, upHookText } from '../agent/program';
+import { packagedText } from '../agent/texts';
 import { dispositionWords, questionWords, trafficWords } from '../model/expectation';
 import { guards } from '../model/guard';
 import type { Host } from '../model/host';
@@ -90,7 +89,7 @@ function named(word: Word): string {
 
 /** Changes with the version of the agent, so that an upgrade reaches the host. */
 function agentDigest(): string {
-  const scripts = ['as-root.sh', 'deliver.sh'].map((name) => readFileSync(join(__dirname, name), 'utf8'));
+  const scripts = ['as-root.sh', 'deliver.sh'].map((name) => packagedText(`delivery/${name}`));
   return digest([agentProgram(), dispatcherText(), upHookText([]), ...scripts]);
 }
 
