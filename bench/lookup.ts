@@ -154,7 +154,7 @@ export function checks({ host, egresses }: Declared): void {
     ...warnings(declared),
     ...lookupErrors(declared),
     ...lookupWarnings(declared),
-    ...checkIntents(declared).problems,
+    ...checkIntents(declared).flatMap(({ problem }) => problem ?? []),
   ];
   if (problems.length > 0) {
     throw new Error(`the host of the benchmark has problems: ${problems[0].path} ${problems[0].message}`);

@@ -4,7 +4,8 @@ import { Construct } from 'constructs';
 import type { AdoptOptions } from './adopt-options';
 import { Deployment } from './delivery/deployment';
 import { ensureProvider } from './delivery/engine';
-import { writeHostFile } from './delivery/host-file';
+import { hostFiles } from './delivery/host-file';
+import { writeStackFiles } from './delivery/stack-files';
 import { Engine } from './engine';
 import type { Expected } from './expected';
 import { decide } from './fib/decide';
@@ -13,6 +14,7 @@ import { packetHeader } from './fib/packet';
 import { machineOf } from './fib/from-host';
 import type { Flow, LookupOutcome, Packet } from './flow';
 import { HostState } from './host-state';
+import { canonicalForm } from './model/canonical-form';
 import type { Host } from './model/host';
 import type { NetworkInterface } from './network-interface';
 import { Persistence } from './persistence';
@@ -236,7 +238,10 @@ export class LinuxHost extends Construct {
       replaceTriggeredBy: parseReplaceTriggeredBy(args, replaceTriggeredBy),
       dependsOn: props.dependsOn,
     });
-    writeHostFile(this, host);
+    writeStackFiles(this, () => [
+      ...hostFiles(host(), canonicalForm(this._declaration.declared())),
+      ...this.deployment.files(),
+    ]);
     this._declaration.validate(this);
     refuseSameOwner(this, this.owner, ssh);
     Aspects.of(this).add({

@@ -17,7 +17,7 @@ import { dirname, join } from 'node:path';
 import type { LinuxHostProps } from '../lib';
 import { HostState } from '../lib';
 import { getOrInsertComputed } from '../lib/model/maps';
-import { newHost, newStack, resourceOf } from './fixtures';
+import { newHost, newStack, scriptsOf } from './fixtures';
 
 const SHELLS = ['dash', 'bash --posix', 'busybox ash'];
 const OWNER = 'stack-vpn1';
@@ -141,15 +141,9 @@ function scripts(props: Partial<LinuxHostProps> = {}): Scripts {
 function synthesizedScripts(props: Partial<LinuxHostProps>): Scripts {
   const stack = newStack();
   newHost(stack, props);
-  const [anchor, apply] = [resourceOf(stack, 'anchor'), resourceOf(stack, 'apply')];
-  const inline = ({ provisioner }: typeof anchor, index: number): string =>
-    (provisioner[index]?.['remote-exec']?.inline as string[])[0] ?? '';
-  return {
-    deliver: inline(apply, 1),
-    confirm: inline(apply, 2),
-    cleanUp: inline(anchor, 2),
-    removed: inline(anchor, 3),
-  };
+  const [deliver = '', confirm = ''] = scriptsOf(stack, 'apply');
+  const [cleanUp = '', removed = ''] = scriptsOf(stack, 'anchor');
+  return { deliver, confirm, cleanUp, removed };
 }
 
 /** What the test runner has not installed is not there on a developer's box. */
@@ -429,11 +423,6 @@ describe.each(SHELLS)('%s', (shell) => {
 test('ensure: absent runs the scripts of the clean-up', () => {
   const stack = newStack();
   newHost(stack, { ensure: HostState.ABSENT });
-  const text = (kind: 'anchor' | 'apply', index: number): string =>
-    ((resourceOf(stack, kind).provisioner[index]?.['remote-exec']?.inline as string[])[0] ?? '').replace(
-      '${self.input.owner}',
-      OWNER,
-    );
-  expect(text('apply', 1)).toBe(text('anchor', 2));
-  expect(text('apply', 2)).toBe(text('anchor', 3));
+  const atDestroy = scriptsOf(stack, 'anchor').map((text) => text.replace('${self.input.owner}', OWNER));
+  expect(scriptsOf(stack, 'apply')).toEqual(atDestroy);
 });

@@ -1,4 +1,8 @@
+import { mkdtempSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { TerraformOutput, TerraformStack, Testing } from 'cdktf';
+import { Manifest } from 'cdktf/lib/manifest';
 import type { LinuxHostProps, NetworkInterface } from '../lib';
 import { LinuxHost, SourceRoutingTable } from '../lib';
 import { literal } from '../lib/delivery/escape';
@@ -64,6 +68,24 @@ export function synthesize(stack: TerraformStack): Synthesized {
   return JSON.parse(Testing.synth(stack)) as Synthesized;
 }
 
+const FILE = /\$\{file\("\$\{path\.module\}\/([^"]*)"\)\}/g;
+
+/** A text with the files that it names, escaped so that only what Terraform evaluates is a template. */
+export function withFiles(stack: TerraformStack, text: string): string {
+  const outdir = mkdtempSync(join(tmpdir(), 'synth-'));
+  const manifest = new Manifest('0.0.0', outdir, false);
+  stack.synthesizer.synthesize({ outdir, manifest, skipValidation: true });
+  const directory = join(outdir, manifest.forStack(stack).workingDirectory);
+  return text.replace(FILE, (_, name: string) => literal(readFileSync(join(directory, name), 'utf8')));
+}
+
+/** The scripts of a resource, as Terraform uploads them, but for its own values. */
+export function scriptsOf(stack: TerraformStack, kind: 'anchor' | 'apply', type = 'terraform_data'): string[] {
+  return resourceOf(stack, kind, type).provisioner.flatMap((provisioner) =>
+    ((provisioner['remote-exec']?.inline ?? []) as string[]).map((text) => withFiles(stack, text)),
+  );
+}
+
 /** The resource of a host, by the name that its address begins with. */
 export function resourceOf(stack: TerraformStack, kind: 'anchor' | 'apply', type = 'terraform_data'): Resource {
   const resources = synthesize(stack).resource[type] ?? {};
@@ -75,11 +97,9 @@ export function resourceOf(stack: TerraformStack, kind: 'anchor' | 'apply', type
   return entry[1];
 }
 
-/** The whole bundle, as it would stand in the configuration if its program were not encoded. */
+/** The whole bundle, with the files that its parts are in. */
 export function contentOf(stack: TerraformStack, type = 'terraform_data'): string {
-  const content = resourceOf(stack, 'apply', type).provisioner[0]?.file?.content as string;
-  const [encoded, code] = /^\$\{base64decode\("([A-Za-z0-9+/]+=*)"\)\}/.exec(content) ?? ['', ''];
-  return literal(Buffer.from(code, 'base64').toString()) + content.slice(encoded.length);
+  return withFiles(stack, resourceOf(stack, 'apply', type).provisioner[0]?.file?.content as string);
 }
 
 /** The data part of the bundle, line by line. */

@@ -116,7 +116,8 @@ describe('an app', () => {
   test('has no host any more that was there at an earlier synth', () => {
     app('one/vpn', 'one/nat');
     app('one/nat');
-    expect(readdirSync(join(outdir, 'stacks/one/source-routing'))).toHaveLength(4);
+    const files = readdirSync(join(outdir, 'stacks/one/source-routing'));
+    expect(files.filter((name) => name.startsWith('one.vpn.'))).toHaveLength(3);
     expect([...readHosts(outdir).keys()]).toEqual(['one/nat']);
   });
 

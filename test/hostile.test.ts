@@ -176,7 +176,9 @@ describe('a hostile string is refused or used as plain data', () => {
             }
             if (path.endsWith('.content') || path.includes('.inline')) {
               const label = new RegExp(`^value .*${MARK}`, 'm');
-              expect(value.replace(label, '')).not.toContain(MARK);
+              // The name of a file has the id of the host, in the characters that every file system takes.
+              const file = /\$\{file\("\$\{path\.module\}\/source-routing\/[A-Za-z0-9%_.-]+"\)\}/g;
+              expect(value.replace(label, '').replace(file, '')).not.toContain(MARK);
             }
             if (path.endsWith('.command')) {
               // Run by a shell on the machine of whoever runs Terraform; it has addresses in it.

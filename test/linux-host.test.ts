@@ -29,6 +29,7 @@ import {
   newTable,
   resolve,
   resourceOf,
+  scriptsOf,
   synthWarnings,
   synthesize,
   validationErrors,
@@ -118,6 +119,7 @@ describe('anchor', () => {
       host_key: HOST_KEY,
       owner: 'stack-vpn1',
     });
+    // Terraform reads the connection of a resource for every provisioner, and the note needs no key file.
     expect(anchor.connection).toBeUndefined();
     const [note, probe, cleanUp, confirm] = anchor.provisioner;
     expect(anchor.provisioner).toHaveLength(4);
@@ -144,7 +146,7 @@ describe('anchor', () => {
       'remote-exec': {
         inline: [
           expect.stringMatching(
-            /^#!\/bin\/sh\nowner='\$\{self\.input\.owner\}'\ngeneration='\$\{self\.id\}'\nconfirm_timeout='60'\n[^$]*\ntrap /,
+            /^#!\/bin\/sh\nowner='\$\{self\.input\.owner\}'\ngeneration='\$\{self\.id\}'\nconfirm_timeout='60'\n\$\{file\("\$\{path\.module\}\/source-routing\/clean-up\.[0-9a-f]{16}\.sh"\)\}$/,
           ),
         ],
         when: 'destroy',
@@ -158,7 +160,7 @@ describe('anchor', () => {
       'remote-exec': {
         inline: [
           expect.stringMatching(
-            /^#!\/bin\/sh\nowner='\$\{self\.input\.owner\}'\ngeneration='\$\{self\.id\}'\nremoval='--removal'\n[^$]*\ntrap /,
+            /^#!\/bin\/sh\nowner='\$\{self\.input\.owner\}'\ngeneration='\$\{self\.id\}'\nremoval='--removal'\n\$\{file\("\$\{path\.module\}\/source-routing\/confirm\.[0-9a-f]{16}\.sh"\)\}$/,
           ),
         ],
         when: 'destroy',
@@ -173,8 +175,11 @@ describe('anchor', () => {
     newHost(stack, {
       ssh: { host: variable('host'), user: variable('user'), privateKeyFile: variable('file'), hostKey: HOST_KEY },
     });
-    const text = JSON.stringify(resourceOf(stack, 'anchor').provisioner).replace(/\$\$\{/g, '');
-    expect(text.match(/\$\{[^}]*\}/g)?.filter((template) => !template.includes('self.'))).toEqual([]);
+    const text = JSON.stringify(resourceOf(stack, 'anchor').provisioner).replace(/\$\{path\.module\}/g, '');
+    const templates = text.match(/\$\{[^}]*\}/g) ?? [];
+    expect(templates.filter((each) => !/self\.|^\$\{file\(\\"\/source-routing\/[\w.-]+\\"\)\}$/.test(each))).toEqual(
+      [],
+    );
     expect(text).not.toMatch(/\b(var|local|data|terraform_data\.[\w-]+\.\w+)\./);
   });
 
@@ -190,7 +195,7 @@ describe('anchor', () => {
 describe('apply', () => {
   const HEAD = "#!/bin/sh\nowner='stack-vpn1'\ngeneration='${self.id}'\n";
   const script = (parameters: string): unknown => [
-    expect.stringContaining(`${HEAD}${parameters}\n# This text is put in front of the other scripts.`),
+    expect.stringContaining(`${HEAD}${parameters}\n\${file("\${path.module}/source-routing/`),
   ];
 
   test('uploads one bundle, has it put on trial, and confirms it over another connection', () => {
@@ -201,7 +206,9 @@ describe('apply', () => {
       {
         file: {
           destination: '.ssh/.source-routing-stack-vpn1.${self.id}.bundle.see-ssh.scriptDirectory/bundle',
-          content: expect.stringMatching(/^\$\{base64decode\("[A-Za-z0-9+/]+=*"\)\}#--- bundle\n/),
+          content: expect.stringMatching(
+            /^\$\{file\("\$\{path\.module\}\/source-routing\/agent\.[0-9a-f]{16}\.sh"\)\}#--- bundle\nbundle 1 \S+\nowner stack-vpn1\n\$\{file\("\$\{path\.module\}\/source-routing\/stack\.vpn1\.[0-9a-f]{16}\.bundle"\)\}$/,
+          ),
         },
       },
       {
@@ -705,8 +712,7 @@ describe('bundle', () => {
     const stack = newStack();
     newHost(stack);
     const scripts = (['apply', 'anchor'] as const)
-      .flatMap((kind) => resourceOf(stack, kind).provisioner)
-      .flatMap((provisioner) => (provisioner['remote-exec']?.inline ?? []) as string[])
+      .flatMap((kind) => scriptsOf(stack, kind))
       .map((script) => script.replace(/\$\$\{/g, '${').replace(/\$\{self\.[a-z_.]+\}/g, 'e0b1'));
     expect(scripts).toHaveLength(4);
     // What root runs stands in quotes there.
@@ -740,7 +746,6 @@ describe('ensure: HostState.ABSENT', () => {
       anchor: expect.stringMatching(/^\$\{terraform_data\.vpn1_anchor_.*\.id\}$/),
       ensure: 'absent',
     });
-    const head = "#!/bin/sh\nowner='stack-vpn1'\ngeneration='${self.id}'\n";
     expect(apply.provisioner).toEqual([
       {
         file: {
@@ -750,13 +755,13 @@ describe('ensure: HostState.ABSENT', () => {
       },
       {
         'remote-exec': {
-          inline: [expect.stringContaining(`${head}confirm_timeout='60'\n# `)],
+          inline: [expect.stringMatching(/confirm_timeout='60'\n\$\{file\(.*\/clean-up\./)],
           on_failure: 'continue',
         },
       },
       {
         'remote-exec': {
-          inline: [expect.stringContaining(`${head}removal='--removal'\n# `)],
+          inline: [expect.stringMatching(/removal='--removal'\n\$\{file\(.*\/confirm\./)],
           connection: { timeout: '100s' },
         },
       },

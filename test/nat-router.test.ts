@@ -1,8 +1,17 @@
 import { TerraformVariable } from 'cdktf';
 import type { NatRouterProps, VpnEgressProps } from '../lib';
 import { Forwarding, LinuxHost, NatRouter, SourceNat, VpnEgress } from '../lib';
-import { ALL_INTERFACES, GATEWAYS, POOLS, SSH, newHost, newStack, synthesize, validationErrors } from './fixtures';
-import { literal } from '../lib/delivery/escape';
+import {
+  ALL_INTERFACES,
+  GATEWAYS,
+  POOLS,
+  SSH,
+  newHost,
+  newStack,
+  synthesize,
+  validationErrors,
+  withFiles,
+} from './fixtures';
 
 interface Machines {
   readonly stack: ReturnType<typeof newStack>;
@@ -33,7 +42,8 @@ function linesOf(stack: Machines['stack'], host: string): string[] {
   const resources = Object.entries(synthesize(stack).resource.terraform_data ?? {});
   const apply = resources.find(([name]) => name.startsWith(`${host}_apply_`))?.[1];
   const content = apply?.provisioner[0]?.file?.content as string;
-  return literal(content.slice(content.indexOf('#--- bundle\n'))).split('\n');
+  const bundle = withFiles(stack, content);
+  return bundle.slice(bundle.indexOf('\n#--- bundle\n')).split('\n').slice(1);
 }
 
 const nat = (stack: Machines['stack'], host = 'router'): string[] =>

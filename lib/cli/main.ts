@@ -53,7 +53,8 @@ function diff(args: string[]): Result {
   if (json && markdown) {
     throw new UsageError('diff takes --json or --markdown, not both.');
   }
-  const hosts = compareHosts(...only(readHosts(before), readHosts(after), host));
+  const known = new Map<string, Host>();
+  const hosts = compareHosts(...only(readHosts(before, known), readHosts(after, known), host));
   const text = json ? diffJson(hosts) : markdown ? diffMarkdown(hosts) : diffText(hosts);
   return { text, status: hasChanges(hosts) ? 1 : 0 };
 }

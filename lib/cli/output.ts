@@ -2,6 +2,7 @@ import { existsSync, readFileSync, readdirSync, realpathSync, statSync } from 'n
 import { join, sep } from 'node:path';
 import type { Host } from '../model/host';
 import { HOST_FILES, parseHostFile } from '../model/host-file';
+import { getOrInsertComputed } from '../model/maps';
 
 /** A wrong command line or input, reported without a stack trace. */
 export class UsageError extends Error {}
@@ -19,12 +20,13 @@ const MOST_BYTES = 2 ** 28;
  * The hosts of a synthesized app, by their paths.
  *
  * @param directory - what `cdktf synth` wrote: `cdktf.out`
+ * @param known - the hosts that were read before, by the texts of their files: equal texts become the same host
  * @throws UsageError if it is not such a directory, or one of another version
  */
-export function readHosts(directory: string): Map<string, Host> {
+export function readHosts(directory: string, known = new Map<string, Host>()): Map<string, Host> {
   const hosts = stacksOf(directory).flatMap((stack) => {
     const names = namesIn(directory, join(stack.workingDirectory, HOST_FILES));
-    const found = names.map((name) => parse(directory, join(stack.workingDirectory, HOST_FILES, name)));
+    const found = names.map((name) => parse(directory, join(stack.workingDirectory, HOST_FILES, name), known));
     return found.length === 0 ? [] : found.filter(isDeclaredIn(directory, stack));
   });
   return new Map(hosts.sort((a, b) => (a.path < b.path ? -1 : 1)).map((host) => [host.path, host]));
@@ -55,9 +57,10 @@ function namesIn(directory: string, path: string): string[] {
   return isThere(directory, path) ? readdirSync(inside(directory, path)).filter((name) => name.endsWith('.json')) : [];
 }
 
-function parse(directory: string, file: string): Host {
+function parse(directory: string, file: string, known: Map<string, Host>): Host {
   try {
-    return parseHostFile(read(directory, file), join(directory, file));
+    const text = read(directory, file);
+    return getOrInsertComputed(known, text, () => parseHostFile(text, join(directory, file)));
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }
@@ -68,8 +71,9 @@ function isDeclaredIn(directory: string, stack: Stack): (host: Host) => boolean 
   const texts = [stack.synthesizedStackPath, stack.stackMetadataPath ?? []]
     .flat()
     .filter((file) => isThere(directory, file))
-    .map((file) => read(directory, file));
-  return ({ path }) => texts.some((text) => text.includes(JSON.stringify(`${path}/anchor`)));
+    .flatMap((file) => read(directory, file).match(/"(?:[^"\\\n]|\\.)*\/anchor"/g) ?? []);
+  const anchors = new Set(texts);
+  return ({ path }) => anchors.has(JSON.stringify(`${path}/anchor`));
 }
 
 function isThere(directory: string, path: string): boolean {

@@ -1,15 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Fn, Lazy } from 'cdktf';
-import {
-  BUNDLE_MARK,
-  DISPATCHER,
-  FORMAT,
-  agentProgram,
-  bundleChecksum,
-  dispatcherText,
-  upHookText,
-} from '../agent/program';
+import type { IResolveContext } from 'cdktf';
+import { Fn } from 'cdktf';
+import { BUNDLE_MARK, DISPATCHER, FORMAT, bundleChecksum, dispatcherText, upHookText } from '../agent/program';
 import type { Expectation } from '../model/expectation';
 import { dispositionWords, questionWords, safeLabel } from '../model/expectation';
 import { BOTH_FAMILIES } from '../model/family';
@@ -18,6 +11,7 @@ import { forwardingSysctls } from '../model/forwarding';
 import { guards } from '../model/guard';
 import type { Host, Interface, UpHook } from '../model/host';
 import { failClosedRoutes } from '../model/host';
+import { hostFileName } from '../model/host-file';
 import { sysctls } from '../model/marking';
 import type { Route } from '../model/route';
 import { routeMetric, routeWords } from '../model/route';
@@ -28,9 +22,12 @@ import { DEFAULT_DESTINATION, iprouteForm } from '../model/value';
 import { ROUTING_PROTOCOL } from '../model/protocol';
 import type { Choice, HostFile, Lines, Piece, Rendered, Requirement, Unit } from '../persistence/persistence';
 import { textLines } from '../persistence/persistence';
-import { expression, isTemplate, literal } from './escape';
+import { isTemplate, literal } from './escape';
 import { acceptRules, firewalldPolicies, forwardingFiles, probeLines } from './forwarding';
 import { killSwitchFiles } from './kill-switch';
+import { sharedFiles } from './scripts';
+import type { StackFile } from './stack-files';
+import { fileContents, provisionerFile } from './stack-files';
 import { verifyTimer } from './verify-timer';
 
 /** One up hook as the host sees it: a file that may serve several tables. */
@@ -40,23 +37,26 @@ export interface HookFile {
   readonly tableIds: readonly number[];
 }
 
-/**
- * The whole bundle as one string for a `file` provisioner: program, mark, data. The program is encoded
- * because Terraform takes seconds to look for templates in so many lines, at each validate and plan.
- */
-export function bundleContent(host: Host, choice: Choice, resolve: (token: string) => unknown): string {
-  const program = expression(`base64decode("${Buffer.from(agentProgram()).toString('base64')}")`);
-  return `${program}${BUNDLE_MARK}\n${new BundleData(host, choice, resolve).text()}`;
+/** What a host gets, in the format of lib/agent/README.md. */
+export interface Bundle {
+  /** All lines that are known at synth, but for the first two. */
+  readonly file: StackFile;
+  /** For a `file` provisioner: program, mark, data. */
+  content(context: IResolveContext): string;
 }
 
-/** The bundle's text, made when the app is complete. */
-export function lazyBundleContent(host: () => Host, choice: (host: Host) => Choice): string {
-  return Lazy.stringValue({
-    produce: (context) => {
-      const model = host();
-      return bundleContent(model, choice(model), (token) => context.resolve(token) as unknown);
+/** Makes the bundle of a host. */
+export function makeBundle(host: Host, choice: Choice): Bundle {
+  const data = new BundleData(host, choice);
+  const file = provisionerFile(hostFileName(host.path).replace(/\.json$/, ''), 'bundle', data.rest);
+  return {
+    file,
+    content: (context) => {
+      const values = data.valueLines((token) => context.resolve(token) as unknown);
+      const inline = [...data.head.map(literal), ...values, ''].join('\n');
+      return `${fileContents(sharedFiles().agent)}${BUNDLE_MARK}\n${inline}${fileContents(file)}`;
     },
-  });
+  };
 }
 
 export function hookFiles(hooks: readonly UpHook[]): HookFile[] {
@@ -74,23 +74,41 @@ function libraryVersion(): string {
   return (JSON.parse(file) as { version: string }).version;
 }
 
-/** The data part, in the format of lib/agent/README.md. */
+/** A value that is known at apply only: the words of its line, and its token. */
+interface DeferredValue {
+  readonly id: number;
+  readonly words: string;
+  readonly token: string;
+}
+
+/** The data part. */
 class BundleData {
-  private readonly values = new Map<string, { id: number; line: string }>();
+  public readonly head: readonly string[];
+  /** The lines after the values. */
+  public readonly rest: string;
+  private readonly values = new Map<string, DeferredValue>();
 
   public constructor(
     private readonly host: Host,
     private readonly choice: Choice,
-    private readonly resolve: (token: string) => unknown,
-  ) {}
-
-  public text(): string {
-    // The lines are made first, since they collect the values.
+  ) {
+    this.head = [`bundle ${FORMAT} ${libraryVersion()}`, `owner ${host.owner}`];
+    // Making the lines collects the values.
     const body = this.body();
-    const head = [`bundle ${FORMAT} ${libraryVersion()}`, `owner ${this.host.owner}`];
-    const values = [...this.values.values()].map(({ line }) => line);
-    const sum = `sum ${bundleChecksum([...head, ...values, ...body])}`;
-    return [...head.map(literal), ...values, ...body.map(literal), sum, ''].join('\n');
+    const values = [...this.values.values()].map(({ words }) => `${words} `);
+    const sum = `sum ${bundleChecksum([...this.head, ...values, ...body])}`;
+    this.rest = [...body, sum, ''].join('\n');
+  }
+
+  /** `jsonencode` puts the value on one line, in quotes. The agent only removes the quotes. */
+  public valueLines(resolve: (token: string) => unknown): string[] {
+    return [...this.values.values()].map(({ words, token }) => {
+      const resolved = resolve(token);
+      // A token may resolve to plain text, which would be bare words in an expression.
+      const json =
+        typeof resolved === 'string' && !isTemplate(resolved) ? JSON.stringify(resolved) : Fn.jsonencode(token);
+      return `${words} ${json}`;
+    });
   }
 
   private body(): string[] {
@@ -222,24 +240,13 @@ class BundleData {
     });
   }
 
-  /** `jsonencode` puts the value on one line, in quotes. The agent only removes the quotes. */
   private deferred(value: Value, label: string, family: FamilyOrAuto): number {
     const wanted = value.kind === 'device' || family === 'auto' ? '-' : String(family);
     const key = [value.kind, wanted, label, value.text].join(' ');
-    const known = this.values.get(key);
-    if (known) {
-      return known.id;
-    }
-    const id = this.values.size + 1;
-    const line = `value ${id} ${value.kind} ${wanted} ${safeLabel(label)} ${this.json(value.text)}`;
-    this.values.set(key, { id, line });
+    const id = this.values.get(key)?.id ?? this.values.size + 1;
+    const words = `value ${id} ${value.kind} ${wanted} ${safeLabel(label)}`;
+    this.values.set(key, { id, words, token: value.text });
     return id;
-  }
-
-  private json(token: string): string {
-    const resolved = this.resolve(token);
-    // A token may resolve to plain text, which would be bare words in an expression.
-    return typeof resolved === 'string' && !isTemplate(resolved) ? JSON.stringify(resolved) : Fn.jsonencode(token);
   }
 }
 

@@ -4,12 +4,15 @@ import type { Construct } from 'constructs';
 import type { Host } from '../model/host';
 import type { Persistence } from '../persistence';
 import type { SshConnection } from '../ssh-connection';
-import { lazyBundleContent } from './bundle';
+import type { Bundle } from './bundle';
+import { makeBundle } from './bundle';
 import type { EngineType } from './engine';
 import { engineResource } from './engine';
-import { literal, referencedResources } from './escape';
+import { expression, literal, referencedResources } from './escape';
 import { deliveryProvisioners, destroyProvisioners, removalProvisioners } from './provisioners';
+import { sharedFiles } from './scripts';
 import { createConnection, scriptDirectory, storedConnection } from './ssh';
+import type { StackFile } from './stack-files';
 import { generationTriggers } from './triggers';
 
 export interface DeploymentProps {
@@ -27,6 +30,13 @@ export interface DeploymentProps {
   readonly dependsOn?: ITerraformDependable[];
 }
 
+/** What is applied: a declaration, how a plan shows it, and what the machine gets. */
+interface Generation {
+  readonly model: Host;
+  readonly triggers: Record<string, string>;
+  readonly bundle: Bundle;
+}
+
 /**
  * The two resources of a host. Their ids are part of the public contract: renaming one would
  * replace it in every deployment.
@@ -38,9 +48,13 @@ export interface DeploymentProps {
 export class Deployment {
   public readonly anchor: TerraformResource;
   public readonly apply: TerraformResource;
+  private made?: Generation;
 
-  public constructor(scope: Construct, props: DeploymentProps) {
-    const { engine, owner, ssh, persistence, host, absent, confirmTimeoutSeconds, allowManagementPathChange } = props;
+  public constructor(
+    scope: Construct,
+    private readonly props: DeploymentProps,
+  ) {
+    const { engine, owner, ssh, absent, confirmTimeoutSeconds, allowManagementPathChange } = props;
     const { replaceTriggeredBy } = props;
     const { timeoutSeconds } = ssh;
     const connection = storedConnection(ssh);
@@ -62,10 +76,10 @@ export class Deployment {
     const change = { owner, directory: scriptDirectory(ssh), confirmTimeoutSeconds, timeoutSeconds };
     this.apply = engineResource(scope, 'apply', engine, {
       identity: () => ({
-        anchor: Token.asString(this.anchor.interpolationForAttribute('id')),
+        anchor: expression(`${addressOf(this.anchor)}.id`),
         // These values do not identify the anchor, whose clean-up would run on the new machine instead of the old one.
         ...(replaceTriggeredBy.length > 0 ? { machine: replaceTriggeredBy.map(textOf).join(' ') } : {}),
-        ...(absent ? { ensure: 'absent' } : generation(props)),
+        ...(absent ? { ensure: 'absent' } : this.generation().triggers),
       }),
       connection: createConnection(owner, ssh),
       provisioners: absent
@@ -73,9 +87,24 @@ export class Deployment {
         : deliveryProvisioners({
             ...change,
             allowManagementPathChange,
-            bundle: lazyBundleContent(host, (model) => persistence._choice(model)),
+            bundle: Lazy.stringValue({ produce: (context) => this.generation().bundle.content(context) }),
           }),
     });
+  }
+
+  /** The files that the provisioners read. */
+  public files(): StackFile[] {
+    return [...Object.values(sharedFiles()), ...(this.props.absent ? [] : [this.generation().bundle.file])];
+  }
+
+  /** Made once per change of the declaration. */
+  private generation(): Generation {
+    const model = this.props.host();
+    if (this.made?.model !== model) {
+      const choice = this.props.persistence._choice(model);
+      this.made = { model, triggers: generationTriggers(model, choice), bundle: makeBundle(model, choice) };
+    }
+    return this.made;
   }
 
   /** The anchor has none of these values, so Terraform would not know that its clean-up needs their resources. */
@@ -91,11 +120,6 @@ export class Deployment {
 
 function textOf(value: string): string {
   return Token.isUnresolved(value) ? value : literal(value);
-}
-
-function generation({ host, persistence }: DeploymentProps): Record<string, string> {
-  const model = host();
-  return generationTriggers(model, persistence._choice(model));
 }
 
 /** The address of a resource on Terraform's command line. */

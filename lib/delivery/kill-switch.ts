@@ -4,7 +4,7 @@ import type { Forwarding } from '../model/forwarding';
 import type { Host } from '../model/host';
 import type { Allowance, Exits, KillSwitch } from '../model/kill-switch';
 import { killSwitch } from '../model/kill-switch';
-import { pushTo } from '../model/maps';
+import { oncePerObject, pushTo } from '../model/maps';
 import type { Marking } from '../model/marking';
 import { isOf, sysctls } from '../model/marking';
 import { aggregated } from '../model/prefixes';
@@ -34,7 +34,7 @@ export interface KillSwitchFiles {
  * The kill switch of a host and its marks, as a file for `nft -f`, and the unit that loads it at boot. It needs neither
  * /var nor the agent, so it fails closed even if a disk does not mount.
  */
-export function killSwitchFiles(host: Host): KillSwitchFiles {
+export const killSwitchFiles = oncePerObject((host: Host): KillSwitchFiles => {
   const wanted = killSwitch(host);
   const { owner, markings, translations } = host;
   if (!wanted && markings.length === 0 && translations.length === 0) {
@@ -56,7 +56,7 @@ export function killSwitchFiles(host: Host): KillSwitchFiles {
     ],
     units: [{ name: unit, systemdOnly: true, nftablesOnly: true }],
   };
-}
+});
 
 /** Settings for the boot. Without nftables, there are no marks to reflect. */
 function sysctlFile(host: Host): HostFile {

@@ -1,10 +1,12 @@
 import type { FileProvisioner, LocalExecProvisioner, RemoteExecProvisioner } from 'cdktf';
 import { Lazy } from 'cdktf';
-import { packagedText } from '../agent/texts';
 import type { EngineType } from './engine';
 import { storedValue } from './engine';
-import { expression, literal } from './escape';
+import { expression } from './escape';
+import { sharedFiles } from './scripts';
 import { HINT, confirmConnection, destroyConnection, storedScriptDirectory } from './ssh';
+import type { StackFile } from './stack-files';
+import { fileContents } from './stack-files';
 
 export type Provisioner = FileProvisioner | LocalExecProvisioner | RemoteExecProvisioner;
 
@@ -43,7 +45,7 @@ export function deliveryProvisioners(props: DeliveryProps): Provisioner[] {
   return [
     upload(props, bundle),
     remoteExec(
-      'deliver.sh',
+      sharedFiles().deliver,
       {
         owner,
         generation: GENERATION,
@@ -73,6 +75,7 @@ export function destroyProvisioners(props: DestroyProps): Provisioner[] {
     owner: expression(stored('owner')),
     directory: storedScriptDirectory(stored),
   };
+  // Not the connection of the resource: without the key file, Terraform would not even run the first provisioner.
   const connection = destroyConnection(props, stored);
   const when = 'destroy';
   return [
@@ -110,11 +113,11 @@ function probe(props: ChangeProps, behaviour?: Behaviour): FileProvisioner {
 
 function cleanUp({ owner, confirmTimeoutSeconds }: ChangeProps, behaviour: Behaviour): RemoteExecProvisioner {
   const parameters = { owner, generation: GENERATION, confirm_timeout: String(confirmTimeoutSeconds) };
-  return remoteExec('clean-up.sh', parameters, { onFailure: 'continue', ...behaviour });
+  return remoteExec(sharedFiles().cleanUp, parameters, { onFailure: 'continue', ...behaviour });
 }
 
 function confirm({ owner }: ChangeProps, behaviour: Behaviour, removal = ''): RemoteExecProvisioner {
-  return remoteExec('confirm.sh', { owner, generation: GENERATION, removal }, behaviour);
+  return remoteExec(sharedFiles().confirm, { owner, generation: GENERATION, removal }, behaviour);
 }
 
 /** Properties that cdktf has no types for, but renders. */
@@ -124,13 +127,13 @@ interface Behaviour {
   readonly connection?: object;
 }
 
-function remoteExec(name: string, parameters: Record<string, string>, behaviour: Behaviour): RemoteExecProvisioner {
-  return { type: 'remote-exec', inline: [script(name, parameters)], ...behaviour } as RemoteExecProvisioner;
-}
-
-/** A script with its parameters set in front; these are owner ids, Terraform's own ids and numbers. */
-function script(name: string, parameters: Record<string, string>): string {
+function remoteExec(
+  script: StackFile,
+  parameters: Record<string, string>,
+  behaviour: Behaviour,
+): RemoteExecProvisioner {
+  // The parameters are owner ids, Terraform's own ids and numbers.
   const settings = Object.entries(parameters).map(([key, value]) => `${key}='${value}'\n`);
-  const parts = ['as-root.sh', name].map((part) => packagedText(`delivery/${part}`).replace(/^#!.*\n/, ''));
-  return `#!/bin/sh\n${settings.join('')}${literal(parts.join('\n'))}`;
+  const text = `#!/bin/sh\n${settings.join('')}${fileContents(script)}`;
+  return { type: 'remote-exec', inline: [text], ...behaviour } as RemoteExecProvisioner;
 }

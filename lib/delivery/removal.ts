@@ -4,6 +4,8 @@ import type { Construct } from 'constructs';
 import { addressOf } from './deployment';
 import type { EngineType } from './engine';
 import { destroyProvisioners } from './provisioners';
+import { sharedFiles } from './scripts';
+import { writeStackFiles } from './stack-files';
 
 export interface RemovalProps {
   readonly engine: EngineType;
@@ -25,6 +27,7 @@ export class Removal {
         : destroyProvisioners({ ...props, addresses: () => [anchor, apply].map(addressOf) }),
     });
     const apply: TerraformResource = new RemovedResource(scope, 'apply', config);
+    writeStackFiles(scope, () => Object.values(sharedFiles()));
   }
 }
 

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import { agentProgram, dispatcherText, upHookText } from '../agent/program';
-import { packagedText } from '../agent/texts';
+import { dispatcherText, upHookText } from '../agent/program';
 import { dispositionWords, questionWords, trafficWords } from '../model/expectation';
 import { guards } from '../model/guard';
 import type { Host } from '../model/host';
@@ -15,6 +14,7 @@ import type { Choice, Lines, Piece } from '../persistence/persistence';
 import { hookFiles } from './bundle';
 import { literal } from './escape';
 import { forwardingFiles, forwardingTriggers } from './forwarding';
+import { sharedFiles } from './scripts';
 import { verifyTimer } from './verify-timer';
 import { killSwitchFiles, killSwitchTriggers, markingTriggers } from './kill-switch';
 
@@ -87,28 +87,32 @@ function named(word: Word): string {
   return typeof word === 'string' ? word : word.deferredFor === undefined ? word.text : `@${word.deferredFor}@`;
 }
 
-/** Changes with the version of the agent, so that an upgrade reaches the host. */
+let agent: string | undefined;
+
+/** Changes with the version of the agent, so that an upgrade reaches the host. Made once for each program. */
 function agentDigest(): string {
-  const scripts = ['as-root.sh', 'deliver.sh'].map((name) => packagedText(`delivery/${name}`));
-  return digest([agentProgram(), dispatcherText(), upHookText([]), ...scripts]);
+  const shared = sharedFiles();
+  agent ??= digest([shared.agent.text, dispatcherText(), upHookText([]), shared.deliver.text]);
+  return agent;
 }
 
 /** Changes with files that no other key covers: with their paths and contents. */
 function filesDigest({ among }: Choice, host: Host): string {
   const text = (piece: Piece): string => named(typeof piece !== 'string' && 'value' in piece ? piece.value : piece);
-  const texts = (files: ReadonlyArray<{ readonly lines: Lines }>): object[] =>
-    files.map((file) => ({ ...file, lines: file.lines.map((pieces) => pieces.map(text)) }));
+  const texts = (files: ReadonlyArray<{ readonly lines: Lines }>): string[] =>
+    files.flatMap(({ lines, ...file }) => [
+      JSON.stringify({ ...file, length: lines.length }),
+      ...lines.map((pieces) => `${pieces.map(text).join('\0')}\n`),
+    ]);
   return digest([
-    ...among.map((persistence) => {
+    ...among.flatMap((persistence) => {
       const { files, dropIns = [], blocks = [], ...rest } = persistence.render(host);
-      return JSON.stringify([persistence.name, texts([...files, ...dropIns, ...blocks]), rest]);
+      return [JSON.stringify([persistence.name, rest]), ...texts([...files, ...dropIns, ...blocks])];
     }),
-    JSON.stringify(texts([...killSwitchFiles(host).files, ...forwardingFiles(host), ...verifyTimer(host).files])),
+    ...texts([...killSwitchFiles(host).files, ...forwardingFiles(host), ...verifyTimer(host).files]),
   ]);
 }
 
 function digest(texts: readonly string[]): string {
-  const hash = createHash('sha256');
-  texts.forEach((text) => hash.update(text));
-  return `sha256:${hash.digest('hex').slice(0, 16)}`;
+  return `sha256:${createHash('sha256').update(texts.join('')).digest('hex').slice(0, 16)}`;
 }

@@ -1,6 +1,7 @@
 import { BOTH_FAMILIES, overlaps } from './family';
 import type { FamilyOrAuto } from './family';
 import type { Host, Interface } from './host';
+import { oncePerObject } from './maps';
 import { networksOf } from './networks';
 import type { Rule } from './rule';
 import { MAX_PRIORITY, goesAnywhere, isRejecting } from './rule';
@@ -25,7 +26,7 @@ export interface Guard extends Rule {
  * them, when somebody flushed the table or removed the other rules. The last ones reject all other packets that come in
  * by a tunnel.
  */
-export function guards(host: Host): Guard[] {
+export const guards = oncePerObject((host: Host): readonly Guard[] => {
   const behindRules = guarded(host)
     .filter((rule) => guardPriority(rule) <= MAX_PRIORITY)
     .map((rule): Guard => ({
@@ -35,7 +36,7 @@ export function guards(host: Host): Guard[] {
       behind: rule,
     }));
   return [...behindRules, ...tunnelGuards(host, behindRules)];
-}
+});
 
 /** The rules that should have a guard, but whose priority is too high for one. */
 export function unguarded(host: Host): Rule[] {

@@ -3,6 +3,7 @@ import { familyOf, overlaps } from './family';
 import { closedTunnels, guarded, hasThrow } from './guard';
 import type { Host, Interface } from './host';
 import { MAIN_TABLE_ID } from './host';
+import { oncePerObject } from './maps';
 import { networksOf } from './networks';
 import { isCovered } from './prefixes';
 import type { Rule } from './rule';
@@ -54,7 +55,7 @@ const ALL: Exits = { kind: 'all' };
  * It allows what any rule may send out, without regard to the order of rules. So it never rejects packets that the
  * declared routing lets through. If the interface is not declared, it allows all interfaces.
  */
-export function killSwitch(host: Host): KillSwitch | undefined {
+export const killSwitch = oncePerObject((host: Host): KillSwitch | undefined => {
   const rules = guarded(host).filter(selectsOnlySource);
   if (rules.length === 0) {
     return undefined;
@@ -76,7 +77,7 @@ export function killSwitch(host: Host): KillSwitch | undefined {
       names.length === 0 ? [] : host.interfaces.flatMap(({ addresses }) => addresses.map(({ address }) => address)),
     allowances: new Allowances(host, links).all(),
   };
-}
+});
 
 /** Tunnels by the declaration. Clients without a known interface may be behind any tunnel. */
 function isOnlyBehind(host: Host, links: readonly Interface[], client: Value, name: string): boolean {

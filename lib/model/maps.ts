@@ -21,3 +21,9 @@ export function getOrInsertComputed<K, V>(map: MapLike<K, V>, key: K, make: () =
 export function pushTo<K, V>(map: MapLike<K, V[]>, key: K, value: V): void {
   getOrInsertComputed(map, key, (): V[] => []).push(value);
 }
+
+/** Wraps a function of an object so that it computes each value only once. It forgets the value with the object. */
+export function oncePerObject<T extends object, U>(make: (from: T) => U): (from: T) => U {
+  const made = new WeakMap<T, U>();
+  return (from) => getOrInsertComputed(made, from, () => make(from));
+}

@@ -1,5 +1,5 @@
 import { Annotations } from 'cdktf';
-import type { Construct } from 'constructs';
+import type { Construct, IConstruct } from 'constructs';
 import type { Egress } from '../model/egress';
 import type { Expectation, Intent } from '../model/expectation';
 import type { Forwarding } from '../model/forwarding';
@@ -13,8 +13,7 @@ import type { Persistence } from '../persistence';
 import { terminalText } from '../report/escape';
 import { errors, warnings } from '../verify/checks';
 import { expectEgresses } from '../verify/egress-expectations';
-import { checkIntents } from '../verify/expectations';
-import { lookupErrors, lookupWarnings } from '../verify/lookup-checks';
+import { lookupFindings } from '../verify/lookup-findings';
 import { Arguments } from './arguments';
 import type { ParsedInterfaces } from './interfaces';
 
@@ -50,6 +49,7 @@ export class HostDeclaration {
   private lastPriority?: number;
   private modelCache?: Host;
   private findingsCache?: Findings;
+  private completeCache?: Host;
 
   public constructor(
     private readonly host: Construct,
@@ -133,8 +133,10 @@ export class HostDeclaration {
     return this.modelCache;
   }
 
+  /** The same object until something is added. */
   public model(): Host {
-    return { ...this.declared(), expectations: this.findings().expectations };
+    this.completeCache ??= { ...this.declared(), expectations: this.findings().expectations };
+    return this.completeCache;
   }
 
   /** Makes a construct report at synth the errors that it has together with others. */
@@ -153,10 +155,9 @@ export class HostDeclaration {
    * @param others - warnings about the properties of the host
    */
   public warn(others: readonly Problem[]): void {
-    const byPath = new Map(this.host.node.root.node.findAll().map((node) => [node.node.path, node]));
     for (const { path, message: text } of [...this.findings().warnings, ...others]) {
       const message = terminalText(text);
-      const construct = byPath.get(path) ?? this.host;
+      const construct = constructAt(this.host, path);
       const annotations = construct.node.metadata.map((entry) => entry.data as unknown);
       // Aspects may visit a construct more than once.
       if (!annotations.includes(message)) {
@@ -169,6 +170,7 @@ export class HostDeclaration {
     list.push(item);
     this.modelCache = undefined;
     this.findingsCache = undefined;
+    this.completeCache = undefined;
   }
 
   private everything(): Host {
@@ -229,12 +231,20 @@ function findingsOf(host: Host, { persistence }: HostProperties): Findings {
     // With errors in the declaration, a lookup would make no sense.
     return { errors: distinctProblems(wrong), warnings: warnings(host), expectations: [] };
   }
-  const { problems, expectations } = checkIntents(host);
+  const lookup = lookupFindings(host);
   return {
-    errors: distinctProblems([...lookupErrors(host), ...problems]),
-    warnings: distinctProblems([...warnings(host), ...lookupWarnings(host)]),
-    expectations,
+    errors: distinctProblems(lookup.errors),
+    warnings: distinctProblems([...warnings(host), ...lookup.warnings]),
+    expectations: lookup.expectations,
   };
+}
+
+/** The construct with a path in the tree of a host, or the host itself. */
+function constructAt(host: Construct, path: string): IConstruct {
+  const { root } = host.node;
+  const [first, ...rest] = path.split('/');
+  const ids = root.node.id === '' ? [first, ...rest] : rest;
+  return ids.reduce<IConstruct | undefined>((construct, id) => construct?.node.tryFindChild(id), root) ?? host;
 }
 
 /** A rule of both families has each problem twice. */

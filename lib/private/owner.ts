@@ -1,5 +1,6 @@
 import { TerraformStack } from 'cdktf';
 import type { Construct, IConstruct } from 'constructs';
+import { oncePerObject, pushTo } from '../model/maps';
 import { terminalText } from '../report/escape';
 import type { SshConnection } from '../ssh-connection';
 import type { Arguments } from './arguments';
@@ -23,16 +24,17 @@ export function parseOwner(host: Construct, args: Arguments, given: string | und
   return made;
 }
 
-/** The owner and the machine of each host. */
-const claims = new WeakMap<IConstruct, string>();
+/** The hosts of an app, by their owners and machines. */
+const claimsOf = oncePerObject((_: IConstruct) => new Map<string, Construct[]>());
 
 /** Reports a second host with the same owner and machine: the two would remove each other's rules in turn. */
 export function refuseSameOwner(host: Construct, owner: string, ssh: SshConnection): void {
+  const claims = claimsOf(host.node.root);
   const claim = `${owner} ${sshTarget(ssh)}`;
-  claims.set(host, claim);
+  pushTo(claims, claim, host);
   host.node.addValidation({
     validate: () => {
-      const first = host.node.root.node.findAll().find((node) => claims.get(node) === claim);
+      const first = claims.get(claim)?.find(isInTree);
       return first === undefined || first === host
         ? []
         : [
@@ -42,6 +44,13 @@ export function refuseSameOwner(host: Construct, owner: string, ssh: SshConnecti
           ];
     },
   });
+}
+
+/** A program may remove a construct again. */
+function isInTree({ node }: IConstruct): boolean {
+  return node.scopes.every(
+    (each) => each.node.scope === undefined || each.node.scope.node.tryFindChild(each.node.id) === each,
+  );
 }
 
 /** The target of SSH, in a form that can be compared. */

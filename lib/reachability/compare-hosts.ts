@@ -1,4 +1,6 @@
+import { canonicalForm } from '../model/canonical-form';
 import type { Host } from '../model/host';
+import { getOrInsertComputed } from '../model/maps';
 import type { Change } from './differential';
 import { compare } from './differential';
 import { machineOf } from '../fib/from-host';
@@ -14,12 +16,27 @@ export interface HostChanges {
 /** What changes on all hosts that are declared before or after, by their paths. */
 export function compareHosts(before: ReadonlyMap<string, Host>, after: ReadonlyMap<string, Host>): HostChanges[] {
   const paths = [...new Set([...before.keys(), ...after.keys()])].sort();
+  const known = new Map<string, readonly Change[]>();
   return paths.flatMap((path): HostChanges[] => {
     const [was, is] = [before.get(path), after.get(path)];
     const any = is ?? was;
     const presence = !was ? 'added' : !is ? 'removed' : 'both';
-    return any ? [{ path, presence, changes: compare(machineOf(was ?? bare(any)), machineOf(is ?? bare(any))) }] : [];
+    return any ? [{ path, presence, changes: changesOf(was ?? bare(any), is ?? bare(any), known) }] : [];
   });
+}
+
+/** Computed once for all hosts of a fleet that routing cannot distinguish, before and after. */
+function changesOf(was: Host, is: Host, known: Map<string, readonly Change[]>): readonly Change[] {
+  if (was === is) {
+    return [];
+  }
+  const forms = [canonicalForm(was), canonicalForm(is)];
+  const make = (): readonly Change[] => compare(machineOf(was), machineOf(is));
+  // Outcomes name the constructs of values that are known at apply only.
+  if (forms.some((form) => form.includes('"deferredFor"'))) {
+    return make();
+  }
+  return forms[0] === forms[1] ? [] : getOrInsertComputed(known, forms.join('\n'), make);
 }
 
 function bare(host: Host): Host {

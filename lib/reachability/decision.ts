@@ -1,5 +1,5 @@
 import type { Host } from '../model/host';
-import { getOrInsertComputed } from '../model/maps';
+import { getOrInsertComputed, oncePerObject } from '../model/maps';
 import type { AddressMap, PartialValueOps } from './prefix-trie';
 import { AddressMaps } from './prefix-trie';
 import type { Machine } from '../fib/machine';
@@ -88,9 +88,5 @@ export class DecisionInterner implements PartialValueOps<Decision> {
   }
 }
 
-const decisions = new WeakMap<Host, DecisionInterner>();
-
 /** The shared interner of a host's machines, so that each table is evaluated once. */
-export function decisionsOf(host: Host): DecisionInterner {
-  return getOrInsertComputed(decisions, host, () => new DecisionInterner());
-}
+export const decisionsOf = oncePerObject((_: Host): DecisionInterner => new DecisionInterner());

@@ -12,13 +12,16 @@ import { topology } from './topology';
 const MOST_ROWS = 80;
 const MOST_LINKS = 6;
 
-/** Returns the report on a host in Markdown that forges render. */
+/** Returns the heading of the report on a host. */
+export function heading({ path }: Host): string {
+  return `# Where packets go: ${cell(path)}\n\n`;
+}
+
+/** Returns the rest of the report, in Markdown that forges render. */
 export function markdown(host: Host, traffic: HostTraffic): string {
   const picture = topology(host, traffic);
   const used = LINE_STYLES.filter(({ ending }) => picture.edges.some((edge) => edge.ending === ending));
   return [
-    `# Where packets go: ${cell(host.path)}`,
-    '',
     `What is declared for this host, and what the kernel makes of it. Made at synth.`,
     '',
     '```mermaid',

@@ -1,12 +1,34 @@
 import type { Host } from '../model/host';
+import { getOrInsertComputed } from '../model/maps';
 import { hostTraffic } from './classes';
-import { markdown } from './markdown';
+import { heading, markdown } from './markdown';
 import { svg } from './svg';
 import { topology } from './topology';
 
+/** The reports of hosts without their headings, by the canonical forms of the hosts. */
+const reports = new Map<string, string>();
+
 /** Returns where the packets of a host go, as Markdown with a Mermaid flowchart. */
 export function routingReport(host: Host): string {
-  return markdown(host, hostTraffic(host));
+  return heading(host) + markdown(host, hostTraffic(host));
+}
+
+/**
+ * The same, made once for all hosts that routing cannot distinguish.
+ *
+ * @param form - the canonical form of the host
+ * @param same - the host, as it is to be read
+ */
+export function sharedReport(host: Host, form: string, same: () => Host): string {
+  // A report names the constructs of values that are known at apply only.
+  if (form.includes('"deferredFor"')) {
+    return routingReport(same());
+  }
+  const make = (): string => {
+    const read = same();
+    return markdown(read, hostTraffic(read));
+  };
+  return heading(host) + getOrInsertComputed(reports, form, make);
 }
 
 /** Returns where the packets of a host go, as a picture. */

@@ -1,4 +1,4 @@
-import type { Addresses, Expectation, Disposition, Intent, Question, Selectors, Traffic } from '../model/expectation';
+import type { Addresses, Disposition, Intent, Question, Selectors, Traffic } from '../model/expectation';
 import { INTERFACE_TOWARD_SOURCE } from '../model/expectation';
 import type { Family } from '../model/family';
 import type { Host, Problem } from '../model/host';
@@ -35,24 +35,18 @@ const NEVER_FORWARDED: readonly Bits[] = [prefixBits('::'), ...SPECIAL_PURPOSE_P
 /** More questions would only repeat these. */
 const QUESTIONS_EACH = 8;
 
-/** The expectations that are untrue, and the questions for the kernel of the host. */
+/** What came of an expectation. */
 export interface Checked {
-  readonly problems: readonly Problem[];
-  readonly expectations: readonly Expectation[];
-}
-
-export function checkIntents(host: Host): Checked {
-  const check = new IntentCheck(host);
-  const results = host.intents.map((intent) => check.check(intent));
-  return {
-    problems: results.flatMap(({ problem }) => problem ?? []),
-    expectations: results.flatMap(({ expectation }) => expectation ?? []),
-  };
-}
-
-interface Result {
+  /** Set if it is untrue. */
   readonly problem?: Problem;
-  readonly expectation?: Expectation;
+  /** For the kernel of the host, unless it cannot be asked. */
+  readonly questions: readonly Question[];
+}
+
+/** Checks each expectation of a host, in their order. */
+export function checkIntents(host: Host): Checked[] {
+  const check = new IntentCheck(host);
+  return host.intents.map((intent) => check.check(intent));
 }
 
 class IntentCheck {
@@ -83,7 +77,7 @@ class IntentCheck {
     this.toldApart = { 4: toldApart(4), 6: toldApart(6) };
   }
 
-  public check(intent: Intent): Result {
+  public check(intent: Intent): Checked {
     const questions: Question[] = [];
     for (const reachability of this.reachabilitiesOf(intent)) {
       for (const { sourceClass, chain, prefix } of chainsOf(reachability, intent.traffic)) {
@@ -91,7 +85,7 @@ class IntentCheck {
           if (decision === reachability.elsewhere || !isMeant(decision, intent)) continue;
           const packet = (): PacketHeader => packetOf(reachability, sourceClass, chain, prefix, decision, intent);
           if (isUntrue(decision, intent)) {
-            return { problem: this.problem(intent, packet(), decision) };
+            return { problem: this.problem(intent, packet(), decision), questions: [] };
           }
           if (questions.length < QUESTIONS_EACH) {
             questions.push(...this.questions(packet(), reachability, chain, prefix, decision));
@@ -99,10 +93,7 @@ class IntentCheck {
         }
       }
     }
-    const { path, label, dispositions, linksDown } = intent;
-    return linksDown.length > 0 || questions.length === 0
-      ? {}
-      : { expectation: { path, label, questions, dispositions } };
+    return { questions: intent.linksDown.length > 0 ? [] : questions };
   }
 
   private reachabilitiesOf({ traffic, linksDown, overridable = false }: Intent): Reachability[] {

@@ -1,6 +1,8 @@
 import type { RemoteExecProvisioner } from 'cdktf';
 import { deliveryProvisioners, removalProvisioners } from '../../lib/delivery/provisioners';
 import type { Provisioner } from '../../lib/delivery/provisioners';
+import { sharedFiles } from '../../lib/delivery/scripts';
+import { fileContents } from '../../lib/delivery/stack-files';
 import { DASH, Machine, describeOnMachine, lines, steps } from './machine';
 import type { Outcome } from './machine';
 
@@ -141,7 +143,9 @@ class MachineWithPlug extends Machine {
     const [text = ''] = (provisioner as RemoteExecProvisioner).inline ?? [];
     // It removes itself, a moment after its end.
     const script = `/mnt/.ssh/script.${(this.scripts += 1)}`;
-    const known = text.replaceAll('${self.id}', id).replace(/([$%])\1\{/g, '$1{');
+    const scripts = Object.values(sharedFiles()).map((file) => [fileContents(file), file.text] as const);
+    const whole = scripts.reduce((known, [name, script]) => known.replace(name, () => script), text);
+    const known = whole.replaceAll('${self.id}', id);
     this.must('mkdir -p -m 700 /mnt/.ssh');
     this.write(script, known.replace(/^PATH=/m, 'PATH=/mnt/bin:'));
     return this.sh(`SSH_CONNECTION="${connection}" ${this.flavour.shell} ${script}`);

@@ -1,8 +1,9 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { App, TerraformStack } from 'cdktf';
 import type { SshConnection } from '../../lib';
+import { HOST_FILES } from '../../lib/model/host-file';
 import type { Lab } from '../lab/lab';
 import type { RunResult, Running } from '../lab/process';
 import type { MachineName } from '../lab/topology';
@@ -38,10 +39,14 @@ export class Terraform {
     const stack = new TerraformStack(app, 'e2e');
     build(stack);
     app.synth();
-    const json = JSON.parse(readFileSync(join(outdir, 'stacks/e2e/cdk.tf.json'), 'utf8')) as { terraform?: object };
+    const synthesized = join(outdir, 'stacks/e2e');
+    const json = JSON.parse(readFileSync(join(synthesized, 'cdk.tf.json'), 'utf8')) as { terraform?: object };
     // The state stays where it is, beside the program.
     delete json.terraform;
     writeFileSync(join(this.directory, 'main.tf.json'), JSON.stringify(json, undefined, 2));
+    if (existsSync(join(synthesized, HOST_FILES))) {
+      cpSync(join(synthesized, HOST_FILES), join(this.directory, HOST_FILES), { recursive: true });
+    }
   }
 
   public async run(command: string, args: readonly string[] = []): Promise<RunResult> {
@@ -81,7 +86,7 @@ export class Terraform {
 
   /** The file that Terraform would upload to the one host that is declared. Without Terraform itself there is time for many. */
   public bundle(): string {
-    const bundles = bundlesIn(readFileSync(this.path('main.tf.json'), 'utf8'));
+    const bundles = bundlesIn(this.path('main.tf.json'));
     expect(bundles).toHaveLength(1);
     return bundles[0];
   }
@@ -91,20 +96,16 @@ export class Terraform {
   }
 }
 
-/** What Terraform would upload to the hosts of a configuration (`cdk.tf.json`). */
-export function bundlesIn(configuration: string): string[] {
-  const { resource } = JSON.parse(configuration) as {
+/** What Terraform would upload to the hosts of a configuration: `cdk.tf.json`, with the files beside it. */
+export function bundlesIn(file: string): string[] {
+  const { resource } = JSON.parse(readFileSync(file, 'utf8')) as {
     resource: { terraform_data: Record<string, { provisioner?: { file?: { content: string } }[] }> };
   };
   const contents = Object.values(resource.terraform_data).flatMap(({ provisioner = [] }) =>
-    provisioner.flatMap(({ file }) => (file?.content.startsWith('${base64decode(') ? [file.content] : [])),
+    provisioner.flatMap(({ file: upload }) => (upload?.content.includes('#--- bundle') ? [upload.content] : [])),
   );
-  return contents.map((content) => {
-    const [encoded, code] = /^\$\{base64decode\("([A-Za-z0-9+/]+=*)"\)\}/.exec(content) ?? ['', ''];
-    // What Terraform would take for a template is escaped.
-    const data = content.slice(encoded.length).replaceAll('$${', '${').replaceAll('%%{', '%{');
-    return Buffer.from(code, 'base64').toString() + data;
-  });
+  const text = (_: string, name: string): string => readFileSync(join(dirname(file), name), 'utf8');
+  return contents.map((content) => content.replace(/\$\{file\("\$\{path\.module\}\/([^"]*)"\)\}/g, text));
 }
 
 export function expectSuccess(result: RunResult): string {

@@ -260,7 +260,7 @@ describe('the package', () => {
           ip link set tun0 arp off up
           ip addr add 10.10.10.1/24 dev tun0
           ip addr add fd00:4242:4242:4242::1/64 dev tun0 nodad`);
-        const [bundle] = bundlesIn(project.read('cdktf.out/stacks/vpn/cdk.tf.json'));
+        const [bundle] = bundlesIn(join(project.directory, 'cdktf.out/stacks/vpn/cdk.tf.json'));
         const text = bundle.replace(/^PATH=(.*)$/m, 'PATH=/mnt/bin:$1');
         const outcome = machine.apply([], { owner: 'vpn-vpn1', text });
         expect(outcome).toMatchObject({ code: 0, last: expect.stringContaining(': done: ') as string });

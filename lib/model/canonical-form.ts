@@ -1,0 +1,32 @@
+import type { Host } from './host';
+import { getOrInsertComputed, oncePerObject } from './maps';
+
+/**
+ * A text that hosts share if routing cannot distinguish them: they differ in nothing but the names of their constructs,
+ * the numbers of their tokens, and how Terraform reaches them.
+ */
+export const canonicalForm = oncePerObject((host: Host): string => {
+  const names = new Map<string, string>();
+  const nameOf = (text: string): string => getOrInsertComputed(names, text, () => `${names.size}`);
+  // A construct and those inside it keep their relation.
+  const pathOf = (path: string): string => {
+    const ids = path.split('/');
+    return ids.map((_, index) => nameOf(ids.slice(0, index + 1).join('/'))).join('/');
+  };
+  const isOwn = host.interfaces.some(({ addresses }) =>
+    addresses.some(({ address }) => address === host.management.host),
+  );
+  const compared = { ...host, owner: undefined, management: isOwn ? host.management.host : undefined };
+  return JSON.stringify(compared, (key, value: unknown) => {
+    if (key === 'path') {
+      return pathOf(String(value));
+    }
+    if (key === 'label' || key === 'deferredFor') {
+      return nameOf(String(value));
+    }
+    if (typeof value === 'object' && value !== null && 'deferredFor' in value && 'text' in value) {
+      return { ...value, text: nameOf(String(value.text)) };
+    }
+    return value;
+  });
+});
