@@ -1,7 +1,9 @@
 import { benchAgent } from './agent';
+import { benchFleet } from './fleet';
 import { benchForwarding } from './forwarding';
 import { benchLookup } from './lookup';
 
 benchLookup();
+benchFleet();
 benchAgent();
 benchForwarding();
