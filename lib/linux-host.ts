@@ -1,4 +1,4 @@
-import type { ITerraformDependable, TerraformResource } from 'cdktf';
+import type { ITerraformDependable, ITerraformIterator, TerraformResource } from 'cdktf';
 import { Aspects } from 'cdktf';
 import { Construct } from 'constructs';
 import type { AdoptOptions } from './adopt-options';
@@ -22,6 +22,7 @@ import { ADOPT, parseAdoption } from './private/adoption';
 import { Arguments } from './private/arguments';
 import { parseConfirmTimeout } from './private/confirm-timeout';
 import { checkFlow, checkPacket, parseFlow, parseLinksDown, parsePacket } from './private/flows';
+import { checkFleet } from './private/fleet';
 import { HostDeclaration } from './private/host-declaration';
 import { INTERFACES, parseInterfaces } from './private/interfaces';
 import { EXPECTED, PERSISTENCE, SECONDS } from './private/kinds';
@@ -128,12 +129,28 @@ export interface LinuxHostProps {
   readonly verifyIntervalSeconds?: number;
 
   /**
+   * Declares one machine for each element of a list, set or map that only Terraform knows, such as a variable. Each has
+   * the rules and routes of this declaration, its own lines in a plan, and its own clean-up when it leaves the list. Take
+   * what differs from the iterator: the address, pools, gateways. What must be known at synth is the same for all:
+   * interface names, priorities, table ids.
+   *
+   * @default - one machine
+   * @see https://developer.hashicorp.com/terraform/language/meta-arguments/for_each
+   */
+  readonly forEach?: ITerraformIterator;
+
+  /**
    * Resources that must exist before the apply and until after the clean-up: a firewall rule, a package installation,
    * an address association.
    *
    * @default - only the resources that the properties refer to
    */
   readonly dependsOn?: ITerraformDependable[];
+}
+
+/** What cdktf uses of an iterator. A TerraformCount has no keys, by which Terraform could tell machines apart. */
+interface IteratorLike {
+  _getForEachExpression(): unknown;
 }
 
 const PROPS: Shape<LinuxHostProps> = {
@@ -148,6 +165,13 @@ const PROPS: Shape<LinuxHostProps> = {
   replaceTriggeredBy: optional(list(text('an id, such as that of an instance'), 'a list such as [instance.id]')),
   verifyIntervalSeconds: optional(SECONDS),
   adopt: optional(struct(ADOPT, 'an object such as { files: ["/etc/openvpn/up"] }')),
+  forEach: optional(
+    instance<IteratorLike>(
+      'TerraformIterator',
+      '_getForEachExpression',
+      'TerraformIterator.fromMap(...) or fromList(...)',
+    ),
+  ),
   dependsOn: optional(
     list(
       instance<ITerraformDependable>('ITerraformDependable', 'fqn', 'a resource, or a construct of this library'),
@@ -214,6 +238,7 @@ export class LinuxHost extends Construct {
     const { ssh, persistence = Persistence.service(), engine = Engine.TERRAFORM_DATA, replaceTriggeredBy } = props;
     this.owner = parseOwner(this, args, props.owner);
     checkSshConnection(this, ssh);
+    checkFleet(args, this, ssh, props.forEach);
     const absent = props.ensure === HostState.ABSENT;
     this._declaration = new HostDeclaration(this, {
       path: this.node.path,
@@ -236,6 +261,7 @@ export class LinuxHost extends Construct {
       confirmTimeoutSeconds: parseConfirmTimeout(args, props.confirmTimeoutSeconds),
       allowManagementPathChange: props.allowManagementPathChange ?? false,
       replaceTriggeredBy: parseReplaceTriggeredBy(args, replaceTriggeredBy),
+      forEach: props.forEach,
       dependsOn: props.dependsOn,
     });
     writeStackFiles(this, () => [

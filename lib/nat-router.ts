@@ -2,6 +2,7 @@ import { Construct } from 'constructs';
 import type { Forwarding } from './forwarding';
 import type { LinuxHost } from './linux-host';
 import { Arguments } from './private/arguments';
+import { refuseFleet } from './private/fleet';
 import { DEVICE, FORWARDING, HOST, SOURCE_NAT, VPN_EGRESS } from './private/kinds';
 import type { Shape } from './private/shapes';
 import { optional } from './private/shapes';
@@ -75,6 +76,7 @@ export class NatRouter extends Construct {
     super(scope, id);
     const args = new Arguments(this);
     args.checkOptions(PROPS, props);
+    refuseFleet(args, props.egress, 'egress');
     const { path } = this.node;
     const { host, egress, sourceNat = SourceNat.masquerade(), forwarding } = props;
     const inside = args.value('device', props.inside, 'inside');

@@ -1,5 +1,6 @@
 import { Construct } from 'constructs';
 import { Arguments } from './private/arguments';
+import { refuseFleet } from './private/fleet';
 import type { EgressPools, Pool } from './private/egress-pools';
 import { mostOfAFamily, parsePools, ranksOf } from './private/egress-pools';
 import type { LocalRule, OwnRule } from './private/egress-rules';
@@ -329,6 +330,7 @@ export class VpnEgress extends Construct {
     addTranslation(this.host, this.args, props.sourceNat, { path, device: leavingBy, clients });
     this.host._declaration.validate(this);
     if (props.natRouter) {
+      refuseFleet(this.args, this, 'natRouter');
       const table = SourceRoutingTable.main(props.natRouter);
       this.returnRoutes().forEach((route, index) => new Route(this, `return-${index + 1}`, { table, ...route }));
     }

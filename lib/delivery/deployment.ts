@@ -1,4 +1,4 @@
-import type { IResolveContext, ITerraformDependable, TerraformResource } from 'cdktf';
+import type { IResolveContext, ITerraformDependable, ITerraformIterator, TerraformResource } from 'cdktf';
 import { Lazy, Token } from 'cdktf';
 import type { Construct } from 'constructs';
 import type { Host } from '../model/host';
@@ -27,6 +27,8 @@ export interface DeploymentProps {
   readonly allowManagementPathChange: boolean;
   /** Values that change with the machine. */
   readonly replaceTriggeredBy: readonly string[];
+  /** One machine for each of its elements. */
+  readonly forEach?: ITerraformIterator;
   readonly dependsOn?: ITerraformDependable[];
 }
 
@@ -55,7 +57,7 @@ export class Deployment {
     private readonly props: DeploymentProps,
   ) {
     const { engine, owner, ssh, absent, confirmTimeoutSeconds, allowManagementPathChange } = props;
-    const { replaceTriggeredBy } = props;
+    const { replaceTriggeredBy, forEach } = props;
     const { timeoutSeconds } = ssh;
     const connection = storedConnection(ssh);
     this.anchor = engineResource(scope, 'anchor', engine, {
@@ -66,7 +68,9 @@ export class Deployment {
         confirmTimeoutSeconds,
         timeoutSeconds,
         addresses: () => [this.anchor, this.apply].map(addressOf),
+        isFleet: forEach !== undefined,
       }),
+      forEach,
       dependsOn: props.dependsOn,
     });
     if (replaceTriggeredBy.length > 0) {
@@ -76,11 +80,12 @@ export class Deployment {
     const change = { owner, directory: scriptDirectory(ssh), confirmTimeoutSeconds, timeoutSeconds };
     this.apply = engineResource(scope, 'apply', engine, {
       identity: () => ({
-        anchor: expression(`${addressOf(this.anchor)}.id`),
+        anchor: expression(`${addressOf(this.anchor)}${forEach ? '[each.key]' : ''}.id`),
         // These values do not identify the anchor, whose clean-up would run on the new machine instead of the old one.
         ...(replaceTriggeredBy.length > 0 ? { machine: replaceTriggeredBy.map(textOf).join(' ') } : {}),
         ...(absent ? { ensure: 'absent' } : this.generation().triggers),
       }),
+      forEach,
       connection: createConnection(owner, ssh),
       provisioners: absent
         ? removalProvisioners(change)

@@ -31,6 +31,8 @@ export interface DestroyProps extends Omit<ChangeProps, 'owner' | 'directory'> {
   readonly engine: EngineType;
   /** Addresses of all resources of the host. */
   readonly addresses: () => string[];
+  /** Whether each resource has an instance for each machine; undefined if that is not known. */
+  readonly isFleet?: boolean;
 }
 
 /** Id of a generation: new each time the resource is replaced, and the same in all provisioners of one resource. */
@@ -68,7 +70,7 @@ export function removalProvisioners(props: ChangeProps): Provisioner[] {
  * the state.
  */
 export function destroyProvisioners(props: DestroyProps): Provisioner[] {
-  const { engine, addresses } = props;
+  const { engine } = props;
   const stored = (key: string): string => storedValue(engine, key);
   const change: ChangeProps = {
     ...props,
@@ -84,7 +86,7 @@ export function destroyProvisioners(props: DestroyProps): Provisioner[] {
       // sh runs this or, on Windows, cmd. So it must not have characters that are special in either.
       command: Lazy.stringValue({
         produce: () =>
-          `echo source-routing: putting the machine back. If it is gone for good, have Terraform forget it: terraform state rm ${addresses().join(' ')}`,
+          `echo source-routing: putting the machine back. If it is gone for good, have Terraform forget it: ${forgetting(props)}`,
       }),
       when,
       quiet: true,
@@ -94,6 +96,11 @@ export function destroyProvisioners(props: DestroyProps): Provisioner[] {
     cleanUp(change, { when, connection }),
     confirm(change, { when, connection: { ...connection, ...confirmConnection(props) } }, '--removal'),
   ];
+}
+
+/** Without the key of the machine, `terraform state rm` would forget all machines of a fleet. */
+function forgetting({ addresses, isFleet = true }: DestroyProps): string {
+  return `terraform state rm ${addresses().join(' ')}${isFleet ? ', each with the key of the machine if it is one of several' : ''}`;
 }
 
 /**

@@ -1,12 +1,12 @@
 import { Token } from 'cdktf';
-import type { Construct } from 'constructs';
+import { Construct } from 'constructs';
 import { ValidationError } from '../errors';
 import type { Value } from '../model/value';
 import { InvalidValue, parseAddress, parseDevice, parseOrigin, parsePrefix } from '../model/value';
 import { ADDRESS, DEVICE, PREFIX } from './kinds';
 import type { Kind, OptionalKind, Shape } from './shapes';
 import { checkKind, number, options } from './shapes';
-import { literalPart } from './tokens';
+import { allowIteratorValues, literalPart, mayHaveIteratorValues } from './tokens';
 
 const KINDS = { prefix: PREFIX, address: ADDRESS, device: DEVICE };
 const PARSERS = { prefix: parsePrefix, address: parseAddress, device: parseDevice };
@@ -27,6 +27,9 @@ export class Arguments {
 
   /** Checks the types of an object's properties. */
   public checkOptions<T>(shape: Shape<T>, value: T, name = 'props'): void {
+    if (typeof this.scope !== 'string' && isOfFleet(value)) {
+      allowIteratorValues(this.scope);
+    }
     this.check(options(shape), value, name);
   }
 
@@ -114,4 +117,11 @@ export class Arguments {
   private get path(): string {
     return typeof this.scope === 'string' ? this.scope : this.scope.node.path;
   }
+}
+
+/** Whether properties are those of a host with an iterator, or name such a host, or a table of one. */
+function isOfFleet(props: unknown): boolean {
+  const { forEach, host, table } = (props ?? {}) as Record<string, unknown>;
+  const named = [host, table].filter((each): each is Construct => Construct.isConstruct(each));
+  return forEach !== undefined || named.some(mayHaveIteratorValues);
 }

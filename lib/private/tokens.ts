@@ -1,5 +1,5 @@
 import { DefaultTokenResolver, StringConcat, Token, Tokenization } from 'cdktf';
-import type { Construct } from 'constructs';
+import type { Construct, IConstruct } from 'constructs';
 
 const ITERATOR = /\b(each\.(key|value)|count\.index)\b/;
 
@@ -41,4 +41,16 @@ export function expressionOf(value: unknown, scope: Construct): string {
 /** Tells whether a token is the current value of a TerraformIterator or TerraformCount. */
 export function isIteratorValue(value: unknown, scope: Construct): boolean {
   return ITERATOR.test(expressionOf(value, scope).replace(/"[^"$]*"/g, ''));
+}
+
+/** The constructs whose resources have one instance for each machine. */
+const fleets = new WeakSet<IConstruct>();
+
+/** Lets a construct, and those inside it, have values of the iterator of its host. */
+export function allowIteratorValues(construct: IConstruct): void {
+  fleets.add(construct);
+}
+
+export function mayHaveIteratorValues(construct: IConstruct): boolean {
+  return construct.node.scopes.some((each) => fleets.has(each));
 }
