@@ -22,7 +22,11 @@ module.exports = {
       ...common,
       displayName: 'cdktn',
       testMatch: unit,
-      moduleNameMapper: { '^cdktf$': 'cdktn', '^cdktf/(.*)$': 'cdktn/$1' },
+      moduleNameMapper: {
+        '^cdktf$': 'cdktn',
+        '^cdktf/(.*)$': 'cdktn/$1',
+        '^\\./null-provider$': '<rootDir>/lib/delivery/null-provider.cdktn.ts',
+      },
     },
     { ...common, displayName: 'agent', testMatch: ['<rootDir>/test/agent/**/*.test.ts'] },
     { ...common, displayName: 'package', testMatch: ['<rootDir>/test/package/**/*.test.ts'] },

@@ -1,8 +1,8 @@
-import { NullProvider } from '@cdktf/provider-null/lib/provider';
-import { Resource as NullResource } from '@cdktf/provider-null/lib/resource';
 import type { SSHProvisionerConnection, TerraformMetaArguments, TerraformResource } from 'cdktf';
 import { Lazy, TerraformProvider, TerraformStack } from 'cdktf';
 import type { Construct } from 'constructs';
+import { refuseOtherFork } from './fork';
+import { newNullProvider, newNullResource } from './null-provider';
 import { TerraformData } from './terraform-data';
 
 export type EngineType = 'terraform_data' | 'null_resource';
@@ -25,6 +25,7 @@ export function engineResource(
   type: EngineType,
   config: EngineConfig,
 ): TerraformResource {
+  refuseOtherFork(scope);
   const { identity, stored, ...meta } = config;
   if (type === 'terraform_data') {
     return new TerraformData(scope, id, {
@@ -35,7 +36,7 @@ export function engineResource(
   }
   // null_resource has no other place to keep values than its triggers.
   const triggers = Lazy.anyValue({ produce: () => ({ ...stored, ...identity() }) });
-  return new NullResource(scope, id, { ...meta, triggers: triggers as unknown as Record<string, string> });
+  return newNullResource(scope, id, { ...meta, triggers: triggers as unknown as Record<string, string> });
 }
 
 /** A value of `stored`, as the destroy-time provisioners may name it. */
@@ -56,6 +57,6 @@ export function ensureProvider(scope: Construct, type: EngineType): void {
     .findAll()
     .some((node) => TerraformProvider.isTerraformProvider(node) && node.terraformResourceType === 'null');
   if (!present) {
-    new NullProvider(stack, 'source-routing-null-provider');
+    newNullProvider(stack, 'source-routing-null-provider');
   }
 }

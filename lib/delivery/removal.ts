@@ -3,6 +3,7 @@ import { TerraformResource } from 'cdktf';
 import type { Construct } from 'constructs';
 import { addressOf } from './deployment';
 import type { EngineType } from './engine';
+import { refuseOtherFork } from './fork';
 import { destroyProvisioners } from './provisioners';
 import { sharedFiles } from './scripts';
 import { writeStackFiles } from './stack-files';
@@ -17,6 +18,7 @@ export interface RemovalProps {
 /** The `removed` blocks for the two resources of a deployment that is no longer declared. */
 export class Removal {
   public constructor(scope: Construct, props: RemovalProps) {
+    refuseOtherFork(scope);
     const { engine, forget } = props;
     const config = { terraformResourceType: engine, destroy: !forget };
     // The ids are those of the deployment, so the addresses are the same.
