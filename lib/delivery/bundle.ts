@@ -1,8 +1,7 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { IResolveContext } from 'cdktf';
 import { Fn } from 'cdktf';
 import { BUNDLE_MARK, DISPATCHER, FORMAT, bundleChecksum, dispatcherText, upHookText } from '../agent/program';
+import { packageVersion } from '../agent/texts';
 import type { Expectation } from '../model/expectation';
 import { dispositionWords, questionWords, safeLabel } from '../model/expectation';
 import { BOTH_FAMILIES } from '../model/family';
@@ -68,12 +67,6 @@ export function hookFiles(hooks: readonly UpHook[]): HookFile[] {
   return [...files.values()];
 }
 
-/** The version is not in the program. Otherwise each release would change the digest and run every apply. */
-function libraryVersion(): string {
-  const file = readFileSync(join(__dirname, '../../package.json'), 'utf8');
-  return (JSON.parse(file) as { version: string }).version;
-}
-
 /** A value that is known at apply only: the words of its line, and its token. */
 interface DeferredValue {
   readonly id: number;
@@ -92,7 +85,8 @@ class BundleData {
     private readonly host: Host,
     private readonly choice: Choice,
   ) {
-    this.head = [`bundle ${FORMAT} ${libraryVersion()}`, `owner ${host.owner}`];
+    // The version is not in the program. Otherwise each release would change the digest and run every apply.
+    this.head = [`bundle ${FORMAT} ${packageVersion()}`, `owner ${host.owner}`];
     // Making the lines collects the values.
     const body = this.body();
     const values = [...this.values.values()].map(({ words }) => `${words} `);
