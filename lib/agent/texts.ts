@@ -2,9 +2,13 @@ import { readFileSync } from 'fs';
 import { join } from 'path';
 import { EMBEDDED } from './embedded';
 
-/** What a published package holds within its JavaScript, since bundlers take no other files along. */
-export interface Embedded {
+export interface Identity {
+  readonly name: string;
   readonly version: string;
+}
+
+/** What a published package holds within its JavaScript, since bundlers take no other files along. */
+export interface Embedded extends Identity {
   /** By the path of the file, from `lib` on. */
   readonly texts: Readonly<Record<string, string>>;
 }
@@ -17,13 +21,16 @@ const kept = new Map<string, string>();
  * @param path - the file, from `lib` on: `agent/10-base.sh`
  */
 export function packagedText(path: string): string {
-  const text = EMBEDDED?.texts[path] ?? kept.get(path) ?? readFileSync(join(__dirname, '..', path), 'utf8');
+  const text = EMBEDDED?.texts[path] ?? kept.get(path) ?? read(path);
   kept.set(path, text);
   return text;
 }
 
-/** The version of this package. */
-export function packageVersion(): string {
-  const read = (): string => readFileSync(join(__dirname, '../../package.json'), 'utf8');
-  return EMBEDDED?.version ?? (JSON.parse(read()) as { version: string }).version;
+/** Tells which package this is. */
+export function packageIdentity(): Identity {
+  return EMBEDDED ?? (JSON.parse(read('../package.json')) as Identity);
+}
+
+function read(path: string): string {
+  return readFileSync(join(__dirname, '..', path), 'utf8');
 }

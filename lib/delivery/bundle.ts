@@ -1,7 +1,7 @@
 import type { IResolveContext } from 'cdktf';
 import { Fn } from 'cdktf';
 import { BUNDLE_MARK, DISPATCHER, FORMAT, bundleChecksum, dispatcherText, upHookText } from '../agent/program';
-import { packageVersion } from '../agent/texts';
+import { packageIdentity } from '../agent/texts';
 import type { Expectation } from '../model/expectation';
 import { dispositionWords, questionWords, safeLabel } from '../model/expectation';
 import { BOTH_FAMILIES } from '../model/family';
@@ -86,7 +86,7 @@ class BundleData {
     private readonly choice: Choice,
   ) {
     // The version is not in the program. Otherwise each release would change the digest and run every apply.
-    this.head = [`bundle ${FORMAT} ${packageVersion()}`, `owner ${host.owner}`];
+    this.head = [`bundle ${FORMAT} ${packageIdentity().version}`, `owner ${host.owner}`];
     // Making the lines collects the values.
     const body = this.body();
     const values = [...this.values.values()].map(({ words }) => `${words} `);

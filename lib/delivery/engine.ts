@@ -18,6 +18,10 @@ export interface EngineConfig extends TerraformMetaArguments {
   readonly stored?: Record<string, string>;
 }
 
+export interface NullResourceConfig extends TerraformMetaArguments {
+  readonly triggers: Record<string, string>;
+}
+
 /** Creates the resource that carries provisioners. */
 export function engineResource(
   scope: Construct,

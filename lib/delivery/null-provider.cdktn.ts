@@ -1,6 +1,6 @@
 import { TerraformProvider, TerraformResource } from 'cdktf';
 import type { Construct } from 'constructs';
-import type { NullResourceConfig } from './null-provider';
+import type { NullResourceConfig } from './engine';
 
 /**
  * Takes the place of `null-provider.ts` in the package for cdktn: npm has no null provider for it, and one for cdktf

@@ -1,12 +1,9 @@
 import type * as provider from '@cdktf/provider-null/lib/provider';
 import type * as resource from '@cdktf/provider-null/lib/resource';
-import type { TerraformMetaArguments, TerraformProvider, TerraformResource } from 'cdktf';
+import type { TerraformProvider, TerraformResource } from 'cdktf';
 import type { Construct } from 'constructs';
 import { ValidationError } from '../errors';
-
-export interface NullResourceConfig extends TerraformMetaArguments {
-  readonly triggers: Record<string, string>;
-}
+import type { NullResourceConfig } from './engine';
 
 export function newNullResource(scope: Construct, id: string, config: NullResourceConfig): TerraformResource {
   return new (load(scope).Resource)(scope, id, config);

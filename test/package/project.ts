@@ -11,6 +11,19 @@ interface Lock {
   readonly packages: Record<string, { readonly version: string }>;
 }
 
+function readLock(): Lock {
+  return JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as Lock;
+}
+
+/** The version of a package in the repository's lock file. */
+export function lockedVersion(name: string): string {
+  const found = readLock().packages[`node_modules/${name}`]?.version;
+  if (found === undefined) {
+    throw new Error(`package-lock.json has no ${name}`);
+  }
+  return found;
+}
+
 /**
  * A folder of somebody who uses the package: what `npm pack` makes is installed there, and nothing of the repository
  * is in reach. The other packages come in the versions of the repository's lock file, so that npm has them already.
@@ -20,19 +33,12 @@ export class Project {
 
   /** Installs packages, of which `cdktf-source-routing` is the one in the repository. It must have been built. */
   public install(names: readonly string[]): void {
-    const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as Lock;
-    const version = (name: string): string => {
-      const found = lock.packages[`node_modules/${name}`]?.version;
-      if (found === undefined) {
-        throw new Error(`package-lock.json has no ${name}`);
-      }
-      return found;
-    };
+    const lock = readLock();
     const others = names.filter((name) => name !== PACKAGE);
     const root = {
       name: 'project',
       version: '1.0.0',
-      dependencies: Object.fromEntries(others.map((name) => [name, version(name)])),
+      dependencies: Object.fromEntries(others.map((name) => [name, lockedVersion(name)])),
     };
     this.write('package.json', JSON.stringify(root));
     this.write('package-lock.json', JSON.stringify({ ...lock, ...root, packages: { ...lock.packages, '': root } }));
