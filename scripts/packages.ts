@@ -3,11 +3,11 @@
  * the archives that npm publishes beside them. The package for cdktn imports `cdktn` where the sources say `cdktf`.
  */
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Embedded } from '../lib/agent/texts';
 
-const ROOT = resolve(__dirname, '..');
+export const ROOT = resolve(__dirname, '..');
 const DIST = join(ROOT, 'dist');
 /** One of these files of `lib/` becomes the other in the package for cdktn. */
 const NULL_PROVIDER = 'delivery/null-provider.ts';
@@ -41,6 +41,10 @@ export function buildPackage(framework: Framework, parent = DIST): string {
   writeSources(framework, directory, manifest.version);
   for (const name of manifest.bundleDependencies) {
     cpSync(join(ROOT, 'node_modules', name), join(directory, 'node_modules', name), { recursive: true });
+  }
+  // jsii-docgen finds the peers only here.
+  for (const name of Object.keys(withoutOptionalPeers(manifest).peerDependencies)) {
+    symlinkSync(join(ROOT, 'node_modules', name), join(directory, 'node_modules', name));
   }
   for (const name of ['LICENSE', 'CHANGELOG.md']) {
     cpSync(join(ROOT, name), join(directory, name));

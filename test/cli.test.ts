@@ -1,10 +1,15 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import Ajv from 'ajv/dist/2020';
 import { App, TerraformStack } from 'cdktf';
 import type { NetworkInterface, VpnEgressProps } from '../lib';
 import { HostState, LinuxHost, VpnEgress } from '../lib';
+import { diffMarkdown } from '../lib/cli/diff';
 import { run } from '../lib/cli/main';
+import { readHosts } from '../lib/cli/output';
+import type { HostChanges } from '../lib/reachability/compare-hosts';
+import { compareHosts } from '../lib/reachability/compare-hosts';
 import { ALL_INTERFACES, GATEWAYS, POOLS, SSH } from './fixtures';
 
 const made: string[] = [];
@@ -177,7 +182,7 @@ test.each([
 ])('what is typed wrong is said, and the status is 2 (%#)', (args, message) => {
   const { text, error, status } = run(args);
   expect({ text, status }).toEqual({ text: '', status: 2 });
-  expect(error).toMatch(/^source-routing: /);
+  expect(error).toMatch(/^cdktf-source-routing: /);
   expect(error).toContain(message);
   expect(error).not.toContain('    at ');
 });
@@ -193,6 +198,113 @@ describe('a picture', () => {
 });
 
 test('without a command it says how it is used', () => {
-  expect(run([])).toMatchObject({ text: expect.stringContaining('usage: source-routing diff') as string, status: 2 });
-  expect(run(['--help']).status).toBe(0);
+  const { text, status } = run([]);
+  expect(text).toContain('usage: cdktf-source-routing diff BEFORE AFTER');
+  expect(status).toBe(2);
+  for (const asked of ['--help', '-h', 'help']) {
+    expect(run([asked])).toEqual({ text, error: '', status: 0 });
+  }
 });
+
+test.each(['diff', 'explain', 'draw'])('%s has a help of its own, which explains each option that it takes', (name) => {
+  const { text, error, status } = run([name, '--help']);
+  expect({ error, status }).toEqual({ error: '', status: 0 });
+  expect([run([name, BEFORE, '-h']).text, run(['help', name]).text]).toEqual([text, text]);
+  const [usage, explained] = text.split(`\n\n${name} `);
+  expect(run([]).text).toContain(usage.replace('usage: ', ''));
+  const options = (part: string): string[] => [...new Set(part.match(/--[a-z-]+/g))].sort();
+  expect(options(explained)).toEqual(options(usage));
+  expect(options(usage)).toContain('--host');
+  for (const option of options(usage)) {
+    const errors = ['', '=1'].map((value) => run([name, '/nowhere', `${option}${value}`]).error);
+    expect(errors.filter((each) => !/Unknown option|does not take|argument missing/.test(each))).toHaveLength(1);
+  }
+});
+
+test('there is no help on what is no command', () => {
+  expect(run(['help', 'dif'])).toMatchObject({
+    status: 2,
+    error: expect.stringContaining('no command "dif"') as string,
+  });
+});
+
+test('it says which version it is', () => {
+  const { name, version } = JSON.parse(readFileSync(join(__dirname, '../package.json'), 'utf8')) as Record<
+    string,
+    string
+  >;
+  expect(run(['--version'])).toEqual({ text: `${name} ${version}\n`, error: '', status: 0 });
+});
+
+describe('a comment', () => {
+  const [changed] = compareHosts(readHosts(BEFORE), readHosts(AFTER)).filter(({ changes }) => changes.length > 0);
+  const hosts = (count: number, presence: 'both' | 'added', changes = changed.changes): HostChanges[] =>
+    Array.from({ length: count }, (_, index) => ({ path: `stack/vpn${index}`, presence, changes }));
+  const lines = (text: string, start: string): number =>
+    text.split('\n').filter((line) => line.startsWith(start)).length;
+
+  test.each([
+    ['many changes', hosts(1000, 'both')],
+    ['many hosts that are added', hosts(10_000, 'added', [])],
+    ['many of both', [...hosts(3000, 'added', []), ...hosts(3000, 'both')]],
+    ['added hosts with changes', hosts(500, 'added')],
+  ])('with %s fits into what a forge takes, and says what it leaves out', (_, changes) => {
+    const text = diffMarkdown(changes);
+    expect(text.length).toBeLessThanOrEqual(65_536);
+    expect(text.length).toBeGreaterThan(65_000);
+    const [, left = '0'] = /\*\*Not shown here:(?: |[^*]* )(\d+) changes/.exec(text) ?? [];
+    const [, absent = '0'] = /\*\*Not shown here:[^*]* (\d+) added or removed hosts/.exec(text) ?? [];
+    const all = changes.reduce((sum, host) => sum + (host.changes.length > 0 ? 4 : 0), 0);
+    expect(Number(left) + lines(text, '| `')).toBe(all);
+    expect(Number(absent) + lines(text, '- `')).toBe(changes.filter(({ presence }) => presence === 'added').length);
+    expect(text.startsWith('<!-- source-routing diff -->\n\n**' + (all > 0 ? `${all} changes` : '')) || all === 0).toBe(
+      true,
+    );
+  });
+
+  test('that fits is whole, up to the last character', () => {
+    const fits = Array.from({ length: 400 }, (_, count) => diffMarkdown(hosts(count, 'both'))).filter(
+      (text) => !text.includes('Not shown here'),
+    );
+    const longest = fits[fits.length - 1];
+    expect(longest.length).toBeLessThanOrEqual(65_536);
+    expect(longest.length + longest.length / fits.length).toBeGreaterThan(65_000);
+  });
+});
+
+describe('the JSON', () => {
+  const schema = JSON.parse(readFileSync(join(__dirname, '../docs/diff.schema.json'), 'utf8')) as object;
+  const validate = new Ajv({ strict: true, allErrors: true }).compile(schema);
+  const print = (before: string, after: string): unknown => JSON.parse(run(['diff', before, after, '--json']).text);
+
+  test('is what its schema says', () => {
+    const oneFamily = synth({
+      vpn1: { clients: [POOLS[0]], gateways: [GATEWAYS[0]], rejectedClients: [POOLS[1]] },
+      vpn3: {},
+    });
+    for (const [before, after] of [
+      [BEFORE, BEFORE],
+      [BEFORE, AFTER],
+      [BEFORE, oneFamily],
+      [oneFamily, AFTER],
+    ]) {
+      expect([validate(print(before, after)), validate.errors]).toEqual([true, null]);
+    }
+  });
+
+  test.each<[string, (output: DiffOutput) => void]>([
+    ['another format', (output) => (output.format = 2)],
+    ['a property that it does not know', (output) => (output.hosts[0].changes[0].more = 1)],
+    ['a direction that there is not', (output) => (output.hosts[0].changes[0].direction = 'outgoing')],
+    ['no destinations', (output) => delete output.hosts[0].changes[0].destinations],
+  ])('is not valid with %s', (_, spoil) => {
+    const output = print(BEFORE, AFTER) as DiffOutput;
+    spoil(output);
+    expect(validate(output)).toBe(false);
+  });
+});
+
+interface DiffOutput {
+  format: number;
+  readonly hosts: Array<{ readonly changes: Array<Record<string, unknown>> }>;
+}

@@ -15,6 +15,10 @@ const NOTHING = 'No traffic changes its path.';
 const NAMED = 3;
 /** More rows than that are folded. */
 const UNFOLDED = 10;
+/** What GitHub takes in one comment. GitLab takes more. */
+export const MOST_CHARACTERS = 65_536;
+/** Room for the numbers of what is shown, which are known last. */
+const DIGITS = 20;
 /** A longer text gets a line of its own. */
 const WIDEST = 48;
 
@@ -40,21 +44,56 @@ export function diffText(hosts: readonly HostChanges[]): string {
   ]);
 }
 
-/** For a comment on a pull request. */
+/** For a comment on a pull request: at most `MOST_CHARACTERS`. It says what it leaves out. */
 export function diffMarkdown(hosts: readonly HostChanges[]): string {
   const told = toldOf(hosts);
   const rows = told.flatMap(({ host, lines }) => lines.map((line) => row(host.path, line)));
-  const table = ['| host | packets | was | now |', '| --- | --- | --- | --- |', ...rows].join('\n');
-  const folded = `<details>\n<summary>All ${rows.length} changes</summary>\n\n${table}\n\n</details>`;
   const presence = hosts
-    .filter(({ presence }) => presence !== 'both')
+    .filter((host) => host.presence !== 'both')
     .map((host) => `- ${code(host.path)}${presenceText(host)}`);
+  const heading = rows.length === 0 ? NOTHING : `**${summary(told, hosts.length)}**`;
+  const whole = comment(heading, presence, rows, rows.length);
+  if (whole.length <= MOST_CHARACTERS) {
+    return whole;
+  }
+  const cut = (shownPresence: number, shownRows: number): string =>
+    comment(
+      `${heading}\n\n${leftOut(presence.length - shownPresence, rows.length - shownRows)}`,
+      presence.slice(0, shownPresence),
+      rows.slice(0, shownRows),
+      rows.length,
+    );
+  // Hosts that come or go are named first, in up to half of the comment.
+  const room = MOST_CHARACTERS - DIGITS - cut(0, 0).length;
+  const shownPresence = fitting(presence, rows.length === 0 ? room : room / 2);
+  return cut(shownPresence, fitting(rows, MOST_CHARACTERS - DIGITS - cut(shownPresence, 0).length));
+}
+
+function comment(heading: string, presence: readonly string[], rows: readonly string[], all: number): string {
+  const table = ['| host | packets | was | now |', '| --- | --- | --- | --- |', ...rows].join('\n');
+  const which = rows.length === all ? `All ${all} changes` : `The first ${rows.length} of ${all} changes`;
+  const folded = `<details>\n<summary>${which}</summary>\n\n${table}\n\n</details>`;
   return `${[
     MARKER,
-    rows.length === 0 ? NOTHING : `**${summary(told, hosts.length)}**`,
+    heading,
     ...(presence.length === 0 ? [] : [presence.join('\n')]),
-    ...(rows.length === 0 ? [] : [rows.length > UNFOLDED ? folded : table]),
+    ...(all === 0 ? [] : [all > UNFOLDED ? folded : table]),
   ].join('\n\n')}\n`;
+}
+
+/** How many of the lines fit, from the first on. */
+function fitting(lines: readonly string[], room: number): number {
+  let used = 0;
+  const tooMany = lines.findIndex((line) => (used += line.length + 1) > room);
+  return tooMany < 0 ? lines.length : tooMany;
+}
+
+function leftOut(hosts: number, changes: number): string {
+  const parts = [
+    ...(changes > 0 ? [`${changes} ${changes === 1 ? 'change' : 'changes'}`] : []),
+    ...(hosts > 0 ? [`${hosts} added or removed ${hosts === 1 ? 'host' : 'hosts'}`] : []),
+  ];
+  return `**Not shown here: ${parts.join(', ')}**, since a comment holds ${MOST_CHARACTERS} characters. Without \`--markdown\`, the command prints all.`;
 }
 
 /** For programs: all prefixes and outcomes. */

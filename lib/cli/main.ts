@@ -1,31 +1,17 @@
 #!/usr/bin/env node
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { packageIdentity } from '../agent/texts';
 import { compareHosts } from '../reachability/compare-hosts';
 import { PROTOCOL_NAMES } from '../reachability/header-fields';
 import type { Host } from '../model/host';
 import { MAX_PORT, MAX_UINT32 } from '../model/limits';
 import { InvalidValue } from '../model/value';
-import { diffJson, diffMarkdown, diffText, hasChanges } from './diff';
+import { MOST_CHARACTERS, diffJson, diffMarkdown, diffText, hasChanges } from './diff';
 import { explainText } from './explain';
 import { terminal, terminalText } from '../report/escape';
 import { drawing } from '../report/report';
 import { UsageError, findHost, readHosts } from './output';
-
-const USAGE = `usage: source-routing diff BEFORE AFTER [--json | --markdown] [--host ID]
-       source-routing explain OUT --to ADDR [--host ID] [--from ADDR] [--in DEV] [--mark N]
-                      [--protocol tcp|udp|N] [--source-port N] [--destination-port N] [--down DEV]...
-       source-routing draw OUT [--host ID] [--output FILE]
-
-BEFORE, AFTER and OUT are directories that "cdktf synth" wrote (cdktf.out).
-ID is the path of a host, the end of its path, or its owner.
-
-diff     shows whose traffic changes its path
-explain  shows where a packet goes, and why; without --in the machine itself sends it
-draw     draws where packets go, as SVG
-
-Exit status of diff: 0 if no traffic changes its path, 1 if some does, 2 on an error.
-`;
 
 /** What a command prints, and its exit status. */
 interface Result {
@@ -33,11 +19,94 @@ interface Result {
   readonly status: number;
 }
 
-const COMMANDS: ReadonlyMap<string, (args: string[]) => Result> = new Map([
-  ['diff', diff],
-  ['explain', explainPacket],
-  ['draw', draw],
+interface Command {
+  readonly run: (args: string[]) => Result;
+  /** What follows its name on the command line. */
+  readonly usage: readonly string[];
+  readonly does: string;
+  /** What `--help` says besides. */
+  readonly help: string;
+}
+
+const { name: NAME, version: VERSION } = packageIdentity();
+const HOST_OPTION = `  --host ID   the host: its path, the end of its path, or its owner`;
+
+const COMMANDS: ReadonlyMap<string, Command> = new Map([
+  [
+    'diff',
+    {
+      run: diff,
+      usage: ['BEFORE AFTER [--json | --markdown] [--host ID]'],
+      does: 'shows whose traffic changes its path',
+      help: `BEFORE and AFTER are directories that "cdktf synth" wrote (cdktf.out).
+
+  --json      print all prefixes and outcomes, for programs
+  --markdown  print a comment for a pull request, of at most ${MOST_CHARACTERS} characters
+${HOST_OPTION}; otherwise all hosts
+
+Exit status: 0 if no traffic changes its path, 1 if some does, 2 on an error.
+`,
+    },
+  ],
+  [
+    'explain',
+    {
+      run: explainPacket,
+      usage: [
+        'OUT --to ADDR [--host ID] [--from ADDR] [--in DEV] [--mark N]',
+        '[--protocol tcp|udp|N] [--source-port N] [--destination-port N] [--down DEV]...',
+      ],
+      does: 'shows where a packet goes, and why',
+      help: `OUT is a directory that "cdktf synth" wrote (cdktf.out).
+
+  --to ADDR   the destination of the packet
+  --from ADDR, --mark N, --protocol tcp|udp|N, --source-port N, --destination-port N
+              what else is in the packet
+  --in DEV    the interface by which it comes in; otherwise the machine itself sends it
+  --down DEV  an interface that is down; can be given more than once
+${HOST_OPTION}; not needed if there is only one
+
+Exit status: 0, or 2 on an error.
+`,
+    },
+  ],
+  [
+    'draw',
+    {
+      run: draw,
+      usage: ['OUT [--host ID] [--output FILE]'],
+      does: 'draws where packets go, as SVG',
+      help: `OUT is a directory that "cdktf synth" wrote (cdktf.out).
+
+  -o, --output FILE  write the picture to this file; otherwise to standard output
+${HOST_OPTION}; not needed if there is only one
+
+Exit status: 0, or 2 on an error.
+`,
+    },
+  ],
 ]);
+
+function usageOf(name: string, { usage }: Command): string {
+  const head = `${NAME} ${name} `;
+  return usage.map((line, index) => `${index === 0 ? head : ' '.repeat(head.length)}${line}`).join('\n       ');
+}
+
+function overview(): string {
+  const commands = [...COMMANDS];
+  return `usage: ${commands.map(([name, command]) => usageOf(name, command)).join('\n       ')}
+       ${NAME} COMMAND --help
+       ${NAME} --version
+
+${commands.map(([name, { does }]) => `${name.padEnd(8)} ${does}`).join('\n')}
+
+BEFORE, AFTER and OUT are directories that "cdktf synth" wrote (cdktf.out).
+`;
+}
+
+function helpOf(name: string, command: Command): string {
+  return `usage: ${usageOf(name, command)}\n\n${name} ${command.does}.\n\n${command.help}`;
+}
 
 function diff(args: string[]): Result {
   const { values, positionals } = parseArgs({
@@ -160,27 +229,39 @@ function numberOf(option: string, text: string | undefined, highest: number): nu
 /** Runs a command line. */
 export function run(args: readonly string[]): Result & { readonly error: string } {
   const [name, ...rest] = args;
-  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
-    return { text: USAGE, error: '', status: name === undefined ? 2 : 0 };
+  if (name === '--version') {
+    return { text: `${NAME} ${VERSION}\n`, error: '', status: 0 };
   }
-  const command = COMMANDS.get(name);
+  const asksForHelp = name === 'help' || isHelp(name);
+  const [wanted] = asksForHelp ? rest : [name];
+  if (wanted === undefined) {
+    return { text: overview(), error: '', status: asksForHelp ? 0 : 2 };
+  }
+  const command = COMMANDS.get(wanted);
   if (!command) {
     return {
       text: '',
-      error: `${terminal([`source-routing: there is no command "${name}".`, ''])}${USAGE}`,
+      error: `${terminal([`${NAME}: there is no command "${wanted}".`, ''])}${overview()}`,
       status: 2,
     };
   }
+  if (asksForHelp || rest.some(isHelp)) {
+    return { text: helpOf(wanted, command), error: '', status: 0 };
+  }
   try {
-    return { ...command(rest), error: '' };
+    return { ...command.run(rest), error: '' };
   } catch (error) {
     if (error instanceof UsageError || error instanceof InvalidValue || isOfParseArgs(error)) {
-      return { text: '', error: terminal([`source-routing: ${error.message}`]), status: 2 };
+      return { text: '', error: terminal([`${NAME}: ${error.message}`]), status: 2 };
     }
     // Status 1 means that traffic changes its path, so this is 2.
     const stack = error instanceof Error ? error.stack : undefined;
-    return { text: '', error: terminalText(`source-routing: ${stack ?? String(error)}\n`), status: 2 };
+    return { text: '', error: terminalText(`${NAME}: ${stack ?? String(error)}\n`), status: 2 };
   }
+}
+
+function isHelp(argument: string | undefined): boolean {
+  return argument === '--help' || argument === '-h';
 }
 
 /** Tells whether an option is unknown or has no value. */

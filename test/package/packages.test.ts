@@ -1,10 +1,10 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { buildSync } from 'esbuild';
 import type { Framework } from '../../scripts/packages';
 import { FRAMEWORKS, buildPackage, packPackage } from '../../scripts/packages';
-import { Project, lockedVersion } from './project';
+import { Project, lockedVersion, newDist } from './project';
 
 const ROOT = resolve(__dirname, '../..');
 const MINUTES = 60_000;
@@ -80,7 +80,9 @@ function writePrograms(project: Project, library: Framework, app = library): voi
 }
 
 interface Synthesized {
-  readonly resource: Record<string, Record<string, { provisioner?: unknown }>>;
+  '//'?: object;
+  readonly 'terraform': { backend?: object };
+  readonly 'resource': Record<string, Record<string, { provisioner?: unknown }>>;
 }
 
 /** What Terraform reads, without the version of the framework and the place of the state. */
@@ -101,8 +103,7 @@ function failure(project: Project, ...args: string[]): string {
 }
 
 describe('the packages', () => {
-  mkdirSync(join(ROOT, 'dist'), { recursive: true });
-  const dist = mkdtempSync(join(ROOT, 'dist/test-'));
+  const dist = newDist();
   const made: Project[] = [];
   const archives = new Map<Framework, string>();
 
@@ -194,6 +195,41 @@ describe('the packages', () => {
     }
   });
 
+  test.each(FRAMEWORKS)(
+    'jsii makes Python, Java, C# and Go of %s-source-routing, and the Python module can be imported',
+    (framework) => {
+      const [directory, made] = [join(dist, `${framework}-source-routing`), join(dist, `languages-${framework}`)];
+      const options = ['--code-only', '--outdir', made, '--no-recurse', '--no-npmignore'];
+      const targets = ['--targets', 'python', 'java', 'dotnet', 'go'];
+      execFileSync(join(ROOT, 'node_modules/.bin/jsii-pacmak'), [...options, ...targets, '--', '.'], {
+        cwd: directory,
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
+      const fork = framework === 'cdktf' ? 'Cdktf' : 'Cdktn';
+      for (const file of [
+        `java/src/main/java/io/github/${framework}sourcerouting/LinuxHost.java`,
+        `dotnet/${fork}SourceRouting/${fork}SourceRouting/LinuxHost.cs`,
+        `go/${framework}sourcerouting/LinuxHost.go`,
+      ]) {
+        expect(existsSync(join(made, file)) || file).toBe(true);
+      }
+      const { types } = JSON.parse(readFileSync(join(directory, '.jsii'), 'utf8')) as { types: object };
+      const program = join(__dirname, 'import-module.py');
+      const imported = execFileSync('python3', [program, `${framework}_source_routing`], {
+        encoding: 'utf8',
+        env: { ...process.env, PYTHONPATH: join(made, 'python/src') },
+      });
+      expect(imported.trim().split('\n')).toEqual(
+        Object.keys(types)
+          .map((name) => name.split('.')[1])
+          .sort(),
+      );
+      // An optional package is one for Node.js only.
+      expect(readFileSync(join(made, 'python/setup.py'), 'utf8')).not.toContain('null');
+    },
+    2 * MINUTES,
+  );
+
   test(
     'the null engine: in cdktf by an optional package, in cdktn by itself; the same for Terraform',
     () => {
@@ -236,17 +272,12 @@ describe('the packages', () => {
       [from, to].forEach((project) => project.run('node', ['main.cjs', 'out']));
       const terraform = (...args: string[]): string => from.run('terraform', args, { cwd: 'out/stacks/vpn' });
       // There is no machine: provisioners go, and they are in no state.
-      const stack = JSON.parse(from.read('out/stacks/vpn/cdk.tf.json')) as Synthesized & {
-        terraform: { backend?: object };
-      };
+      const stack = synthesized(from, 'out');
       Object.values(stack.resource.terraform_data).forEach((resource) => delete resource.provisioner);
-      delete stack.terraform.backend;
       from.write('out/stacks/vpn/cdk.tf.json', JSON.stringify(stack));
       terraform('init', '-no-color');
       terraform('apply', '-auto-approve', '-no-color');
-      const moved = JSON.parse(to.read('out/stacks/vpn/cdk.tf.json')) as typeof stack;
-      delete moved.terraform.backend;
-      from.write('out/stacks/vpn/cdk.tf.json', JSON.stringify(moved));
+      from.write('out/stacks/vpn/cdk.tf.json', JSON.stringify(synthesized(to, 'out')));
       expect(terraform('plan', '-no-color')).toContain('No changes.');
     },
     2 * MINUTES,

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { TERRAFORM_ENV } from '../e2e/terraform';
@@ -9,6 +9,12 @@ const PACKAGE = 'cdktf-source-routing';
 
 interface Lock {
   readonly packages: Record<string, { readonly version: string }>;
+}
+
+/** A folder to build packages in: the compiler finds the other packages above it. */
+export function newDist(): string {
+  mkdirSync(join(ROOT, 'dist'), { recursive: true });
+  return mkdtempSync(join(ROOT, 'dist/test-'));
 }
 
 function readLock(): Lock {
@@ -31,8 +37,13 @@ export function lockedVersion(name: string): string {
 export class Project {
   public readonly directory = mkdtempSync(join(tmpdir(), 'project-'));
 
-  /** Installs packages, of which `cdktf-source-routing` is the one in the repository. It must have been built. */
-  public install(names: readonly string[]): void {
+  /**
+   * Installs packages.
+   *
+   * @param names - the packages
+   * @param archive - what `npm pack` made of `cdktf-source-routing`, if that is one of them
+   */
+  public install(names: readonly string[], archive: string): void {
     const lock = readLock();
     const others = names.filter((name) => name !== PACKAGE);
     const root = {
@@ -42,17 +53,8 @@ export class Project {
     };
     this.write('package.json', JSON.stringify(root));
     this.write('package-lock.json', JSON.stringify({ ...lock, ...root, packages: { ...lock.packages, '': root } }));
-    const packed = names.includes(PACKAGE) ? [join(this.directory, this.pack())] : [];
+    const packed = names.includes(PACKAGE) ? [archive] : [];
     this.run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', ...packed]);
-  }
-
-  /** The name of the archive that npm would publish, which is put into the folder. */
-  private pack(): string {
-    const args = ['pack', '--json', '--pack-destination', this.directory];
-    const [{ filename }] = JSON.parse(execFileSync('npm', args, { cwd: ROOT, encoding: 'utf8' })) as [
-      { filename: string },
-    ];
-    return filename;
   }
 
   public write(name: string, text: string): void {

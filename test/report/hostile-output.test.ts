@@ -327,7 +327,7 @@ describe('names that others chose are text and nothing else', () => {
           const { text, error, status } = run(args);
           expect([text, status]).toEqual(['', 2]);
           checkLines(error);
-          expect(error).toMatch(/^source-routing: [^\n]+\n(\nusage: [^]*)?$/);
+          expect(error).toMatch(/^cdktf-source-routing: [^\n]+\n(\nusage: [^]*)?$/);
         }
       }),
       RUNS,
