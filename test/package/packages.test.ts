@@ -87,12 +87,10 @@ interface Synthesized {
 
 /** What Terraform reads, without the version of the framework and the place of the state. */
 function synthesized(project: Project, outdir: string): Synthesized {
-  const {
-    '//': _,
-    terraform,
-    ...rest
-  } = JSON.parse(project.read(join(outdir, 'stacks/vpn/cdk.tf.json'))) as Record<string, object>;
-  return { ...rest, terraform: { ...terraform, backend: undefined } } as unknown as Synthesized;
+  const stack = JSON.parse(project.read(join(outdir, 'stacks/vpn/cdk.tf.json'))) as Synthesized;
+  delete stack['//'];
+  delete stack.terraform.backend;
+  return stack;
 }
 
 /** The exit code of a program, and the first line of the error that ended it. */
