@@ -13,6 +13,7 @@ import {
   labRequirements,
   packageTestRequirements,
   pictureTestRequirements,
+  recipeTestRequirements,
 } from '../test/lab/requirements';
 
 const ROOT = resolve(__dirname, '..');
@@ -59,7 +60,13 @@ function main(): number {
   const progress = (line: string): void => console.log(line);
   const obstacle =
     ensureRequirements(
-      [...agentTestRequirements, ...labRequirements, ...deploymentTestRequirements, ...packageTestRequirements],
+      [
+        ...agentTestRequirements,
+        ...labRequirements,
+        ...deploymentTestRequirements,
+        ...packageTestRequirements,
+        ...recipeTestRequirements,
+      ],
       progress,
     ) ??
     ensureRequirements(undefined, progress) ??

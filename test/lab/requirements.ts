@@ -41,6 +41,14 @@ export const deploymentTestRequirements: readonly Requirement[] = [{ command: 'u
 /** What compiles the generated module. */
 export const packageTestRequirements: readonly Requirement[] = [{ command: 'python3', packageName: 'python3' }];
 
+/** What the recipes for pull requests call, and what `gh --jq` has built in. */
+export const recipeTestRequirements: readonly Requirement[] = [
+  { command: 'bash', packageName: 'bash' },
+  { command: 'curl', packageName: 'curl' },
+  { command: 'git', packageName: 'git' },
+  { command: 'jq', packageName: 'jq' },
+];
+
 /** What draws the pictures: librsvg, which knows little of CSS, and a browser. */
 export const pictureTestRequirements: readonly Requirement[] = [
   { command: 'rsvg-convert', packageName: 'librsvg2-bin' },
