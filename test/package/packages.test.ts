@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { buildSync } from 'esbuild';
 import type { Framework } from '../../scripts/packages';
@@ -10,6 +10,7 @@ const ROOT = resolve(__dirname, '../..');
 const MINUTES = 60_000;
 const PNPM = 'pnpm@10.34.9';
 const YARN = '@yarnpkg/cli-dist@4.18.1';
+const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
 const NULL_PROVIDER = '@cdktf/provider-null';
 
 /** How each package manager installs packages, and runs a program that finds them. */
@@ -102,7 +103,7 @@ function failure(project: Project, ...args: string[]): string {
 
 describe('the packages', () => {
   const dist = newDist();
-  const made: Project[] = [];
+  const made = new Map<string, Project>();
   const archives = new Map<Framework, string>();
 
   beforeAll(() => {
@@ -113,10 +114,15 @@ describe('the packages', () => {
     rmSync(dist, { recursive: true, force: true });
   });
 
-  /** A folder of somebody who installs our package and the framework. */
-  function newProject(manager: string, framework: Framework, others: readonly string[] = []): Project {
+  /** A folder of somebody who installs our package and the framework. Tests with the same packages share it. */
+  function projectWith(manager: string, framework: Framework, others: readonly string[] = []): Project {
+    const key = [manager, framework, ...others].join(' ');
+    const known = made.get(key);
+    if (known) {
+      return known;
+    }
     const project = new Project();
-    made.push(project);
+    made.set(key, project);
     project.write('package.json', JSON.stringify({ name: 'project', version: '1.0.0', type: 'module' }));
     const names = [framework, 'constructs', ...others].map((name) => `${name}@${lockedVersion(name)}`);
     MANAGERS[manager].install(project, [`${framework}-source-routing@file:${archives.get(framework)}`, ...names]);
@@ -130,7 +136,7 @@ describe('the packages', () => {
     test.each(Object.keys(MANAGERS))(
       'installed by %s, synthesizes the same as any other, from CommonJS and from an ECMAScript module',
       (manager) => {
-        const project = newProject(manager, framework);
+        const project = projectWith(manager, framework);
         for (const program of ['main.cjs', 'main.mjs']) {
           const [command, ...args] = MANAGERS[manager].node;
           project.run(command, [...args, program, `out-${program}`], { env: yarnEnvironment(project) });
@@ -146,9 +152,9 @@ describe('the packages', () => {
     test.each(['cjs', 'esm'] as const)(
       'bundled by esbuild as %s, needs no other file',
       (format) => {
-        const project = newProject('npm', framework);
+        const project = projectWith('npm', framework);
         const bundle = new Project();
-        made.push(bundle);
+        made.set(`bundle ${framework} ${format}`, bundle);
         buildSync({
           entryPoints: [join(project.directory, 'main.mjs')],
           outfile: join(bundle.directory, 'bundle', `main.${format === 'cjs' ? 'cjs' : 'mjs'}`),
@@ -228,14 +234,46 @@ describe('the packages', () => {
     2 * MINUTES,
   );
 
+  test.each(FRAMEWORKS)(
+    '%s-source-routing has a command of its own name',
+    (framework) => {
+      const project = projectWith('npm', framework);
+      const npx = (...args: string[]): string =>
+        project.run('npx', ['--no', '--', `${framework}-source-routing`, ...args]);
+      expect(npx('--version')).toBe(`${framework}-source-routing ${version}\n`);
+      project.run('node', ['main.cjs', 'command']);
+      expect(npx('diff', 'command', 'command')).toBe('No traffic changes its path.\n');
+      expect(
+        readdirSync(join(project.directory, 'node_modules/.bin')).filter((name) => name.includes('routing')),
+      ).toEqual([`${framework}-source-routing`]);
+    },
+    MINUTES,
+  );
+
+  test(
+    'jsii-diff, which a release runs, finds what a patch must not change',
+    () => {
+      const [directory, old] = [join(dist, 'cdktf-source-routing'), join(dist, 'old')];
+      cpSync(directory, old, { recursive: true, filter: (path) => !path.includes('node_modules') });
+      const compare = (): number | null =>
+        spawnSync(join(ROOT, 'node_modules/.bin/jsii-diff'), ['--error-on', 'all', old, directory]).status;
+      expect(compare()).toBe(0);
+      const assembly = readFileSync(join(old, '.jsii'), 'utf8');
+      writeFileSync(join(old, '.jsii'), assembly.replace(/"name": "forget"/, '"name": "forgotten"'));
+      expect(readFileSync(join(old, '.jsii'), 'utf8')).not.toBe(assembly);
+      expect(compare()).toBe(1);
+    },
+    MINUTES,
+  );
+
   test(
     'the null engine: in cdktf by an optional package, in cdktn by itself; the same for Terraform',
     () => {
-      const without = newProject('npm', 'cdktf');
+      const without = projectWith('npm', 'cdktf');
       expect(failure(without, 'main.cjs', 'out', 'NULL_RESOURCE')).toBe(
         `1: [vpn/vpn1] engine "null_resource" needs the package ${NULL_PROVIDER}, which is not installed. Add it to your dependencies.`,
       );
-      const [first, second] = [newProject('npm', 'cdktf', [NULL_PROVIDER]), newProject('npm', 'cdktn')].map(
+      const [first, second] = [projectWith('npm', 'cdktf', [NULL_PROVIDER]), projectWith('npm', 'cdktn')].map(
         (project) => {
           project.run('node', ['main.cjs', 'out', 'NULL_RESOURCE']);
           return synthesized(project, 'out');
@@ -253,7 +291,7 @@ describe('the packages', () => {
   ] as const)(
     '%s-source-routing with an App of %s: one line says which package to use',
     (library, app) => {
-      const project = newProject('npm', library, [app]);
+      const project = projectWith('npm', library, [app]);
       writePrograms(project, library, app);
       expect(failure(project, 'main.mjs', 'out')).toBe(
         `1: [vpn/vpn1] the TerraformStack is of the package ${app}, but this is ${library}-source-routing. ` +
@@ -266,16 +304,16 @@ describe('the packages', () => {
   test(
     'moving from one to the other plans no change',
     () => {
-      const [from, to] = FRAMEWORKS.map((framework) => newProject('npm', framework));
-      [from, to].forEach((project) => project.run('node', ['main.cjs', 'out']));
-      const terraform = (...args: string[]): string => from.run('terraform', args, { cwd: 'out/stacks/vpn' });
+      const [from, to] = FRAMEWORKS.map((framework) => projectWith('npm', framework));
+      [from, to].forEach((project) => project.run('node', ['main.cjs', 'moved']));
+      const terraform = (...args: string[]): string => from.run('terraform', args, { cwd: 'moved/stacks/vpn' });
       // There is no machine: provisioners go, and they are in no state.
-      const stack = synthesized(from, 'out');
+      const stack = synthesized(from, 'moved');
       Object.values(stack.resource.terraform_data).forEach((resource) => delete resource.provisioner);
-      from.write('out/stacks/vpn/cdk.tf.json', JSON.stringify(stack));
+      from.write('moved/stacks/vpn/cdk.tf.json', JSON.stringify(stack));
       terraform('init', '-no-color');
       terraform('apply', '-auto-approve', '-no-color');
-      from.write('out/stacks/vpn/cdk.tf.json', JSON.stringify(synthesized(to, 'out')));
+      from.write('moved/stacks/vpn/cdk.tf.json', JSON.stringify(synthesized(to, 'moved')));
       expect(terraform('plan', '-no-color')).toContain('No changes.');
     },
     2 * MINUTES,

@@ -81,16 +81,17 @@ app.synth();
 `;
 
 /** npm and npx of a project that has everything installed. They synthesize the same program only once. */
-const NPM = '#!/bin/sh\n[ "$*" = ci ]\n';
+const NPM = `#!/bin/sh
+[ "$*" = ci ] && mkdir -p node_modules/.bin && cp "$RUNNER_TEMP/cdktf-source-routing" node_modules/.bin/
+`;
+const COMMAND = `#!/bin/sh
+exec "${BIN}/tsx" "${ROOT}/lib/cli/main.ts" "$@"
+`;
 const NPX = `#!/bin/sh
-[ "$1" = --no ] && shift
-name=$1
-shift
-[ "$name" = cdktf-source-routing ] && exec "${BIN}/tsx" "${ROOT}/lib/cli/main.ts" "$@"
-[ "$name $1 $2" = "cdktf synth --output" ] || exit 127
+[ "$1 $2 $3" = "cdktf synth --output" ] || exit 127
 made=$RUNNER_TEMP/made-$(cksum <main.ts | tr ' ' -)
 [ -d "$made" ] || "${BIN}/cdktf" synth --output "$made" || exit
-rm -rf "$3" && cp -r "$made" "$3"
+rm -rf "$4" && cp -r "$made" "$4"
 `;
 
 /** A stand-in for gh, over a file: pull requests, and comments by their number. */
@@ -164,13 +165,14 @@ describeUnless(ensureRequirements(recipeTestRequirements), 'the recipes of docs/
     Object.entries({ npm: NPM, npx: NPX, gh: GH }).forEach(([name, text]) =>
       writeFileSync(join(bin, name), text, { mode: 0o755 }),
     );
+    writeFileSync(join(temp, 'cdktf-source-routing'), COMMAND, { mode: 0o755 });
     git('init', '--quiet');
     const app = `${join(BIN, 'tsx')} main.ts`;
     writeFileSync(
       join(repository, 'cdktf.json'),
       JSON.stringify({ language: 'typescript', app, projectId: 'x', sendCrashReports: 'false' }),
     );
-    writeFileSync(join(repository, '.gitignore'), 'cdktf.out\ncomment.md\n.base\n.before\n.after\n');
+    writeFileSync(join(repository, '.gitignore'), 'node_modules\ncdktf.out\ncomment.md\n.base\n.before\n.after\n');
     base = commit('192.168.1.1');
     git('checkout', '--quiet', '-b', 'change');
     commit('192.168.1.2');
