@@ -199,6 +199,22 @@ describe('the packages', () => {
     }
   });
 
+  test('have a README of their own', () => {
+    const [first, second] = FRAMEWORKS.map((framework) =>
+      readFileSync(join(dist, `${framework}-source-routing`, 'README.md'), 'utf8'),
+    );
+    expect(first).toBe(readFileSync(join(ROOT, 'README.md'), 'utf8'));
+    const repository = 'cdktf-source-routing/cdktf-source-routing';
+    expect(
+      second
+        .split(repository)
+        .join('')
+        .match(/.*cdktf.*/g),
+    ).toBeNull();
+    expect(second.match(new RegExp(repository, 'g'))).toEqual(first.match(new RegExp(repository, 'g')));
+    expect(second).toContain("import { LinuxHost, VpnEgress } from 'cdktn-source-routing';");
+  });
+
   test.each(FRAMEWORKS)(
     'jsii makes Python, Java, C# and Go of %s-source-routing, and the Python module can be imported',
     (framework) => {
