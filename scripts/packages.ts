@@ -93,10 +93,13 @@ function manifestOf(framework: Framework): Manifest {
   };
 }
 
-/** Writes the names of the framework, and the names that are made of it. The repository has one name for both. */
+/**
+ * Writes the names of the framework, and the names that are made of it. The repository, `cdktf.json` and `cdktf.out`
+ * have one name for both.
+ */
 function ofFramework(framework: Framework, text: string): string {
   return text.replace(
-    /(github(?:usercontent)?\.com\/[\w-]+(?:\/cdktf-source-routing(?!-))?)|\b(cdkt)f(?=\b|_|source)|\b(Cdkt)f(?=[A-Z])/g,
+    /(github(?:usercontent)?\.com\/[\w-]+(?:\/cdktf-source-routing(?!-))?)|\b(cdkt)f(?!\.(?:json|out)\b)(?=\b|_|source)|\b(Cdkt)f(?=[A-Z])/g,
     (_, url: string | undefined, lower = '', upper = '') => url ?? `${lower}${upper}${framework.slice('cdkt'.length)}`,
   );
 }

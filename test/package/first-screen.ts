@@ -13,8 +13,8 @@ export interface FirstScreen {
   readonly printed: ReadonlyMap<string, readonly string[]>;
 }
 
-export function firstScreen(): FirstScreen {
-  const [, start = ''] = /\n## Quick start\n(.*?)\n## /s.exec(readFileSync(README, 'utf8')) ?? [];
+export function firstScreen(readme = README): FirstScreen {
+  const [, start = ''] = /\n## Quick start\n(.*?)\n## /s.exec(readFileSync(readme, 'utf8')) ?? [];
   const [, packages = ''] = /^\$ npm install (.*)$/m.exec(start) ?? [];
   const files = [...start.matchAll(/^`([^`\n]+)`:\n\n```.*\n([^]*?)^```$/gm)].map(([, name, text]) => [name, text]);
   const printed = [...start.matchAll(/^\$ (ip .*)\n([^]*?)(?=^\$|^```)/gm)].map(([, command, text]) => [

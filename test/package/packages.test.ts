@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { buildSync } from 'esbuild';
 import type { Framework } from '../../scripts/packages';
 import { FRAMEWORKS, buildPackage, packPackage } from '../../scripts/packages';
+import { firstScreen } from './first-screen';
 import { Project, lockedVersion, newDist } from './project';
 
 const ROOT = resolve(__dirname, '../..');
@@ -199,21 +200,28 @@ describe('the packages', () => {
     }
   });
 
-  test('have a README of their own', () => {
-    const [first, second] = FRAMEWORKS.map((framework) =>
-      readFileSync(join(dist, `${framework}-source-routing`, 'README.md'), 'utf8'),
-    );
-    expect(first).toBe(readFileSync(join(ROOT, 'README.md'), 'utf8'));
-    const repository = 'cdktf-source-routing/cdktf-source-routing';
-    expect(
-      second
-        .split(repository)
-        .join('')
-        .match(/.*cdktf.*/g),
-    ).toBeNull();
-    expect(second.match(new RegExp(repository, 'g'))).toEqual(first.match(new RegExp(repository, 'g')));
-    expect(second).toContain("import { LinuxHost, VpnEgress } from 'cdktn-source-routing';");
-  });
+  test(
+    'have a README of their own, whose first screen synthesizes',
+    () => {
+      const [readme, other] = FRAMEWORKS.map((framework) => join(dist, `${framework}-source-routing`, 'README.md'));
+      const [first, second] = [readme, other].map((file) => readFileSync(file, 'utf8'));
+      expect(first).toBe(readFileSync(join(ROOT, 'README.md'), 'utf8'));
+      // The framework still has these names, and there is one repository.
+      const kept = /cdktf-source-routing\/cdktf-source-routing|cdktf\.(?:json|out)/g;
+      expect(second.replace(kept, '').match(/.*cdktf.*/g)).toBeNull();
+      expect(second.match(kept)).toEqual(first.match(kept));
+
+      const { packages, files } = firstScreen(other);
+      expect(packages).toEqual(['cdktn-source-routing', 'cdktn', 'cdktn-cli', 'tsx']);
+      expect([...files.keys()]).toEqual(['cdktf.json', 'main.ts']);
+      // Only the library: the command-line tool of cdktn needs a later Node.js than we do.
+      const project = projectWith('npm', 'cdktn');
+      files.forEach((text, name) => project.write(name, text));
+      project.run(join(ROOT, 'node_modules/.bin/tsx'), ['main.ts'], { env: { CDKTF_OUTDIR: 'first-screen' } });
+      expect(Object.keys(synthesized(project, 'first-screen').resource.terraform_data)).toHaveLength(2);
+    },
+    MINUTES,
+  );
 
   test.each(FRAMEWORKS)(
     'jsii makes Python, Java, C# and Go of %s-source-routing, and the Python module can be imported',
