@@ -294,15 +294,18 @@ describe('the packages', () => {
     'the null engine: in cdktf by an optional package, in cdktn by itself; the same for Terraform',
     () => {
       const without = projectWith('npm', 'cdktf');
-      expect(failure(without, 'main.cjs', 'out', 'NULL_RESOURCE')).toBe(
+      expect(failure(without, 'main.cjs', 'null', 'NULL_RESOURCE')).toBe(
         `1: [vpn/vpn1] engine "null_resource" needs the package ${NULL_PROVIDER}, which is not installed. Add it to your dependencies.`,
       );
-      const [first, second] = [projectWith('npm', 'cdktf', [NULL_PROVIDER]), projectWith('npm', 'cdktn')].map(
-        (project) => {
-          project.run('node', ['main.cjs', 'out', 'NULL_RESOURCE']);
-          return synthesized(project, 'out');
-        },
-      );
+      const stacks = [
+        ['yarn', projectWith('yarn', 'cdktf', [NULL_PROVIDER])] as const,
+        ['npm', projectWith('npm', 'cdktn')] as const,
+      ].map(([manager, project]) => {
+        const [command, ...args] = MANAGERS[manager].node;
+        project.run(command, [...args, 'main.cjs', 'null', 'NULL_RESOURCE'], { env: yarnEnvironment(project) });
+        return synthesized(project, 'null');
+      });
+      const [first, second] = stacks;
       expect(Object.keys(first.resource)).toEqual(['null_resource']);
       expect(second).toEqual(first);
     },
