@@ -39,6 +39,8 @@ function yarnEnvironment(project: Project): Record<string, string> {
   const registry = execFileSync('npm', ['config', 'get', 'registry'], { encoding: 'utf8' }).trim();
   return {
     YARN_NPM_REGISTRY_SERVER: registry,
+    // It may be a mirror without TLS.
+    YARN_UNSAFE_HTTP_WHITELIST: new URL(registry).hostname,
     YARN_GLOBAL_FOLDER: join(project.directory, '.yarn-global'),
     YARN_ENABLE_TELEMETRY: 'false',
     YARN_ENABLE_IMMUTABLE_INSTALLS: 'false',

@@ -43,6 +43,27 @@ test('CI runs everything, and with each version of Node.js all scripts that it n
   expect(named.filter((name) => !(name in scripts))).toEqual([]);
 });
 
+const FORMS = join(ROOT, '.github/ISSUE_TEMPLATE');
+
+test.each(readdirSync(FORMS).filter((name) => name !== 'config.yml'))('%s is a form as GitHub wants it', (name) => {
+  const form = parse(readFileSync(join(FORMS, name), 'utf8')) as {
+    readonly body: ReadonlyArray<{
+      readonly type: string;
+      readonly id: string;
+      readonly attributes: { readonly label: string };
+    }>;
+  };
+  expect(Object.keys(form).sort()).toEqual(['body', 'description', 'labels', 'name']);
+  expect(form.body.map(({ type }) => type).filter((type) => !['textarea', 'input', 'dropdown'].includes(type))).toEqual(
+    [],
+  );
+  for (const of of [(each: (typeof form.body)[0]) => each.id, (each: (typeof form.body)[0]) => each.attributes.label]) {
+    const values = form.body.map(of);
+    expect([...new Set(values)]).toEqual(values);
+    expect(values.every((value) => typeof value === 'string')).toBe(true);
+  }
+});
+
 describe('a release', () => {
   const { steps, permissions } = workflow('release.yml').jobs.npm;
   const directory = mkdtempSync(join(tmpdir(), 'release-'));
