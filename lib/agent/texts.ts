@@ -14,6 +14,7 @@ export interface Embedded extends Identity {
 }
 
 const kept = new Map<string, string>();
+let identity: Identity | undefined;
 
 /**
  * A text of this package that runs on a machine. Read once for each program.
@@ -28,7 +29,8 @@ export function packagedText(path: string): string {
 
 /** Tells which package this is. */
 export function packageIdentity(): Identity {
-  return EMBEDDED ?? (JSON.parse(read('../package.json')) as Identity);
+  identity ??= EMBEDDED ?? (JSON.parse(read('../package.json')) as Identity);
+  return identity;
 }
 
 function read(path: string): string {
