@@ -6,6 +6,9 @@ import { BUNDLE_MARK, agentProgram, bundleChecksum } from '../lib/agent/program'
 
 const RULES = 1000;
 const RUNS = 15;
+/** For how the times grow: so many rules, each with its guard. */
+const MANY = [1000, 10_000];
+const RUNS_OF_MANY = 5;
 
 /**
  * What the agent costs on a machine, against the floor: `ip -batch` of the same lines.
@@ -38,6 +41,9 @@ function bench(awk: string, path: string): void {
         .map((r) => `rule del ${r} proto 77\n`)
         .join(''),
     );
+    for (const count of MANY) {
+      writeFileSync(join(directory, `guarded-${count}`), bundle(count, true));
+    }
     writeFileSync(join(directory, 'run.sh'), script(directory, path));
     execFileSync('unshare', ['--net', '--mount', 'sh', join(directory, 'run.sh')], {
       stdio: ['ignore', 'ignore', 'inherit'],
@@ -60,13 +66,24 @@ function rules(count: number): string[] {
   );
 }
 
-function bundle(count: number): string {
+/** Of rules that stand in the same order as their priorities. A guard is its rule, but rejects, at priority + 10000. */
+function guardsOf(declared: readonly string[]): string[] {
+  return declared.map((rule) =>
+    rule.replace(
+      /pref (\d+) (.*) lookup 200/,
+      (_, priority, selectors) => `guard 4 ${Number(priority) + 10_000} ${selectors} unreachable`,
+    ),
+  );
+}
+
+function bundle(count: number, guarded = false): string {
   const data = [
     'bundle 1',
     'owner bench',
     'persistence service own',
     'table 200 -',
     ...rules(count).map((rule) => rule.replace('pref', 'rule 4')),
+    ...(guarded ? guardsOf(rules(count)) : []),
     'route 4 200 default 4278198272 type unreachable',
   ];
   const program = agentProgram().replace(/^PATH=/m, 'PATH=/run/bin:');
@@ -104,6 +121,15 @@ for run in $(seq ${RUNS}); do
   agent remove >/dev/null
   apply many "g$run"
 done
+agent remove >/dev/null
+for run in $(seq ${RUNS_OF_MANY}); do
+  for count in ${MANY.join(' ')}; do
+    apply guarded-$count "g$run"
+    cp ${directory}/guarded-$count /run/bundle
+    timed again-$count sh /run/bundle apply --owner bench --generation "h$run" /run/bundle
+    timed remove-$count agent remove
+  done
+done
 `;
 }
 
@@ -124,5 +150,18 @@ function print(awk: string, times: Map<string, number[]>): void {
   for (const [label, name] of rows) {
     const value = median(name);
     console.log(`  ${label.padEnd(40)}${value.toFixed(1).padStart(8)} ms${(value / floor).toFixed(2).padStart(8)} x`);
+  }
+  const [few, many] = MANY;
+  console.log(`  with a guard for each rule, ${few} and ${many} rules; median of ${RUNS_OF_MANY} runs`);
+  for (const [label, name] of [
+    ['first apply', 'apply-guarded'],
+    ['apply, nothing to do', 'again'],
+    ['removal', 'remove'],
+  ]) {
+    const [short, long] = [median(`${name}-${few}`), median(`${name}-${many}`)];
+    const exponent = Math.log(long / short) / Math.log(many / few);
+    console.log(
+      `  ${label.padEnd(40)}${short.toFixed(1).padStart(8)} ms${long.toFixed(1).padStart(8)} ms, growth exponent ${exponent.toFixed(2)}`,
+    );
   }
 }

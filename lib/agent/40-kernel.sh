@@ -25,15 +25,6 @@ END
   done >"$LOCK/kernel"
 }
 
-# Prints only the rules, in the same form.
-read_rules() {
-  local family
-  for family in 4 6; do
-    printf 'family %s\n' "$family"
-    ip -N -o -d "-$family" rule show 2>/dev/null || :
-  done
-}
-
 # look WANTED [OWN...]: reads the kernel, and plans the changes that give it the rules and routes of state file
 # WANTED. awk starts and reads the state files while `ip` still works. The pipe carries no data: its end tells awk
 # that $LOCK/kernel is complete.

@@ -15,7 +15,7 @@ check_tools() {
       return
       ;;
   esac
-  if ! ip -N -4 rule show >/dev/null 2>&1; then
+  if ! ip -N -V >/dev/null 2>&1; then
     complain "this iproute2 is too old (${version#ip utility, }): 5.2 or later is needed"
   fi
 }

@@ -138,7 +138,7 @@ keeps_logins() {
   login_answers >"$LOCK/answers_after"
   ! cmp -s "$LOCK/answers_before" "$LOCK/answers_after" || return 0
   # The present rules show which rule is to blame.
-  read_rules >"$LOCK/kernel"
+  read_kernel 4 6
   expectations judge "$LOCK/login_questions" "$LOCK/noted_logins" >"$LOCK/moved" || { cannot_ask; return 1; }
   # Terraform shows only the last line. The first login is its own, so that problem is printed last.
   first_problem=

@@ -1,8 +1,5 @@
 # Relations between two rules, in the words of a state file.
 
-# The position where the action of a rule begins.
-function match_action(spec) { return match(spec, /(lookup|goto|blackhole|unreachable|prohibit)( .*)?$/) }
-
 # Does rule `wanted` match every packet that rule `other` matches, and take the same action? For a rule with a
 # destination that looks up the main table, `wanted` may also leave out default routes (suppress_prefixlength).
 function covers(wanted, other,    action, n, w, i, value) {

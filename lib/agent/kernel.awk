@@ -54,6 +54,9 @@ function word_after(spec, key,    at, rest) {
   return rest
 }
 
+# The position where the action of a rule begins.
+function match_action(spec) { return match(spec, /(lookup|goto|blackhole|unreachable|prohibit)( .*)?$/) }
+
 # Reads a line of `ip rule show`. Sets rule_priority, rule_spec and rule_protocol.
 function read_kernel_rule(line,    n, i, w, t, v) {
   n = split(line, w, " ")

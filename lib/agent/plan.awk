@@ -47,17 +47,35 @@ function route_line(verb, table, destination, metric, words, protocol,    kind) 
     (words == "" ? "" : " ") words
 }
 
-# Sorts list[1..n] by WEIGHT, ascending. Insertion sort is enough, since the lists are almost sorted.
-function sort_by_weight(list, n,    i, j, v) {
-  for (i = 2; i <= n; i++) {
-    v = list[i]
-    for (j = i - 1; j >= 1 && WEIGHT[list[j]] > WEIGHT[v]; j--) list[j + 1] = list[j]
-    list[j + 1] = v
+# Sorts list[1..n] by WEIGHT, ascending: a merge sort, which keeps the order of equals.
+function sort_by_weight(list, n,    size, i, left, right, middle, end, merged) {
+  for (i = 2; i <= n && WEIGHT[list[i - 1]] <= WEIGHT[list[i]]; i++);
+  if (i > n) return
+  for (size = 1; size < n; size *= 2) {
+    for (i = 1; i <= n; i++) {
+      if (i % (2 * size) == 1) { left = i; right = middle = i + size; end = middle + size }
+      if (right < end && right <= n && (left >= middle || WEIGHT[list[right]] < WEIGHT[list[left]])) merged[i] = list[right++]
+      else merged[i] = list[left++]
+    }
+    for (i = 1; i <= n; i++) list[i] = merged[i]
   }
 }
 
-function add(family, line) { print line > (out "add" family); added++; essential++ }
-function drop(family, line) { print line > (out "drop" family); dropped++; essential++ }
+function add(family, line, run) { write("add" family, line, run); added++; essential++ }
+function drop(family, line, run) { write("drop" family, line, run); dropped++; essential++ }
+
+# Lines that follow each other in one run are written in reverse. A run is rules with one action and protocol: whichever
+# of them is there first, each packet has its old path, then its new one. The kernel walks along all rules with a lower
+# priority than the one that it adds or deletes. So rules are added from the last to the first, and deleted from the
+# first to the last.
+function write(file, line, run) {
+  if (run == "" || run != RUN[file]) end_run(file)
+  RUN[file] = run
+  HELD[file, ++held[file]] = line
+}
+function end_run(file) { for (; held[file] > 0; held[file]--) print HELD[file, held[file]] > (out file) }
+function run_of(spec, protocol) { return protocol " " substr(spec, match_action(spec)) }
+
 # Counts a line of the report. Only lines that will be shown are put into words.
 function reporting() { return ++reported <= most }
 function report(line) { print line > (out "report") }
@@ -65,7 +83,7 @@ function report(line) { print line > (out "report") }
 BEGIN {
   added = dropped = essential = reported = restored = 0
   split("", highest); split("", highest_stale)
-  wanted_rules = wanted_guards = wanted_adopted = wanted_routes = kernel_rules = settled = unsorted = 0
+  wanted_rules = wanted_guards = wanted_adopted = wanted_routes = kernel_rules = settled = 0
 }
 
 # Rules and guards are stored under "FAMILY PRIORITY", since an owner has only one at a priority.
@@ -92,9 +110,7 @@ BEGIN {
   }
   WANT_TEXT[key] = spec " proto " by
   RULES[++wanted_rules] = key
-  if ($3 + 0 < last[$2]) unsorted = 1
   if ($3 + 0 > highest[$2]) highest[$2] = $3 + 0
-  last[$2] = $3 + 0
   next
 }
 
@@ -209,6 +225,7 @@ END {
   # A guard is added before its rule, and removed after it.
   for (i = 1; i <= wanted_guards; i++) if (protect || !cuts_off(GUARDS[i], highest_stale)) put_rule(GUARDS[i])
   if (!protect) change_the_rest()
+  for (file in held) end_run(file)
   if (reported > most) print "... and " (reported - most) " more" > (out "report")
   print added, dropped, essential, restored
 }
@@ -282,9 +299,9 @@ function plan_rules(    i, k) {
     STALE[++stale_rules] = i
     if (!(i in K_GUARD) && substr(k, 3) + 0 > highest_stale[substr(k, 1, 1)]) highest_stale[substr(k, 1, 1)] = substr(k, 3) + 0
   }
-  if (!unsorted) return
-  for (i = 1; i <= wanted_rules; i++) WEIGHT[RULES[i]] = substr(RULES[i], 3) + 0
+  for (k in WANT_RULE) WEIGHT[k] = substr(k, 1, 1) * 10000000000 + substr(k, 3)
   sort_by_weight(RULES, wanted_rules)
+  sort_by_weight(GUARDS, wanted_guards)
 }
 
 function put_rule(k,    family, priority, n, s, i) {
@@ -302,7 +319,7 @@ function put_rule(k,    family, priority, n, s, i) {
     SWAP[k] = 1
     return
   }
-  add(family, rule_line("add", priority, WANT_RULE[k], tag(k)))
+  add(family, rule_line("add", priority, WANT_RULE[k], tag(k)), run_of(WANT_RULE[k], tag(k)))
 }
 
 # Restores an adopted rule. The caller keeps the old order, since rules may share a priority.
@@ -331,7 +348,7 @@ function drop_rule(i,    k, family, priority, s) {
   # The swap below removes a copy that holds the place.
   if (K_BY[i] == BY_HOOK && (k in SWAP) && WANT_RULE[k] == K_SPEC[i]) return
   if (K_BY[i] != BY_HOOK && !(i in STANDS_IN) && reporting()) report("- " rule_text(family, name_of(K_BY[i]), priority, K_SPEC[i]))
-  drop(family, rule_line("del", priority, K_SPEC[i], K_BY[i]))
+  drop(family, rule_line("del", priority, K_SPEC[i], K_BY[i]), run_of(K_SPEC[i], K_BY[i]))
   if (!(k in SWAP) || K_BY[i] != tag(k)) return
   # The rules are dropped in reverse order, so the first of the old rules is the last one.
   split(AT[k], s, " ")

@@ -261,6 +261,24 @@ export function agentSuite(flavour: Flavour): void {
       expect(gone('default via 192.168.1.1')).toBeLessThan(gone('7 default table 200'));
     });
 
+    // The kernel walks along all rules in front of the one that it adds or deletes.
+    test('of rules with one action in a row, the last is added first, and the first goes first', () => {
+      const rule = (priority: number, words: string): string => `rule 4 ${priority} ${words}`;
+      const data = [
+        'table 200 -',
+        rule(503, 'from 10.1.0.0/16 lookup 200'),
+        rule(500, 'from 10.1.1.0/24 lookup 200'),
+        rule(504, 'from 10.2.0.0/16 lookup 200'),
+        rule(501, 'from 10.1.2.0/24 lookup 200'),
+        rule(502, 'to 10.3.0.0/16 lookup 254'),
+      ];
+      const priorities = (seen: string[]): string[] => seen.map((line) => line.replace(/:.*/, ''));
+      expect(priorities(machine.monitored(() => machine.apply(data)))).toEqual(['501', '500', '502', '504', '503']);
+      expect(priorities(machine.monitored(() => machine.agent('remove')))).toEqual(
+        ['503', '504', '502', '500', '501'].map((priority) => `Deleted ${priority}`),
+      );
+    });
+
     describe('guards', () => {
       const from = (pool: string): string[] =>
         HOW_TO.map((line) => line.replace(/^((rule|guard) 4 \d0010 from) 10.10.10.0\/24/, `$1 ${pool}`));
