@@ -106,9 +106,17 @@ try_lock() {
 }
 
 take_lock() {
-  local waited
+  local waited soon
   waited=0
+  soon=0
   until try_lock; do
+    # The run of a unit that has just been started takes less than a second. A lock without a holder may be as new, and
+    # is not looked at again so soon.
+    if [ -n "$holder" ] && [ "$soon" -lt 10 ]; then
+      soon=$((soon + 1))
+      pause 0.1
+      continue
+    fi
     [ "$waited" -ne 0 ] || [ -z "$holder" ] || [ -n "$patient" ] || say "waiting for another run (pid, start, owner, command: $holder)"
     if [ "$waited" -ge "$LOCK_WAIT" ] && [ -z "$patient" ]; then
       die 75 "busy, nothing was changed: another run holds $LOCK (pid, start, owner, command: ${holder:-unknown}). Wait for it and try again; if there is no such run: rm -r $LOCK"

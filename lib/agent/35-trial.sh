@@ -92,11 +92,7 @@ open_trial() {
 
 # Copies the program that came with the bundle, or else the installed one, to $1.
 copy_program() {
-  if [ -n "$stage" ]; then
-    cat "$stage/agent" >"$1"
-  else
-    cat "$home/agent" >"$1"
-  fi
+  cat "${stage:-$home}/agent" >"$1"
 }
 
 # Removes the decision, since it is carried out. This happens before the log and the kept files are removed: with

@@ -18,9 +18,7 @@ arm() {
   name_units
   if has_systemd; then
     enable_recovery || return 1
-    if arm_timer; then
-      return 0
-    fi
+    arm_timer && return 0
     first_line "$LOCK/error"
     say "note: systemd-run failed (${first:-no reason given}): a process of our own waits for the confirmation instead"
   fi
@@ -69,9 +67,7 @@ disarm() {
   ! has_systemd || systemctl stop "$timer_unit.timer" >/dev/null 2>&1 || :
   first_line "$trial/timer"
   timer=${first%% *}
-  if [ -z "$timer" ] || [ "$timer" = $$ ]; then
-    return 0
-  fi
+  [ -n "$timer" ] && [ "$timer" != $$ ] || return 0
   started_at "$timer"
   [ "$first" != "$timer $started" ] || kill -TERM "-$timer" 2>/dev/null || kill -TERM "$timer" 2>/dev/null || :
 }
@@ -115,7 +111,7 @@ disable_recovery() {
   file=/etc/systemd/system/$recovery_unit
   rm -f "$file.source-routing-new"
   if has_systemd && [ -f "$file" ]; then
-    systemctl disable "$recovery_unit" >/dev/null 2>&1 || :
+    systemctl disable --no-reload "$recovery_unit" >/dev/null 2>&1 || :
     rm -f "$file"
     systemctl daemon-reload >/dev/null 2>&1 || :
   fi

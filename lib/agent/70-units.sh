@@ -1,16 +1,9 @@
 # systemd units and up hooks.
 
-# Succeeds if a file that systemd reads was written or removed since its last reload.
-reloaded=
-units_changed() {
-  case ${changed_files#"$reloaded"} in
-    */systemd/system/*) return 0 ;;
-  esac
-  return 1
-}
-
+# Makes systemd read its files again, if this run has written or removed any of them. A reload takes a quarter of a
+# second or more, so there is one, and `systemctl enable` and `disable` are told not to do their own.
 reload_units() {
-  reloaded=$changed_files
+  case $changed_files in */systemd/system/*) ;; *) return 0 ;; esac
   systemctl daemon-reload 2>"$LOCK/error" && return 0
   first_line "$LOCK/error"
   problem="systemctl daemon-reload failed: ${first:-no reason given}"
@@ -33,20 +26,26 @@ stop_stale_units() {
       [ -z "$new" ] || ! has_unit "$unit" "$new" || continue
       log_undo "disabled $unit"
       # Errors do not matter: the unit may never have been enabled, or somebody may have removed it.
-      systemctl disable --now "$unit" >/dev/null 2>&1 || :
+      systemctl disable --now --no-reload "$unit" >/dev/null 2>&1 || :
       case $unit in *.timer) systemctl reset-failed "${unit%.timer}.service" >/dev/null 2>&1 || : ;; esac
     done <"$each/manifest"
   done
 }
 
-# Enables and starts the units of generation $1. It does not wait for the start: the unit asserts the
+enable_units() {
+  local rest unit word
+  while read -r word unit rest; do
+    [ "$word" != unit ] || enable_unit "$unit" || return 1
+  done <"$1/manifest"
+}
+
+# Starts the units of generation $1. It does not wait for the start: the unit asserts the
 # state in force, and for that it needs the lock, which this run still holds. A running unit keeps
 # the agent that it was started with, so a new agent needs a restart.
 start_units() {
   local rest unit word
   while read -r word unit rest; do
     [ "$word" = unit ] || continue
-    enable_unit "$unit" || return 1
     case $changed_files in
       *"/$unit "* | *" $home/agent "*)
         ! systemctl is-active "$unit" >/dev/null 2>&1 || log_undo "restarted $unit"
@@ -67,7 +66,7 @@ enable_unit() {
   answer=$(systemctl is-enabled "$1" 2>"$LOCK/error") && return 0
   [ -n "$answer" ] || { unit_failed is-enabled "$1"; return 1; }
   log_undo "enabled $1"
-  systemctl enable "$1" >/dev/null 2>"$LOCK/error" || { unit_failed enable "$1"; return 1; }
+  systemctl enable --no-reload "$1" >/dev/null 2>"$LOCK/error" || { unit_failed enable "$1"; return 1; }
 }
 
 unit_failed() {

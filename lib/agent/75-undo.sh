@@ -81,7 +81,7 @@ undo_units() {
       enabled)
         [ "$unit" != "$recovery_unit" ] || continue
         # If the unit file is gone, an earlier try has disabled it: systemd does not know the unit any more.
-        systemctl disable --now "$unit" >/dev/null 2>&1 || ! exists "/etc/systemd/system/$unit" ||
+        systemctl disable --now --no-reload "$unit" >/dev/null 2>&1 || ! exists "/etc/systemd/system/$unit" ||
           incomplete="$incomplete; unit $unit is still enabled"
         ;;
       disabled)

@@ -82,11 +82,11 @@ change_kernel() {
 
 # Changes units and network managers, and removes stale files. $* are the previous generations.
 change_units() {
-  ! units_changed || reload_units || undo "$problem"
-  start_units "$stage" || undo "$problem"
+  enable_units "$stage" || undo "$problem"
   stop_stale_units "$stage" "$@"
   remove_stale_files "$stage" "$@" || undo "$problem"
-  ! units_changed || reload_units || undo "$problem"
+  reload_units || undo "$problem"
+  start_units "$stage" || undo "$problem"
   load_managers "$stage/state" "$stage" "$@" || undo "$problem"
   check_loaded "$stage" || undo "$problem"
   # shellcheck disable=SC2086  # a list of words

@@ -24,7 +24,7 @@ remove() {
   set_accepts '' || stop_removal
   set_sysctls ''
   remove_stale_files '' "$@" || stop_removal
-  ! units_changed || reload_units || say "note: $problem"
+  reload_units || say "note: $problem"
   load_managers /dev/null "$@" || say "note: $problem"
   [ ! -s "$LOCK/loads" ] || remove_from_kernel "$@" || stop_removal
   if [ -n "$confirm_timeout" ]; then

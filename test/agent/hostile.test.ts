@@ -179,7 +179,7 @@ describe.each([DASH, BASH, BUSYBOX])('with $name', (flavour) => {
         const unit = (name: string): string[] => [...file(`/etc/systemd/system/${name}`, '[Unit]'), `unit ${name}`];
         succeeds(machine.apply([...TABLE, ...unit('x.y.service')]));
         succeeds(machine.apply([...TABLE, ...unit('x-y.service')], { generation: 'g2' }));
-        expect(machine.systemctlLog()).toContain('disable --now x.y.service');
+        expect(machine.systemctlLog()).toContain('disable --now --no-reload x.y.service');
       });
 
       test("the file of one link is not another one's that is called nearly so", () => {

@@ -813,7 +813,7 @@ export function agentSuite(flavour: Flavour): void {
       machine.must('ip rule add pref 9000 from 10.9.0.0/16 lookup 201');
       const done = machine.agent('remove');
       expect(done.last).toBe('source-routing: done: everything of vpn1 was removed');
-      expect(machine.systemctlLog()).toEqual(['disable --now x.service', 'daemon-reload']);
+      expect(machine.systemctlLog()).toEqual(['disable --now --no-reload x.service', 'daemon-reload']);
       expect(machine.rules()).toEqual(['9000:\tfrom 10.9.0.0/16 lookup 201']);
       machine.must('ip rule del pref 9000');
       expect(machine.picture()).toBe(pristine);
@@ -1171,7 +1171,11 @@ export function agentSuite(flavour: Flavour): void {
         `unit ${name}.service`,
       ];
       succeeds(machine.apply([...HOW_TO, ...unit('a')]));
-      expect(machine.systemctlLog()).toEqual(['daemon-reload', 'enable x.service', 'restart --no-block x.service']);
+      expect(machine.systemctlLog()).toEqual([
+        'enable --no-reload x.service',
+        'daemon-reload',
+        'restart --no-block x.service',
+      ]);
       expect(machine.apply([...HOW_TO, ...unit('a')], { generation: 'g2' }).last).toContain('nothing to do');
       expect(machine.systemctlLog()).toEqual([]);
       succeeds(machine.apply([...HOW_TO, ...unit('b')], { generation: 'g3' }));
@@ -1192,11 +1196,10 @@ export function agentSuite(flavour: Flavour): void {
       expect(machine.systemctlLog()).toEqual(['restart --no-block x.service']);
       succeeds(machine.apply([...HOW_TO, ...unit('b', 'y')], { generation: 'g4' }));
       expect(machine.systemctlLog()).toEqual([
+        'enable --no-reload y.service',
+        'disable --now --no-reload x.service',
         'daemon-reload',
-        'enable y.service',
         'restart --no-block y.service',
-        'disable --now x.service',
-        'daemon-reload',
       ]);
       expect(machine.sh('ls /etc/systemd/system').out).toBe('y.service\n');
     });

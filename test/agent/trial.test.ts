@@ -332,7 +332,7 @@ describe.each([DASH, BUSYBOX, BASH])('a change on trial', (flavour) => {
       const pristine = machine.picture();
       tryOut(NEW, 'g1', 60);
       const log = machine.systemctlLog();
-      expect(log).toContainEqual('enable source-routing-vpn1.rollback.service');
+      expect(log).toContainEqual('enable --no-reload source-routing-vpn1.rollback.service');
       expect(log).toContainEqual(
         expect.stringMatching(
           /^run --quiet --collect --unit=source-routing-vpn1\.rollback-g1 --on-active=60s --timer-property=AccuracySec=100ms .* \/bin\/sh \/var\/lib\/source-routing\/vpn1\/trial\/agent rollback --owner vpn1 --generation g1$/,
@@ -346,6 +346,31 @@ describe.each([DASH, BUSYBOX, BASH])('a change on trial', (flavour) => {
       expect(machine.agent('remove').code).toBe(0);
       machine.must('rm -f /mnt/active.* /mnt/enabled.*');
       expect(machine.picture()).toBe(pristine);
+    });
+
+    test('with systemd: one daemon-reload for a first change, none for the next one', () => {
+      machine.fakeSystemd();
+      machine.write(
+        '/mnt/bin/systemd-run',
+        '#!/bin/sh\nfor word; do case $word in --unit=*) touch "/mnt/active.${word#--unit=}.timer" ;; esac; done\n',
+      );
+      machine.must('mkdir -p /etc/systemd/system');
+      const units = ['x', 'y'].flatMap((name) => [
+        `file 0644 /etc/systemd/system/${name}.service 1`,
+        '|[Unit]',
+        `unit ${name}.service`,
+      ]);
+      // `systemctl enable` reloads, too, unless it is told not to.
+      const reloads = (): string[] =>
+        machine
+          .systemctlLog()
+          .filter((line) => /^(daemon-reload|enable|disable)/.test(line) && !line.includes('--no-reload'));
+      tryOut([...OLD, ...units], 'g1', 60);
+      confirm('g1');
+      expect(reloads()).toEqual(['daemon-reload']);
+      tryOut([...NEW, ...units], 'g2', 60);
+      confirm('g2');
+      expect(reloads()).toEqual([]);
     });
 
     test('where systemd-run fails, a process of our own does it', () => {
