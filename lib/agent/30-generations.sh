@@ -46,7 +46,7 @@ describe_bundle() {
 is_whole() {
   local sum
   sum=$(sed -e "1,/^$BUNDLE_MARK\$/d" -e '$d' -e 's/^\(value [^ ]* [^ ]* [^ ]* [^ ]*\) .*/\1/' "$1" | sha256sum)
-  [ "sum ${sum%% *}" = "$(sed -n '$p' "$1")" ]
+  [ "sum ${sum%% *}" = "$(tail -n 1 "$1")" ]
 }
 
 # Refuses a bundle that was cut off, or that has another format. Call describe_bundle first.

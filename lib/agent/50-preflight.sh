@@ -154,7 +154,7 @@ check_file() {
   add_target "$directory"
   probe=$directory/.source-routing-probe
   # A run that was killed at this point may have left its probe.
-  rmdir "$probe" 2>/dev/null || :
+  [ ! -d "$probe" ] || rmdir "$probe" 2>/dev/null || :
   cmp -s "$1/files/$2" "$3" && return 0
   # Not `-w`: some shells say that root can write everywhere, even into a read-only file system.
   if mkdir "$probe" 2>/dev/null; then
@@ -251,6 +251,7 @@ tell_problems() {
 # gateway of a backup route, or of one of several next hops, may be down, so that is only a note.
 check_gateways() {
   local family gateway rank what device
+  ! nothing_planned || return 0
   awk '$1 != "route" || / table 25[345] / { next }
     {
       rank = (/ nexthop / ? "standby" : "first")

@@ -73,9 +73,11 @@ change_kernel() {
     look "$stage/state" "$stage/state" $states || undo "$problem"
     nothing_planned || undo "the kernel did not keep what was set: $(first_difference)"
   fi
-  kill_switch_of "$stage"
-  set_kill_switch "$kill_switch" || undo "$problem"
-  set_accepts "$stage" || undo "$problem"
+  if [ -n "$changed_kernel" ]; then
+    kill_switch_of "$stage"
+    set_kill_switch "$kill_switch" || undo "$problem"
+    set_accepts "$stage" || undo "$problem"
+  fi
   set_sysctls "$stage"
   ! lacks_nftables "$stage" || say "note: $NO_KILL_SWITCH"
 }

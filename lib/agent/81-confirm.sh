@@ -138,6 +138,7 @@ record() {
 }
 
 forget_said() {
+  exists "$SAID/$owner" || return 0
   rm -f "$SAID/$owner"
   rmdir "$SAID" 2>/dev/null || :
 }
