@@ -93,7 +93,7 @@ list_probes() {
 # Sets problem and fails if a tool that the probe needs is missing.
 find_probe_tools() {
   local tool
-  find_nftables
+  [ -n "$nftables" ] || find_nftables
   problem=
   for tool in tc unshare ping; do
     command -v "$tool" >/dev/null 2>&1 || problem="$problem, $tool"
@@ -147,7 +147,6 @@ send_packets() {
     return 1
   fi
   [ -s "$room/packets" ] || return 0
-  nft delete table inet source_routing_probe 2>/dev/null || :
   start_sender "$room" "$2"
   exec 8>"$room/in" 6<"$room/out"
   if read -r reply <&6 && [ "$reply" = ready ] && redirect_packets "$room"; then

@@ -45,11 +45,13 @@ count_sent() {
 # Then its process is killed, so that it does not wait for an answer or send again.
 send() {
   local before tries child
+  # Such a packet has left when the command ends.
+  [ "$1" != udp ] || [ -z "$bash" ] || { echo probe >"/dev/udp/$2/$3"; return; }
   count_sent
   before=$sent
   case $1 in
     icmp) ping -c 1 -W 1 "$2" >/dev/null 2>&1 & ;;
-    udp) if [ -n "$bash" ]; then echo probe >"/dev/udp/$2/$3" & else echo probe | nc -u -w 1 "$2" "$3" >/dev/null 2>&1 & fi ;;
+    udp) echo probe | nc -u -w 1 "$2" "$3" >/dev/null 2>&1 & ;;
     tcp) if [ -n "$bash" ]; then : <"/dev/tcp/$2/$3" & else nc -w 1 "$2" "$3" </dev/null >/dev/null 2>&1 & fi ;;
   esac
   child=$!

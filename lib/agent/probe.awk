@@ -160,10 +160,10 @@ function write_all(    i, names) {
     # The sender has the MAC address of the receiver, and ARP is off: what it sends is addressed to the receiver. The
     # receiver is not a veth, because a network manager may take a veth for a newly plugged cable.
     print "link add sent" i " address " MAC " type veth peer name peer" i > (out "links")
-    print "link add link peer" i " name srprobe" i " address " MAC " type macvlan mode private" > (out "links")
+    # It is made in its namespace: to move it there takes the kernel tens of milliseconds.
+    print "link add link peer" i " name srprobe" i " address " MAC " netns " parent " type macvlan mode private" > (out "links")
     print "link set peer" i " up" > (out "links")
     print "link set sent" i " arp off group 7352 up" > (out "links")
-    print "link set srprobe" i " netns " parent > (out "links")
     print "link set srprobe" i " arp off up" > (out "up")
     print "qdisc add dev srprobe" i " ingress" > (out "redirect")
     # Redirects only packets of the probe: no other packets have such a time to live.
@@ -186,7 +186,8 @@ function hook(name, at, priority, shift, then) {
 
 function write_table(condition,    text, i, sets) {
   IN = condition
-  text = "table inet source_routing_probe {\n"
+  # A run that was killed may have left its table.
+  text = "table inet source_routing_probe\ndelete table inet source_routing_probe\ntable inet source_routing_probe {\n"
   i = split("entered forwarded passed input", sets, " ")
   for (; i > 0; i--) text = text "set " sets[i] "4 { typeof ip ttl; flags dynamic; size 256; }\nset " sets[i] "6 { typeof ip6 hoplimit; flags dynamic; size 256; }\n"
   text = text LEFT_SETS \
