@@ -1,4 +1,5 @@
 import { benchAgent } from './agent';
+import { benchApply } from './apply';
 import { benchFleet } from './fleet';
 import { benchForwarding } from './forwarding';
 import { benchLookup } from './lookup';
@@ -7,3 +8,7 @@ benchLookup();
 benchFleet();
 benchAgent();
 benchForwarding();
+benchApply().catch((error: unknown) => {
+  console.error(error);
+  process.exitCode = 1;
+});
