@@ -75,10 +75,9 @@ disarm() {
 # Installs the unit that rolls back at boot, for a machine that goes down during a trial. It restores the files
 # before the network comes up, since the network managers read them then.
 enable_recovery() {
-  if ! recovery_unit_text >"$LOCK/unit" || ! install_file 0644 "$LOCK/unit" "/etc/systemd/system/$recovery_unit"; then
-    problem="cannot write /etc/systemd/system/$recovery_unit (disk full, or read-only?)"
-    return 1
-  fi
+  problem="cannot write $trial (disk full, or read-only?)"
+  recovery_unit_text >"$LOCK/unit" || return 1
+  note_file 0644 "$LOCK/unit" "/etc/systemd/system/$recovery_unit" >"$LOCK/install" && install_noted || return 1
   enable_unit "$recovery_unit"
 }
 

@@ -63,9 +63,14 @@ has_mode() {
 
 # Writes a line to the undo log. It is on the disk before the step itself: after a power cut, a file system may have
 # the new file names of that step, but not the contents of the log.
+one_sync=          # set where the log is synced once for several steps
 log_undo() {
   printf '%s\n' "$*" >>"$undo_log/undo" || return 1
-  [ "$undo_log" != "$trial" ] || sync "$trial/undo" 2>/dev/null || sync
+  [ -n "$one_sync" ] || sync_undo
+}
+
+sync_undo() {
+  [ "$undo_log" != "$trial" ] || [ ! -f "$trial/undo" ] || sync "$trial/undo" 2>/dev/null || sync
 }
 
 # Keeps what path $1 holds now. A hard link is the safest copy, since nothing here is ever written in place. It also
@@ -80,14 +85,20 @@ keep() {
   fi
 }
 
-# Installs file $2 at path $3 with mode $1, unless it is already there.
-install_file() {
-  if cmp -s "$2" "$3" && has_mode "$3" "$1"; then
-    return 0
-  fi
-  keep "$3" || return 1
-  put_file "$1" "$3" <"$2" || return 1
-  changed_files="$changed_files $3 "
+# Prints that file $2 must be installed at path $3 with mode $1, unless it is already there, and keeps the old one.
+note_file() {
+  ! cmp -s "$2" "$3" || ! has_mode "$3" "$1" || return 0
+  keep "$3" && printf '%s %s %s\n' "$1" "$2" "$3"
+}
+
+# Installs what note_file has written to $LOCK/install.
+install_noted() {
+  local mode file path
+  while read -r mode file path; do
+    problem="cannot write $path (disk full, or read-only?)"
+    put_file "$mode" "$path" <"$file" || return 1
+    changed_files="$changed_files $path "
+  done <"$LOCK/install"
 }
 
 # Replaces the contents of file $1 by those of file $2. Owner and mode stay.
@@ -102,25 +113,23 @@ make_directory() {
   log_undo "dir $1" && mkdir "$1" && chmod 0755 "$1"
 }
 
-# Installs the files of generation $1, and the agent.
+# Installs the files of generation $1, and the agent. A sync may take as long as all else, so there is one for all files.
 install_files() {
   local path rest word mode number
   while read -r word path rest; do
     [ "$word" = dir ] || continue
     [ -d "$path" ] || make_directory "$path" || { problem="cannot make directory $path"; return 1; }
   done <"$1/manifest"
-  while read -r word mode number path rest; do
-    [ "$word" = file ] || continue
-    install_file "$mode" "$1/files/$number" "$path" || {
-      problem="cannot write $path (disk full, or read-only?)"
-      return 1
-    }
-  done <"$1/manifest"
-  install_blocks "$1" || return 1
-  install_file 0700 "$1/agent" "$home/agent" || {
-    problem="cannot write $home/agent (disk full, or read-only?)"
-    return 1
-  }
+  problem="cannot write $trial (disk full, or read-only?)"
+  one_sync=1
+  {
+    while read -r word mode number path rest; do
+      [ "$word" != file ] || note_file "$mode" "$1/files/$number" "$path" || return 1
+    done <"$1/manifest"
+    note_file 0700 "$1/agent" "$home/agent"
+  } >"$LOCK/install" || return 1
+  one_sync=
+  sync_undo && install_noted && install_blocks "$1"
 }
 
 # Does another owner have file $1, too? With a second argument, only a shared file counts. Sets elsewhere to its

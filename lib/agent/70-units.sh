@@ -10,10 +10,6 @@ reload_units() {
   return 1
 }
 
-has_unit() {
-  grep -q -x -F -e "unit $1" "$2/manifest"
-}
-
 # Disables and stops the units of generations $2... that generation $1 (may be empty) does not have.
 # The unit files must still exist.
 stop_stale_units() {
@@ -23,7 +19,7 @@ stop_stale_units() {
   for each in "$@"; do
     while read -r word unit rest; do
       [ "$word" = unit ] || continue
-      [ -z "$new" ] || ! has_unit "$unit" "$new" || continue
+      [ -z "$new" ] || ! grep -q -x -F -e "unit $unit" "$new/manifest" || continue
       log_undo "disabled $unit"
       # Errors do not matter: the unit may never have been enabled, or somebody may have removed it.
       systemctl disable --now --no-reload "$unit" >/dev/null 2>&1 || :
@@ -72,10 +68,6 @@ enable_unit() {
 unit_failed() {
   first_line "$LOCK/error"
   problem="systemctl $1 $2 failed: ${first:-no reason given}; see: systemctl status $2"
-}
-
-has_hooks() {
-  grep -q '^hook ' "$1/manifest"
 }
 
 # Runs the hooks of generation $1 for the tunnels that are up: the hook did not exist yet when their

@@ -326,7 +326,7 @@ fill_hooked() {
   bare=0
   [ -z "$linked" ] || hopeless=
   case $wanted in */state) ;; *) return 0 ;; esac
-  if [ -n "$hopeless" ] || ! has_hooks "${wanted%/state}"; then
+  if [ -n "$hopeless" ] || ! grep -q '^hook ' "${wanted%/state}/manifest"; then
     return 0
   fi
   if [ -n "$linked" ] || [ "$cause" = start ]; then
