@@ -146,9 +146,12 @@ function declareCommands(stack: TerraformStack, lab: Lab, rules: number, variant
   declareExec(stack, lab, `${rules} ${variant}`, [commands(rules, variant)]);
 }
 
+/** While it deletes, `ip rule flush` may overlook some of many rules. */
+const FLUSH = 'while [ -n "$(ip rule show protocol 99)" ]; do ip rule flush protocol 99; done';
+
 function commands(rules: number, variant: number): string[] {
   return [
-    'ip rule flush protocol 99',
+    FLUSH,
     `ip route replace default via ${GATEWAY} dev eth1 table 200`,
     ...Array.from(
       { length: rules },
@@ -171,7 +174,7 @@ function declareExec(stack: TerraformStack, lab: Lab, trigger: string, scripts: 
 }
 
 async function flush(lab: Lab): Promise<void> {
-  await lab.vpn.exec('ip rule flush protocol 99; ip route flush table 200 2>/dev/null || :');
+  await lab.vpn.exec(`${FLUSH}; ip route flush table 200 2>/dev/null || :`);
 }
 
 type Declare = (stack: TerraformStack, lab: Lab, rules: number, variant: number) => void;
@@ -206,22 +209,27 @@ class ByTerraform implements Way {
   }
 }
 
+const RULES_FILE = '/etc/source-routing-rules';
+
 type Playbook = (rules: number, variant: number) => { readonly files: Record<string, string>; readonly play: object };
 
-/** A script for all rules, which a handler runs if it has changed. */
-const template: Playbook = (rules, variant) => ({
-  files: { 'rules.j2': ['#!/bin/sh', 'set -e', ...commands(rules, variant), ''].join('\n') },
-  play: {
-    tasks: [
-      {
-        name: 'Install the rules',
-        template: { src: 'rules.j2', dest: '/usr/local/sbin/rules', mode: '0755' },
-        notify: 'Load the rules',
-      },
-    ],
-    handlers: [{ name: 'Load the rules', command: '/usr/local/sbin/rules' }],
-  },
-});
+/** A file for `ip -batch`, which a handler loads if it has changed. */
+const template: Playbook = (rules, variant) => {
+  const [, ...lines] = commands(rules, variant);
+  return {
+    files: { 'rules.j2': lines.map((line) => line.replace('ip ', '')).join('\n') + '\n' },
+    play: {
+      tasks: [
+        {
+          name: 'Install the rules',
+          template: { src: 'rules.j2', dest: RULES_FILE, mode: '0644' },
+          notify: 'Load the rules',
+        },
+      ],
+      handlers: [{ name: 'Load the rules', shell: `${FLUSH}; ip -batch ${RULES_FILE}` }],
+    },
+  };
+};
 
 /** A task that runs for each rule, and looks at what there is. */
 const tasks: Playbook = (rules, variant) => {
@@ -283,7 +291,7 @@ class ByAnsible implements Way {
   }
 
   async clear(): Promise<void> {
-    await this.lab.vpn.exec('rm -rf /usr/local/sbin/rules ~/.ansible');
+    await this.lab.vpn.exec(`rm -rf ${RULES_FILE} ~/.ansible`);
     await flush(this.lab);
     this.hangUp();
   }
