@@ -78,7 +78,7 @@ enable_recovery() {
   problem="cannot write $trial (disk full, or read-only?)"
   recovery_unit_text >"$LOCK/unit" || return 1
   note_file 0644 "$LOCK/unit" "/etc/systemd/system/$recovery_unit" >"$LOCK/install" && install_noted || return 1
-  enable_unit "$recovery_unit"
+  enable_units "$recovery_unit"
 }
 
 recovery_unit_text() {

@@ -206,9 +206,8 @@ check_kernel() {
   set -- "$@" part=other
   for other in "$STATE"/*/; do
     other=${other%/}
-    if [ "$other" = "$home" ] || [ ! -d "$other" ]; then
-      continue
-    fi
+    [ "$other" != "$home" ] || continue
+    [ -d "$other" ] || continue
     states_in "$other"
     # shellcheck disable=SC2086  # a list of words
     set -- "$@" "whose=${other##*/}" $its_states

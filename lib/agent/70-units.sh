@@ -28,41 +28,44 @@ stop_stale_units() {
   done
 }
 
+# Prints those of units $2... for which `systemctl $1` says no. Fails if it gives no answer.
+units_that_are_not() {
+  local unit answer
+  systemctl "$@" >"$LOCK/answers" 2>"$LOCK/error" || :
+  shift
+  for unit in "$@"; do
+    read -r answer || return 1
+    case $answer in enabled* | static | alias | indirect | generated | active | activating | reloading) ;; *) printf '%s ' "$unit" ;; esac
+  done <"$LOCK/answers"
+}
+
+# Enables units $* unless they are enabled. If systemd gives no answer, they may still be enabled: the undo must not
+# disable a unit that was enabled before.
 enable_units() {
-  local rest unit word
-  while read -r word unit rest; do
-    [ "$word" != unit ] || enable_unit "$unit" || return 1
-  done <"$1/manifest"
+  local disabled
+  disabled=$(units_that_are_not is-enabled "$@") || { unit_failed is-enabled "$*"; return 1; }
+  [ -n "$disabled" ] || return 0
+  # shellcheck disable=SC2086  # a list of words
+  { printf 'enabled %s\n' $disabled >>"$undo_log/undo" && sync_undo &&
+    systemctl enable --no-reload $disabled >/dev/null 2>"$LOCK/error"; } || { unit_failed enable "${disabled% }"; return 1; }
 }
 
-# Starts the units of generation $1. It does not wait for the start: the unit asserts the
-# state in force, and for that it needs the lock, which this run still holds. A running unit keeps
-# the agent that it was started with, so a new agent needs a restart.
+# Starts units $*. It does not wait for the start: the unit asserts the state in force, and for that it needs the lock,
+# which this run still holds. A running unit keeps the agent that it was started with, so a new agent needs a restart.
 start_units() {
-  local rest unit word
-  while read -r word unit rest; do
-    [ "$word" = unit ] || continue
-    case $changed_files in
-      *"/$unit "* | *" $home/agent "*)
-        ! systemctl is-active "$unit" >/dev/null 2>&1 || log_undo "restarted $unit"
-        systemctl restart --no-block "$unit" 2>"$LOCK/error" || { unit_failed restart "$unit"; return 1; }
-        ;;
-      *)
-        systemctl is-active "$unit" >/dev/null 2>&1 ||
-          systemctl start --no-block "$unit" 2>"$LOCK/error" || { unit_failed start "$unit"; return 1; }
-        ;;
+  local unit idle restarted
+  restarted=
+  idle=" $(units_that_are_not is-active "$@" || printf "%s " "$@")"
+  for unit in "$@"; do
+    case "$idle$changed_files" in
+      *" $unit "*) ;;
+      *"/$unit "* | *" $home/agent "*) log_undo "restarted $unit" ;;
+      *) continue ;;
     esac
-  done <"$1/manifest"
-}
-
-# Enables unit $1 unless it is enabled. If systemd gives no answer, the unit may still be enabled:
-# the undo must not disable a unit that was enabled before.
-enable_unit() {
-  local answer
-  answer=$(systemctl is-enabled "$1" 2>"$LOCK/error") && return 0
-  [ -n "$answer" ] || { unit_failed is-enabled "$1"; return 1; }
-  log_undo "enabled $1"
-  systemctl enable --no-reload "$1" >/dev/null 2>"$LOCK/error" || { unit_failed enable "$1"; return 1; }
+    restarted="$restarted $unit"
+  done
+  # shellcheck disable=SC2086  # a list of words
+  [ -z "$restarted" ] || systemctl restart --no-block $restarted 2>"$LOCK/error" || { unit_failed restart "${restarted# }"; return 1; }
 }
 
 unit_failed() {

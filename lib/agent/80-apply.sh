@@ -84,11 +84,15 @@ change_kernel() {
 
 # Changes units and network managers, and removes stale files. $* are the previous generations.
 change_units() {
-  enable_units "$stage" || undo "$problem"
+  local units
+  units=$(sed -n 's/^unit //p' "$stage/manifest")
+  # shellcheck disable=SC2086  # a list of words
+  [ -z "$units" ] || enable_units $units || undo "$problem"
   stop_stale_units "$stage" "$@"
   remove_stale_files "$stage" "$@" || undo "$problem"
   reload_units || undo "$problem"
-  start_units "$stage" || undo "$problem"
+  # shellcheck disable=SC2086  # a list of words
+  [ -z "$units" ] || start_units $units || undo "$problem"
   load_managers "$stage/state" "$stage" "$@" || undo "$problem"
   check_loaded "$stage" || undo "$problem"
   # shellcheck disable=SC2086  # a list of words

@@ -316,22 +316,32 @@ exec /bin/mv "$@"
       '/mnt/bin/systemctl',
       `#!/bin/sh
 echo "$*" >>/mnt/systemctl.log
-for unit; do :; done
-file=/etc/systemd/system/$unit
 case $1 in
   ${failing.length ? failing.join('|') : 'none'}) echo "Failed to $1: injected" >&2; exit 1 ;;
-  enable) [ -e "$file" ] && touch "/mnt/enabled.$unit" ;;
-  disable)
-    # As systemd 252 does.
-    [ -e "$file" ] || [ -e "/mnt/enabled.$unit" ] || exit 1
-    rm -f "/mnt/enabled.$unit"
-    [ "$2" != --now ] || rm -f "/mnt/active.$unit"
-    ;;
-  start|restart) touch "/mnt/active.$unit" ;;
-  stop) rm -f "/mnt/active.$unit" ;;
-  is-enabled) if [ -e "/mnt/enabled.$unit" ]; then echo enabled; else echo disabled; exit 1; fi ;;
-  is-active) test -e "/mnt/active.$unit" ;;
 esac
+verb=$1
+shift
+case " $* " in *' --now '*) now=1 ;; *) now= ;; esac
+# The questions are answered for each unit, and it is a yes if one of them is.
+yes=
+for unit; do
+  case $unit in -*) continue ;; esac
+  file=/etc/systemd/system/$unit
+  case $verb in
+    enable) { [ -e "$file" ] && touch "/mnt/enabled.$unit"; } || exit 1 ;;
+    disable)
+      # As systemd 252 does.
+      [ -e "$file" ] || [ -e "/mnt/enabled.$unit" ] || exit 1
+      rm -f "/mnt/enabled.$unit"
+      [ -z "$now" ] || rm -f "/mnt/active.$unit"
+      ;;
+    start|restart) touch "/mnt/active.$unit" ;;
+    stop) rm -f "/mnt/active.$unit" ;;
+    is-enabled) if [ -e "/mnt/enabled.$unit" ]; then echo enabled; yes=1; else echo disabled; fi ;;
+    is-active) if [ -e "/mnt/active.$unit" ]; then echo active; yes=1; else echo inactive; fi ;;
+  esac
+done
+case $verb in is-*) [ -n "$yes" ] ;; esac
 `,
     );
   }

@@ -1204,6 +1204,21 @@ export function agentSuite(flavour: Flavour): void {
       expect(machine.sh('ls /etc/systemd/system').out).toBe('y.service\n');
     });
 
+    test('units: enabled and started if they are not, and otherwise left alone', () => {
+      machine.fakeSystemd();
+      machine.must('mkdir -p /etc/systemd/system');
+      const units = ['x', 'y', 'z'].flatMap((name) => [
+        `file 0644 /etc/systemd/system/${name}.service 1`,
+        '|[Unit]',
+        `unit ${name}.service`,
+      ]);
+      succeeds(machine.apply([...HOW_TO, ...units]));
+      machine.systemctlLog();
+      machine.must('rm /mnt/enabled.x.service /mnt/active.y.service');
+      succeeds(machine.apply([...HOW_TO, ...units], { generation: 'g2' }));
+      expect(machine.systemctlLog()).toEqual(['enable --no-reload x.service', 'restart --no-block y.service']);
+    });
+
     test('files: replaced with a note if edited by hand, taken away with their directories', () => {
       machine.apply([...HOW_TO, 'file 0640 /etc/a/b/c 1', '|one']);
       expect(machine.must('stat -c %a /etc/a /etc/a/b /etc/a/b/c')).toBe('755\n755\n640\n');

@@ -326,7 +326,7 @@ describe.each([DASH, BUSYBOX, BASH])('a change on trial', (flavour) => {
       );
       machine.write(
         '/mnt/bin/systemctl',
-        machine.must('cat /mnt/bin/systemctl').replace('is-active)', 'is-active) [ "$2" = --quiet ] ||'),
+        machine.must('cat /mnt/bin/systemctl').replace('is-active)', 'is-active) [ "$1" != --quiet ] || exit 0;'),
       );
       machine.must('mkdir -p /etc/systemd/system');
       const pristine = machine.picture();
