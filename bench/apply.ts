@@ -147,7 +147,7 @@ function declareCommands(stack: TerraformStack, lab: Lab, rules: number, variant
 }
 
 /** While it deletes, `ip rule flush` may overlook some of many rules. */
-const FLUSH = 'while [ -n "$(ip rule show protocol 99)" ]; do ip rule flush protocol 99; done';
+const FLUSH = 'while ip -N rule show | grep -q "proto 99"; do ip rule flush protocol 99; done';
 
 function commands(rules: number, variant: number): string[] {
   return [
