@@ -1,6 +1,6 @@
 import type { SSHProvisionerConnection, TerraformMetaArguments, TerraformResource } from 'cdktf';
 import { Lazy, TerraformProvider, TerraformStack } from 'cdktf';
-import type { Construct } from 'constructs';
+import type { Construct, IConstruct } from 'constructs';
 import { refuseOtherFork } from './fork';
 import { newNullProvider, newNullResource } from './null-provider';
 import { TerraformData } from './terraform-data';
@@ -48,6 +48,9 @@ export function storedValue(type: EngineType, key: string): string {
   return `self.${type === 'terraform_data' ? 'input' : 'triggers'}.${key}`;
 }
 
+/** Stacks that have a null provider, so that the tree is not searched for each host. */
+const provided = new WeakSet<TerraformStack>();
+
 /**
  * `null_resource` needs its provider. Called late, so that the user's own provider is seen
  * wherever in the program it is declared.
@@ -57,10 +60,10 @@ export function ensureProvider(scope: Construct, type: EngineType): void {
     return;
   }
   const stack = TerraformStack.of(scope);
-  const present = stack.node
-    .findAll()
-    .some((node) => TerraformProvider.isTerraformProvider(node) && node.terraformResourceType === 'null');
-  if (!present) {
+  const isNullProvider = (node: IConstruct): boolean =>
+    TerraformProvider.isTerraformProvider(node) && node.terraformResourceType === 'null';
+  if (!provided.has(stack) && !stack.node.findAll().some(isNullProvider)) {
     newNullProvider(stack, 'source-routing-null-provider');
   }
+  provided.add(stack);
 }
