@@ -27,3 +27,13 @@ export function oncePerObject<T extends object, U>(make: (from: T) => U): (from:
   const made = new WeakMap<T, U>();
   return (from) => getOrInsertComputed(made, from, () => make(from));
 }
+
+const MOST_ENTRIES = 256;
+
+/** A map that forgets all it has when it is full, for results that can be computed again. */
+export class LimitedMap<K, V> extends Map<K, V> {
+  public override set(key: K, value: V): this {
+    if (this.size >= MOST_ENTRIES) this.clear();
+    return super.set(key, value);
+  }
+}

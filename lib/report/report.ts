@@ -1,12 +1,12 @@
 import type { Host } from '../model/host';
-import { getOrInsertComputed } from '../model/maps';
+import { LimitedMap, getOrInsertComputed } from '../model/maps';
 import { hostTraffic } from './classes';
 import { heading, markdown } from './markdown';
 import { svg } from './svg';
 import { topology } from './topology';
 
 /** The reports of hosts without their headings, by the canonical forms of the hosts. */
-const reports = new Map<string, string>();
+const reports = new LimitedMap<string, string>();
 
 /** Returns where the packets of a host go, as Markdown with a Mermaid flowchart. */
 export function routingReport(host: Host): string {

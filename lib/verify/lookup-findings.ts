@@ -1,6 +1,7 @@
 import { canonicalForm } from '../model/canonical-form';
 import type { Expectation, Question } from '../model/expectation';
 import type { Host, Problem } from '../model/host';
+import { LimitedMap } from '../model/maps';
 import { checkIntents } from './expectations';
 import { lookupErrors, lookupWarnings } from './lookup-checks';
 
@@ -16,7 +17,7 @@ export interface LookupFindings {
 type Questions = ReadonlyArray<readonly Question[]>;
 
 /** The questions of hosts with which nothing is wrong, by their canonical forms. */
-const soundHosts = new Map<string, Questions>();
+const soundHosts = new LimitedMap<string, Questions>();
 
 /** Computed once for all hosts of a fleet that routing cannot distinguish, unless something is wrong with them. */
 export function lookupFindings(declared: Host): LookupFindings {
