@@ -134,6 +134,9 @@ export interface LinuxHostProps {
    * what differs from the iterator: the address, pools, gateways. What must be known at synth is the same for all:
    * interface names, priorities, table ids.
    *
+   * The key is the identity of a machine. Under another key, or when a host gets or loses `forEach`, Terraform cleans the
+   * machine up, and then applies again. In between, it has no rules, unless the two resources are moved in the state.
+   *
    * @default - one machine
    * @see https://developer.hashicorp.com/terraform/language/meta-arguments/for_each
    */
@@ -274,7 +277,7 @@ export class LinuxHost extends Construct {
       visit: (node) => {
         if (node === this) {
           ensureProvider(this, engine);
-          this._declaration.warn(absent || replaceTriggeredBy ? [] : unnoticedReplacement(this, ssh));
+          this._declaration.warn(absent || replaceTriggeredBy ? [] : unnoticedReplacement(this, ssh, props.forEach));
         }
       },
     });

@@ -523,7 +523,7 @@ describe('says what is wrong, and what to do', () => {
   const aRoute = (props: object) => (stack: TerraformStack) => table(stack).addRoute('x', props as RouteOptions);
   const MISSING = 'if it comes from the environment or a file, it is missing there.';
   const ONLY_FOR_EACH =
-    'is a value of a TerraformIterator or TerraformCount, which has a value only in a resource with forEach or count. Give the iterator as forEach of the LinuxHost, or declare one host for each machine in a loop of the program.';
+    'is a value of a TerraformIterator or TerraformCount, which has a value only in a resource with forEach or count. Give a TerraformIterator as forEach of the LinuxHost, or declare one host for each machine in a loop of the program.';
   const iterator = TerraformIterator.fromMap({ a: { ip: '192.0.2.1', port: 22 } });
 
   test.each<[(stack: TerraformStack) => unknown, string]>([

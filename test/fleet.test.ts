@@ -58,6 +58,14 @@ describe('the hosts of a stack', () => {
     expect(JSON.stringify(apply?.[1].provisioner).length).toBeLessThan(1500);
   });
 
+  test('have files with names that a file system takes, whatever they are called', () => {
+    const stack = newStack();
+    const name = 'a'.repeat(240);
+    new LinuxHost(stack, name, { owner: 'vpn', ssh: SSH });
+    const names = readdirSync(filesOf(stack)).filter((each) => each.endsWith('.bundle'));
+    expect(names.map((each) => each.length)).toEqual([200 + '.0123456789abcdef.bundle'.length]);
+  });
+
   test('and a removed one have their scripts', () => {
     const stack = newStack();
     new RemovedLinuxHost(stack, 'vpn1');

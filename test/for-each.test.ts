@@ -3,8 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TerraformStack } from 'cdktf';
-import { Lazy, TerraformIterator, TerraformVariable, Token } from 'cdktf';
+import { Lazy, TerraformCount, TerraformIterator, TerraformVariable, Token } from 'cdktf';
 import type { LinuxHostProps } from '../lib';
+import { TerraformData } from '../lib/delivery/terraform-data';
 import { LinuxHost, NatRouter, PolicyRule, RuleAction, VpnEgress } from '../lib';
 import {
   HOST_KEY,
@@ -14,6 +15,7 @@ import {
   newHost,
   newStack,
   resourceOf,
+  synthWarnings,
   synthesize,
   validationErrors,
 } from './fixtures';
@@ -96,7 +98,26 @@ describe('a host with forEach', () => {
         const source = iterator.getString('pool');
         new PolicyRule(stack, 'rule', { host, source, action: RuleAction.prohibit(), priority: 10100 });
       },
-      '[stack/rule] source is a value of a TerraformIterator or TerraformCount, which has a value only in a resource with forEach or count. Give the iterator as forEach of the LinuxHost, or declare one host for each machine in a loop of the program.',
+      '[stack/rule] source is a value of a TerraformIterator or TerraformCount, which has a value only in a resource with forEach or count. Give a TerraformIterator as forEach of the LinuxHost, or declare one host for each machine in a loop of the program.',
+    ],
+    [
+      'that value also in a construct inside the fleet',
+      ({ stack, host: scope, iterator }) => {
+        const host = new LinuxHost(stack, 'other', { ssh: SSH });
+        const source = iterator.getString('pool');
+        new PolicyRule(scope, 'rule', { host, source, action: RuleAction.prohibit(), priority: 10100 });
+      },
+      '[stack/vpn1/rule] source is a value of a TerraformIterator or TerraformCount,',
+    ],
+    [
+      'that value in another host inside the fleet',
+      ({ host, iterator }) => new LinuxHost(host, 'x', { owner: 'x', ssh: { ...SSH, host: iterator.getString('a') } }),
+      '[stack/vpn1/x] ssh.host is a value of a TerraformIterator or TerraformCount,',
+    ],
+    [
+      'the index of a TerraformCount',
+      () => fleet({ ssh: { ...SSH, host: `10.0.0.${Token.asString(TerraformCount.of(2).index)}` } }),
+      '[stack/vpn1] ssh.host is a value of a TerraformIterator or TerraformCount,',
     ],
     [
       'a router of another host',
@@ -124,6 +145,37 @@ describe('a host with forEach', () => {
     ],
   ])('refuses %s', (_, declare, message) => {
     expect(() => declare(fleet())).toThrow(message);
+  });
+
+  test('may differ in the port, or in the host that is jumped over', () => {
+    const iterator = servers(newStack());
+    expect(() => fleet({ ssh: { ...SSH, port: iterator.getNumber('port') } })).not.toThrow();
+    expect(() => fleet({ ssh: { ...SSH, bastion: { host: iterator.getString('address') } } })).not.toThrow();
+  });
+
+  test('made by another copy of this library takes rules of this one', () => {
+    jest.isolateModules(() => {
+      const other = jest.requireActual<typeof import('../lib')>('../lib');
+      const stack = newStack();
+      const iterator = servers(stack);
+      const ssh = { ...SSH, host: iterator.getString('address') };
+      const host = new other.LinuxHost(stack, 'vpn1', { forEach: iterator, ssh }) as unknown as LinuxHost;
+      const source = iterator.getString('pool');
+      const rule = { host, source, action: RuleAction.prohibit(), priority: 10100 };
+      expect(host).not.toBeInstanceOf(LinuxHost);
+      expect(() => new PolicyRule(stack, 'rule', rule)).not.toThrow();
+    });
+  });
+
+  test('is warned of machines that are replaced, where they come from resources', () => {
+    const stack = newStack();
+    const instances = new TerraformData(stack, 'instances', { forEach: servers(stack) });
+    const iterator = TerraformIterator.fromResources(instances);
+    const ssh = { ...SSH, host: iterator.getString('output') };
+    newHost(stack, { forEach: iterator, ssh });
+    expect(synthWarnings(stack)).toEqual([
+      expect.stringContaining('[stack/vpn1] ssh.host comes from terraform_data.instances: '),
+    ]);
   });
 
   test('takes an address that cannot be read yet', () => {

@@ -121,6 +121,21 @@ describe('an app', () => {
     expect([...readHosts(outdir).keys()]).toEqual(['one/nat']);
   });
 
+  test('has its hosts also beside long texts full of quotes, at once', () => {
+    app('one/vpn');
+    const file = join(outdir, 'stacks/one/cdk.tf.json');
+    const json = JSON.parse(readFileSync(file, 'utf8')) as object;
+    const quotes = '"'.repeat(100_000);
+    const texts = [JSON.stringify({ ...json, locals: { quotes } }), `${readFileSync(file, 'utf8')}"${quotes}\\`];
+    for (const text of texts) {
+      writeFileSync(file, text);
+      const start = process.cpuUsage();
+      expect([...readHosts(outdir).keys()]).toEqual(['one/vpn']);
+      // A look at each quote to the end of its text takes a minute.
+      expect(process.cpuUsage(start).user).toBeLessThan(5_000_000);
+    }
+  });
+
   test('that is none, or of another version, is said to be', () => {
     expect(() => readHosts(outdir)).toThrow(/is not what "cdktf synth" writes: .* Give a cdktf.out directory/);
     app('one/vpn');

@@ -594,6 +594,14 @@ describe('two hosts of one owner', () => {
     );
   });
 
+  test('of which one was taken out of the program again', () => {
+    const stack = newStack();
+    newHost(stack, { owner: 'vpn' });
+    expect(stack.node.tryRemoveChild('vpn1')).toBe(true);
+    newHost(stack, { owner: 'vpn' }, 'vpn2');
+    expect(validationErrors(stack)).toEqual([]);
+  });
+
   test('in two stacks', () => {
     const stack = newStack();
     newHost(stack, { owner: 'vpn' });

@@ -71,9 +71,14 @@ function isDeclaredIn(directory: string, stack: Stack): (host: Host) => boolean 
   const texts = [stack.synthesizedStackPath, stack.stackMetadataPath ?? []]
     .flat()
     .filter((file) => isThere(directory, file))
-    .flatMap((file) => read(directory, file).match(/"(?:[^"\\\n]|\\.)*\/anchor"/g) ?? []);
+    .flatMap((file) => stringsOf(read(directory, file)).filter((text) => text.endsWith('/anchor"')));
   const anchors = new Set(texts);
   return ({ path }) => anchors.has(JSON.stringify(`${path}/anchor`));
+}
+
+/** The quoted strings of JSON or HCL. Each is read once to its end, since a stranger may write thousands of quotes. */
+function stringsOf(text: string): string[] {
+  return text.match(/"(?:[^"\\\n]|\\[^]?)*(?:"|$)/gm) ?? [];
 }
 
 function isThere(directory: string, path: string): boolean {

@@ -36,6 +36,8 @@ export interface HookFile {
   readonly tableIds: readonly number[];
 }
 
+const MOST_OF_A_NAME = 200;
+
 /** What a host gets, in the format of lib/agent/README.md. */
 export interface Bundle {
   /** All lines that are known at synth, but for the first two. */
@@ -47,7 +49,11 @@ export interface Bundle {
 /** Makes the bundle of a host. */
 export function makeBundle(host: Host, choice: Choice): Bundle {
   const data = new BundleData(host, choice);
-  const file = provisionerFile(hostFileName(host.path).replace(/\.json$/, ''), 'bundle', data.rest);
+  // The digest tells the files apart, and a file system takes no longer name.
+  const stem = hostFileName(host.path)
+    .replace(/\.json$/, '')
+    .slice(0, MOST_OF_A_NAME);
+  const file = provisionerFile(stem, 'bundle', data.rest);
   return {
     file,
     content: (context) => {

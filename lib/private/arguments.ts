@@ -6,7 +6,7 @@ import { InvalidValue, parseAddress, parseDevice, parseOrigin, parsePrefix } fro
 import { ADDRESS, DEVICE, PREFIX } from './kinds';
 import type { Kind, OptionalKind, Shape } from './shapes';
 import { checkKind, number, options } from './shapes';
-import { allowIteratorValues, literalPart, mayHaveIteratorValues } from './tokens';
+import { isOfFleet, literalPart, markFleet } from './tokens';
 
 const KINDS = { prefix: PREFIX, address: ADDRESS, device: DEVICE };
 const PARSERS = { prefix: parsePrefix, address: parseAddress, device: parseDevice };
@@ -27,8 +27,9 @@ export class Arguments {
 
   /** Checks the types of an object's properties. */
   public checkOptions<T>(shape: Shape<T>, value: T, name = 'props'): void {
-    if (typeof this.scope !== 'string' && isOfFleet(value)) {
-      allowIteratorValues(this.scope);
+    const ofFleet = namesFleet(value);
+    if (typeof this.scope !== 'string' && ofFleet !== undefined) {
+      markFleet(this.scope, ofFleet);
     }
     this.check(options(shape), value, name);
   }
@@ -119,9 +120,9 @@ export class Arguments {
   }
 }
 
-/** Whether properties are those of a host with an iterator, or name such a host, or a table of one. */
-function isOfFleet(props: unknown): boolean {
-  const { forEach, host, table } = (props ?? {}) as Record<string, unknown>;
-  const named = [host, table].filter((each): each is Construct => Construct.isConstruct(each));
-  return forEach !== undefined || named.some(mayHaveIteratorValues);
+/** Whether properties are those of a fleet, or name one or its table; undefined if they name no host at all. */
+function namesFleet(props: unknown): boolean | undefined {
+  const { ssh, forEach, host, table } = (props ?? {}) as Record<string, unknown>;
+  const named = host ?? table;
+  return Construct.isConstruct(named) ? isOfFleet(named) : ssh === undefined ? undefined : forEach !== undefined;
 }

@@ -1,3 +1,4 @@
+import type { ITerraformIterator } from 'cdktf';
 import { Token } from 'cdktf';
 import type { Construct } from 'constructs';
 import { referencedResources } from '../delivery/escape';
@@ -14,8 +15,10 @@ export function parseReplaceTriggeredBy(args: Arguments, given: readonly string[
 }
 
 /** Warns that no plan shows the replacement of a machine behind the address of another resource. */
-export function unnoticedReplacement(host: Construct, ssh: SshConnection): Problem[] {
-  const sources = referencedResources(expressionOf(ssh.host, host));
+export function unnoticedReplacement(host: Construct, ssh: SshConnection, forEach?: ITerraformIterator): Problem[] {
+  // The value of an iterator names no resource: what it iterates over does.
+  const values = [ssh.host, forEach?._getForEachExpression() as unknown];
+  const sources = [...new Set(values.flatMap((value) => referencedResources(expressionOf(value, host))))];
   if (sources.length === 0) {
     return [];
   }

@@ -2,7 +2,7 @@ import { Token } from 'cdktf';
 import type { Construct } from 'constructs';
 import { InvalidValue } from '../model/value';
 import { isKeyText, shown, typeName } from './shown';
-import { isIteratorValue, isListToken, mayHaveIteratorValues } from './tokens';
+import { isListToken, isOfFleet, iteratorOf } from './tokens';
 
 /**
  * The type of a value at run time. The compiler does not check callers in JavaScript or Python, or values from the
@@ -211,10 +211,14 @@ function checkObject(value: unknown, property: string, wanted: string): object {
 }
 
 function refuseIterator(value: unknown, property: string, scope: Construct | undefined): void {
-  if (scope && !mayHaveIteratorValues(scope) && isIteratorValue(value, scope)) {
+  if (!scope) {
+    return;
+  }
+  const iterator = iteratorOf(value, scope);
+  if (iterator === 'count' || (iterator === 'each' && !isOfFleet(scope))) {
     throw new InvalidValue(
       `${property} is a value of a TerraformIterator or TerraformCount, which has a value only in a resource with forEach or count. ` +
-        'Give the iterator as forEach of the LinuxHost, or declare one host for each machine in a loop of the program.',
+        'Give a TerraformIterator as forEach of the LinuxHost, or declare one host for each machine in a loop of the program.',
     );
   }
 }

@@ -1,7 +1,7 @@
 import { DefaultTokenResolver, StringConcat, Token, Tokenization } from 'cdktf';
 import type { Construct, IConstruct } from 'constructs';
 
-const ITERATOR = /\b(each\.(key|value)|count\.index)\b/;
+const ITERATOR = /\b(each|count)\.(?:key|value|index)\b/;
 
 /** The marker of a list token, in its only visible element. */
 const LIST = '#{TfToken[';
@@ -38,19 +38,21 @@ export function expressionOf(value: unknown, scope: Construct): string {
   }
 }
 
-/** Tells whether a token is the current value of a TerraformIterator or TerraformCount. */
-export function isIteratorValue(value: unknown, scope: Construct): boolean {
-  return ITERATOR.test(expressionOf(value, scope).replace(/"[^"$]*"/g, ''));
+/** Whose current value a token is: of a `TerraformIterator`, which `forEach` takes, or of a `TerraformCount`. */
+export function iteratorOf(value: unknown, scope: Construct): 'each' | 'count' | undefined {
+  const [, name] = ITERATOR.exec(expressionOf(value, scope).replace(/"[^"$]*"/g, '')) ?? [];
+  return name as 'each' | 'count' | undefined;
 }
 
-/** The constructs whose resources have one instance for each machine. */
-const fleets = new WeakSet<IConstruct>();
+/** Marks constructs. A symbol, since another copy of this library may have made them. */
+const OF_FLEET = Symbol.for('cdktf-source-routing/ofFleet');
 
-/** Lets a construct, and those inside it, have values of the iterator of its host. */
-export function allowIteratorValues(construct: IConstruct): void {
-  fleets.add(construct);
+/** Notes whether a construct, and those inside it, may have values of the iterator of a host. */
+export function markFleet(construct: IConstruct, isOfFleet: boolean): void {
+  Object.defineProperty(construct, OF_FLEET, { value: isOfFleet });
 }
 
-export function mayHaveIteratorValues(construct: IConstruct): boolean {
-  return construct.node.scopes.some((each) => fleets.has(each));
+export function isOfFleet(construct: IConstruct): boolean {
+  const marked = [...construct.node.scopes].reverse().find((each) => OF_FLEET in each);
+  return marked !== undefined && (marked as unknown as Record<symbol, boolean>)[OF_FLEET];
 }
