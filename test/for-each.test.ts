@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { TerraformStack } from 'cdktf';
 import { Lazy, TerraformCount, TerraformIterator, TerraformVariable, Token } from 'cdktf';
 import type { LinuxHostProps } from '../lib';
+import type * as library from '../lib';
 import { TerraformData } from '../lib/delivery/terraform-data';
 import { LinuxHost, NatRouter, PolicyRule, RuleAction, VpnEgress } from '../lib';
 import {
@@ -155,11 +156,11 @@ describe('a host with forEach', () => {
 
   test('made by another copy of this library takes rules of this one', () => {
     jest.isolateModules(() => {
-      const other = jest.requireActual<typeof import('../lib')>('../lib');
+      const other = jest.requireActual<typeof library>('../lib');
       const stack = newStack();
       const iterator = servers(stack);
       const ssh = { ...SSH, host: iterator.getString('address') };
-      const host = new other.LinuxHost(stack, 'vpn1', { forEach: iterator, ssh }) as unknown as LinuxHost;
+      const host = new other.LinuxHost(stack, 'vpn1', { forEach: iterator, ssh });
       const source = iterator.getString('pool');
       const rule = { host, source, action: RuleAction.prohibit(), priority: 10100 };
       expect(host).not.toBeInstanceOf(LinuxHost);
