@@ -12,6 +12,7 @@ import { explainText } from './explain';
 import { terminal, terminalText } from '../report/escape';
 import { drawing } from '../report/report';
 import { UsageError, findHost, readHosts } from './output';
+import { statusOf, verifiedJson, verifiedLines, verifyAll } from './verify';
 
 /** What a command prints, and its exit status. */
 interface Result {
@@ -20,7 +21,7 @@ interface Result {
 }
 
 interface Command {
-  readonly run: (args: string[]) => Result;
+  readonly run: (args: string[]) => Result | Promise<Result>;
   /** What follows its name on the command line. */
   readonly usage: readonly string[];
   readonly does: string;
@@ -29,6 +30,8 @@ interface Command {
 }
 
 const { name: NAME, version: VERSION } = packageIdentity();
+const VERIFY_SECONDS = 60;
+const MOST_VERIFY_SECONDS = 3600;
 const HOST_OPTION = `  --host ID   the host: its path, the end of its path, or its owner`;
 
 const COMMANDS: ReadonlyMap<string, Command> = new Map([
@@ -82,6 +85,22 @@ Exit status: 0, or 2 on an error.
 ${HOST_OPTION}; not needed if there is only one
 
 Exit status: 0, or 2 on an error.
+`,
+    },
+  ],
+  [
+    'verify',
+    {
+      run: verify,
+      usage: ['DIRECTORY [--json] [--timeout SECONDS]'],
+      does: 'asks all machines over SSH whether they are as declared',
+      help: `DIRECTORY is what "cdktf synth" wrote (cdktf.out), or a directory in which Terraform works. The machines come from
+Terraform's state, so run "terraform init" first. Nothing is changed.
+
+  --json             print all machines, for programs
+  --timeout SECONDS  how long to wait for each machine; otherwise ${VERIFY_SECONDS}
+
+Exit status: 0 if all machines are as declared, 1 if one differs, 2 if one could not be asked, or on an error.
 `,
     },
   ],
@@ -195,6 +214,21 @@ function draw(args: string[]): Result {
   return { text: '', status: 0 };
 }
 
+async function verify(args: string[]): Promise<Result> {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: { json: { type: 'boolean' }, timeout: { type: 'string' } },
+  });
+  const [directory, ...others] = positionals;
+  if (directory === undefined || others.length > 0) {
+    throw new UsageError(`verify takes one directory; ${positionals.length} given.`);
+  }
+  const seconds = numberOf('--timeout', values.timeout, MOST_VERIFY_SECONDS) ?? VERIFY_SECONDS;
+  const all = await verifyAll(directory, seconds);
+  return { text: values.json ? verifiedJson(all) : terminal(verifiedLines(all)), status: statusOf(all) };
+}
+
 /** The host of a command that takes one directory. */
 function readHost([directory, ...others]: string[], command: string, id: string | undefined): Host {
   if (directory === undefined || others.length > 0) {
@@ -226,8 +260,15 @@ function numberOf(option: string, text: string | undefined, highest: number): nu
   return number;
 }
 
-/** Runs a command line. */
-export function run(args: readonly string[]): Result & { readonly error: string } {
+/** What a command line prints on both outputs, and its exit status. */
+interface Outcome extends Result {
+  readonly error: string;
+}
+
+/** Runs a command line. Only `verify` takes time: it asks machines. */
+export function run(args: readonly ['verify', ...string[]]): Promise<Outcome>;
+export function run(args: readonly string[]): Outcome;
+export function run(args: readonly string[]): Outcome | Promise<Outcome> {
   const [name, ...rest] = args;
   if (name === '--version') {
     return { text: `${NAME} ${VERSION}\n`, error: '', status: 0 };
@@ -248,16 +289,22 @@ export function run(args: readonly string[]): Result & { readonly error: string 
   if (asksForHelp || rest.some(isHelp)) {
     return { text: helpOf(wanted, command), error: '', status: 0 };
   }
+  const succeed = (result: Result): Outcome => ({ ...result, error: '' });
   try {
-    return { ...command.run(rest), error: '' };
+    const result = command.run(rest);
+    return result instanceof Promise ? result.then(succeed, failed) : succeed(result);
   } catch (error) {
-    if (error instanceof UsageError || error instanceof InvalidValue || isOfParseArgs(error)) {
-      return { text: '', error: terminal([`${NAME}: ${error.message}`]), status: 2 };
-    }
-    // Status 1 means that traffic changes its path, so this is 2.
-    const stack = error instanceof Error ? error.stack : undefined;
-    return { text: '', error: terminalText(`${NAME}: ${stack ?? String(error)}\n`), status: 2 };
+    return failed(error);
   }
+}
+
+function failed(error: unknown): Outcome {
+  if (error instanceof UsageError || error instanceof InvalidValue || isOfParseArgs(error)) {
+    return { text: '', error: terminal([`${NAME}: ${error.message}`]), status: 2 };
+  }
+  // Status 1 means that something differs, so this is 2.
+  const stack = error instanceof Error ? error.stack : undefined;
+  return { text: '', error: terminalText(`${NAME}: ${stack ?? String(error)}\n`), status: 2 };
 }
 
 function isHelp(argument: string | undefined): boolean {
@@ -270,8 +317,9 @@ function isOfParseArgs(error: unknown): error is Error {
 }
 
 if (require.main === module) {
-  const { text, error, status } = run(process.argv.slice(2));
-  process.stderr.write(error);
-  process.stdout.write(text);
-  process.exitCode = status;
+  void Promise.resolve(run(process.argv.slice(2))).then(({ text, error, status }) => {
+    process.stderr.write(error);
+    process.stdout.write(text);
+    process.exitCode = status;
+  });
 }

@@ -32,6 +32,15 @@ export function readHosts(directory: string, known = new Map<string, Host>()): M
   return new Map(hosts.sort((a, b) => (a.path < b.path ? -1 : 1)).map((host) => [host.path, host]));
 }
 
+/**
+ * The directories of the stacks of a synthesized app, in which Terraform works.
+ *
+ * @throws UsageError if it is not such a directory
+ */
+export function directoriesOf(directory: string): string[] {
+  return stacksOf(directory).map(({ workingDirectory }) => inside(directory, workingDirectory));
+}
+
 function stacksOf(directory: string): Stack[] {
   let stacks: unknown;
   try {

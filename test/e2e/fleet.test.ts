@@ -1,8 +1,12 @@
+import { join, resolve } from 'node:path';
 import { TerraformIterator, TerraformVariable, Token } from 'cdktf';
 import { LinuxHost, PolicyRule, RuleAction } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
 import type { MachineName } from '../lab/topology';
 import { Terraform, saidBy, sshOf } from './terraform';
+
+const ROOT = resolve(__dirname, '../..');
+const [TSX, CLI] = ['node_modules/.bin/tsx', 'lib/cli/main.ts'].map((path) => join(ROOT, path));
 
 /** A machine of the fleet: what it is now, and the addresses that it rejects. */
 interface Server {
@@ -45,6 +49,12 @@ describeLab('a fleet from a variable', {}, (lab) => {
   const generation = async (name: MachineName): Promise<string> =>
     (await lab().machine(name).exec('cat /var/lib/source-routing/fleet/current 2>/dev/null || :')).stdout.trim();
 
+  /** What the command says of all machines, run where Terraform runs. */
+  const verify = async (): Promise<{ status: number | null; lines: string[] }> => {
+    const { code, stdout } = await lab().admin([TSX, CLI, 'verify', terraform.path('.')]);
+    return { status: code, lines: stdout.trimEnd().split('\n') };
+  };
+
   test('has on each machine what is declared for it', async () => {
     declare({ vpn: { image: '1', rejected: '198.18.1.0/24' } });
     await terraform.apply();
@@ -64,10 +74,24 @@ describeLab('a fleet from a variable', {}, (lab) => {
     expect(await terraform.plan()).toContain('No changes.');
   });
 
+  test('verify asks each of them, and names what mends the one that differs', async () => {
+    expect(await verify()).toEqual({ status: 0, lines: ['As declared: 2 of 2.'] });
+    await lab().machine('nat').exec('systemctl stop source-routing-fleet; ip rule del pref 11000');
+    const { status, lines } = await verify();
+    expect(status).toBe(1);
+    expect(lines[0]).toMatch(/^terraform_data\.server_apply_\w+\["nat"\] \(\S+\) is not as declared:$/);
+    expect(lines.join('\n')).toContain('11000');
+    const [, address = ''] = /-replace='(.*)'$/.exec(lines.at(-1) ?? '') ?? [];
+    await terraform.apply([`-replace=${address}`]);
+    expect(await rules('nat')).toBe('11000:\tfrom 198.18.2.0/24 prohibit proto 77');
+    expect(await verify()).toEqual({ status: 0, lines: ['As declared: 2 of 2.'] });
+  });
+
   test('one that is reinstalled is configured again, and no other touched', async () => {
     const before = await generation('nat');
     await lab().vpn.replace();
     expect(await rules('vpn')).toBe('');
+    expect((await verify()).lines).toContain('  nothing of fleet is on this machine');
     declare({ vpn: { image: '2', rejected: '198.18.1.0/24' }, nat: { image: '1', rejected: '198.18.2.0/24' } });
     expect(await terraform.apply()).toContain('Apply complete! Resources: 1 added, 0 changed, 1 destroyed.');
     expect(await rules('vpn')).toBe('11000:\tfrom 198.18.1.0/24 prohibit proto 77');

@@ -55,7 +55,7 @@ function errors(): string[] {
     expect(error).not.toMatch(
       / {4}at |TypeError|RangeError|is not a function|[Cc]annot (read|convert|mix)|undefined|BigInt|call stack/,
     );
-    expect(error).toMatch(/^(source-routing: [^\n]+\n)?$/);
+    expect(error).toMatch(/^(cdktf-source-routing: [^\n]+\n)?$/);
     return error;
   });
 }

@@ -1,0 +1,73 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { UsageError } from './output';
+
+/** A machine as the state of Terraform has it: all that the clean-up would use. */
+export interface Machine {
+  /** The address of the resource whose replacement applies everything again. */
+  readonly apply: string;
+  readonly owner: string;
+  /** What the anchor keeps, by its names in the state. */
+  readonly connection: Readonly<Record<string, string>>;
+}
+
+interface Resource {
+  readonly address: string;
+  readonly values: { readonly id?: unknown; readonly input?: unknown; readonly [attribute: string]: unknown };
+}
+
+interface Module {
+  readonly resources?: readonly Resource[];
+  readonly child_modules?: readonly Module[];
+}
+
+/** What `createOwner` of the library lets through: it becomes a word of a command on the machine. */
+const OWNER = /^[a-z][a-z0-9-]{0,30}$/;
+const MOST_BYTES = 2 ** 28;
+
+/**
+ * The machines that Terraform has configured, by way of its own command, so with any backend.
+ *
+ * @param directory - a directory in which Terraform works
+ * @throws UsageError if Terraform cannot show its state
+ */
+export async function machinesOf(directory: string): Promise<Machine[]> {
+  const terraform = process.env.TERRAFORM_BINARY_NAME ?? 'terraform';
+  let output: string;
+  try {
+    ({ stdout: output } = await promisify(execFile)(terraform, [`-chdir=${directory}`, 'show', '-json', '-no-color'], {
+      env: process.env,
+      maxBuffer: MOST_BYTES,
+    }));
+  } catch (error) {
+    const { stderr, message } = error as { stderr?: string; message: string };
+    const [reason] = (stderr ?? '').split('\n').filter((line) => /\w/.test(line));
+    throw new UsageError(`"${terraform} show" fails in "${directory}": ${reason ?? message} Run terraform init there.`);
+  }
+  const { values } = JSON.parse(output) as { values?: { root_module?: Module } };
+  const resources = resourcesIn(values?.root_module ?? {});
+  return resources.flatMap((anchor) => {
+    const connection = connectionOf(anchor);
+    const apply = resources.find(({ values: own }) => keysOf(own).anchor === anchor.values.id);
+    // A host that is to be absent has nothing to verify.
+    return connection && apply && keysOf(apply.values).ensure === undefined
+      ? [{ apply: apply.address, owner: connection.owner, connection }]
+      : [];
+  });
+}
+
+function resourcesIn({ resources = [], child_modules: children = [] }: Module): Resource[] {
+  return [...resources, ...children.flatMap(resourcesIn)];
+}
+
+/** The values of an anchor; undefined for any other resource. */
+function connectionOf({ values }: Resource): Record<string, string> | undefined {
+  const kept = (values.input ?? values.triggers ?? {}) as Record<string, unknown>;
+  const isText = ['host', 'port', 'user', 'agent', 'owner'].every((key) => typeof kept[key] === 'string');
+  return isText && OWNER.test(String(kept.owner)) ? (kept as Record<string, string>) : undefined;
+}
+
+/** What replaces a resource, by keys. */
+function keysOf(values: Resource['values']): Record<string, unknown> {
+  return (values.triggers_replace ?? values.triggers ?? {}) as Record<string, unknown>;
+}

@@ -1,0 +1,96 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** How a command on a machine ended. */
+export interface Ended {
+  /** Undefined if it was stopped because it took too long. */
+  readonly code: number | undefined;
+  readonly output: string;
+}
+
+/** What `ssh` itself ends with if it cannot run the command. */
+export const NO_CONNECTION = 255;
+const CONNECT_SECONDS = 10;
+
+/**
+ * Runs a command on a machine with OpenSSH, which asks for nothing.
+ *
+ * @param connection - what the state keeps for the clean-up
+ * @see https://man.openbsd.org/ssh_config
+ */
+export async function overSsh(
+  connection: Readonly<Record<string, string>>,
+  command: string,
+  seconds: number,
+): Promise<Ended> {
+  const directory = mkdtempSync(join(tmpdir(), 'source-routing-ssh-'));
+  try {
+    const child = spawn('ssh', [...sshOptions(connection, directory), '--', connection.host, command], {
+      env: process.env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let output = '';
+    const collect = (data: Buffer): void => void (output += data.toString());
+    child.stdout.on('data', collect);
+    child.stderr.on('data', collect);
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      child.kill('SIGKILL');
+    }, seconds * 1000);
+    const code = await new Promise<number>((resolve) => {
+      child.on('error', (error) => {
+        output += `ssh cannot be run: ${error.message}`;
+        resolve(NO_CONNECTION);
+      });
+      child.on('close', (status) => resolve(status ?? NO_CONNECTION));
+    });
+    clearTimeout(timer);
+    return { code: isLate ? undefined : code, output };
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** The same login that Terraform uses. */
+function sshOptions(connection: Readonly<Record<string, string>>, directory: string): string[] {
+  const { bastion_host: bastion } = connection;
+  return [
+    ...['-o', 'BatchMode=yes', '-o', `ConnectTimeout=${CONNECT_SECONDS}`, '-o', 'LogLevel=ERROR'],
+    ...login(connection, '', directory),
+    ...(bastion === undefined ? [] : ['-o', `ProxyCommand=${proxyCommand(connection, directory)}`]),
+  ];
+}
+
+/** The options for one of the two machines on the way, whose values have names that begin with the prefix. */
+function login(connection: Readonly<Record<string, string>>, prefix: '' | 'bastion_', directory: string): string[] {
+  const of = (key: string): string | undefined => connection[`${prefix}${key}`];
+  const [host, port, keyFile, hostKey] = [of('host') ?? '', of('port') ?? '22', of('key_file'), of('host_key')];
+  const certificate = prefix === '' ? connection.certificate_file : undefined;
+  const options = ['-p', port, '-l', of('user') ?? connection.user];
+  if (keyFile !== undefined) options.push('-i', keyFile, '-o', 'IdentitiesOnly=yes');
+  if (connection.agent === 'false') options.push('-o', 'IdentityAgent=none');
+  if (certificate !== undefined) options.push('-o', `CertificateFile=${certificate}`);
+  if (hostKey !== undefined) {
+    // The key is that of the machine, or of the authority that signs it.
+    const known = join(directory, `${prefix}known-hosts`);
+    const names = `${host},[${host}]:${port}`;
+    writeFileSync(known, `${names} ${hostKey}\n@cert-authority ${names} ${hostKey}\n`);
+    options.push('-o', 'StrictHostKeyChecking=yes', '-o', `UserKnownHostsFile=${known}`);
+    options.push('-o', 'GlobalKnownHostsFile=/dev/null');
+  }
+  return options;
+}
+
+/** A shell runs it. */
+function proxyCommand(connection: Readonly<Record<string, string>>, directory: string): string {
+  const words = ['ssh', '-o', 'BatchMode=yes', ...login(connection, 'bastion_', directory)];
+  const percentFree = [...words, '--', connection.bastion_host].map((word) => quoted(word.replace(/%/g, '%%')));
+  return [...percentFree.slice(0, -2), '-W', "'[%h]:%p'", ...percentFree.slice(-2)].join(' ');
+}
+
+function quoted(word: string): string {
+  return `'${word.replace(/'/g, "'\\''")}'`;
+}

@@ -1,0 +1,190 @@
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { run } from '../lib/cli/main';
+
+/** Values that an anchor keeps. */
+const KEPT = { port: '22', user: 'root', agent: 'false', key_file: '~/.ssh/id' };
+
+interface Declared {
+  readonly host: string;
+  readonly ensure?: string;
+  readonly [key: string]: string | undefined;
+}
+
+/** Both resources of a host, as `terraform show -json` prints them. */
+function resources(id: string, { ensure, ...kept }: Declared, index?: string): object[] {
+  const key = index === undefined ? '' : `["${index}"]`;
+  const [anchor, apply] = ['anchor', 'apply'].map((kind) => `terraform_data.${id}_${kind}_0A1B2C3D${key}`);
+  return [
+    { address: anchor, values: { id: anchor, input: { ...KEPT, owner: 'vpn', ...kept }, triggers_replace: {} } },
+    { address: apply, values: { id: apply, triggers_replace: { anchor, ensure } } },
+    { address: `terraform_data.other-${id}`, values: { id: 'x', input: null, triggers_replace: null } },
+  ];
+}
+
+describe('cdktf-source-routing verify', () => {
+  let directory: string;
+  const path = process.env.PATH;
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'verify-'));
+    process.env.PATH = `${directory}:${path}`;
+    // Stands in for OpenSSH: what it is asked, and what each machine answers.
+    program(
+      'ssh',
+      `all=$*; echo "$all" >>${directory}/asked
+      for word; do [ "$word" != -- ] || break; shift; done
+      case $2 in
+        same) echo 'source-routing: done: as declared' ;;
+        differs) echo 'source-routing: rule IPv4 10010 is missing'; exit 1 ;;
+        away) echo 'ssh: connect to host away port 22: No route to host' >&2; exit 255 ;;
+        slow) exec sleep 30 ;;
+        evil) printf '::error::x \\033[31m\\n'; exit 1 ;;
+        *) cat "$(echo "$all" | sed -n 's/.*UserKnownHostsFile=\\([^ ]*\\).*/\\1/p')" ;;
+      esac`,
+    );
+  });
+  afterEach(() => {
+    process.env.PATH = path;
+    rmSync(directory, { recursive: true });
+  });
+
+  function program(name: string, script: string): void {
+    writeFileSync(join(directory, name), `#!/bin/sh\n${script}\n`);
+    chmodSync(join(directory, name), 0o755);
+  }
+
+  function state(root: object[], children: object[] = []): void {
+    const values = { root_module: { resources: root, child_modules: [{ resources: children }] } };
+    writeFileSync(join(directory, 'state.json'), JSON.stringify({ values }));
+    program('terraform', `echo "$@" >>${directory}/shown; cat ${directory}/state.json`);
+  }
+
+  const asked = (): string[] => readFileSync(join(directory, 'asked'), 'utf8').trim().split('\n');
+
+  test('is content if all machines are as declared', async () => {
+    state(resources('vpn1', { host: 'same' }), resources('vpn2', { host: 'same' }, 'a'));
+    expect(await run(['verify', directory])).toEqual({ text: 'As declared: 2 of 2.\n', error: '', status: 0 });
+    expect(readFileSync(join(directory, 'shown'), 'utf8')).toBe(`-chdir=${directory} show -json -no-color\n`);
+  });
+
+  test('names what differs and how to mend it, and what could not be asked', async () => {
+    state([
+      ...resources('vpn1', { host: 'differs' }, 'a'),
+      ...resources('vpn2', { host: 'away' }),
+      ...resources('vpn3', { host: 'same' }),
+    ]);
+    const { text, status } = await run(['verify', directory]);
+    expect(text.split('\n')).toEqual([
+      'terraform_data.vpn1_apply_0A1B2C3D["a"] (differs) is not as declared:',
+      '  source-routing: rule IPv4 10010 is missing',
+      'terraform_data.vpn2_apply_0A1B2C3D (away) could not be asked:',
+      '  ssh: connect to host away port 22: No route to host',
+      'As declared: 1 of 3.',
+      'To apply everything again:',
+      `  terraform -chdir=${directory} apply -replace='terraform_data.vpn1_apply_0A1B2C3D["a"]'`,
+      '',
+    ]);
+    expect(status).toBe(1);
+  });
+
+  test('a machine that is away, or does not answer, holds up no other', async () => {
+    state([
+      ...resources('vpn1', { host: 'slow' }),
+      ...Array.from({ length: 40 }, (_, index) => resources(`m${index}`, { host: 'same' })).flat(),
+    ]);
+    const { text, status } = await run(['verify', directory, '--timeout', '1', '--json']);
+    const { format, machines } = JSON.parse(text) as { format: number; machines: Array<Record<string, unknown>> };
+    expect(format).toBe(1);
+    expect(machines.filter(({ state: each }) => each === 'as declared')).toHaveLength(40);
+    expect(machines.filter(({ state: each }) => each !== 'as declared')).toEqual([
+      {
+        directory,
+        apply: 'terraform_data.vpn1_apply_0A1B2C3D',
+        owner: 'vpn',
+        host: 'slow',
+        state: 'not asked',
+        lines: ['no answer within 1 seconds'],
+      },
+    ]);
+    expect(status).toBe(2);
+  });
+
+  test('logs in as Terraform does, and runs one command', async () => {
+    state(resources('vpn1', { host: 'same', user: 'debian', port: '2222', certificate_file: '/c' }));
+    await run(['verify', directory]);
+    expect(asked()).toEqual([
+      '-o BatchMode=yes -o ConnectTimeout=10 -o LogLevel=ERROR -p 2222 -l debian -i ~/.ssh/id -o IdentitiesOnly=yes ' +
+        '-o IdentityAgent=none -o CertificateFile=/c -- same ' +
+        `exec sh -c '[ -x /usr/local/sbin/source-routing ] || { echo "nothing of vpn is on this machine"; exit 1; }; ` +
+        `if [ "$(id -u)" = 0 ]; then exec /usr/local/sbin/source-routing verify vpn; else exec sudo -n /usr/local/sbin/source-routing verify vpn; fi'`,
+    ]);
+  });
+
+  test('takes the pinned key, and no other', async () => {
+    state(resources('vpn1', { host: 'pinned', host_key: 'ssh-ed25519 AAAA' }));
+    const { text } = await run(['verify', directory, '--json']);
+    expect(asked()[0]).toContain('-o StrictHostKeyChecking=yes -o UserKnownHostsFile=');
+    const { machines } = JSON.parse(text) as { machines: Array<{ lines: string[] }> };
+    expect(machines[0].lines).toEqual([
+      'pinned,[pinned]:22 ssh-ed25519 AAAA',
+      '@cert-authority pinned,[pinned]:22 ssh-ed25519 AAAA',
+    ]);
+  });
+
+  test('goes by way of the bastion, whose values are data', async () => {
+    const bastion = { bastion_host: 'jump', bastion_user: "o'neil", bastion_port: '22', bastion_key_file: '/a b%c' };
+    state(resources('vpn1', { host: 'same', ...bastion }));
+    await run(['verify', directory]);
+    expect(asked()[0]).toContain(
+      `ProxyCommand='ssh' '-o' 'BatchMode=yes' '-p' '22' '-l' 'o'\\''neil' '-i' '/a b%%c' '-o' 'IdentitiesOnly=yes' ` +
+        `'-o' 'IdentityAgent=none' -W '[%h]:%p' '--' 'jump' -- same `,
+    );
+  });
+
+  test('asks nobody who is to be absent, or whom the library did not make', async () => {
+    state([
+      ...resources('vpn1', { host: 'same', ensure: 'absent' }),
+      ...resources('x', { host: 'same', owner: 'a; b' }),
+    ]);
+    expect(await run(['verify', directory])).toMatchObject({
+      text: 'Terraform has configured no machine here.\n',
+      status: 0,
+    });
+  });
+
+  test('what a machine says is no command for the terminal or the log', async () => {
+    state(resources('vpn1', { host: 'evil' }));
+    const { text } = await run(['verify', directory]);
+    expect(text).toContain('\n  : :error::x  [31m\n');
+    const json = await run(['verify', directory, '--json']);
+    expect(json.text).not.toMatch(/\u001b/);
+  });
+
+  test('reads each stack of what cdktf has synthesized', async () => {
+    state(resources('vpn1', { host: 'same' }));
+    const stacks = Object.fromEntries(
+      ['one', 'two'].map((name) => [name, { workingDirectory: `stacks/${name}`, synthesizedStackPath: '' }]),
+    );
+    Object.keys(stacks).forEach((name) => mkdirSync(join(directory, 'stacks', name), { recursive: true }));
+    writeFileSync(join(directory, 'manifest.json'), JSON.stringify({ stacks }));
+    expect(await run(['verify', directory])).toMatchObject({ text: 'As declared: 2 of 2.\n' });
+  });
+
+  test.each<[string, string[], string]>([
+    ['no directory', [], 'verify takes one directory; 0 given.'],
+    ['a wrong time', ['x', '--timeout', 'soon'], '--timeout "soon" is not a number from 0 to 3600.'],
+    [
+      'a directory without a state',
+      ['/nowhere'],
+      '"terraform show" fails in "/nowhere": Error: Backend initialization required Run terraform init there.',
+    ],
+  ])('%s: says so', async (_, args, message) => {
+    program('terraform', 'echo "\n\nError: Backend initialization required" >&2; exit 1');
+    expect(await run(['verify', ...args])).toEqual({
+      text: '',
+      error: `cdktf-source-routing: ${message}\n`,
+      status: 2,
+    });
+  });
+});
