@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'fs';
 import { tmpdir } from 'os';
 import { join } from 'path';
 import { BUNDLE_MARK, agentProgram, bundleChecksum } from '../lib/agent/program';
+import { median } from './median';
 
 const RULES = 1000;
 const RUNS = 15;
@@ -134,11 +135,8 @@ done
 }
 
 function print(awk: string, times: Map<string, number[]>): void {
-  const median = (name: string): number => {
-    const sorted = [...(times.get(name) ?? [])].sort((a, b) => a - b);
-    return sorted[Math.floor(sorted.length / 2)] ?? NaN;
-  };
-  const floor = median('bare');
+  const medianOf = (name: string): number => median(times.get(name) ?? []);
+  const floor = medianOf('bare');
   const rows: Array<[string, string]> = [
     [`ip -batch, ${RULES} rules: the floor`, 'bare'],
     [`assert, from none to ${RULES} rules`, 'assert-all'],
@@ -148,7 +146,7 @@ function print(awk: string, times: Map<string, number[]>): void {
   ];
   console.log(`agent, /bin/sh, ${awk}; median of ${RUNS} runs`);
   for (const [label, name] of rows) {
-    const value = median(name);
+    const value = medianOf(name);
     console.log(`  ${label.padEnd(40)}${value.toFixed(1).padStart(8)} ms${(value / floor).toFixed(2).padStart(8)} x`);
   }
   const [few, many] = MANY;
@@ -158,7 +156,7 @@ function print(awk: string, times: Map<string, number[]>): void {
     ['apply, nothing to do', 'again'],
     ['removal', 'remove'],
   ]) {
-    const [short, long] = [median(`${name}-${few}`), median(`${name}-${many}`)];
+    const [short, long] = [medianOf(`${name}-${few}`), medianOf(`${name}-${many}`)];
     const exponent = Math.log(long / short) / Math.log(many / few);
     console.log(
       `  ${label.padEnd(40)}${short.toFixed(1).padStart(8)} ms${long.toFixed(1).padStart(8)} ms, growth exponent ${exponent.toFixed(2)}`,

@@ -10,6 +10,7 @@ import { SourceRoutingTable } from '../lib/source-routing-table';
 import { Terraform, expectSuccess, sshOf } from '../test/e2e/terraform';
 import { Lab } from '../test/lab/lab';
 import { ensureRequirements } from '../test/lab/requirements';
+import { median } from './median';
 
 /** Of all ways in turn, so that what else this machine does slows all of a round down. */
 const ROUNDS = 3;
@@ -314,8 +315,4 @@ class ByAnsible implements Way {
   private path(name: string): string {
     return join(this.directory, name);
   }
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? NaN;
 }

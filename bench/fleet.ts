@@ -1,7 +1,8 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { median } from './median';
 
 const ROUNDS = 3;
 const APP = join(__dirname, 'fleet-app.mjs');
@@ -45,7 +46,7 @@ function outdirOf(directory: string, kind: string, hosts: number): string {
 function synth(directory: string, kind: Kind, hosts: number, name: string = kind, ...more: string[]): Usage {
   const outdir = outdirOf(directory, name, hosts);
   rmSync(outdir, { recursive: true, force: true });
-  execFileSync('mkdir', ['-p', outdir]);
+  mkdirSync(outdir);
   const output = execFileSync(process.execPath, [APP, kind, String(hosts), outdir, ...more], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'ignore'],
@@ -112,8 +113,4 @@ function seconds(action: () => void): number {
   const start = process.hrtime.bigint();
   action();
   return Number(process.hrtime.bigint() - start) / 1e9;
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? NaN;
 }

@@ -14,6 +14,7 @@ import { routeMetric, routeWords } from '../lib/model/route';
 import type { Rule, Word } from '../lib/model/rule';
 import { ruleWords } from '../lib/model/rule';
 import { VpnEgress } from '../lib/vpn-egress';
+import { median } from './median';
 
 const POOLS = [1, 10, 100];
 /** Many short rounds, in each all of them in turn: the machine has other things to do, too. */
@@ -192,8 +193,4 @@ function print(pools: number, layout: string, counts: string): void {
     `  ${String(pools).padStart(3)} pools, ${layout.padEnd(8)}: bare rules ${Math.round(median(rates.bare) / 1000)}k a second; ` +
       `rules and guards alone ${ratio('declared')} x, with the kill switch ${ratio('guarded')} x`,
   );
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? NaN;
 }

@@ -68,21 +68,25 @@ export function synthesize(stack: TerraformStack): Synthesized {
   return JSON.parse(Testing.synth(stack)) as Synthesized;
 }
 
-const FILE = /\$\{file\("\$\{path\.module\}\/([^"]*)"\)\}/g;
+/** Where a configuration takes a text from a file beside it. */
+export const FILE = /\$\{file\("\$\{path\.module\}\/([^"]*)"\)\}/g;
 
-/** A text with the files that it names, escaped so that only what Terraform evaluates is a template. */
-export function withFiles(stack: TerraformStack, text: string): string {
+/** Texts with the files that they name, escaped so that only what Terraform evaluates is a template. */
+export function withFiles(stack: TerraformStack, texts: readonly string[]): string[] {
   const outdir = mkdtempSync(join(tmpdir(), 'synth-'));
   const manifest = new Manifest('0.0.0', outdir, false);
   stack.synthesizer.synthesize({ outdir, manifest, skipValidation: true });
   const directory = join(outdir, manifest.forStack(stack).workingDirectory);
-  return text.replace(FILE, (_, name: string) => literal(readFileSync(join(directory, name), 'utf8')));
+  const contents = (_: string, name: string): string => literal(readFileSync(join(directory, name), 'utf8'));
+  return texts.map((text) => text.replace(FILE, contents));
 }
 
 /** The scripts of a resource, as Terraform uploads them, but for its own values. */
 export function scriptsOf(stack: TerraformStack, kind: 'anchor' | 'apply', type = 'terraform_data'): string[] {
-  return resourceOf(stack, kind, type).provisioner.flatMap((provisioner) =>
-    ((provisioner['remote-exec']?.inline ?? []) as string[]).map((text) => withFiles(stack, text)),
+  const { provisioner } = resourceOf(stack, kind, type);
+  return withFiles(
+    stack,
+    provisioner.flatMap((each) => (each['remote-exec']?.inline ?? []) as string[]),
   );
 }
 
@@ -99,7 +103,8 @@ export function resourceOf(stack: TerraformStack, kind: 'anchor' | 'apply', type
 
 /** The whole bundle, with the files that its parts are in. */
 export function contentOf(stack: TerraformStack, type = 'terraform_data'): string {
-  return withFiles(stack, resourceOf(stack, 'apply', type).provisioner[0]?.file?.content as string);
+  const [content] = withFiles(stack, [resourceOf(stack, 'apply', type).provisioner[0]?.file?.content as string]);
+  return content;
 }
 
 /** The data part of the bundle, line by line. */

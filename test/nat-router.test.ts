@@ -42,7 +42,7 @@ function linesOf(stack: Machines['stack'], host: string): string[] {
   const resources = Object.entries(synthesize(stack).resource.terraform_data ?? {});
   const apply = resources.find(([name]) => name.startsWith(`${host}_apply_`))?.[1];
   const content = apply?.provisioner[0]?.file?.content as string;
-  const bundle = withFiles(stack, content);
+  const [bundle] = withFiles(stack, [content]);
   return bundle.slice(bundle.indexOf('\n#--- bundle\n')).split('\n').slice(1);
 }
 

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run } from '../lib/cli/main';
@@ -39,6 +39,9 @@ describe('cdktf-source-routing verify', () => {
         differs) echo 'source-routing: rule IPv4 10010 is missing'; exit 1 ;;
         away) echo 'ssh: connect to host away port 22: No route to host' >&2; exit 255 ;;
         slow) exec sleep 30 ;;
+        busy) echo 'source-routing: another run is under way'; exit 75 ;;
+        unknown) echo 'source-routing: there is no such owner on this machine'; exit 64 ;;
+        held) { sleep 4; : >${directory}/ended; } & exec sleep 30 ;;
         evil) printf '::error::x \\033[31m\\n'; exit 1 ;;
         *) cat "$(echo "$all" | sed -n 's/.*UserKnownHostsFile=\\([^ ]*\\).*/\\1/p')" ;;
       esac`,
@@ -110,14 +113,31 @@ describe('cdktf-source-routing verify', () => {
     expect(status).toBe(2);
   });
 
+  test.each([
+    ['busy', 'could not be asked', 2],
+    ['unknown', 'is not as declared', 1],
+  ])('a machine that is %s %s', async (host, what, code) => {
+    state(resources('vpn1', { host }));
+    const { text, status } = await run(['verify', directory]);
+    expect(text).toContain(`terraform_data.vpn1_apply_0A1B2C3D (${host}) ${what}:\n`);
+    expect(status).toBe(code);
+  });
+
+  test('does not wait for what ssh leaves behind', async () => {
+    state(resources('vpn1', { host: 'held' }));
+    expect(await run(['verify', directory, '--timeout', '1'])).toMatchObject({ status: 2 });
+    expect(existsSync(join(directory, 'ended'))).toBe(false);
+  });
+
   test('logs in as Terraform does, and runs one command', async () => {
     state(resources('vpn1', { host: 'same', user: 'debian', port: '2222', certificate_file: '/c' }));
     await run(['verify', directory]);
     expect(asked()).toEqual([
-      '-o BatchMode=yes -o ConnectTimeout=10 -o LogLevel=ERROR -p 2222 -l debian -i ~/.ssh/id -o IdentitiesOnly=yes ' +
+      '-F none -o BatchMode=yes -o ConnectTimeout=10 -o LogLevel=ERROR -p 2222 -l debian -i ~/.ssh/id -o IdentitiesOnly=yes ' +
         '-o IdentityAgent=none -o CertificateFile=/c -- same ' +
         `exec sh -c '[ -x /usr/local/sbin/source-routing ] || { echo "nothing of vpn is on this machine"; exit 1; }; ` +
-        `if [ "$(id -u)" = 0 ]; then exec /usr/local/sbin/source-routing verify vpn; else exec sudo -n /usr/local/sbin/source-routing verify vpn; fi'`,
+        `[ "$(id -u)" != 0 ] || exec /usr/local/sbin/source-routing verify vpn; ` +
+        `sudo -n true || exit 255; exec sudo -n /usr/local/sbin/source-routing verify vpn'`,
     ]);
   });
 
@@ -137,8 +157,8 @@ describe('cdktf-source-routing verify', () => {
     state(resources('vpn1', { host: 'same', ...bastion }));
     await run(['verify', directory]);
     expect(asked()[0]).toContain(
-      `ProxyCommand='ssh' '-o' 'BatchMode=yes' '-p' '22' '-l' 'o'\\''neil' '-i' '/a b%%c' '-o' 'IdentitiesOnly=yes' ` +
-        `'-o' 'IdentityAgent=none' -W '[%h]:%p' '--' 'jump' -- same `,
+      `ProxyCommand=ssh '-F' 'none' '-o' 'BatchMode=yes' '-p' '22' '-l' 'o'\\''neil' '-i' '/a b%%c' '-o' 'IdentitiesOnly=yes' ` +
+        `'-o' 'IdentityAgent=none' -W '[%h]:%p' -- 'jump' -- same `,
     );
   });
 
@@ -177,7 +197,7 @@ describe('cdktf-source-routing verify', () => {
     [
       'a directory without a state',
       ['/nowhere'],
-      '"terraform show" fails in "/nowhere": Error: Backend initialization required Run terraform init there.',
+      '"terraform show" fails in "/nowhere": Error: Backend initialization required. Run "terraform init" there.',
     ],
   ])('%s: says so', async (_, args, message) => {
     program('terraform', 'echo "\n\nError: Backend initialization required" >&2; exit 1');

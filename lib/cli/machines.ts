@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import { OWNER_PATTERN } from '../model/limits';
 import { UsageError } from './output';
 
 /** A machine as the state of Terraform has it: all that the clean-up would use. */
@@ -21,8 +22,6 @@ interface Module {
   readonly child_modules?: readonly Module[];
 }
 
-/** What `createOwner` of the library lets through: it becomes a word of a command on the machine. */
-const OWNER = /^[a-z][a-z0-9-]{0,30}$/;
 const MOST_BYTES = 2 ** 28;
 
 /**
@@ -42,13 +41,15 @@ export async function machinesOf(directory: string): Promise<Machine[]> {
   } catch (error) {
     const { stderr, message } = error as { stderr?: string; message: string };
     const [reason] = (stderr ?? '').split('\n').filter((line) => /\w/.test(line));
-    throw new UsageError(`"${terraform} show" fails in "${directory}": ${reason ?? message} Run terraform init there.`);
+    const sentence = (reason ?? message).replace(/\.?$/, '.');
+    throw new UsageError(`"${terraform} show" fails in "${directory}": ${sentence} Run "terraform init" there.`);
   }
   const { values } = JSON.parse(output) as { values?: { root_module?: Module } };
   const resources = resourcesIn(values?.root_module ?? {});
+  const applyOf = new Map(resources.map((resource) => [keysOf(resource.values).anchor, resource]));
   return resources.flatMap((anchor) => {
     const connection = connectionOf(anchor);
-    const apply = resources.find(({ values: own }) => keysOf(own).anchor === anchor.values.id);
+    const apply = applyOf.get(anchor.values.id);
     // A host that is to be absent has nothing to verify.
     return connection && apply && keysOf(apply.values).ensure === undefined
       ? [{ apply: apply.address, owner: connection.owner, connection }]
@@ -64,7 +65,7 @@ function resourcesIn({ resources = [], child_modules: children = [] }: Module): 
 function connectionOf({ values }: Resource): Record<string, string> | undefined {
   const kept = (values.input ?? values.triggers ?? {}) as Record<string, unknown>;
   const isText = ['host', 'port', 'user', 'agent', 'owner'].every((key) => typeof kept[key] === 'string');
-  return isText && OWNER.test(String(kept.owner)) ? (kept as Record<string, string>) : undefined;
+  return isText && OWNER_PATTERN.test(String(kept.owner)) ? (kept as Record<string, string>) : undefined;
 }
 
 /** What replaces a resource, by keys. */

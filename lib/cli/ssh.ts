@@ -39,6 +39,9 @@ export async function overSsh(
     const timer = setTimeout(() => {
       isLate = true;
       child.kill('SIGKILL');
+      // What it has started may go on, and hold these open.
+      child.stdout.destroy();
+      child.stderr.destroy();
     }, seconds * 1000);
     const code = await new Promise<number>((resolve) => {
       child.on('error', (error) => {
@@ -54,11 +57,13 @@ export async function overSsh(
   }
 }
 
-/** The same login that Terraform uses. */
+/** The same login that Terraform uses, which reads no configuration of OpenSSH. */
+const BASIC_OPTIONS = ['-F', 'none', '-o', 'BatchMode=yes'];
+
 function sshOptions(connection: Readonly<Record<string, string>>, directory: string): string[] {
   const { bastion_host: bastion } = connection;
   return [
-    ...['-o', 'BatchMode=yes', '-o', `ConnectTimeout=${CONNECT_SECONDS}`, '-o', 'LogLevel=ERROR'],
+    ...[...BASIC_OPTIONS, '-o', `ConnectTimeout=${CONNECT_SECONDS}`, '-o', 'LogLevel=ERROR'],
     ...login(connection, '', directory),
     ...(bastion === undefined ? [] : ['-o', `ProxyCommand=${proxyCommand(connection, directory)}`]),
   ];
@@ -86,11 +91,12 @@ function login(connection: Readonly<Record<string, string>>, prefix: '' | 'basti
 
 /** A shell runs it. */
 function proxyCommand(connection: Readonly<Record<string, string>>, directory: string): string {
-  const words = ['ssh', '-o', 'BatchMode=yes', ...login(connection, 'bastion_', directory)];
-  const percentFree = [...words, '--', connection.bastion_host].map((word) => quoted(word.replace(/%/g, '%%')));
-  return [...percentFree.slice(0, -2), '-W', "'[%h]:%p'", ...percentFree.slice(-2)].join(' ');
+  const word = (text: string): string => shellQuoted(text.replace(/%/g, '%%'));
+  const options = [...BASIC_OPTIONS, ...login(connection, 'bastion_', directory)].map(word);
+  return ['ssh', ...options, '-W', "'[%h]:%p'", '--', word(connection.bastion_host)].join(' ');
 }
 
-function quoted(word: string): string {
+/** A word for a shell. */
+export function shellQuoted(word: string): string {
   return `'${word.replace(/'/g, "'\\''")}'`;
 }

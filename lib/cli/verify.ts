@@ -4,13 +4,17 @@ import { json } from '../report/escape';
 import type { Machine } from './machines';
 import { machinesOf } from './machines';
 import { directoriesOf } from './output';
-import { NO_CONNECTION, overSsh } from './ssh';
+import { NO_CONNECTION, overSsh, shellQuoted } from './ssh';
 
 /** The form of the JSON. Goes up when a reader of the earlier one would misread it. */
 const FORMAT = 1;
 
 /** Machines that are asked at the same time. */
 const AT_ONCE = 16;
+
+/** Exit statuses of `source-routing verify` on a machine that is not as declared. */
+const DIFFERS = 1;
+const UNKNOWN_OWNER = 64;
 
 /** What came of the question to a machine. */
 export interface Verified {
@@ -48,19 +52,22 @@ async function verify({ owner, connection }: Machine, seconds: number): Promise<
   // A login shell of any kind reads this. There may be no sudo, and root needs none.
   const program = '/usr/local/sbin/source-routing';
   const script =
-    `[ -x ${program} ] || { echo "nothing of ${owner} is on this machine"; exit 1; }; ` +
-    `if [ "$(id -u)" = 0 ]; then exec ${program} verify ${owner}; else exec sudo -n ${program} verify ${owner}; fi`;
-  const { code, output } = await overSsh(connection, `exec sh -c '${script}'`, seconds);
+    `[ -x ${program} ] || { echo "nothing of ${owner} is on this machine"; exit ${DIFFERS}; }; ` +
+    `[ "$(id -u)" != 0 ] || exec ${program} verify ${owner}; ` +
+    `sudo -n true || exit ${NO_CONNECTION}; exec sudo -n ${program} verify ${owner}`;
+  const { code, output } = await overSsh(connection, `exec sh -c ${shellQuoted(script)}`, seconds);
   const lines = output.split('\n').filter((line) => line.trim() !== '');
   switch (code) {
     case 0:
       return { state: 'as declared', lines };
+    case DIFFERS:
+    case UNKNOWN_OWNER:
+      return { state: 'differs', lines };
     case undefined:
       return { state: 'not asked', lines: [...lines, `no answer within ${seconds} seconds`] };
-    case NO_CONNECTION:
-      return { state: 'not asked', lines };
     default:
-      return { state: 'differs', lines };
+      // No connection, no sudo, or a change is under way.
+      return { state: 'not asked', lines };
   }
 }
 
@@ -96,6 +103,7 @@ export function verifiedLines(all: readonly Verified[]): string[] {
   ];
 }
 
+/** A word for a person to read and to paste. */
 function shellWord(text: string): string {
-  return /^[\w./-]+$/.test(text) ? text : `'${text.replace(/'/g, "'\\''")}'`;
+  return /^[\w./-]+$/.test(text) ? text : shellQuoted(text);
 }

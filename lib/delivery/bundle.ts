@@ -10,7 +10,7 @@ import { forwardingSysctls } from '../model/forwarding';
 import { guards } from '../model/guard';
 import type { Host, Interface, UpHook } from '../model/host';
 import { failClosedRoutes } from '../model/host';
-import { hostFileName } from '../model/host-file';
+import { hostFileStem } from '../model/host-file';
 import { sysctls } from '../model/marking';
 import type { Route } from '../model/route';
 import { routeMetric, routeWords } from '../model/route';
@@ -50,10 +50,7 @@ export interface Bundle {
 export function makeBundle(host: Host, choice: Choice): Bundle {
   const data = new BundleData(host, choice);
   // The digest tells the files apart, and a file system takes no longer name.
-  const stem = hostFileName(host.path)
-    .replace(/\.json$/, '')
-    .slice(0, MOST_OF_A_NAME);
-  const file = provisionerFile(stem, 'bundle', data.rest);
+  const file = provisionerFile(hostFileStem(host.path).slice(0, MOST_OF_A_NAME), 'bundle', data.rest);
   return {
     file,
     content: (context) => {

@@ -1,5 +1,5 @@
 import type { Host } from '../model/host';
-import { hostFileName, hostFileText, parseHostFile } from '../model/host-file';
+import { hostFileName, hostFileStem, hostFileText, parseHostFile } from '../model/host-file';
 import { sharedReport } from '../report/report';
 import type { StackFile } from './stack-files';
 
@@ -14,6 +14,6 @@ export function hostFiles(host: Host, form: string): StackFile[] {
   return [
     { name, text },
     // Made from the text of the file, so that the report has nothing that the file has not.
-    { name: name.replace(/\.json$/, '.md'), text: sharedReport(host, form, () => parseHostFile(text, name)) },
+    { name: `${hostFileStem(host.path)}.md`, text: sharedReport(host, form, () => parseHostFile(text, name)) },
   ];
 }

@@ -30,3 +30,8 @@ export const canonicalForm = oncePerObject((host: Host): string => {
     return value;
   });
 });
+
+/** Whether a host has values that are known at apply only. What is told of these names their constructs. */
+export function hasDeferredValues(form: string): boolean {
+  return form.includes('"deferredFor"');
+}

@@ -42,8 +42,13 @@ function withoutTokens(): (key: string, value: unknown) => unknown {
 
 /** A file name that is safe and that no other path has. */
 export function hostFileName(path: string): string {
+  return `${hostFileStem(path)}.json`;
+}
+
+/** The same without its ending, for other files of the host. */
+export function hostFileStem(path: string): string {
   const ids = path.split('/').map((id) => encodeURIComponent(id).replace(/[.*~!'()]/g, percent));
-  return `${ids.join('.')}.json`;
+  return ids.join('.');
 }
 
 function percent(character: string): string {

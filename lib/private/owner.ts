@@ -1,24 +1,24 @@
 import { TerraformStack } from 'cdktf';
 import type { Construct, IConstruct } from 'constructs';
+import { OWNER_PATTERN } from '../model/limits';
 import { oncePerObject, pushTo } from '../model/maps';
 import { terminalText } from '../report/escape';
 import type { SshConnection } from '../ssh-connection';
 import type { Arguments } from './arguments';
 import { managementOf } from './ssh-checks';
 
-const OWNER = /^[a-z][a-z0-9-]{0,30}$/;
 const OWNER_FORM = 'lower-case letters, digits and "-" (at most 31, a letter first)';
 
 export function parseOwner(host: Construct, args: Arguments, given: string | undefined): string {
   if (given !== undefined) {
-    return args.text(given, 'owner', OWNER, OWNER_FORM);
+    return args.text(given, 'owner', OWNER_PATTERN, OWNER_FORM);
   }
   const made = [TerraformStack.of(host).node.id, host.node.id]
     .join('-')
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^[^a-z]+|-$/g, '');
-  if (!OWNER.test(made)) {
+  if (!OWNER_PATTERN.test(made)) {
     throw args.error(`owner "${made}", made of the ids of stack and construct, is not ${OWNER_FORM}. Set owner.`);
   }
   return made;

@@ -1,4 +1,4 @@
-import { canonicalForm } from '../model/canonical-form';
+import { canonicalForm, hasDeferredValues } from '../model/canonical-form';
 import type { Host } from '../model/host';
 import { getOrInsertComputed } from '../model/maps';
 import type { Change } from './differential';
@@ -32,8 +32,7 @@ function changesOf(was: Host, is: Host, known: Map<string, readonly Change[]>): 
   }
   const forms = [canonicalForm(was), canonicalForm(is)];
   const make = (): readonly Change[] => compare(machineOf(was), machineOf(is));
-  // Outcomes name the constructs of values that are known at apply only.
-  if (forms.some((form) => form.includes('"deferredFor"'))) {
+  if (forms.some(hasDeferredValues)) {
     return make();
   }
   return forms[0] === forms[1] ? [] : getOrInsertComputed(known, forms.join('\n'), make);

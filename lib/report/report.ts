@@ -1,3 +1,4 @@
+import { hasDeferredValues } from '../model/canonical-form';
 import type { Host } from '../model/host';
 import { LimitedMap, getOrInsertComputed } from '../model/maps';
 import { hostTraffic } from './classes';
@@ -20,8 +21,7 @@ export function routingReport(host: Host): string {
  * @param same - the host, as it is to be read
  */
 export function sharedReport(host: Host, form: string, same: () => Host): string {
-  // A report names the constructs of values that are known at apply only.
-  if (form.includes('"deferredFor"')) {
+  if (hasDeferredValues(form)) {
     return routingReport(same());
   }
   const make = (): string => {

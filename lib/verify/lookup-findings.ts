@@ -22,12 +22,12 @@ const soundHosts = new LimitedMap<string, Questions>();
 /** Computed once for all hosts of a fleet that routing cannot distinguish, unless something is wrong with them. */
 export function lookupFindings(declared: Host): LookupFindings {
   const form = canonicalForm(declared);
-  // A copy: the maps of the lookup are kept with it, and there may be a thousand hosts.
-  const host = { ...declared };
   const known = soundHosts.get(form);
   if (known) {
-    return { errors: [], warnings: [], expectations: expectationsOf(host, known) };
+    return { errors: [], warnings: [], expectations: expectationsOf(declared, known) };
   }
+  // A copy: the maps of the lookup are kept with it, and there may be a thousand hosts.
+  const host = { ...declared };
   const checked = checkIntents(host);
   const questions = checked.map((each) => each.questions);
   const errors = [...lookupErrors(host), ...checked.flatMap(({ problem }) => problem ?? [])];

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { App, TerraformStack } from 'cdktf';
 import type { SshConnection } from '../../lib';
 import { HOST_FILES } from '../../lib/model/host-file';
+import { FILE } from '../fixtures';
 import type { Lab } from '../lab/lab';
 import type { RunResult, Running } from '../lab/process';
 import type { MachineName } from '../lab/topology';
@@ -105,7 +106,7 @@ export function bundlesIn(file: string): string[] {
     provisioner.flatMap(({ file: upload }) => (upload?.content.includes('#--- bundle') ? [upload.content] : [])),
   );
   const text = (_: string, name: string): string => readFileSync(join(dirname(file), name), 'utf8');
-  return contents.map((content) => content.replace(/\$\{file\("\$\{path\.module\}\/([^"]*)"\)\}/g, text));
+  return contents.map((content) => content.replace(FILE, text));
 }
 
 export function expectSuccess(result: RunResult): string {
