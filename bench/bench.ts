@@ -3,12 +3,15 @@ import { benchApply } from './apply';
 import { benchFleet } from './fleet';
 import { benchForwarding } from './forwarding';
 import { benchLookup } from './lookup';
+import { benchVerify } from './verify';
 
 benchLookup();
 benchFleet();
 benchAgent();
 benchForwarding();
-benchApply().catch((error: unknown) => {
-  console.error(error);
-  process.exitCode = 1;
-});
+benchApply()
+  .then(benchVerify)
+  .catch((error: unknown) => {
+    console.error(error);
+    process.exitCode = 1;
+  });

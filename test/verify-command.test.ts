@@ -1,6 +1,7 @@
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import Ajv from 'ajv/dist/2020';
 import { run } from '../lib/cli/main';
 
 /** Values that an anchor keeps. */
@@ -10,6 +11,10 @@ interface Declared {
   readonly host: string;
   readonly ensure?: string;
   readonly [key: string]: string | undefined;
+}
+
+interface VerifyOutput {
+  readonly machines: ReadonlyArray<Record<string, unknown>>;
 }
 
 /** Both resources of a host, as `terraform show -json` prints them. */
@@ -89,6 +94,24 @@ describe('cdktf-source-routing verify', () => {
       '',
     ]);
     expect(status).toBe(1);
+  });
+
+  test('the JSON is what its schema says, for each state of a machine, and none', async () => {
+    const schema = JSON.parse(readFileSync(join(__dirname, '../docs/verify.schema.json'), 'utf8')) as object;
+    const validate = new Ajv({ strict: true, allErrors: true }).compile(schema);
+    const machines = ['same', 'differs', 'away'].map((host) => resources(host, { host }));
+    for (const all of [[], machines.flat()]) {
+      state(all);
+      const output = JSON.parse((await run(['verify', directory, '--json'])).text) as VerifyOutput;
+      expect([validate(output), validate.errors]).toEqual([true, null]);
+      for (const spoil of [
+        { ...output, format: 2 },
+        { ...output, more: 1 },
+        { ...output, machines: [{ ...output.machines[0], state: 'DIFFERS' }] },
+      ]) {
+        expect(validate(spoil)).toBe(false);
+      }
+    }
   });
 
   test('a machine that is away, or does not answer, holds up no other', async () => {
