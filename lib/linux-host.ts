@@ -272,7 +272,7 @@ export class LinuxHost extends Construct {
       ...this.deployment.files(),
     ]);
     this._declaration.validate(this);
-    refuseSameOwner(this, this.owner, ssh);
+    refuseSameOwner(this, this.owner, ssh, props.forEach);
     Aspects.of(this).add({
       visit: (node) => {
         if (node === this) {

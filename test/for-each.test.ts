@@ -73,6 +73,20 @@ describe('a host with forEach', () => {
     expect(Object.values(resourceOf(stack, 'apply').triggers_replace)).toContain('from ${each.value.pool} lookup 200');
   });
 
+  test.each([
+    [
+      'one list',
+      (): undefined => undefined,
+      ['[stack/vpn2] owner "vpn" already declares this machine in "stack/vpn1".'],
+    ],
+    ['another list', (stack: TerraformStack): TerraformIterator => servers(stack, 'others'), []],
+  ])('is the only one of its owner for %s', (_, list, errors) => {
+    const { stack, iterator } = fleet({ owner: 'vpn' });
+    const forEach = list(stack) ?? iterator;
+    newHost(stack, { owner: 'vpn', forEach, ssh: { ...SSH, host: forEach.getString('address') } }, 'vpn2');
+    expect(validationErrors(stack)).toEqual(errors.map((error) => expect.stringContaining(error) as unknown));
+  });
+
   test('tells how to forget one machine, not all', () => {
     const note = resourceOf(fleet().stack, 'anchor').provisioner[0]?.['local-exec']?.command as string;
     expect(note).toMatch(

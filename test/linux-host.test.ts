@@ -594,6 +594,17 @@ describe('two hosts of one owner', () => {
     );
   });
 
+  test('for a machine whose address Terraform will know', () => {
+    const stack = newStack();
+    const [address, other] = ['address', 'other'].map((id) => new TerraformVariable(stack, id, { type: 'string' }));
+    [address, other, address].forEach((variable, index) => {
+      newHost(stack, { owner: 'vpn', ssh: { ...SSH, host: variable.stringValue } }, `vpn${index}`);
+    });
+    expect(validationErrors(stack)).toEqual([
+      '[stack/vpn2] owner "vpn" already declares this machine in "stack/vpn0". Use one LinuxHost for both, or give this one another owner.',
+    ]);
+  });
+
   test('of which one was taken out of the program again', () => {
     const stack = newStack();
     newHost(stack, { owner: 'vpn' });

@@ -1,4 +1,5 @@
-import { TerraformStack } from 'cdktf';
+import type { ITerraformIterator } from 'cdktf';
+import { TerraformStack, Token } from 'cdktf';
 import type { Construct, IConstruct } from 'constructs';
 import { OWNER_PATTERN } from '../model/limits';
 import { oncePerObject, pushTo } from '../model/maps';
@@ -6,6 +7,7 @@ import { terminalText } from '../report/escape';
 import type { SshConnection } from '../ssh-connection';
 import type { Arguments } from './arguments';
 import { managementOf } from './ssh-checks';
+import { expressionOf } from './tokens';
 
 const OWNER_FORM = 'lower-case letters, digits and "-" (at most 31, a letter first)';
 
@@ -28,9 +30,16 @@ export function parseOwner(host: Construct, args: Arguments, given: string | und
 const claimsOf = oncePerObject((_: IConstruct) => new Map<string, Construct[]>());
 
 /** Reports a second host with the same owner and machine: the two would remove each other's rules in turn. */
-export function refuseSameOwner(host: Construct, owner: string, ssh: SshConnection): void {
+export function refuseSameOwner(
+  host: Construct,
+  owner: string,
+  ssh: SshConnection,
+  forEach?: ITerraformIterator,
+): void {
   const claims = claimsOf(host.node.root);
-  const claim = `${owner} ${sshTarget(ssh)}`;
+  const { port = 22 } = ssh;
+  const machine = [managementOf(ssh).host ?? ssh.host, port, forEach?._getForEachExpression() as unknown];
+  const claim = [owner, ...machine.map((value) => comparable(value, host))].join(' ');
   pushTo(claims, claim, host);
   host.node.addValidation({
     validate: () => {
@@ -53,8 +62,12 @@ function isInTree({ node }: IConstruct): boolean {
   );
 }
 
-/** The target of SSH, in a form that can be compared. */
-function sshTarget(ssh: SshConnection): string {
-  const { host, port = 22 } = ssh;
-  return `${managementOf(ssh).host ?? host} ${port}`;
+/** A value as text that is the same for the same value: each use of an attribute makes a new token. */
+function comparable(value: unknown, host: Construct): string {
+  if (!Token.isUnresolved(value)) {
+    return String(value);
+  }
+  const expression = expressionOf(value, host);
+  // Another stack has other resources by the same names.
+  return expression === '' ? String(value) : `${TerraformStack.of(host).node.path} ${expression}`;
 }
