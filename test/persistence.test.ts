@@ -225,17 +225,17 @@ describe('networkScripts()', () => {
   test('many rules and routes', () => {
     const files = scripts((stack, host) => {
       const table = newTable(host);
-      for (let i = 0; i < 512; i += 1) {
-        const prefix = `10.${100 + (i >> 8)}.${i & 255}.0/24`;
+      for (let i = 0; i < 128; i += 1) {
+        const prefix = `10.${100 + (i >> 6)}.${(i & 63) * 4}.0/22`;
         new PolicyRule(stack, `rule-${i}`, { table, source: prefix, priority: 10000 + i });
         table.addRoute(`route-${i}`, { destination: prefix, via: '192.168.1.1' });
       }
     });
     expect(Object.entries(files).map(([name, lines]) => [name, lines.length])).toEqual([
-      ['rule-eth1', 512],
-      ['route-eth1', 514],
+      ['rule-eth1', 128],
+      ['route-eth1', 130],
     ]);
-  }, 60_000);
+  });
 });
 
 describe('ifupdown()', () => {
