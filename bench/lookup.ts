@@ -13,6 +13,7 @@ import type { Route } from '../lib/model/route';
 import { failClosedRoute } from '../lib/model/route';
 import type { Rule } from '../lib/model/rule';
 import type { Value } from '../lib/model/value';
+import { routingReport } from '../lib/report/report';
 import { parseAddress, parseDevice, parseInterfaceAddress, parsePrefix } from '../lib/model/value';
 
 const ROUNDS = 3;
@@ -217,4 +218,23 @@ export function benchLookup(): void {
   const grows = exponent(points);
   const limit = exponent(points.map(([rules]) => [rules, rules * Math.log(rules)]));
   console.log(`  grows as n to the power of ${grows.toFixed(2)}; n log n would be ${limit.toFixed(2)}`);
+
+  console.log('as many rules as routes, all of one table: the report');
+  const sites = [64, 256, 1024].map((count) => {
+    const each = concentrator(count);
+    const milliseconds = cost(() => routingReport(each));
+    console.log(`  ${String(count).padStart(6)} rules ${milliseconds.toFixed(0).padStart(8)} ms`);
+    return [count, milliseconds] as const;
+  });
+  console.log(`  grows as n to the power of ${exponent(sites).toFixed(2)}`);
+}
+
+/** A server with so many sites behind tunnels, each of which has a rule and a route in one table. */
+function concentrator(sites: number): Host {
+  const { host } = server(sites, 1);
+  const routes = Array.from({ length: sites }, (_, index): Route => {
+    const destination = parsePrefix(`10.${128 + (index >> 8)}.${index & 255}.0/24`, 'destination');
+    return { ...host.routes[0], destination };
+  });
+  return { ...host, routes: [...host.routes, ...routes] };
 }

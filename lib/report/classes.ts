@@ -17,6 +17,7 @@ import { groupBy, remembered } from './groups';
 import type { Clients } from './links';
 import { clientsOf, egressLinks, isNear, networkPrefixes } from './links';
 import { withPlaceholders } from './placeholders';
+import { standIns } from './rule-order';
 import type { Ways } from './ways';
 import { wayOf } from './ways';
 
@@ -69,10 +70,11 @@ export function hostTraffic(declared: Host): HostTraffic {
   const machines = [machine, ...links.map((link) => buildMachine(withLinksDown(description, [link])))];
   const { rules } = description;
   const numbers = new Map(rules.map((rule, index) => [rule, String(index)]));
+  const shown = standIns(rules);
   const classes = BOTH_FAMILIES.flatMap((family) => {
     const found = trafficClassesOf(machines, family, {
       keyOf: (outcome) => `${tableKey(outcome)} ${outcome.route?.destination}`,
-      whose: (rule) => numbers.get(rule) ?? '',
+      whose: (rule) => numbers.get(shown.get(rule) ?? rule) ?? '',
       cuts: clients.prefixes[family],
     });
     const origins = new Origins(host, family, clients, found);

@@ -1,5 +1,5 @@
 import { prefixBits } from '../fib/bits';
-import { DEFAULT_TABLE_ID, LOCAL_TABLE_ID, KERNEL } from '../fib/machine';
+import { KERNEL } from '../fib/machine';
 import type { Rule } from '../model/rule';
 import { ruleWords } from '../model/rule';
 import type { Value } from '../model/value';
@@ -9,6 +9,7 @@ import type { HostTraffic } from './classes';
 import { groupBy, remembered } from './groups';
 import type { Box, Edge, Row } from './picture';
 import { valueName } from './placeholders';
+import { rulesInOrder } from './rule-order';
 import type { TableBoxes } from './table-boxes';
 import { plural } from './text';
 
@@ -69,12 +70,8 @@ export class RuleBoxes {
   }
 
   private neighbours(): RuleBox[] {
-    const hidden = [LOCAL_TABLE_ID, DEFAULT_TABLE_ID];
-    const inOrder = this.traffic.rules
-      .filter(({ path, action }) => path !== KERNEL || (action.kind === 'lookup' && !hidden.includes(action.tableId)))
-      .sort((a, b) => a.priority - b.priority || String(a.family).localeCompare(String(b.family)));
     const boxes: Array<RuleBox & { readonly rules: Rule[] }> = [];
-    for (const rule of inOrder) {
+    for (const rule of rulesInOrder(this.traffic.rules)) {
       const last = boxes.at(-1);
       const title = this.titleOf(rule);
       if (last && last.title === title && (last.rules[0].path === KERNEL) === (rule.path === KERNEL)) {

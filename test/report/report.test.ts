@@ -46,6 +46,34 @@ function rowOf(host: Host, ...start: string[]): string[] {
 const CLIENTS = ['`tun0`, this server', '`10.10.10.0/24`', 'anywhere else'];
 const EGRESS = '`eth1` via `192.168.1.1` (vpn)';
 
+describe('rules that look up one table', () => {
+  const marked = (count: number): Host =>
+    hostWith((host, stack) => {
+      const table = new SourceRoutingTable(stack, 'table', { host, tableId: 200, failClosed: false });
+      table.addRoute('v4', { destination: 'default', via: '192.168.1.1', device: 'eth1' });
+      for (let firewallMark = 1; firewallMark <= count; firewallMark++) {
+        new PolicyRule(stack, `m${firewallMark}`, { table, firewallMark, priority: 10000 + firewallMark });
+      }
+    });
+  const fromMarks = (host: Host): string[] => linesOf(pictureOf(host)).filter((line) => / -> lookup 200/.test(line));
+
+  test('have lines of their own while they have rows of their own', () => {
+    expect(fromMarks(marked(8))).toEqual(
+      expect.arrayContaining(
+        [1, 8].map((mark) => expect.stringContaining(`lookup 200: ${10000 + mark} fwmark 0x${mark}`) as unknown),
+      ),
+    );
+  });
+
+  test('tell no packets apart if they are too many for that', () => {
+    expect(new Set(fromMarks(marked(9)).map((line) => line.replace(/^.* -> /, '')))).toEqual(
+      new Set(['lookup 200 (egress)']),
+    );
+    expect(routingReport(marked(9))).toContain('mark 0x1 or 0x2 or 0x3');
+    expect(routingReport(marked(8))).not.toContain('mark 0x1 or');
+  });
+});
+
 describe('the topology', () => {
   test('leads clients through rule and table to the gateway, and the server by the uplink', () => {
     const lines = linesOf(pictureOf(egress()));
