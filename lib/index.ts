@@ -1,4 +1,5 @@
 export * from './adopt-options';
+export * from './drift';
 export * from './edu-vpn-node';
 export * from './engine';
 export { Errors } from './errors';

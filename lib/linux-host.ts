@@ -6,6 +6,7 @@ import { Deployment } from './delivery/deployment';
 import { ensureProvider } from './delivery/engine';
 import { hostFiles } from './delivery/host-file';
 import { writeStackFiles } from './delivery/stack-files';
+import type { Drift } from './drift';
 import { Engine } from './engine';
 import type { Expected } from './expected';
 import { decide } from './fib/decide';
@@ -25,12 +26,12 @@ import { checkFlow, checkPacket, parseFlow, parseLinksDown, parsePacket } from '
 import { checkFleet } from './private/fleet';
 import { HostDeclaration } from './private/host-declaration';
 import { INTERFACES, parseInterfaces } from './private/interfaces';
-import { EXPECTED, PERSISTENCE, SECONDS } from './private/kinds';
+import { DRIFT, EXPECTED, PERSISTENCE, SECONDS } from './private/kinds';
 import { parseOwner, refuseSameOwner } from './private/owner';
 import { parseReplaceTriggeredBy, unnoticedReplacement } from './private/replaced-machine';
 import type { Shape } from './private/shapes';
 import { FLAG, instance, list, member, optional, struct, text } from './private/shapes';
-import { SSH, checkSshConnection, managementOf } from './private/ssh-checks';
+import { SSH, checkLoginOfPlan, checkSshConnection, managementOf } from './private/ssh-checks';
 import type { SshConnection } from './ssh-connection';
 
 /**
@@ -129,6 +130,14 @@ export interface LinuxHostProps {
   readonly verifyIntervalSeconds?: number;
 
   /**
+   * Whether a plan shows that the machine is not as declared, such as when somebody deleted a rule, or installed the
+   * machine again.
+   *
+   * @default - a plan compares with what was applied last; `npx cdktf-source-routing verify` asks the machines
+   */
+  readonly drift?: Drift;
+
+  /**
    * Declares one machine for each element of a list, set or map that only Terraform knows, such as a variable. Each has
    * the rules and routes of this declaration, its own lines in a plan, and its own clean-up when it leaves the list. Take
    * what differs from the iterator: the address, pools, gateways. What must be known at synth is the same for all:
@@ -167,6 +176,7 @@ const PROPS: Shape<LinuxHostProps> = {
   allowManagementPathChange: optional(FLAG),
   replaceTriggeredBy: optional(list(text('an id, such as that of an instance'), 'a list such as [instance.id]')),
   verifyIntervalSeconds: optional(SECONDS),
+  drift: optional(DRIFT),
   adopt: optional(struct(ADOPT, 'an object such as { files: ["/etc/openvpn/up"] }')),
   forEach: optional(
     instance<IteratorLike>(
@@ -242,6 +252,9 @@ export class LinuxHost extends Construct {
     this.owner = parseOwner(this, args, props.owner);
     checkSshConnection(this, ssh);
     checkFleet(args, this, ssh, props.forEach);
+    if (props.drift) {
+      checkLoginOfPlan(args, ssh);
+    }
     const absent = props.ensure === HostState.ABSENT;
     this._declaration = new HostDeclaration(this, {
       path: this.node.path,
@@ -264,6 +277,7 @@ export class LinuxHost extends Construct {
       confirmTimeoutSeconds: parseConfirmTimeout(args, props.confirmTimeoutSeconds),
       allowManagementPathChange: props.allowManagementPathChange ?? false,
       replaceTriggeredBy: parseReplaceTriggeredBy(args, replaceTriggeredBy),
+      driftTimeoutSeconds: props.drift?._timeoutSeconds,
       forEach: props.forEach,
       dependsOn: props.dependsOn,
     });

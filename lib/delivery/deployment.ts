@@ -6,6 +6,7 @@ import type { Persistence } from '../persistence';
 import type { SshConnection } from '../ssh-connection';
 import type { Bundle } from './bundle';
 import { makeBundle } from './bundle';
+import { PlannedDrift } from './drift';
 import type { EngineType } from './engine';
 import { engineResource } from './engine';
 import { expression, literal, referencedResources } from './escape';
@@ -27,6 +28,8 @@ export interface DeploymentProps {
   readonly allowManagementPathChange: boolean;
   /** Values that change with the machine. */
   readonly replaceTriggeredBy: readonly string[];
+  /** How long each plan waits for the machine, if it asks. */
+  readonly driftTimeoutSeconds?: number;
   /** One machine for each of its elements. */
   readonly forEach?: ITerraformIterator;
   readonly dependsOn?: ITerraformDependable[];
@@ -50,6 +53,7 @@ interface Generation {
 export class Deployment {
   public readonly anchor: TerraformResource;
   public readonly apply: TerraformResource;
+  private readonly drift?: PlannedDrift;
   private made?: Generation;
 
   public constructor(
@@ -77,12 +81,17 @@ export class Deployment {
       this.keepUntilCleanedUp(replaceTriggeredBy);
     }
 
+    if (props.driftTimeoutSeconds !== undefined && !absent) {
+      this.drift = new PlannedDrift(scope, { owner, ssh, timeoutSeconds: props.driftTimeoutSeconds, forEach });
+    }
+
     const change = { owner, directory: scriptDirectory(ssh), confirmTimeoutSeconds, timeoutSeconds };
     this.apply = engineResource(scope, 'apply', engine, {
       identity: () => ({
         anchor: expression(`${addressOf(this.anchor)}${forEach ? '[each.key]' : ''}.id`),
         // These values do not identify the anchor, whose clean-up would run on the new machine instead of the old one.
         ...(replaceTriggeredBy.length > 0 ? { machine: replaceTriggeredBy.map(textOf).join(' ') } : {}),
+        ...(this.drift && { drift: this.drift.trigger() }),
         ...(absent ? { ensure: 'absent' } : this.generation().triggers),
       }),
       forEach,
@@ -99,7 +108,11 @@ export class Deployment {
 
   /** The files that the provisioners read. */
   public files(): StackFile[] {
-    return [...Object.values(sharedFiles()), ...(this.props.absent ? [] : [this.generation().bundle.file])];
+    return [
+      ...Object.values(sharedFiles()),
+      ...(this.props.absent ? [] : [this.generation().bundle.file]),
+      ...(this.drift ? [this.drift.file] : []),
+    ];
   }
 
   /** Made once per change of the declaration. */

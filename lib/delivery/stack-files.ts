@@ -5,7 +5,7 @@ import { TerraformStack } from 'cdktf';
 import { addCustomSynthesis } from 'cdktf/lib/synthesize/synthesizer';
 import type { Construct } from 'constructs';
 import { HOST_FILES } from '../model/host-file';
-import { expression, quoted } from './escape';
+import { expression, literal, quoted } from './escape';
 
 /** A file beside the Terraform configuration of a stack. */
 export interface StackFile {
@@ -29,6 +29,11 @@ export function provisionerFile(stem: string, ending: string, text: string): Sta
 export function fileContents({ name }: StackFile): string {
   const path = quoted(`/${HOST_FILES}/${name}`).slice(1);
   return expression(`file("${expression('path.module')}${path})`);
+}
+
+/** Where the file is, for a program that runs where Terraform runs. */
+export function pathOf({ name }: StackFile): string {
+  return `${expression('path.module')}/${HOST_FILES}/${literal(name)}`;
 }
 
 /** The texts that an app has written, by their paths, so that what all hosts of a stack share is written once. */

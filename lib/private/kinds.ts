@@ -1,3 +1,4 @@
+import type { Drift } from '../drift';
 import type { Expected } from '../expected';
 import type { Forwarding } from '../forwarding';
 import { IpFamily } from '../ip-family';
@@ -33,6 +34,7 @@ export const RANGE = instance<NumberRange>('NumberRange', 'first', 'one such as 
 export const RULE_ACTION = instance<RuleAction>('RuleAction', '_action', 'one such as RuleAction.unreachable()');
 export const EXPECTED = instance<Expected>('Expected', '_dispositions', 'one such as Expected.via("192.168.1.1")');
 export const PERSISTENCE = instance<Persistence>('Persistence', '_choice', 'one such as Persistence.service()');
+export const DRIFT = instance<Drift>('Drift', '_timeoutSeconds', 'one such as Drift.inPlan()');
 export const LOCAL_TRAFFIC = instance<LocalTraffic>('LocalTraffic', '_daemon', 'one such as LocalTraffic.mainTable()');
 export const FORWARDING = instance<Forwarding>('Forwarding', '_forwarding', 'one such as Forwarding.nftables()');
 export const SOURCE_NAT = instance<SourceNat>('SourceNat', '_translated', 'one such as SourceNat.unmanaged()');

@@ -148,6 +148,16 @@ function checkAgent(scope: Construct, args: Arguments, ssh: SshConnection): void
   }
 }
 
+/** A plan keeps the arguments of what asks the machine, so there is no `privateKey` in them. */
+export function checkLoginOfPlan(args: Arguments, { privateKey, privateKeyFile, agent }: SshConnection): void {
+  if (privateKey !== undefined && privateKeyFile === undefined && agent !== true) {
+    throw args.error(
+      'drift asks the machine in each plan, with ssh.privateKeyFile or the SSH agent, since a plan would keep ssh.privateKey. ' +
+        'Give privateKeyFile or agent: true, or leave out drift and run "cdktf-source-routing verify".',
+    );
+  }
+}
+
 function checkPort(args: Arguments, port: number | undefined, property: string): void {
   if (port !== undefined && !Token.isUnresolved(port)) {
     args.integer(port, property, 1, 65535);

@@ -1,34 +1,24 @@
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Engine, PolicyRule } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
 import type { Snapshot } from '../lab/snapshot';
 import { ALL_THROUGH_NAT, declareEgress, sources } from './egress';
+import type { RunningProvider } from './provider';
+import { startProvider } from './provider';
 import { Terraform, saidBy, sshOf } from './terraform';
 
 describeLab('the null engine', {}, (lab) => {
   let terraform: Terraform;
-  let provider: ChildProcess;
-  let directory: string;
+  let provider: RunningProvider;
   let before: Snapshot;
 
   beforeAll(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'null-'));
-    provider = spawn(process.execPath, [join(__dirname, 'null-provider.mjs'), join(directory, 's')], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    const [reattach] = (await once(provider.stdout as NodeJS.EventEmitter, 'data')) as [Buffer];
-    terraform = new Terraform(lab(), { TF_REATTACH_PROVIDERS: reattach.toString() });
+    provider = await startProvider(lab(), 'null');
+    terraform = new Terraform(lab(), provider.env);
     before = await lab().vpn.snapshotState();
   });
   afterAll(() => {
     terraform.close();
-    provider.kill();
-    rmSync(directory, { recursive: true });
+    provider.stop();
   });
 
   const declare = (extra?: number, ssh = sshOf(lab())): void =>

@@ -1,0 +1,113 @@
+#!/bin/sh
+# Asks a machine over SSH whether it is as declared. Runs where Terraform runs, and changes nothing.
+#
+# The arguments are NAME=VALUE: seconds and owner, and the login by its names in Terraform's state. It is the login of
+# Terraform, which reads no configuration of OpenSSH and is asked for nothing.
+
+# ask NAME=VALUE...: prints what the machine says. Returns 0 if it is as declared, 1 if it differs, 2 if it could not be
+# asked.
+ask() {
+  seconds=60 owner='' host='' port=22 user=root agent='' key_file='' certificate_file='' host_key=''
+  bastion_host='' bastion_port=22 bastion_user='' bastion_key_file='' bastion_host_key=''
+  for each; do
+    value=${each#*=}
+    case $each in
+      seconds=*) seconds=$value ;;
+      owner=*) owner=$value ;;
+      host=*) host=$value ;;
+      port=*) port=$value ;;
+      user=*) user=$value ;;
+      agent=*) agent=$value ;;
+      key_file=*) key_file=$value ;;
+      certificate_file=*) certificate_file=$value ;;
+      host_key=*) host_key=$value ;;
+      bastion_host=*) bastion_host=$value ;;
+      bastion_port=*) bastion_port=$value ;;
+      bastion_user=*) bastion_user=$value ;;
+      bastion_key_file=*) bastion_key_file=$value ;;
+      bastion_host_key=*) bastion_host_key=$value ;;
+    esac
+  done
+  if ! command -v ssh >/dev/null 2>&1; then
+    echo 'there is no ssh here: install OpenSSH'
+    return 2
+  fi
+  directory=$(mktemp -d) || return 2
+  trap 'rm -rf "$directory"' EXIT
+  trap 'exit 2' HUP INT TERM
+  converse
+  case $? in
+    0) return 0 ;;
+    # It differs, or nothing of this owner is there.
+    1 | 64) return 1 ;;
+    # There is no connection or no sudo, or a change is under way.
+    *) return 2 ;;
+  esac
+}
+
+# Runs OpenSSH with a login to the machine, by way of the bastion if there is one.
+converse() {
+  set -- ssh -F none -o BatchMode=yes -o ConnectTimeout=10 -o LogLevel=ERROR
+  if [ -n "$bastion_host" ]; then
+    proxy=
+    with_login collect "$bastion_host" "$bastion_port" "${bastion_user:-$user}" "$bastion_key_file" '' \
+      "$bastion_host_key" bastion ssh -F none -o BatchMode=yes
+    set -- "$@" -o "ProxyCommand=$proxy -W '[%h]:%p' -- $(quoted "$bastion_host")"
+  fi
+  with_login in_time "$host" "$port" "$user" "$key_file" "$certificate_file" "$host_key" machine "$@"
+}
+
+# with_login THEN HOST PORT USER KEY-FILE CERTIFICATE-FILE HOST-KEY NAME WORD...: calls THEN with the words, and the
+# options of OpenSSH for this login.
+with_login() {
+  next=$1 at=$2 key=$5 certificate=$6 pinned=$7 known=$directory/$8
+  names="$2,[$2]:$3"
+  login_port=$3 login_user=$4
+  shift 8
+  set -- "$@" -p "$login_port" -l "$login_user"
+  [ -z "$key" ] || set -- "$@" -i "$key" -o IdentitiesOnly=yes
+  [ "$agent" != false ] || set -- "$@" -o IdentityAgent=none
+  [ -z "$certificate" ] || set -- "$@" -o "CertificateFile=$certificate"
+  if [ -n "$pinned" ]; then
+    # The key is that of the machine, or of the authority that signs it.
+    printf '%s %s\n' "$names" "$pinned" "@cert-authority $names" "$pinned" >"$known"
+    set -- "$@" -o StrictHostKeyChecking=yes -o "UserKnownHostsFile=$known" -o GlobalKnownHostsFile=/dev/null
+  fi
+  "$next" "$@"
+}
+
+# Sets proxy to the words, for a shell and for the percent signs of OpenSSH.
+collect() {
+  for each; do
+    proxy="$proxy${proxy:+ }$(quoted "$each" | sed 's/%/%%/g')"
+  done
+}
+
+quoted() {
+  printf "'%s'" "$(printf '%s\n' "$1" | sed "s/'/'\\\\''/g")"
+}
+
+# in_time WORD...: runs OpenSSH, and ends it if it takes too long.
+in_time() {
+  program=/usr/local/sbin/source-routing
+  # A login shell of any kind reads this. There may be no sudo, and root needs none.
+  question="[ -x $program ] || { echo \"nothing of $owner is on this machine\"; exit 1; }; "
+  question="${question}[ \"\$(id -u)\" != 0 ] || exec $program verify $owner; "
+  question="${question}sudo -n true || exit 255; exec sudo -n $program verify $owner"
+  "$@" -- "$at" "exec sh -c $(quoted "$question")" </dev/null >"$directory/said" 2>&1 &
+  running=$!
+  (
+    trap 'kill "$sleeping" 2>/dev/null; exit' TERM
+    sleep "$seconds" &
+    sleeping=$!
+    wait "$sleeping" && kill -9 "$running" 2>/dev/null && : >"$directory/late"
+  ) </dev/null >/dev/null 2>&1 &
+  timer=$!
+  wait "$running" 2>/dev/null
+  status=$?
+  kill "$timer" 2>/dev/null
+  wait "$timer" 2>/dev/null
+  cat "$directory/said"
+  [ ! -e "$directory/late" ] || echo "no answer within $seconds seconds"
+  return "$status"
+}

@@ -1,0 +1,102 @@
+import type { ITerraformIterator } from 'cdktf';
+import { Fn, TerraformDataSource, TerraformStack, Token } from 'cdktf';
+import type { Construct } from 'constructs';
+import { packagedText } from '../agent/texts';
+import type { SshConnection } from '../ssh-connection';
+import { expression, literal } from './escape';
+import { storedConnection } from './ssh';
+import type { StackFile } from './stack-files';
+import { pathOf, provisionerFile } from './stack-files';
+
+export interface PlannedDriftProps {
+  readonly owner: string;
+  readonly ssh: SshConnection;
+  readonly timeoutSeconds: number;
+  readonly forEach?: ITerraformIterator;
+}
+
+let made: StackFile | undefined;
+
+/** The script that asks a machine. Made once for each program. */
+function script(): StackFile {
+  const texts = ['ask', 'drift'].map((name) => packagedText(`delivery/${name}.sh`).replace(/^#!.*\n/, ''));
+  made ??= provisionerFile('drift', 'sh', `#!/bin/sh\n${texts.join('\n')}`);
+  return made;
+}
+
+/** The question to the machine at each plan, and the warnings of the plan. */
+export class PlannedDrift {
+  public readonly file = script();
+  private readonly answer: External;
+
+  public constructor(
+    scope: Construct,
+    private readonly props: PlannedDriftProps,
+  ) {
+    const { owner, ssh, timeoutSeconds, forEach } = props;
+    const login = Object.entries(storedConnection(ssh)).map(([name, value]) => argument(name, value));
+    const values = [`seconds=${timeoutSeconds}`, `owner=${owner}`, ...login];
+    this.answer = new External(scope, 'drift', ['sh', pathOf(this.file), ...values], forEach);
+    const stack = TerraformStack.of(scope);
+    const words = (state: string, text: string): object => this.assertion(scope.node.path, state, text);
+    stack.addOverride(`check.${this.answer.friendlyUniqueId}`, {
+      assert: [
+        words('differs', 'is not as declared, so this plan applies everything again'),
+        words('not asked', 'could not be asked whether it is as declared, so nothing is planned for it'),
+      ],
+    });
+  }
+
+  /**
+   * A value that replaces the `apply` resource if the machine differs. It is the same before and after the apply, or
+   * else the next plan would have a change again: only a plan does not know the time.
+   */
+  public trigger(): string {
+    const key = this.props.forEach ? '[each.key]' : '';
+    return expression(
+      `${this.answer.address}${key}.result.state == "differs" ? (timestamp() == "" ? "" : "none") : "none"`,
+    );
+  }
+
+  /** Warns in a plan. The apply, which mends it, does not warn again. */
+  private assertion(path: string, state: string, text: string): object {
+    const { address } = this.answer;
+    const isState = (answer: string): string => `${answer}.result.state == "${state}"`;
+    if (!this.props.forEach) {
+      return {
+        condition: expression(`terraform.applying || !(${isState(address)})`),
+        error_message: `${literal(path)} ${text}: ${expression(`${address}.result.found`)}`,
+      };
+    }
+    const those = `[for key, answer in ${address} : "\${key}: \${answer.result.found}" if ${isState('answer')}]`;
+    return {
+      condition: expression(`terraform.applying || length(${those}) == 0`),
+      error_message: `${literal(path)}: a machine ${text}. ${expression(`join("; ", ${those})`)}`,
+    };
+  }
+}
+
+/** The data source `external`, whose provider Terraform finds by its name. */
+class External extends TerraformDataSource {
+  public constructor(
+    scope: Construct,
+    id: string,
+    private readonly program: readonly string[],
+    forEach?: ITerraformIterator,
+  ) {
+    super(scope, id, { terraformResourceType: 'external', forEach });
+  }
+
+  public get address(): string {
+    return `data.external.${this.friendlyUniqueId}`;
+  }
+
+  protected override synthesizeAttributes(): { [name: string]: unknown } {
+    return { program: this.program };
+  }
+}
+
+/** An argument of the script; empty if Terraform finds that the value is null. */
+function argument(name: string, value: string): string {
+  return Token.isUnresolved(value) ? Token.asString(Fn.try([`${name}=${value}`, ''])) : `${name}=${value}`;
+}
