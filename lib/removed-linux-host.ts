@@ -8,6 +8,7 @@ import { SECONDS } from './private/kinds';
 import { parseConfirmTimeout } from './private/confirm-timeout';
 import type { Shape } from './private/shapes';
 import { FLAG, member, optional } from './private/shapes';
+import { ENVIRONMENT_VARIABLE, checkEnvironmentVariable } from './private/ssh-checks';
 
 /**
  * Properties of a `RemovedLinuxHost`.
@@ -29,6 +30,14 @@ export interface RemovedLinuxHostProps {
   readonly confirmTimeoutSeconds?: number;
 
   /**
+   * Name of an environment variable of Terraform that has the private key, as in `SshConnection`. The state has this
+   * name if it was applied. Set it here if the host was applied without it, or if the variable has a new name.
+   *
+   * @default - as it was last applied
+   */
+  readonly privateKeyEnvironmentVariable?: string;
+
+  /**
    * Makes Terraform forget the host without touching the machine: because it is gone for good, or because its routing
    * must stay.
    *
@@ -40,6 +49,7 @@ export interface RemovedLinuxHostProps {
 const PROPS: Shape<RemovedLinuxHostProps> = {
   engine: optional(member('Engine', Engine)),
   confirmTimeoutSeconds: optional(SECONDS),
+  privateKeyEnvironmentVariable: optional(ENVIRONMENT_VARIABLE),
   forget: optional(FLAG),
 };
 
@@ -48,7 +58,7 @@ const PROPS: Shape<RemovedLinuxHostProps> = {
  * apply cleans the machine up. After that it does nothing, and can stay or be deleted as well. Without it, Terraform
  * would forget the host and run no clean-up.
  *
- * The address, the user and the path of the key come from the state. Needs Terraform 1.9 or later. With an earlier
+ * The address, the user and the source of the key come from the state. Needs Terraform 1.9 or later. With an earlier
  * version, apply the `LinuxHost` with `ensure: HostState.ABSENT` before you delete it.
  *
  * @example
@@ -67,10 +77,12 @@ export class RemovedLinuxHost extends Construct {
     super(scope, id);
     const args = new Arguments(this);
     args.checkOptions(PROPS, props);
-    const engine = props.engine ?? Engine.TERRAFORM_DATA;
+    const { engine = Engine.TERRAFORM_DATA, privateKeyEnvironmentVariable } = props;
+    checkEnvironmentVariable(args, privateKeyEnvironmentVariable, 'privateKeyEnvironmentVariable');
     new Removal(this, {
       engine,
       confirmTimeoutSeconds: parseConfirmTimeout(args, props.confirmTimeoutSeconds),
+      ssh: { privateKeyEnvironmentVariable },
       forget: props.forget ?? false,
     });
     Aspects.of(this).add({

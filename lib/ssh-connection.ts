@@ -27,6 +27,14 @@ export interface SshBastion {
   readonly privateKeyFile?: string;
 
   /**
+   * Name of the environment variable of Terraform that has the private key for the bastion. The same as that of the
+   * connection.
+   *
+   * @default - `privateKeyFile`, or else the key of the connection
+   */
+  readonly privateKeyEnvironmentVariable?: string;
+
+  /**
    * Public host key of the bastion, as in `ssh-keyscan -t ecdsa BASTION | cut -d ' ' -f 2-`.
    *
    * Terraform before 1.16 ignores it and checks the bastion against the host's own `hostKey`.
@@ -40,7 +48,7 @@ export interface SshBastion {
  * How Terraform reaches a machine. Terraform reads neither `~/.ssh/config` nor `known_hosts`, so only what is set here
  * applies.
  *
- * Terraform writes `host`, `port`, `user`, `hostKey`, the *paths* of key files and the bastion's address to the state,
+ * Terraform writes `host`, `port`, `user`, `hostKey`, the *paths* of key files, the *names* of environment variables and the bastion's address to the state,
  * since the clean-up at destroy needs them. It writes no contents of keys.
  *
  * @see https://developer.hashicorp.com/terraform/language/resources/provisioners/connection
@@ -71,16 +79,30 @@ export interface SshConnection {
    * `~name/` is refused. Neither the state nor a saved plan holds the key. A plan does not need the file (in a pull
    * request, for example), an apply does.
    *
-   * @default - `privateKey`, or else the SSH agent
+   * @default - `privateKeyEnvironmentVariable`, or else `privateKey`, or else the SSH agent
    */
   readonly privateKeyFile?: string;
 
   /**
-   * The private key itself, as a token: an ephemeral variable (in neither state nor plan) or a sensitive one (in the
-   * saved plan file, in clear). The clean-up at destroy cannot use it. It uses `privateKeyFile` if that is set, or else
-   * the SSH agent.
+   * Name of the environment variable of Terraform that has the private key without a passphrase, for runs without a key
+   * file, as in CI. Both the apply and the clean-up at destroy read it. The key is in no state, no saved plan and no
+   * file. A plan does not need it. If it is missing, an apply or a destroy fails before it changes anything.
    *
-   * @default - `privateKeyFile`, or else the SSH agent
+   * The value is the contents of a key file, as they are or in base64 (`base64 -w 0`). With `privateKey`, name the
+   * environment variable that sets it, such as `TF_VAR_ssh_private_key`: then one value serves both. Terraform must run
+   * on Linux.
+   *
+   * @default - `privateKeyFile`, or else `privateKey`, or else the SSH agent
+   * @see https://man7.org/linux/man-pages/man5/proc_pid_environ.5.html
+   */
+  readonly privateKeyEnvironmentVariable?: string;
+
+  /**
+   * The private key itself, as a token: an ephemeral variable (in neither state nor plan) or a sensitive one (in the
+   * saved plan file, in clear). The clean-up at destroy cannot use it. It uses `privateKeyEnvironmentVariable` or
+   * `privateKeyFile` if that is set, or else the SSH agent.
+   *
+   * @default - `privateKeyEnvironmentVariable`, or else `privateKeyFile`, or else the SSH agent
    */
   readonly privateKey?: string;
 
@@ -95,7 +117,7 @@ export interface SshConnection {
    * Uses the SSH agent at `SSH_AUTH_SOCK`. Terraform then forwards the agent to the machine, where root can meanwhile
    * log in elsewhere with its keys. Without a `hostKey`, this is an error by default, and a warning if you set `true`.
    *
-   * @default - true if there is no `privateKeyFile`; with `privateKey`, for the clean-up at destroy only
+   * @default - true if there is neither `privateKeyFile` nor `privateKeyEnvironmentVariable`; with `privateKey`, for the clean-up at destroy only
    */
   readonly agent?: boolean;
 

@@ -81,6 +81,12 @@ export function withFiles(stack: TerraformStack, texts: readonly string[]): stri
   return texts.map((text) => text.replace(FILE, contents));
 }
 
+/** An expression for the key in an environment variable, whose name is an expression too. */
+export function environmentKeyOf(name: string): string {
+  const value = `regex("(?:^|\\\\x00)\${${name}}=([^\\\\x00]+)", textdecodebase64(filebase64("/proc/self/environ"), "ISO-8859-1"))`;
+  return `[for v in ${value} : can(regex("-----BEGIN ", v)) ? v : try(base64decode(v), v)][0]`;
+}
+
 /** The scripts of a resource, as Terraform uploads them, but for its own values. */
 export function scriptsOf(stack: TerraformStack, kind: 'anchor' | 'apply', type = 'terraform_data'): string[] {
   const { provisioner } = resourceOf(stack, kind, type);

@@ -61,11 +61,14 @@ const STRINGS: Record<string, (stack: TerraformStack, text: string) => void> = {
   'ssh.hostKey': ssh('hostKey'),
   'ssh.privateKey': ssh('privateKey'),
   'ssh.privateKeyFile': ssh('privateKeyFile'),
+  'ssh.privateKeyEnvironmentVariable': (stack, privateKeyEnvironmentVariable) =>
+    void newHost(stack, { ssh: { ...SSH, privateKeyFile: undefined, privateKeyEnvironmentVariable } }),
   'ssh.certificateFile': ssh('certificateFile'),
   'ssh.bastion.host': bastion('host'),
   'ssh.bastion.user': bastion('user'),
   'ssh.bastion.hostKey': bastion('hostKey'),
   'ssh.bastion.privateKeyFile': bastion('privateKeyFile'),
+  'ssh.bastion.privateKeyEnvironmentVariable': bastion('privateKeyEnvironmentVariable'),
   'owner': (stack, owner) => void newHost(stack, { owner }),
   'interface name': (stack, name) => void newHost(stack, { interfaces: [{ name }] }),
   'interface address': (stack, address) =>
@@ -119,6 +122,8 @@ const STRINGS: Record<string, (stack: TerraformStack, text: string) => void> = {
     const via = new TerraformVariable(stack, 'gateway', {}).stringValue;
     table.addRoute(id, { destination: 'default', via, device: 'eth1' });
   },
+  'removed host privateKeyEnvironmentVariable': (stack, privateKeyEnvironmentVariable) =>
+    void new RemovedLinuxHost(stack, 'vpn1', { privateKeyEnvironmentVariable }),
   'removed host id': (stack, id) => void new RemovedLinuxHost(stack, id),
 };
 
@@ -181,8 +186,10 @@ describe('a hostile string is refused or used as plain data', () => {
               expect(value.replace(label, '').replace(file, '')).not.toContain(MARK);
             }
             if (path.endsWith('.command')) {
-              // Run by a shell on the machine of whoever runs Terraform; it has addresses in it.
-              expect(value).toMatch(/^echo [A-Za-z0-9 .,:_-]+$/);
+              // Run by a shell on the machine of whoever runs Terraform; only the note has addresses in it.
+              expect(value).toMatch(
+                /^(echo [A-Za-z0-9 .,:_-]+|test -z "\$problem" \|\| \{ echo "\$problem"; exit 1; \})$/,
+              );
             }
           }
         }),

@@ -24,6 +24,7 @@ import {
   POOLS,
   SSH,
   bundleOf,
+  environmentKeyOf,
   newHost,
   newStack,
   newTable,
@@ -42,6 +43,10 @@ const CONNECTION = {
   script_path: '.ssh/.source-routing-stack-vpn1.%RAND%.see-ssh.scriptDirectory',
 };
 
+/** The key of the clean-up, from where the state says that it is. */
+const keptKey = (kept: string): string =>
+  `\${can(${kept}_variable) ? ${environmentKeyOf(`${kept}_variable`)} : can(${kept}_file) ? file(pathexpand(${kept}_file)) : null}`;
+
 /** The clean-up's connection, the same in every configuration but for its timeout. */
 const DESTROY_CONNECTION = (from: string, timeout = '60s'): object => ({
   type: 'ssh',
@@ -51,13 +56,13 @@ const DESTROY_CONNECTION = (from: string, timeout = '60s'): object => ({
   user: `\${${from}.user}`,
   port: `\${${from}.port}`,
   agent: `\${${from}.agent}`,
-  private_key: `\${can(${from}.key_file) ? file(pathexpand(${from}.key_file)) : null}`,
+  private_key: keptKey(`${from}.key`),
   certificate: `\${can(${from}.certificate_file) ? file(pathexpand(${from}.certificate_file)) : null}`,
   host_key: `\${try(${from}.host_key, null)}`,
   bastion_host: `\${try(${from}.bastion_host, null)}`,
   bastion_port: `\${try(${from}.bastion_port, null)}`,
   bastion_user: `\${try(${from}.bastion_user, null)}`,
-  bastion_private_key: `\${can(${from}.bastion_key_file) ? file(pathexpand(${from}.bastion_key_file)) : null}`,
+  bastion_private_key: keptKey(`${from}.bastion_key`),
   bastion_host_key: `\${try(${from}.bastion_host_key, null)}`,
 });
 
@@ -395,7 +400,7 @@ describe('connection', () => {
     expect(JSON.stringify(anchor)).not.toContain('var.key');
     expect(anchor.input).toMatchObject({ agent: 'true' });
     expect(synthWarnings(stack)).toEqual([
-      '[stack/vpn1] ssh.privateKey is not kept in the state, so the clean-up at destroy logs in with the SSH agent. Set privateKeyFile to use a key file, or agent: true to use the agent without this warning.',
+      '[stack/vpn1] ssh.privateKey is not kept in the state, so the clean-up at destroy logs in with the SSH agent. Set privateKeyEnvironmentVariable if the key is in the environment of Terraform, privateKeyFile to use a key file, or agent: true to use the agent without this warning.',
     ]);
   });
 

@@ -30,7 +30,11 @@ type Provisioners = ReadonlyArray<Record<string, Record<string, unknown>>>;
 /** What is removed may have been a fleet, of which nobody should forget all machines. */
 function asRemoved(provisioners: Provisioners): Provisioners {
   return provisioners.map(({ 'local-exec': note, ...others }) =>
-    note === undefined ? others : { 'local-exec': { ...note, command: `${String(note.command)}${OF_A_FLEET}` } },
+    note === undefined
+      ? others
+      : note.environment
+        ? { 'local-exec': note }
+        : { 'local-exec': { ...note, command: `${String(note.command)}${OF_A_FLEET}` } },
   );
 }
 
@@ -79,6 +83,16 @@ test('confirmTimeoutSeconds', () => {
   expect(confirm?.['remote-exec']?.connection).toMatchObject({ timeout: '130s' });
   expect(() => removedFrom({ confirmTimeoutSeconds: 9 })).toThrow(
     '[stack/vpn1] confirmTimeoutSeconds 9 is not an integer from 10',
+  );
+});
+
+test('privateKeyEnvironmentVariable: the clean-up is that of a host that has it', () => {
+  const name = { privateKeyEnvironmentVariable: 'KEY' };
+  const before = newStack();
+  newHost(before, { ssh: { host: 'h', ...name } });
+  expect(removedOf(removedFrom(name))[0]?.provisioner).toEqual(asRemoved(resourceOf(before, 'anchor').provisioner));
+  expect(() => removedFrom({ privateKeyEnvironmentVariable: '$KEY' })).toThrow(
+    '[stack/vpn1] privateKeyEnvironmentVariable "$KEY" is not the name of an environment variable, without "$" and "=".',
   );
 });
 

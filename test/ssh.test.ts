@@ -1,7 +1,8 @@
 import { Lazy, TerraformVariable } from 'cdktf';
 import type { TerraformStack } from 'cdktf';
 import type { SshConnection } from '../lib';
-import { HOST_KEY, SSH, newHost, newStack, resourceOf, synthWarnings } from './fixtures';
+import { HostState } from '../lib';
+import { HOST_KEY, SSH, environmentKeyOf, newHost, newStack, resourceOf, synthWarnings } from './fixtures';
 
 type Make<T> = (variable: (name: string) => string) => T;
 
@@ -72,6 +73,92 @@ describe('keys', () => {
   });
 });
 
+describe('a key in the environment of Terraform', () => {
+  const bare = { host: '192.168.178.2' };
+  const ssh = { ...bare, hostKey: HOST_KEY, privateKeyEnvironmentVariable: 'VPN_KEY' };
+  const cleanUp = (make: Make<SshConnection>): Record<string, unknown> => {
+    const stack = newStack();
+    newHost(stack, { ssh: make(variableOf(stack)) });
+    return resourceOf(stack, 'anchor').provisioner.at(-1)?.['remote-exec']?.connection as Record<string, unknown>;
+  };
+
+  test('is for create and for the clean-up, and the state has its name', () => {
+    const { create, kept, warnings } = connections(() => ssh);
+    expect(create).toMatchObject({ private_key: `\${try(${environmentKeyOf('"VPN_KEY"')}, null)}`, agent: 'false' });
+    expect(kept).toMatchObject({ key_variable: 'VPN_KEY', agent: 'false' });
+    expect(warnings).toEqual([]);
+    expect(cleanUp(() => ssh)).toMatchObject({
+      // The file of an older state, what the state names, and what is declared now.
+      private_key: `\${try(file(pathexpand(self.input.key_file)), ${environmentKeyOf('self.input.key_variable')}, ${environmentKeyOf('"VPN_KEY"')})}`,
+      bastion_private_key: expect.stringMatching(/^\$\{can\(self\.input\.bastion_key_variable\) \?/) as string,
+      agent: 'false',
+    });
+  });
+
+  test('with privateKey it is for the clean-up alone', () => {
+    const { create, kept, warnings } = connections((variable) => ({ ...ssh, privateKey: variable('key') }));
+    expect(create).toMatchObject({ private_key: '${var.key}', agent: 'false' });
+    expect(kept).toMatchObject({ key_variable: 'VPN_KEY', agent: 'false' });
+    expect(warnings).toEqual([]);
+  });
+
+  test('with agent: true there are both', () => {
+    const { create, kept } = connections(() => ({ ...ssh, agent: true }));
+    expect([create.agent, kept.agent, cleanUp(() => ({ ...ssh, agent: true })).agent]).toEqual([
+      'true',
+      'true',
+      'true',
+    ]);
+  });
+
+  test('needs no pinned host key, since no SSH agent is forwarded', () => {
+    expect(connections(() => ({ ...bare, privateKeyEnvironmentVariable: 'K' })).create).toMatchObject({
+      agent: 'false',
+    });
+  });
+
+  test("can be the bastion's", () => {
+    const make = (): SshConnection => ({ ...SSH, bastion: { host: 'b', privateKeyEnvironmentVariable: 'B' } });
+    const { create, kept } = connections(make);
+    expect(create.bastion_private_key).toBe(`\${try(${environmentKeyOf('"B"')}, null)}`);
+    expect(kept).toMatchObject({ key_file: '~/.ssh/id', bastion_key_variable: 'B' });
+    expect(cleanUp(make)).toMatchObject({
+      private_key: expect.stringMatching(/^\$\{can\(self\.input\.key_variable\) \?/) as string,
+      bastion_private_key: `\${try(file(pathexpand(self.input.bastion_key_file)), ${environmentKeyOf('self.input.bastion_key_variable')}, ${environmentKeyOf('"B"')})}`,
+      agent: '${self.input.agent}',
+    });
+  });
+
+  const checks = (kind: 'anchor' | 'apply', connection: SshConnection, ensure?: HostState): unknown[] => {
+    const stack = newStack();
+    newHost(stack, { ssh: connection, ensure });
+    return resourceOf(stack, kind).provisioner.map((each) => each['local-exec'] ?? Object.keys(each)[0]);
+  };
+  const check = (property: string): unknown =>
+    expect.objectContaining({
+      command: 'test -z "$problem" || { echo "$problem"; exit 1; }',
+      environment: { problem: expect.stringContaining(`nothing was changed: ${property}: `) as string },
+    });
+
+  test('is checked before anything else, both times', () => {
+    const both = { ...ssh, bastion: { host: 'b', privateKeyEnvironmentVariable: 'B' } };
+    const [one, other] = ['ssh.privateKeyEnvironmentVariable', 'ssh.bastion.privateKeyEnvironmentVariable'].map(check);
+    const cleaning = ['file', 'remote-exec', 'remote-exec'];
+    expect(checks('apply', both)).toEqual([one, other, 'file', 'remote-exec', 'remote-exec']);
+    expect(checks('apply', ssh, HostState.ABSENT)).toEqual([one, ...cleaning]);
+    const note = expect.objectContaining({ command: expect.stringContaining('putting the machine back') as string });
+    expect(checks('anchor', both)).toEqual([note, one, other, ...cleaning]);
+    expect(checks('anchor', both)[1]).toMatchObject({ when: 'destroy' });
+    expect(checks('anchor', both)[1]).not.toHaveProperty('on_failure');
+    expect(checks('apply', both)[0]).not.toHaveProperty('when');
+  });
+
+  test('is not checked where there is none', () => {
+    expect(checks('apply', SSH)).toEqual(['file', 'remote-exec', 'remote-exec']);
+    expect(checks('anchor', SSH)).toHaveLength(4);
+  });
+});
+
 describe('ports', () => {
   test('are kept with their defaults', () => {
     const { create, kept } = connections(() => ({ ...SSH, bastion: { host: 'b' } }));
@@ -99,7 +186,7 @@ describe('ports', () => {
 
 describe('warnings', () => {
   const noWayIn =
-    '[stack/vpn1] ssh.agent is false and there is no privateKeyFile, so the clean-up at destroy cannot log in. Set privateKeyFile, or leave out agent.';
+    '[stack/vpn1] ssh.agent is false and there is no privateKeyFile, so the clean-up at destroy cannot log in. Set privateKeyFile, privateKeyEnvironmentVariable if the key is in the environment of Terraform, or leave out agent.';
   const bare = { host: '192.168.178.2', hostKey: HOST_KEY };
   test.each<[string, Make<SshConnection>, string[]]>([
     [
@@ -120,7 +207,7 @@ describe('warnings', () => {
       'privateKey alone',
       (variable) => ({ ...bare, privateKey: variable('key') }),
       [
-        '[stack/vpn1] ssh.privateKey is not kept in the state, so the clean-up at destroy logs in with the SSH agent. Set privateKeyFile to use a key file, or agent: true to use the agent without this warning.',
+        '[stack/vpn1] ssh.privateKey is not kept in the state, so the clean-up at destroy logs in with the SSH agent. Set privateKeyEnvironmentVariable if the key is in the environment of Terraform, privateKeyFile to use a key file, or agent: true to use the agent without this warning.',
       ],
     ],
     ['privateKey with agent: true', (variable) => ({ ...bare, privateKey: variable('key'), agent: true }), []],
@@ -192,6 +279,28 @@ describe('arguments', () => {
       "empty key file of the bastion's",
       () => ({ bastion: { host: 'b', privateKeyFile: '' } }),
       'ssh.bastion.privateKeyFile "" is empty. Give the path of a file such as "~/.ssh/id_ed25519".',
+    ],
+    ...['', '$KEY', 'A=B', '1A', 'A-B', 'é', 'A\nB'].map((name): [string, Make<Partial<SshConnection>>, string] => [
+      `the environment variable ${JSON.stringify(name)}`,
+      () => ({ privateKeyFile: undefined, privateKeyEnvironmentVariable: name }),
+      name === ''
+        ? 'ssh.privateKeyEnvironmentVariable "" is empty. Give the name of an environment variable such as "VPN_SSH_KEY".'
+        : `ssh.privateKeyEnvironmentVariable ${JSON.stringify(name)} is not the name of an environment variable, without "$" and "=".`,
+    ]),
+    [
+      'an environment variable that is known at apply only',
+      (variable) => ({ privateKeyFile: undefined, privateKeyEnvironmentVariable: variable('name') }),
+      'ssh.privateKeyEnvironmentVariable is known at apply only, but must be known at synth. Give it literally.',
+    ],
+    [
+      'two keys',
+      () => ({ privateKeyEnvironmentVariable: 'KEY' }),
+      'ssh.privateKeyEnvironmentVariable "KEY" is set, and so is privateKeyFile, but there is one key. Leave out one of them.',
+    ],
+    [
+      "two keys for the bastion's",
+      () => ({ bastion: { host: 'b', privateKeyFile: '/b', privateKeyEnvironmentVariable: 'KEY' } }),
+      'ssh.bastion.privateKeyEnvironmentVariable "KEY" is set, and so is privateKeyFile, but there is one key. Leave out one of them.',
     ],
     ['the root directory', () => ({ privateKeyFile: '/' }), 'ssh.privateKeyFile "/" is not the path of a file.'],
     [

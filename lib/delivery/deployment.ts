@@ -9,10 +9,11 @@ import { makeBundle } from './bundle';
 import { PlannedDrift } from './drift';
 import type { EngineType } from './engine';
 import { engineResource } from './engine';
+import { keyCheck } from './environment-key';
 import { expression, literal, referencedResources } from './escape';
 import { deliveryProvisioners, destroyProvisioners, removalProvisioners } from './provisioners';
 import { sharedFiles } from './scripts';
-import { createConnection, scriptDirectory, storedConnection } from './ssh';
+import { createConnection, keySources, scriptDirectory, storedConnection } from './ssh';
 import type { StackFile } from './stack-files';
 import { generationTriggers } from './triggers';
 
@@ -70,7 +71,7 @@ export class Deployment {
       provisioners: destroyProvisioners({
         engine,
         confirmTimeoutSeconds,
-        timeoutSeconds,
+        ssh,
         addresses: () => [this.anchor, this.apply].map(addressOf),
         isFleet: forEach !== undefined,
       }),
@@ -96,13 +97,16 @@ export class Deployment {
       }),
       forEach,
       connection: createConnection(owner, ssh),
-      provisioners: absent
-        ? removalProvisioners(change)
-        : deliveryProvisioners({
-            ...change,
-            allowManagementPathChange,
-            bundle: Lazy.stringValue({ produce: (context) => this.generation().bundle.content(context) }),
-          }),
+      provisioners: [
+        ...keySources(ssh).map(keyCheck),
+        ...(absent
+          ? removalProvisioners(change)
+          : deliveryProvisioners({
+              ...change,
+              allowManagementPathChange,
+              bundle: Lazy.stringValue({ produce: (context) => this.generation().bundle.content(context) }),
+            })),
+      ],
     });
   }
 

@@ -2,9 +2,11 @@ import type { FileProvisioner, LocalExecProvisioner, RemoteExecProvisioner } fro
 import { Lazy } from 'cdktf';
 import type { EngineType } from './engine';
 import { storedValue } from './engine';
+import { keyCheck } from './environment-key';
 import { expression } from './escape';
 import { sharedFiles } from './scripts';
-import { HINT, confirmConnection, destroyConnection, storedScriptDirectory } from './ssh';
+import type { DestroyLogin } from './ssh';
+import { HINT, confirmConnection, destroyConnection, keySources, storedScriptDirectory } from './ssh';
 import type { StackFile } from './stack-files';
 import { fileContents } from './stack-files';
 
@@ -27,8 +29,9 @@ export interface DeliveryProps extends ChangeProps {
   readonly bundle: string;
 }
 
-export interface DestroyProps extends Omit<ChangeProps, 'owner' | 'directory'> {
+export interface DestroyProps extends Pick<ChangeProps, 'confirmTimeoutSeconds'> {
   readonly engine: EngineType;
+  readonly ssh: DestroyLogin;
   /** Addresses of all resources of the host. */
   readonly addresses: () => string[];
   /** Whether each resource has an instance for each machine; undefined if that is not known. */
@@ -70,16 +73,19 @@ export function removalProvisioners(props: ChangeProps): Provisioner[] {
  * the state.
  */
 export function destroyProvisioners(props: DestroyProps): Provisioner[] {
-  const { engine } = props;
+  const { engine, ssh } = props;
   const stored = (key: string): string => storedValue(engine, key);
+  const { confirmTimeoutSeconds } = props;
+  const { timeoutSeconds } = ssh;
   const change: ChangeProps = {
-    ...props,
+    confirmTimeoutSeconds,
+    timeoutSeconds,
     owner: expression(stored('owner')),
     directory: storedScriptDirectory(stored),
   };
   // Not the connection of the resource: without the key file, Terraform would not even run the first provisioner.
-  const connection = destroyConnection(props, stored);
-  const when = 'destroy';
+  const connection = destroyConnection(ssh, stored);
+  const when = 'destroy' as const;
   return [
     {
       type: 'local-exec',
@@ -92,9 +98,10 @@ export function destroyProvisioners(props: DestroyProps): Provisioner[] {
       quiet: true,
       onFailure: 'continue',
     } as LocalExecProvisioner,
+    ...keySources(ssh, stored).map((source): Provisioner => ({ ...keyCheck(source), when })),
     probe(change, { when, connection }),
     cleanUp(change, { when, connection }),
-    confirm(change, { when, connection: { ...connection, ...confirmConnection(props) } }, '--removal'),
+    confirm(change, { when, connection: { ...connection, ...confirmConnection(change) } }, '--removal'),
   ];
 }
 

@@ -6,11 +6,13 @@ import type { EngineType } from './engine';
 import { refuseOtherFork } from './fork';
 import { destroyProvisioners } from './provisioners';
 import { sharedFiles } from './scripts';
+import type { DestroyLogin } from './ssh';
 import { writeStackFiles } from './stack-files';
 
 export interface RemovalProps {
   readonly engine: EngineType;
   readonly confirmTimeoutSeconds: number;
+  readonly ssh: DestroyLogin;
   /** Only Terraform's state changes. */
   readonly forget: boolean;
 }

@@ -1,6 +1,8 @@
 import type { SSHProvisionerConnection } from 'cdktf';
 import { Fn, Lazy, Token } from 'cdktf';
-import type { SshConnection } from '../ssh-connection';
+import type { SshBastion, SshConnection } from '../ssh-connection';
+import type { KeySource } from './environment-key';
+import { environmentKey } from './environment-key';
 import { expression, isTemplate, literal, quoted } from './escape';
 
 const DEFAULT_USER = 'root';
@@ -51,13 +53,13 @@ export function createConnection(owner: string, ssh: SshConnection): SSHProvisio
     host: text(ssh.host),
     user: text(ssh.user ?? DEFAULT_USER),
     port: ssh.port,
-    privateKey: ssh.privateKey ?? optionalFile(ssh.privateKeyFile),
+    privateKey: ssh.privateKey ?? declaredKey(ssh),
     certificate: optionalFile(ssh.certificateFile),
     hostKey: optionalText(ssh.hostKey),
     bastionHost: optionalText(bastion?.host),
     bastionPort: bastion?.port,
     bastionUser: optionalText(bastion?.user),
-    bastionPrivateKey: optionalFile(bastion?.privateKeyFile),
+    bastionPrivateKey: bastion && declaredKey(bastion),
     bastionHostKey: optionalText(bastion?.hostKey),
   });
 }
@@ -72,30 +74,42 @@ export function storedConnection(ssh: SshConnection): { host: string; port: stri
       user: text(ssh.user ?? DEFAULT_USER),
       agent: String(usesAgent(ssh, undefined)),
       key_file: optionalText(ssh.privateKeyFile),
+      key_variable: ssh.privateKeyEnvironmentVariable,
       certificate_file: optionalText(ssh.certificateFile),
       host_key: optionalText(ssh.hostKey),
       bastion_host: optionalText(bastion?.host),
       bastion_port: bastion && String(bastion.port ?? 22),
       bastion_user: optionalText(bastion?.user),
       bastion_key_file: optionalText(bastion?.privateKeyFile),
+      bastion_key_variable: bastion?.privateKeyEnvironmentVariable,
       bastion_host_key: optionalText(bastion?.hostKey),
       script_directory: ssh.scriptDirectory && scriptDirectory(ssh),
     }),
   };
 }
 
+/** What of the new configuration the clean-up of the old machine uses. */
+export type DestroyLogin = Pick<SshConnection, 'timeoutSeconds' | 'privateKeyEnvironmentVariable' | 'agent'> & {
+  readonly bastion?: Pick<SshBastion, 'privateKeyEnvironmentVariable'>;
+};
+
 /**
  * The connection of the clean-up, from the values that `storedConnection` kept. The new configuration defines it, but
  * it reads the old values. So it must not depend on the properties of the new one: it looks up every key, and each may
- * be missing.
+ * be missing. The exception is an environment variable, which belongs to where Terraform runs now, not to the machine.
  */
-export function destroyConnection(
-  ssh: Pick<SshConnection, 'timeoutSeconds'>,
-  stored: (key: string) => string,
-): SSHProvisionerConnection {
+export function destroyConnection(ssh: DestroyLogin, stored: (key: string) => string): SSHProvisionerConnection {
   const kept = (key: string): string => expression(`try(${stored(key)}, null)`);
   // A stored path must be readable: there is no silent fallback to another login.
   const file = (key: string): string => expression(`can(${stored(key)}) ? file(pathexpand(${stored(key)})) : null`);
+  const key = (prefix: '' | 'bastion_', variable?: string): string => {
+    const [path, name] = [stored(`${prefix}key_file`), stored(`${prefix}key_variable`)];
+    return expression(
+      variable === undefined
+        ? `can(${name}) ? ${environmentKey(name)} : can(${path}) ? file(pathexpand(${path})) : null`
+        : storedOrDeclaredKey(prefix, variable, stored),
+    );
+  };
   return {
     type: 'ssh',
     timeout: timeout(ssh),
@@ -103,16 +117,45 @@ export function destroyConnection(
     host: expression(stored('host')),
     user: expression(stored('user')),
     port: expression(stored('port')) as unknown as number,
-    agent: expression(stored('agent')),
-    privateKey: file('key_file'),
+    // The state may be older than the variable, and then says that there is an SSH agent.
+    agent: ssh.privateKeyEnvironmentVariable === undefined ? expression(stored('agent')) : String(ssh.agent ?? false),
+    privateKey: key('', ssh.privateKeyEnvironmentVariable),
     certificate: file('certificate_file'),
     hostKey: kept('host_key'),
     bastionHost: kept('bastion_host'),
     bastionPort: kept('bastion_port') as unknown as number,
     bastionUser: kept('bastion_user'),
-    bastionPrivateKey: file('bastion_key_file'),
+    bastionPrivateKey: key('bastion_', ssh.bastion?.privateKeyEnvironmentVariable),
     bastionHostKey: kept('bastion_host_key'),
   };
+}
+
+/**
+ * The environment variables that must have a key, and how a connection takes it from there.
+ *
+ * @param stored - how to name what the state has, for the clean-up
+ */
+export function keySources(ssh: DestroyLogin, stored?: (key: string) => string): KeySource[] {
+  const source = (owner: string, prefix: '' | 'bastion_', variable?: string): KeySource[] =>
+    variable === undefined
+      ? []
+      : [
+          {
+            property: `${owner}.privateKeyEnvironmentVariable`,
+            variable,
+            key: stored ? storedOrDeclaredKey(prefix, variable, stored) : environmentKey(quoted(variable)),
+          },
+        ];
+  return [
+    ...source('ssh', '', ssh.privateKeyEnvironmentVariable),
+    ...source('ssh.bastion', 'bastion_', ssh.bastion?.privateKeyEnvironmentVariable),
+  ];
+}
+
+/** What the state names, or else what the configuration names: the state may be older than a move from one to the other. */
+function storedOrDeclaredKey(prefix: '' | 'bastion_', variable: string, stored: (key: string) => string): string {
+  const [path, name] = [stored(`${prefix}key_file`), stored(`${prefix}key_variable`)];
+  return `try(file(pathexpand(${path})), ${environmentKey(name)}, ${environmentKey(quoted(variable))})`;
 }
 
 /**
@@ -130,12 +173,21 @@ export function confirmConnection(props: { confirmTimeoutSeconds: number; timeou
 
 /** At destroy there is no `privateKey`. */
 function usesAgent(ssh: SshConnection, privateKey: string | undefined): boolean {
-  return ssh.agent ?? (privateKey === undefined && ssh.privateKeyFile === undefined);
+  const { privateKeyFile, privateKeyEnvironmentVariable } = ssh;
+  return ssh.agent ?? [privateKey, privateKeyFile, privateKeyEnvironmentVariable].every((each) => each === undefined);
 }
 
 function timeout(ssh: Pick<SshConnection, 'timeoutSeconds'>): string {
   // Without a unit, Terraform silently uses its default of five minutes.
   return `${ssh.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS}s`;
+}
+
+/** The key of the environment or of a file, or null if it is missing: a plan must not need the key. */
+function declaredKey(of: Pick<SshBastion, 'privateKeyFile' | 'privateKeyEnvironmentVariable'>): string | undefined {
+  const { privateKeyFile, privateKeyEnvironmentVariable: variable } = of;
+  return variable === undefined
+    ? optionalFile(privateKeyFile)
+    : expression(`try(${environmentKey(quoted(variable))}, null)`);
 }
 
 /** The contents of a file, or null if it is missing: a plan must not need the key. */

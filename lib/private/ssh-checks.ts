@@ -14,11 +14,13 @@ const PORT = number('a port number');
 const USER_NAME = text('a user name');
 const PUBLIC_KEY = text('a public key such as "ecdsa-sha2-nistp256 AAAA..."');
 const FILE = text('the path of a file such as "~/.ssh/id_ed25519"');
+export const ENVIRONMENT_VARIABLE = text('the name of an environment variable such as "VPN_SSH_KEY"');
 const BASTION: Shape<SshBastion> = {
   host: HOST,
   port: optional(PORT),
   user: optional(USER_NAME),
   privateKeyFile: optional(FILE),
+  privateKeyEnvironmentVariable: optional(ENVIRONMENT_VARIABLE),
   hostKey: optional(PUBLIC_KEY),
 };
 export const SSH: Shape<SshConnection> = {
@@ -26,6 +28,7 @@ export const SSH: Shape<SshConnection> = {
   port: optional(PORT),
   user: optional(USER_NAME),
   privateKeyFile: optional(FILE),
+  privateKeyEnvironmentVariable: optional(ENVIRONMENT_VARIABLE),
   privateKey: optional(secret('a token, such as that of a variable')),
   certificateFile: optional(FILE),
   agent: optional(FLAG),
@@ -37,6 +40,7 @@ export const SSH: Shape<SshConnection> = {
 
 const USER = /^[A-Za-z0-9_][A-Za-z0-9_.@-]*\$?$/;
 const PATH = /[^/]/;
+const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const SCRIPT_DIRECTORY = /^(?!-)(?!(.*\/)?\.\.(\/|$))[A-Za-z0-9._@+/-]*[A-Za-z0-9._@+-]$/;
 const HOST_KEY = /^(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/]+=*( [^\n]*)?$/;
 
@@ -61,6 +65,7 @@ export function checkSshConnection(scope: Construct, ssh: SshConnection): void {
   checkHost(args, ssh.host, 'ssh');
   check(ssh.user, 'ssh.user', USER, 'a user name');
   checkPath(ssh.privateKeyFile, 'ssh.privateKeyFile', true);
+  checkKeySource(args, ssh, 'ssh');
   checkPath(ssh.certificateFile, 'ssh.certificateFile', false);
   check(
     ssh.scriptDirectory,
@@ -78,21 +83,13 @@ export function checkSshConnection(scope: Construct, ssh: SshConnection): void {
     );
   }
   checkAgent(scope, args, ssh);
-  if (ssh.privateKeyFile === undefined && ssh.agent === false) {
-    Annotations.of(scope).addWarning(
-      'ssh.agent is false and there is no privateKeyFile, so the clean-up at destroy cannot log in. Set privateKeyFile, or leave out agent.',
-    );
-  } else if (ssh.privateKey !== undefined && ssh.privateKeyFile === undefined && ssh.agent === undefined) {
-    Annotations.of(scope).addWarning(
-      'ssh.privateKey is not kept in the state, so the clean-up at destroy logs in with the SSH agent. ' +
-        'Set privateKeyFile to use a key file, or agent: true to use the agent without this warning.',
-    );
-  }
+  warnOfCleanUp(scope, ssh);
   const { bastion } = ssh;
   if (bastion) {
     checkHost(args, bastion.host, 'ssh.bastion');
     check(bastion.user, 'ssh.bastion.user', USER, 'a user name');
     checkPath(bastion.privateKeyFile, 'ssh.bastion.privateKeyFile', true);
+    checkKeySource(args, bastion, 'ssh.bastion');
     checkPort(args, bastion.port, 'ssh.bastion.port');
     checkHostKey(args, bastion.hostKey, 'ssh.bastion.hostKey', 'BASTION');
     if (ssh.hostKey !== undefined) {
@@ -101,6 +98,17 @@ export function checkSshConnection(scope: Construct, ssh: SshConnection): void {
           'cannot connect, unless a certificate authority signed both keys.',
       );
     }
+  }
+}
+
+/**
+ * Checks the name of an environment variable of Terraform.
+ *
+ * @internal
+ */
+export function checkEnvironmentVariable(args: Arguments, name: string | undefined, property: string): void {
+  if (name !== undefined) {
+    args.text(name, property, VARIABLE, 'the name of an environment variable, without "$" and "="');
   }
 }
 
@@ -127,6 +135,41 @@ function knownAddress(host: string): string | undefined {
   }
 }
 
+/** A host or a bastion has one key, so it has one place. */
+function checkKeySource(args: Arguments, of: SshConnection | SshBastion, owner: string): void {
+  checkEnvironmentVariable(args, of.privateKeyEnvironmentVariable, `${owner}.privateKeyEnvironmentVariable`);
+  if (of.privateKeyEnvironmentVariable !== undefined && of.privateKeyFile !== undefined) {
+    throw args.error(
+      `${owner}.privateKeyEnvironmentVariable ${JSON.stringify(of.privateKeyEnvironmentVariable)} is set, and so is ` +
+        'privateKeyFile, but there is one key. Leave out one of them.',
+    );
+  }
+}
+
+/** Warns if the clean-up cannot log in, or not as an apply does. */
+function warnOfCleanUp(scope: Construct, ssh: SshConnection): void {
+  if (hasKeptKey(ssh)) {
+    return;
+  }
+  if (ssh.agent === false) {
+    Annotations.of(scope).addWarning(
+      'ssh.agent is false and there is no privateKeyFile, so the clean-up at destroy cannot log in. Set privateKeyFile, ' +
+        'privateKeyEnvironmentVariable if the key is in the environment of Terraform, or leave out agent.',
+    );
+  } else if (ssh.privateKey !== undefined && ssh.agent === undefined) {
+    Annotations.of(scope).addWarning(
+      'ssh.privateKey is not kept in the state, so the clean-up at destroy logs in with the SSH agent. ' +
+        'Set privateKeyEnvironmentVariable if the key is in the environment of Terraform, privateKeyFile to use a key ' +
+        'file, or agent: true to use the agent without this warning.',
+    );
+  }
+}
+
+/** Tells whether the state says where the key is, so that the clean-up finds it. */
+function hasKeptKey({ privateKeyFile, privateKeyEnvironmentVariable }: SshConnection): boolean {
+  return privateKeyFile !== undefined || privateKeyEnvironmentVariable !== undefined;
+}
+
 /**
  * Checks the use of the SSH agent. Terraform forwards it, so root on the machine can meanwhile log in with its keys.
  */
@@ -134,7 +177,7 @@ function checkAgent(scope: Construct, args: Arguments, ssh: SshConnection): void
   if (ssh.hostKey !== undefined) {
     return;
   }
-  if (ssh.agent === undefined && ssh.privateKeyFile === undefined) {
+  if (ssh.agent === undefined && !hasKeptKey(ssh)) {
     throw args.error(
       'ssh.hostKey is not set and there is no privateKeyFile, so Terraform would forward your SSH agent to any machine ' +
         'that answers, and root there could log in with your keys. Pin ssh.hostKey, or give privateKeyFile.',

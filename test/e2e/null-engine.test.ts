@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { Engine, PolicyRule } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
 import type { Snapshot } from '../lab/snapshot';
@@ -8,12 +9,14 @@ import { Terraform, saidBy, sshOf } from './terraform';
 
 describeLab('the null engine', {}, (lab) => {
   let terraform: Terraform;
+  let env: NodeJS.ProcessEnv;
   let provider: RunningProvider;
   let before: Snapshot;
 
   beforeAll(async () => {
     provider = await startProvider(lab(), 'null');
-    terraform = new Terraform(lab(), provider.env);
+    env = { ...provider.env };
+    terraform = new Terraform(lab(), env);
     before = await lab().vpn.snapshotState();
   });
   afterAll(() => {
@@ -55,6 +58,21 @@ describeLab('the null engine', {}, (lab) => {
     expect(await terraform.plan()).toContain('Plan: 2 to add, 0 to change, 2 to destroy.');
     await terraform.apply();
     declare(12000);
+    await terraform.apply();
+    expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
+  });
+
+  test('a key in the environment instead of a file, and back: the clean-up takes what the state names', async () => {
+    const { privateKeyFile = '', ...ssh } = sshOf(lab());
+    env.VPN_KEY = readFileSync(privateKeyFile, 'utf8');
+    declare(12000, { ...ssh, privateKeyEnvironmentVariable: 'VPN_KEY' });
+    expect(await terraform.apply()).toContain('Apply complete! Resources: 2 added, 0 changed, 2 destroyed.');
+    declare(12000);
+    delete env.VPN_KEY;
+    expect((await terraform.run('apply', ['-auto-approve'])).stderr).toContain(
+      'self.triggers.key_variable is "VPN_KEY"',
+    );
+    env.VPN_KEY = readFileSync(privateKeyFile, 'utf8');
     await terraform.apply();
     expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
   });
