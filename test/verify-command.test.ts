@@ -185,6 +185,47 @@ describe('cdktf-source-routing verify', () => {
     );
   });
 
+  describe('with keys in environment variables', () => {
+    const variables = { bastion_host: 'jump', bastion_key_variable: 'BASTION_KEY', key_variable: 'VPN_KEY' };
+    const key = (name: string): string => `-----BEGIN ${name}-----\nAAAA\n-----END ${name}-----\n`;
+    afterEach(() => {
+      delete process.env.VPN_KEY;
+      delete process.env.BASTION_KEY;
+    });
+
+    test('gives them to an SSH agent of its own, and to no command line', async () => {
+      program('ssh-agent', `echo agent "$1" "$2" >>${directory}/asked; exec "$@"`);
+      program('ssh-add', `echo "$*" >>${directory}/added; cat >>${directory}/added`);
+      state(resources('vpn1', { host: 'same', key_file: undefined, ...variables }));
+      process.env.VPN_KEY = key('a').replace(/\n/g, '\r\n').trimEnd();
+      process.env.BASTION_KEY = Buffer.from(key('b')).toString('base64');
+      expect(await run(['verify', directory])).toMatchObject({ text: 'As declared: 1 of 1.\n', status: 0 });
+      expect(readFileSync(join(directory, 'added'), 'utf8')).toBe(`-q -\n${key('a')}-q -\n${key('b')}`);
+      expect(asked().join('\n')).not.toContain('BEGIN');
+      expect(asked()).toEqual([
+        'agent sh -c',
+        expect.stringContaining('-p 22 -l root -o IdentityFile=none -o ProxyCommand=ssh ') as string,
+      ]);
+      expect(asked()[1]).toContain(`'-l' 'root' '-o' 'IdentityFile=none' -W `);
+    });
+
+    test('one that is not set, or is no key: says so, and connects to nothing', async () => {
+      program('ssh-agent', 'exec "$@"');
+      program('ssh-add', 'cat >/dev/null; echo "Error loading key" >&2; exit 1');
+      state(resources('vpn1', { host: 'same', ...variables }));
+      process.env.VPN_KEY = 'x';
+      expect((await run(['verify', directory])).text).toContain(
+        '  BASTION_KEY is not set. Set it to the private key, as for Terraform.\n',
+      );
+      process.env.BASTION_KEY = 'x';
+      expect(await run(['verify', directory])).toMatchObject({
+        text: expect.stringContaining('  Error loading key\n') as string,
+        status: 2,
+      });
+      expect(existsSync(join(directory, 'asked'))).toBe(false);
+    });
+  });
+
   test('asks nobody who is to be absent, or whom the library did not make', async () => {
     state([
       ...resources('vpn1', { host: 'same', ensure: 'absent' }),

@@ -25,10 +25,17 @@ export async function overSsh(
   command: string,
   seconds: number,
 ): Promise<Ended> {
+  const names = keyVariables(connection);
+  const unset = names.find((name) => !process.env[name]);
+  if (unset !== undefined) {
+    return { code: NO_CONNECTION, output: `${unset} is not set. Set it to the private key, as for Terraform.` };
+  }
   const directory = mkdtempSync(join(tmpdir(), 'source-routing-ssh-'));
   try {
-    const child = spawn('ssh', [...sshOptions(connection, directory), '--', connection.host, command], {
-      env: process.env,
+    const words = ['ssh', ...sshOptions(connection, directory), '--', connection.host, command];
+    const [program = '', ...args] = names.length > 0 ? ['ssh-agent', 'sh', '-c', WITH_KEYS, ...words] : words;
+    const child = spawn(program, args, {
+      env: { ...process.env, ...Object.fromEntries(names.map((name, index) => [KEYS[index], keyText(name)])) },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let output = '';
@@ -57,6 +64,30 @@ export async function overSsh(
   }
 }
 
+/** For keys in environment variables: one of the host, and one of the bastion. */
+const KEYS = ['SOURCE_ROUTING_KEY', 'SOURCE_ROUTING_BASTION_KEY'];
+
+/** Runs `ssh` with an agent that has the keys and ends with it, so that no file has them. */
+const WITH_KEYS = `
+  for key in ${KEYS.map((name) => `"\${${name}-}"`).join(' ')}; do
+    [ -z "$key" ] || printf '%s\\n' "$key" | ssh-add -q - || exit ${NO_CONNECTION}
+  done
+  unset ${KEYS.join(' ')}
+  exec "$0" "$@"`;
+
+function keyVariables(connection: Readonly<Record<string, string>>): string[] {
+  return [connection.key_variable, connection.bastion_key_variable].filter((name) => name !== undefined);
+}
+
+/** The key in an environment variable, as it is or in base64. */
+function keyText(variable: string): string {
+  const value = process.env[variable] ?? '';
+  const decoded = Buffer.from(value, 'base64').toString();
+  const text = decoded.includes('-----BEGIN ') ? decoded : value;
+  // OpenSSH reads neither line breaks of Windows, nor a key without the last line break.
+  return text.replace(/\r/g, '').trim();
+}
+
 /** The same login that Terraform uses, which reads no configuration of OpenSSH. */
 const BASIC_OPTIONS = ['-F', 'none', '-o', 'BatchMode=yes'];
 
@@ -75,8 +106,10 @@ function login(connection: Readonly<Record<string, string>>, prefix: '' | 'basti
   const [host, port, keyFile, hostKey] = [of('host') ?? '', of('port') ?? '22', of('key_file'), of('host_key')];
   const certificate = prefix === '' ? connection.certificate_file : undefined;
   const options = ['-p', port, '-l', of('user') ?? connection.user];
+  const hasVariables = keyVariables(connection).length > 0;
   if (keyFile !== undefined) options.push('-i', keyFile, '-o', 'IdentitiesOnly=yes');
-  if (connection.agent === 'false') options.push('-o', 'IdentityAgent=none');
+  else if (hasVariables) options.push('-o', 'IdentityFile=none');
+  if (connection.agent === 'false' && !hasVariables) options.push('-o', 'IdentityAgent=none');
   if (certificate !== undefined) options.push('-o', `CertificateFile=${certificate}`);
   if (hostKey !== undefined) {
     // The key is that of the machine, or of the authority that signs it.

@@ -1,4 +1,5 @@
 import { mkdirSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { TerraformIterator, TerraformVariable, Token } from 'cdktf';
 import type { TerraformStack } from 'cdktf';
 import type { LinuxHostProps, SshConnection } from '../../lib';
@@ -7,6 +8,9 @@ import { describeLab } from '../lab/describe-lab';
 import type { Snapshot } from '../lab/snapshot';
 import type { MachineName } from '../lab/topology';
 import { Terraform, expectSuccess, sshOf } from './terraform';
+
+const ROOT = resolve(__dirname, '../..');
+const [TSX, CLI] = ['node_modules/.bin/tsx', 'lib/cli/main.ts'].map((path) => join(ROOT, path));
 
 describeLab('a key that only a variable has', {}, (lab) => {
   const machines = ['vpn', 'nat'] as const;
@@ -74,6 +78,13 @@ describeLab('a key that only a variable has', {}, (lab) => {
       machines.map(async (name) => (await lab().machine(name).exec(search('/root /home /tmp /var /run'))).stdout),
     );
     return [here, ...there].flatMap((output) => output.split('\n')).filter((file) => file !== '');
+  };
+  /** What the command says of all machines, run where Terraform runs. */
+  const verify = async (): Promise<string> => {
+    const { stdout } = await lab().admin([TSX, CLI, 'verify', terraform.path('.')], {
+      env: { ...process.env, ...env },
+    });
+    return stdout;
   };
   const failure = async (command: 'apply' | 'destroy'): Promise<string> => {
     const { code, stdout, stderr } = await terraform.run(command, ['-auto-approve']);
@@ -152,6 +163,7 @@ describeLab('a key that only a variable has', {}, (lab) => {
     await terraform.plan(['-out=fleet.plan']);
     expectSuccess(await terraform.run('apply', ['fleet.plan']));
     expect([await owners('vpn'), await owners('nat')]).toEqual(['fleet', 'fleet']);
+    expect(await verify()).toBe('As declared: 2 of 2.\n');
     declare(['nat']);
     await terraform.apply();
     expect([await owners('vpn'), await owners('nat')]).toEqual(['', 'fleet']);
