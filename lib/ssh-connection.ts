@@ -149,7 +149,7 @@ export interface SshConnection {
   /**
    * How long to wait until the machine answers, in seconds.
    *
-   * @default 60
+   * @default 60; for the upload of an apply, 300 if `host` is known at apply only, since a new machine has to boot first
    */
   readonly timeoutSeconds?: number;
 

@@ -92,7 +92,8 @@ class Place {
       .replace(/([$%])\1\{/g, '$1{')
       .replace(/^PATH=/m, `PATH=${this.bin}:`)
       .replaceAll('/var/lib/source-routing', this.path('lib'))
-      .replaceAll('/run/source-routing.said', this.path('said'));
+      .replaceAll('/run/source-routing.said', this.path('said'))
+      .replaceAll('/run/cloud-init', this.path('cloud-init'));
     // Each removes itself, a moment after its end.
     const name = `${directory}/script.${(this.runs += 1)}.sh`;
     this.write(`home/${name}`, text);
@@ -180,6 +181,25 @@ describe.each(SHELLS)('%s', (shell) => {
       place.write(bundle(), note());
       expect(place.run(scripts(props).deliver)).toEqual({ code: 69, lines: [line], calls: [] });
       expect(place.left()).toEqual([]);
+    });
+
+    const WAITING = 'source-routing: waiting for cloud-init to finish, for 300 seconds at most';
+    const LONG = 'source-routing: note: cloud-init still runs, and may change the network: cloud-init status --long';
+    test.each<[string, () => void, string[]]>([
+      ['is there', () => place.write('cloud-init/status.json', ''), [WAITING]],
+      ['takes too long', () => place.command('timeout', 'exit 124'), [WAITING, LONG]],
+      ['is done', () => place.write('cloud-init/result.json', ''), []],
+      ['has not run', () => rmSync(place.path('cloud-init'), { recursive: true }), []],
+    ])('waits for cloud-init before it changes anything, if it %s', (_, prepare, said) => {
+      place.write('cloud-init/status.json', '');
+      place.command('cloud-init', `printf '%s ' cloud-init "$@" >>'${place.path('calls')}'; exit 2`);
+      place.command('timeout', '[ "$1" = 300 ] && shift && exec "$@"');
+      prepare();
+      place.write(bundle(), note());
+      const { code, lines } = place.run(scripts().deliver);
+      expect({ code, lines }).toEqual({ code: 69, lines: [...said, `${CALL} ${BUNDLE} `] });
+      const called = existsSync(place.path('calls')) ? readFileSync(place.path('calls'), 'utf8') : '';
+      expect(called).toBe(said.length === 1 ? 'cloud-init status --wait ' : '');
     });
 
     const REFUSED = 'source-routing: refused, nothing was changed:';

@@ -367,3 +367,10 @@ describe('arguments', () => {
     expect(create).toMatchObject({ host: '${var.name}.example.org' });
   });
 });
+
+test('Terraform waits longer for a machine whose address it does not know yet', () => {
+  expect(connections(() => SSH).create.timeout).toBe('60s');
+  expect(connections((variable) => ({ ...SSH, host: variable('host') })).create.timeout).toBe('300s');
+  const given = connections((variable) => ({ ...SSH, host: variable('host'), timeoutSeconds: 20 }));
+  expect(given.create.timeout).toBe('20s');
+});

@@ -8,6 +8,9 @@ import { expression, isTemplate, literal, quoted } from './escape';
 const DEFAULT_USER = 'root';
 const DEFAULT_TIMEOUT_SECONDS = 60;
 
+/** The default of Terraform. A new machine has to boot first. */
+const NEW_MACHINE_TIMEOUT_SECONDS = 300;
+
 /** A rollback takes a few seconds. Terraform waits up to 20 seconds between two tries, and up to 15 in one. */
 const CONFIRM_MARGIN_SECONDS = 40;
 
@@ -45,9 +48,10 @@ function scriptPath(directory: string, owner: string): string {
 /** The connection of the provisioners that run at create. */
 export function createConnection(owner: string, ssh: SshConnection): SSHProvisionerConnection {
   const { bastion } = ssh;
+  const { timeoutSeconds = Token.isUnresolved(ssh.host) ? NEW_MACHINE_TIMEOUT_SECONDS : undefined } = ssh;
   return compact({
     type: 'ssh' as const,
-    timeout: timeout(ssh),
+    timeout: timeout({ timeoutSeconds }),
     scriptPath: scriptPath(scriptDirectory(ssh), owner),
     agent: String(usesAgent(ssh, ssh.privateKey)),
     host: text(ssh.host),
