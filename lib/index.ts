@@ -1,4 +1,5 @@
 export * from './adopt-options';
+export * from './cloud-init';
 export * from './drift';
 export * from './edu-vpn-node';
 export * from './engine';

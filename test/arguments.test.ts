@@ -4,6 +4,7 @@ import { Fn, Lazy, TerraformCount, TerraformIterator, TerraformResource, Terrafo
 import type { TerraformStack } from 'cdktf';
 import * as ts from 'typescript';
 import {
+  CloudInit,
   EduVpnNode,
   Errors,
   Expected,
@@ -366,6 +367,12 @@ const PARAMETERS: Record<string, Parameter> = {
   'Resolver.port.port': {
     give: (stack, given) => egress(stack, { resolver: Resolver.port(given) }),
     called: 'resolver port',
+  },
+  'CloudInit.of.host': { give: (_, given) => CloudInit.of(given), called: 'host' },
+  'CloudInit.userDataWith.others': {
+    give: (stack, given) => CloudInit.of(host(stack)).userDataWith(given),
+    called: 'others',
+    right: { '[]': 'then it is alone in the message' },
   },
   'SourceRoutingTable.main.host': { give: (_, given) => SourceRoutingTable.main(given), called: 'host' },
   'SourceRoutingTable.addRoute.id': {

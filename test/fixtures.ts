@@ -124,7 +124,7 @@ export function filesOf(stack: TerraformStack): Record<string, string[]> {
   const lines = bundleOf(stack);
   const files: Record<string, string[]> = {};
   lines.forEach((line, index) => {
-    const [, path, length] = /^file \d{4} (\S+) (\d+)( shared)?$/.exec(line) ?? [];
+    const [, path, length] = /^file \d{4} (\S+) (\d+)( shared)?( systemd)?( nftables)?$/.exec(line) ?? [];
     if (path !== undefined) {
       files[path] = lines.slice(index + 1, index + 1 + Number(length)).map((text) => text.slice(1));
     }

@@ -9,7 +9,7 @@ import { NetworkingPortV2 } from '@cdktf/provider-opentelekomcloud/lib/networkin
 import { NetworkingRouterRouteV2 } from '@cdktf/provider-opentelekomcloud/lib/networking-router-route-v2';
 import { OpentelekomcloudProvider } from '@cdktf/provider-opentelekomcloud/lib/provider';
 import { App, TerraformStack, TerraformVariable } from 'cdktf';
-import { LinuxHost, VpnEgress } from 'cdktf-source-routing';
+import { CloudInit, LinuxHost, VpnEgress } from 'cdktf-source-routing';
 import type { Construct } from 'constructs';
 
 class Cloud extends TerraformStack {
@@ -64,6 +64,9 @@ class Cloud extends TerraformStack {
       clients: ['10.10.10.0/24'],
       gateways: [given('nat_gateway')],
     });
+    // It routes its clients from the first boot. Later changes come over SSH, without a new instance.
+    instance.userData = CloudInit.of(server).userData;
+    instance.lifecycle = { ignoreChanges: ['user_data'] };
 
     const routerId = given('router_id');
     egress.returnRoutes().forEach(({ destination, via }, index) => {

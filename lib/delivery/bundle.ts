@@ -248,7 +248,7 @@ class BundleData {
 }
 
 /** The prefix, unless it is all addresses of its family: iproute2 does not print such a selector. */
-function selective(prefix: Value | undefined): Value | undefined {
+export function selective(prefix: Value | undefined): Value | undefined {
   return prefix && iprouteForm(prefix) !== DEFAULT_DESTINATION ? prefix : undefined;
 }
 

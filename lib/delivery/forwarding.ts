@@ -90,7 +90,7 @@ export function firewalldPolicies(host: Host): HostFile[] {
  * The settings for the boot. The name sorts behind `99-sysctl.conf`, which is `/etc/sysctl.conf` of Debian, and may
  * switch forwarding off.
  */
-function sysctlFiles(host: Host): HostFile[] {
+export function sysctlFiles(host: Host): HostFile[] {
   const settings = forwardingSysctls(host);
   return settings.length === 0
     ? []

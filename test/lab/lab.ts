@@ -46,6 +46,8 @@ export interface LabOptions {
   readonly release?: DebianRelease;
   /** Whether there is a second NAT router, `nat2`, on eth2 of the VPN server. @default false */
   readonly secondNatRouter?: boolean;
+  /** What cloud-init finds on the VPN server, which then has the package. @default - there is no cloud-init */
+  readonly userData?: string;
 }
 
 export interface UpOptions extends LabOptions {
@@ -150,7 +152,7 @@ export class Lab {
     const disks = async (): Promise<void> => {
       await this.keys.generate();
       const [vpn] = await Promise.all([
-        this.vpn.install(server, options.networkManager ?? 'networkd', false),
+        this.vpn.install(server, options.networkManager ?? 'networkd', false, options.userData),
         this.nat.install(image, 'networkd', options.returnRoutes ?? true),
       ]);
       const clients = await Promise.all(clientNames.map((name) => mountRoot(this.directory, name, image)));

@@ -14,7 +14,8 @@ import {
   stopped,
 } from './nspawn';
 import { greeting } from './internet';
-import { replacePackage } from './root-image';
+import { cloudFiles } from './cloud';
+import { addPackage, replacePackage } from './root-image';
 import { poll, run, type RunOptions, type RunResult } from './process';
 import type { RunDirectory } from './run-directory';
 import { diffSnapshots, parseSnapshot, type Snapshot, snapshotScript } from './snapshot';
@@ -51,7 +52,7 @@ export class Machine {
   }
 
   /** Make its disk. What is written below the returned directory is there at the first boot. */
-  async install(image: string, manager: NetworkManagerName, returnRoutes: boolean): Promise<string> {
+  async install(image: string, manager: NetworkManagerName, returnRoutes: boolean, userData?: string): Promise<string> {
     this.image = image;
     const root = await mountRoot(this.directory, this.name, image);
     const write = (path: string, text: string, mode = 0o644): void => {
@@ -66,6 +67,10 @@ export class Machine {
     write('/etc/sysctl.d/50-lab.conf', sysctls(this.name));
     this.keys.install(this.name, root);
     if (manager === 'ifupdown2') await replacePackage(root, 'ifupdown', 'ifupdown2');
+    if (userData !== undefined) {
+      await addPackage(root, 'cloud-init');
+      cloudFiles(this.name, userData).forEach(([path, text]) => write(path, text));
+    }
     const cards = cardsOf(this.name, hasSecond(this.directory));
     const units = [...configureNetwork(root, this.name, cards, manager, returnRoutes), 'ssh.service'];
     const { masquerade } = nodes[this.name];

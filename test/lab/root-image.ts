@@ -163,6 +163,30 @@ export async function replacePackage(root: string, old: string, name: string): P
   rmSync(join(root, 'package.deb'));
 }
 
+/** Install a package of the box's archive in the root of a machine, with what it needs and the image does not have. */
+export async function addPackage(root: string, name: string): Promise<void> {
+  const archives = join(cacheDir(), 'archives');
+  const nowhere = join(archives, 'none');
+  mkdirSync(join(archives, 'partial'), { recursive: true });
+  mkdirSync(join(nowhere, 'partial'), { recursive: true });
+  const status = `Dir::State::status=${root}/var/lib/dpkg/status`;
+  const apt = (directory: string, option: string): string[] => [
+    ...['apt-get', '--quiet', '--yes', '--no-install-recommends', '-o', status],
+    ...['-o', `Dir::Cache::archives=${directory}`, option, 'install', name],
+  ];
+  const files = await withLock(join(cacheDir(), 'lock'), async () => {
+    await run(apt(archives, '--download-only'), { timeoutMs: 300_000 });
+    // Where nothing is downloaded yet, it names everything.
+    const { stdout } = await run(apt(nowhere, '--print-uris'));
+    return [...stdout.matchAll(/^'\S+' (\S+\.deb) /gm)].map(([, file]) => file);
+  });
+  mkdirSync(join(root, 'packages'));
+  files.forEach((file) => copyFileSync(join(archives, file), join(root, 'packages', file)));
+  const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive' };
+  await run(['chroot', root, '/bin/sh', '-c', 'dpkg --install --recursive /packages'], { env, timeoutMs: 300_000 });
+  rmSync(join(root, 'packages'), { recursive: true });
+}
+
 /** A file of a source package of the box's archive, by its name. */
 export async function fileOfSourcePackage(name: string, file: string): Promise<string> {
   const release = boxRelease();

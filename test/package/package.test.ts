@@ -48,6 +48,7 @@ describe('the package', () => {
         .sort(),
     ).toEqual([
       'AdoptOptions',
+      'CloudInit',
       'EduVpnNode',
       'EduVpnProfile',
       'Engine',
