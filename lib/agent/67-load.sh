@@ -83,22 +83,24 @@ load_policies() {
   return 1
 }
 
-# Calls netplan, which writes all files anew. For systemd-networkd a new file is a change, so it would remove the
-# addresses of the uplink for a moment. If the contents are the same as before, the old file itself is put back.
-generate_networks() {
-  local file generated
-  rm -rf "$LOCK/generated"
-  mkdir "$LOCK/generated" || { problem="cannot make $LOCK/generated"; return 1; }
-  for file in /run/systemd/network/10-netplan-*; do
-    # If this fails, the reload is still correct, but not hitless.
-    [ ! -f "$file" ] || ln "$file" "$LOCK/generated/" 2>/dev/null || :
-  done
-  generated=1
-  netplan generate >"$LOCK/error" 2>&1 || generated=
+# Runs a command in which netplan writes all files anew: its own, or a daemon-reload, which runs its generator. For
+# systemd-networkd a new file is a change, so it would remove the addresses of the uplink for a moment. If the contents are
+# the same as before, the old file itself is put back.
+keeping_networks() {
+  local file status
+  rm -rf "$LOCK/generated" && mkdir "$LOCK/generated" 2>"$LOCK/error" || return 1
+  # If this fails, the reload is still correct, but not hitless.
+  ln /run/systemd/network/10-netplan-* "$LOCK/generated/" 2>/dev/null || :
+  status=0
+  "$@" >"$LOCK/error" 2>&1 || status=1
   for file in "$LOCK/generated"/*; do
     ! cmp -s "$file" "/run/systemd/network/${file##*/}" || mv -f "$file" /run/systemd/network/
   done
-  [ -z "$generated" ] || return 0
+  return "$status"
+}
+
+generate_networks() {
+  keeping_networks netplan generate && return 0
   first_line "$LOCK/error"
   problem="netplan generate failed: ${first:-no reason given}"
   return 1

@@ -4,7 +4,7 @@
 # second or more, so there is one, and `systemctl enable` and `disable` are told not to do their own.
 reload_units() {
   case $changed_files in */systemd/system/*) ;; *) return 0 ;; esac
-  systemctl daemon-reload 2>"$LOCK/error" && return 0
+  keeping_networks systemctl daemon-reload && return 0
   first_line "$LOCK/error"
   problem="systemctl daemon-reload failed: ${first:-no reason given}"
   return 1

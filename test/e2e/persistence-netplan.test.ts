@@ -4,7 +4,7 @@ import { describeLab } from '../lab/describe-lab';
 import type { Snapshot } from '../lab/snapshot';
 import { FAKE_UDEV, conformance } from './conformance';
 import { declareEgress } from './egress';
-import { CONFIRM_TIMEOUT, settled, sleep } from './faults';
+import { CONFIRM_TIMEOUT, settled, sleep, steadyTraffic } from './faults';
 import { Terraform, saidBy, sshOf } from './terraform';
 
 /** What somebody else has in the file of the interface, and how it came into force. */
@@ -190,4 +190,31 @@ END
     const { stdout } = await lab().vpn.exec('ip rule; ip -6 rule; ip route');
     expect(stdout.match(/lookup vpn|10\.6\.0\.0/g)).toHaveLength(7);
   }
+});
+
+describeLab('the first applies on a machine of netplan', { networkManager: 'netplan' }, (lab) => {
+  let terraform: Terraform;
+  beforeAll(() => {
+    terraform = new Terraform(lab());
+  });
+  afterAll(() => terraform.close());
+
+  test.each([
+    // systemd reads its units again, and netplan writes the files of all links anew.
+    ['our own unit', Persistence.service()],
+    ['netplan', Persistence.netplan()],
+  ])('interrupt no link: %s', async (_, persistence) => {
+    terraform.declare((stack) => declareEgress(stack, lab(), {}, { persistence }));
+    await lab().vpn.exec(
+      'systemd-run -q --collect --unit=addresses sh -c "exec ip -o monitor address >/run/addresses"',
+    );
+    const traffic = await steadyTraffic(lab());
+    const mark = await traffic.mark();
+    await terraform.apply();
+    await settled(lab().vpn);
+    const flows = await traffic.since(mark);
+    await traffic.stop();
+    expect((await lab().vpn.exec('systemctl stop addresses; cat /run/addresses')).stdout).not.toMatch(/Deleted/);
+    expect(flows.filter(({ lost }) => lost > 0)).toEqual([]);
+  });
 });
