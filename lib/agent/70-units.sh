@@ -50,6 +50,17 @@ enable_units() {
     systemctl enable --no-reload $disabled >/dev/null 2>"$LOCK/error"; } || { unit_failed enable "${disabled% }"; return 1; }
 }
 
+# Prints the units of generation $1 that would not start at the next boot.
+differing_units() {
+  local units unit
+  units=$(sed -n 's/^unit //p' "$1/manifest")
+  [ -n "$units" ] || return 0
+  # shellcheck disable=SC2086  # a list of words
+  for unit in $(units_that_are_not is-enabled $units); do
+    printf '+ unit %s (it is not enabled)\n' "$unit"
+  done
+}
+
 # Starts units $*. It does not wait for the start: the unit asserts the state in force, and for that it needs the lock,
 # which this run still holds. A running unit keeps the agent that it was started with, so a new agent needs a restart.
 start_units() {

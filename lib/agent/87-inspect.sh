@@ -25,7 +25,7 @@ compare() {
   [ -z "$current" ] || differing_files "$current" "$LOCK/files"
   : >"$LOCK/missing"
   has_kill_switch_of "$wanted" || printf '+ kill switch (nftables table inet source_routing_%s)\n' "$owner" >"$LOCK/missing"
-  [ -z "$current" ] || { differing_accepts "$current"; differing_sysctls "$current"; } >>"$LOCK/missing"
+  [ -z "$current" ] || { differing_accepts "$current"; differing_sysctls "$current"; differing_units "$current"; } >>"$LOCK/missing"
   : >"$LOCK/disagreements"
   [ -z "$current" ] || ask_kernel "$current" || die 1 "$problem"
   cat "${PLAN}report" "$LOCK/missing" "$LOCK/files" "$LOCK/disagreements" >"$LOCK/differences"
@@ -53,7 +53,7 @@ owners() {
 advice() {
   if [ -n "$pending" ]; then
     printf 'a run was killed: apply again, or: source-routing remove %s' "$owner"
-  elif [ -s "$LOCK/files" ]; then
+  elif [ -s "$LOCK/files" ] || grep -q '^+ unit ' "$LOCK/missing"; then
     printf 'apply again'
   elif [ -s "$LOCK/stopped" ]; then
     printf 'change what the lines name, then: source-routing probe %s' "$owner"
@@ -65,7 +65,7 @@ advice() {
 }
 
 conclude() {
-  local name not_as_expected count line
+  local name not_as_expected count
   name=${current##*/}
   if [ ! -s "$LOCK/differences" ] && [ -z "$pending" ]; then
     say "done: kernel and files agree with generation ${name:-(nothing)} of $owner$on_trial"
@@ -73,10 +73,7 @@ conclude() {
   fi
   not_as_expected=
   [ ! -s "$LOCK/disagreements" ] && [ ! -s "$LOCK/stopped" ] || not_as_expected=', ! not as expected'
-  count=0
-  while IFS= read -r line; do
-    count=$((count + 1))
-  done <"$LOCK/differences"
+  count=$(($(wc -l <"$LOCK/differences")))
   die 1 "$count differences from generation ${name:-(none in force)} of $owner$on_trial (+ missing, - in the way$not_as_expected). To mend: $(advice)"
 }
 
@@ -110,17 +107,9 @@ status() {
 
 # Sets in_front, one rule a line: rules of others in front of ours that were added after generation $1 was applied.
 in_front_since() {
-  local known line
   in_front=
   [ -s "${PLAN}front" ] && [ -f "$1/front" ] || return 0
-  known=$NEWLINE
-  while IFS= read -r line; do
-    known=$known$line$NEWLINE
-  done <"$1/front"
-  while IFS= read -r line; do
-    case $known in *"$NEWLINE$line$NEWLINE"*) continue ;; esac
-    in_front=$in_front$line$NEWLINE
-  done <"${PLAN}front"
+  in_front=$(awk 'part == "known" { KNOWN[$0]; next } !($0 in KNOWN)' part=known "$1/front" part=now "${PLAN}front")$NEWLINE
 }
 
 show_in_front() {

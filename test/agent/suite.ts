@@ -685,6 +685,21 @@ export function agentSuite(flavour: Flavour): void {
         succeeds(machine.apply([...HOW_TO, ...unit], { generation: 'g2' }));
       });
 
+      test('a unit that somebody switched off is a difference, and the same bundle mends it', () => {
+        const unit = ['requires systemd', 'file 0644 /etc/systemd/system/x.service 1', '|[Unit]', 'unit x.service'];
+        machine.fakeSystemd();
+        machine.must('mkdir -p /etc/systemd/system');
+        succeeds(machine.apply([...HOW_TO, ...unit]));
+        succeeds(machine.agent('verify'));
+        machine.must('rm /mnt/enabled.x.service');
+        const differs = machine.agent('verify');
+        expect(differs.code).toBe(1);
+        expect(differs.out).toContain('+ unit x.service (it is not enabled)');
+        expect(differs.last).toMatch(/1 differences .* To mend: apply again$/);
+        succeeds(machine.apply([...HOW_TO, ...unit], { generation: 'g2' }));
+        succeeds(machine.agent('verify'));
+      });
+
       test('when systemd gives no answer: a unit that was enabled stays so', () => {
         const unit = (text: string): string[] => [
           'requires systemd',
