@@ -180,8 +180,8 @@ describe('cdktf-source-routing verify', () => {
     state(resources('vpn1', { host: 'same', ...bastion }));
     await run(['verify', directory]);
     expect(asked()[0]).toContain(
-      `ProxyCommand=ssh '-F' 'none' '-o' 'BatchMode=yes' '-p' '22' '-l' 'o'\\''neil' '-i' '/a b%%c' '-o' 'IdentitiesOnly=yes' ` +
-        `'-o' 'IdentityAgent=none' -W '[%h]:%p' -- 'jump' -- same `,
+      `ProxyCommand='ssh' '-F' 'none' '-o' 'BatchMode=yes' '-p' '22' '-l' 'o'\\''neil' '-i' '/a b%%c' '-o' 'IdentitiesOnly=yes' ` +
+        `'-o' 'IdentityAgent=none' -W '[%h]:%p' -- 'jump' -p 22 `,
     );
   });
 
@@ -204,7 +204,7 @@ describe('cdktf-source-routing verify', () => {
       expect(asked().join('\n')).not.toContain('BEGIN');
       expect(asked()).toEqual([
         'agent sh -c',
-        expect.stringContaining('-p 22 -l root -o IdentityFile=none -o ProxyCommand=ssh ') as string,
+        expect.stringMatching(/ -o ProxyCommand='ssh' .* -p 22 -l root -o IdentityFile=none -- same /) as string,
       ]);
       expect(asked()[1]).toContain(`'-l' 'root' '-o' 'IdentityFile=none' -W `);
     });

@@ -4,7 +4,8 @@ import { json } from '../report/escape';
 import type { Machine } from './machines';
 import { machinesOf } from './machines';
 import { directoriesOf } from './output';
-import { NO_CONNECTION, overSsh, shellQuoted } from './ssh';
+import type { Answer } from './ssh';
+import { askMachine, shellQuoted } from './ssh';
 
 /** The form of the JSON. Goes up when a reader of the earlier one would misread it. */
 const FORMAT = 1;
@@ -12,17 +13,10 @@ const FORMAT = 1;
 /** Machines that are asked at the same time. */
 const AT_ONCE = 16;
 
-/** Exit statuses of `source-routing verify` on a machine that is not as declared. */
-const DIFFERS = 1;
-const UNKNOWN_OWNER = 64;
-
 /** What came of the question to a machine. */
-export interface Verified {
+export interface Verified extends Answer {
   readonly directory: string;
   readonly machine: Machine;
-  readonly state: 'as declared' | 'differs' | 'not asked';
-  /** What the machine said, or why it could not be asked. */
-  readonly lines: readonly string[];
 }
 
 /**
@@ -40,35 +34,13 @@ export async function verifyAll(directory: string, seconds: number): Promise<Ver
   const results: Verified[] = [];
   const next = async (): Promise<void> => {
     for (let job = waiting.shift(); job; job = waiting.shift()) {
-      results.push({ ...job, ...(await verify(job.machine, seconds)) });
+      const { owner, connection } = job.machine;
+      results.push({ ...job, ...(await askMachine(owner, connection, seconds)) });
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, next));
   const key = ({ directory: where, machine }: Verified): string => `${where} ${machine.apply}`;
   return results.sort((a, b) => (key(a) < key(b) ? -1 : 1));
-}
-
-async function verify({ owner, connection }: Machine, seconds: number): Promise<Pick<Verified, 'state' | 'lines'>> {
-  // A login shell of any kind reads this. There may be no sudo, and root needs none.
-  const program = '/usr/local/sbin/source-routing';
-  const script =
-    `[ -x ${program} ] || { echo "nothing of ${owner} is on this machine"; exit ${DIFFERS}; }; ` +
-    `[ "$(id -u)" != 0 ] || exec ${program} verify ${owner}; ` +
-    `sudo -n true || exit ${NO_CONNECTION}; exec sudo -n ${program} verify ${owner}`;
-  const { code, output } = await overSsh(connection, `exec sh -c ${shellQuoted(script)}`, seconds);
-  const lines = output.split('\n').filter((line) => line.trim() !== '');
-  switch (code) {
-    case 0:
-      return { state: 'as declared', lines };
-    case DIFFERS:
-    case UNKNOWN_OWNER:
-      return { state: 'differs', lines };
-    case undefined:
-      return { state: 'not asked', lines: [...lines, `no answer within ${seconds} seconds`] };
-    default:
-      // No connection, no sudo, or a change is under way.
-      return { state: 'not asked', lines };
-  }
 }
 
 /** 0 if all machines are as declared, 1 if one differs, 2 if one could not be asked. */

@@ -7,8 +7,8 @@
 # ask NAME=VALUE...: prints what the machine says. Returns 0 if it is as declared, 1 if it differs, 2 if it could not be
 # asked.
 ask() {
-  seconds=60 owner='' host='' port=22 user=root agent='' key_file='' certificate_file='' host_key=''
-  bastion_host='' bastion_port=22 bastion_user='' bastion_key_file='' bastion_host_key=''
+  seconds=60 owner='' host='' port=22 user=root agent='' certificate_file='' host_key='' key_file='' key_variable=''
+  bastion_host='' bastion_port=22 bastion_user='' bastion_host_key='' bastion_key_file='' bastion_key_variable=''
   for each; do
     value=${each#*=}
     case $each in
@@ -18,20 +18,30 @@ ask() {
       port=*) port=$value ;;
       user=*) user=$value ;;
       agent=*) agent=$value ;;
-      key_file=*) key_file=$value ;;
       certificate_file=*) certificate_file=$value ;;
       host_key=*) host_key=$value ;;
+      key_file=*) key_file=$value ;;
+      key_variable=*) key_variable=$value ;;
       bastion_host=*) bastion_host=$value ;;
       bastion_port=*) bastion_port=$value ;;
       bastion_user=*) bastion_user=$value ;;
-      bastion_key_file=*) bastion_key_file=$value ;;
       bastion_host_key=*) bastion_host_key=$value ;;
+      bastion_key_file=*) bastion_key_file=$value ;;
+      bastion_key_variable=*) bastion_key_variable=$value ;;
     esac
   done
-  if ! command -v ssh >/dev/null 2>&1; then
-    echo 'there is no ssh here: install OpenSSH'
-    return 2
-  fi
+  for each in ssh ${key_variable:+ssh-agent} ${bastion_key_variable:+ssh-agent}; do
+    if ! command -v "$each" >/dev/null 2>&1; then
+      echo "there is no $each here: install OpenSSH"
+      return 2
+    fi
+  done
+  for each in $key_variable $bastion_key_variable; do
+    if [ -z "$(printenv "$each")" ]; then
+      echo "$each is not set. Set it to the private key, as for Terraform."
+      return 2
+    fi
+  done
   directory=$(mktemp -d) || return 2
   trap 'rm -rf "$directory"' EXIT
   trap 'exit 2' HUP INT TERM
@@ -54,7 +64,7 @@ converse() {
       "$bastion_host_key" bastion ssh -F none -o BatchMode=yes
     set -- "$@" -o "ProxyCommand=$proxy -W '[%h]:%p' -- $(quoted "$bastion_host")"
   fi
-  with_login in_time "$host" "$port" "$user" "$key_file" "$certificate_file" "$host_key" machine "$@"
+  with_login with_agent "$host" "$port" "$user" "$key_file" "$certificate_file" "$host_key" machine "$@"
 }
 
 # with_login THEN HOST PORT USER KEY-FILE CERTIFICATE-FILE HOST-KEY NAME WORD...: calls THEN with the words, and the
@@ -65,8 +75,12 @@ with_login() {
   login_port=$3 login_user=$4
   shift 8
   set -- "$@" -p "$login_port" -l "$login_user"
-  [ -z "$key" ] || set -- "$@" -i "$key" -o IdentitiesOnly=yes
-  [ "$agent" != false ] || set -- "$@" -o IdentityAgent=none
+  if [ -n "$key" ]; then
+    set -- "$@" -i "$key" -o IdentitiesOnly=yes
+  elif [ -n "$key_variable$bastion_key_variable" ]; then
+    set -- "$@" -o IdentityFile=none
+  fi
+  [ "$agent$key_variable$bastion_key_variable" != false ] || set -- "$@" -o IdentityAgent=none
   [ -z "$certificate" ] || set -- "$@" -o "CertificateFile=$certificate"
   if [ -n "$pinned" ]; then
     # The key is that of the machine, or of the authority that signs it.
@@ -85,6 +99,34 @@ collect() {
 
 quoted() {
   printf "'%s'" "$(printf '%s\n' "$1" | sed "s/'/'\\\\''/g")"
+}
+
+# with_agent WORD...: runs OpenSSH with the keys that are in environment variables. An agent has them, and ends with it:
+# no file has them.
+with_agent() {
+  if [ -z "$key_variable$bastion_key_variable" ]; then
+    in_time "$@"
+    return
+  fi
+  # shellcheck disable=SC2016 # another shell expands it
+  add_keys='for key in "$SOURCE_ROUTING_KEY" "$SOURCE_ROUTING_BASTION_KEY"; do
+      [ -z "$key" ] || printf "%s\n" "$key" | ssh-add -q - || exit 255
+    done
+    unset SOURCE_ROUTING_KEY SOURCE_ROUTING_BASTION_KEY
+    exec "$@"'
+  SOURCE_ROUTING_KEY=$(key_in "$key_variable")
+  SOURCE_ROUTING_BASTION_KEY=$(key_in "$bastion_key_variable")
+  export SOURCE_ROUTING_KEY SOURCE_ROUTING_BASTION_KEY
+  in_time ssh-agent sh -c "$add_keys" ssh-agent "$@"
+}
+
+# Prints the key in an environment variable, which has it as it is or in base64. OpenSSH reads no line breaks of Windows.
+key_in() {
+  [ -n "$1" ] || return 0
+  key=$(printenv "$1")
+  { decoded=$(printf '%s' "$key" | tr -d '\r\n ' | base64 -d); } 2>/dev/null
+  case $decoded in *'-----BEGIN '*) key=$decoded ;; esac
+  printf '%s\n' "$key" | tr -d '\r'
 }
 
 # in_time WORD...: runs OpenSSH, and ends it if it takes too long.
