@@ -36,7 +36,7 @@ export class Drift {
    */
   public static inPlan(options: DriftOptions = {}): Drift {
     const args = new Arguments('Drift.inPlan');
-    args.checkOptions(OPTIONS, options);
+    args.checkOptions(OPTIONS, options, 'options');
     return new Drift(args.optionalInteger(options.timeoutSeconds, 'timeoutSeconds', 1, 300) ?? 20);
   }
 

@@ -5,6 +5,7 @@ import type { TerraformStack } from 'cdktf';
 import * as ts from 'typescript';
 import {
   CloudInit,
+  Drift,
   EduVpnNode,
   Errors,
   Expected,
@@ -52,6 +53,7 @@ const STRUCTS: Record<string, Struct> = {
     give: (stack, adopt) => new LinuxHost(stack, 'x', { ssh: SSH, adopt }),
     prefix: 'adopt.',
   },
+  DriftOptions: { right: () => ({}), give: (_, options) => Drift.inPlan(options) },
   SshConnection: {
     right: () => SSH,
     give: (stack, ssh) => new LinuxHost(stack, 'x', { ssh }),
@@ -368,6 +370,7 @@ const PARAMETERS: Record<string, Parameter> = {
     give: (stack, given) => egress(stack, { resolver: Resolver.port(given) }),
     called: 'resolver port',
   },
+  'Drift.inPlan.options': { give: (_, given) => Drift.inPlan(given), called: 'options', right: OPTIONS },
   'CloudInit.of.host': { give: (_, given) => CloudInit.of(given), called: 'host' },
   'CloudInit.userDataWith.others': {
     give: (stack, given) => CloudInit.of(host(stack)).userDataWith(given),

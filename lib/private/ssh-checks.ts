@@ -192,11 +192,12 @@ function checkAgent(scope: Construct, args: Arguments, ssh: SshConnection): void
 }
 
 /** A plan keeps the arguments of what asks the machine, so there is no `privateKey` in them. */
-export function checkLoginOfPlan(args: Arguments, { privateKey, privateKeyFile, agent }: SshConnection): void {
-  if (privateKey !== undefined && privateKeyFile === undefined && agent !== true) {
+export function checkLoginOfPlan(args: Arguments, ssh: SshConnection): void {
+  const { privateKey, privateKeyFile, privateKeyEnvironmentVariable, agent } = ssh;
+  if (privateKey !== undefined && (privateKeyFile ?? privateKeyEnvironmentVariable) === undefined && agent !== true) {
     throw args.error(
-      'drift asks the machine in each plan, with ssh.privateKeyFile or the SSH agent, since a plan would keep ssh.privateKey. ' +
-        'Give privateKeyFile or agent: true, or leave out drift and run "cdktf-source-routing verify".',
+      'drift asks the machine in each plan, where ssh.privateKey would be kept. ' +
+        'Give ssh.privateKeyFile, privateKeyEnvironmentVariable or agent: true, or leave out drift and run "cdktf-source-routing verify".',
     );
   }
 }

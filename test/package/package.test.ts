@@ -49,6 +49,8 @@ describe('the package', () => {
     ).toEqual([
       'AdoptOptions',
       'CloudInit',
+      'Drift',
+      'DriftOptions',
       'EduVpnNode',
       'EduVpnProfile',
       'Engine',
