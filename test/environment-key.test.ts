@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { environmentKey, keyCheck } from '../lib/delivery/environment-key';
 import { quoted } from '../lib/delivery/escape';
+import { destroyConnection } from '../lib/delivery/ssh';
 
 const KEY = '-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbg==\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n';
 const inBase64 = Buffer.from(KEY).toString('base64');
@@ -45,20 +46,21 @@ describe('a key in the environment of Terraform', () => {
     ['after a line break', `\n${KEY}`],
     ['with the line breaks of Windows', KEY.replace(/\n/g, '\r\n')],
   ])('%s', (_, text) => {
-    // The shell takes trailing line breaks away.
-    const [found = '', told] = outcome(`${NAME}=${text}x`);
-    expect([found, told]).toEqual([`${text}x`, '']);
+    expect(outcome(`${NAME}=${text}`)).toEqual([KEY.trim(), '']);
   });
 
   test.each([
     ['in base64', inBase64],
     ['in base64, in lines', inBase64.replace(/.{64}/g, '$&\n')],
   ])('%s', (_, text) => {
-    expect(outcome(`${NAME}=${text}`)).toEqual([KEY, '']);
+    expect(outcome(`${NAME}=${text}`)).toEqual([KEY.trim(), '']);
   });
 
   test('among others: with its name inside theirs, and with bytes that are no text', () => {
-    expect(outcome(`X${NAME}=a`, `${NAME}X=b`, `LATIN=\\351\\377 ${NAME}=c`, `${NAME}=${inBase64}`)).toEqual([KEY, '']);
+    expect(outcome(`X${NAME}=a`, `${NAME}X=b`, `LATIN=\\351\\377 ${NAME}=c`, `${NAME}=${inBase64}`)).toEqual([
+      KEY.trim(),
+      '',
+    ]);
   });
 
   test.each([
@@ -67,7 +69,7 @@ describe('a key in the environment of Terraform', () => {
   ])('%s', (_, settings) => {
     expect(outcome(...settings)).toEqual([
       'none',
-      `source-routing: refused, nothing was changed: ${PROPERTY}: ${NAME} is not set where Terraform runs. Set it to the contents of a key file, as they are or in base64.`,
+      `source-routing: refused, nothing was changed: ${PROPERTY}: ${NAME} is not set where Terraform runs. Set it to the contents of a key file, with its line breaks or in base64.`,
     ]);
   });
 
@@ -75,20 +77,43 @@ describe('a key in the environment of Terraform', () => {
     ['is the path of a key', '~/.ssh/id_ed25519'],
     ['is a public key', 'ssh-ed25519 AAAA me'],
     ['is half a key in base64', inBase64.slice(0, 31)],
+    ['has its line breaks as words', KEY.replace(/\n/g, '\\\\n')],
+    ['has blanks for line breaks', KEY.replace(/\n/g, ' ')],
+    ['has its quotes', `"${KEY.trim()}"`],
+    ['has a passphrase', KEY.replace('b3B', 'Proc-Type: 4,ENCRYPTED\n\nb3B')],
     ['is base64 of something else', Buffer.from('secret').toString('base64')],
   ])('%s: the check says so, and does not show it', (_, text) => {
     const [found, told] = outcome(`${NAME}=${text}`);
     expect(told).toBe(
-      `source-routing: refused, nothing was changed: ${PROPERTY}: ${NAME} is not a private key. Set it to the contents of a key file, as they are or in base64.`,
+      `source-routing: refused, nothing was changed: ${PROPERTY}: ${NAME} is not a private key without a passphrase. Set it to the contents of a key file, with its line breaks or in base64.`,
     );
     // An error of base64decode would show it.
     expect(found).not.toBe('none');
   });
 
+  test('the clean-up takes the first source that holds a key, and none that does not', () => {
+    const from = (stored: Record<string, string>): string => {
+      const values = Object.entries({ host: 'h', ...stored }).map(([name, value]) => `${name} = ${quoted(value)}`);
+      const { privateKey = '' } = destroyConnection(
+        { privateKeyEnvironmentVariable: NAME },
+        (name) => `({ ${values.join(', ')} }).${name}`,
+      );
+      return privateKey.slice('${'.length, -1);
+    };
+    const file = join(directory, 'key');
+    writeFileSync(file, 'from the file: PRIVATE KEY-----');
+    const keys = [from({ key_file: file }), from({ key_file: '/dev/null' }), from({ key_variable: 'OLD' }), from({})];
+    expect(evaluate(keys, ['OLD=no key', `${NAME}=${inBase64}`])).toEqual([
+      'from the file: PRIVATE KEY-----',
+      ...[1, 2, 3].map(() => KEY.trim()),
+    ]);
+    expect(evaluate([from({ key_variable: 'OLD' })], [`OLD=${inBase64}`, `${NAME}=no key`])).toEqual([KEY.trim()]);
+  });
+
   test('without /proc the check names another way', () => {
     const [told] = evaluate([problem.slice('${'.length, -1).replace(/\/proc\/self\/environ/g, '/missing')], []);
     expect(told).toBe(
-      `source-routing: refused, nothing was changed: ${PROPERTY}: Terraform cannot read /missing, which Linux has. Set ssh.privateKeyFile instead.`,
+      `source-routing: refused, nothing was changed: ${PROPERTY}: Terraform cannot read /missing, which Linux has. Use a key file instead.`,
     );
   });
 });

@@ -84,7 +84,7 @@ export function withFiles(stack: TerraformStack, texts: readonly string[]): stri
 /** An expression for the key in an environment variable, whose name is an expression too. */
 export function environmentKeyOf(name: string): string {
   const value = `regex("(?:^|\\\\x00)\${${name}}=([^\\\\x00]+)", textdecodebase64(filebase64("/proc/self/environ"), "ISO-8859-1"))`;
-  return `[for v in ${value} : can(regex("-----BEGIN ", v)) ? v : try(base64decode(v), v)][0]`;
+  return `[for v in ${value} : trimspace(replace(can(regex("-----BEGIN ", v)) ? v : try(base64decode(v), v), "\\r", ""))][0]`;
 }
 
 /** The scripts of a resource, as Terraform uploads them, but for its own values. */

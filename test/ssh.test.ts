@@ -73,6 +73,17 @@ describe('keys', () => {
   });
 });
 
+/** The first of what the state names, and of what is declared now, that holds a key. */
+function cleanUpKey(prefix: string, variable: string): string {
+  const declared = environmentKeyOf(`"${variable}"`);
+  const stored = environmentKeyOf(`self.input.${prefix}key_variable`);
+  const sources = [`file(pathexpand(self.input.${prefix}key_file))`, stored, declared].map(
+    (each) => `try(${each}, "")`,
+  );
+  const first = `[for key in [${sources.join(', ')}] : key if can(regex("PRIVATE KEY-----", key))][0]`;
+  return `\${can(self.input.${prefix}host) ? try(${first}, ${declared}) : null}`;
+}
+
 describe('a key in the environment of Terraform', () => {
   const bare = { host: '192.168.178.2' };
   const ssh = { ...bare, hostKey: HOST_KEY, privateKeyEnvironmentVariable: 'VPN_KEY' };
@@ -89,7 +100,7 @@ describe('a key in the environment of Terraform', () => {
     expect(warnings).toEqual([]);
     expect(cleanUp(() => ssh)).toMatchObject({
       // The file of an older state, what the state names, and what is declared now.
-      private_key: `\${try(file(pathexpand(self.input.key_file)), ${environmentKeyOf('self.input.key_variable')}, ${environmentKeyOf('"VPN_KEY"')})}`,
+      private_key: cleanUpKey('', 'VPN_KEY'),
       bastion_private_key: expect.stringMatching(/^\$\{can\(self\.input\.bastion_key_variable\) \?/) as string,
       agent: 'false',
     });
@@ -124,7 +135,7 @@ describe('a key in the environment of Terraform', () => {
     expect(kept).toMatchObject({ key_file: '~/.ssh/id', bastion_key_variable: 'B' });
     expect(cleanUp(make)).toMatchObject({
       private_key: expect.stringMatching(/^\$\{can\(self\.input\.key_variable\) \?/) as string,
-      bastion_private_key: `\${try(file(pathexpand(self.input.bastion_key_file)), ${environmentKeyOf('self.input.bastion_key_variable')}, ${environmentKeyOf('"B"')})}`,
+      bastion_private_key: cleanUpKey('bastion_', 'B'),
       agent: '${self.input.agent}',
     });
   });

@@ -205,8 +205,26 @@ describe('cdktf-source-routing verify', () => {
       expect(asked()).toEqual([
         'agent sh -c',
         expect.stringMatching(/ -o ProxyCommand='ssh' .* -p 22 -l root -o IdentityFile=none -- same /) as string,
+        'agent -k',
       ]);
       expect(asked()[1]).toContain(`'-l' 'root' '-o' 'IdentityFile=none' -W `);
+    });
+
+    test('leaves the SSH agent of the user to the machine whose login has no variable', async () => {
+      program('ssh-agent', 'SSH_AUTH_SOCK=/new exec "$@"');
+      program('ssh-add', 'cat >/dev/null');
+      const { key_variable: _, ...bastion } = variables;
+      state(resources('vpn1', { host: 'same', key_file: undefined, agent: 'true', ...bastion }));
+      process.env.BASTION_KEY = key('b');
+      const before = process.env.SSH_AUTH_SOCK;
+      process.env.SSH_AUTH_SOCK = '/old';
+      try {
+        await run(['verify', directory]);
+      } finally {
+        if (before === undefined) delete process.env.SSH_AUTH_SOCK;
+        else process.env.SSH_AUTH_SOCK = before;
+      }
+      expect(asked()[0]).toMatch(/'root' '-o' 'IdentityFile=none' -W .* -p 22 -l root -o IdentityAgent=\/old -- same /);
     });
 
     test('one that is not set, or is no key: says so, and connects to nothing', async () => {

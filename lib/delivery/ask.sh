@@ -60,27 +60,30 @@ converse() {
   set -- ssh -F none -o BatchMode=yes -o ConnectTimeout=10 -o LogLevel=ERROR
   if [ -n "$bastion_host" ]; then
     proxy=
-    with_login collect "$bastion_host" "$bastion_port" "${bastion_user:-$user}" "$bastion_key_file" '' \
+    with_login collect "$bastion_host" "$bastion_port" "${bastion_user:-$user}" "$bastion_key_file" "$bastion_key_variable" '' \
       "$bastion_host_key" bastion ssh -F none -o BatchMode=yes
     set -- "$@" -o "ProxyCommand=$proxy -W '[%h]:%p' -- $(quoted "$bastion_host")"
   fi
-  with_login with_agent "$host" "$port" "$user" "$key_file" "$certificate_file" "$host_key" machine "$@"
+  with_login with_agent "$host" "$port" "$user" "$key_file" "$key_variable" "$certificate_file" "$host_key" machine "$@"
 }
 
-# with_login THEN HOST PORT USER KEY-FILE CERTIFICATE-FILE HOST-KEY NAME WORD...: calls THEN with the words, and the
-# options of OpenSSH for this login.
+# with_login THEN HOST PORT USER KEY-FILE KEY-VARIABLE CERTIFICATE-FILE HOST-KEY NAME WORD...: calls THEN with the words,
+# and the options of OpenSSH for this login.
 with_login() {
-  next=$1 at=$2 key=$5 certificate=$6 pinned=$7 known=$directory/$8
+  next=$1 at=$2 key=$5 variable=$6 certificate=$7 pinned=$8 known=$directory/$9
   names="$2,[$2]:$3"
   login_port=$3 login_user=$4
-  shift 8
+  shift 9
   set -- "$@" -p "$login_port" -l "$login_user"
-  if [ -n "$key" ]; then
-    set -- "$@" -i "$key" -o IdentitiesOnly=yes
-  elif [ -n "$key_variable$bastion_key_variable" ]; then
+  [ -z "$key" ] || set -- "$@" -i "$key" -o IdentitiesOnly=yes
+  if [ -n "$variable" ]; then
     set -- "$@" -o IdentityFile=none
+  elif [ "$agent" = false ]; then
+    set -- "$@" -o IdentityAgent=none
+  elif [ -n "$key_variable$bastion_key_variable" ]; then
+    # The agent that was there before.
+    set -- "$@" -o "IdentityAgent=${SSH_AUTH_SOCK:-none}"
   fi
-  [ "$agent$key_variable$bastion_key_variable" != false ] || set -- "$@" -o IdentityAgent=none
   [ -z "$certificate" ] || set -- "$@" -o "CertificateFile=$certificate"
   if [ -n "$pinned" ]; then
     # The key is that of the machine, or of the authority that signs it.
@@ -101,19 +104,19 @@ quoted() {
   printf "'%s'" "$(printf '%s\n' "$1" | sed "s/'/'\\\\''/g")"
 }
 
-# with_agent WORD...: runs OpenSSH with the keys that are in environment variables. An agent has them, and ends with it:
-# no file has them.
+# with_agent WORD...: runs OpenSSH with an agent that has the keys in environment variables: no file has them.
 with_agent() {
   if [ -z "$key_variable$bastion_key_variable" ]; then
     in_time "$@"
     return
   fi
   # shellcheck disable=SC2016 # another shell expands it
-  add_keys='for key in "$SOURCE_ROUTING_KEY" "$SOURCE_ROUTING_BASTION_KEY"; do
-      [ -z "$key" ] || printf "%s\n" "$key" | ssh-add -q - || exit 255
+  add_keys='trap "ssh-agent -k >/dev/null" EXIT
+    for key in "$SOURCE_ROUTING_KEY" "$SOURCE_ROUTING_BASTION_KEY"; do
+      [ -z "$key" ] || printf "%s\n" "$key" | SSH_ASKPASS_REQUIRE=never ssh-add -q - || exit 255
     done
     unset SOURCE_ROUTING_KEY SOURCE_ROUTING_BASTION_KEY
-    exec "$@"'
+    "$@"'
   SOURCE_ROUTING_KEY=$(key_in "$key_variable")
   SOURCE_ROUTING_BASTION_KEY=$(key_in "$bastion_key_variable")
   export SOURCE_ROUTING_KEY SOURCE_ROUTING_BASTION_KEY

@@ -24,6 +24,8 @@ export interface KeySource {
   readonly variable: string;
   /** The key; fails where there is none. */
   readonly key: string;
+  /** Whether the login is used at all. @default - it is */
+  readonly needed?: string;
 }
 
 /**
@@ -35,23 +37,32 @@ export interface KeySource {
 export function environmentKey(name: string): string {
   const value = `regex(${valuePattern(name)}, ${ENVIRONMENT_TEXT})`;
   // What is not base64 goes on as it is: Terraform would show it in its error.
-  return `[for v in ${value} : can(regex("-----BEGIN ", v)) ? v : try(base64decode(v), v)][0]`;
+  const text = 'can(regex("-----BEGIN ", v)) ? v : try(base64decode(v), v)';
+  // With a carriage return at its end, as with a shell that took the line feed, Terraform finds no key.
+  return `[for v in ${value} : trimspace(replace(${text}, "\\r", ""))][0]`;
+}
+
+/** Whether an expression gives a key in lines. A passphrase shows in some forms of keys only. */
+export function isKey(key: string): string {
+  const line = (word: string): string => `-----${word} [A-Z ]*PRIVATE KEY-----`;
+  return `can(regex("^(?s)${line('BEGIN')}\\n.*\\n${line('END')}$", ${key})) && !can(regex("ENCRYPTED", ${key}))`;
 }
 
 /** Fails with one line, before anything is changed, if a key is not where the user says. Needs no shell but POSIX sh. */
-export function keyCheck({ property, variable, key }: KeySource): LocalExecProvisioner {
+export function keyCheck({ property, variable, key, needed }: KeySource): LocalExecProvisioner {
   const problems = [
-    [`can(regex("PRIVATE KEY-----", ${key}))`, ''],
+    ...(needed === undefined ? [] : [[`!${needed}`, '']]),
+    [isKey(key), ''],
     [
       `!can(filebase64("${ENVIRONMENT}"))`,
-      `Terraform cannot read ${ENVIRONMENT}, which Linux has. Set ssh.privateKeyFile instead.`,
+      `Terraform cannot read ${ENVIRONMENT}, which Linux has. Use a key file instead.`,
     ],
     [
       `can(regex(${valuePattern(quoted(variable))}, ${ENVIRONMENT_TEXT}))`,
-      `${variable} is not a private key. Set it to the contents of a key file, as they are or in base64.`,
+      `${variable} is not a private key without a passphrase. Set it to the contents of a key file, with its line breaks or in base64.`,
     ],
   ];
-  const unset = `${variable} is not set where Terraform runs. Set it to the contents of a key file, as they are or in base64.`;
+  const unset = `${variable} is not set where Terraform runs. Set it to the contents of a key file, with its line breaks or in base64.`;
   const told = (text: string): string =>
     quoted(text && `source-routing: refused, nothing was changed: ${property}: ${text}`);
   return {

@@ -111,7 +111,8 @@ export function destroyConnection(ssh: DestroyLogin, stored: (key: string) => st
     return expression(
       variable === undefined
         ? `can(${name}) ? ${environmentKey(name)} : can(${path}) ? file(pathexpand(${path})) : null`
-        : storedOrDeclaredKey(prefix, variable, stored),
+        : // The state may be older than the bastion.
+          `can(${stored(`${prefix}host`)}) ? ${storedOrDeclaredKey(prefix, variable, stored)} : null`,
     );
   };
   return {
@@ -148,6 +149,7 @@ export function keySources(ssh: DestroyLogin, stored?: (key: string) => string):
             property: `${owner}.privateKeyEnvironmentVariable`,
             variable,
             key: stored ? storedOrDeclaredKey(prefix, variable, stored) : environmentKey(quoted(variable)),
+            needed: stored && `can(${stored(`${prefix}host`)})`,
           },
         ];
   return [
@@ -156,10 +158,15 @@ export function keySources(ssh: DestroyLogin, stored?: (key: string) => string):
   ];
 }
 
-/** What the state names, or else what the configuration names: the state may be older than a move from one to the other. */
+/**
+ * What the state names, or else what the configuration names: the state may be older than a move from one to the other,
+ * and a variable may have got a new name. What holds no key counts for nothing.
+ */
 function storedOrDeclaredKey(prefix: '' | 'bastion_', variable: string, stored: (key: string) => string): string {
   const [path, name] = [stored(`${prefix}key_file`), stored(`${prefix}key_variable`)];
-  return `try(file(pathexpand(${path})), ${environmentKey(name)}, ${environmentKey(quoted(variable))})`;
+  const declared = environmentKey(quoted(variable));
+  const sources = [`file(pathexpand(${path}))`, environmentKey(name), declared].map((each) => `try(${each}, "")`);
+  return `try([for key in [${sources.join(', ')}] : key if can(regex("PRIVATE KEY-----", key))][0], ${declared})`;
 }
 
 /**

@@ -189,7 +189,7 @@ describeLab('a key that only a variable has', {}, (lab) => {
     await terraform.apply();
     env.BASTION_KEY = 'wrong';
     expect(await failure('destroy')).toContain(
-      'ssh.bastion.privateKeyEnvironmentVariable: BASTION_KEY is not a private key.',
+      'ssh.bastion.privateKeyEnvironmentVariable: BASTION_KEY is not a private key without a passphrase.',
     );
     expect(await owners('vpn')).toBe('one');
     env.BASTION_KEY = adminKey();
