@@ -213,8 +213,8 @@ describe('cdktf-source-routing verify', () => {
     test('leaves the SSH agent of the user to the machine whose login has no variable', async () => {
       program('ssh-agent', 'SSH_AUTH_SOCK=/new exec "$@"');
       program('ssh-add', 'cat >/dev/null');
-      const { key_variable: _, ...bastion } = variables;
-      state(resources('vpn1', { host: 'same', key_file: undefined, agent: 'true', ...bastion }));
+      const login = { ...variables, key_file: undefined, key_variable: undefined, agent: 'true' };
+      state(resources('vpn1', { host: 'same', ...login }));
       process.env.BASTION_KEY = key('b');
       const before = process.env.SSH_AUTH_SOCK;
       process.env.SSH_AUTH_SOCK = '/old';
