@@ -112,6 +112,6 @@ disable_recovery() {
   if has_systemd && [ -f "$file" ]; then
     systemctl disable --no-reload "$recovery_unit" >/dev/null 2>&1 || :
     rm -f "$file"
-    systemctl daemon-reload >/dev/null 2>&1 || :
+    keeping_networks systemctl daemon-reload || :
   fi
 }

@@ -40,7 +40,7 @@ go_back() {
   undo_units enabled
   undo_files
   if [ -f "$trial/undo" ] && grep -q '/systemd/system/\|^enabled\|^disabled' "$trial/undo" && has_systemd; then
-    systemctl daemon-reload 2>/dev/null || incomplete="$incomplete; systemctl daemon-reload"
+    keeping_networks systemctl daemon-reload || incomplete="$incomplete; systemctl daemon-reload"
   fi
   undo_units disabled
   undo_units restarted

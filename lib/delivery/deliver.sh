@@ -5,7 +5,8 @@
 
 # cloud-init sets up the network of a new machine, and may still install something. At its end, it writes result.json.
 wait_for_cloud_init() {
-  if [ ! -d /run/cloud-init ] || [ -e /run/cloud-init/result.json ] || ! command -v cloud-init >/dev/null 2>&1; then
+  # After "cloud-init clean", the link leads nowhere until the next boot.
+  if [ ! -d /run/cloud-init ] || [ -e /run/cloud-init/result.json ] || [ -L /run/cloud-init/result.json ] || ! command -v cloud-init >/dev/null 2>&1; then
     return
   fi
   echo 'source-routing: waiting for cloud-init to finish, for 300 seconds at most'
