@@ -1,4 +1,4 @@
-import { Lazy } from 'cdktf';
+import { Fn, Lazy, TerraformLocal, Token } from 'cdktf';
 import { MOST_BYTES, bootHook, mostBytes } from './delivery/cloud-init';
 import { partsText } from './delivery/user-data';
 import type { LinuxHost } from './linux-host';
@@ -70,13 +70,43 @@ export class CloudInit {
   }
 
   /**
+   * The same in base64, for clouds that want that, such as `custom_data` of Azure. A function such as `Fn.base64gzip`
+   * takes the text out of a `TerraformLocal`.
+   */
+  public get userDataBase64(): string {
+    const found = this.host.node.tryFindChild('user-data') as TerraformLocal | undefined;
+    const text = found ?? new TerraformLocal(this.host, 'user-data', this.userData);
+    return Fn.base64encode(text.asString);
+  }
+
+  /**
    * The text together with other texts for cloud-init, as one MIME message.
    *
    * @param others - texts that begin like `#cloud-config` or `#!/bin/sh`, by which cloud-init tells what they are
-   * @throws ValidationError if one of them is not a text
+   * @throws ValidationError if one of them is not a text in ASCII that begins so
    */
   public userDataWith(others: string[]): string {
-    new Arguments(this.host).check(OTHERS, others, 'others');
+    const args = new Arguments(this.host);
+    args.check(OTHERS, others, 'others');
+    others.forEach((text, index) => checkPart(args, text, `others[${index}]`));
     return partsText([this.userData, ...others]);
+  }
+}
+
+/** cloud-init ignores a part that it does not know, and garbles letters in a message. */
+function checkPart(args: Arguments, text: string, property: string): void {
+  if (Token.isUnresolved(text)) {
+    return;
+  }
+  if (!text.startsWith('#')) {
+    throw args.error(
+      `${property} does not begin with a line such as "#cloud-config" or "#!/bin/sh", by which cloud-init tells what it is. Begin it so.`,
+    );
+  }
+  const [letter] = /[^\t\n\r -~]/.exec(text) ?? [];
+  if (letter !== undefined) {
+    throw args.error(
+      `${property} has "${letter}", which cloud-init garbles in a message of several parts. Use ASCII, or base64 in write_files.`,
+    );
   }
 }

@@ -182,6 +182,30 @@ describe('the text', () => {
   });
 });
 
+describe('other forms of the text', () => {
+  test('base64 is that of the same text, by way of a local', () => {
+    const stack = newStack();
+    const pool = new TerraformVariable(stack, 'pool', { type: 'string' }).stringValue;
+    const cloudInit = CloudInit.of(declare(stack, { clients: [pool] }));
+    const text = synthesized(stack, cloudInit.userDataBase64);
+    expect(text).toMatch(/^\$\{base64encode\(local\.[\w-]+\)\}$/);
+    expect(cloudInit.userDataBase64).not.toBe('');
+    const { locals } = JSON.parse(Testing.synth(stack)) as { locals: Record<string, string> };
+    expect(Object.values(locals)).toEqual([
+      expect.stringMatching(/^#cloud-boothook\n[^]*\$\{cidrhost\("\$\{var\.pool\}", 0\)\}/),
+    ]);
+  });
+
+  test.each([
+    ['echo hi', 'others[1] does not begin with a line such as "#cloud-config" or "#!/bin/sh"'],
+    ['MIME-Version: 1.0', 'others[1] does not begin with a line such as'],
+    ['#cloud-config\n# M\u00fcller', 'others[1] has "\u00fc", which cloud-init garbles'],
+  ])('%j does not go along', (text, message) => {
+    const cloudInit = CloudInit.of(declare(newStack()));
+    expect(() => cloudInit.userDataWith(['#cloud-config\n', text])).toThrow(`[stack/vpn1] ${message}`);
+  });
+});
+
 describe('values that only Terraform knows', () => {
   const directory = mkdtempSync(join(tmpdir(), 'cloud-init-'));
   afterAll(() => rmSync(directory, { recursive: true }));
@@ -233,10 +257,19 @@ describe('values that only Terraform knows', () => {
     expect(text).not.toMatch(/%\{|\$\{var/);
   });
 
-  test.each(['10.9.0.0/24\nEND_OF_FILE\nreboot', '$(reboot)', 'fd00::/64;', ''])('%j fails the plan', (pool) => {
+  test.each([
+    '10.9.0.0/24\nEND_OF_FILE\nreboot',
+    '$(reboot)',
+    'fd00::/64;',
+    '',
+    '10.9.0.0/33',
+    '10.9.0.300/24',
+    'dead',
+    '10.9.0.1',
+  ])('%j fails the plan', (pool) => {
     const { status, said } = terraform('plan', ...variables({ pool, gateway: '192.168.1.1' }));
     expect(status).toBe(1);
-    expect(said).toContain('pattern did not match');
+    expect(said).toContain('invalid CIDR');
   });
 });
 

@@ -11,11 +11,11 @@ import { defaultMetric, routeMetric, routeWords } from '../model/route';
 import type { Rule, Word } from '../model/rule';
 import { ruleWords } from '../model/rule';
 import type { Value, ValueKind } from '../model/value';
-import { iprouteForm, isKnown } from '../model/value';
+import { InvalidValue, iprouteForm, isKnown, parseAddress, parseDevice, parsePrefix } from '../model/value';
 import type { HostFile, Piece } from '../persistence/persistence';
 import { watchUnit } from '../persistence/service';
 import { selective } from './bundle';
-import { expression, isTemplate, literal, quoted } from './escape';
+import { expression, isTemplate, literal } from './escape';
 import { sysctlFiles } from './forwarding';
 import { killSwitchFiles } from './kill-switch';
 
@@ -25,11 +25,21 @@ export const MOST_BYTES = 16384;
 /** No line of a file is this one: a value that Terraform fills in has no line break, and is never alone on a line. */
 const END = 'END_OF_FILE';
 
-/** What a deferred value may be. It goes into a script that root runs, so anything else fails the plan. */
-const FORMS: Readonly<Record<ValueKind, string>> = {
-  prefix: '^[0-9A-Fa-f.:]+(?:/[0-9]{1,3})?$',
-  address: '^[0-9A-Fa-f.:]+$',
-  device: '^[A-Za-z0-9_.][A-Za-z0-9_.-]{0,14}$',
+/**
+ * Deferred values in the form of the kernel. They go into a script that root runs, so anything else fails the plan. A
+ * value in another form, or one that the kernel does not take, would be a rule that nothing finds again.
+ */
+const FORMS: Readonly<Record<ValueKind, (text: string) => string>> = {
+  prefix: (text) => `\${cidrhost("${text}", 0)}/\${split("/", "${text}")[1]}`,
+  address: (text) => expression(`cidrhost(can(regex(":", "${text}")) ? "${text}/128" : "${text}/32", 0)`),
+  device: (text) => expression(`regex("^[A-Za-z0-9_.][A-Za-z0-9_.-]{0,14}$", "${text}")`),
+};
+
+/** The same for values that were tokens, but that the program knows in the end. */
+const PARSERS: Readonly<Record<ValueKind, (text: string, property: string) => Value>> = {
+  prefix: parsePrefix,
+  address: parseAddress,
+  device: parseDevice,
 };
 
 /** The longest text of each kind. */
@@ -219,7 +229,7 @@ function fillingOf(context: IResolveContext): Filling {
   return {
     text: (value) => {
       const text = textOf(value, context);
-      return isTemplate(text) ? expression(`regex(${quoted(FORMS[value.kind])}, "${text}")`) : text;
+      return isTemplate(text) ? FORMS[value.kind](text) : text;
     },
     byFamily: (value, six, four) => {
       const text = textOf(value, context);
@@ -237,10 +247,13 @@ function textOf({ kind, text, deferredFor }: Value, context: IResolveContext): s
     return literal(text);
   }
   const resolved = String(context.resolve(text));
-  if (!isTemplate(resolved) && !new RegExp(FORMS[kind]).test(resolved)) {
-    const [path = '', property = ''] = deferredFor.split(':');
-    const wanted = { prefix: 'a prefix', address: 'an address', device: 'the name of an interface' }[kind];
-    throw new ValidationError(path, `${property} "${resolved}" is not ${wanted}. Give ${wanted}.`);
+  if (isTemplate(resolved)) {
+    return resolved;
   }
-  return resolved;
+  const [path = '', property = ''] = deferredFor.split(':');
+  try {
+    return PARSERS[kind](resolved, property).text;
+  } catch (error) {
+    throw error instanceof InvalidValue ? new ValidationError(path, error.message) : error;
+  }
 }
