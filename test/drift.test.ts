@@ -14,6 +14,7 @@ const TEXT = ['ask', 'drift']
 
 interface Synthesized {
   readonly data?: { readonly external: Record<string, { program: string[]; for_each?: string }> };
+  readonly locals?: Record<string, unknown>;
   readonly resource: Record<string, Record<string, Record<string, Record<string, string>>>>;
   readonly check?: Record<string, { assert: Array<{ condition: string; error_message: string }> }>;
 }
@@ -29,7 +30,7 @@ function synth(props: Partial<LinuxHostProps>): { stack: Synthesized; drift: unk
 }
 
 describe('Drift.inPlan()', () => {
-  test('asks the machine with the login of the clean-up, and warns twice at most', () => {
+  test('asks the machine with the login of the clean-up, and warns if it is not as declared', () => {
     const { stack, drift } = synth({ drift: Drift.inPlan() });
     const [[name, { program }]] = Object.entries(stack.data?.external ?? {});
     expect(program).toEqual([
@@ -51,6 +52,10 @@ describe('Drift.inPlan()', () => {
         error_message: `stack/vpn1 is not as declared, so this plan applies everything again: \${${answer}.found}`,
       },
       {
+        condition: `\${terraform.applying || !(${answer}.state == "blocked")}`,
+        error_message: `stack/vpn1 is not as declared because of something that an apply does not change: \${${answer}.found}`,
+      },
+      {
         condition: `\${terraform.applying || !(${answer}.state == "not asked")}`,
         error_message: `stack/vpn1 could not be asked whether it is as declared, so nothing is planned for it: \${${answer}.found}`,
       },
@@ -64,16 +69,30 @@ describe('Drift.inPlan()', () => {
     const iterator = TerraformIterator.fromMap(Token.asAnyMap(variable.value));
     const ssh = { ...SSH, host: Token.asString(iterator.value) };
     newHost(stack, { forEach: iterator, ssh, drift: Drift.inPlan({ timeoutSeconds: 5 }) });
-    const { data, check } = JSON.parse(Testing.synth(stack)) as Synthesized;
+    const { data, check, locals } = JSON.parse(Testing.synth(stack)) as Synthesized;
     const [[name, { program, for_each: forEach }]] = Object.entries(data?.external ?? {});
-    expect(forEach).toBe('${var.servers}');
+    expect(Object.values(locals ?? {})).toEqual(['${var.servers}']);
+    expect(forEach).toMatch(/^\$\{local\.vpn1_drift-machines_\w+\}$/);
     expect(program).toEqual(expect.arrayContaining(['seconds=5', '${try("host=${each.value}", "")}']));
     expect(resourceOf(stack, 'apply').triggers_replace.drift).toContain(`data.external.${name}[each.key].result.state`);
-    const those = (state: string): string =>
-      `[for key, answer in data.external.${name} : "\${key}: \${answer.result.found}" if answer.result.state == "${state}"]`;
     expect(check?.[name].assert.map(({ condition }) => condition)).toEqual(
-      ['differs', 'not asked'].map((state) => `\${terraform.applying || length(${those(state)}) == 0}`),
+      ['differs', 'blocked', 'not asked'].map(
+        (state) =>
+          `\${terraform.applying || !contains([for answer in data.external.${name} : answer.result.state == "${state}"], true)}`,
+      ),
     );
+  });
+
+  test('takes an address of a resource from a local, which no change of the resource puts off', () => {
+    const stack = newStack();
+    const host = new TerraformVariable(stack, 'address', { type: 'string' }).stringValue;
+    newHost(stack, { ssh: { ...SSH, host }, drift: Drift.inPlan() });
+    const { data, locals } = JSON.parse(Testing.synth(stack)) as Synthesized;
+    const [[local, login]] = Object.entries(locals ?? {});
+    expect(login).toEqual({ host: '${var.address}' });
+    const [{ program }] = Object.values(data?.external ?? {});
+    expect(program).toContain(`\${try("host=\${local.${local}.host}", "")}`);
+    expect(JSON.stringify(program)).not.toContain('var.address');
   });
 
   test.each<[string, Partial<LinuxHostProps>]>([
@@ -148,14 +167,29 @@ describe.each(SHELLS)('the script of a plan, with %s', (shell) => {
     });
   });
 
+  test.each([
+    'see "ip rule" for what stands in front of ours',
+    'change what the lines name, then: source-routing probe vpn',
+  ])('differs, and no apply mends it: %s', (advice) => {
+    const said = `source-routing: ! x\\nsource-routing: 1 differences from generation g1 of vpn (+ missing). To mend: ${advice}\\n`;
+    expect(answer(`printf '${said}'; exit 1`)).toEqual({ state: 'blocked', found: 'not as expected: x' });
+  });
+
+  test.each([0, 1, 64])('a login shell that ends with %d is no answer', (code) => {
+    expect(answer(`echo 'This account is currently not available.'; exit ${code}`)).toEqual({
+      state: 'not asked',
+      found: 'This account is currently not available.',
+    });
+  });
+
   test('says no more than a plan can show', () => {
-    const { found } = answer('for i in 1 2 3 4 5 6 7; do echo "+ rule $i"; done; exit 1');
+    const { found } = answer('for i in 1 2 3 4 5 6 7; do echo "source-routing: + rule $i"; done; exit 1');
     expect(found).toBe(`${[1, 2, 3, 4, 5].map((each) => `missing: rule ${each}`).join('; ')}; and 2 more`);
-    expect(answer('printf "%01000d\\n" 0; exit 1').found).toHaveLength(303);
+    expect(answer('printf "source-routing: %01000d\\n" 0; exit 1').found).toHaveLength(303);
   });
 
   test('what a machine says is text, not commands', () => {
-    const evil = String.raw`printf 'a"b\\c \033[31m \303\251 ${'$'}{x} %%{x} \t\r\n'; exit 1`;
+    const evil = String.raw`printf 'source-routing: a"b\\c \033[31m \303\251 ${'$'}{x} %%{x} \t\r\n'; exit 1`;
     expect(answer(evil)).toEqual({ state: 'differs', found: 'a"b\\c ?[31m ?? ${x} %{x} ?' });
   });
 
@@ -168,7 +202,9 @@ describe.each(SHELLS)('the script of a plan, with %s', (shell) => {
   });
 
   test('an empty argument is one that is not given', () => {
-    expect(answer('echo "$*" | grep -o "Strict[^ ]*"; exit 1', '', 'host_key=').found).toBe('');
+    expect(answer('echo "source-routing: $(echo "$*" | grep -o "Strict[^ ]*")"; exit 1', '', 'host_key=').found).toBe(
+      '',
+    );
   });
 });
 

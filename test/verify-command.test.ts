@@ -48,7 +48,7 @@ describe('cdktf-source-routing verify', () => {
         unknown) echo 'source-routing: there is no such owner on this machine'; exit 64 ;;
         held) { sleep 4; : >${directory}/ended; } & exec sleep 30 ;;
         evil) printf '::error::x \\033[31m\\n'; exit 1 ;;
-        *) cat "$(echo "$all" | sed -n 's/.*UserKnownHostsFile=\\([^ ]*\\).*/\\1/p')" ;;
+        *) cat "$(echo "$all" | sed -n 's/.*UserKnownHostsFile="\\([^"]*\\)".*/\\1/p')" ;;
       esac`,
     );
   });
@@ -157,7 +157,7 @@ describe('cdktf-source-routing verify', () => {
     await run(['verify', directory]);
     expect(asked()).toEqual([
       '-F none -o BatchMode=yes -o ConnectTimeout=10 -o LogLevel=ERROR -p 2222 -l debian -i ~/.ssh/id -o IdentitiesOnly=yes ' +
-        '-o IdentityAgent=none -o CertificateFile=/c -- same ' +
+        '-o IdentityAgent=none -o CertificateFile="/c" -- same ' +
         `exec sh -c '[ -x /usr/local/sbin/source-routing ] || { echo "nothing of vpn is on this machine"; exit 1; }; ` +
         `[ "$(id -u)" != 0 ] || exec /usr/local/sbin/source-routing verify vpn; ` +
         `sudo -n true || exit 255; exec sudo -n /usr/local/sbin/source-routing verify vpn'`,
@@ -167,7 +167,7 @@ describe('cdktf-source-routing verify', () => {
   test('takes the pinned key, and no other', async () => {
     state(resources('vpn1', { host: 'pinned', host_key: 'ssh-ed25519 AAAA' }));
     const { text } = await run(['verify', directory, '--json']);
-    expect(asked()[0]).toContain('-o StrictHostKeyChecking=yes -o UserKnownHostsFile=');
+    expect(asked()[0]).toContain('-o StrictHostKeyChecking=yes -o UserKnownHostsFile="');
     const { machines } = JSON.parse(text) as { machines: Array<{ lines: string[] }> };
     expect(machines[0].lines).toEqual([
       'pinned,[pinned]:22 ssh-ed25519 AAAA',
@@ -180,7 +180,7 @@ describe('cdktf-source-routing verify', () => {
     state(resources('vpn1', { host: 'same', ...bastion }));
     await run(['verify', directory]);
     expect(asked()[0]).toContain(
-      `ProxyCommand='ssh' '-F' 'none' '-o' 'BatchMode=yes' '-p' '22' '-l' 'o'\\''neil' '-i' '/a b%%c' '-o' 'IdentitiesOnly=yes' ` +
+      `ProxyCommand='ssh' '-F' 'none' '-o' 'BatchMode=yes' '-p' '22' '-l' 'o'\\''neil' '-i' '/a b%%%%c' '-o' 'IdentitiesOnly=yes' ` +
         `'-o' 'IdentityAgent=none' -W '[%h]:%p' -- 'jump' -p 22 `,
     );
   });

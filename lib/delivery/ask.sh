@@ -46,10 +46,11 @@ ask() {
   trap 'rm -rf "$directory"' EXIT
   trap 'exit 2' HUP INT TERM
   converse
-  case $? in
-    0) return 0 ;;
+  # Other programs end so, too: the shell of a login that is not allowed.
+  case $?,$(grep -E '^(source-routing: |nothing of )' "$directory/said") in
+    0,?*) return 0 ;;
     # It differs, or nothing of this owner is there.
-    1 | 64) return 1 ;;
+    1,?* | 64,?*) return 1 ;;
     # There is no connection or no sudo, or a change is under way.
     *) return 2 ;;
   esac
@@ -60,6 +61,10 @@ converse() {
   set -- ssh -F none -o BatchMode=yes -o ConnectTimeout=10 -o LogLevel=ERROR
   if [ -n "$bastion_host" ]; then
     proxy=
+    # As with Terraform, the key of the machine is also that of the bastion.
+    if [ -z "$bastion_key_file$bastion_key_variable" ]; then
+      bastion_key_file=$key_file bastion_key_variable=$key_variable
+    fi
     with_login collect "$bastion_host" "$bastion_port" "${bastion_user:-$user}" "$bastion_key_file" "$bastion_key_variable" '' \
       "$bastion_host_key" bastion ssh -F none -o BatchMode=yes
     set -- "$@" -o "ProxyCommand=$proxy -W '[%h]:%p' -- $(quoted "$bastion_host")"
@@ -75,7 +80,7 @@ with_login() {
   login_port=$3 login_user=$4
   shift 9
   set -- "$@" -p "$login_port" -l "$login_user"
-  [ -z "$key" ] || set -- "$@" -i "$key" -o IdentitiesOnly=yes
+  [ -z "$key" ] || set -- "$@" -i "$(in_configuration "$key")" -o IdentitiesOnly=yes
   if [ -n "$variable" ]; then
     set -- "$@" -o IdentityFile=none
   elif [ "$agent" = false ]; then
@@ -84,11 +89,11 @@ with_login() {
     # The agent that was there before.
     set -- "$@" -o "IdentityAgent=${SSH_AUTH_SOCK:-none}"
   fi
-  [ -z "$certificate" ] || set -- "$@" -o "CertificateFile=$certificate"
+  [ -z "$certificate" ] || set -- "$@" -o "CertificateFile=\"$(in_configuration "$certificate")\""
   if [ -n "$pinned" ]; then
     # The key is that of the machine, or of the authority that signs it.
     printf '%s %s\n' "$names" "$pinned" "@cert-authority $names" "$pinned" >"$known"
-    set -- "$@" -o StrictHostKeyChecking=yes -o "UserKnownHostsFile=$known" -o GlobalKnownHostsFile=/dev/null
+    set -- "$@" -o StrictHostKeyChecking=yes -o "UserKnownHostsFile=\"$known\"" -o GlobalKnownHostsFile=/dev/null
   fi
   "$next" "$@"
 }
@@ -98,6 +103,11 @@ collect() {
   for each; do
     proxy="$proxy${proxy:+ }$(quoted "$each" | sed 's/%/%%/g')"
   done
+}
+
+# OpenSSH replaces percent signs in paths.
+in_configuration() {
+  printf '%s\n' "$1" | sed 's/%/%%/g'
 }
 
 quoted() {
@@ -139,19 +149,25 @@ in_time() {
   question="[ -x $program ] || { echo \"nothing of $owner is on this machine\"; exit 1; }; "
   question="${question}[ \"\$(id -u)\" != 0 ] || exec $program verify $owner; "
   question="${question}sudo -n true || exit 255; exec sudo -n $program verify $owner"
+  : >"$directory/running"
   "$@" -- "$at" "exec sh -c $(quoted "$question")" </dev/null >"$directory/said" 2>&1 &
   running=$!
+  # Ends by itself: nothing has to end it, and no process is left for as long as the time limit.
   (
-    trap 'kill "$sleeping" 2>/dev/null; exit' TERM
-    sleep "$seconds" &
-    sleeping=$!
-    wait "$sleeping" && kill -9 "$running" 2>/dev/null && : >"$directory/late"
+    passed=0
+    while [ -e "$directory/running" ]; do
+      if [ "$passed" -ge "$seconds" ]; then
+        : >"$directory/late"
+        kill -9 "$running"
+        exit
+      fi
+      passed=$((passed + 1))
+      sleep 1
+    done
   ) </dev/null >/dev/null 2>&1 &
-  timer=$!
   wait "$running" 2>/dev/null
   status=$?
-  kill "$timer" 2>/dev/null
-  wait "$timer" 2>/dev/null
+  rm -f "$directory/running"
   cat "$directory/said"
   [ ! -e "$directory/late" ] || echo "no answer within $seconds seconds"
   return "$status"

@@ -15,7 +15,11 @@ code=0
 said=$(ask "$@") || code=$?
 case $code in
   0) state='as declared' said= ;;
-  1) state=differs ;;
+  1)
+    state=differs
+    # Somebody else's rule or firewall: an apply mends nothing, and would come back in each plan.
+    case $said in *'To mend: see "ip rule"'* | *'To mend: change what the lines name'*) state=blocked ;; esac
+    ;;
   *) state='not asked' ;;
 esac
 printf '{"state":"%s","found":"%s"}\n' "$state" "$(printf '%s\n' "$said" | found)"

@@ -1,5 +1,5 @@
 import type { ITerraformIterator } from 'cdktf';
-import { Fn, TerraformDataSource, TerraformStack, Token } from 'cdktf';
+import { Fn, TerraformDataSource, TerraformLocal, TerraformStack, Token } from 'cdktf';
 import type { Construct } from 'constructs';
 import { packagedText } from '../agent/texts';
 import type { SshConnection } from '../ssh-connection';
@@ -34,14 +34,15 @@ export class PlannedDrift {
     private readonly props: PlannedDriftProps,
   ) {
     const { owner, ssh, timeoutSeconds, forEach } = props;
-    const login = Object.entries(storedConnection(ssh)).map(([name, value]) => argument(name, value));
-    const values = [`seconds=${timeoutSeconds}`, `owner=${owner}`, ...login];
-    this.answer = new External(scope, 'drift', ['sh', pathOf(this.file), ...values], forEach);
+    const values = [`seconds=${timeoutSeconds}`, `owner=${owner}`, ...loginArguments(scope, ssh, forEach)];
+    const iterator = forEach && indirect(scope, forEach);
+    this.answer = new External(scope, 'drift', ['sh', pathOf(this.file), ...values], iterator);
     const stack = TerraformStack.of(scope);
     const words = (state: string, text: string): object => this.assertion(scope.node.path, state, text);
     stack.addOverride(`check.${this.answer.friendlyUniqueId}`, {
       assert: [
         words('differs', 'is not as declared, so this plan applies everything again'),
+        words('blocked', 'is not as declared because of something that an apply does not change'),
         words('not asked', 'could not be asked whether it is as declared, so nothing is planned for it'),
       ],
     });
@@ -70,7 +71,8 @@ export class PlannedDrift {
     }
     const those = `[for key, answer in ${address} : "\${key}: \${answer.result.found}" if ${isState('answer')}]`;
     return {
-      condition: expression(`terraform.applying || length(${those}) == 0`),
+      // Of one that is not known yet, the others are known all the same.
+      condition: expression(`terraform.applying || !contains([for answer in ${address} : ${isState('answer')}], true)`),
       error_message: `${literal(path)}: a machine ${text}. ${expression(`join("; ", ${those})`)}`,
     };
   }
@@ -96,7 +98,33 @@ class External extends TerraformDataSource {
   }
 }
 
-/** An argument of the script; empty if Terraform finds that the value is null. */
-function argument(name: string, value: string): string {
-  return Token.isUnresolved(value) ? Token.asString(Fn.try([`${name}=${value}`, ''])) : `${name}=${value}`;
+/**
+ * The login as arguments of the script, each of which is empty if Terraform finds that its value is null. They take what
+ * only Terraform knows from a local. If a data source named a resource itself, any change of that resource, such as
+ * another tag of an instance, would put the question off until the apply.
+ *
+ * @see https://developer.hashicorp.com/terraform/language/data-sources#data-resource-dependencies
+ */
+function loginArguments(scope: Construct, ssh: SshConnection, forEach?: ITerraformIterator): string[] {
+  const values = Object.entries(storedConnection(ssh));
+  const deferred = values.filter(([, value]) => Token.isUnresolved(value));
+  // A local cannot hold the value of one machine of a fleet.
+  const login =
+    forEach || deferred.length === 0
+      ? undefined
+      : new TerraformLocal(scope, 'drift-login', Object.fromEntries(deferred)).friendlyUniqueId;
+  return values.map(([name, value]) => {
+    if (!Token.isUnresolved(value)) {
+      return `${name}=${value}`;
+    }
+    return login === undefined
+      ? Token.asString(Fn.try([`${name}=${value}`, '']))
+      : expression(`try("${name}=\${local.${login}.${name}}", "")`);
+  });
+}
+
+/** The same machines, by way of a local. */
+function indirect(scope: Construct, iterator: ITerraformIterator): ITerraformIterator {
+  const local = new TerraformLocal(scope, 'drift-machines', iterator._getForEachExpression());
+  return { _getForEachExpression: () => local.expression as unknown } as ITerraformIterator;
 }
