@@ -196,14 +196,9 @@ check_ownership() {
 # Runs preflight.awk with our states, the states of other owners, and the files that name tables. The list of files is
 # built in the arguments of the function, since sh has no arrays.
 check_kernel() {
-  local each other names adopt forwards
-  set -- part=want "$1/state" part=own
+  local other names adopt forwards
   # shellcheck disable=SC2086  # a list of words
-  for each in $current $pending; do
-    set -- "$@" "$each/state"
-  done
-  [ ! -f "$RETIRED" ] || set -- "$@" "$RETIRED"
-  set -- "$@" part=other
+  set -- part=want "$1/state" part=own $states part=other
   for other in "$STATE"/*/; do
     other=${other%/}
     [ "$other" != "$home" ] || continue
@@ -365,9 +360,10 @@ check_advertised_routes() {
   done <"$LOCK/advertised"
 }
 
-# Runs all checks for the generation in directory $1. Leaves the rules and routes of the kernel in $LOCK/kernel.
+# Runs all checks for the generation in directory $1. The states of what may be there are in `states`. Leaves the rules
+# and routes of the kernel in $LOCK/kernel.
 preflight() {
-  local each besides
+  local besides
   check_tools
   refuse_if_problems 69
   follow_gateways "$1" || complain "$problem"
@@ -377,13 +373,8 @@ preflight() {
   check_adopted "$1"
   check_blocks "$1"
   check_targets
-  set -- "$1" "$1/state"
   # shellcheck disable=SC2086  # a list of words
-  for each in $current $pending; do
-    set -- "$@" "$each/state"
-  done
-  shift
-  families_of "$@"
+  families_of "$1/state" $states
   besides='link show'
   # shellcheck disable=SC2086  # a list of words
   read_kernel $families

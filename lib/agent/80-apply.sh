@@ -16,12 +16,13 @@ apply() {
   settle_trial
   # shellcheck disable=SC2086  # a list of words
   set -- $current $pending
+  states_of "$@"
   stage=$(free_directory "$generation")
   dropped_stage=1
   read_bundle "$bundle" "$stage"
   preflight "$stage"
   note_directories "$stage"
-  plan_change "$@"
+  plan_change
 
   begin_change apply
   write_pending "$@" "$stage" || undo "cannot write $home/pending (disk full, or read-only?)"
@@ -41,11 +42,9 @@ apply() {
   end_change apply
 }
 
-# Looks a last time before the change: plans it, and notes how packets go now. $* are the generations that may
-# be on the machine.
+# Looks a last time before the change: plans it, and notes how packets go now.
 plan_change() {
   local snapshot
-  states_of "$@"
   [ ! -f "$stage/adopted" ] || states="$states $stage/adopted"
   snapshot=$LOCK/snapshot
   # shellcheck disable=SC2086  # a list of words
