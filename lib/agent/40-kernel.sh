@@ -113,6 +113,22 @@ carry_out() {
   [ -z "$failed" ]
 }
 
+# force_kernel WANTED [OWN...]: makes the kernel agree with a state file, and shows the changes. If some of them fail, it
+# makes all others. Sets problem and fails if a difference is left.
+force_kernel() {
+  local option
+  for option in '' -force; do
+    look "$@" || continue
+    nothing_planned && return 0
+    carry_out ${option:+"$option"} || :
+    show "${PLAN}report"
+  done
+  look "$@" || return 1
+  nothing_planned && return 0
+  problem="kernel: $(first_difference)"
+  return 1
+}
+
 # Sets problem: which line of the batch failed, why, and how to repair it.
 explain_error() {
   local reason line what mend number

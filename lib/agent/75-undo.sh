@@ -146,17 +146,5 @@ undo_kernel() {
   # shellcheck disable=SC2086  # a list of words
   states_of $current $pending ${stage:+"$stage"}
   # shellcheck disable=SC2086  # a list of words
-  if look "$trial/snapshot" $states && { nothing_planned || carry_out; }; then
-    look "$trial/snapshot" $states && nothing_planned && return 0
-  fi
-  # At least one rule or route cannot be put back: put back the others.
-  # shellcheck disable=SC2086  # a list of words
-  if look "$trial/snapshot" $states; then
-    carry_out -force || :
-    look "$trial/snapshot" $states && nothing_planned && return 0
-    show "${PLAN}report"
-    incomplete="$incomplete; kernel: $(first_difference)"
-  else
-    incomplete="$incomplete; kernel: $problem"
-  fi
+  force_kernel "$trial/snapshot" $states || incomplete="$incomplete; $problem"
 }

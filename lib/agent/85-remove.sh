@@ -72,13 +72,5 @@ stop_removal() {
 remove_from_kernel() {
   states_of "$@"
   # shellcheck disable=SC2086  # a list of words
-  look /dev/null $states || return 1
-  nothing_planned && return 0
-  carry_out || carry_out -force || :
-  show "${PLAN}report"
-  # shellcheck disable=SC2086  # a list of words
-  look /dev/null $states || return 1
-  nothing_planned && return 0
-  problem="the kernel still has: $(first_difference)"
-  return 1
+  force_kernel /dev/null $states
 }
