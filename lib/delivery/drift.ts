@@ -126,5 +126,5 @@ function loginArguments(scope: Construct, ssh: SshConnection, forEach?: ITerrafo
 /** The same machines, by way of a local. */
 function indirect(scope: Construct, iterator: ITerraformIterator): ITerraformIterator {
   const local = new TerraformLocal(scope, 'drift-machines', iterator._getForEachExpression());
-  return { _getForEachExpression: () => local.expression as unknown } as ITerraformIterator;
+  return { _getForEachExpression: () => local.expression as unknown };
 }
