@@ -66,16 +66,8 @@ read_plan() {
   added=
   read -r added dropped essential restored <"${PLAN}counts" || :
   case $added in
-    failed)
-      first_line "$LOCK/error$dropped"
-      problem="cannot read the IPv$dropped rules and routes of the kernel: ${first:-ip failed}"
-      return 1
-      ;;
-    '')
-      first_line "$LOCK/error"
-      problem="cannot compare the kernel with what is wanted: ${first:-awk failed}"
-      return 1
-      ;;
+    failed) fail_with "cannot read the IPv$dropped rules and routes of the kernel" "$LOCK/error$dropped" ;;
+    '') fail_with 'cannot compare the kernel with what is wanted' ;;
   esac
 }
 

@@ -43,15 +43,11 @@ holds_kill_switch() {
 # Loads file $1 in one transaction. Sets problem on failure.
 load_kill_switch() {
   ! holds_kill_switch "$1" || return 0
-  if nft -f "$1" 2>"$LOCK/error" && list_kill_switch >"$LOCK/listing"; then
-    # If these files cannot be written, the kill switch is only loaded again the next time.
-    { mkdir -p "$LOADED" && put_file 0600 "$LOADED/$owner.nft" <"$1" &&
-      put_file 0600 "$LOADED/$owner.list" <"$LOCK/listing"; } 2>/dev/null || :
-    return 0
-  fi
-  first_line "$LOCK/error"
-  problem="nftables does not take the kill switch: ${first:-nft failed without a word}"
-  return 1
+  { nft -f "$1" 2>"$LOCK/error" && list_kill_switch >"$LOCK/listing"; } ||
+    fail_with 'nftables does not take the kill switch' || return 1
+  # If these files cannot be written, the kill switch is only loaded again the next time.
+  { mkdir -p "$LOADED" && put_file 0600 "$LOADED/$owner.nft" <"$1" &&
+    put_file 0600 "$LOADED/$owner.list" <"$LOCK/listing"; } 2>/dev/null || :
 }
 
 # Lets the packets of two generations pass while rules and routes change: those that file $1 or file $2 allows
@@ -77,10 +73,7 @@ drop_kill_switch() {
   rm -f "$LOADED/$owner.nft" "$LOADED/$owner.list"
   rmdir "$LOADED" 2>/dev/null || :
   command -v nft >/dev/null 2>&1 && list_kill_switch >/dev/null || return 0
-  nft delete table inet "source_routing_$owner" 2>"$LOCK/error" && return 0
-  first_line "$LOCK/error"
-  problem="the kill switch cannot be removed: ${first:-nft failed without a word}"
-  return 1
+  nft delete table inet "source_routing_$owner" 2>"$LOCK/error" || fail_with 'the kill switch cannot be removed'
 }
 
 # Sets kill_switch to the file that belongs to state file $1.

@@ -52,9 +52,8 @@ list_accepts() {
   while read -r family table chain; do
     if ! list_chain "$family" "$table" "$chain" >"$LOCK/listing" 2>"$LOCK/error"; then
       lacks_chain "$family" "$table" "$chain" && continue
-      first_line "$LOCK/error"
-      problem="cannot read chain $family $table $chain: ${first:-no reason given}"
-      return 1
+      fail_with "cannot read chain $family $table $chain"
+      return
     fi
     awk -v chain="$family $table $chain " -v comment="comment \"source-routing $owner\" " '
       !index($0, comment) { next }
@@ -133,12 +132,9 @@ change_accepts() {
   [ -s "$LOCK/transaction" ] || return 0
   accepts_changed=1
   case $1 in
-    nft) nft -f "$LOCK/transaction" 2>"$LOCK/error" && return 0 ;;
-    *) "$1-restore" -w 5 --noflush <"$LOCK/transaction" 2>"$LOCK/error" && return 0 ;;
-  esac
-  first_line "$LOCK/error"
-  problem="$1 does not take the accept rules: ${first:-it failed without a word}"
-  return 1
+    nft) nft -f "$LOCK/transaction" ;;
+    *) "$1-restore" -w 5 --noflush <"$LOCK/transaction" ;;
+  esac 2>"$LOCK/error" || fail_with "$1 does not take the accept rules"
 }
 
 # Prints the chains in which a rule of generation $1 is missing or changed.

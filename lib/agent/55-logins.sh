@@ -120,10 +120,7 @@ note_logins() {
   done
   { ask_awk logins part=logins "$LOCK/logins" part=told "${PLAN}add4" "${PLAN}add6" "${PLAN}drop4" "${PLAN}drop6" \
     "$LOCK/kernel" && put_questions login && expectations note "$LOCK/login_questions" "$LOCK/noted_logins" >"$LOCK/noted" &&
-    mv "$LOCK/noted" "$LOCK/noted_logins" && login_answers >"$LOCK/answers_before"; } || {
-    cannot_ask
-    die 70 "nothing was changed: $problem"
-  }
+    mv "$LOCK/noted" "$LOCK/noted_logins" && login_answers >"$LOCK/answers_before"; } || cannot_ask || die 70 "nothing was changed: $problem"
 }
 
 login_answers() {
@@ -139,7 +136,7 @@ keeps_logins() {
   ! cmp -s "$LOCK/answers_before" "$LOCK/answers_after" || return 0
   # The present rules show which rule is to blame.
   read_kernel 4 6
-  expectations judge "$LOCK/login_questions" "$LOCK/noted_logins" >"$LOCK/moved" || { cannot_ask; return 1; }
+  expectations judge "$LOCK/login_questions" "$LOCK/noted_logins" >"$LOCK/moved" || cannot_ask || return 1
   # Terraform shows only the last line. The first login is its own, so that problem is printed last.
   first_problem=
   more=0

@@ -77,10 +77,7 @@ load() {
 
 load_policies() {
   has_service firewalld.service || return 0
-  firewall-cmd -q --reload 2>"$LOCK/error" && return 0
-  first_line "$LOCK/error"
-  problem="firewall-cmd --reload failed: ${first:-no reason given}"
-  return 1
+  firewall-cmd -q --reload 2>"$LOCK/error" || fail_with 'firewall-cmd --reload failed'
 }
 
 # Runs a command in which netplan writes all files anew: its own, or a daemon-reload, which runs its generator. For
@@ -100,10 +97,7 @@ keeping_networks() {
 }
 
 generate_networks() {
-  keeping_networks netplan generate && return 0
-  first_line "$LOCK/error"
-  problem="netplan generate failed: ${first:-no reason given}"
-  return 1
+  keeping_networks netplan generate || fail_with 'netplan generate failed'
 }
 
 # If the files of a link have changed, systemd-networkd deletes its IPv4 addresses and adds them again. The routes of
@@ -134,10 +128,7 @@ load_networks() {
     rm -f "/run/systemd/network/$network.d/$KEEP"
     rmdir "/run/systemd/network/$network.d" 2>/dev/null || :
   done
-  [ -z "$loaded" ] || return 0
-  first_line "$LOCK/error"
-  problem="networkctl reload failed: ${first:-no reason given}"
-  return 1
+  [ -n "$loaded" ] || fail_with 'networkctl reload failed'
 }
 
 # When systemd-networkd reads its files, it deletes rules and routes that it does not know yet, or knows under another
@@ -175,11 +166,7 @@ check_loaded() {
   while read -r word number path; do
     case $word in block | profile) ;; *) continue ;; esac
     nmcli -e no -g ipv4.routes,ipv4.routing-rules,ipv6.routes,ipv6.routing-rules connection show uuid "$(profile_of "$path")" \
-      >"$LOCK/loaded" 2>"$LOCK/error" || {
-      first_line "$LOCK/error"
-      problem="NetworkManager has no profile $path any more: ${first:-no reason given}"
-      return 1
-    }
+      >"$LOCK/loaded" 2>"$LOCK/error" || fail_with "NetworkManager has no profile $path any more" || return 1
     for property in ipv4.routes ipv4.routing-rules ipv6.routes ipv6.routing-rules; do
       IFS= read -r line || line=
       printf '%s\t%s\n' "$property" "$line"
@@ -197,8 +184,5 @@ check_loaded() {
 # up: see 66-retired.sh.
 load_profile() {
   has_service NetworkManager.service || return 0
-  nmcli connection load "$1" >"$LOCK/error" 2>&1 && [ ! -s "$LOCK/error" ] && return 0
-  first_line "$LOCK/error"
-  problem="nmcli connection load $1 failed: ${first:-no reason given}"
-  return 1
+  { nmcli connection load "$1" >"$LOCK/error" 2>&1 && [ ! -s "$LOCK/error" ]; } || fail_with "nmcli connection load $1 failed"
 }

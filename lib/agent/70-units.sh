@@ -4,10 +4,7 @@
 # second or more, so there is one, and `systemctl enable` and `disable` are told not to do their own.
 reload_units() {
   case $changed_files in */systemd/system/*) ;; *) return 0 ;; esac
-  keeping_networks systemctl daemon-reload && return 0
-  first_line "$LOCK/error"
-  problem="systemctl daemon-reload failed: ${first:-no reason given}"
-  return 1
+  keeping_networks systemctl daemon-reload || fail_with 'systemctl daemon-reload failed'
 }
 
 # Disables and stops the units of generations $2... that generation $1 (may be empty) does not have.
@@ -43,11 +40,11 @@ units_that_are_not() {
 # disable a unit that was enabled before.
 enable_units() {
   local disabled
-  disabled=$(units_that_are_not is-enabled "$@") || { unit_failed is-enabled "$*"; return 1; }
+  disabled=$(units_that_are_not is-enabled "$@") || unit_failed is-enabled "$*" || return 1
   [ -n "$disabled" ] || return 0
   # shellcheck disable=SC2086  # a list of words
   { printf 'enabled %s\n' $disabled >>"$undo_log/undo" && sync_undo &&
-    systemctl enable --no-reload $disabled >/dev/null 2>"$LOCK/error"; } || { unit_failed enable "${disabled% }"; return 1; }
+    systemctl enable --no-reload $disabled >/dev/null 2>"$LOCK/error"; } || unit_failed enable "${disabled% }"
 }
 
 # Prints the units of generation $1 that would not start at the next boot.
@@ -76,13 +73,10 @@ start_units() {
     restarted="$restarted $unit"
   done
   # shellcheck disable=SC2086  # a list of words
-  [ -z "$restarted" ] || systemctl restart --no-block $restarted 2>"$LOCK/error" || { unit_failed restart "${restarted# }"; return 1; }
+  [ -z "$restarted" ] || systemctl restart --no-block $restarted 2>"$LOCK/error" || unit_failed restart "${restarted# }"
 }
 
-unit_failed() {
-  first_line "$LOCK/error"
-  problem="systemctl $1 $2 failed: ${first:-no reason given}; see: systemctl status $2"
-}
+unit_failed() { fail_with "systemctl $1 $2 failed (see: systemctl status $2)"; }
 
 # Runs the hooks of generation $1 for the tunnels that are up: the hook did not exist yet when their
 # daemons called it. A hook that fails only causes a note: the tunnel works without it.

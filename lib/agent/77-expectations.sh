@@ -8,11 +8,8 @@ ask_kernel() {
   : >"$LOCK/disagreements"
   # A generation that an older agent applied has no such file.
   [ -f "$1/expectations" ] || return 0
-  if ! { put_all_questions "$1" "$1/expectations" && expectations judge "$LOCK/questions" >"$LOCK/disagreements" &&
-    read -r asked skipped reasons <"$LOCK/counts"; }; then
-    cannot_ask
-    return 1
-  fi
+  { put_all_questions "$1" "$1/expectations" && expectations judge "$LOCK/questions" >"$LOCK/disagreements" &&
+    read -r asked skipped reasons <"$LOCK/counts"; } || cannot_ask || return 1
   what="packets asked about: $asked, all as expected"
   if [ -s "$LOCK/disagreements" ]; then
     what="packets asked about: $asked, not all as expected"
@@ -37,16 +34,10 @@ note_ways() {
   # A change of the main table may move them on purpose.
   ! grep -q ' table 25[345] ' "${PLAN}add4" "${PLAN}add6" "${PLAN}drop4" "${PLAN}drop6" || return 0
   { awk '/ is unchanged$/' "$1/expectations" >"$LOCK/unchanged" && put_all_questions "$1" "$LOCK/unchanged" &&
-    expectations note "$LOCK/questions" >"$LOCK/noted"; } || {
-    cannot_ask
-    die 70 "nothing was changed: $problem"
-  }
+    expectations note "$LOCK/questions" >"$LOCK/noted"; } || cannot_ask || die 70 "nothing was changed: $problem"
 }
 
-cannot_ask() {
-  first_line "$LOCK/error"
-  problem="cannot ask the kernel about what is expected: ${first:-is there space left in ${LOCK%/*}?}"
-}
+cannot_ask() { fail_with "cannot ask the kernel about what is expected (is there space left in ${LOCK%/*}?)"; }
 
 # Asks the questions of generation $1 that are in file $2.
 put_all_questions() {

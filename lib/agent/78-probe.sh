@@ -15,7 +15,7 @@ probe() {
   [ -n "$current" ] || die 1 "nothing of $owner is in force on this machine"
   list_probes
   find_probe_tools || die 69 "no client's packet was tried: $problem"
-  put_all_questions "$current" "$LOCK/probes" || { cannot_ask; die 70 "$problem"; }
+  put_all_questions "$current" "$LOCK/probes" || cannot_ask || die 70 "$problem"
   try_packets "$current" || die 70 "no client's packet was tried: $problem"
   find_silent_gateways
   show "$LOCK/probed"
@@ -140,12 +140,10 @@ send_packets() {
   lost=0
   unclear=0
   rm -rf "$room"
-  if ! { mkdir "$room" && mkfifo "$room/in" "$room/out" && : >"$room/traced" && : >"$room/unsent" &&
+  { mkdir "$room" && mkfifo "$room/in" "$room/out" && : >"$room/traced" && : >"$room/unsent" &&
     awk -v step=choose -v out="$room/" -v trace="$2" -v parent="$$" "$AWK_PROBE" \
-      part=state "$1/state" part=links "$LOCK/links" part=questions "$LOCK/questions" 2>"$room/error"; }; then
-    probe_failed
-    return 1
-  fi
+      part=state "$1/state" part=links "$LOCK/links" part=questions "$LOCK/questions" 2>"$room/error"; } ||
+    probe_failed || return 1
   [ -s "$room/packets" ] || return 0
   start_sender "$room" "$2"
   exec 8>"$room/in" 6<"$room/out"
@@ -163,7 +161,7 @@ send_packets() {
   # The trace is complete only when the sender has ended. Without a trace, the sender removes its interfaces while
   # this run continues.
   case $2$reply in sent) ;; *) await_sender ;; esac
-  [ "$reply" = sent ] || { probe_failed; return 1; }
+  [ "$reply" = sent ] || probe_failed
 }
 
 sender=         # process that sends packets, while it may still have interfaces here
@@ -207,7 +205,9 @@ wait_for_packets() {
   done
 }
 
+# Sets problem to the reason, and fails.
 probe_failed() {
   first_line "$LOCK/probe/error"
   problem=${first:-the sender did not start}
+  return 1
 }
