@@ -16,7 +16,7 @@ find_nftables() {
   ! command -v nft >/dev/null 2>&1 || ! nft list tables >/dev/null 2>&1 || nftables=1
 }
 
-# Sets kill_switch to the file of generation $1.
+# Sets kill_switch to the file of generation $1. The generation may be empty, or anything else without a manifest.
 kill_switch_of() {
   local mode path rest word number
   kill_switch=
@@ -76,15 +76,9 @@ drop_kill_switch() {
   nft delete table inet "source_routing_$owner" 2>"$LOCK/error" || fail_with 'the kill switch cannot be removed'
 }
 
-# Sets kill_switch to the file that belongs to state file $1.
-kill_switch_for() {
-  kill_switch=
-  case $1 in */state) kill_switch_of "${1%/state}" ;; esac
-}
-
-# Does the kernel have the kill switch that belongs to state file $1, or none if none is wanted?
+# Does the kernel have the kill switch of generation $1, or none if none is wanted?
 has_kill_switch_of() {
-  kill_switch_for "$1"
+  kill_switch_of "$1"
   if [ -n "$kill_switch" ]; then
     holds_kill_switch "$kill_switch"
   else

@@ -4,13 +4,13 @@
 #
 # The agent keeps what is listed right after it has added them, as it does for the kill switch.
 
-# Writes the rules that generation $1 (may be empty) wants to $LOCK/accepts: FAMILY TABLE CHAIN RULE. Writes all
+# Writes the rules that generation $1 (may have no manifest) wants to $LOCK/accepts: FAMILY TABLE CHAIN RULE. Writes all
 # chains that may hold rules of ours to $LOCK/chains.
 find_accepts() {
   : >"$LOCK/accepts"
   : >"$LOCK/chains"
   grep -q -s '^accept ' "$home"/*/manifest || return 0
-  [ -z "$1" ] || sed -n 's/^accept //p' "$1/manifest" >"$LOCK/accepts"
+  [ -z "$1" ] || [ ! -f "$1/manifest" ] || sed -n 's/^accept //p' "$1/manifest" >"$LOCK/accepts"
   cat "$home"/*/manifest | awk '$1 == "accept" && !(($2, $3, $4) in SEEN) {
     SEEN[$2, $3, $4] = 1
     print $2, $3, $4

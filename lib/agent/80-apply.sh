@@ -61,7 +61,7 @@ change_kernel() {
   local old_kill_switch
   kill_switch_of "$current"
   old_kill_switch=$kill_switch
-  has_kill_switch_of "$stage/state" && has_accepts "$stage" || changed_kernel=1
+  has_kill_switch_of "$stage" && has_accepts "$stage" || changed_kernel=1
   widen_kill_switch "$old_kill_switch" "$kill_switch" || undo "$problem"
   if ! nothing_planned; then
     carry_out || undo "$problem"

@@ -60,7 +60,7 @@ repair_kill_switch() {
   kill_switch_repaired=0
   kill_switch_left=0
   kill_switch_problem=
-  ! has_kill_switch_of "$wanted" || return 0
+  ! has_kill_switch_of "${wanted%/state}" || return 0
   if set_kill_switch "$kill_switch"; then
     kill_switch_repaired=1
   else
@@ -72,12 +72,9 @@ repair_kill_switch() {
 
 # Sets accepts_repaired, 0 or 1, and accepts_problem. A missing chain is no problem: its firewall drops nothing.
 repair_accepts() {
-  local directory
   accepts_repaired=0
   accepts_problem=
-  directory=
-  case $wanted in */state) directory=${wanted%/state} ;; esac
-  if set_accepts "$directory"; then
+  if set_accepts "${wanted%/state}"; then
     [ -z "$accepts_changed" ] || accepts_repaired=1
   else
     accepts_problem=$problem

@@ -135,7 +135,7 @@ pass() {
 
 not_followed=  # the last problem that was reported
 follow() {
-  case $wanted in "$home"/*/state) ;; *) return 0 ;; esac
+  [ -f "${wanted%/state}/manifest" ] || return 0
   if follow_gateways "${wanted%/state}"; then
     not_followed=
   elif [ "$problem" != "$not_followed" ]; then
@@ -325,8 +325,7 @@ hopeless=      # set if the hook has failed
 fill_hooked() {
   bare=0
   [ -z "$linked" ] || hopeless=
-  case $wanted in */state) ;; *) return 0 ;; esac
-  if [ -n "$hopeless" ] || ! grep -q '^hook ' "${wanted%/state}/manifest"; then
+  if [ -n "$hopeless" ] || ! grep -q -s '^hook ' "${wanted%/state}/manifest"; then
     return 0
   fi
   if [ -n "$linked" ] || [ "$cause" = start ]; then
