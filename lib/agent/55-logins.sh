@@ -2,37 +2,21 @@
 # by which path it sends the replies of the SSH server. Right after the change, it asks again. If a path has changed,
 # the change is undone at once.
 
-MOST_PEERS=50
-
-# Lists who is logged in: $ssh, and all others that are connected to the SSH server and have logged in. One login a
-# line, in the form that logins.awk reads.
+# Lists $ssh, and all others that are connected to the SSH server and have logged in, in the form that logins.awk reads.
 list_logins() {
-  local peers count port from peer rest server uid
-  peers=$NEWLINE
-  count=0
-  port=22
-  unknown=
-  if [ -n "$ssh" ]; then
-    read -r peer from server port rest <<END
-$ssh
-END
-    add_peer "$peer" "$from" "$server" "$port" 0 login || unknown=$ssh
-    case $port in '' | *[!0-9]*) port=22 ;; esac
-  fi
+  local port server peer rest uid
+  # The last of its four words is the port of the server.
+  port=${ssh##* }
+  [ -z "$ssh" ] || printf 'given 0 %s\n' "$ssh"
+  case $port in '' | *[!0-9]*) port=22 ;; esac
   command -v ss >/dev/null 2>&1 || return 0
-  ss -tnepH state established "sport = :$port" 2>/dev/null |
-    while [ "$count" -lt "$MOST_PEERS" ] && read -r _ _ server peer rest; do
-      who_has "$rest"
-      [ "$login" != nobody ] || continue
-      uid=0
-      case $rest in
-        *uid:*)
-          uid=${rest#*uid:}
-          uid=${uid%%[!0-9]*}
-          ;;
-      esac
-      add_peer "${peer%:*}" "${peer##*:}" "${server%:*}" "$port" "$uid" "$login" || :
-    done
+  ss -tnepH state established "sport = :$port" 2>/dev/null | while read -r _ _ server peer rest; do
+    who_has "$rest"
+    [ "$login" != nobody ] || continue
+    uid=0
+    case $rest in *uid:*) uid=${rest#*uid:} ;; esac
+    printf '%s %s %s %s %s %s\n' "$login" "${uid%%[!0-9]*}" "${peer%:*}" "${peer##*:}" "${server%:*}" "$port"
+  done
 }
 
 # Has somebody logged in on the connection whose processes ss names in $1? This matters, since anybody on the Internet
@@ -56,55 +40,6 @@ who_has() {
   done
 }
 
-# add_peer PEER ITS-PORT SERVER PORT UID LOGIN: prints one line for all connections of a peer. Addresses have the forms
-# of sshd and of ss: 1.2.3.4, fe80::1%eth0, [fe80::1]%eth0, ::ffff:1.2.3.4.
-add_peer() {
-  local to family entry device
-  device=-
-  plain_address "$1"
-  to=$address
-  plain_address "$3"
-  family=4
-  case $to in *:*) family=6 ;; esac
-  case "$to $address" in
-    *[!0-9A-Fa-f:.\ ]* | ' '* | *' ') return 1 ;;
-    *:*\ *:*) ;;
-    *:*) return 1 ;;
-    *.*\ *.*) ;;
-    *) return 1 ;;
-  esac
-  case $2$4 in *[!0-9]*) return 1 ;; esac
-  [ -n "$2" ] && [ -n "$4" ] || return 1
-  case $device in *[!A-Za-z0-9_.:@+-]*) return 1 ;; esac
-  entry="$family $to $address $4 $device ${5:-0} $6"
-  case $peers in
-    *"$NEWLINE$entry$NEWLINE"*) return 0 ;;
-  esac
-  peers=$peers$entry$NEWLINE
-  count=$((count + 1))
-  printf '%s\n' "$entry $2"
-}
-
-# Sets address to the plain form of $1, and device if $1 names one.
-plain_address() {
-  address=$1
-  case $address in
-    \[*)
-      address=${address#?}
-      address=${address%%]*}${address#*]}
-      ;;
-  esac
-  case $address in
-    *%*)
-      device=${address#*%}
-      address=${address%%%*}
-      ;;
-  esac
-  case $address in
-    ::[Ff][Ff][Ff][Ff]:*.*) address=${address##*:} ;;
-  esac
-}
-
 # Notes by which path the replies to each login go. Call it before a change, when the plan is read and $LOCK/kernel
 # is current.
 note_logins() {
@@ -112,15 +47,17 @@ note_logins() {
   : >"$LOCK/logins"
   ! nothing_planned || return 0
   list_logins >"$LOCK/logins"
-  [ -z "$unknown" ] || say "note: \"$unknown\" is no SSH connection; whether it survives the change is not looked at"
   [ -s "$LOCK/logins" ] || return 0
   grep -e '^family' -e '^[0-9]*:[^ ]' "$LOCK/kernel" >"$LOCK/rules_before" || :
   for file in login_questions login4 login6 links noted_logins; do
     : >"$LOCK/$file"
   done
   { ask_awk logins part=logins "$LOCK/logins" part=told "${PLAN}add4" "${PLAN}add6" "${PLAN}drop4" "${PLAN}drop6" \
-    "$LOCK/kernel" && put_questions login && expectations note "$LOCK/login_questions" "$LOCK/noted_logins" >"$LOCK/noted" &&
-    mv "$LOCK/noted" "$LOCK/noted_logins" && login_answers >"$LOCK/answers_before"; } || cannot_ask || die 70 "nothing was changed: $problem"
+    "$LOCK/kernel" >"$LOCK/unknown_logins" && put_questions login &&
+    expectations note "$LOCK/login_questions" "$LOCK/noted_logins" >"$LOCK/noted" &&
+    mv "$LOCK/noted" "$LOCK/noted_logins" && login_answers >"$LOCK/answers_before"; } ||
+    cannot_ask || die 70 "nothing was changed: $problem"
+  show "$LOCK/unknown_logins"
 }
 
 login_answers() {

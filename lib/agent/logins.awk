@@ -2,7 +2,8 @@
 # of the SSH server is a packet that is expected to be `kept`.
 #
 # Step `logins` reads these files, by their part, and writes login_questions, login4 and login6:
-#   logins  FAMILY PEER SERVER PORT DEVICE UID LOGIN PEER-PORT, one login a line; LOGIN is `login` or `unknown`
+#   logins  LOGIN UID PEER PEER-PORT SERVER PORT, one login a line; LOGIN is `given` for that of --ssh, `login`, or
+#           `unknown`. A line for people about one that is given and no login goes to standard output
 #   told    the lines for `ip -batch`, and what read_kernel prints: they show which packets rules and routes distinguish
 #
 # Variables: plan (the lines for `ip -batch` are in plan add4, plan drop4 ...), allow (a login may be moved).
@@ -10,11 +11,37 @@
 # Step `judge` prints "E text" for each peer whose path has changed. It prints "W text" if that is allowed, or if it is
 # unknown whether the peer has logged in.
 
-# At most this many classes of packets are checked. The confirmation over a new connection covers the rest.
-BEGIN { MOST_CLASSES = 48; logins = classes = 0 }
+# At most this many logins and classes of packets are checked. The confirmation over a new connection covers the rest.
+BEGIN { MOST_LOGINS = 50; MOST_CLASSES = 48; logins = classes = 0 }
 
-step == "logins" && part == "logins" { LOGINS[++logins] = $0; next }
+step == "logins" && part == "logins" { read_login(); next }
 step == "logins" { if (/ (tos|dsfield|dscp|dport) /) tell_apart(); next }
+
+# Keeps a login as FAMILY PEER SERVER PORT DEVICE UID LOGIN PEER-PORT. All connections of a peer are one login.
+function read_login(    peer, server, login) {
+  zone = "-"
+  peer = plain_address($3)
+  server = plain_address($5)
+  if (to_hex(peer) == "" || length(to_hex(peer)) != length(to_hex(server)) || $4 !~ /^[0-9]+$/ || $6 !~ /^[0-9]+$/ || zone ~ /[^A-Za-z0-9_.:@+-]/) {
+    if ($1 == "given") print "note: \"" substr($0, 9) "\" is no SSH connection; whether it survives the change is not looked at"
+    return
+  }
+  login = (index(peer, ":") ? 6 : 4) " " peer " " server " " $6 " " zone " " $2 " " ($1 == "given" ? "login" : $1)
+  if ((login in KNOWN) || logins == MOST_LOGINS) return
+  KNOWN[login] = 1
+  LOGINS[++logins] = login " " $4
+}
+
+# The address without what sshd and ss put around it: [fe80::1]%eth0, ::ffff:192.0.2.7. Sets zone to its device.
+function plain_address(text) {
+  gsub(/\[|\]/, "", text)
+  if (match(text, /%.*/)) {
+    zone = substr(text, RSTART + 1)
+    text = substr(text, 1, RSTART - 1)
+  }
+  if (text ~ /^::[Ff][Ff][Ff][Ff]:.*[.]/) sub(/.*:/, "", text)
+  return text
+}
 
 # Adds the classes of packets that a rule or route distinguishes. The type of service differs from packet to packet, and
 # the port of the peer from login to login.
