@@ -33,7 +33,7 @@ interface Totals {
  */
 const RUNS: ReadonlyArray<readonly string[]> = [
   ['--selectProjects', 'unit', 'cdktn', 'package', '--maxWorkers=2'],
-  ['--selectProjects', 'agent', '--maxWorkers=6'],
+  ['--selectProjects', 'agent', '--maxWorkers=4'],
   ['--selectProjects', 'lab', '--maxWorkers=3'],
 ];
 

@@ -76,7 +76,10 @@ start_units() {
   [ -z "$restarted" ] || systemctl restart --no-block $restarted 2>"$LOCK/error" || unit_failed restart "${restarted# }"
 }
 
-unit_failed() { fail_with "systemctl $1 $2 failed (see: systemctl status $2)"; }
+unit_failed() {
+  fail_with "systemctl $1 $2 failed" || problem="$problem; see: systemctl status $2"
+  return 1
+}
 
 # Runs the hooks of generation $1 for the tunnels that are up: the hook did not exist yet when their
 # daemons called it. A hook that fails only causes a note: the tunnel works without it.
