@@ -2,7 +2,6 @@ import type { IResolveContext } from 'cdktf';
 import { FORMAT } from '../agent/program';
 import { packagedText } from '../agent/texts';
 import { ValidationError } from '../errors';
-import { forwardingSysctls } from '../model/forwarding';
 import { guards } from '../model/guard';
 import type { Host } from '../model/host';
 import { failClosedRoutes } from '../model/host';
@@ -140,16 +139,9 @@ class HookWriter {
     ];
   }
 
+  /** The hook leaves out what would cost an address of the uplink. */
   public forwarding(host: Host): string[] {
-    const ofIpv6 = forwardingSysctls(host).some(({ key }) =>
-      key.some((part) => part === 'net.ipv6.conf.all.forwarding'),
-    );
-    return sysctlFiles(host).flatMap((file) => [
-      ofIpv6 ? 'if ! loses_default_route; then\n' : 'if :; then\n',
-      this.file(file),
-      `sysctl -q -p ${file.path}\n`,
-      'fi\n',
-    ]);
+    return sysctlFiles(host).flatMap((file) => [this.file(file), `sysctl -q -p ${file.path}\n`]);
   }
 
   /** The unit that watches the kernel is that of an apply. Here, the agent that it runs is another one. */

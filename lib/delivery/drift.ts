@@ -126,5 +126,8 @@ function loginArguments(scope: Construct, ssh: SshConnection, forEach?: ITerrafo
 /** The same machines, by way of a local. */
 function indirect(scope: Construct, iterator: ITerraformIterator): ITerraformIterator {
   const local = new TerraformLocal(scope, 'drift-machines', iterator._getForEachExpression());
-  return { _getForEachExpression: () => local.expression as unknown };
+  // The iterator of cdktn has more to it than what a data source asks for.
+  return Object.assign(Object.create(iterator) as ITerraformIterator, {
+    _getForEachExpression: () => local.expression as unknown,
+  });
 }
