@@ -110,6 +110,14 @@ describe('a key in the environment of Terraform', () => {
     expect(evaluate([from({ key_variable: 'OLD' })], [`OLD=${inBase64}`, `${NAME}=no key`])).toEqual([KEY.trim()]);
   });
 
+  test('the check is content with the file of an older state, whose last line has its end', () => {
+    const file = join(directory, 'key');
+    writeFileSync(file, KEY);
+    const { problem: told = '' } =
+      keyCheck({ property: PROPERTY, variable: NAME, key: `file("${file}")` }).environment ?? {};
+    expect(evaluate([told.slice('${'.length, -1)], [])).toEqual(['']);
+  });
+
   test('without /proc the check names another way', () => {
     const [told] = evaluate([problem.slice('${'.length, -1).replace(/\/proc\/self\/environ/g, '/missing')], []);
     expect(told).toBe(

@@ -45,7 +45,8 @@ export function environmentKey(name: string): string {
 /** Whether an expression gives a key in lines. A passphrase shows in some forms of keys only. */
 export function isKey(key: string): string {
   const line = (word: string): string => `-----${word} [A-Z ]*PRIVATE KEY-----`;
-  return `can(regex("^(?s)${line('BEGIN')}\\n.*\\n${line('END')}$", ${key})) && !can(regex("ENCRYPTED", ${key}))`;
+  // A file ends with a line break.
+  return `can(regex("^(?s)\\\\s*${line('BEGIN')}\\r?\\n.*\\n${line('END')}\\\\s*$", ${key})) && !can(regex("ENCRYPTED", ${key}))`;
 }
 
 /** Fails with one line, before anything is changed, if a key is not where the user says. Needs no shell but POSIX sh. */
