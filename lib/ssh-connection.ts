@@ -27,8 +27,8 @@ export interface SshBastion {
   readonly privateKeyFile?: string;
 
   /**
-   * Name of the environment variable of Terraform that has the private key for the bastion. The same as that of the
-   * connection.
+   * Name of the environment variable of Terraform that has the private key for the bastion. It works as that of the
+   * connection does.
    *
    * @default - `privateKeyFile`, or else the key of the connection
    */
@@ -48,8 +48,8 @@ export interface SshBastion {
  * How Terraform reaches a machine. Terraform reads neither `~/.ssh/config` nor `known_hosts`, so only what is set here
  * applies.
  *
- * Terraform writes `host`, `port`, `user`, `hostKey`, the *paths* of key files, the *names* of environment variables and the bastion's address to the state,
- * since the clean-up at destroy needs them. It writes no contents of keys.
+ * Terraform writes `host`, `port`, `user`, `hostKey`, the *paths* of key files, the *names* of environment variables and
+ * the bastion's address to the state, since the clean-up at destroy needs them. It writes no contents of keys.
  *
  * @see https://developer.hashicorp.com/terraform/language/resources/provisioners/connection
  */
@@ -117,7 +117,8 @@ export interface SshConnection {
    * Uses the SSH agent at `SSH_AUTH_SOCK`. Terraform then forwards the agent to the machine, where root can meanwhile
    * log in elsewhere with its keys. Without a `hostKey`, this is an error by default, and a warning if you set `true`.
    *
-   * @default - true if there is neither `privateKeyFile` nor `privateKeyEnvironmentVariable`; with `privateKey`, for the clean-up at destroy only
+   * @default - true if there is neither `privateKeyFile` nor `privateKeyEnvironmentVariable`; with `privateKey`, for the
+   * clean-up at destroy only
    */
   readonly agent?: boolean;
 

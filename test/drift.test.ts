@@ -86,13 +86,14 @@ describe('Drift.inPlan()', () => {
   test('takes an address of a resource from a local, which no change of the resource puts off', () => {
     const stack = newStack();
     const host = new TerraformVariable(stack, 'address', { type: 'string' }).stringValue;
-    newHost(stack, { ssh: { ...SSH, host }, drift: Drift.inPlan() });
+    const port = new TerraformVariable(stack, 'port', { type: 'number' }).numberValue;
+    newHost(stack, { ssh: { ...SSH, host, port }, drift: Drift.inPlan() });
     const { data, locals } = JSON.parse(Testing.synth(stack)) as Synthesized;
     const [[local, login]] = Object.entries(locals ?? {});
-    expect(login).toEqual({ host: '${var.address}' });
+    expect(login).toEqual({ host: '${var.address}', port: '${var.port}' });
     const [{ program }] = Object.values(data?.external ?? {});
     expect(program).toContain(`\${try("host=\${local.${local}.host}", "")}`);
-    expect(JSON.stringify(program)).not.toContain('var.address');
+    expect(JSON.stringify(program)).not.toContain('var.');
   });
 
   test.each<[string, Partial<LinuxHostProps>]>([

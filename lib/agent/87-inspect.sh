@@ -24,8 +24,7 @@ compare() {
   : >"$LOCK/files"
   [ -z "$current" ] || differing_files "$current" "$LOCK/files"
   : >"$LOCK/missing"
-  has_kill_switch_of "${wanted%/state}" || printf '+ kill switch (nftables table inet source_routing_%s)
-' "$owner" >"$LOCK/missing"
+  has_kill_switch_of "${wanted%/state}" || printf '+ kill switch (nftables table inet source_routing_%s)\n' "$owner" >"$LOCK/missing"
   [ -z "$current" ] || { differing_accepts "$current"; differing_sysctls "$current"; differing_units "$current"; } >>"$LOCK/missing"
   : >"$LOCK/disagreements"
   [ -z "$current" ] || ask_kernel "$current" || die 1 "$problem"

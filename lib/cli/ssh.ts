@@ -8,9 +8,6 @@ export interface Answer {
   readonly lines: readonly string[];
 }
 
-/** By the exit status of the script. */
-const STATES: ReadonlyArray<Answer['state'] | undefined> = ['as declared', 'differs'];
-
 /**
  * Asks a machine over SSH whether it is as declared, with the script that a plan runs, too.
  *
@@ -40,7 +37,7 @@ export async function askMachine(
     child.on('close', (status) => resolve(status ?? undefined));
   });
   const lines = output.split('\n').filter((line) => line.trim() !== '');
-  return { state: STATES[code ?? NaN] ?? 'not asked', lines };
+  return { state: code === 0 ? 'as declared' : code === 1 ? 'differs' : 'not asked', lines };
 }
 
 /** A word for a shell. */

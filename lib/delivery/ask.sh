@@ -44,7 +44,8 @@ ask() {
   done
   directory=$(mktemp -d) || return 2
   trap 'rm -rf "$directory"' EXIT
-  trap 'exit 2' HUP INT TERM
+  running=
+  trap 'kill "$running" 2>/dev/null; exit 2' HUP INT TERM
   converse
   # Other programs end so, too: the shell of a login that is not allowed.
   case $?,$(grep -E '^(source-routing: |nothing of )' "$directory/said") in

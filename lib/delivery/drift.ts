@@ -1,12 +1,12 @@
 import type { ITerraformIterator } from 'cdktf';
 import { Fn, TerraformDataSource, TerraformLocal, TerraformStack, Token } from 'cdktf';
 import type { Construct } from 'constructs';
-import { packagedText } from '../agent/texts';
 import type { SshConnection } from '../ssh-connection';
 import { expression, literal } from './escape';
+import { scriptFile } from './scripts';
 import { storedConnection } from './ssh';
 import type { StackFile } from './stack-files';
-import { pathOf, provisionerFile } from './stack-files';
+import { pathOf } from './stack-files';
 
 export interface PlannedDriftProps {
   readonly owner: string;
@@ -19,8 +19,7 @@ let made: StackFile | undefined;
 
 /** The script that asks a machine. Made once for each program. */
 function script(): StackFile {
-  const texts = ['ask', 'drift'].map((name) => packagedText(`delivery/${name}.sh`).replace(/^#!.*\n/, ''));
-  made ??= provisionerFile('drift', 'sh', `#!/bin/sh\n${texts.join('\n')}`);
+  made ??= scriptFile('drift', ['ask', 'drift']);
   return made;
 }
 
@@ -107,20 +106,25 @@ class External extends TerraformDataSource {
  */
 function loginArguments(scope: Construct, ssh: SshConnection, forEach?: ITerraformIterator): string[] {
   const values = Object.entries(storedConnection(ssh));
-  const deferred = values.filter(([, value]) => Token.isUnresolved(value));
+  const deferred = values.filter(([, value]) => isDeferred(value));
   // A local cannot hold the value of one machine of a fleet.
   const login =
     forEach || deferred.length === 0
       ? undefined
       : new TerraformLocal(scope, 'drift-login', Object.fromEntries(deferred)).friendlyUniqueId;
   return values.map(([name, value]) => {
-    if (!Token.isUnresolved(value)) {
+    if (!isDeferred(value)) {
       return `${name}=${value}`;
     }
     return login === undefined
       ? Token.asString(Fn.try([`${name}=${value}`, '']))
       : expression(`try("${name}=\${local.${login}.${name}}", "")`);
   });
+}
+
+/** A port is a number, and so is its token. */
+function isDeferred(value: string): boolean {
+  return Token.isUnresolved(value) || Token.isUnresolved(Number(value));
 }
 
 /** The same machines, by way of a local. */

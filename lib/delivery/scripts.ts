@@ -21,6 +21,11 @@ export function sharedFiles(): SharedFiles {
 
 /** A script for the login user. Its parameters are set in front of this text. */
 function script(name: string): StackFile {
-  const parts = ['as-root', name].map((part) => packagedText(`delivery/${part}.sh`).replace(/^#!.*\n/, ''));
-  return provisionerFile(name, 'sh', parts.join('\n'));
+  return scriptFile(name, ['as-root', name]);
+}
+
+/** A script that is made of several texts of this folder. */
+export function scriptFile(stem: string, names: readonly string[]): StackFile {
+  const parts = names.map((name) => packagedText(`delivery/${name}.sh`).replace(/^#!.*\n/, ''));
+  return provisionerFile(stem, 'sh', parts.join('\n'));
 }

@@ -193,8 +193,7 @@ function checkAgent(scope: Construct, args: Arguments, ssh: SshConnection): void
 
 /** A plan keeps the arguments of what asks the machine, so there is no `privateKey` in them. */
 export function checkLoginOfPlan(args: Arguments, ssh: SshConnection): void {
-  const { privateKey, privateKeyFile, privateKeyEnvironmentVariable, agent } = ssh;
-  if (privateKey !== undefined && (privateKeyFile ?? privateKeyEnvironmentVariable) === undefined && agent !== true) {
+  if (ssh.privateKey !== undefined && !hasKeptKey(ssh) && ssh.agent !== true) {
     throw args.error(
       'drift asks the machine in each plan, where ssh.privateKey would be kept. ' +
         'Give ssh.privateKeyFile, privateKeyEnvironmentVariable or agent: true, or leave out drift and run "cdktf-source-routing verify".',
