@@ -49,7 +49,11 @@ export async function benchVerify(): Promise<void> {
 
 async function prepare(lab: Lab, directory: string): Promise<void> {
   const program = '/usr/local/sbin/source-routing';
-  await lab.vpn.writeFile(program, `#!/bin/sh\nsleep ${ANSWER_SECONDS}\necho source-routing: done: as declared\n`, '0755');
+  await lab.vpn.writeFile(
+    program,
+    `#!/bin/sh\nsleep ${ANSWER_SECONDS}\necho source-routing: done: as declared\n`,
+    '0755',
+  );
   // One sshd has the connections of all.
   await lab.vpn.exec(
     "printf '%s\\n' 'MaxStartups 500' 'UsePAM no' >/etc/ssh/sshd_config.d/bench.conf; systemctl restart ssh; " +
