@@ -32,6 +32,7 @@ import { parseReplaceTriggeredBy, unnoticedReplacement } from './private/replace
 import type { Shape } from './private/shapes';
 import { FLAG, instance, list, member, optional, struct, text } from './private/shapes';
 import { SSH, checkLoginOfPlan, checkSshConnection, managementOf } from './private/ssh-checks';
+import { parseTextfileDirectory } from './private/textfile-directory';
 import type { SshConnection } from './ssh-connection';
 
 /**
@@ -130,6 +131,17 @@ export interface LinuxHostProps {
   readonly verifyIntervalSeconds?: number;
 
   /**
+   * The directory of the textfile collector of Prometheus' node_exporter. Debian's package reads
+   * `/var/lib/prometheus/node-exporter`. Each time the machine verifies itself, it leaves the results there in
+   * `source-routing-OWNER.prom`: whether the declaration is in force, how much differs, what was repaired, whether packets
+   * of clients get through. Needs `verifyIntervalSeconds`. The directory must exist by then.
+   *
+   * @default - no such file; `source-routing status --json` on the machine says the same
+   * @see https://github.com/prometheus/node_exporter#textfile-collector
+   */
+  readonly textfileDirectory?: string;
+
+  /**
    * Whether a plan shows that the machine is not as declared, such as when somebody deleted a rule, or installed the
    * machine again.
    *
@@ -176,6 +188,7 @@ const PROPS: Shape<LinuxHostProps> = {
   allowManagementPathChange: optional(FLAG),
   replaceTriggeredBy: optional(list(text('an id, such as that of an instance'), 'a list such as [instance.id]')),
   verifyIntervalSeconds: optional(SECONDS),
+  textfileDirectory: optional(text('a path such as "/var/lib/prometheus/node-exporter"')),
   drift: optional(DRIFT),
   adopt: optional(struct(ADOPT, 'an object such as { files: ["/etc/openvpn/up"] }')),
   forEach: optional(
@@ -264,6 +277,7 @@ export class LinuxHost extends Construct {
       persistence,
       adopts: parseAdoption(args, props.adopt),
       verifyIntervalSeconds: args.optionalInteger(props.verifyIntervalSeconds, 'verifyIntervalSeconds', 30, 86400),
+      textfileDirectory: parseTextfileDirectory(args, props),
       absent,
     });
     const host = (): Host => this._declaration.model();

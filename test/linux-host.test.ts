@@ -700,6 +700,22 @@ describe('bundle', () => {
     );
   });
 
+  test('leaves a file for node_exporter, where that is declared', () => {
+    const stack = newStack();
+    const textfileDirectory = '/var/lib/prometheus/node-exporter';
+    newTable(newHost(stack, { verifyIntervalSeconds: 60, textfileDirectory }));
+    expect(bundleOf(stack)).toContain(`textfile ${textfileDirectory}`);
+    expect(resourceOf(stack, 'apply').triggers_replace).toMatchObject({
+      verify: `every 60 seconds, result in ${textfileDirectory}`,
+    });
+    expect(() => newHost(newStack(), { textfileDirectory })).toThrow(
+      '[stack/vpn1] textfileDirectory is given without verifyIntervalSeconds, so nothing would write the file. Set that, too, for example to 60.',
+    );
+    expect(() => newHost(newStack(), { verifyIntervalSeconds: 60, textfileDirectory: 'node-exporter' })).toThrow(
+      '[stack/vpn1] textfileDirectory "node-exporter" is not an absolute path of letters, digits and . _ @ + -.',
+    );
+  });
+
   test('networkScripts() writes the how-to four files', () => {
     const stack = newStack();
     const host = newHost(stack, { persistence: Persistence.networkScripts() });

@@ -11,7 +11,7 @@ probe_in=
 
 probe() {
   local bad
-  find_in_force
+  in_force || die 1 "$problem"
   [ -n "$current" ] || die 1 "nothing of $owner is in force on this machine"
   list_probes
   find_probe_tools || die 69 "no client's packet was tried: $problem"

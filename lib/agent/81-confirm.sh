@@ -22,6 +22,7 @@ keep_change() {
   if [ -f "$trial/current" ]; then
     mv -f "$trial/current" "$home/current" || { problem="cannot write $home/current"; return 1; }
   fi
+  drop_textfile "$stage"
   current=$stage
   pending=
   find_unused

@@ -43,6 +43,8 @@ leave_nothing() {
   remove_stale_directories '' "$@"
   retire /dev/null "$@" || :
   forget_retired
+  drop_textfile ''
+  rm -f "$REPAIRS.$owner"
   for each in "${home:?}"/*; do
     case $each in "$home/agent" | "$home/trial") continue ;; esac
     rm -rf "$each" || { problem="cannot remove $each"; return 1; }

@@ -1,24 +1,26 @@
 # status, verify, diff: these only look, and change nothing. verify and diff also try packets of clients.
 
-# Takes the lock, and sets current and wanted to what is in force or on trial. Ends the run if there is neither.
-find_in_force() {
+# Takes the lock, and sets current and wanted to what is in force or on trial. If there is neither, it sets problem
+# and fails.
+in_force() {
   LOCK_WAIT=10
   take_lock
   wanted_state
   if [ -z "$states" ]; then
-    die 1 "nothing of $owner is in force on this machine; the owners here: $(owners)"
+    problem="nothing of $owner is in force on this machine; the owners here: $(owners)"
+    return 1
   fi
+  problem="a change of $owner was killed half-way, and will be undone. At once: source-routing rollback $owner"
   case $decision in
     '') ;;
     open) if [ "$wanted" = "$trial_state" ]; then show_trial; fi ;;
-    *) [ -n "$wanted" ] || die 1 "a change of $owner is being undone. If that lasts: source-routing rollback $owner" ;;
+    *) problem="a change of $owner is being undone. If that lasts: source-routing rollback $owner" ;;
   esac
-  [ -n "$wanted" ] || die 1 "a change of $owner was killed half-way, and will be undone. At once: source-routing rollback $owner"
+  [ -n "$wanted" ]
 }
 
 # Compares kernel and files with the generation in force. Writes the differences to $LOCK/differences.
 compare() {
-  find_in_force
   # shellcheck disable=SC2086  # a list of words
   look "$wanted" $states || die 1 "$problem"
   : >"$LOCK/files"
@@ -77,13 +79,26 @@ conclude() {
   die 1 "$count differences from generation ${name:-(none in force)} of $owner$on_trial (+ missing, - in the way$not_as_expected). To mend: $(advice)"
 }
 
-verify() {
+# Looks at the machine. If nothing is in force, it sets problem and fails.
+observe() {
+  in_force || { : >"$LOCK/differences"; return 1; }
   compare
-  # With other differences, packets could fail because of those, so only a clean machine is probed.
-  if [ ! -s "$LOCK/differences" ] && [ -n "$current" ]; then
-    find_stopped "$current" || :
-    cat "$LOCK/stopped" >>"$LOCK/differences"
-  fi
+  try_clients
+}
+
+# Tries packets of clients, and adds those that are stopped to the differences. With other differences, packets could
+# fail because of those, so only a clean machine is probed.
+probed='not tried'
+try_clients() {
+  [ ! -s "$LOCK/differences" ] && [ -n "$current" ] && find_stopped "$current" || return 0
+  probed=passed
+  [ ! -s "$LOCK/stopped" ] || probed=failed
+  cat "$LOCK/stopped" >>"$LOCK/differences"
+}
+
+verify() {
+  observe || { write_textfile 0; die 1 "$problem"; }
+  write_textfile 1
   show "$LOCK/differences"
   conclude
 }
@@ -96,6 +111,8 @@ show_all() {
 
 status() {
   local code
+  [ -z "$as_json" ] || { status_json; return; }
+  in_force || die 1 "$problem"
   compare
   say "owner $owner: generation ${current##*/} in force$on_trial${pending:+, and a run that was killed}"
   [ -z "$current" ] || status_of "$current"
@@ -105,6 +122,7 @@ status() {
   return 0
 }
 
+in_front=
 # Sets in_front, one rule a line: rules of others in front of ours that were added after generation $1 was applied.
 in_front_since() {
   in_front=

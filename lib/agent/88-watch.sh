@@ -218,6 +218,7 @@ last=
 recent=$NEWLINE  # what was put back recently
 show_repaired() {
   local still line
+  count_repairs
   still=$NEWLINE
   [ "$kill_switch_repaired" -eq 0 ] || put_back_again 'the kill switch'
   [ "$accepts_repaired" -eq 0 ] || put_back_again 'the accept rules in the firewall'

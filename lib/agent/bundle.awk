@@ -195,6 +195,8 @@ $1 == "follow" {
   PLACES["254:default"] = 1
   print filled($0) > (out "/manifest")
 }
+# textfile DIRECTORY
+$1 == "textfile" { print > (out "/manifest") }
 # accept FAMILY TABLE CHAIN RULE
 $1 == "accept" { print filled($0, 1) > (out "/manifest") }
 ($1 == "unit" || $1 == "sysctl") && !is_left_out() {

@@ -16,7 +16,7 @@ say() {
 
 usage() {
   say "usage: source-routing COMMAND [OWNER]
-  status   what is in force, and does the kernel agree
+  status   what is in force, and does the kernel agree; with --json, a line of JSON for each owner
   verify   succeeds only if kernel and files agree, and packets of clients get through
   diff     what is missing (+) and what is in the way (-)
   probe    what becomes of a client's packet here; also: probe OWNER --from ADDRESS --to ADDRESS [--in INTERFACE]
@@ -26,6 +26,15 @@ usage() {
   remove   put everything back, leave nothing"
   exit "$1"
 }
+
+# With JSON, nothing else goes to standard output.
+exec 3>&1
+json=
+case $* in
+  'status --json') set -- status; json=--json ;;
+  'status '*' --json') set -- status "$2"; json=--json ;;
+esac
+[ -z "$json" ] || exec >&2
 
 case ${1-} in
   status | verify | diff | probe | assert | confirm | rollback | remove) ;;
@@ -63,7 +72,7 @@ run() {
   command=$1
   owner=$2
   shift 2
-  /bin/sh "$STATE/$owner/agent" "$command" "$@" --owner "$owner"
+  /bin/sh "$STATE/$owner/agent" "$command" ${json:+"$json"} "$@" --owner "$owner" >&3
 }
 
 if [ -n "${2-}" ]; then

@@ -43,6 +43,7 @@ const SHELL_PARTS = [
   '86-assert.sh',
   '87-inspect.sh',
   '88-watch.sh',
+  '89-monitoring.sh',
   '99-main.sh',
 ];
 

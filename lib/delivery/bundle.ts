@@ -143,6 +143,7 @@ class BundleData {
       ...sysctls(host).map(([key, value]) => `sysctl ${key} ${value} nftables`),
       ...forwardingSysctls(host).map(({ key, value }) => `sysctl ${this.pieces(key, 'auto').join('')} ${value}`),
       ...acceptRules(host).map(({ chain, parts }) => `accept ${chain} ${this.pieces(parts, 'auto').join('')}`),
+      ...(host.textfileDirectory ? [`textfile ${host.textfileDirectory}`] : []),
       ...hooks.map((hook) => `hook ${hook.daemon} ${hook.path} ${hook.tableIds.join(' ')}`),
       ...(host.adopts ? ['adopt', ...host.adopts.map((file) => `adopt ${file}`)] : []),
       ...rendered.flatMap((each) => [`for ${each.of.name}`, ...this.persistence(each)]),

@@ -39,9 +39,17 @@ export function generationTriggers(host: Host, choice: Choice): Record<string, s
     ]),
     ...expectationTriggers(host),
     ...forwardingTriggers(host, (parts) => parts.map((part) => plain([part])).join('')),
-    ...(host.verifyIntervalSeconds === undefined ? [] : [['verify', `every ${host.verifyIntervalSeconds} seconds`]]),
+    ...verifyTriggers(host),
     ...(host.adopts ? [['adopt', ['rules and routes made by hand', ...host.adopts].join(', ')]] : []),
   ]) as Record<string, string>;
+}
+
+function verifyTriggers({ verifyIntervalSeconds, textfileDirectory }: Host): Array<[string, string]> {
+  if (verifyIntervalSeconds === undefined) {
+    return [];
+  }
+  const result = textfileDirectory ? [`result in ${textfileDirectory}`] : [];
+  return [['verify', [`every ${verifyIntervalSeconds} seconds`, ...result].join(', ')]];
 }
 
 /**

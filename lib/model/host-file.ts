@@ -238,6 +238,7 @@ const HOST = record({
   hooks: list(record({ path: text, tableId: UNSIGNED })),
   adopts: optional(list(text)),
   verifyIntervalSeconds: optional(UNSIGNED),
+  textfileDirectory: optional(text),
 });
 
 /** The form that the kernel prints: a prefix of full length is printed as an address. */

@@ -80,6 +80,8 @@ export interface Host {
   readonly adopts?: readonly string[];
   /** How often the machine verifies itself. */
   readonly verifyIntervalSeconds?: number;
+  /** Where the machine leaves the results for node_exporter. */
+  readonly textfileDirectory?: string;
 }
 
 /** An error or a warning, reported at one construct. */

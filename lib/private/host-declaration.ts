@@ -21,7 +21,10 @@ import type { ParsedInterfaces } from './interfaces';
 export interface HostProperties
   extends
     ParsedInterfaces,
-    Pick<Host, 'path' | 'owner' | 'interfaces' | 'management' | 'adopts' | 'verifyIntervalSeconds'> {
+    Pick<
+      Host,
+      'path' | 'owner' | 'interfaces' | 'management' | 'adopts' | 'verifyIntervalSeconds' | 'textfileDirectory'
+    > {
   readonly persistence: Persistence;
   /** Whether nothing may be left on the machine. */
   readonly absent: boolean;
@@ -196,6 +199,7 @@ export class HostDeclaration {
       intents: [...intents, ...expectEgresses(egresses, interfaces, routes)],
       adopts: this.properties.adopts,
       verifyIntervalSeconds: this.properties.verifyIntervalSeconds,
+      textfileDirectory: this.properties.textfileDirectory,
     };
   }
 

@@ -1,8 +1,12 @@
 import type { TerraformStack } from 'cdktf';
 import { Expected } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
+import { poll } from '../lab/process';
 import { ALL_THROUGH_NAT, declareEgress, sources } from './egress';
 import { Terraform, saidBy } from './terraform';
+
+/** Where Debian's node_exporter looks. */
+const TEXTFILES = '/var/lib/prometheus/node-exporter';
 
 describeLab('a change that the kernel does not carry out as expected', {}, (lab) => {
   let terraform: Terraform;
@@ -11,9 +15,18 @@ describeLab('a change that the kernel does not carry out as expected', {}, (lab)
   });
   afterAll(() => terraform.close());
 
+  /** What a scrape of node_exporter says of us, and whether it could read all files. */
+  const scraped = async (): Promise<Record<string, number>> => {
+    const { vpn } = lab();
+    const request = String.raw`exec 3<>/dev/tcp/127.0.0.1/9100; printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3; cat <&3`;
+    const { stdout } = await vpn.exec(['bash', '-c', request]);
+    const values = stdout.matchAll(/^(?:source_routing_(\w+)\{owner="vpn"\}|(node_textfile_scrape_error)) (\S+)$/gm);
+    return Object.fromEntries([...values].map(([, ours, theirs, value]) => [ours ?? theirs, Number(value)]));
+  };
+
   const declare = (destinations: readonly string[] = []): void =>
     terraform.declare((stack: TerraformStack) => {
-      const { table } = declareEgress(stack, lab(), {}, { verifyIntervalSeconds: 30 });
+      const { table } = declareEgress(stack, lab(), {}, { verifyIntervalSeconds: 30, textfileDirectory: TEXTFILES });
       const tomorrow = { source: '10.77.0.2', destination: '10.10.10.1', inputInterface: 'tun7' };
       table.host.expect('not-up-yet', tomorrow, Expected.local());
       for (const [index, destination] of destinations.entries()) {
@@ -29,6 +42,19 @@ describeLab('a change that the kernel does not carry out as expected', {}, (lab)
       expect.stringMatching(/: [1-9]\d+, all as expected; not asked about: 1 \(no interface tun7\)$/),
     ]);
     expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
+
+    await lab().vpn.exec('systemctl start prometheus-node-exporter.service && source-routing verify');
+    await poll('node_exporter', 10_000, async () => scraped().catch(() => undefined));
+    const now = expect.closeTo(Date.now() / 1000, -3) as number;
+    expect(await scraped()).toEqual({
+      node_textfile_scrape_error: 0,
+      in_force: 1,
+      differences: 0,
+      probe_success: 1,
+      repairs_total: 0,
+      applied_timestamp_seconds: now,
+      verified_timestamp_seconds: now,
+    });
 
     await lab().vpn.exec('ip rule add pref 100 from 10.10.10.0/24 lookup main');
     const before = await lab().vpn.snapshotState();
@@ -49,12 +75,15 @@ describeLab('a change that the kernel does not carry out as expected', {}, (lab)
     const { stdout: journal } = await lab().vpn.exec('journalctl -b --no-pager -u source-routing-vpn.verify.service');
     expect(journal).toMatch(/source-routing: ! e2e\/egress\/leave-1: .* rule 100 /);
 
+    expect(await scraped()).toMatchObject({ node_textfile_scrape_error: 0, in_force: 1, differences: 1 });
+
     await lab().vpn.exec('ip rule del pref 100');
     await terraform.apply();
     expect((await lab().vpn.exec('ip route show table 200')).stdout).toContain('198.51.100.0/24 via 192.168.1.1');
     await lab().vpn.exec('source-routing verify');
     expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
     await terraform.destroy();
+    await lab().vpn.exec('systemctl stop prometheus-node-exporter.service');
     expect(await lab().vpn.changedSince(pristine)).toEqual([]);
   });
 });

@@ -39,6 +39,7 @@ const packages = [
   'procps',
   'iputils-ping',
   'busybox',
+  'prometheus-node-exporter',
 ];
 
 /** What the VPN server of the how-to has where its release is another one. Debian 11 has no wireguard-go. */
@@ -66,6 +67,8 @@ disable NetworkManager.service NetworkManager-dispatcher.service NetworkManager-
   networking.service systemd-networkd.service systemd-networkd-wait-online.service
 # Likewise the VPN and the packet filter; and sshd is a service of its own everywhere.
 disable openvpn.service nftables.service ufw.service firewalld.service ssh.socket
+# And what watches a machine.
+disable prometheus-node-exporter.service
 # A machine of the lab has no registry to ask and no disk to care for.
 disable apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \\
   fstrim.timer systemd-pstore.service
