@@ -16,7 +16,7 @@ describeLab('a key that only a variable has', {}, (lab) => {
   const machines = ['vpn', 'nat'] as const;
   let terraform: Terraform;
   let env: NodeJS.ProcessEnv;
-  let before: Record<MachineName, Snapshot>;
+  let before: Record<(typeof machines)[number], Snapshot>;
   const adminKey = (): string => readFileSync(lab().keys.privateKeyFile, 'utf8');
 
   beforeEach(async () => {

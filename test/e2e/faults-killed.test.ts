@@ -1,9 +1,17 @@
 import { describeLab } from '../lab/describe-lab';
 import type { Running } from '../lab/process';
 import { generationOf, type Snapshot } from '../lab/snapshot';
-import { type MachineName, machineNames } from '../lab/topology';
 import { cases, random } from '../random';
-import { CONFIRM_TIMEOUT, declareGeneration, type Generation, recordGenerations, seed, settled, sleep } from './faults';
+import {
+  CONFIRM_TIMEOUT,
+  declareGeneration,
+  type Generation,
+  recordGenerations,
+  type RoutingMachine,
+  seed,
+  settled,
+  sleep,
+} from './faults';
 import { Terraform, expectSuccess } from './terraform';
 
 /** Each round is one moment on each of the two machines. */
@@ -17,9 +25,11 @@ const ROUNDS = {
 const AGENT_ROUNDS = cases(1);
 const SESSION_ROUNDS = cases(1);
 
+const MACHINES: readonly RoutingMachine[] = ['vpn', 'nat'];
+
 /** What a test deploys to one of the machines. */
 interface Deployment {
-  readonly machine: MachineName;
+  readonly machine: RoutingMachine;
   readonly terraform: Terraform;
   readonly recorded: Record<Generation, Snapshot>;
   /** How long it takes from the start of Terraform to its end, in milliseconds. */
@@ -32,13 +42,13 @@ describeLab('an apply that is cut short', { networkScripts: true }, (lab) => {
   const chance = random(seed());
   let deployments: Deployment[];
 
-  const declare = (terraform: Terraform, machine: MachineName, which: Generation): void =>
+  const declare = (terraform: Terraform, machine: RoutingMachine, which: Generation): void =>
     terraform.declare((stack) => declareGeneration(stack, lab(), which, machine));
 
   beforeAll(async () => {
     await lab().nat.enableNetworkScripts('eth0');
     deployments = await Promise.all(
-      machineNames.map(async (machine) => {
+      MACHINES.map(async (machine) => {
         const terraform = new Terraform(lab());
         let duration = 0;
         const apply = async (which: Generation): Promise<void> => {

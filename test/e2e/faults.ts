@@ -5,7 +5,7 @@ import type { Lab } from '../lab/lab';
 import type { Machine } from '../lab/machine';
 import { poll } from '../lab/process';
 import type { Snapshot } from '../lab/snapshot';
-import { type MachineName, tunnels } from '../lab/topology';
+import { tunnels } from '../lab/topology';
 import type { Traffic } from '../lab/traffic';
 import { GATEWAYS, POOLS } from './egress';
 import { sshOf } from './terraform';
@@ -19,6 +19,9 @@ const WAYS = {
   nat: { device: 'eth0', gateways: ['192.168.178.1', 'fd00:178::1'] },
 };
 
+/** A machine that leads clients somewhere. */
+export type RoutingMachine = keyof typeof WAYS;
+
 const WIREGUARD_POOLS = Object.values(tunnels.wireguard.pool);
 
 export type Generation = 'old' | 'new';
@@ -31,7 +34,7 @@ export function declareGeneration(
   stack: TerraformStack,
   lab: Lab,
   which: Generation,
-  machine: MachineName = 'vpn',
+  machine: RoutingMachine = 'vpn',
   props: Partial<LinuxHostProps> = {},
 ): void {
   const old = which === 'old';

@@ -16,7 +16,7 @@ const usage = `usage: npm run lab -- COMMAND
   down                   end everything
   image [RELEASE]        build the machines' root image, of another Debian release if one is given (bullseye, trixie)
 
-In machines (${machineNames.join(', ')}) and VPN clients (${clientNames.join(', ')}) the commands are
+In machines (${machineNames().join(', ')}) and VPN clients (${clientNames.join(', ')}) the commands are
 the machine's own; in admin, upstream, internet and switch they are the box's.`;
 
 /** The lab of the command line. Labs of test runs have random names and look after themselves. */
@@ -77,7 +77,7 @@ function inNode(name: string | undefined, argv: readonly string[]): number {
     return 64;
   }
   const directory = RunDirectory.open(defaultId);
-  const hasContainer = [...machineNames, ...clientNames].includes(name as MachineName & ClientName);
+  const hasContainer = [...machineNames(true), ...clientNames].includes(name as MachineName & ClientName);
   const full = hasContainer
     ? enter(findContainer(directory, name as NodeName), argv)
     : ['ip', 'netns', 'exec', directory.name(name), ...argv];

@@ -46,6 +46,8 @@ export interface LabOptions {
   readonly release?: DebianRelease;
   /** Whether there is a second NAT router, `nat2`, on eth2 of the VPN server. @default false */
   readonly secondNatRouter?: boolean;
+  /** Whether there is a third machine, `third`. @default false */
+  readonly thirdMachine?: boolean;
   /** What cloud-init finds on the VPN server, which then has the package. @default - there is no cloud-init */
   readonly userData?: string;
 }
@@ -86,6 +88,7 @@ export class Lab {
 
   readonly vpn: Machine;
   readonly nat: Machine;
+  readonly third: Machine;
   readonly keys: SshKeys;
   /** Which OpenVPN server process each of the clients talks to. */
   private readonly processOf = new Map<ClientName, ServerProcess>();
@@ -99,6 +102,7 @@ export class Lab {
     this.keys = new SshKeys(directory);
     this.vpn = new Machine('vpn', directory, this.keys);
     this.nat = new Machine('nat', directory, this.keys);
+    this.third = new Machine('third', directory, this.keys);
   }
 
   get id(): string {
@@ -115,7 +119,7 @@ export class Lab {
   }
 
   machine(name: MachineName): Machine {
-    return name === 'vpn' ? this.vpn : this.nat;
+    return this[name];
   }
 
   /** Name of a node's network namespace. */
@@ -154,6 +158,7 @@ export class Lab {
       const [vpn] = await Promise.all([
         this.vpn.install(server, options.networkManager ?? 'networkd', false, options.userData),
         this.nat.install(image, 'networkd', options.returnRoutes ?? true),
+        options.thirdMachine && this.third.install(image, 'networkd', false),
       ]);
       const clients = await Promise.all(clientNames.map((name) => mountRoot(this.directory, name, image)));
       const roots = {
@@ -166,7 +171,7 @@ export class Lab {
     await Promise.all([network(), disks()]);
     progress('booting the machines');
     await Promise.all([
-      ...machineNames.map((name) => this.machine(name).boot()),
+      ...machineNames(options.thirdMachine).map((name) => this.machine(name).boot()),
       ...this.clients.map((name) => this.startClient(name)),
     ]);
     if (options.networkScripts) await this.vpn.enableNetworkScripts();
@@ -290,8 +295,8 @@ export class Lab {
 
   /** What there is, for the person at the keyboard. */
   describe(): string {
-    const { secondNatRouter: second } = this.options;
-    const names = [...machineNames, ...plainNames(second), ...clientNames];
+    const { secondNatRouter: second, thirdMachine } = this.options;
+    const names = [...machineNames(thirdMachine), ...plainNames(second), ...clientNames];
     const rows = names.flatMap((node) =>
       cardsOf(node, second).map(({ name, ipv4, ipv6 }) => `  ${node.padEnd(9)} ${name}  ${ipv4.padEnd(18)} ${ipv6}`),
     );

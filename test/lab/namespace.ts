@@ -18,6 +18,10 @@ export const ipBatch = (directory: RunDirectory, node: string, lines: readonly s
 export const hasSecond = (directory: RunDirectory): boolean =>
   (directory.options as { readonly secondNatRouter?: boolean }).secondNatRouter ?? false;
 
+/** Whether a lab has a third machine. */
+export const hasThird = (directory: RunDirectory): boolean =>
+  (directory.options as { readonly thirdMachine?: boolean }).thirdMachine ?? false;
+
 /** Name of the switch's port that an interface of a node is plugged into. */
 export const portName = (node: NodeName, interfaceName: string): string => `${node}.${interfaceName}`;
 

@@ -1,7 +1,8 @@
 import { chmodSync, chownSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { hasThird } from './namespace';
 import { run } from './process';
 import type { RunDirectory } from './run-directory';
-import { address, families, type MachineName, machineNames } from './topology';
+import { bare, cardsOf, families, type MachineName, machineNames } from './topology';
 
 const hostKeyTypes = ['ecdsa', 'ed25519'] as const;
 export type HostKeyType = (typeof hostKeyTypes)[number];
@@ -17,7 +18,7 @@ export class SshKeys {
   /** A key that is in no authorized_keys; only its certificate opens the door. */
   readonly certifiedKeyFile: string;
   readonly certificateFile: string;
-  /** OpenSSH's known_hosts for both machines and all their addresses. */
+  /** OpenSSH's known_hosts for the machines and all their addresses. */
   readonly knownHostsFile: string;
 
   constructor(private readonly directory: RunDirectory) {
@@ -30,6 +31,7 @@ export class SshKeys {
   }
 
   async generate(): Promise<void> {
+    const machines = machineNames(hasThird(this.directory));
     mkdirSync(this.path(), { recursive: true });
     const make = (file: string, type: string, passphrase = ''): Promise<unknown> =>
       run(['ssh-keygen', '-q', '-t', type, '-N', passphrase, '-C', 'lab', '-f', this.path(file)]);
@@ -38,7 +40,7 @@ export class SshKeys {
       make('encrypted', 'ed25519', this.passphrase),
       make('certified', 'ed25519'),
       make('user_ca', 'ed25519'),
-      ...machineNames.flatMap((name) => hostKeyTypes.map((type) => make(`${name}_${type}`, type))),
+      ...machines.flatMap((name) => hostKeyTypes.map((type) => make(`${name}_${type}`, type))),
     ]);
     const principals = ['-n', 'root,debian,nosudo', '-V', '-1h:+1d'];
     await run([
@@ -51,11 +53,11 @@ export class SshKeys {
       ...principals,
       `${this.certifiedKeyFile}.pub`,
     ]);
-    const lines = machineNames.flatMap((name) =>
+    const lines = machines.flatMap((name) =>
       hostKeyTypes.flatMap((type) =>
-        [...new Set(families.flatMap((family) => ['eth0', 'eth1'].map((card) => address(name, card, family))))].map(
-          (host) => `${host} ${this.hostKey(name, type)}`,
-        ),
+        cardsOf(name)
+          .flatMap((card) => families.map((family) => bare(card[family])))
+          .map((host) => `${host} ${this.hostKey(name, type)}`),
       ),
     );
     writeFileSync(this.knownHostsFile, `${lines.join('\n')}\n`);

@@ -14,6 +14,8 @@
  *              | 192.168.1.100              | 192.168.1.1
  *              '----------------------------'
  *
+ * A lab may have a third machine, `third`, on the LAN (.4). It routes for nobody.
+ *
  * A lab may have a second NAT router, `nat2`: 192.168.2.1 on a network of its own with the VPN server (192.168.2.100 on
  * eth2), and 203.0.113.4 on the internet's.
  *
@@ -23,14 +25,19 @@
 
 export type NetworkName = 'lan' | 'private' | 'private2' | 'internet';
 /** Booted machines: an init of their own, sshd, the network managers. */
-export type MachineName = 'vpn' | 'nat';
+export type MachineName = 'vpn' | 'nat' | 'third';
 export type ClientName = 'ovpn1' | 'ovpn2' | 'wg1' | 'wg2';
 /** Network namespaces that use the box's own file system. */
 export type PlainName = 'upstream' | 'internet' | 'admin' | 'nat2';
 export type NodeName = MachineName | ClientName | PlainName;
 export type Family = 'ipv4' | 'ipv6';
 
-export const machineNames: readonly MachineName[] = ['vpn', 'nat'];
+/** The machines of a lab, with a third one or without. */
+export const machineNames = (third = false): readonly MachineName[] => [
+  'vpn',
+  'nat',
+  ...(third ? (['third'] as const) : []),
+];
 export const clientNames: readonly ClientName[] = ['ovpn1', 'ovpn2', 'wg1', 'wg2'];
 export const openVpnClients: readonly ClientName[] = ['ovpn1', 'ovpn2'];
 export const wireGuardClients: readonly ClientName[] = ['wg1', 'wg2'];
@@ -115,6 +122,7 @@ export const nodes: Readonly<Record<NodeName, Node>> = {
     forwards: true,
     masquerade: 'eth2',
   },
+  third: { interfaces: [lan(4)], gateways: upstreamRouter },
 };
 
 /** The network cards of a node in a lab that has a second NAT router or not. */
