@@ -37,7 +37,8 @@ describe('cdktf-source-routing verify', () => {
     // Stands in for OpenSSH: what it is asked, and what each machine answers.
     program(
       'ssh',
-      `all=$*; echo "$all" >>${directory}/asked
+      `[ "$1" != -Q ] || { cat ${directory}/kex; exit; }
+      all=$*; echo "$all" >>${directory}/asked
       for word; do [ "$word" != -- ] || break; shift; done
       case $2 in
         same) echo 'source-routing: done: as declared' ;;
@@ -150,6 +151,23 @@ describe('cdktf-source-routing verify', () => {
     state(resources('vpn1', { host: 'held' }));
     expect(await run(['verify', directory, '--timeout', '1'])).toMatchObject({ status: 2 });
     expect(existsSync(join(directory, 'ended'))).toBe(false);
+  });
+
+  test.each([
+    ['knows ML-KEM, which is fast', 'mlkem768x25519-sha256 curve25519-sha256', ''],
+    [
+      'would take a slow key exchange first',
+      'sntrup761x25519-sha512@openssh.com curve25519-sha256',
+      ' -o KexAlgorithms=^curve25519-sha256',
+    ],
+    ['may not use X25519', 'ecdh-sha2-nistp256', ''],
+  ])('an OpenSSH that %s', async (_, known, options) => {
+    writeFileSync(join(directory, 'kex'), known.replace(/ /g, '\n'));
+    state(resources('vpn1', { host: 'same', bastion_host: 'jump' }));
+    await run(['verify', directory]);
+    expect(asked()[0]).toMatch(`-F none -o BatchMode=yes${options} -o ConnectTimeout=10 `);
+    const quoted = options.replace(/\S+/g, "'$&'");
+    expect(asked()[0]).toContain(`ProxyCommand='ssh' '-F' 'none' '-o' 'BatchMode=yes'${quoted} '-p' `);
   });
 
   test('logs in as Terraform does, and runs one command', async () => {
