@@ -113,6 +113,7 @@ export function server(pools: number, tables: number, gateway = 1): Declared {
     failClosed: true,
     forwarding: { required: true, chains: [] },
     translated: false,
+    translates: false,
     mssClamp: false,
   }));
   return { host, egresses };

@@ -36,9 +36,10 @@ export interface NatRouterProps {
   readonly sourceNat?: SourceNat;
 
   /**
-   * How packets of clients pass through the router's forwarding and firewall. No packet is tried on the router.
+   * How packets of clients pass through the router's forwarding and firewall, and what follows if they do not, or if they
+   * leave with the address of a client.
    *
-   * @default - nothing is configured
+   * @default - nothing is configured, and an apply is refused if no packet of a client gets through
    */
   readonly forwarding?: Forwarding;
 }
@@ -86,13 +87,13 @@ export class NatRouter extends Construct {
     egress.returnRoutes().forEach((route, index) => {
       new Route(this, `return-${index + 1}`, { table, ...route, device: props.inside });
     });
-    if (forwarding) {
-      host._declaration.addForwarding({
-        ...forwarding._forwarding,
-        ...{ path, device, clients, inputs: [inside], rejectedClients: [] },
-        ...{ isolated: true, translated: true, mssClamp: false },
-      });
-    }
+    host._declaration.addForwarding({
+      ...(forwarding?._forwarding ?? { required: true, chains: [] }),
+      ...{ path, device, clients, inputs: [inside], rejectedClients: [] },
+      ...{ isolated: true, mssClamp: false },
+      translated: sourceNat._translated,
+      translates: sourceNat._addresses !== undefined,
+    });
     addTranslation(host, args, sourceNat, { path, device, clients });
     host._declaration.validate(this);
   }

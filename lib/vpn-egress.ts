@@ -321,6 +321,7 @@ export class VpnEgress extends Construct {
       failClosed: props.failClosed ?? true,
       forwarding: props.forwarding?._forwarding ?? { required: true, chains: [] },
       translated: props.sourceNat?._translated ?? false,
+      translates: props.sourceNat?._addresses !== undefined,
       mssClamp: props.mssClamp ?? false,
       errorMark,
       queries,

@@ -64,8 +64,32 @@ describe('a NAT router', () => {
       'oifname "eth2" ip6 saddr { fd00:4242:4242:4242::/64 } masquerade',
     ]);
     expect(lines).toContain('requires nftables');
-    expect(lines.filter((line) => /^(accept|sysctl|probe)/.test(line))).toEqual([]);
+    expect(lines.filter((line) => /^(accept|sysctl)/.test(line))).toEqual([]);
     expect(linesOf(stack, 'vpn1')).not.toContain('requires nftables');
+  });
+
+  test('tries packets of clients, as if they came from the VPN server', () => {
+    const tried = (sourceNat?: SourceNat, forwarding?: Forwarding): string[] =>
+      linesOf(withRouter({ sourceNat, forwarding }).stack, 'router')
+        .filter((line) => /^(probe|expect)/.test(line))
+        .map((line) => line.replace(/ or \S+/g, ''));
+    const leave = [
+      'expect 4 stack/nat/leave-1 to 198.51.100.1 from 10.10.10.2 iif eth1 ipproto 17 is dev eth2',
+      'expect 6 stack/nat/leave-2 to 2001:db8::1 from fd00:4242:4242:4242::2 iif eth1 is dev eth2',
+      'probe note',
+    ];
+    expect(tried()).toEqual([
+      ...leave,
+      'probe refuse stack/nat/',
+      'probe translated stack/nat/',
+      'probe translates stack/nat/ eth2',
+    ]);
+    expect(tried(SourceNat.unmanaged(), Forwarding.unmanaged())).toEqual([
+      ...leave,
+      'probe unmanaged stack/nat/',
+      'probe translated stack/nat/',
+    ]);
+    expect(tried(SourceNat.none())).toEqual([...leave, 'probe refuse stack/nat/']);
   });
 
   test('may give fixed addresses, one of which is known at apply only', () => {

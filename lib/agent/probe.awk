@@ -64,9 +64,9 @@ part == "packets" {
   next
 }
 
-# probe WHAT LABEL/
+# probe WHAT LABEL/, probe translates LABEL/ DEVICE
 part == "expected" {
-  if ($1 == "probe") WANTED[$2, $3] = 1
+  if ($1 == "probe") WANTED[$2 (NF > 3 ? " " $4 : ""), $3] = 1
   next
 }
 
@@ -243,6 +243,9 @@ function blame(who,    n, rest) {
 
 function has_arrived(n) { return (("left", n) in SEEN) || (("input", n) in SEEN) }
 
+# Does packet n leave with a source that it may have?
+function has_right_source(n) { return is_changed(n) ? is_wanted("translated", n) : !is_wanted("translates " LEFT_BY[n], n) }
+
 function is_changed(n) { return (("left", n) in SEEN) && SOURCE_AT[n] != FROM[n] }
 
 # Is `what` declared for packet n? Such a line, as to refuse a change, holds for all labels of a construct.
@@ -273,13 +276,18 @@ function larger(a, b) { return a > b ? a : b }
 # In IPv4, the setting of the incoming interface decides about forwarding. Replies come in where the packets left.
 function loses_replies(n) { return ("left", n) in SEEN && FAMILY[n] == 4 && !setting("ipv4/conf/" LEFT_BY[n] "/forwarding") }
 
+function source_at_exit(n) {
+  if (is_changed(n)) return ", their source changed to " SOURCE_AT[n] (n in TRANSLATOR ? " by " TRANSLATOR[n] : "")
+  return has_right_source(n) ? "" : " with the address of the client, which is not translated"
+}
+
 # Says what happened to packet n; the text follows "packets ... ".
 function outcome(n,    device, filter, diverted) {
   device = DEVICE[n]
   diverted = (n in DIVERTER) && !is_expected(n) ? (DIVERTER[n] ~ /mark set/ ? ", marked by " : ", their destination changed by ") DIVERTER[n] : ""
   if (n in UNSENT) return "could not be sent"
   if (loses_replies(n)) return "leave by " LEFT_BY[n] ", but replies are not forwarded, as net.ipv4.conf." LEFT_BY[n] ".forwarding is 0"
-  if (("left", n) in SEEN) return "leave by " LEFT_BY[n] (is_changed(n) ? ", their source changed to " SOURCE_AT[n] (n in TRANSLATOR ? " by " TRANSLATOR[n] : "") : "") diverted
+  if (("left", n) in SEEN) return "leave by " LEFT_BY[n] source_at_exit(n) diverted
   if (("input", n) in SEEN) return "reach this machine" diverted
   if (n in BLAME) return "are dropped by " BLAME[n]
   if (("passed", n) in SEEN) return "are dropped after the forward hook, by something that nftables does not trace"
@@ -302,7 +310,7 @@ function is_expected(n,    i, m, fate, w, k) {
     k = split(fate[i], w, " ")
     if (w[1] == "local" && ("input", n) in SEEN) return 1
     if (w[1] == "rejected" && !has_arrived(n)) return 1
-    if ((w[1] == "via" || w[1] == "dev") && ("left", n) in SEEN && (!is_changed(n) || is_wanted("translated", n)) && (k == 2 && w[1] == "via" || w[k] == LEFT_BY[n])) return 1
+    if ((w[1] == "via" || w[1] == "dev") && ("left", n) in SEEN && has_right_source(n) && (k == 2 && w[1] == "via" || w[k] == LEFT_BY[n])) return 1
   }
   return 0
 }
@@ -310,6 +318,7 @@ function is_expected(n,    i, m, fate, w, k) {
 # Says how to mend the outcome of packet n.
 function mending(n,    w, how) {
   if (outcome(n) ~ /forwarding is 0$/) return "Switch it on, or set forwarding: Forwarding.sysctl()"
+  if (("left", n) in SEEN && !is_changed(n) && !has_right_source(n)) return "Nobody could answer them: look for a rule in front of the source NAT that accepts them (nft list chains), or set sourceNat: SourceNat.unmanaged()"
   if (is_changed(n)) return "The NAT router has to see the addresses of clients: exempt " LEFT_BY[n] " from that rule, or set sourceNat: SourceNat.unmanaged()"
   if (has_arrived(n)) return "Look for rules and marks of others that send them there, or set forwarding: Forwarding.unmanaged() to have no more than a note"
   # An accept rule helps only if a chain of the forward hook drops the packet.

@@ -135,7 +135,9 @@ class BundleData {
       // With every persistence, our unit sets these before the network comes up. They do not go with a link.
       ...failClosedRoutes(host).map((route) => `${this.route(route)} proto ${ROUTING_PROTOCOL}`),
       ...host.expectations.flatMap((expectation) => this.expectation(expectation)),
-      ...(host.expectations.some(comesIn) ? ['probe note', ...probeLines(host)] : []),
+      ...(host.expectations.some(comesIn) ? [['probe note'], ...probeLines(host)] : []).map((parts) =>
+        this.pieces(parts, 'auto').join(''),
+      ),
       ...(host.expectations.length === 0 ? [] : host.interfaces).flatMap((link) => this.gateways(link)),
       ...[...files, ...killSwitch.files, ...forwardingFiles(host), ...timer.files].flatMap((file) => this.file(file)),
       ...[...killSwitch.units, ...timer.units].map(unit),

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { labelOf, safeLabel } from '../model/expectation';
-import type { Accepted, FirewallChain, Forwarding, Sysctl } from '../model/forwarding';
+import type { Accepted, FirewallChain, Sysctl } from '../model/forwarding';
 import { acceptedPackets, forwardingSysctls, poolPrefixes } from '../model/forwarding';
 import type { Family } from '../model/family';
 import { BOTH_FAMILIES } from '../model/family';
@@ -108,19 +108,15 @@ export function forwardingFiles(host: Host): HostFile[] {
 }
 
 /** What becomes of a change if packets of an egress's clients do not get through, or not with their source. */
-export function probeLines(host: Host): string[] {
-  return tried(host).flatMap(({ path, required, translated }) => {
+export function probeLines(host: Host): Array<readonly Word[]> {
+  return host.forwardings.flatMap(({ path, device, required, translated, translates }) => {
     const label = labelOf(path, '');
     return [
-      `probe ${required ? 'refuse' : 'unmanaged'} ${label}`,
-      ...(translated ? [`probe translated ${label}`] : []),
+      [`probe ${required ? 'refuse' : 'unmanaged'} ${label}`],
+      ...(translated ? [[`probe translated ${label}`]] : []),
+      ...(translates ? [[`probe translates ${label} `, device]] : []),
     ];
   });
-}
-
-/** Packets come in by tunnels. On a router that has none, no packet is tried. */
-function tried({ forwardings }: Host): Forwarding[] {
-  return forwardings.filter(({ inputs }) => !inputs);
 }
 
 /** The way of clients' packets, as a plan shows it. The default, in which nothing is configured, is not shown. */
@@ -129,7 +125,7 @@ export function forwardingTriggers(host: Host, plain: (parts: readonly Word[]) =
   const accepted = BOTH_FAMILIES.flatMap((family) => acceptedByFirewalld(host, family));
   const translating = host.translations.map(({ path }) => path);
   return [
-    ...tried(host).flatMap(({ path, required, translated, mssClamp }) => [
+    ...host.forwardings.flatMap(({ path, required, translated, mssClamp }) => [
       ...(required ? [] : [entry('forwarding', path, 'unmanaged')]),
       ...(translated && !translating.includes(path) ? [entry('source nat', path, 'unmanaged')] : []),
       ...(mssClamp ? [entry('mss clamp', path, 'path MTU')] : []),

@@ -23,6 +23,8 @@ export interface Egress {
   readonly forwarding: ForwardingChoice;
   /** Whether the machine may change the source of clients' packets. */
   readonly translated: boolean;
+  /** Whether the machine itself changes it, so that no packet may leave with that of a client. */
+  readonly translates: boolean;
   /** Whether TCP connections of clients are kept to the path MTU. */
   readonly mssClamp: boolean;
   /** Mark of ICMP errors about packets to clients that come in by the device. */

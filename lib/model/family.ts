@@ -6,6 +6,9 @@ export type FamilyOrAuto = Family | 'auto';
 
 export const BOTH_FAMILIES: readonly Family[] = [4, 6];
 
+/** Multicast; in IPv4 with the reserved addresses that follow, up to the broadcast address. */
+export const MULTICAST: Readonly<Record<Family, string>> = { 4: '224.0.0.0/3', 6: 'ff00::/8' };
+
 /** The family of an address or a prefix, as it is written. */
 export function familyOf(text: string): Family {
   return text.includes(':') ? 6 : 4;

@@ -35,6 +35,8 @@ export interface Forwarding extends ForwardingChoice {
   readonly path: string;
   /** Whether packets may leave with another source than the client's. */
   readonly translated: boolean;
+  /** Whether the machine itself changes the source, so that no packet may leave with that of a client. */
+  readonly translates: boolean;
   /** Whether TCP connections of clients are kept to the path MTU. */
   readonly mssClamp: boolean;
   readonly device: Value;

@@ -13,6 +13,7 @@ import type { Persistence } from '../persistence';
 import { terminalText } from '../report/escape';
 import { errors, warnings } from '../verify/checks';
 import { expectEgresses } from '../verify/egress-expectations';
+import { expectRouters } from '../verify/router-expectations';
 import { lookupFindings } from '../verify/lookup-findings';
 import { Arguments } from './arguments';
 import type { ParsedInterfaces } from './interfaces';
@@ -177,7 +178,7 @@ export class HostDeclaration {
   }
 
   private everything(): Host {
-    const { tables, rules, routes, discards, hooks, intents, egresses, translations } = this;
+    const { tables, rules, routes, discards, hooks, intents, egresses, translations, forwardings } = this;
     const { interfaces } = this.properties;
     return {
       ...this.nothing(),
@@ -194,9 +195,9 @@ export class HostDeclaration {
           ...forwarding,
           isolated: localTraffic === 'isolated',
         })),
-        ...this.forwardings,
+        ...forwardings,
       ],
-      intents: [...intents, ...expectEgresses(egresses, interfaces, routes)],
+      intents: [...intents, ...expectEgresses(egresses, interfaces, routes), ...expectRouters(forwardings, interfaces)],
       adopts: this.properties.adopts,
       verifyIntervalSeconds: this.properties.verifyIntervalSeconds,
       textfileDirectory: this.properties.textfileDirectory,

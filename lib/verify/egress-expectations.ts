@@ -2,7 +2,7 @@ import type { Egress } from '../model/egress';
 import type { Addresses, Disposition, Intent, Selectors, Traffic } from '../model/expectation';
 import { INTERFACE_TOWARD_SOURCE, labelOf } from '../model/expectation';
 import type { Family } from '../model/family';
-import { BOTH_FAMILIES, familyOf, overlaps } from '../model/family';
+import { BOTH_FAMILIES, MULTICAST, familyOf, overlaps } from '../model/family';
 import type { Interface } from '../model/host';
 import { MAIN_TABLE_ID } from '../model/host';
 import type { LinkNetwork, Network, Networks } from '../model/networks';
@@ -14,8 +14,6 @@ import { DEFAULT_DESTINATION, isHostNetwork, isInside, isKnown } from '../model/
 
 const REJECTED: Disposition = { kind: 'rejected' };
 const UNCHANGED: Disposition = { kind: 'unchanged' };
-/** Multicast; in IPv4 with the reserved addresses that follow, up to the broadcast address. */
-const MULTICAST: Readonly<Record<Family, string>> = { 4: '224.0.0.0/3', 6: 'ff00::/8' };
 /** The port tells the probe that no client sends such a packet: a firewall may drop a reply to nothing. */
 const FROM_SERVER: Selectors = { ipProtocol: 6, sourcePort: 443 };
 

@@ -498,6 +498,20 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
         const meant = ['probe note', 'probe refuse vpn/', 'probe translated vpn/'];
         expect(machine.apply([...DATA, ...meant], { generation: 'g3' }).code).toBe(0);
         expect(machine.verify().code).toBe(0);
+        const own = [...meant, 'probe translates vpn/ eth1'];
+        expect(
+          machine.apply([...DATA.filter((line) => !/^expect 6/.test(line)), ...own], { generation: 'g4' }).code,
+        ).toBe(0);
+      });
+
+      test('is refused where packets leave with the address of a client, and the machine is to change it', () => {
+        const own = ['probe translated vpn/', 'probe translates vpn/ eth1'];
+        expect(refusal('g2', 'probe refuse vpn/', ...own)).toContain(
+          'leave by eth1 with the address of the client, which is not translated. Nobody could answer them: look for a rule in front of the source NAT that accepts them (nft list chains), or set sourceNat: SourceNat.unmanaged()',
+        );
+        // Only where they leave by that interface.
+        const others = ['probe note', 'probe refuse vpn/', 'probe translated vpn/', 'probe translates vpn/ eth9'];
+        expect(machine.apply([...DATA, ...others], { generation: 'g3' }).code).toBe(0);
       });
 
       test('prints a note where that is all that is wanted; to verify, that is no difference', () => {

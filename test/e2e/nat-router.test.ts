@@ -2,7 +2,7 @@ import { Forwarding, LinuxHost, NatRouter, SourceNat } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
 import type { Snapshot } from '../lab/snapshot';
 import { ALL_THROUGH_NAT, ALL_THROUGH_UPSTREAM, NAT, declareEgress, sources } from './egress';
-import { Terraform, sshOf } from './terraform';
+import { Terraform, saidBy, sshOf } from './terraform';
 
 describeLab('a NAT router', { returnRoutes: false }, (lab) => {
   let terraform: Terraform;
@@ -23,10 +23,14 @@ describeLab('a NAT router', { returnRoutes: false }, (lab) => {
   });
   afterAll(() => terraform.close());
 
-  const declare = (sourceNat?: SourceNat): void =>
+  const declare = (sourceNat?: SourceNat, trigger?: string): void =>
     terraform.declare((stack) => {
       const egress = declareEgress(stack, lab());
-      const host = new LinuxHost(stack, 'nat', { ssh: sshOf(lab(), 'nat'), owner: 'nat' });
+      const host = new LinuxHost(stack, 'nat', {
+        ssh: sshOf(lab(), 'nat'),
+        owner: 'nat',
+        replaceTriggeredBy: trigger === undefined ? undefined : [trigger],
+      });
       const forwarding = Forwarding.sysctl();
       new NatRouter(stack, 'router', { host, egress, inside: 'eth1', outside: 'eth2', sourceNat, forwarding });
     });
@@ -39,6 +43,40 @@ describeLab('a NAT router', { returnRoutes: false }, (lab) => {
     await terraform.apply();
     expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
     await lab().nat.exec('source-routing verify nat');
+    const { stdout } = await lab().nat.exec('source-routing probe nat');
+    for (const address of Object.values(NAT)) {
+      expect(stdout).toMatch(
+        new RegExp(
+          `^source-routing: \\+ e2e/router/leave-\\d: packets \\S+ -> \\S+ from eth1 \\(.*\\) leave by eth2, their source changed to ${address}$`,
+          'm',
+        ),
+      );
+    }
+  });
+
+  test.each([
+    [
+      'drops them',
+      "nft 'add table inet fw; add chain inet fw c { type filter hook forward priority 0; policy drop; }'",
+      /leave-1: packets 10\.10\.\S+ -> \S+ from eth1 \(.*\) are dropped by chain inet fw c \(policy drop\)\. Accept them there, .*Forwarding\.nftables/,
+    ],
+    [
+      'does not translate them',
+      "nft 'add table inet fw; add chain inet fw c { type filter hook prerouting priority raw; }; add rule inet fw c iifname eth1 notrack'",
+      /leave-1: packets 10\.10\.\S+ -> \S+ from eth1 \(.*\) leave by eth2 with the address of the client, which is not translated\. Nobody could answer them: /,
+    ],
+  ])('of which a firewall %s: a change is refused, and says why', async (_, broken, reason) => {
+    await lab().nat.exec(broken);
+    try {
+      declare(undefined, broken);
+      const { code, stdout } = await terraform.run('apply', ['-auto-approve']);
+      expect(code).toBe(1);
+      expect(saidBy('apply', stdout).at(-1)).toMatch(reason);
+    } finally {
+      await lab().nat.exec('nft delete table inet fw');
+    }
+    await terraform.apply();
+    expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
   });
 
   test('does so after a reboot', async () => {
