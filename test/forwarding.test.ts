@@ -116,12 +116,12 @@ describe('a firewall', () => {
   test('of nftables gets rules for what the declaration needs, and a plan shows them', () => {
     const props = { forwarding: Forwarding.nftables() };
     const rules = [
-      'iifname { "tun0" } oifname { "eth1" } ip saddr { 10.10.10.0/24 } accept',
-      'iifname { "eth1" } oifname { "tun0" } ip daddr { 10.10.10.0/24 } ct state established,related accept',
-      'iifname { "tun0" } oifname { "tun0" } ip saddr { 10.10.10.0/24 } ip daddr { 10.10.10.0/24 } accept',
-      'iifname { "tun0" } oifname { "eth1" } ip6 saddr { fd00:4242:4242:4242::/64 } accept',
-      'iifname { "eth1" } oifname { "tun0" } ip6 daddr { fd00:4242:4242:4242::/64 } ct state established,related accept',
-      'iifname { "tun0" } oifname { "tun0" } ip6 saddr { fd00:4242:4242:4242::/64 } ip6 daddr { fd00:4242:4242:4242::/64 } accept',
+      'iifname { "tun0" } oifname { "eth1" } ip saddr 10.10.10.0/24 accept',
+      'iifname { "eth1" } oifname { "tun0" } ip daddr 10.10.10.0/24 ct state established,related accept',
+      'iifname { "tun0" } oifname { "tun0" } ip saddr 10.10.10.0/24 ip daddr 10.10.10.0/24 accept',
+      'iifname { "tun0" } oifname { "eth1" } ip6 saddr fd00:4242:4242:4242::/64 accept',
+      'iifname { "eth1" } oifname { "tun0" } ip6 daddr fd00:4242:4242:4242::/64 ct state established,related accept',
+      'iifname { "tun0" } oifname { "tun0" } ip6 saddr fd00:4242:4242:4242::/64 ip6 daddr fd00:4242:4242:4242::/64 accept',
     ];
     expect(linesOf(props, /^accept /)).toEqual(rules.map((rule) => `accept inet filter forward ${rule}`));
     expect(keysOf(props)).toEqual({
@@ -279,10 +279,10 @@ describe('mssClamp', () => {
   test('keeps connections of clients to the path MTU, in both directions', () => {
     expect(rules({})).toEqual([]);
     expect(rules({ mssClamp: true })).toEqual([
-      '\t\toifname "eth1" ip saddr { 10.10.10.0/24 } tcp flags syn tcp option maxseg size set rt mtu',
-      '\t\tiifname "eth1" ip daddr { 10.10.10.0/24 } tcp flags syn tcp option maxseg size set rt mtu',
-      '\t\toifname "eth1" ip6 saddr { fd00:4242:4242:4242::/64 } tcp flags syn tcp option maxseg size set rt mtu',
-      '\t\tiifname "eth1" ip6 daddr { fd00:4242:4242:4242::/64 } tcp flags syn tcp option maxseg size set rt mtu',
+      '\t\toifname "eth1" ip saddr 10.10.10.0/24 tcp flags syn tcp option maxseg size set rt mtu',
+      '\t\tiifname "eth1" ip daddr 10.10.10.0/24 tcp flags syn tcp option maxseg size set rt mtu',
+      '\t\toifname "eth1" ip6 saddr fd00:4242:4242:4242::/64 tcp flags syn tcp option maxseg size set rt mtu',
+      '\t\tiifname "eth1" ip6 daddr fd00:4242:4242:4242::/64 tcp flags syn tcp option maxseg size set rt mtu',
     ]);
     const triggers = resourceOf(egress({ mssClamp: true }), 'apply').triggers_replace;
     expect(triggers['mss clamp stack/egress']).toBe('path MTU');

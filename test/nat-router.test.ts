@@ -60,8 +60,8 @@ describe('a NAT router', () => {
       'route 6 254 fd00:4242:4242:4242::/64 1024 via fd00:1010:1010:1010::100 dev eth1',
     ]);
     expect(nat(stack)).toEqual([
-      'oifname "eth2" ip saddr { 10.10.10.0/24 } masquerade',
-      'oifname "eth2" ip6 saddr { fd00:4242:4242:4242::/64 } masquerade',
+      'oifname "eth2" ip saddr 10.10.10.0/24 masquerade',
+      'oifname "eth2" ip6 saddr fd00:4242:4242:4242::/64 masquerade',
     ]);
     expect(lines).toContain('requires nftables');
     expect(lines.filter((line) => /^(accept|sysctl)/.test(line))).toEqual([]);
@@ -99,9 +99,9 @@ describe('a NAT router', () => {
     const { stack, egress, router } = all;
     new NatRouter(stack, 'nat', { host: router, egress, inside: 'eth1', outside: 'eth2', sourceNat });
     expect(nat(stack)).toEqual([
-      'oifname "eth2" ip saddr { 10.10.10.0/24 } snat ip to 203.0.113.3',
-      'oifname "eth2" ip saddr { 10.10.10.0/24 } snat ip to @1.4@',
-      'oifname "eth2" ip6 saddr { fd00:4242:4242:4242::/64 } snat ip6 to @1.6@',
+      'oifname "eth2" ip saddr 10.10.10.0/24 snat ip to 203.0.113.3',
+      'oifname "eth2" ip saddr 10.10.10.0/24 snat ip to @1.4@',
+      'oifname "eth2" ip6 saddr fd00:4242:4242:4242::/64 snat ip6 to @1.6@',
     ]);
   });
 
@@ -174,8 +174,8 @@ test('a second address of a family is an error', () => {
 test('a VPN server may translate, where the next router has no way back', () => {
   const { stack } = machines({ sourceNat: SourceNat.masquerade() });
   expect(nat(stack, 'vpn1')).toEqual([
-    'oifname "eth1" ip saddr { 10.10.10.0/24 } masquerade',
-    'oifname "eth1" ip6 saddr { fd00:4242:4242:4242::/64 } masquerade',
+    'oifname "eth1" ip saddr 10.10.10.0/24 masquerade',
+    'oifname "eth1" ip6 saddr fd00:4242:4242:4242::/64 masquerade',
   ]);
   const lines = linesOf(stack, 'vpn1');
   expect(lines).toContain('requires nftables');

@@ -142,8 +142,8 @@ describe('what the machine itself sends for clients', () => {
     return bundleOf(stack);
   };
   const MARKS = [
-    'iifname "eth1" ip daddr { 10.10.10.0/24 } meta mark 0 meta mark set 0x530000c8',
-    'iifname "eth1" ip6 daddr { fd00:4242:4242:4242::/64 } meta mark 0 meta mark set 0x530000c8',
+    'iifname "eth1" ip daddr 10.10.10.0/24 meta mark 0 meta mark set 0x530000c8',
+    'iifname "eth1" ip6 daddr fd00:4242:4242:4242::/64 meta mark 0 meta mark set 0x530000c8',
   ];
 
   test.each<[string, Partial<VpnEgressProps>]>([
@@ -750,7 +750,7 @@ describe('clients that no network of a tunnel holds', () => {
       expect.stringMatching(/^expect 4 stack\/egress\/leave-2 .* iif tun0 .* is via 192\.168\.1\.1 dev eth1$/),
     ]);
     expect(lines).toContain(
-      'accept inet filter forward iifname { "tun0" } oifname { "eth1" } ip saddr { 10.8.0.0/24, 192.168.50.0/24 } accept',
+      'accept inet filter forward iifname { "tun0" } oifname { "eth1" } ip saddr & 255.255.255.0 == { 10.8.0.0, 192.168.50.0 } accept',
     );
     const ways = (source: string, destination: string): string[] =>
       host.lookup({ source, destination, inputInterface: 'tun0' }).map(({ text }) => text);

@@ -9,7 +9,7 @@ import type { Word } from '../model/rule';
 import type { Value } from '../model/value';
 import type { HostFile } from '../persistence/persistence';
 import { HEADER } from '../persistence/persistence';
-import { interfaceSet, protocol, setOf } from './nftables';
+import { interfaceSet, prefixMatches, protocol } from './nftables';
 
 /** A rule in a chain of somebody else's firewall. */
 interface AcceptRule {
@@ -39,7 +39,8 @@ function rulesIn(chain: FirewallChain, packets: Accepted): AcceptRule[] {
     return [];
   }
   const ofFamily = chain.family === 'inet' || chain.family === protocol(family);
-  return ofFamily ? [{ chain: `${chain.family} ${chain.table} ${chain.name}`, parts: nftablesRule(packets) }] : [];
+  const name = `${chain.family} ${chain.table} ${chain.name}`;
+  return ofFamily ? nftablesRules(packets).map((parts) => ({ chain: name, parts })) : [];
 }
 
 /** The length of the longest name that firewalld takes for a policy. */
@@ -165,20 +166,24 @@ function withSlashes(part: string | Value): string | Value {
   return typeof part === 'string' ? part.replace(/\./g, '/') : part;
 }
 
-function nftablesRule({ family, inputInterfaces, outputInterfaces, sources, destinations, replies }: Accepted): Word[] {
-  const addresses = (word: string, prefixes: readonly string[]): string =>
-    prefixes.length === 0 ? '' : `${protocol(family)} ${word} ${setOf(prefixes)} `;
-  return [
-    'iifname ',
-    ...interfaceSet(inputInterfaces),
-    ' oifname ',
-    ...interfaceSet(outputInterfaces),
-    ' ',
-    addresses('saddr', sources),
-    addresses('daddr', destinations),
-    replies ? 'ct state established,related ' : '',
-    'accept',
-  ];
+function nftablesRules({
+  family,
+  inputInterfaces,
+  outputInterfaces,
+  sources,
+  destinations,
+  replies,
+}: Accepted): Word[][] {
+  const choices = (address: 'saddr' | 'daddr', prefixes: readonly string[]): string[] =>
+    prefixes.length === 0 ? [''] : prefixMatches(address, prefixes, family).map((match) => `${match} `);
+  return choices('saddr', sources).flatMap((source) =>
+    choices('daddr', destinations).map((destination) => [
+      ...['iifname ', ...interfaceSet(inputInterfaces), ' oifname ', ...interfaceSet(outputInterfaces), ' '],
+      ...[source, destination],
+      replies ? 'ct state established,related ' : '',
+      'accept',
+    ]),
+  );
 }
 
 /** One for each combination: iptables has no sets. */

@@ -14,7 +14,7 @@ import type { Value } from '../model/value';
 import { isKnown } from '../model/value';
 import type { HostFile, Lines, Piece, Unit } from '../persistence/persistence';
 import { HEADER, textLines } from '../persistence/persistence';
-import { interfaceSet, protocol, setOf } from './nftables';
+import { interfaceSet, prefixMatches, protocol, setOf } from './nftables';
 
 /** Priority of the chain: before the chains of others at 0, though a rejection counts at any priority. */
 const PRIORITY = -10;
@@ -161,13 +161,12 @@ function markLines(markings: readonly Marking[]): Lines {
     ['\tchain prerouting {'],
     ['\t\ttype filter hook prerouting priority -150; policy accept;'],
     ...markings.flatMap(({ device, destinations, mark }) =>
-      byFamily(destinations).map(({ family, values }): Piece[] => [
-        '\t\tiifname "',
-        device,
-        `" ${protocol(family)} daddr `,
-        ...addressPieces(values, family),
-        ` meta mark 0 meta mark set ${hex(mark)}`,
-      ]),
+      byFamily(destinations).flatMap(({ family, values }) =>
+        addressMatches('daddr', values, family).map((match): Piece[] => [
+          ...['\t\tiifname "', device, '" ', ...match],
+          ` meta mark 0 meta mark set ${hex(mark)}`,
+        ]),
+      ),
     ),
     ['\t}'],
   ];
@@ -182,8 +181,8 @@ function mssLines(forwardings: readonly Forwarding[]): Lines {
     ['\t\ttype filter hook forward priority -140; policy accept;'],
     ...forwardings.flatMap(({ device, clients }) =>
       byFamily(clients).flatMap(({ family, values }) => [
-        ['\t\toifname "', device, `" ${protocol(family)} saddr `, ...addressPieces(values, family), clamp],
-        ['\t\tiifname "', device, `" ${protocol(family)} daddr `, ...addressPieces(values, family), clamp],
+        ...addressMatches('saddr', values, family).map((match) => ['\t\toifname "', device, '" ', ...match, clamp]),
+        ...addressMatches('daddr', values, family).map((match) => ['\t\tiifname "', device, '" ', ...match, clamp]),
       ]),
     ),
     ['\t}'],
@@ -197,14 +196,16 @@ function natLines(translations: readonly Translation[]): Lines {
     ['\tchain postrouting {'],
     ['\t\ttype nat hook postrouting priority 100; policy accept;'],
     ...translations.flatMap(({ device, clients, addresses }) =>
-      byFamily(clients).flatMap(({ family, values }) => {
-        const start = ['\t\toifname "', device, `" ${protocol(family)} saddr `, ...addressPieces(values, family)];
-        return addresses.length === 0
-          ? [[...start, ' masquerade']]
-          : addresses
-              .filter((address) => isOf(address, family))
-              .map((address) => [...start, ` snat ${protocol(family)} to `, ...exactly(address, family)]);
-      }),
+      byFamily(clients).flatMap(({ family, values }) =>
+        addressMatches('saddr', values, family).flatMap((match) => {
+          const start = ['\t\toifname "', device, '" ', ...match];
+          return addresses.length === 0
+            ? [[...start, ' masquerade']]
+            : addresses
+                .filter((address) => isOf(address, family))
+                .map((address) => [...start, ` snat ${protocol(family)} to `, ...exactly(address, family)]);
+        }),
+      ),
     ),
     ['\t}'],
   ];
@@ -263,14 +264,12 @@ function killSwitchLines(table: string, wanted: KillSwitch): { readonly chains: 
 /** Addresses that a client behind a tunnel cannot have. */
 function spoofedLines({ tunnels, ownAddresses }: KillSwitch): string[][] {
   return BOTH_FAMILIES.flatMap((family) => {
-    const saddr = (prefixes: readonly string[]): string =>
-      `${protocol(family)} saddr ${setOf(aggregated(prefixes, family))}`;
     const own = ownAddresses.filter((address) => familyOf(address) === family);
     return [
-      ...(own.length === 0 ? [] : [[`\t\t${saddr(own)} drop`]]),
+      ...prefixMatches('saddr', own, family).map((match) => [`\t\t${match} drop`]),
       ...(tunnels.length === 1 ? [] : tunnels).flatMap(({ name, sources }) => {
         const texts = sources.filter((source) => source.family === family).map(({ text }) => text);
-        return texts.length === 0 ? [] : [[`\t\tiifname != ${quoted(name)} ${saddr(texts)} drop`]];
+        return prefixMatches('saddr', texts, family).map((match) => [`\t\tiifname != ${quoted(name)} ${match} drop`]);
       }),
     ];
   });
@@ -307,7 +306,7 @@ function allowanceLines(allowances: readonly Allowance[]): Piece[][] {
     bySource.forEach((match) => pushTo(groupsTo, keyOf(match, 'destinations'), match));
     return [...groupsTo.values()]
       .map((matches) => mergeMatches(matches, 'destinations', family))
-      .map((match) => matchLine(match, family));
+      .flatMap((match) => matchLines(match, family));
   });
 }
 
@@ -345,16 +344,20 @@ function aggregatedPrefixes(values: readonly Value[], family: Family): Value[] {
   return texts.map((text) => ({ kind: 'prefix', text, family }));
 }
 
-function matchLine({ inputInterface, sources, destinations, exits }: Match, family: Family): Piece[] {
-  return [
-    '\t\t',
-    ...(inputInterface ? ['iifname ', ...interfaceSet([inputInterface]), ' '] : []),
-    ...(sources ? [`${protocol(family)} saddr `, ...addressPieces(sources, family), ' '] : []),
-    ...(destinations ? [`${protocol(family)} daddr `, ...addressPieces(destinations, family), ' '] : []),
-    ...((sources ?? destinations) ? [] : [`meta nfproto ipv${family} `]),
-    ...exitPieces(exits),
-    'accept',
-  ];
+function matchLines({ inputInterface, sources, destinations, exits }: Match, family: Family): Piece[][] {
+  const choices = (address: 'saddr' | 'daddr', values?: readonly Value[]): Piece[][] =>
+    values ? addressMatches(address, values, family).map((match) => [...match, ' ']) : [[]];
+  return choices('saddr', sources).flatMap((source) =>
+    choices('daddr', destinations).map((destination) => [
+      '\t\t',
+      ...(inputInterface ? ['iifname ', ...interfaceSet([inputInterface]), ' '] : []),
+      ...source,
+      ...destination,
+      ...((sources ?? destinations) ? [] : [`meta nfproto ipv${family} `]),
+      ...exitPieces(exits),
+      'accept',
+    ]),
+  );
 }
 
 function exitPieces(exits: Exits): Piece[] {
@@ -363,9 +366,11 @@ function exitPieces(exits: Exits): Piece[] {
     : [exits.kind === 'only' ? 'oifname ' : 'oifname != ', ...interfaceSet(exits.devices), ' '];
 }
 
-function addressPieces(values: readonly Value[], family: Family): Piece[] {
+function addressMatches(address: 'saddr' | 'daddr', values: readonly Value[], family: Family): Piece[][] {
   const [only] = values;
-  return isKnown(only) ? [setOf(values.map(({ text }) => text))] : [{ value: only, family }];
+  if (!isKnown(only)) return [[`${protocol(family)} ${address} `, { value: only, family }]];
+  const texts = values.map(({ text }) => text);
+  return prefixMatches(address, texts, family).map((match) => [match]);
 }
 
 function quoted(name: string): string {

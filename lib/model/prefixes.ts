@@ -8,6 +8,12 @@ export function aggregated(prefixes: readonly string[], family: Family): string[
   return joined(prefixes).flatMap((range) => prefixesOf(range, family));
 }
 
+/** The network mask of prefixes of one length, as an address. */
+export function maskText(length: number, family: Family): string {
+  const bits = family === 4 ? 32 : 128;
+  return cidrText((1n << BigInt(bits)) - (1n << BigInt(bits - length)), bits, family);
+}
+
 /** Tells whether prefixes together contain another one. */
 export function isCovered(prefix: string, prefixes: readonly string[]): boolean {
   const { first, last } = rangeOf(prefix);

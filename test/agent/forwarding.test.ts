@@ -17,10 +17,10 @@ const ROUTING = [
   'expect 6 vpn/leave to 2001:db8::1 from fd00:4242::2 iif tun0 is via fd00:1010::1 dev eth1',
 ];
 const ACCEPTS = [
-  'iifname { "tun0" } oifname { "eth1" } ip saddr { 10.10.10.0/24 } accept',
-  'iifname { "eth1" } oifname { "tun0" } ip daddr { 10.10.10.0/24 } ct state established,related accept',
-  'iifname { "tun0" } oifname { "eth1" } ip6 saddr { fd00:4242::/64 } accept',
-  'iifname { "eth1" } oifname { "tun0" } ip6 daddr { fd00:4242::/64 } ct state established,related accept',
+  'iifname { "tun0" } oifname { "eth1" } ip saddr 10.10.10.0/24 accept',
+  'iifname { "eth1" } oifname { "tun0" } ip daddr 10.10.10.0/24 ct state established,related accept',
+  'iifname { "tun0" } oifname { "eth1" } ip6 saddr fd00:4242::/64 accept',
+  'iifname { "eth1" } oifname { "tun0" } ip6 daddr fd00:4242::/64 ct state established,related accept',
 ];
 /** As nft lists them. */
 const LISTED = [

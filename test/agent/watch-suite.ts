@@ -498,8 +498,8 @@ exit $code
           machine.apply(
             [
               ...WATCHED,
-              'accept inet filter forward iifname { "tun0" } oifname { "eth1" } ip saddr { 10.10.10.0/24 } accept',
-              'accept inet filter forward iifname { "eth1" } oifname { "tun0" } ip daddr { 10.10.10.0/24 } accept',
+              'accept inet filter forward iifname { "tun0" } oifname { "eth1" } ip saddr 10.10.10.0/24 accept',
+              'accept inet filter forward iifname { "eth1" } oifname { "tun0" } ip daddr 10.10.10.0/24 accept',
             ],
             { generation: 'g2' },
           ),

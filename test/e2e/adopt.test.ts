@@ -129,6 +129,15 @@ describe.each([
       expect((await lab().vpn.exec('ls /var/lib/source-routing/vpn/adopted')).stdout).toContain('etc%openvpn%up');
     });
 
+    test('the kill switch is loaded again and again, while all clients are busy: not one packet is lost', async () => {
+      const traffic = await steadyTraffic(lab());
+      const mark = await traffic.mark();
+      await lab().vpn.exec('for load in $(seq 250); do nft -f /etc/source-routing/vpn.nft || exit; done');
+      await nothingLost(traffic, mark);
+      await traffic.stop();
+      await settled(lab().vpn);
+    });
+
     test('destroy leaves nothing of either', async () => {
       await terraform.destroy();
       expect((await lab().vpn.exec('ip rule show; ip -6 rule show; ip route show table all')).stdout).not.toMatch(
