@@ -26,8 +26,8 @@ test('the same in IPv6', () => {
   ]);
 });
 
-// A set of ranges may be empty for a moment, and packets that a rule with it accepts would be lost.
-test('no rule that lets packets pass, marks or translates them has a set of ranges', () => {
+// A set of ranges may be empty for a moment: what its rule accepts would be lost, what it rejects would pass.
+test('no rule has a set of ranges', () => {
   const stack = newStack();
   const networks = ['10.20.0.0/24', '10.30.0.0/16', 'fd00:20::/64', 'fd00:30::/48'];
   const tun0 = { name: 'tun0', addresses: ['10.10.10.1/24', 'fd00:10::1/64'], networks };
@@ -37,8 +37,17 @@ test('no rule that lets packets pass, marks or translates them has a set of rang
   const ways = { forwarding: Forwarding.nftables(), sourceNat: SourceNat.masquerade(), mssClamp: true };
   new VpnEgress(stack, 'egress', { host, device: 'eth1', tableId: 200, clients, gateways: GATEWAYS, ...ways });
   const rules = bundleOf(stack).filter((line) => /^accept |^\|\t\t.* [sd]addr /.test(line));
-  for (const word of [/^accept /, / accept$/, / drop$/, / mark set /, / masquerade$/, / maxseg /]) {
+  for (const word of [
+    /^accept /,
+    / accept$/,
+    / drop$/,
+    / goto clients$/,
+    / reject with /,
+    / mark set /,
+    / masquerade$/,
+    / maxseg /,
+  ]) {
     expect(rules.filter((line) => word.test(line)).length).toBeGreaterThan(0);
   }
-  expect(rules.filter((line) => /\{[^}]*\//.test(line))).toEqual([]);
+  expect(rules.filter((line) => /\{[^}]*\/|@/.test(line))).toEqual([]);
 });

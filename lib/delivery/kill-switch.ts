@@ -138,7 +138,6 @@ WantedBy=multi-user.target
 function rulesetLines({ owner, markings, forwardings, translations }: Host, wanted: KillSwitch | undefined): Lines {
   const clamped = forwardings.filter(({ mssClamp }) => mssClamp);
   const table = `inet source_routing_${owner}`;
-  const { chains, elements } = wanted ? killSwitchLines(table, wanted) : { chains: [], elements: [] };
   return [
     HEADER,
     // Deleting a missing table would be an error.
@@ -148,9 +147,8 @@ function rulesetLines({ owner, markings, forwardings, translations }: Host, want
     ...(markings.length === 0 ? [] : markLines(markings)),
     ...(clamped.length === 0 ? [] : mssLines(clamped)),
     ...(translations.length === 0 ? [] : natLines(translations)),
-    ...chains,
+    ...(wanted ? killSwitchLines(wanted) : []),
     ['}'],
-    ...elements,
   ];
 }
 
@@ -227,38 +225,28 @@ function byFamily(values: readonly Value[]): Array<{ readonly family: Family; re
   });
 }
 
-function killSwitchLines(table: string, wanted: KillSwitch): { readonly chains: Lines; readonly elements: Lines } {
+function killSwitchLines(wanted: KillSwitch): Lines {
   const { clients, tunnels, allowances } = wanted;
-  const sets = BOTH_FAMILIES.map((family) => ({
-    family,
-    values: clients.filter((value) => isOf(value, family)),
-  })).filter(({ values }) => values.length > 0);
+  const sources = byFamily(clients).flatMap(({ family, values }) => addressMatches('saddr', values, family));
   const names = setOf(tunnels.map(({ name }) => quoted(name)));
-  const chains = [
+  return [
     ['\t# Packets of VPN clients that would leave by an interface that is not declared for them are rejected.'],
-    ...sets.flatMap(({ family, values }) => setLines(family, values.filter(isKnown))),
     ['\tchain forward {'],
     [`\t\ttype filter hook forward priority ${PRIORITY}; policy accept;`],
     ...(tunnels.length === 0 ? [] : [[`\t\tiifname ${names} goto tunnels`]]),
-    ...sets.map(({ family }) => [`\t\t${protocol(family)} saddr @clients${family} goto clients`]),
+    ...sources.map((match) => ['\t\t', ...match, ' goto clients']),
     ['\t}'],
     ...(tunnels.length === 0 ? [] : [['\tchain tunnels {'], ...spoofedLines(wanted), ['\t\tgoto clients'], ['\t}']]),
     ['\tchain clients {'],
     [ALLOWED],
     ...allowanceLines(allowances),
     [REST],
-    ...sets.map(({ family }) => [`\t\t${protocol(family)} saddr @clients${family} ${REJECT}`]),
+    ...sources.map((match) => ['\t\t', ...match, ` ${REJECT}`]),
     ...tunnels.filter(({ anySource }) => anySource).map(({ name }) => [`\t\tiifname ${quoted(name)} ${REJECT}`]),
     // An ICMP error would go to the owner of that address, by the uplink.
     ['\t\tdrop'],
     ['\t}'],
   ];
-  const elements = sets.flatMap(({ family, values }) =>
-    values
-      .filter((value) => !isKnown(value))
-      .map((value): Piece[] => [`add element ${table} clients${family} { `, { value, family }, ' }']),
-  );
-  return { chains, elements };
 }
 
 /** Addresses that a client behind a tunnel cannot have. */
@@ -273,22 +261,6 @@ function spoofedLines({ tunnels, ownAddresses }: KillSwitch): string[][] {
       }),
     ];
   });
-}
-
-function setLines(family: Family, values: readonly Value[]): string[][] {
-  const elements = aggregated(
-    values.map(({ text }) => text),
-    family,
-  );
-  return [
-    [`\tset clients${family} {`],
-    [`\t\ttype ipv${family}_addr`],
-    ['\t\tflags interval'],
-    // A value known at apply only may be inside one of the others.
-    ['\t\tauto-merge'],
-    ...(elements.length === 0 ? [] : [['\t\telements = {'], ...elements.map((each) => [`\t\t\t${each},`]), ['\t\t}']]),
-    ['\t}'],
-  ];
 }
 
 /** Merges allowances of one family that differ in one address only. */

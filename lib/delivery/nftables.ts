@@ -16,8 +16,8 @@ export function setOf(elements: readonly string[]): string {
 
 /**
  * Matches that together find the packets whose address, `saddr` or `daddr`, is in one of the prefixes. No set holds
- * ranges: newer kernels fill such a set a moment after its rule is in force, and a rule that accepts would miss
- * packets meanwhile. So prefixes of one length share a set of masked addresses.
+ * ranges: newer kernels fill such a set a moment after its rule is in force, and the rule would miss packets meanwhile.
+ * So prefixes of one length share a set of masked addresses.
  */
 export function prefixMatches(address: 'saddr' | 'daddr', prefixes: readonly string[], family: Family): string[] {
   const field = `${protocol(family)} ${address}`;
