@@ -134,14 +134,16 @@ judge_packets() {
 # Sends the packets for the questions of generation $1, and traces them if $2 is set. Sets lost to the number of
 # packets that arrived nowhere, and unclear to the number of packets that only a trace can explain.
 send_packets() {
-  local room reply
+  local room reply replies
   room=$LOCK/probe
   await_sender
   lost=0
   unclear=0
   rm -rf "$room"
+  # Conntrack still knows the packets of the last probe, and would let the same ones pass.
+  clock
   { mkdir "$room" && mkfifo "$room/in" "$room/out" && : >"$room/traced" && : >"$room/unsent" &&
-    awk -v step=choose -v out="$room/" -v trace="$2" -v parent="$$" "$AWK_PROBE" \
+    awk -v step=choose -v out="$room/" -v trace="$2" -v parent="$$" -v own_port="$((20000 + now % 30000))" "$AWK_PROBE" \
       part=state "$1/state" part=links "$LOCK/links" part=questions "$LOCK/questions" 2>"$room/error"; } ||
     probe_failed || return 1
   [ -s "$room/packets" ] || return 0
@@ -150,7 +152,7 @@ send_packets() {
   if read -r reply <&6 && [ "$reply" = ready ] && redirect_packets "$room"; then
     # The tracer does not report when it is ready, so give it a moment.
     [ -z "$2" ] || pause 0.1
-    cat "$room/lines" >&8
+    { cat "$room/lines" && { [ -z "$replies" ] || cat "$room/reply_lines"; } && echo sent; } >&8
     read -r reply <&6 || :
     wait_for_packets "$room" "$1"
     reply=sent
@@ -180,16 +182,20 @@ start_sender() {
     unshare --net "$shell" -c "$PROBE_SENDER" sender "$1/links" 7352 "$1/unsent"
     [ -z "$tracer" ] || kill -KILL "$tracer"
     nft delete table inet source_routing_probe 2>/dev/null
+    [ ! -s "$1/egress" ] || nft delete table netdev source_routing_probe 2>/dev/null
   ) <"$1/in" >"$1/out" 2>"$1/error" &
   sender=$!
 }
 
+# Sets replies if replies can be tried, too.
 redirect_packets() {
   local link
   for link in /proc/sys/net/ipv6/conf/srprobe*; do
     [ ! -e "$link/disable_ipv6" ] || { echo 1 >"$link/disable_ipv6"; } 2>/dev/null || :
   done
-  ip -batch "$1/up" 2>"$1/error" && tc -batch "$1/redirect" 2>"$1/error" && nft -f "$1/table" 2>"$1/error"
+  ip -batch "$1/up" 2>"$1/error" && tc -batch "$1/redirect" 2>"$1/error" && nft -f "$1/table" 2>"$1/error" || return 1
+  replies=
+  [ ! -s "$1/egress" ] || ! nft -f "$1/egress" 2>/dev/null || { replies=1 && cat "$1/replies" >>"$1/packets"; }
 }
 
 # Waits for the packets of generation $2. Packets that arrive do so at once, so a short wait is enough.

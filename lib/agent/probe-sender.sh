@@ -3,7 +3,7 @@
 # The script writes FAMILY and TTL of packets that it could not send to file $3. Lines of standard input:
 #
 #   from FAMILY ADDRESS DEVICE          source and interface of the packets that follow
-#   icmp|udp|tcp FAMILY TTL ADDRESS PORT
+#   icmp|udp|tcp FAMILY TTL ADDRESS PORT OWN-PORT
 #   sent                                asks for a line of output; such a line also follows the interfaces
 #
 # It ends when its standard input ends.
@@ -66,7 +66,16 @@ send() {
   [ "$sent" != "$before" ]
 }
 
-while read -r kind family ttl address port; do
+# Ports of all kinds may be taken here.
+{ echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start; } 2>/dev/null
+own_port=
+# Makes packets leave from port $1.
+leave_from() {
+  [ "$own_port" != "$1" ] || return 0
+  echo "$1 $1" >/proc/sys/net/ipv4/ip_local_port_range && own_port=$1
+}
+
+while read -r kind family ttl address port from_port; do
   case $kind in
     from)
       device=$address
@@ -78,7 +87,7 @@ while read -r kind family ttl address port; do
         6) echo "$ttl" >"/proc/sys/net/ipv6/conf/$device/hop_limit" ;;
       esac
       # A kind and family that has failed once is not tried again, to save the wait.
-      case $failed in *" $kind$family "*) false ;; *) send "$kind" "$address" "$port" ;; esac || {
+      case $failed in *" $kind$family "*) false ;; *) leave_from "$from_port" && send "$kind" "$address" "$port" ;; esac || {
         failed="$failed$kind$family "
         echo "$family $ttl" >>"$unsent"
       }

@@ -2,14 +2,15 @@
 # each.
 #
 #   choose  reads a state file, links and the questions; writes into `out` what the probe needs: links, up, redirect,
-#           table, lines (of packets to send), and packets, one a line: TTL FAMILY KIND PORT DEVICE FROM TO LABEL FATES
+#           table, lines (of packets to send), and packets, one a line: TTL FAMILY KIND PORT DEVICE FROM TO LABEL FATES.
+#           Likewise for replies: egress (another table), reply_lines, and replies, with the TTL of the packet as PORT
 #   judge   reads packets, the unsent packets, the table as nft lists it, the trace, and the expectations; prints what
 #           happened to the packets of each question. Packets with the same outcome share a line; "!" marks an outcome
 #           that is not expected. Writes into `out` what to note, what refuses a change, and how to mend it
 #   lost    reads the same; prints how many packets arrived nowhere, and how many need a second round to explain them
 #   before  reads what happened to the same packets without the change, and prints that for `question`
 #
-# Variables: step, out, trace (set to trace the packets), question, files after `part=`: state, links, questions, packets,
+# Variables: step, out, trace (set to trace the packets), own_port (from which they are sent), question, files after `part=`: state, links, questions, packets,
 # unsent, seen, traced, expected.
 
 BEGIN {
@@ -26,6 +27,7 @@ BEGIN {
   SAID["icmp"] = "ICMP echo"
   SAID["udp"] = "UDP"
   SAID["tcp"] = "TCP"
+  SAID["reply"] = "replies to UDP"
   MAC = "02:73:72:70:00:01"
   ttl = FIRST_TTL
   devices = left_out = 0
@@ -41,6 +43,7 @@ part == "state" {
 part == "links" {
   sub(/(@.*)?:$/, "", $2)
   if (/NO-CARRIER/) DEAD[$2] = 1
+  if (/ master /) ENSLAVED[$2] = 1
   next
 }
 
@@ -59,6 +62,7 @@ part == "packets" {
   TO[n] = $7
   LABEL[n] = $8
   NUMBER[$2, $1] = n
+  if ($3 == "reply") OPENER[n] = NUMBER[$2, $4]
   FATES[n] = $9
   for (i = 10; i <= NF; i++) FATES[n] = FATES[n] " " $i
   next
@@ -115,8 +119,12 @@ function choose_packets(    family, label, from, to, device, dport, fates, i, k,
     else if ($i == "iif") device = $(i + 1)
     else if ($i == "ipproto") protocol = $(i + 1)
     else if ($i == "dport") dport = $(i + 1)
+    else if ($i == "sport" && $(NF - 2) == "is" && $(NF - 1) == "dev") {
+      # Nothing but this tunnel leads to these clients.
+      HAS_REPLIES[family, device, $NF] = 1
+      return
     # A client cannot send such a packet, or this probe cannot.
-    else return
+    } else return
   }
   fates = ""
   while (++i <= NF) fates = fates " " $i
@@ -134,27 +142,71 @@ function add_packet(family, kind, port, device, from, to, rest) {
   if ((family, kind, port, device, from, to) in CHOSEN) return
   CHOSEN[family, kind, port, device, from, to] = 1
   if (ttl > LAST_TTL) { left_out++; return }
+  source_at(family, from, device)
+  if (last != family " " from " " device) LINES = LINES "from " family " " from " sent" INDEX[device] "\n"
+  last = family " " from " " device
+  LINES = LINES kind " " family " " ttl " " to " " port " " own_port "\n"
+  print ttl, family, kind, (kind == "icmp" ? "-" : port), device, from, to, rest > (out "packets")
+  LEAVE[family] = LEAVE[family] leaves(ttl, family, device, "") "drop\n"
+  if (kind == "udp" && port == PORT && rest !~ / or / && rest ~ / dev [^ ]+$/) OPENERS[++openers] = ttl " " family " " device " " from " " to " " rest
+  ttl++
+}
+
+# Adds replies to packets that leave, one for each way of a family: firewalls let them pass because conntrack knows the
+# packet. It must be confirmed to conntrack, so it is dropped later than others, when it leaves its interface.
+function add_replies(    i, w, m, family, device, opener, from, to, egress, ip) {
+  printf "" > (out "replies")
+  for (i = 1; i <= openers && ttl <= LAST_TTL; i++) {
+    m = split(OPENERS[i], w, " ")
+    opener = w[1]; family = w[2]; device = w[3]; from = w[4]; to = w[5]; egress = w[m]
+    if (!((family, egress, device) in HAS_REPLIES) || egress in DEAD || egress in ENSLAVED || device in ENSLAVED) continue
+    delete HAS_REPLIES[family, egress, device]
+    ip = family == 4 ? "ip" : "ip6"
+    KEEP = KEEP leaves(opener, family, device, "oifname \"" egress "\" " ip " saddr " from " rt ipsec missing ") "goto kept\n"
+    AT_EXIT[egress] = AT_EXIT[egress] ip " daddr " to " " ip (family == 4 ? " ttl " : " hoplimit ") opener - 1 " drop\n"
+    source_at(family, to, egress)
+    REPLY_LINES = REPLY_LINES "from " family " " to " sent" INDEX[egress] "\nudp " family " " ttl " " from " " own_port " " PORT "\n"
+    print ttl, family, "reply", opener, egress, to, from, w[6], "dev", device > (out "replies")
+    LEAVE[family] = LEAVE[family] leaves(ttl, family, egress, "") "drop\n"
+    ttl++
+  }
+  printf "%s", REPLY_LINES > (out "reply_lines")
+  write_exits()
+}
+
+# Writes what drops such packets at last. Kernels before 5.16 do not take it. Then all packets are dropped before.
+function write_exits(    egress, n) {
+  printf "" > (out "egress")
+  if (REPLY_LINES == "") return
+  print "table netdev source_routing_probe\ndelete table netdev source_routing_probe\ntable netdev source_routing_probe {" > (out "egress")
+  for (egress in AT_EXIT)
+    print "chain exit" n++ " {\ntype filter hook egress device \"" egress "\" priority -500; policy accept;\n" AT_EXIT[egress] "}" > (out "egress")
+  print "}\nflush chain inet source_routing_probe kept" > (out "egress")
+}
+
+function source_at(family, from, device) {
   if (!(device in INDEX)) {
     INDEX[device] = devices
     NAME[devices++] = device
   }
-  if (!((family, device, from) in SOURCE)) {
-    SOURCE[family, device, from] = 1
-    ADDRESSES = ADDRESSES "addr add " from (family == 4 ? "/32" : "/128 nodad noprefixroute") " dev sent" INDEX[device] "\n"
-    SOURCES[family] = SOURCES[family] (SOURCES[family] == "" ? "" : ", ") from
-  }
-  if (last != family " " from " " device) LINES = LINES "from " family " " from " sent" INDEX[device] "\n"
-  last = family " " from " " device
-  LINES = LINES kind " " family " " ttl " " to " " port "\n"
-  print ttl, family, kind, (kind == "icmp" ? "-" : port), device, from, to, rest > (out "packets")
-  # Old versions of nft cannot combine a time to live with other fields in a set, so each packet has its own set.
-  LEFT_SETS = LEFT_SETS "set left" family "_" ttl " { type ifname . ipv" family "_addr; flags dynamic; size 16; }\n"
-  LEAVE[family] = LEAVE[family] "iifname \"" device "\" " (family == 4 ? "ip ttl " : "ip6 hoplimit ") ttl - 1 " add @left" family "_" ttl " { oifname . " (family == 4 ? "ip" : "ip6") " saddr } drop\n"
-  ttl++
+  if ((family, device, from) in SOURCE) return
+  SOURCE[family, device, from] = 1
+  ADDRESSES = ADDRESSES "addr add " from (family == 4 ? "/32" : "/128 nodad noprefixroute") " dev sent" INDEX[device] "\n"
+  SOURCES[family] = SOURCES[family] (SOURCES[family] == "" ? "" : ", ") from
+}
+
+# Returns the start of a rule that notes how a packet leaves. Old versions of nft cannot combine a time to live
+# with other fields in a set, so each packet has its own set.
+function leaves(number, family, device, condition,    ip) {
+  ip = family == 4 ? "ip" : "ip6"
+  if (!((family, number) in HAS_SET)) LEFT_SETS = LEFT_SETS "set left" family "_" number " { type ifname . ipv" family "_addr; flags dynamic; size 16; }\n"
+  HAS_SET[family, number] = 1
+  return "iifname \"" device "\" " ip (family == 4 ? " ttl " : " hoplimit ") number - 1 " " condition "add @left" family "_" number " { oifname . " ip " saddr } "
 }
 
 function write_all(    i, names) {
   printf "" > (out "packets")
+  add_replies()
   names = ""
   for (i = 0; i < devices; i++) {
     # The sender has the MAC address of the receiver, and ARP is off: what it sends is addressed to the receiver. The
@@ -172,7 +224,7 @@ function write_all(    i, names) {
     names = names (i ? ", " : "") "\"" NAME[i] "\""
   }
   printf "%s", ADDRESSES > (out "links")
-  printf "%ssent\n", LINES > (out "lines")
+  printf "%s", LINES > (out "lines")
   write_table("iifname { " names " }")
   print devices, left_out > (out "counts")
 }
@@ -195,7 +247,8 @@ function write_table(condition,    text, i, sets) {
     hook("forwarded", "forward", -100000, 1, "") \
     hook("passed", "forward", 100000, 1, "") \
     hook("input", "input", -100000, 0, " drop") \
-    "chain at_left {\ntype filter hook postrouting priority 300; policy accept;\n" LEAVE[4] LEAVE[6] "}\n"
+    "chain kept {\ndrop\n}\n" \
+    "chain at_left {\ntype filter hook postrouting priority 300; policy accept;\n" KEEP LEAVE[4] LEAVE[6] "}\n"
   # Answers of this machine would go to the real owner of the source address, so they are dropped. Errors and redirects
   # contain the packet that caused them, so its time to live identifies them.
   text = text "chain answers {\ntype filter hook output priority 100000; policy accept;\n"
@@ -237,8 +290,17 @@ function blame(who,    n, rest) {
   rest = $0
   sub(/^trace id [^ ]+ /, "", rest)
   sub(/^[^ ]+ [^ ]+ [^ ]+ /, "", rest)
+  sub(/ *(meta mark 0x[0-9a-f]+ *)?$/, "", rest)
   sub(/( \(verdict [a-z]+\))? *$/, "", rest)
   who[n] = "chain " $4 " " $5 " " $6 (rest ~ /^policy/ ? " (" rest ")" : ", " rest)
+}
+
+# Is packet n a reply to a packet that did not leave as the client had sent it, or that loses its replies anyway? Then it
+# says nothing new.
+function is_moot(n,    opener) {
+  if (KIND[n] != "reply") return 0
+  opener = OPENER[n]
+  return !(("left", opener) in SEEN) || LEFT_BY[opener] != DEVICE[n] || is_changed(opener) || loses_replies(opener)
 }
 
 function has_arrived(n) { return (("left", n) in SEEN) || (("input", n) in SEEN) }
@@ -258,6 +320,7 @@ function is_wanted(what, n,    directory) {
 function count_lost(    n, lost, unclear) {
   lost = unclear = 0
   for (n = 1; n <= PACKETS; n++) {
+    if (is_moot(n)) continue
     if (!has_arrived(n) && !(n in UNSENT)) { lost++; unclear++ }
     else if (is_changed(n) && !is_wanted("translated", n) || !is_expected(n)) unclear++
   }
@@ -345,6 +408,7 @@ function without_change(    n) {
 function judge_all(    n, question, what, key, i, line) {
   for (n = 1; n <= PACKETS; n++) if (KIND[n] != "icmp" && !(n in UNSENT)) PORTS[question_of(n)] = 1
   for (n = 1; n <= PACKETS; n++) {
+    if (is_moot(n)) continue
     question = question_of(n)
     what = outcome(n)
     key = question SUBSEP what
@@ -359,7 +423,7 @@ function judge_all(    n, question, what, key, i, line) {
     else if (!is_expected(n)) BAD[i] = 1
     # Some firewalls let only an echo pass, so an echo alone proves nothing if other kinds were tried.
     else if (KIND[n] != "icmp" || !(question in PORTS)) GOOD[question] = 1
-    GROUP_KINDS[i] = GROUP_KINDS[i] (GROUP_KINDS[i] == "" ? "" : ", ") SAID[KIND[n]] (AT[n] == "-" ? "" : " to port " AT[n])
+    GROUP_KINDS[i] = GROUP_KINDS[i] (GROUP_KINDS[i] == "" ? "" : ", ") SAID[KIND[n]] (KIND[n] == "icmp" || KIND[n] == "reply" ? "" : " to port " AT[n])
   }
   # A firewall may close one port on purpose. If no packet passes, clients are cut off.
   printf "" > (out "refused")

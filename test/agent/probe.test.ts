@@ -14,9 +14,11 @@ const DATA = [
   'expect 4 vpn/local to 10.10.10.3 from 10.10.10.2 iif tun0 ipproto 17 is dev tun0 or rejected',
   'expect 4 vpn/to-server to 10.10.10.1 from 10.10.10.2 iif tun0 ipproto 17 is local',
   'expect 4 vpn/server to 198.51.100.1 from 192.168.178.2 uid 0 ipproto 17 is unchanged',
+  'expect 4 vpn/replies to 10.10.10.2 from 192.168.1.1 iif eth1 ipproto 6 sport 443 is dev tun0',
   'expect 6 vpn/leave to 2001:db8::1 from fd00:4242::2 iif tun0 is via fd00:1010::1 dev eth1',
   'expect 6 vpn/local to fd00:4242::3 from fd00:4242::2 iif tun0 is dev tun0 or rejected',
   'expect 6 vpn/to-server to fd00:4242::1 from fd00:4242::2 iif tun0 is local',
+  'expect 6 vpn/replies to fd00:4242::2 from fd00:1010::1 iif eth1 ipproto 6 sport 443 is dev tun0',
 ];
 const TUNNEL = `ip link add tun0 type bridge; ip link set tun0 up
   ip addr add 10.10.10.1/24 dev tun0; ip -6 addr add fd00:4242::1/64 dev tun0 nodad
@@ -31,6 +33,8 @@ const HEALTHY = [
   `+ ${V6} ${ALL} leave by eth1`,
   '+ vpn/local: packets fd00:4242::2 -> fd00:4242::3 from tun0 (ICMP echo) leave by tun0',
   '+ vpn/to-server: packets fd00:4242::2 -> fd00:4242::1 from tun0 (ICMP echo) reach this machine',
+  '+ vpn/leave: packets 198.51.100.1 -> 10.10.10.2 from eth1 (replies to UDP) leave by tun0',
+  '+ vpn/leave: packets 2001:db8::1 -> fd00:4242::2 from eth1 (replies to UDP) leave by tun0',
 ];
 
 /** Whether `nft monitor` runs in this network namespace. */
@@ -52,6 +56,11 @@ for tool in /mnt/real/$name /usr/sbin/$name /usr/bin/$name; do [ ! -x "$tool" ] 
 const FORWARD_DROP =
   "nft add table inet fw; nft 'add chain inet fw c { type filter hook forward priority 0; policy drop; }'";
 
+const ESTABLISHED = 'nft add rule inet fw c ct state established,related accept';
+const REPLIES = ['198.51.100.1 -> 10.10.10.2', '2001:db8::1 -> fd00:4242::2'].map(
+  (ends) => `vpn/leave: packets ${ends} from eth1 (replies to UDP)`,
+);
+
 /** A chain of somebody else. */
 const chain = (family: string, hook: string, priority: number, ...rules: string[]): string =>
   [
@@ -61,9 +70,12 @@ const chain = (family: string, hook: string, priority: number, ...rules: string[
   ].join('; ');
 
 /** Counts what leaves, or is answered, behind everything else. */
-const WITNESS = `nft 'add table inet witness; add chain inet witness c { type filter hook postrouting priority 400; }'
-  for what in 'ip saddr 10.10.10.2' 'ip daddr 10.10.10.2' 'ip6 saddr fd00:4242::2' 'ip6 daddr fd00:4242::2'; do
-    nft add rule inet witness c $what counter
+const WITNESS = `nft add table netdev witness
+  for device in eth0 eth1 tun0; do
+    nft "add chain netdev witness $device { type filter hook egress device $device priority 400; }"
+    for what in 'ip saddr 10.10.10.2' 'ip daddr 10.10.10.2' 'ip6 saddr fd00:4242::2' 'ip6 daddr fd00:4242::2'; do
+      nft add rule netdev witness $device $what counter
+    done
   done`;
 
 describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
@@ -99,8 +111,8 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
         last: 'source-routing: done: packets of clients get through as expected (+; - marks what a part of the packets meets)',
       });
       expect(traces()).toBe(before);
-      expect(machine.must('nft list table inet witness').match(/counter packets \d+/g)).toEqual(
-        Array.from({ length: 4 }, () => 'counter packets 0'),
+      expect(machine.must('nft list table netdev witness').match(/counter packets \d+/g)).toEqual(
+        Array.from({ length: 12 }, () => 'counter packets 0'),
       );
     });
 
@@ -422,7 +434,7 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
       expect(apply('g2')).toEqual([]);
       expect(machine.verify()).toMatchObject({ code: 0, last: expect.stringContaining('agree') });
       expect(traces()).toBe(before);
-      machine.must(`${FORWARD_DROP}; nft add rule inet fw c iifname tun0 meta nfproto ipv6 accept`);
+      machine.must(`${FORWARD_DROP}; nft add rule inet fw c iifname tun0 meta nfproto ipv6 accept; ${ESTABLISHED}`);
       const note =
         'note: packets of clients do not get through, or not as they came; "source-routing probe" tries them again:';
       expect(apply('g3')).toEqual([note, `! ${V4} ${ALL} are dropped by chain inet fw c (policy drop)`]);
@@ -524,6 +536,62 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
           `- ${V4} ${ALL} are dropped by chain inet fw c (policy drop)`,
         );
       });
+    });
+
+    describe('of a firewall that drops what it does not know', () => {
+      beforeEach(() => {
+        machine.must(`${FORWARD_DROP}; nft add rule inet fw c iifname tun0 accept`);
+      });
+
+      test('sees that replies pass because conntrack knows them', () => {
+        machine.must(ESTABLISHED);
+        expect(said(machine.agent('probe').out)).toEqual(HEALTHY);
+        // What conntrack knows of that probe does not let the next one pass.
+        machine.must(
+          'nft delete rule inet fw c handle $(nft -a list table inet fw | sed -n "s/.*iifname.*handle //p")',
+        );
+        expect(machine.agent('probe').out).toContain(`! ${V4} ${ALL} are dropped by chain inet fw c (policy drop)`);
+        machine.must('nft add rule inet fw c iifname tun0 accept');
+        // The server is no client: nobody asked for these.
+        const stray = machine.agent('probe --from 198.51.100.1 --to 10.10.10.2 --in eth1');
+        expect(stray.out).toContain('are dropped by chain inet fw c (policy drop)');
+      });
+
+      test('finds that replies do not pass: an apply is refused, and names the chain', () => {
+        const dropped = REPLIES.map((what) => `! ${what} are dropped by chain inet fw c (policy drop)`);
+        const before = traces();
+        expect(said(machine.agent('probe').out).filter((line) => line.startsWith('!'))).toEqual(dropped);
+        expect(traces()).toBe(before);
+        const { code, last } = machine.apply([...DATA, 'probe note', 'probe refuse vpn/'], { generation: 'g2' });
+        expect(code).toBe(70);
+        expect(last).toContain(
+          `${REPLIES[0]} are dropped by chain inet fw c (policy drop). Accept them there, and the replies, or set forwarding: Forwarding.nftables({ chains: ["inet fw c"] })`,
+        );
+      });
+
+      test('tries no replies where the kernel cannot drop a packet so late', () => {
+        machine.write(
+          '/mnt/bin/nft',
+          '#!/bin/sh\n! grep -q "hook egress" "$2" 2>/dev/null || exit 1\nexec /usr/sbin/nft "$@"\n',
+        );
+        machine.must(WITNESS.replace(/nft/g, '/usr/sbin/nft'));
+        expect(said(machine.agent('probe').out)).toEqual(HEALTHY.slice(0, -2));
+        expect(machine.must('nft list table netdev witness')).not.toMatch(/packets [1-9]/);
+      });
+    });
+
+    test('leaves replies alone where the path back is another one, or the source is changed', () => {
+      machine.must(chain('ip', 'postrouting', 100, 'oifname "eth1" masquerade'));
+      expect(said(machine.agent('probe').out).filter((line) => line.includes('replies'))).toEqual([
+        `+ ${REPLIES[1]} leave by tun0`,
+      ]);
+      expect(
+        machine.apply(
+          DATA.filter((line) => !line.includes('/replies ')),
+          { generation: 'g2' },
+        ).code,
+      ).toBe(0);
+      expect(machine.agent('probe').out).not.toContain('replies');
     });
 
     test('does not take a packet that cannot be sent for one that is stopped', () => {

@@ -94,10 +94,16 @@ describeLab('VpnEgress', { returnRoutes: false, networkScripts: true }, (lab) =>
     expect(code).toBe(1);
     const dropped = stopped(out).filter((line) => line.includes('UDP'));
     expect(dropped.filter((line) => line.includes('from wg0'))).toEqual([]);
-    expect(dropped).toEqual([
-      expect.stringMatching(/ 10\.\S+ -> \S+ from tun0 .* are dropped by chain inet fw forward \(policy drop\)$/),
-      expect.stringMatching(/ fd00:\S+ -> \S+ from tun0 .* are dropped by chain inet fw forward \(policy drop\)$/),
-    ]);
+    const ends = [
+      ' 10\\.\\S+ -> \\S+ from tun0',
+      ' fd00:\\S+ -> \\S+ from tun0',
+      ' -> 10\\.\\S+ from eth1',
+      ' -> fd00:\\S+ from eth1',
+    ];
+    const policy = ' are dropped by chain inet fw forward \\(policy drop\\)$';
+    expect(dropped).toEqual(
+      ends.map((packets) => expect.stringMatching(new RegExp(`${packets} .*${policy}`)) as string),
+    );
     expect(await vpn.snapshotState()).toEqual(snapshot);
   });
 

@@ -42,6 +42,18 @@ function tunnels(): string {
   ).join('\n');
 }
 
+/** As most routers have it: replies pass because conntrack knows them. */
+const FIREWALL = `nft -f - <<'END'
+table inet fw {
+  chain forward {
+    type filter hook forward priority 0; policy drop;
+    ct state invalid drop
+    ct state established,related accept
+    iifname { "tun0", "tun1" } accept
+  }
+}
+END`;
+
 /** Complaints of a run about a healthy machine. */
 function alarms({ code, out }: Outcome): string[] {
   const said = lines(out).filter((line) => /^source-routing: ([-!] |note: (packets of|no) client)/.test(line));
@@ -63,7 +75,7 @@ const machine = new Machine();
 const found: string[] = [];
 const milliseconds: Record<string, number[]> = { probed: [], plain: [] };
 try {
-  machine.must(tunnels());
+  machine.must(`${tunnels()}\n${FIREWALL}`);
   machine.fakeSystemd();
   const apply = (kind: string, text: readonly string[], round: number): void => {
     const started = performance.now();
