@@ -181,8 +181,8 @@ start_sender() {
     [ -z "$2" ] || { nft monitor trace </dev/null >"$1/traced" 2>/dev/null & tracer=$!; }
     unshare --net "$shell" -c "$PROBE_SENDER" sender "$1/links" 7352 "$1/unsent"
     [ -z "$tracer" ] || kill -KILL "$tracer"
-    nft delete table inet source_routing_probe 2>/dev/null
-    [ ! -s "$1/egress" ] || nft delete table netdev source_routing_probe 2>/dev/null
+    { [ -s "$1/egress" ] && nft 'delete table inet source_routing_probe; delete table netdev source_routing_probe'; } 2>/dev/null ||
+      nft delete table inet source_routing_probe 2>/dev/null
   ) <"$1/in" >"$1/out" 2>"$1/error" &
   sender=$!
 }
@@ -193,9 +193,14 @@ redirect_packets() {
   for link in /proc/sys/net/ipv6/conf/srprobe*; do
     [ ! -e "$link/disable_ipv6" ] || { echo 1 >"$link/disable_ipv6"; } 2>/dev/null || :
   done
-  ip -batch "$1/up" 2>"$1/error" && tc -batch "$1/redirect" 2>"$1/error" && nft -f "$1/table" 2>"$1/error" || return 1
+  { ip -batch "$1/up" && tc -batch "$1/redirect"; } 2>"$1/error" || return 1
   replies=
-  [ ! -s "$1/egress" ] || ! nft -f "$1/egress" 2>/dev/null || { replies=1 && cat "$1/replies" >>"$1/packets"; }
+  if [ -s "$1/egress" ] && cat "$1/table" "$1/egress" | nft -f - 2>/dev/null; then
+    replies=1
+    cat "$1/replies" >>"$1/packets"
+  else
+    nft -f "$1/table" 2>"$1/error"
+  fi
 }
 
 # Waits for the packets of generation $2. Packets that arrive do so at once, so a short wait is enough.

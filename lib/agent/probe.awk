@@ -143,9 +143,7 @@ function add_packet(family, kind, port, device, from, to, rest) {
   CHOSEN[family, kind, port, device, from, to] = 1
   if (ttl > LAST_TTL) { left_out++; return }
   source_at(family, from, device)
-  if (last != family " " from " " device) LINES = LINES "from " family " " from " sent" INDEX[device] "\n"
-  last = family " " from " " device
-  LINES = LINES kind " " family " " ttl " " to " " port " " own_port "\n"
+  LINES = LINES source_line(family, from, device) kind " " family " " ttl " " to " " port " " own_port "\n"
   print ttl, family, kind, (kind == "icmp" ? "-" : port), device, from, to, rest > (out "packets")
   LEAVE[family] = LEAVE[family] leaves(ttl, family, device, "") "drop\n"
   if (kind == "udp" && port == PORT && rest !~ / or / && rest ~ / dev [^ ]+$/) OPENERS[++openers] = ttl " " family " " device " " from " " to " " rest
@@ -165,7 +163,7 @@ function add_replies(    i, w, m, family, device, opener, from, to, egress, ip) 
     KEEP = KEEP leaves(opener, family, device, "oifname \"" egress "\" " ip " saddr " from " rt ipsec missing ") "goto kept\n"
     AT_EXIT[egress] = AT_EXIT[egress] ip " daddr " to " " ip (family == 4 ? " ttl " : " hoplimit ") opener - 1 " drop\n"
     source_at(family, to, egress)
-    REPLY_LINES = REPLY_LINES "from " family " " to " sent" INDEX[egress] "\nudp " family " " ttl " " from " " own_port " " PORT "\n"
+    REPLY_LINES = REPLY_LINES source_line(family, to, egress) "udp " family " " ttl " " from " " own_port " " PORT "\n"
     print ttl, family, "reply", opener, egress, to, from, w[6], "dev", device > (out "replies")
     LEAVE[family] = LEAVE[family] leaves(ttl, family, egress, "") "drop\n"
     ttl++
@@ -174,7 +172,7 @@ function add_replies(    i, w, m, family, device, opener, from, to, egress, ip) 
   write_exits()
 }
 
-# Writes what drops such packets at last. Kernels before 5.16 do not take it. Then all packets are dropped before.
+# Writes what drops such packets at last, to be loaded together with the table. Kernels before 5.16 do not take it.
 function write_exits(    egress, n) {
   printf "" > (out "egress")
   if (REPLY_LINES == "") return
@@ -193,6 +191,14 @@ function source_at(family, from, device) {
   SOURCE[family, device, from] = 1
   ADDRESSES = ADDRESSES "addr add " from (family == 4 ? "/32" : "/128 nodad noprefixroute") " dev sent" INDEX[device] "\n"
   SOURCES[family] = SOURCES[family] (SOURCES[family] == "" ? "" : ", ") from
+}
+
+# Returns the line that sets the source of what follows, unless it is that of the packet before.
+function source_line(family, from, device,    line) {
+  line = "from " family " " from " sent" INDEX[device] "\n"
+  if (line == last) return ""
+  last = line
+  return line
 }
 
 # Returns the start of a rule that notes how a packet leaves. Old versions of nft cannot combine a time to live
