@@ -135,7 +135,7 @@ describe.each(SHELLS)('the script of a plan, with %s', (shell) => {
 
   /** The answer, where OpenSSH is this script. */
   function answer(ssh: string, ...args: string[]): { state: string; found: string } {
-    writeFileSync(join(directory, 'ssh'), `#!/bin/sh\n${ssh}\n`);
+    writeFileSync(join(directory, 'ssh'), `#!/bin/sh\n[ "$1" != -Q ] || exit 0\n${ssh}\n`);
     chmodSync(join(directory, 'ssh'), 0o755);
     const [program, ...options] = shell.split(' ');
     const env = { ...process.env, PATH: `${directory}:${process.env.PATH}`, TMPDIR: directory };
