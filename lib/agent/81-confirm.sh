@@ -19,10 +19,10 @@ keep_change() {
   # shellcheck disable=SC2086  # a list of words
   remove_stale_directories "$stage" $current $pending
   save_adopted
+  drop_textfile "$stage"
   if [ -f "$trial/current" ]; then
     mv -f "$trial/current" "$home/current" || { problem="cannot write $home/current"; return 1; }
   fi
-  drop_textfile "$stage"
   current=$stage
   pending=
   find_unused

@@ -98,7 +98,7 @@ try_clients() {
 
 verify() {
   observe || { write_textfile 0; die 1 "$problem"; }
-  write_textfile 1
+  write_textfile "$([ -n "$pending" ] && echo 0 || echo 1)"
   show "$LOCK/differences"
   conclude
 }

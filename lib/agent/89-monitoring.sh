@@ -57,26 +57,40 @@ textfile_directory() {
 }
 
 # Writes the file for node_exporter, if the generation in force asks for one; $1 is that of metrics. During a trial it
-# does not, since a rollback would leave the file behind. The directory often belongs to the user that runs
-# node_exporter, who may put a link in the place of any file there: it must not lead to another file.
+# does not, since a rollback would leave the file behind.
 write_textfile() {
-  local directory file
+  local directory name
   directory=$(textfile_directory "$current")
   [ -n "$directory" ] && [ -z "$on_trial" ] || return 0
-  file=$directory/source-routing-$owner.prom
+  name=.source-routing-$owner.$$
+  (fill_textfile "$1") 2>"$LOCK/error" || {
+    first_line "$LOCK/error"
+    say "note: cannot write $directory/source-routing-$owner.prom: ${first:-no reason given}"
+  }
+  rmdir "$directory/$name" 2>/dev/null || :
+}
+
+# The directory often belongs to the user that runs node_exporter, who may put links, FIFOs and directories in the place
+# of anything there. So nothing is opened in it, but in a directory of ours inside it, by its name in there.
+fill_textfile() {
+  directory=$(cd -P "$directory" && pwd -P) || return 1
+  { mkdir "$directory/$name" && cd -P "$directory/$name"; } || return 1
+  if [ "$(pwd -P)" != "$directory/$name" ] || [ ! -O . ]; then
+    echo 'somebody else changes this directory' >&2
+    return 1
+  fi
   # BusyBox does not replace a link to a directory.
-  [ ! -L "$file" ] || rm -f "$file"
-  { rm -f "$file.new" && (umask 022 && set -C && metrics "$1" >"$file.new") && mv -f -T "$file.new" "$file"; } 2>"$LOCK/error" && return 0
-  first_line "$LOCK/error"
-  rm -f "$file.new" 2>/dev/null || :
-  say "note: cannot write $file: ${first:-no reason given}"
+  [ ! -L "../source-routing-$owner.prom" ] || rm -f "../source-routing-$owner.prom"
+  { metrics "$1" >new && chmod 0644 new && mv -f -T new "../source-routing-$owner.prom"; } && return 0
+  rm -f new
+  return 1
 }
 
 # Removes that file, unless generation $1 (may be empty) has it at the same place.
 drop_textfile() {
   local directory
   directory=$(textfile_directory "$current")
-  [ -z "$directory" ] || [ "$directory" = "$(textfile_directory "$1")" ] || rm -f "$directory/source-routing-$owner.prom"
+  [ -z "$directory" ] || [ "$directory" = "$(textfile_directory "$1")" ] || rm -f "$directory/source-routing-$owner.prom" 2>/dev/null || :
 }
 
 # Prints the text format of Prometheus. $1 is 1 if a generation is in force, 0 if a killed run is in the way.

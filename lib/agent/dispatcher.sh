@@ -28,13 +28,16 @@ usage() {
 }
 
 # With JSON, nothing else goes to standard output.
-exec 3>&1
 json=
-case $* in
-  'status --json') set -- status; json=--json ;;
-  'status '*' --json') set -- status "$2"; json=--json ;;
+case $#,${1-},${2-},${3-} in
+  2,status,--json,*) set -- status; json=--json ;;
+  3,status,*,--json) set -- status "$2"; json=--json ;;
+  3,status,--json,*) set -- status "$3"; json=--json ;;
 esac
-[ -z "$json" ] || exec >&2
+if [ -n "$json" ]; then
+  { true >&1; } 2>/dev/null || exec >/dev/null
+  exec 3>&1 >&2
+fi
 
 case ${1-} in
   status | verify | diff | probe | assert | confirm | rollback | remove) ;;
@@ -72,7 +75,14 @@ run() {
   command=$1
   owner=$2
   shift 2
-  /bin/sh "$STATE/$owner/agent" "$command" ${json:+"$json"} "$@" --owner "$owner" >&3
+  if [ -z "$json" ]; then
+    /bin/sh "$STATE/$owner/agent" "$command" "$@" --owner "$owner"
+  elif grep -q '^ *--json)' "$STATE/$owner/agent"; then
+    /bin/sh "$STATE/$owner/agent" "$command" --json "$@" --owner "$owner" >&3 3>&-
+  else
+    say "the agent of $owner is of an earlier version, which prints no JSON: apply again"
+    return 69
+  fi
 }
 
 if [ -n "${2-}" ]; then

@@ -32,6 +32,7 @@ Description=Verify source routing (${owner})
 Type=oneshot
 ExecStart=${DISPATCHER} verify ${owner}
 SuccessExitStatus=75
+TimeoutStartSec=300
 `;
 }
 

@@ -167,24 +167,47 @@ describe.each([DASH, BASH, BUSYBOX])('what monitoring reads', (flavour) => {
 
     test.each([
       ['a link to a file of root', `ln -s /mnt/secret ${FILE}`],
-      ['a link in the place of the new file', `ln -s /mnt/secret ${FILE}.new`],
-      ['a link to a directory of root', `mkdir /mnt/d; ln -s /mnt/d ${FILE}`],
-      ['a FIFO', `mkfifo ${FILE}.new`],
-    ])('the owner of the directory has put %s there: it is not followed', (_, prepare) => {
+      ['a link to a directory of root', `ln -s /mnt/d ${FILE}`],
+      ['a FIFO', `mkfifo ${FILE}`],
+    ])('the owner of the directory has put %s there: it is replaced', (_, prepare) => {
       succeeds(machine.apply(DATA));
-      machine.must(`echo secret >/mnt/secret; chmod 600 /mnt/secret; ${prepare}`);
+      machine.must(`echo secret >/mnt/secret; chmod 600 /mnt/secret; mkdir /mnt/d; ${prepare}`);
       succeeds(machine.verify());
-      expect(machine.must('cat /mnt/secret; stat -c %a /mnt/secret; ls -A /mnt/d 2>/dev/null || :')).toBe(
-        'secret\n600\n',
-      );
+      expect(machine.must('cat /mnt/secret; stat -c %a /mnt/secret; ls -A /mnt/d')).toBe('secret\n600\n');
       expect(machine.must(`stat -c '%F' ${FILE}; ls -A ${DIRECTORY}`)).toBe('regular file\nsource-routing-vpn1.prom\n');
+    });
+
+    test('the owner of the directory swaps what is in it all the time: nothing of root is written, and nothing hangs', () => {
+      succeeds(machine.apply(DATA));
+      machine.write(
+        '/mnt/swap',
+        `#!/bin/sh
+cd ${DIRECTORY}
+while :; do
+  for each in .source-routing-*; do
+    mv -T "$each" away.$$ 2>/dev/null || continue
+    case $((count = (count + 1) % 3)) in
+      0) ln -s /mnt/d "$each" ;;
+      1) mkdir "$each"; mkfifo "$each/new" ;;
+      2) mkdir "$each"; ln -s /mnt/d/file "$each/new" ;;
+    esac 2>/dev/null
+  done
+  rm -rf away.* 2>/dev/null
+done
+`,
+      );
+      machine.must(`mkdir /mnt/d; chmod 755 /mnt/swap
+        setpriv --reuid 7077 --regid 7077 --clear-groups dash /mnt/swap >/dev/null 2>&1 </dev/null & echo $! >/mnt/swap.pid`);
+      for (let round = 0; round < 15; round++) succeeds(machine.verify());
+      machine.must('kill $(cat /mnt/swap.pid)');
+      expect(machine.must('ls -A /mnt/d')).toBe('');
     });
 
     test.each([
       [
         'has no such directory',
         `rm -r ${DIRECTORY}`,
-        'Directory nonexistent|[Nn]o such file or directory|nonexistent directory',
+        'cd|Directory nonexistent|[Nn]o such file or directory|nonexistent directory',
       ],
       ['has a directory in its place', `mkdir -p ${FILE}/x`, 'directory'],
     ])('a machine that %s: a note, and verify is as before', (_, prepare, reason) => {
@@ -193,7 +216,7 @@ describe.each([DASH, BASH, BUSYBOX])('what monitoring reads', (flavour) => {
       const done = machine.verify();
       succeeds(done);
       expect(done.out).toMatch(new RegExp(`note: cannot write ${FILE}: .*(${reason})`));
-      expect(machine.sh(`ls -A ${DIRECTORY}`).out).not.toContain('.new');
+      expect(machine.sh(`ls -A ${DIRECTORY}`).out).not.toContain('.source-routing-');
     });
 
     test('the command for people prints a line for each owner, and nothing else', () => {
