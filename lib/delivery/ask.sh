@@ -59,12 +59,12 @@ ask() {
 
 # Runs OpenSSH with a login to the machine, by way of the bastion if there is one.
 converse() {
-  # Before OpenSSH 9.9, its first choice takes a tenth of a second of processor time, which is too much for hundreds of
+  # From OpenSSH 8.5 to 9.8, its first choice takes a tenth of a second of processor time, which is too much for hundreds of
   # machines. Terraform takes this one, too.
   key_exchange=
   case $(ssh -Q kex 2>/dev/null) in
     *mlkem*) ;;
-    *curve25519-sha256*) key_exchange=KexAlgorithms=^curve25519-sha256 ;;
+    *sntrup761*) key_exchange=KexAlgorithms=^curve25519-sha256 ;;
   esac
   set -- ssh -F none -o BatchMode=yes ${key_exchange:+-o "$key_exchange"} -o ConnectTimeout=10 -o LogLevel=ERROR
   if [ -n "$bastion_host" ]; then
