@@ -134,8 +134,10 @@ judge_packets() {
 # Sends the packets for the questions of generation $1, and traces them if $2 is set. Sets lost to the number of
 # packets that arrived nowhere, and unclear to the number of packets that only a trace can explain.
 send_packets() {
-  local room reply replies
+  local room reply replies expected
   room=$LOCK/probe
+  expected=$1/expectations
+  [ -f "$expected" ] || expected=/dev/null
   await_sender
   lost=0
   unclear=0
@@ -143,8 +145,9 @@ send_packets() {
   # Conntrack still knows the packets of the last probe, and would let the same ones pass.
   clock
   { mkdir "$room" && mkfifo "$room/in" "$room/out" && : >"$room/traced" && : >"$room/unsent" &&
+    { ip -4 neigh show && ip -6 neigh show; } >"$room/neighbours" &&
     awk -v step=choose -v out="$room/" -v trace="$2" -v parent="$$" -v own_port="$((20000 + now % 30000))" "$AWK_PROBE" \
-      part=state "$1/state" part=links "$LOCK/links" part=questions "$LOCK/questions" 2>"$room/error"; } ||
+      part=expected "$expected" part=state "$1/state" part=links "$LOCK/links" part=neighbours "$room/neighbours" part=questions "$LOCK/questions" 2>"$room/error"; } ||
     probe_failed || return 1
   [ -s "$room/packets" ] || return 0
   start_sender "$room" "$2"

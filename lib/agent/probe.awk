@@ -11,7 +11,7 @@
 #   before  reads what happened to the same packets without the change, and prints that for `question`
 #
 # Variables: step, out, trace (set to trace the packets), own_port (from which they are sent), question, files after `part=`: state, links, questions, packets,
-# unsent, seen, traced, expected.
+# unsent, seen, traced, expected, neighbours.
 
 BEGIN {
   # The time to live is the number of a packet within one probe. Real systems start from 64, 128 or 255.
@@ -28,6 +28,7 @@ BEGIN {
   SAID["udp"] = "UDP"
   SAID["tcp"] = "TCP"
   SAID["reply"] = "replies to UDP"
+  MARK = sprintf("0x5352%04x", own_port)
   MAC = "02:73:72:70:00:01"
   ttl = FIRST_TTL
   devices = left_out = 0
@@ -42,8 +43,16 @@ part == "state" {
 # An interface without a carrier accepts no packets, for example a tun whose daemon has ended.
 part == "links" {
   sub(/(@.*)?:$/, "", $2)
-  if (/NO-CARRIER/) DEAD[$2] = 1
+  if (/NO-CARRIER/ || !/[<,]UP[,>]/) DEAD[$2] = 1
   if (/ master /) ENSLAVED[$2] = 1
+  if (/NOARP/) NEEDS_NO_ADDRESS[$2] = 1
+  LINK[$2] = 1
+  next
+}
+
+# A packet to a gateway whose address is not known yet would wait for it, and leave later.
+part == "neighbours" {
+  if ($4 == "lladdr" && !/ (FAILED|INCOMPLETE)/) ANSWERS[$3, $1] = 1
   next
 }
 
@@ -109,7 +118,7 @@ END {
   else judge_all()
 }
 
-function choose_packets(    family, label, from, to, device, dport, fates, i, k, kind, protocol) {
+function choose_packets(    family, label, from, to, device, dport, fates, i, k, kind, protocol, leaving) {
   family = $2
   label = $3
   from = to = device = protocol = dport = ""
@@ -121,6 +130,7 @@ function choose_packets(    family, label, from, to, device, dport, fates, i, k,
     else if ($i == "dport") dport = $(i + 1)
     else if ($i == "sport" && $(NF - 2) == "is" && $(NF - 1) == "dev") {
       # Nothing but this tunnel leads to these clients.
+      if (!((family, device, $NF) in HAS_REPLIES)) WAYS[++ways] = family " " device " " $NF " " to " " from " " label
       HAS_REPLIES[family, device, $NF] = 1
       return
     # A client cannot send such a packet, or this probe cannot.
@@ -129,11 +139,16 @@ function choose_packets(    family, label, from, to, device, dport, fates, i, k,
   fates = ""
   while (++i <= NF) fates = fates " " $i
   if (from == "" || device == "" || device == "lo" || device in DEAD || fates ~ /^ (rejected|unchanged)$/) return
+  # Other fates of packets that stay on this machine or among clients are "local", or tunnels and "rejected".
+  leaving = fates ~ / via |any/ || fates ~ /^ dev [^ ]+$/ && fates != " dev " device || is_declared("routed", label)
+  if (leaving && match(fates, /^ dev [^ ]+/) && !(substr(fates, 6, RLENGTH - 5) in LINK)) return
   for (k = 1; k <= KINDS; k++) {
     kind = KIND_NAME[k]
     if (dport != "" ? protocol != PROTOCOL[kind, family] : (family, PROTOCOL[kind, family]) in RULED) continue
-    # For packets that stay on this machine or among clients, one kind is enough.
-    if (dport == "" && kind != "icmp" && fates !~ / via |any/) continue
+    # For packets that do not leave, one kind is enough.
+    if (dport == "" && kind != "icmp" && !leaving) continue
+    if (leaving && !((family, to) in LEFT_TO)) DESTINATIONS[family] = DESTINATIONS[family] (DESTINATIONS[family] == "" ? "" : ", ") to
+    if (leaving) LEFT_TO[family, to] = 1
     add_packet(family, kind, dport == "" ? PORT : dport, device, from, to, label fates)
   }
 }
@@ -146,40 +161,48 @@ function add_packet(family, kind, port, device, from, to, rest) {
   LINES = LINES source_line(family, from, device) kind " " family " " ttl " " to " " port " " own_port "\n"
   print ttl, family, kind, (kind == "icmp" ? "-" : port), device, from, to, rest > (out "packets")
   LEAVE[family] = LEAVE[family] leaves(ttl, family, device, "") "drop\n"
-  if (kind == "udp" && port == PORT && rest !~ / or / && rest ~ / dev [^ ]+$/) OPENERS[++openers] = ttl " " family " " device " " from " " to " " rest
   ttl++
 }
 
-# Adds replies to packets that leave, one for each way of a family: firewalls let them pass because conntrack knows the
-# packet. It must be confirmed to conntrack, so it is dropped later than others, when it leaves its interface.
-function add_replies(    i, w, m, family, device, opener, from, to, egress, ip) {
+# Adds a reply for each way of a family: firewalls let replies pass because conntrack knows the packet. That packet, the
+# opener, must be confirmed to conntrack. So it is dropped later than all others, when it leaves its interface. It bears a
+# mark then, by which it is known whatever else has been changed. Its peer is an ordinary address of the Internet: many
+# filters drop the addresses of documentation where they come in. Both stay on this machine.
+function add_replies(    way, w, family, device, egress, from, to, ip) {
   printf "" > (out "replies")
-  for (i = 1; i <= openers && ttl <= LAST_TTL; i++) {
-    m = split(OPENERS[i], w, " ")
-    opener = w[1]; family = w[2]; device = w[3]; from = w[4]; to = w[5]; egress = w[m]
-    if (!((family, egress, device) in HAS_REPLIES) || egress in DEAD || egress in ENSLAVED || device in ENSLAVED) continue
-    delete HAS_REPLIES[family, egress, device]
+  if (ttl == FIRST_TTL) ways = 0
+  for (way = 1; way <= ways; way++) {
+    split(WAYS[way], w, " ")
+    family = w[1]; egress = w[2]; device = w[3]; from = w[4]
+    if (ttl >= LAST_TTL || !((egress, w[5]) in ANSWERS) && !(egress in NEEDS_NO_ADDRESS) || egress in DEAD || egress in ENSLAVED || device in DEAD || device in ENSLAVED || !(device in LINK)) continue
     ip = family == 4 ? "ip" : "ip6"
-    KEEP = KEEP leaves(opener, family, device, "oifname \"" egress "\" " ip " saddr " from " rt ipsec missing ") "goto kept\n"
-    AT_EXIT[egress] = AT_EXIT[egress] ip " daddr " to " " ip (family == 4 ? " ttl " : " hoplimit ") opener - 1 " drop\n"
+    to = family == 4 ? "23.0.0.1" : "2600::1"
+    source_at(family, from, device)
     source_at(family, to, egress)
-    REPLY_LINES = REPLY_LINES source_line(family, to, egress) "udp " family " " ttl " " from " " own_port " " PORT "\n"
-    print ttl, family, "reply", opener, egress, to, from, w[6], "dev", device > (out "replies")
-    LEAVE[family] = LEAVE[family] leaves(ttl, family, egress, "") "drop\n"
-    ttl++
+    KEEP = KEEP leaves(ttl, family, device, "oifname \"" egress "\" " ip " saddr " from " " ip " daddr " to " rt ipsec missing ") "meta mark set " MARK " goto kept\n"
+    LEAVE[family] = LEAVE[family] leaves(ttl, family, device, "") "drop\n"
+    LEAVE[family] = LEAVE[family] leaves(ttl + 1, family, egress, "") "drop\n"
+    OPENERS = OPENERS source_line(family, from, device) "udp " family " " ttl " " to " " PORT " " own_port "\n"
+    REPLIES = REPLIES "from " family " " to " sent" INDEX[egress] "\nudp " family " " ttl + 1 " " from " " own_port " " PORT "\n"
+    print ttl, family, "opener", "-", device, from, to, w[6], "any" > (out "replies")
+    print ttl + 1, family, "reply", ttl, egress, to, from, w[6], "dev", device > (out "replies")
+    EXIT[egress] = 1
+    ttl += 2
   }
-  printf "%s", REPLY_LINES > (out "reply_lines")
+  printf "%s%s", OPENERS, REPLIES > (out "reply_lines")
   write_exits()
 }
 
-# Writes what drops such packets at last, to be loaded together with the table. Kernels before 5.16 do not take it.
+# Writes what drops openers at last, to be loaded together with the table. Kernels before 5.16 do not take it.
 function write_exits(    egress, n) {
   printf "" > (out "egress")
-  if (REPLY_LINES == "") return
+  if (REPLIES == "") return
   print "table netdev source_routing_probe\ndelete table netdev source_routing_probe\ntable netdev source_routing_probe {" > (out "egress")
-  for (egress in AT_EXIT)
-    print "chain exit" n++ " {\ntype filter hook egress device \"" egress "\" priority -500; policy accept;\n" AT_EXIT[egress] "}" > (out "egress")
-  print "}\nflush chain inet source_routing_probe kept" > (out "egress")
+  for (egress in EXIT)
+    print "chain exit" n++ " {\ntype filter hook egress device \"" egress "\" priority -500; policy accept;\nmeta mark " MARK " drop\n}" > (out "egress")
+  print "}\nadd chain inet source_routing_probe kept\n" > (out "egress")
+  n = split(KEEP, rules, "\n")
+  for (egress = 1; egress < n; egress++) print "insert rule inet source_routing_probe at_left " rules[egress] > (out "egress")
 }
 
 function source_at(family, from, device) {
@@ -253,8 +276,7 @@ function write_table(condition,    text, i, sets) {
     hook("forwarded", "forward", -100000, 1, "") \
     hook("passed", "forward", 100000, 1, "") \
     hook("input", "input", -100000, 0, " drop") \
-    "chain kept {\ndrop\n}\n" \
-    "chain at_left {\ntype filter hook postrouting priority 300; policy accept;\n" KEEP LEAVE[4] LEAVE[6] "}\n"
+    "chain at_left {\ntype filter hook postrouting priority 300; policy accept;\n" LEAVE[4] LEAVE[6] strays(4) strays(6) "}\n"
   # Answers of this machine would go to the real owner of the source address, so they are dropped. Errors and redirects
   # contain the packet that caused them, so its time to live identifies them.
   text = text "chain answers {\ntype filter hook output priority 100000; policy accept;\n"
@@ -264,6 +286,14 @@ function write_table(condition,    text, i, sets) {
     "ip6 daddr { " SOURCES[6] " } icmpv6 type nd-redirect drop\n" \
     "ip6 daddr { " SOURCES[6] " } tcp flags & rst == rst tcp sport " PORT " drop\n"
   print text "}\n}" > (out "table")
+}
+
+# Returns rules that drop packets whose time to live somebody has changed: nobody knows which they are.
+function strays(family,    ip) {
+  ip = family == 4 ? "ip" : "ip6"
+  if (DESTINATIONS[family] == "" || SOURCES[family] == "") return ""
+  return IN " " ip " saddr { " SOURCES[family] " } " ip " daddr { " DESTINATIONS[family] " } drop\n" \
+    IN " ct original " ip " saddr { " SOURCES[family] " } " ip " daddr { " DESTINATIONS[family] " } drop\n"
 }
 
 # Reads the name of a set, such as entered4 or left4_131.
@@ -304,6 +334,7 @@ function blame(who,    n, rest) {
 # Is packet n a reply to a packet that did not leave as the client had sent it, or that loses its replies anyway? Then it
 # says nothing new.
 function is_moot(n,    opener) {
+  if (KIND[n] == "opener") return 1
   if (KIND[n] != "reply") return 0
   opener = OPENER[n]
   return !(("left", opener) in SEEN) || LEFT_BY[opener] != DEVICE[n] || is_changed(opener) || loses_replies(opener)
@@ -317,8 +348,9 @@ function has_right_source(n) { return is_changed(n) ? is_wanted("translated", n)
 function is_changed(n) { return (("left", n) in SEEN) && SOURCE_AT[n] != FROM[n] }
 
 # Is `what` declared for packet n? Such a line, as to refuse a change, holds for all labels of a construct.
-function is_wanted(what, n,    directory) {
-  directory = LABEL[n]
+function is_wanted(what, n) { return is_declared(what, LABEL[n]) }
+
+function is_declared(what, directory) {
   sub(/[^\/]*$/, "", directory)
   return (what, directory) in WANTED
 }
@@ -350,6 +382,8 @@ function source_at_exit(n) {
   return has_right_source(n) ? "" : " with the address of the client, which is not translated"
 }
 
+function is_forwarding(n) { return FAMILY[n] == 4 ? setting("ipv4/conf/" DEVICE[n] "/forwarding") : setting("ipv6/conf/all/forwarding") }
+
 # Says what happened to packet n; the text follows "packets ... ".
 function outcome(n,    device, filter, diverted) {
   device = DEVICE[n]
@@ -363,8 +397,7 @@ function outcome(n,    device, filter, diverted) {
   if (("forwarded", n) in SEEN) return "are dropped in the forward hook, by something that nftables does not trace (iptables-legacy?)"
   if (FAMILY[n] == 6 && setting("ipv6/conf/" device "/disable_ipv6")) return "are dropped, as net.ipv6.conf." device ".disable_ipv6 is 1"
   if (!(("entered", n) in SEEN)) return "are dropped at the ingress of " device ", before any firewall rule (tc, XDP, or a chain of the ingress hook)"
-  if (FAMILY[n] == 4 && !setting("ipv4/conf/" device "/forwarding")) return "are not forwarded, as net.ipv4.conf." device ".forwarding is 0"
-  if (FAMILY[n] == 6 && !setting("ipv6/conf/all/forwarding")) return "are not forwarded, as net.ipv6.conf.all.forwarding is 0"
+  if (!is_forwarding(n)) return "are not forwarded, as net." (FAMILY[n] == 4 ? "ipv4.conf." device : "ipv6.conf.all") ".forwarding is 0"
   filter = larger(setting("ipv4/conf/all/rp_filter"), setting("ipv4/conf/" device "/rp_filter"))
   if (FAMILY[n] == 4 && filter > 0)
     return "are not routed, or dropped by rp_filter of " device ", which is " (filter == 1 ? "strict" : "loose") ": see \"ip route get " TO[n] " from " FROM[n] " iif " device "\""
@@ -373,12 +406,15 @@ function outcome(n,    device, filter, diverted) {
 
 function is_expected(n,    i, m, fate, w, k) {
   if (FATES[n] == "any") return 1
+  # A filter where packets come in may know that nobody sends this one from there.
+  if (KIND[n] == "reply" && !has_arrived(n)) return !(("forwarded", n) in SEEN) || (("passed", n) in SEEN)
   if (loses_replies(n)) return 0
   m = split(FATES[n], fate, " or ")
   for (i = 1; i <= m; i++) {
     k = split(fate[i], w, " ")
     if (w[1] == "local" && ("input", n) in SEEN) return 1
-    if (w[1] == "rejected" && !has_arrived(n)) return 1
+    # Routing may reject packets on a router, but no firewall may.
+    if (w[1] == "rejected" && !has_arrived(n) && !(is_wanted("routed", n) && ((("forwarded", n) in SEEN) || !is_forwarding(n)))) return 1
     if ((w[1] == "via" || w[1] == "dev") && ("left", n) in SEEN && has_right_source(n) && (k == 2 && w[1] == "via" || w[k] == LEFT_BY[n])) return 1
   }
   return 0
@@ -405,7 +441,7 @@ function question_of(n) { return LABEL[n] ": packets " FROM[n] " -> " TO[n] " fr
 # Says what happens to the first packet of `question` without the change.
 function without_change(    n) {
   for (n = 1; n <= PACKETS; n++) if (question_of(n) == question) {
-    if (n in UNSENT) return ""
+    if (n in UNSENT || is_moot(n)) return ""
     return has_arrived(n) ? "without the change, they " outcome(n) : "they are dropped without the change, too"
   }
 }

@@ -110,10 +110,12 @@ export function forwardingFiles(host: Host): HostFile[] {
 
 /** What becomes of a change if packets of an egress's clients do not get through, or not with their source. */
 export function probeLines(host: Host): Array<readonly Word[]> {
-  return host.forwardings.flatMap(({ path, device, required, translated, translates }) => {
+  return host.forwardings.flatMap(({ path, device, required, translated, translates, inputs }) => {
     const label = labelOf(path, '');
     return [
       [`probe ${required ? 'refuse' : 'unmanaged'} ${label}`],
+      // Routing may reject packets of clients on a router, but no firewall may.
+      ...(inputs ? [[`probe routed ${label}`]] : []),
       ...(translated ? [[`probe translated ${label}`]] : []),
       ...(translates ? [[`probe translates ${label} `, device]] : []),
     ];

@@ -1,4 +1,4 @@
-import type { Addresses, Intent } from '../model/expectation';
+import type { Addresses, Disposition, Intent } from '../model/expectation';
 import { labelOf } from '../model/expectation';
 import type { Family } from '../model/family';
 import { MULTICAST, familyOf } from '../model/family';
@@ -8,16 +8,18 @@ import { networksOf } from '../model/networks';
 import { isKnown } from '../model/value';
 
 /**
- * The expectations of NAT routers: packets of clients that come in from the VPN server leave for the Internet. There are
- * none for pools and interfaces known at apply only.
+ * The expectations of NAT routers: packets of clients that come in from the VPN server leave for the Internet, or the
+ * router has no way there. There are none for pools and interfaces known at apply only, nor where packets need not get
+ * through.
  */
 export function expectRouters(forwardings: readonly Forwarding[], interfaces: readonly Interface[]): Intent[] {
   return forwardings.flatMap((forwarding) => {
-    const { path, device, clients, inputs = [] } = forwarding;
-    if (![device, ...clients, ...inputs].every(isKnown)) {
+    const { path, device, clients, required, inputs = [] } = forwarding;
+    if (!required || ![device, ...clients, ...inputs].every(isKnown)) {
       return [];
     }
-    const disposition = { kind: 'unicast', device } as const;
+    // The line of the router may have no IPv6, or be down.
+    const dispositions: Disposition[] = [{ kind: 'unicast', device }, { kind: 'rejected' }];
     return inputs.flatMap((input) =>
       clients.flatMap(({ text, family = familyOf(text) }, index): Intent => ({
         path,
@@ -28,7 +30,7 @@ export function expectRouters(forwardings: readonly Forwarding[], interfaces: re
           sources: { within: [text], except: [] },
           destinations: internet(forwarding, interfaces, family),
         },
-        dispositions: [disposition],
+        dispositions,
         linksDown: [],
         overridable: true,
       })),
