@@ -1,6 +1,7 @@
 import { Construct } from 'constructs';
 import type { Forwarding } from './forwarding';
 import type { LinuxHost } from './linux-host';
+import { ONLY_TRIED } from './model/forwarding';
 import { Arguments } from './private/arguments';
 import { refuseFleet } from './private/fleet';
 import { DEVICE, FORWARDING, HOST, SOURCE_NAT, VPN_EGRESS } from './private/kinds';
@@ -88,7 +89,7 @@ export class NatRouter extends Construct {
       new Route(this, `return-${index + 1}`, { table, ...route, device: props.inside });
     });
     host._declaration.addForwarding({
-      ...(forwarding?._forwarding ?? { required: true, chains: [] }),
+      ...(forwarding?._forwarding ?? ONLY_TRIED),
       ...{ path, device, clients, inputs: [inside], rejectedClients: [] },
       ...{ isolated: true, mssClamp: false },
       translated: sourceNat._translated,

@@ -27,6 +27,7 @@ import { FLAG, number, optional } from './private/shapes';
 import type { Forwarding } from './forwarding';
 import type { LinuxHost } from './linux-host';
 import { LocalTraffic } from './local-traffic';
+import { ONLY_TRIED } from './model/forwarding';
 import { MAX_UINT32 } from './model/limits';
 import { defaultMark } from './model/marking';
 import { failClosedRoute } from './model/route';
@@ -319,7 +320,7 @@ export class VpnEgress extends Construct {
       gateways: gateways ?? [],
       localTraffic: localTraffic._kind,
       failClosed: props.failClosed ?? true,
-      forwarding: props.forwarding?._forwarding ?? { required: true, chains: [] },
+      forwarding: props.forwarding?._forwarding ?? ONLY_TRIED,
       translated: props.sourceNat?._translated ?? false,
       translates: props.sourceNat?._addresses !== undefined,
       mssClamp: props.mssClamp ?? false,

@@ -9,7 +9,7 @@ ssh=               # the SSH connection of the login: CLIENT PORT SERVER PORT
 allow_management=  # set if the path of the login may change
 
 usage() {
-  die 64 "$1. Usage: agent apply --owner OWNER --generation ID [--confirm-timeout SECONDS] [--ssh CONNECTION] [--allow-management-path-change] BUNDLE | remove --owner OWNER [--generation ID --confirm-timeout SECONDS] [--ssh CONNECTION] | confirm --owner OWNER [--generation ID] [--ssh CONNECTION] [--removal] | rollback --owner OWNER [--generation ID] [--boot] | assert|watch|status|verify|diff --owner OWNER [--json] | probe --owner OWNER [--from ADDRESS --to ADDRESS [--in INTERFACE]]"
+  die 64 "$1. Usage: agent apply --owner OWNER --generation ID [--confirm-timeout SECONDS] [--ssh CONNECTION] [--allow-management-path-change] BUNDLE | remove --owner OWNER [--generation ID --confirm-timeout SECONDS] [--ssh CONNECTION] | confirm --owner OWNER [--generation ID] [--ssh CONNECTION] [--removal] | rollback --owner OWNER [--generation ID] [--boot] | assert|watch|verify|diff --owner OWNER | status --owner OWNER [--json] | probe --owner OWNER [--from ADDRESS --to ADDRESS [--in INTERFACE]]"
 }
 
 # Runs at the end of every run, after success and failure.

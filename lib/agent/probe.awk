@@ -3,7 +3,8 @@
 #
 #   choose  reads a state file, links and the questions; writes into `out` what the probe needs: links, up, redirect,
 #           table, lines (of packets to send), and packets, one a line: TTL FAMILY KIND PORT DEVICE FROM TO LABEL FATES.
-#           Likewise for replies: egress (another table), reply_lines, and replies, with the TTL of the packet as PORT
+#           Likewise for replies: egress (what lets openers of replies pass), reply_lines, and replies (openers, and replies
+#           with the TTL of their opener as PORT)
 #   judge   reads packets, the unsent packets, the table as nft lists it, the trace, and the expectations; prints what
 #           happened to the packets of each question. Packets with the same outcome share a line; "!" marks an outcome
 #           that is not expected. Writes into `out` what to note, what refuses a change, and how to mend it
@@ -194,15 +195,15 @@ function add_replies(    way, w, family, device, egress, from, to, ip) {
 }
 
 # Writes what drops openers at last, to be loaded together with the table. Kernels before 5.16 do not take it.
-function write_exits(    egress, n) {
+function write_exits(    egress, i, n, rule) {
   printf "" > (out "egress")
   if (REPLIES == "") return
   print "table netdev source_routing_probe\ndelete table netdev source_routing_probe\ntable netdev source_routing_probe {" > (out "egress")
   for (egress in EXIT)
-    print "chain exit" n++ " {\ntype filter hook egress device \"" egress "\" priority -500; policy accept;\nmeta mark " MARK " drop\n}" > (out "egress")
-  print "}\nadd chain inet source_routing_probe kept\n" > (out "egress")
-  n = split(KEEP, rules, "\n")
-  for (egress = 1; egress < n; egress++) print "insert rule inet source_routing_probe at_left " rules[egress] > (out "egress")
+    print "chain exit" i++ " {\ntype filter hook egress device \"" egress "\" priority -500; policy accept;\nmeta mark " MARK " drop\n}" > (out "egress")
+  print "}\nadd chain inet source_routing_probe kept" > (out "egress")
+  n = split(KEEP, rule, "\n")
+  for (i = 1; i < n; i++) print "insert rule inet source_routing_probe at_left " rule[i] > (out "egress")
 }
 
 function source_at(family, from, device) {

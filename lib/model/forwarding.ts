@@ -17,6 +17,9 @@ export interface ForwardingChoice {
   readonly chains: readonly FirewallChain[];
 }
 
+/** Nothing is configured, but packets have to get through. */
+export const ONLY_TRIED: ForwardingChoice = { required: true, chains: [] };
+
 /** A chain of a firewall that somebody else manages. */
 export type FirewallChain =
   | {

@@ -21,7 +21,7 @@ export function expectRouters(forwardings: readonly Forwarding[], interfaces: re
     // The line of the router may have no IPv6, or be down.
     const dispositions: Disposition[] = [{ kind: 'unicast', device }, { kind: 'rejected' }];
     return inputs.flatMap((input) =>
-      clients.flatMap(({ text, family = familyOf(text) }, index): Intent => ({
+      clients.map(({ text, family = familyOf(text) }, index): Intent => ({
         path,
         label: labelOf(path, `leave-${index + 1}`),
         traffic: {
