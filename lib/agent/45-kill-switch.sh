@@ -18,12 +18,10 @@ find_nftables() {
 
 # Sets kill_switch to the file of generation $1. The generation may be empty, or anything else without a manifest.
 kill_switch_of() {
-  local mode path rest word number
+  local its_number
   kill_switch=
-  [ -n "$1" ] && [ -f "$1/manifest" ] || return 0
-  while read -r word mode number path rest; do
-    [ "$word $path" != "file /etc/source-routing/$owner.nft" ] || kill_switch=$1/files/$number
-  done <"$1/manifest"
+  [ -n "$1" ] && [ -f "$1/manifest" ] && has_file "/etc/source-routing/$owner.nft" "$1/manifest" || return 0
+  kill_switch=$1/files/$its_number
 }
 
 # Does generation $1 lack its kill switch because nftables was missing?

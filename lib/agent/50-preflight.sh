@@ -167,15 +167,13 @@ check_file() {
 
 # Who owns file $3? It exists with other contents than file $2 of generation $1. $4 is set for a file that owners share.
 check_ownership() {
-  local found each word mode number path rest manifest
+  local found each manifest its_number
   found=
   # shellcheck disable=SC2086  # a list of words
   for each in $current $pending; do
-    while read -r word mode number path rest; do
-      [ "$word $path" = "file $3" ] || continue
-      found=1
-      cmp -s "$each/files/$number" "$3" && return 0
-    done <"$each/manifest"
+    has_file "$3" "$each/manifest" || continue
+    found=1
+    cmp -s "$each/files/$its_number" "$3" && return 0
   done
   if [ -n "$4" ]; then
     for manifest in "$STATE"/*/*/manifest; do

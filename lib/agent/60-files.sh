@@ -143,11 +143,12 @@ is_elsewhere() {
   return 1
 }
 
-# Does manifest $2 have file $1? With a third argument ("shared" or empty), only a file of that kind counts.
+# Does manifest $2 have file $1? With a third argument ("shared" or empty), only a file of that kind counts. Sets
+# its_number to that of its contents.
 has_file() {
   local its_path its_rest its_word
   # Not the variables of the caller's loop.
-  while read -r its_word _ _ its_path its_rest; do
+  while read -r its_word _ its_number its_path its_rest; do
     [ "$its_word $its_path" != "file $1" ] || [ "${3-$its_rest}" != "$its_rest" ] || return 0
   done <"$2"
   return 1

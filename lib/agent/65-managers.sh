@@ -290,13 +290,11 @@ name_in_netplan() {
 
 # Writes section and id into the file of generation $1. The bundle has an Ethernet there, named after the device.
 put_name() {
-  local path word number
-  while read -r word _ number path; do
-    [ "$word $path" = "file /etc/netplan/90-source-routing-$owner-$device.yaml" ] || continue
-    { awk -v section="  $section" -v id="    \"$id\":" '/^  ethernets:$/ { $0 = section } /^    "/ { $0 = id } { print }' \
-      "$1/files/$number" >"$LOCK/named" && cat "$LOCK/named" >"$1/files/$number"; } ||
-      die 70 "cannot write $1/files/$number, nothing was changed: is the disk full?"
-  done <"$1/manifest"
+  local its_number file
+  has_file "/etc/netplan/90-source-routing-$owner-$device.yaml" "$1/manifest" || return 0
+  file=$1/files/$its_number
+  { awk -v section="  $section" -v id="    \"$id\":" '/^  ethernets:$/ { $0 = section } /^    "/ { $0 = id } { print }' \
+    "$file" >"$LOCK/named" && cat "$LOCK/named" >"$file"; } || die 70 "cannot write $file, nothing was changed: is the disk full?"
 }
 
 # Turns the keys for the profile of $device in generation $1 into a netplan file that passes them through.
