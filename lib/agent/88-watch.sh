@@ -9,7 +9,7 @@
 #   link     an interface or an address came or went: routes may be gone, or can be set now
 #   lost     events came faster than they could be read
 #   ended    `nft monitor` has ended
-#   timer N  timer N has run out: a delayed pass may be due
+#   timer T  the timer for time T has run out: a delayed pass may be due
 #
 # `nft monitor` has its own reader, so that neither waits for the other.
 
@@ -79,8 +79,7 @@ stop_monitor() {
   # bash would print a message for each process that is killed.
   exec 2>/dev/null
   for child in $timers; do
-    child=${child#*:}
-    kill "${child%:*}"
+    kill "${child#*:}"
   done
   # shellcheck disable=SC2086  # a list of words
   kill $watchers
@@ -217,18 +216,13 @@ poll_legacy() {
 last=
 recent=$NEWLINE  # what was put back recently
 show_repaired() {
-  local still line
+  local line
   count_repairs
-  still=$NEWLINE
   [ "$kill_switch_repaired" -eq 0 ] || put_back_again 'the kill switch'
   [ "$accepts_repaired" -eq 0 ] || put_back_again 'the accept rules in the firewall'
-  if [ "$left" -ne 0 ]; then
-    while IFS= read -r line; do
-      still="$still$line$NEWLINE"
-    done <"${PLAN}report"
-  fi
+  awk 'part == "left" { LEFT[$0] = 1; next } !($0 in LEFT)' part=left "${PLAN}report" part=planned "$LOCK/plan.report" \
+    >"$LOCK/repaired"
   while IFS= read -r line; do
-    case $still in *"$NEWLINE$line$NEWLINE"*) continue ;; esac
     case $line in
       +\ *) put_back_again "${line#+ }" ;;
       -\ *)
@@ -237,7 +231,7 @@ show_repaired() {
         ;;
       *) say "$line" ;;
     esac
-  done <"$LOCK/plan.report"
+  done <"$LOCK/repaired"
   [ "${#recent}" -lt 10000 ] || recent=$NEWLINE$last$NEWLINE
 }
 
@@ -399,19 +393,15 @@ await() {
 # some shells, a child that is killed just after its start may run the exit trap of its parent. A
 # running timer that ends at a suitable time serves again, so there are few timers.
 due=0          # time of the next planned pass; 0 if none is planned
-timers=        # NUMBER:PROCESS:TIME of the running timers, each with a blank in front
-timer_number=0
+timers=        # TIME:PROCESS of the running timers, each with a blank in front
 set_timer() {
   local each fraction time sleeper
   clock
   for each in $timers; do
-    if [ "${each##*:}" -gt $((now + $1 / 2)) ] && [ "${each##*:}" -le $((now + $1)) ]; then
-      due=${each##*:}
-      return 0
-    fi
+    due=${each%:*}
+    [ "$due" -le $((now + $1 / 2)) ] || [ "$due" -gt $((now + $1)) ] || return 0
   done
   due=$((now + $1))
-  timer_number=$((timer_number + 1))
   fraction=$(($1 % 100 + 100))
   time=$(($1 / 100)).${fraction#1}
   [ -n "$fine" ] || time=$((($1 + 99) / 100))
@@ -421,21 +411,20 @@ set_timer() {
     sleep "$time" &
     sleeper=$!
     # Also opened for reading, so that it does not wait for the other side.
-    wait "$sleeper" && printf 'timer %s\n' "$timer_number" 1<>"$room/events"
+    wait "$sleeper" && printf 'timer %s\n' "$due" 1<>"$room/events"
   ) 7<&- &
-  timers="$timers $timer_number:$!:$due"
+  timers="$timers $due:$!"
 }
 
-# Timer $1 has ended: succeeds if a pass is due.
+# The timer for time $1 has ended: succeeds if a pass is due then.
 is_due() {
-  local rest
+  local rest process
   rest=${timers#*" $1:"}
+  process=${rest%% *}
+  timers=${timers%%" $1:"*}${rest#"$process"}
   # Without the wait, the shell would keep the exit code of the process forever.
-  wait "${rest%%:*}" || :
-  timers="${timers%%" $1:"*} ${rest#* }"
-  case $rest in *' '*) ;; *) timers=${timers%%" $1:"*} ;; esac
-  clock
-  [ "$due" -ne 0 ] && [ "$due" -le $((now + 2)) ]
+  wait "$process" || :
+  [ "$due" = "$1" ]
 }
 
 # Reads what `ip monitor` prints. It starts no process for a line: a router may change thousands of
