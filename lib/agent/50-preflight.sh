@@ -218,7 +218,7 @@ check_kernel() {
   [ ! -f "$stage/adopt" ] || adopt=1
   # The address families whose forwarding this generation switches on.
   forwards=$(sed -n 's/^sysctl net.ipv\([46]\).*forward.*/\1/p' "$stage/manifest" | tr -d '\n')
-  if ! awk -v without6="$without6" -v adopt="$adopt" -v forwards="$forwards" "$AWK_ADDRESS$AWK_KERNEL$AWK_COVERS$AWK_PREFLIGHT" "$@" \
+  if ! awk -v without6="$without6" -v adopt="$adopt" -v forwards="$forwards" "$AWK_ADDRESS$AWK_KERNEL$AWK_COVERS$AWK_SYSCTL$AWK_PREFLIGHT" "$@" \
     part=kernel "$LOCK/kernel" >"$LOCK/problems" 2>"$LOCK/error"; then
     first_line "$LOCK/error"
     complain "cannot look for conflicts: ${first:-awk failed; is there space left in ${LOCK%/*}?}"

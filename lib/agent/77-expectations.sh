@@ -73,7 +73,7 @@ ask_awk() {
   shift
   awk -v step="$step" -v out="$LOCK/" -v rules="$LOCK/kernel" -v plan="$PLAN" -v tables="$tables" \
     -v without6="$without6" -v allow="$allow_management" \
-    "$AWK_ADDRESS$AWK_KERNEL$AWK_LOGINS$AWK_EXPECTATIONS" "$@" 2>"$LOCK/error"
+    "$AWK_ADDRESS$AWK_KERNEL$AWK_SYSCTL$AWK_LOGINS$AWK_EXPECTATIONS" "$@" 2>"$LOCK/error"
 }
 
 put_questions() {

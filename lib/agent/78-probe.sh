@@ -126,7 +126,7 @@ judge_packets() {
   # A generation without expectations has no such file.
   expected=$2/expectations
   [ -f "$expected" ] || expected=/dev/null
-  awk -v step="$1" -v out="$LOCK/probe/" -v question="$refused" "$AWK_PROBE" part=expected "$expected" \
+  awk -v step="$1" -v out="$LOCK/probe/" -v question="$refused" "$AWK_SYSCTL$AWK_PROBE" part=expected "$expected" \
     part=packets "$LOCK/probe/packets" part=unsent "$LOCK/probe/unsent" \
     part=seen "$LOCK/probe/seen" part=traced "$LOCK/probe/traced"
 }
@@ -146,7 +146,7 @@ send_packets() {
   clock
   { mkdir "$room" && mkfifo "$room/in" "$room/out" && : >"$room/traced" && : >"$room/unsent" &&
     { ip -4 neigh show && ip -6 neigh show; } >"$room/neighbours" &&
-    awk -v step=choose -v out="$room/" -v trace="$2" -v parent="$$" -v own_port="$((20000 + now % 30000))" "$AWK_PROBE" \
+    awk -v step=choose -v out="$room/" -v trace="$2" -v parent="$$" -v own_port="$((20000 + now % 30000))" "$AWK_SYSCTL$AWK_PROBE" \
       part=expected "$expected" part=state "$1/state" part=links "$LOCK/links" part=neighbours "$room/neighbours" part=questions "$LOCK/questions" 2>"$room/error"; } ||
     probe_failed || return 1
   [ -s "$room/packets" ] || return 0

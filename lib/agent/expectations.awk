@@ -189,13 +189,6 @@ function leads_to_router(device,    n, fate, i, w) {
   return 0
 }
 
-function setting(name,    line) {
-  line = 0
-  getline line < ("/proc/sys/net/ipv4/conf/" name)
-  close("/proc/sys/net/ipv4/conf/" name)
-  return line + 0
-}
-
 # Reads the outcome of the n-th packet that was asked about in its family. Sets id, kind and said; fails if there is
 # no outcome to judge.
 function read_answer(n) {
@@ -265,12 +258,12 @@ function judge(n,    f, fate, i, w, m, via, device, missing, obstacle) {
 # Returns what an error says about the packet, or "" if it says nothing.
 function reason_for(error) {
   sub(/^(RTNETLINK answers|Error): /, "", error)
-  if (error == "No route to host" && FAMILY_OF == 4 && IIF != "" && !setting(IIF "/forwarding")) skip("IPv4 forwarding is off for " IIF)
+  if (error == "No route to host" && FAMILY_OF == 4 && IIF != "" && !setting("ipv4/conf/" IIF "/forwarding")) skip("IPv4 forwarding is off for " IIF)
   else if (error !~ /^(Network is unreachable|No route to host|Permission denied|Invalid argument|Invalid cross-device link)$/) skip("ip says \"" error "\"")
   else {
     if (error == "Invalid cross-device link") error = "dropped by rp_filter of " IIF
     # Newer kernels return the same error for both causes.
-    else if (error == "Invalid argument" && FAMILY_OF == 4 && IIF != "" && setting("all/rp_filter") + setting(IIF "/rp_filter") > 0)
+    else if (error == "Invalid argument" && FAMILY_OF == 4 && IIF != "" && reverse_path_filter(IIF) > 0)
       error = error ": a blackhole, or dropped by rp_filter of " IIF
     return "rejected (" error ")"
   }

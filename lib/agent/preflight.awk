@@ -337,7 +337,7 @@ function device_of(id, name, onlink) {
   if (!(name in DEVICE)) {
     COMPLAINED[name] = 1
     problem("device " name " does not exist (" where_used(id) "). See \"ip link\" for the devices of this machine")
-  } else if (FAMILY[id] == 6 && setting("ipv6/conf/" name "/disable_ipv6") == "1") {
+  } else if (FAMILY[id] == 6 && setting("ipv6/conf/" name "/disable_ipv6") == 1) {
     COMPLAINED[name] = 1
     problem("IPv6 is switched off on " name " (" where_used(id) "): sysctl -w net/ipv6/conf/" name "/disable_ipv6=0, or declare IPv4 only")
   } else if (DEVICE[name] == "down" && onlink == "") {
@@ -350,33 +350,20 @@ function where_used(id) {
   return "needed by the IPv" FAMILY[id] " route to " DESTINATION[id] " in table " ROUTE_TABLE[id]
 }
 
-function setting(path,    value) {
-  value = ""
-  if ((getline value < ("/proc/sys/net/" path)) <= 0) value = ""
-  close("/proc/sys/net/" path)
-  return value
-}
-
 function sysctls(    name, some) {
-  some = forwards ~ /4/ || setting("ipv4/ip_forward") != "0"
-  for (name in DEVICE) if (setting("ipv4/conf/" name "/forwarding") == "1") some = 1
+  some = forwards ~ /4/ || setting("ipv4/ip_forward") != 0
+  for (name in DEVICE) if (setting("ipv4/conf/" name "/forwarding") == 1) some = 1
   if ((4 in any_rule) && !some)
     remark("net.ipv4.ip_forward is 0: this machine forwards no IPv4 traffic of clients")
-  if ((6 in any_rule) && !without6 && forwards !~ /6/ && setting("ipv6/conf/all/forwarding") == "0")
+  if ((6 in any_rule) && !without6 && forwards !~ /6/ && setting("ipv6/conf/all/forwarding") == 0)
     remark("net.ipv6.conf.all.forwarding is 0: this machine forwards no IPv6 traffic of clients")
   for (name in EGRESS) {
     if (!(name in DEVICE)) continue
-    if (setting("ipv4/conf/" name "/ignore_routes_with_linkdown") == "1" || setting("ipv4/conf/all/ignore_routes_with_linkdown") == "1")
+    if (setting("ipv4/conf/" name "/ignore_routes_with_linkdown") == 1 || setting("ipv4/conf/all/ignore_routes_with_linkdown") == 1)
       remark("ignore_routes_with_linkdown is 1 for " name ": without a carrier its routes are skipped, and only the fail-closed route holds the traffic back")
-    if (marks && setting("ipv4/conf/all/src_valid_mark") == "0" && setting("ipv4/conf/" name "/src_valid_mark") == "0" && strict(name))
+    if (marks && setting("ipv4/conf/all/src_valid_mark") == 0 && setting("ipv4/conf/" name "/src_valid_mark") == 0 && reverse_path_filter(name) == 1)
       remark("rules use fwmark, but rp_filter is 1 and src_valid_mark is 0 for " name ": replies will be dropped. Set net.ipv4.conf.all.src_valid_mark=1")
-    if (users && !answers && strict(name))
+    if (users && !answers && reverse_path_filter(name) == 1)
       remark("rules use uidrange, but rp_filter is 1 for " name ": answers will be dropped. Set net/ipv4/conf/" name "/rp_filter=2")
   }
-}
-
-function strict(name,    all, one) {
-  all = setting("ipv4/conf/all/rp_filter") + 0
-  one = setting("ipv4/conf/" name "/rp_filter") + 0
-  return (all > one ? all : one) == 1
 }

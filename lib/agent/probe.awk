@@ -366,15 +366,6 @@ function count_lost(    n, lost, unclear) {
   print lost, unclear
 }
 
-function setting(path,    line) {
-  line = 0
-  getline line < ("/proc/sys/net/" path)
-  close("/proc/sys/net/" path)
-  return line + 0
-}
-
-function larger(a, b) { return a > b ? a : b }
-
 # In IPv4, the setting of the incoming interface decides about forwarding. Replies come in where the packets left.
 function loses_replies(n) { return ("left", n) in SEEN && FAMILY[n] == 4 && !setting("ipv4/conf/" LEFT_BY[n] "/forwarding") }
 
@@ -399,7 +390,7 @@ function outcome(n,    device, filter, diverted) {
   if (FAMILY[n] == 6 && setting("ipv6/conf/" device "/disable_ipv6")) return "are dropped, as net.ipv6.conf." device ".disable_ipv6 is 1"
   if (!(("entered", n) in SEEN)) return "are dropped at the ingress of " device ", before any firewall rule (tc, XDP, or a chain of the ingress hook)"
   if (!is_forwarding(n)) return "are not forwarded, as net." (FAMILY[n] == 4 ? "ipv4.conf." device : "ipv6.conf.all") ".forwarding is 0"
-  filter = larger(setting("ipv4/conf/all/rp_filter"), setting("ipv4/conf/" device "/rp_filter"))
+  filter = reverse_path_filter(device)
   if (FAMILY[n] == 4 && filter > 0)
     return "are not routed, or dropped by rp_filter of " device ", which is " (filter == 1 ? "strict" : "loose") ": see \"ip route get " TO[n] " from " FROM[n] " iif " device "\""
   return "are not routed: see \"ip -" FAMILY[n] " route get " TO[n] " from " FROM[n] " iif " device "\""

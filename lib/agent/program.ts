@@ -51,6 +51,7 @@ const SHELL_PARTS = [
 const AWK_PARTS = [
   'address',
   'kernel',
+  'sysctl',
   'plan',
   'bundle',
   'covers',
