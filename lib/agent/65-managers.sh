@@ -141,58 +141,47 @@ in_charge() {
 }
 
 # Sets chosen to one of the persistences that bundle $1 names, and automatic if the machine chooses. If there is only
-# one, it is chosen. Of either of two, it is the one whose manager manages the devices. If the machine chooses, the
-# persistence in force stays. Otherwise the first one whose manager manages the devices is chosen.
+# one, it is chosen. If the machine chooses, the persistence in force stays. Otherwise the first one whose manager
+# manages the devices is chosen. `service`, the last one, is always possible. If neither of two is, the first one is
+# chosen, and refused later.
 chosen=
 automatic=
 choose_persistence() {
-  local now_in_force name
+  local how in_force name
   awk -v mark="$BUNDLE_MARK" '$0 == mark { data = 1 } data && $1 == "for" { exit }
     data && ($1 == "automatic" || $1 == "either" || sub(/^persistence /, "")) { sub(/ (own|static)/, ""); print }' "$1" >"$LOCK/persistences"
   automatic=
-  read -r chosen _ <"$LOCK/persistences" || chosen=
-  case $chosen in
-    automatic) automatic=1 ;;
-    either) choose_either; return ;;
-    *) return 0 ;;
-  esac
-  persistence_of "$current"
-  now_in_force=$persistence
+  in_force=
   chosen=
+  read -r how _ <"$LOCK/persistences" || how=
+  case $how in
+    either) ;;
+    automatic)
+      automatic=1
+      persistence_of "$current"
+      in_force=$persistence
+      ;;
+    *) chosen=$how; return 0 ;;
+  esac
+  not_in_charge_of=
   while read -r name devices; do
-    [ "$name" != automatic ] || continue
+    if [ "$name" = "$how" ] || [ "$name" != "${in_force:-$name}" ]; then
+      continue
+    fi
+    chosen=${chosen:-$name}
     # shellcheck disable=SC2086  # a list of words
     [ -z "$devices" ] || in_charge "$name" $devices || continue
     chosen=$name
-    # `service` is the last one, and is always possible.
-    [ "$name" != "$now_in_force" ] || return 0
-    [ -z "$now_in_force" ] || continue
     return 0
   done <"$LOCK/persistences"
-  [ -n "$now_in_force" ] || return 0
-  while read -r name devices; do
-    [ "$name" = "$now_in_force" ] || continue
-    # shellcheck disable=SC2086  # a list of words
-    in_charge "$name" $devices || :
+  [ -n "$in_force" ] || return 0
+  if [ -n "$not_in_charge_of" ]; then
     persistence_call "${lacking:+service of }$manager"
-    complain "the rules of $owner were made permanent by $name, but now $not_in_charge_of is managed by ${manager:-no network manager that is known here}${configured_in:+ ($configured_in)}${lacking:+, and $lacking}. Moving them is for you to decide: declare $call once, then automatic choice keeps that"
-  done <"$LOCK/persistences"
-  [ "$PROBLEMS" -ne 0 ] ||
-    complain "the rules of $owner were made permanent by $now_in_force, which cannot express what is declared now. Moving them is for you to decide: declare Persistence.service() once, then automatic choice keeps that"
+    complain "the rules of $owner were made permanent by $in_force, but now $not_in_charge_of is managed by ${manager:-no network manager that is known here}${configured_in:+ ($configured_in)}${lacking:+, and $lacking}. Moving them is for you to decide: declare $call once, then automatic choice keeps that"
+  else
+    complain "the rules of $owner were made permanent by $in_force, which cannot express what is declared now. Moving them is for you to decide: declare Persistence.service() once, then automatic choice keeps that"
+  fi
   refuse_if_problems 69
-}
-
-# Chooses one of two persistences. If neither manager fits, the first one is chosen, and refused later.
-choose_either() {
-  local name
-  while read -r name devices; do
-    [ "$name" != either ] || continue
-    [ "$chosen" != either ] || chosen=$name
-    # shellcheck disable=SC2086  # a list of words
-    in_charge "$name" $devices || continue
-    chosen=$name
-    return
-  done <"$LOCK/persistences"
 }
 
 # Adds the place of the files for $device of generation $1 to $LOCK/places, or complains.
