@@ -63,7 +63,7 @@ check_bundle_data() {
 
 # Reads the bundle into directory $2: agent, state, manifest, requires, files/.
 read_bundle() {
-  local systemd line
+  local systemd
   check_bundle_data "$1"
   choose_persistence "$1"
   mkdir -p "$2/files" || die 70 "cannot write $2, nothing was changed: is the disk full or read-only?"
@@ -76,9 +76,7 @@ read_bundle() {
     first_line "$LOCK/error"
     die 70 "cannot read the bundle $1, nothing was changed: ${first:-awk failed}. Is there space left in ${LOCK%/*} and $STATE?"
   fi
-  while IFS= read -r line; do
-    complain "$line"
-  done <"$LOCK/problems"
+  tell_problems
   refuse_if_problems 65
 }
 

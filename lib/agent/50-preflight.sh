@@ -228,7 +228,7 @@ check_kernel() {
   [ -z "$adopt" ] || note_adopted
 }
 
-# Reports what preflight.awk has found: E is a problem, W is a note.
+# Reports what is in $LOCK/problems: E is a problem, W is a note.
 tell_problems() {
   local line
   while IFS= read -r line; do

@@ -45,26 +45,24 @@ repair() {
   repair_accepts
   repair_kernel
   repaired=$((repaired + kill_switch_repaired + accepts_repaired))
-  left=$((left + kill_switch_left))
+  [ -z "$kill_switch_problem" ] || left=$((left + 1))
   [ -z "$accepts_problem" ] || left=$((left + 1))
   problem=${problem:-$kill_switch_problem}
 }
 
 # Is anything missing that does not wait for an interface?
 misses_essentials() {
-  [ $((essential + kill_switch_left)) -ne 0 ]
+  [ "$essential" -ne 0 ] || [ -n "$kill_switch_problem" ]
 }
 
-# Sets kill_switch_repaired and kill_switch_left, each 0 or 1, and kill_switch_problem.
+# Sets kill_switch_repaired, 0 or 1, and kill_switch_problem.
 repair_kill_switch() {
   kill_switch_repaired=0
-  kill_switch_left=0
   kill_switch_problem=
   ! has_kill_switch_of "${wanted%/state}" || return 0
   if set_kill_switch "$kill_switch"; then
     kill_switch_repaired=1
   else
-    kill_switch_left=1
     kill_switch_problem=$problem
     problem=
   fi

@@ -1,13 +1,13 @@
 # Reads a bundle that has passed is_whole(). Fills in the values, and writes what the agent keeps: agent (the program
 # itself), format, state, manifest, requires, summary, files/N, and expectations and adopt if there are any.
-# Prints problems, one a line.
+# Prints "E text" for each problem.
 #
 # Only values can be wrong here. All other lines were written at synth in the form in which they are kept and compared.
 #
 # Variables: out (directory), owner (whom the run is for), mark (the line before the data), chosen (the persistence),
 # systemd (set if it runs this machine), nftables (set if it can be used here).
 
-function bad(text) { print text; problems++ }
+function bad(text) { print "E " text; problems++ }
 
 function is_device(word) { return word ~ /^[A-Za-z0-9_.:@+-]+$/ && length(word) <= 15 && word !~ /^(-.*|\.\.?|all|default)$/ }
 
