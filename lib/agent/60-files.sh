@@ -7,53 +7,26 @@ undo_log=$LOCK     # directory of the log: that of the trial, if there is one
 changed_files=     # paths that this run wrote, each with one blank before and after
 kept=0
 
-# Adds to the manifest of generation $1 the directories that its files need and that we may remove again. These are
-# the directories that are missing now, and those that an earlier generation or another owner has made.
+# Adds to the manifest of generation $1 the directories that we may remove again, the outer ones first. These are the
+# directories that its files need and that are missing now, those that an earlier generation has made, and those that
+# another owner has made and that it needs.
 note_directories() {
-  local known path rest word mode directory absent manifest number
-  known=' '
-  for manifest in "$STATE"/*/*/manifest; do
-    [ -f "$manifest" ] || continue
-    while read -r word path rest; do
-      [ "$word" = dir ] || continue
-      case $manifest in
-        "$home"/*) known_directory "$path" ;;
-        *) ! is_needed "$path" "$1" || known_directory "$path" ;;
-      esac
-    done <"$manifest"
-  done
-  while read -r word mode number path rest; do
-    [ "$word" = file ] || continue
-    absent=
-    directory=${path%/*}
-    while [ -n "$directory" ] && ! exists "$directory"; do
-      absent="$directory $absent"
-      directory=${directory%/*}
+  local path directory
+  {
+    awk -v home="$home/" '
+      part == "new" { if ($1 == "file") FILE[$4] = 1; next }
+      $1 != "dir" { next }
+      index(FILENAME, home) == 1 { print; next }
+      { for (path in FILE) if (index(path, $2 "/") == 1) { print; next } }' part=new "$1/manifest" part=known "$STATE"/*/*/manifest
+    sed -n 's/^file [^ ]* [^ ]* \([^ ]*\).*/\1/p' "$1/manifest" | while read -r path; do
+      directory=${path%/*}
+      while [ -n "$directory" ] && ! exists "$directory"; do
+        printf 'dir %s\n' "$directory"
+        directory=${directory%/*}
+      done
     done
-    for directory in $absent; do
-      known_directory "$directory"
-    done
-  done <"$1/manifest"
-  for directory in $known; do
-    printf 'dir %s\n' "$directory"
-  done >>"$1/manifest"
-}
-
-known_directory() {
-  case $known in
-    *" $1 "*) ;;
-    *) known="$known$1 " ;;
-  esac
-}
-
-# Is a file of generation $2 in directory $1?
-is_needed() {
-  local file mode rest word number
-  while read -r word mode number file rest; do
-    [ "$word" = file ] || continue
-    case $file in "$1"/*) return 0 ;; esac
-  done <"$2/manifest"
-  return 1
+  } | sort -u >"$LOCK/directories"
+  cat "$LOCK/directories" >>"$1/manifest"
 }
 
 # Does file $1 have mode $2, and does it belong to root?
@@ -176,23 +149,21 @@ remove_stale_files() {
   remove_stale_blocks "$new" "$@"
 }
 
-# Removes the directories of generations $2... that are empty and that generation $1 does not need.
+# Removes the directories of generations $2... that are empty and that generation $1 does not need, the inner ones first.
 remove_stale_directories() {
-  local new stale each path rest word
+  local new each path
   new=$1
   shift
-  stale=
   for each in "$@"; do
-    while read -r word path rest; do
-      [ "$word" = dir ] || continue
-      [ -z "$new" ] || ! is_needed "$path" "$new" || continue
-      stale="$path $stale"
-    done <"$each/manifest"
+    sed -n 's/^dir //p' "$each/manifest"
+  done | sort -r -u | while read -r path; do
+    { [ -n "$new" ] && is_needed "$path" "$new"; } || rmdir "$path" 2>/dev/null || :
   done
-  # Inner directories were noted after outer ones. The list is reversed, so inner ones come first.
-  for path in $stale; do
-    [ ! -d "$path" ] || rmdir "$path" 2>/dev/null || :
-  done
+}
+
+# Is a file of generation $2 in directory $1?
+is_needed() {
+  awk -v directory="$1/" '$1 == "file" && index($4, directory) == 1 { found = 1 } END { exit !found }' "$2/manifest"
 }
 
 # Writes to $2 the files of generation $1 that have changed since they were installed.
