@@ -123,23 +123,10 @@ force_kernel() {
 
 # Sets problem: which line of the batch failed, why, and how to repair it.
 explain_error() {
-  local reason line what mend number
-  number=
-  reason=
-  while IFS= read -r line; do
-    case $line in
-      'Command failed '*) [ -n "$number" ] || number=${line##*:} ;;
-      *) [ -n "$reason" ] || reason=$line ;;
-    esac
-  done <"$LOCK/error"
-  reason=${reason#RTNETLINK answers: }
-  reason=${reason#Error: }
-  reason=${reason%.}
-  what=
-  case $number in
-    '' | *[!0-9]*) ;;
-    *) what=$(sed -n "${number}p" "$PLAN$step") ;;
-  esac
+  local reason what mend number
+  number=$(sed -n '/^Command failed /{s/.*://p;q;}' "$LOCK/error")
+  reason=$(sed -n '/^Command failed /d;/./{s/^RTNETLINK answers: //;s/^Error: //;s/\.$//;p;q;}' "$LOCK/error")
+  what=${number:+$(sed -n "${number}p" "$PLAN$step")}
   mend='see "ip rule" and "ip route show table all" for what the machine has'
   case $reason in
     *[Ii]nvalid\ gateway* | *unreachable* | *'No route to host'*)

@@ -16,27 +16,18 @@ has_service() {
 }
 
 managed_by_networkd() {
-  local setup value word links line
+  local setup links
   has_service systemd-networkd.service && command -v networkctl >/dev/null 2>&1 || return 1
   networkctl --no-pager --no-legend status "$1" >"$LOCK/manager" 2>/dev/null || return 1
-  setup=
-  while read -r word value; do
-    case $word,$value in
-      Network,File:\ *) configured_in=${value#File: } ;;
-      State:,*) setup=$value ;;
-    esac
-  done <"$LOCK/manager"
+  configured_in=$(sed -n 's/^ *Network File: //p' "$LOCK/manager")
+  setup=$(sed -n 's/^ *State: //p' "$LOCK/manager")
   case $setup,$configured_in in
     *unmanaged*,* | *,'' | *,n/a) configured_in=; return 1 ;;
     *,/run/systemd/network/*-netplan-*) manager=netplan ;;
     *) manager=networkd ;;
   esac
   # A drop-in of such a file applies to all interfaces that use the file.
-  networkctl --no-pager --lines=0 --all status >"$LOCK/manager" 2>/dev/null || :
-  links=0
-  while read -r line; do
-    [ "$line" != "Network File: $configured_in" ] || links=$((links + 1))
-  done <"$LOCK/manager"
+  links=$(networkctl --no-pager --lines=0 --all status 2>/dev/null | sed 's/^ *//' | grep -c -x -F -e "Network File: $configured_in")
   [ "$links" -le 1 ] || manager="$manager with one file for several interfaces"
 }
 
@@ -116,16 +107,9 @@ persistence_call() {
 
 # Sets persistence to that of generation $1, and devices to those that its manager must manage.
 persistence_of() {
-  local name rest word
-  persistence=
-  devices=
-  [ -f "$1/manifest" ] || return 0
-  while read -r word name rest; do
-    [ "$word" = persistence ] || continue
-    persistence=$name
-    devices=$rest
-    break
-  done <"$1/manifest"
+  read -r persistence devices <<END
+$(sed -n 's/^persistence //p' "$1/manifest" 2>/dev/null)
+END
 }
 
 # Does manager $1 manage all devices $2...? If not, sets not_in_charge_of to the first other device, and manager to
