@@ -166,20 +166,19 @@ is_needed() {
   awk -v directory="$1/" '$1 == "file" && index($4, directory) == 1 { found = 1 } END { exit !found }' "$2/manifest"
 }
 
-# Writes to $2 the files of generation $1 that have changed since they were installed.
+# Prints the files of generation $1 that have changed since they were installed.
 differing_files() {
   local mode path rest word number
-  : >"$2"
   while read -r word mode number path rest; do
     [ "$word" = file ] || continue
     if ! exists "$path"; then
-      printf '+ file %s (missing)\n' "$path" >>"$2"
+      printf '+ file %s (missing)\n' "$path"
     elif ! cmp -s "$1/files/$number" "$path"; then
       # Owners may bring different versions of a shared file. The last one stays.
-      { [ -n "$rest" ] && is_elsewhere "$path" shared; } || printf '+ file %s (differs from %s)\n' "$path" "$1/files/$number" >>"$2"
+      { [ -n "$rest" ] && is_elsewhere "$path" shared; } || printf '+ file %s (differs from %s)\n' "$path" "$1/files/$number"
     elif ! has_mode "$path" "$mode"; then
-      printf '+ file %s (its mode is not %s, or its owner not root)\n' "$path" "$mode" >>"$2"
+      printf '+ file %s (its mode is not %s, or its owner not root)\n' "$path" "$mode"
     fi
   done <"$1/manifest"
-  differing_blocks "$1" "$2"
+  differing_blocks "$1"
 }

@@ -25,43 +25,26 @@ remove_stale_blocks() {
 }
 
 has_block() {
-  local its_path its_word
-  # Not the variables of the caller's loop.
-  while read -r its_word _ its_path; do
-    [ "$its_word $its_path" != "block $1" ] || return 0
-  done <"$2/manifest"
-  return 1
+  sed -n 's/^block [^ ]* //p' "$2/manifest" | grep -q -x -F -e "$1"
 }
 
-# Writes block $2 (a file; may be empty) into file $1. It replaces the blocks that any generation has there.
+# Writes block $2 (a file; may be empty) into file $1, in place of all earlier blocks of this owner.
 put_block() {
-  problem="cannot write $1 (disk full, or read-only?)"
-  edit_block "$1" "$2" '' >"$LOCK/edited" || return 1
-  cmp -s "$LOCK/edited" "$1" && return 0
-  keep "$1" || return 1
-  rewrite "$1" "$LOCK/edited" || return 1
-  changed_files="$changed_files $1 "
-}
-
-# Prints file $1 with block $2 in place of all earlier blocks of this owner. With a third argument, it only checks
-# whether block $2 is there.
-edit_block() {
-  local target block check old path word number
+  local target block old path word number
   target=$1
   block=$2
-  check=$3
+  problem="cannot write $target (disk full, or read-only?)"
   set -- part=ours
-  if [ -n "$check" ]; then
-    set -- "$@" "$block"
-  else
-    # shellcheck disable=SC2086  # a list of words
-    for old in $current $pending; do
-      while read -r word number path; do
-        [ "$word $path" != "block $target" ] || set -- "$@" "$old/files/$number"
-      done <"$old/manifest"
-    done
-  fi
-  awk -v owner="$owner" -v block="$block" -v check="$check" "$AWK_KEYFILE" "$@" part=file "$target"
+  # shellcheck disable=SC2086  # a list of words
+  for old in $current $pending; do
+    while read -r word number path; do
+      [ "$word $path" != "block $target" ] || set -- "$@" "$old/files/$number"
+    done <"$old/manifest"
+  done
+  awk -v owner="$owner" -v block="$block" "$AWK_KEYFILE" "$@" part=file "$target" >"$LOCK/edited" || return 1
+  cmp -s "$LOCK/edited" "$target" && return 0
+  keep "$target" && rewrite "$target" "$LOCK/edited" || return 1
+  changed_files="$changed_files $target "
 }
 
 # Checks before the change whether the blocks of generation $1 can be written into their files, and whether they
@@ -87,13 +70,13 @@ check_blocks() {
   done <"$1/manifest"
 }
 
-# Writes to $2 the blocks of generation $1 that are missing.
+# Prints the blocks of generation $1 that are missing.
 differing_blocks() {
   local path word number
   while read -r word number path; do
     [ "$word" = block ] || continue
-    { [ -f "$path" ] && edit_block "$path" "$1/files/$number" 1; } ||
-      printf '+ in file %s: what %s has\n' "$path" "$1/files/$number" >>"$2"
+    { [ -f "$path" ] && awk -v check=1 "$AWK_KEYFILE" part=ours "$1/files/$number" part=file "$path"; } ||
+      printf '+ in file %s: what %s has\n' "$path" "$1/files/$number"
   done <"$1/manifest"
 }
 

@@ -24,12 +24,14 @@ compare() {
   # shellcheck disable=SC2086  # a list of words
   look "$wanted" $states || die 1 "$problem"
   : >"$LOCK/files"
-  [ -z "$current" ] || differing_files "$current" "$LOCK/files"
   : >"$LOCK/missing"
-  has_kill_switch_of "${wanted%/state}" || printf '+ kill switch (nftables table inet source_routing_%s)\n' "$owner" >"$LOCK/missing"
-  [ -z "$current" ] || { differing_accepts "$current"; differing_sysctls "$current"; differing_units "$current"; } >>"$LOCK/missing"
   : >"$LOCK/disagreements"
-  [ -z "$current" ] || ask_kernel "$current" || die 1 "$problem"
+  has_kill_switch_of "${wanted%/state}" || printf '+ kill switch (nftables table inet source_routing_%s)\n' "$owner" >"$LOCK/missing"
+  if [ -n "$current" ]; then
+    differing_files "$current" >"$LOCK/files"
+    { differing_accepts "$current"; differing_sysctls "$current"; differing_units "$current"; } >>"$LOCK/missing"
+    ask_kernel "$current" || die 1 "$problem"
+  fi
   cat "${PLAN}report" "$LOCK/missing" "$LOCK/files" "$LOCK/disagreements" >"$LOCK/differences"
 }
 
