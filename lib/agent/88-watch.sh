@@ -430,15 +430,13 @@ is_due() {
 # Reads what `ip monitor` prints. It starts no process for a line: a router may change thousands of
 # routes in a second, none of them ours.
 read_events() {
-  local places shared line
+  local places line
   places=' '
-  shared=
   while IFS= read -r line; do
     if [ -e "$room/reread" ]; then
       rm -f "$room/reread"
       read -r places <"$room/places"
       places=" $places "
-      case $places in *:*) shared=1 ;; *) shared= ;; esac
     fi
     case $line in
       '[ROUTE]'*) ! is_our_route || tell change ;;
@@ -495,32 +493,23 @@ tell() {
 # Is the event in `line` about a route in a place of ours, and not caused by ourselves? A route of
 # ours in an unknown place counts, too: there may be new places.
 is_our_route() {
-  local own table place destination
-  own=
-  case $line in *' proto 77 '* | *' proto 78 '*) own=1 ;; esac
+  local table known destination
+  table=254
   case $line in
     *' table '*)
       table=${line#* table }
       table=${table%% *}
       ;;
-    *) table=254 ;;
   esac
-  place=
-  case $places in
-    *" $table "*) place=$table ;;
-    *)
-      [ -n "$own$shared" ] || return 1
-      destination=${line#*]}
-      destination=${destination#Deleted }
-      # The type of the route may come first, as a number.
-      case $destination in [0-9]\ * | [0-9][0-9]\ *) destination=${destination#* } ;; esac
-      case $places in *" $table:${destination%% *} "*) place=$table ;; esac
-      ;;
+  destination=${line#*]}
+  destination=${destination#Deleted }
+  # The type of the route may come first, as a number.
+  case $destination in [0-9]\ * | [0-9][0-9]\ *) destination=${destination#* } ;; esac
+  known=
+  case $places in *" $table "* | *" $table:${destination%% *} "*) known=1 ;; esac
+  case $line in
+    '[ROUTE]Deleted'*) [ -n "$known" ] ;;
+    *' proto 77 '* | *' proto 78 '*) [ -z "$known" ] ;;
+    *) [ -n "$known" ] ;;
   esac
-  case $place,$own,$line in
-    ,1,'[ROUTE]Deleted'*) return 1 ;;
-    ,1,* | ?*,*,'[ROUTE]Deleted'*) return 0 ;;
-    ?*,,*) return 0 ;;
-  esac
-  return 1
 }
