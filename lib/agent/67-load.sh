@@ -50,29 +50,16 @@ has_loadable() {
 # network-manager|netplan-network-manager PROFILE", "loaded firewalld". $2 is the state file of what the kernel has.
 # Sets problem on failure.
 load() {
-  local networks generate policies name rest
+  local networks name rest
   now_there=$2
-  networks=
-  generate=
-  policies=
-  while read -r _ name rest; do
-    case $name in
-      networkd) networks="$networks $rest" ;;
-      netplan)
-        generate=1
-        networks="$networks $rest"
-        ;;
-      netplan-network-manager) generate=1 ;;
-      firewalld) policies=1 ;;
-    esac
-  done <"$1"
-  [ -z "$generate" ] || generate_networks || return 1
+  ! grep -q '^loaded netplan' "$1" || generate_networks || return 1
   while read -r _ name rest; do
     case $name in *network-manager) load_profile "$rest" || return 1 ;; esac
   done <"$1"
+  networks=$(sed -n -e 's/^loaded networkd //p' -e 's/^loaded netplan //p' "$1")
   # shellcheck disable=SC2086  # a list of words
   [ -z "$networks" ] || load_networks $networks || return 1
-  [ -z "$policies" ] || load_policies
+  ! grep -q '^loaded firewalld' "$1" || load_policies
 }
 
 load_policies() {
