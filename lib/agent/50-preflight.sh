@@ -3,19 +3,12 @@
 # Is this iproute2, and new enough? The agent reads its output with `-N`.
 check_tools() {
   local version
+  version=$(ip -V 2>&1) || :
   if ! command -v ip >/dev/null 2>&1; then
     complain 'ip is missing: install iproute2 (package iproute2 or iproute)'
-    return
-  fi
-  version=$(ip -V 2>&1) || :
-  case $version in
-    *iproute2*) ;;
-    *)
-      complain 'ip is not that of iproute2 (BusyBox?): install iproute2'
-      return
-      ;;
-  esac
-  if ! ip -N -V >/dev/null 2>&1; then
+  elif [ "${version#*iproute2}" = "$version" ]; then
+    complain 'ip is not that of iproute2 (BusyBox?): install iproute2'
+  elif ! ip -N -V >/dev/null 2>&1; then
     complain "this iproute2 is too old (${version#ip utility, }): 5.2 or later is needed"
   fi
 }
@@ -95,18 +88,12 @@ check_version() {
 
 # Is version $1 older than version $2?
 is_older() {
-  local these those one two
-  these=$1.
-  those=$2.
-  while [ -n "$those" ]; do
-    one=${these%%.*}
-    two=${those%%.*}
-    [ "${one:-0}" -le "${two:-0}" ] || return 1
-    [ "${one:-0}" -eq "${two:-0}" ] || return 0
-    these=${these#*.}
-    those=${those#*.}
-  done
-  return 1
+  awk -v this="$1" -v other="$2" 'BEGIN {
+    split(this, part, ".")
+    n = split(other, wanted, ".")
+    for (i = 1; i < n && part[i] + 0 == wanted[i] + 0; i++);
+    exit part[i] + 0 >= wanted[i] + 0
+  }'
 }
 
 targets=       # directories of files and blocks, one a line
@@ -210,7 +197,7 @@ check_kernel() {
     /usr/share/iproute2/rt_tables /usr/share/iproute2/rt_tables.d/*.conf \
     /usr/lib/iproute2/rt_tables /usr/lib/iproute2/rt_tables.d/*.conf; do
     [ -f "$names" ] || continue
-    is_our_file "$names" || set -- "$@" "where=$names" "$names"
+    has_file "$names" "$stage/manifest" || was_ours "$names" || set -- "$@" "where=$names" "$names"
   done
   set -- "$@" part=expected
   [ ! -f "$stage/expectations" ] || set -- "$@" "$stage/expectations"
@@ -326,11 +313,6 @@ list_missing_gateways() {
 # Sets state to the neighbour entry of the kernel, empty if there is none.
 neighbour_state() {
   state=$(ip "-$family" neigh show to "$gateway" dev "$device" 2>/dev/null) || state=
-}
-
-# Is $1 a file of ours, new or old?
-is_our_file() {
-  has_file "$1" "$stage/manifest" || was_ours "$1"
 }
 
 # Did this owner install file $1?
