@@ -43,29 +43,23 @@ check_adopted_file() {
     exists "$home/adopted/$(saved_name "$1")" || say "note: $1, which is to be adopted, does not exist"
     return 0
   fi
+  # Comes before the file is read, since parts of its contents are shown.
+  open_to_others "${1%/*}"
   if is_elsewhere "$1"; then
     complain "$1 cannot be adopted: it belongs to another owner, see $elsewhere"
-    return 0
-  fi
-  # This check comes before the file is read, since parts of its contents are shown.
-  open_to_others "${1%/*}"
-  if [ -n "$open" ]; then
+  elif [ -n "$open" ]; then
     complain "$(how_to_close "${open%%"$NEWLINE"*}")"
-    return 0
-  fi
-  if [ -L "$1" ] || [ ! -f "$1" ]; then
+  elif [ -L "$1" ] || [ ! -f "$1" ]; then
     complain "$1 cannot be adopted: it is not a regular file"
-    return 0
-  fi
-  if [ -z "$(find_lines "$table_words" "$1")" ]; then
+  elif [ -z "$(find_lines "$table_words" "$1")" ]; then
     complain "$1 cannot be adopted: it makes no rule or route of a declared table, so it is about something else"
-    return 0
+  else
+    printf 'file %s\n' "$1" >>"$stage/taken"
+    case ${1##*/} in
+      rule-* | rule6-* | route-* | route6-*) check_lines "$1" ;;
+      *) has_file "$1" "$stage/manifest" || check_users "$1" ;;
+    esac
   fi
-  printf 'file %s\n' "$1" >>"$stage/taken"
-  case ${1##*/} in
-    rule-* | rule6-* | route-* | route6-*) check_lines "$1" ;;
-    *) has_file "$1" "$stage/manifest" || check_users "$1" ;;
-  esac
 }
 
 # Does the declaration do the work of each line of $1, a file of the network scripts? All its lines go with the file.
