@@ -46,19 +46,13 @@ die() {
 
 # Prints the first SHOWN lines of a file.
 show() {
-  local shown hidden line
+  local hidden line
   [ -s "$1" ] || return 0
-  shown=0
-  hidden=0
-  while IFS= read -r line; do
-    if [ "$shown" -lt "$SHOWN" ]; then
-      shown=$((shown + 1))
-      say "$line"
-    else
-      hidden=$((hidden + 1))
-    fi
-  done <"$1"
-  [ "$hidden" -eq 0 ] || say "... and $hidden more"
+  head -n "$SHOWN" "$1" | while IFS= read -r line; do
+    say "$line"
+  done
+  hidden=$(($(wc -l <"$1") - SHOWN))
+  [ "$hidden" -le 0 ] || say "... and $hidden more"
 }
 
 # Problems are collected, so that one run names them all. `problem` keeps the last one.
