@@ -32,16 +32,13 @@ managed_by_networkd() {
 }
 
 managed_by_network_manager() {
-  local setup profile file uuid
+  local setup profile
   command -v nmcli >/dev/null 2>&1 || return 1
   nmcli -e no -g GENERAL.STATE,GENERAL.CON-UUID device show "$1" >"$LOCK/manager" 2>/dev/null || return 1
   { read -r setup && read -r profile; } <"$LOCK/manager" || return 1
   # "100 (connected (externally))": something other than NetworkManager has configured this device.
   case $setup,$profile in *externally*,* | *,) return 1 ;; esac
-  nmcli -e no -t -f UUID,FILENAME connection show >"$LOCK/manager" 2>/dev/null || return 1
-  while IFS=: read -r uuid file; do
-    [ "$uuid" != "$profile" ] || configured_in=$file
-  done <"$LOCK/manager"
+  configured_in=$(nmcli -e no -t -f UUID,FILENAME connection show 2>/dev/null | sed -n "s/^$profile://p")
   case $configured_in in
     '') return 1 ;;
     /run/*/netplan-*) manager='netplan-network-manager' ;;
@@ -70,11 +67,8 @@ has_dispatcher() {
 
 # Does the network service of the package network-scripts manage device $1?
 managed_by_network_scripts() {
+  [ -f "/etc/sysconfig/network-scripts/ifcfg-$1" ] && [ -f /etc/sysconfig/network-scripts/ifup-routes ] || return 1
   configured_in=/etc/sysconfig/network-scripts/ifcfg-$1
-  if [ ! -f "$configured_in" ] || [ ! -f /etc/sysconfig/network-scripts/ifup-routes ]; then
-    configured_in=
-    return 1
-  fi
   manager='network-scripts'
 }
 
@@ -231,7 +225,7 @@ place_files() {
 
 # Sets section and id to the names that netplan uses for $device. Complains and fails if netplan does not know it.
 name_in_netplan() {
-  local kind line why
+  local why
   case $configured_in in
     *.network) id=${configured_in##*/10-netplan-} ;;
     *) id=${configured_in##*/netplan-} ;;
@@ -244,15 +238,9 @@ name_in_netplan() {
     complain "netplan get failed: ${why:-see what it says}"
     refuse_if_problems 69
   }
-  kind=
-  section=
-  while IFS= read -r line; do
-    case $line in
-      "    $id:" | "    \"$id\":") section=$kind ;;
-      '   '*) ;;
-      '  '*:) kind=${line#  } ;;
-    esac
-  done <"$LOCK/netplan"
+  section=$(awk -v id="$id" '/^  [^ ].*:$/ { kind = $1 }
+    $0 == "    " id ":" || $0 == "    \"" id "\":" { section = kind }
+    END { print section }' "$LOCK/netplan")
   case $section,$id in
     ,* | *,*[!A-Za-z0-9._:-]*)
       complain "netplan made $configured_in for $device, but \"netplan get\" says nothing of \"$id\": use Persistence.service()"

@@ -139,10 +139,9 @@ stand_in() {
 # Prints the uuid of the profile in file $1.
 profile_of() {
   local file uuid
-  nmcli -e no -t -f UUID,FILENAME connection show >"$LOCK/profiles" 2>/dev/null || :
-  while IFS=: read -r uuid file; do
+  nmcli -e no -t -f UUID,FILENAME connection show 2>/dev/null | while IFS=: read -r uuid file; do
     [ "$file" != "$1" ] || printf '%s' "$uuid"
-  done <"$LOCK/profiles"
+  done
 }
 
 # Has NetworkManager accepted all blocks of generation $1? It leaves out what it does not understand, and says so
