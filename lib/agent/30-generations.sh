@@ -92,10 +92,22 @@ states_of() {
   [ -z "$states" ] || [ ! -f "$RETIRED" ] || states="$states $RETIRED"
 }
 
-# Sets its_states to the state files of the owner in directory $1.
+# Sets its_states to the state files of all other owners. Those of each come after a word whose=OWNER, for awk.
+states_of_others() {
+  local other
+  its_states=
+  for other in "$STATE"/*/; do
+    other=${other%/}
+    if [ "$other" != "$home" ] && is_name "${other##*/}"; then
+      its_states="$its_states whose=${other##*/}"
+      states_in "$other"
+    fi
+  done
+}
+
+# Adds to its_states the state files of the owner in directory $1.
 states_in() {
   local list line
-  its_states=
   for list in "$1/current" "$1/pending"; do
     [ -f "$list" ] || continue
     while IFS= read -r line; do
@@ -120,6 +132,7 @@ families_of() {
 check_formats() {
   local place file its_format its_owner
   for place in "$STATE"/*/; do
+    its_states=
     states_in "${place%/}"
     for file in $its_states; do
       first_line "${file%/state}/format"

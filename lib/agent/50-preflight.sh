@@ -181,18 +181,10 @@ check_ownership() {
 # Runs preflight.awk with our states, the states of other owners, and the files that name tables. The list of files is
 # built in the arguments of the function, since sh has no arrays.
 check_kernel() {
-  local other names adopt forwards
-  # shellcheck disable=SC2086  # a list of words
-  set -- part=want "$1/state" part=own $states part=other
-  for other in "$STATE"/*/; do
-    other=${other%/}
-    [ "$other" != "$home" ] || continue
-    [ -d "$other" ] || continue
-    states_in "$other"
-    # shellcheck disable=SC2086  # a list of words
-    set -- "$@" "whose=${other##*/}" $its_states
-  done
-  set -- "$@" part=names
+  local names adopt forwards
+  states_of_others
+  # shellcheck disable=SC2086  # lists of words
+  set -- part=want "$1/state" part=own $states part=other $its_states part=names
   for names in /etc/iproute2/rt_tables /etc/iproute2/rt_tables.d/*.conf \
     /usr/share/iproute2/rt_tables /usr/share/iproute2/rt_tables.d/*.conf \
     /usr/lib/iproute2/rt_tables /usr/lib/iproute2/rt_tables.d/*.conf; do

@@ -24,19 +24,14 @@ list_of_managers() {
 # retire STATE GENERATION...: writes to RETIRED what the generations had. Leaves out what this owner (in state file
 # STATE) or another owner still wants.
 retire() {
-  local wanted_now other
+  local wanted_now
   wanted_now=$1
   shift
   list_of_managers "$@" >"$LOCK/retired"
   [ -s "$LOCK/retired" ] || [ -f "$RETIRED" ] || return 0
-  set -- part=wanted "$wanted_now"
-  for other in "$STATE"/*/; do
-    other=${other%/}
-    [ "$other" != "$home" ] || continue
-    states_in "$other"
-    # shellcheck disable=SC2086  # a list of words
-    set -- "$@" $its_states
-  done
+  states_of_others
+  # shellcheck disable=SC2086  # a list of words
+  set -- part=wanted "$wanted_now" $its_states
   [ ! -f "$RETIRED" ] || set -- "$@" part=retired "$RETIRED"
   awk 'part == "wanted" { WANTED[$0] = 1; next }
     sub(/^retired /, "route ") { }
