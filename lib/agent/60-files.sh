@@ -74,12 +74,15 @@ install_noted() {
   done <"$LOCK/install"
 }
 
-# Replaces the contents of file $1 by those of file $2. Owner and mode stay.
+# Replaces the contents of file $1 by those of $LOCK/edited, and keeps the old file. Owner and mode stay.
 rewrite() {
-  { make_new "$1" </dev/null && cp -p "$1" "$1.source-routing-new" && cat "$2" >"$1.source-routing-new" &&
-    mv -f "$1.source-routing-new" "$1"; } && return 0
-  rm -f "$1.source-routing-new"
-  return 1
+  if keep "$1" && make_new "$1" </dev/null && cp -p "$1" "$1.source-routing-new" &&
+    cat "$LOCK/edited" >"$1.source-routing-new" && mv -f "$1.source-routing-new" "$1"; then
+    changed_files="$changed_files $1 "
+  else
+    rm -f "$1.source-routing-new"
+    return 1
+  fi
 }
 
 make_directory() {

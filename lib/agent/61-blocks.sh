@@ -42,9 +42,7 @@ put_block() {
     done <"$old/manifest"
   done
   awk -v owner="$owner" -v block="$block" "$AWK_KEYFILE" "$@" part=file "$target" >"$LOCK/edited" || return 1
-  cmp -s "$LOCK/edited" "$target" && return 0
-  keep "$target" && rewrite "$target" "$LOCK/edited" || return 1
-  changed_files="$changed_files $target "
+  cmp -s "$LOCK/edited" "$target" || rewrite "$target"
 }
 
 # Checks before the change whether the blocks of generation $1 can be written into their files, and whether they

@@ -184,8 +184,7 @@ take_names() {
   cmp -s "$LOCK/edited" "$1" && return 0
   # The line numbers are those before the first edit, so the file is edited only once.
   case $changed_files in *" $1 "*) return 0 ;; esac
-  { keep "$1" && rewrite "$1" "$LOCK/edited"; } || return 1
-  changed_files="$changed_files $1 "
+  rewrite "$1" || return 1
   say "took over the name of the table in $1"
 }
 
