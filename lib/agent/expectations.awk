@@ -104,23 +104,18 @@ END {
 function read_question(    i) {
   FAMILY_OF = $2
   LABEL = $3
-  FROM = IIF = OIF = SPORT = DPORT = PACKET = FATES = ""
-  MARK = TOS = UID_OF = TARGETS = 0
+  PACKET = FATES = ""
+  TARGETS = 0
+  split("", GIVEN)
   # The kernel treats an IPv4 packet without a protocol as UDP.
-  PROTO = FAMILY_OF == 4 ? 17 : 0
+  GIVEN["ipproto"] = FAMILY_OF == 4 ? 17 : 0
   for (i = 4; i < NF && $i != "is"; i += 2) {
     if ($i == "to" || $i == "or") TARGET[++TARGETS] = $(i + 1)
     else PACKET = PACKET " " $i " " $(i + 1)
-    if ($i == "from") FROM = $(i + 1)
-    else if ($i == "iif") IIF = $(i + 1)
-    else if ($i == "oif") OIF = $(i + 1)
-    else if ($i == "mark") MARK = $(i + 1)
-    else if ($i == "tos") TOS = $(i + 1)
-    else if ($i == "uid") UID_OF = $(i + 1)
-    else if ($i == "ipproto") PROTO = $(i + 1)
-    else if ($i == "sport") SPORT = $(i + 1)
-    else if ($i == "dport") DPORT = $(i + 1)
+    GIVEN[$i] = $(i + 1)
   }
+  FROM = GIVEN["from"]
+  IIF = GIVEN["iif"]
   PACKET = TARGET[1] PACKET
   while (++i <= NF) FATES = FATES (FATES == "" ? "" : " ") $i
 }
@@ -134,7 +129,7 @@ function absent_tunnel(    n, fate, i, w) {
 
 # Returns the number of the question about the way to an address; asks it if it was not asked before.
 function place(address,    question) {
-  question = "route get fibmatch " address (PROTO ? " ipproto " PROTO : "")
+  question = "route get fibmatch " address (GIVEN["ipproto"] ? " ipproto " GIVEN["ipproto"] : "")
   if (!((FAMILY_OF, question) in PLACE)) {
     PLACE[FAMILY_OF, question] = ++PLACES[FAMILY_OF]
     if (step == "where") print question > (out "where" FAMILY_OF)
@@ -166,8 +161,8 @@ function by_default(family, n,    id) {
 
 function skip(reason) {
   skipped++
-  if ((reason in GIVEN) || ++reasons > MOST_REASONS) return
-  GIVEN[reason] = 1
+  if ((reason in TOLD) || ++reasons > MOST_REASONS) return
+  TOLD[reason] = 1
   why_not = why_not (why_not == "" ? "" : ", ") reason
 }
 
@@ -340,15 +335,13 @@ function is_selected(word, value,    part) {
   if (word == "from") return FROM != "" && inside(FROM, value)
   if (word == "to") return inside(TARGET[1], value)
   if (word == "iif") return value == (IIF == "" ? "lo" : IIF)
-  if (word == "oif") return value == OIF
-  if (word == "ipproto") return value == PROTO
-  if (word == "sport") return in_range(SPORT, value)
-  if (word == "dport") return in_range(DPORT, value)
-  if (word == "uidrange") return in_range(UID_OF, value)
-  if (word == "tos" && FAMILY_OF == 6) return number_of(value) == number_of(TOS)
+  if (word == "oif" || word == "ipproto") return value == GIVEN[word]
+  if (word == "sport" || word == "dport") return in_range(GIVEN[word], value)
+  if (word == "uidrange") return in_range(GIVEN["uid"], value)
+  if (word == "tos" && FAMILY_OF == 6) return number_of(value) == number_of(GIVEN["tos"])
   if (word == "fwmark") {
     split(value, part, "/")
-    return same_bits(number_of(MARK), number_of(part[1]), part[2] == "" ? 4294967295 : number_of(part[2]))
+    return same_bits(number_of(GIVEN["mark"]), number_of(part[1]), part[2] == "" ? 4294967295 : number_of(part[2]))
   }
   return 2
 }

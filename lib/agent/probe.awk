@@ -119,38 +119,35 @@ END {
   else judge_all()
 }
 
-function choose_packets(    family, label, from, to, device, dport, fates, i, k, kind, protocol, leaving) {
+function choose_packets(    family, given, device, dport, fates, i, k, kind, leaving) {
   family = $2
-  label = $3
-  from = to = device = protocol = dport = ""
   for (i = 4; i < NF && $i != "is"; i += 2) {
-    if ($i == "to") to = $(i + 1)
-    else if ($i == "from") from = $(i + 1)
-    else if ($i == "iif") device = $(i + 1)
-    else if ($i == "ipproto") protocol = $(i + 1)
-    else if ($i == "dport") dport = $(i + 1)
-    else if ($i == "sport" && $(NF - 2) == "is" && $(NF - 1) == "dev") {
+    if ($i == "sport" && $(NF - 2) == "is" && $(NF - 1) == "dev") {
       # Nothing but this tunnel leads to these clients.
-      if (!((family, device, $NF) in HAS_REPLIES)) WAYS[++ways] = family " " device " " $NF " " to " " from " " label
-      HAS_REPLIES[family, device, $NF] = 1
+      if (!((family, given["iif"], $NF) in HAS_REPLIES)) WAYS[++ways] = family " " given["iif"] " " $NF " " given["to"] " " given["from"] " " $3
+      HAS_REPLIES[family, given["iif"], $NF] = 1
       return
-    # A client cannot send such a packet, or this probe cannot.
-    } else return
+    }
+    # A client cannot send other packets, or this probe cannot.
+    if ($i !~ /^(to|from|iif|ipproto|dport)$/) return
+    given[$i] = $(i + 1)
   }
+  device = given["iif"]
+  dport = given["dport"]
   fates = ""
   while (++i <= NF) fates = fates " " $i
-  if (from == "" || device == "" || device == "lo" || device in DEAD || fates ~ /^ (rejected|unchanged)$/) return
+  if (given["from"] == "" || device == "" || device == "lo" || device in DEAD || fates ~ /^ (rejected|unchanged)$/) return
   # Other fates of packets that stay on this machine or among clients are "local", or tunnels and "rejected".
-  leaving = fates ~ / via |any/ || fates ~ /^ dev [^ ]+$/ && fates != " dev " device || is_declared("routed", label)
+  leaving = fates ~ / via |any/ || fates ~ /^ dev [^ ]+$/ && fates != " dev " device || is_declared("routed", $3)
   if (leaving && match(fates, /^ dev [^ ]+/) && !(substr(fates, 6, RLENGTH - 5) in LINK)) return
   for (k = 1; k <= KINDS; k++) {
     kind = KIND_NAME[k]
-    if (dport != "" ? protocol != PROTOCOL[kind, family] : (family, PROTOCOL[kind, family]) in RULED) continue
+    if (dport != "" ? given["ipproto"] != PROTOCOL[kind, family] : (family, PROTOCOL[kind, family]) in RULED) continue
     # For packets that do not leave, one kind is enough.
     if (dport == "" && kind != "icmp" && !leaving) continue
-    if (leaving && !((family, to) in LEFT_TO)) DESTINATIONS[family] = DESTINATIONS[family] (DESTINATIONS[family] == "" ? "" : ", ") to
-    if (leaving) LEFT_TO[family, to] = 1
-    add_packet(family, kind, dport == "" ? PORT : dport, device, from, to, label fates)
+    if (leaving && !((family, given["to"]) in LEFT_TO)) DESTINATIONS[family] = DESTINATIONS[family] (DESTINATIONS[family] == "" ? "" : ", ") given["to"]
+    if (leaving) LEFT_TO[family, given["to"]] = 1
+    add_packet(family, kind, dport == "" ? PORT : dport, device, given["from"], given["to"], $3 fates)
   }
 }
 
