@@ -3,19 +3,19 @@
 # Both numbers and names are accepted, since versions of iproute2 differ, and an administrator may have given names.
 # What the kernel reports about its own work is left out.
 
+function fill(names, text,    n, i, word) {
+  n = split(text, word, " ")
+  for (i = 1; i < n; i += 2) names[word[i]] = word[i + 1]
+}
+
 BEGIN {
-  split("6 blackhole 7 unreachable 8 prohibit", pair, " ")
-  for (i = 1; i <= 5; i += 2) ACTION[pair[i]] = ACTION[pair[i + 1]] = pair[i + 1]
-  split("1 unicast 2 local 3 broadcast 4 anycast 5 multicast 6 blackhole 7 unreachable 8 prohibit 9 throw 10 nat", pair, " ")
-  for (i = 1; i <= 19; i += 2) TYPE[pair[i]] = TYPE[pair[i + 1]] = pair[i + 1]
-  split("local 255 main 254 default 253", pair, " ")
-  for (i = 1; i <= 5; i += 2) TABLE[pair[i]] = pair[i + 1]
-  split("global 0 universe 0 site 200 link 253 host 254 nowhere 255", pair, " ")
-  for (i = 1; i <= 11; i += 2) SCOPE[pair[i]] = pair[i + 1]
-  split("redirect 1 kernel 2 boot 3 static 4 ra 9 dhcp 16", pair, " ")
-  for (i = 1; i <= 11; i += 2) PROTOCOL[pair[i]] = pair[i + 1]
-  split("icmp 1 igmp 2 ipencap 4 tcp 6 udp 17 dccp 33 ipv6 41 gre 47 esp 50 ah 51 ipv6-icmp 58 vrrp 112 l2tp 115 sctp 132 udplite 136", pair, " ")
-  for (i = 1; i <= 29; i += 2) IP_PROTOCOL[pair[i]] = pair[i + 1]
+  fill(ACTION, "6 blackhole 7 unreachable 8 prohibit")
+  fill(TYPE, "1 unicast 2 local 3 broadcast 4 anycast 5 multicast 6 blackhole 7 unreachable 8 prohibit 9 throw 10 nat")
+  for (i = 1; i <= 10; i++) TYPE[TYPE[i]] = TYPE[i]
+  fill(TABLE, "local 255 main 254 default 253")
+  fill(SCOPE, "global 0 universe 0 site 200 link 253 host 254 nowhere 255")
+  fill(PROTOCOL, "redirect 1 kernel 2 boot 3 static 4 ra 9 dhcp 16")
+  fill(IP_PROTOCOL, "icmp 1 igmp 2 ipencap 4 tcp 6 udp 17 dccp 33 ipv6 41 gre 47 esp 50 ah 51 ipv6-icmp 58 vrrp 112 l2tp 115 sctp 132 udplite 136")
   # Words of a rule whose value is taken as it is.
   split("iif oif goto uidrange sport dport suppress_prefixlength suppress_ifgroup realms tun_id dscp flowlabel", pair, " ")
   for (i = 1; i <= 12; i++) WITH_VALUE[pair[i]] = 1
@@ -175,11 +175,8 @@ function read_state_route(line,    n, w, id) {
   return id
 }
 
-# The protocol that a route of a state file has in the kernel.
-function route_tag(line) { return match(line, / proto [0-9]+$/) ? substr(line, RSTART + 7) : OURS }
-
-# The protocol of an adopted rule.
-function rule_tag(line) { match(line, / proto [0-9]+$/); return substr(line, RSTART + 7) }
+# The protocol that a route or an adopted rule of a state file has in the kernel.
+function tag_given(line) { return match(line, / proto [0-9]+$/) ? substr(line, RSTART + 7) : OURS }
 
 function route_key(id) {
   return FAMILY[id] " " ROUTE_TABLE[id] " " DESTINATION[id] " " METRIC[id]

@@ -116,7 +116,7 @@ BEGIN {
 
 # Rules that somebody made by hand and that this change adopts (see 63-adopt.sh). Several of them may share a priority.
 (part == "want" || part == "own") && $1 == "adopted" {
-  by = rule_tag($0)
+  by = tag_given($0)
   key = $2 " " $3
   spec = substr($0, length($1 key) + 3)
   sub(/ proto [0-9]+$/, "", spec)
@@ -146,7 +146,7 @@ part == "want" || part == "own" {
     if ($3 == 254) NEED_MAIN = 1
     if (part == "own" || both) {
       OWN_ROUTE[key] = 1
-      OWN_TAG[key, route_tag($0)] = 1
+      OWN_TAG[key, tag_given($0)] = 1
     }
     if (part == "own") next
     WANT_ROUTE[key] = $0

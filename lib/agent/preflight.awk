@@ -38,7 +38,7 @@ part == "want" || part == "own" {
     }
   } else if ($1 == "route" || $1 == "retired") {
     key = $2 " " $3 " " $4 " " $5
-    if (part == "own") OWN_ROUTE[key] = OWN_TAG[key, route_tag($0)] = 1
+    if (part == "own") OWN_ROUTE[key] = OWN_TAG[key, tag_given($0)] = 1
     else { WANT_ROUTE[key] = $0; WANTED[++wanted] = key; WAYS[$2, $3, $4] = WAYS[$2, $3, $4] " " wanted }
   } else if ($1 == "hooked" && part == "want") HOOKED[$2] = 1
   next
