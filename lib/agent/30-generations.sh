@@ -92,6 +92,17 @@ states_of() {
   [ -z "$states" ] || [ ! -f "$RETIRED" ] || states="$states $RETIRED"
 }
 
+# Prints the manifests of all other owners.
+manifests_of_others() {
+  local manifest
+  for manifest in "$STATE"/*/*/manifest; do
+    case $manifest in
+      "$home"/*) ;;
+      *) [ ! -f "$manifest" ] || printf '%s\n' "$manifest" ;;
+    esac
+  done
+}
+
 # Sets its_states to the state files of all other owners. Those of each come after a word whose=OWNER, for awk.
 states_of_others() {
   local other

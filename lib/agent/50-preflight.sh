@@ -117,9 +117,7 @@ END
 check_files() {
   local mode path rest word number
   while read -r word mode number path rest; do
-    case $word in
-      file) check_file "$1" "$number" "$path" "$rest" ;;
-    esac
+    [ "$word" != file ] || check_file "$1" "$number" "$path" "$rest"
   done <"$1/manifest"
 }
 

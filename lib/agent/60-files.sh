@@ -111,9 +111,7 @@ install_files() {
 # Does another owner have file $1, too? With a second argument, only a shared file counts. Sets elsewhere to its
 # manifest.
 is_elsewhere() {
-  for elsewhere in "$STATE"/*/*/manifest; do
-    case $elsewhere in "$home"/*) continue ;; esac
-    [ -f "$elsewhere" ] || continue
+  for elsewhere in $(manifests_of_others); do
     ! has_file "$1" "$elsewhere" ${2+"$2"} || return 0
   done
   return 1

@@ -4,15 +4,10 @@
 
 # Does generation $2 (may be empty) or another owner need sysctl $1 to be 1?
 needs_sysctl() {
-  local wanted_line manifest
+  local wanted_line
   wanted_line="sysctl $1 1"
-  set -- ${2:+"$2/manifest"}
-  for manifest in "$STATE"/*/*/manifest; do
-    case $manifest in
-      "$home"/*) ;;
-      *) set -- "$@" "$manifest" ;;
-    esac
-  done
+  # shellcheck disable=SC2046  # a list of words
+  set -- ${2:+"$2/manifest"} $(manifests_of_others)
   [ $# -gt 0 ] && grep -q -s -x -F -e "$wanted_line" "$@"
 }
 
@@ -46,8 +41,8 @@ set_sysctls() {
     needs_sysctl "${before#"$STATE"/.}" "$1" || { give_back_sysctl "$before" "$1"; given=1; }
   done
   if [ -n "$given" ]; then
-    for manifest in "$STATE"/*/*/manifest; do
-      case $manifest in "$home"/* | "$STATE/*/*/manifest") ;; *) set_all_sysctls "$manifest" ;; esac
+    for manifest in $(manifests_of_others); do
+      set_all_sysctls "$manifest"
     done
   fi
   [ -z "$1" ] || set_all_sysctls "$1/manifest"
