@@ -105,12 +105,6 @@ verify() {
   conclude
 }
 
-# Prints all differences, without the usual limit.
-show_all() {
-  SHOWN=1000000000
-  verify
-}
-
 status() {
   [ -z "$as_json" ] || { status_json; return; }
   in_force || die 1 "$problem"
@@ -121,22 +115,20 @@ status() {
   (conclude) || :
 }
 
-in_front=
-# Sets in_front, one rule a line: rules of others in front of ours that were added after generation $1 was applied.
-in_front_since() {
-  in_front=
+# Writes rules of others to $LOCK/in_front, one a line: those in front of ours that were added after generation $1 was
+# applied.
+find_in_front() {
+  : >"$LOCK/in_front"
   [ -s "${PLAN}front" ] && [ -f "$1/front" ] || return 0
-  in_front=$(awk 'part == "known" { KNOWN[$0]; next } !($0 in KNOWN)' part=known "$1/front" part=now "${PLAN}front")$NEWLINE
+  awk 'part == "known" { KNOWN[$0]; next } !($0 in KNOWN)' part=known "$1/front" part=now "${PLAN}front" >"$LOCK/in_front"
 }
 
 show_in_front() {
   local line
-  in_front_since "$1"
+  find_in_front "$1"
   while IFS= read -r line; do
-    [ -z "$line" ] || say "in front of ours since the apply: $line"
-  done <<END
-$in_front
-END
+    say "in front of ours since the apply: $line"
+  done <"$LOCK/in_front"
 }
 
 status_of() {

@@ -250,21 +250,18 @@ seen_in_front=$NEWLINE
 note_front() {
   local count line
   case $wanted in */state) ;; *) return 0 ;; esac
-  in_front_since "${wanted%/state}"
+  find_in_front "${wanted%/state}"
   count=0
   while IFS= read -r line; do
-    [ -n "$line" ] || continue
     case $seen_in_front in *"$NEWLINE$line$NEWLINE"*) continue ;; esac
     count=$((count + 1))
     [ "$count" -gt "$MOST_IN_FRONT" ] ||
       say "in front of ours since the apply: $line. It may take packets of clients: source-routing verify $owner"
     seen_in_front=$seen_in_front$line$NEWLINE
-  done <<END
-$in_front
-END
+  done <"$LOCK/in_front"
   [ "$count" -le "$MOST_IN_FRONT" ] || say "in front of ours since the apply: $((count - MOST_IN_FRONT)) more rules"
   # Keeps the list short: it forgets only rules that are gone.
-  [ "${#seen_in_front}" -lt 10000 ] || seen_in_front=$NEWLINE$in_front
+  [ "${#seen_in_front}" -lt 10000 ] || seen_in_front=$NEWLINE$(cat "$LOCK/in_front")$NEWLINE
 }
 
 # What could not be put back is tried again for some seconds. An address may appear a moment before

@@ -26,16 +26,17 @@ status_json() {
   exec 9>&1 >&2
   if observe; then
     problem=${pending:+a run was killed}
-    in_front_since "$current"
+    find_in_front "$current"
   else
     current=
+    : >"$LOCK/in_front"
   fi
   find_times
   {
     printf '{"format":1,"owner":"%s","inForce":%s,"generation":"%s","onTrial":%s,' \
       "$owner" "$(truth "$current")" "${current##*/}" "$(truth "$on_trial")"
     printf '"reason":%s,"differences":[%s],' "$(printf '%s\n' "$problem" | json_texts)" "$(json_texts <"$LOCK/differences")"
-    printf '"inFront":[%s],"probe":"%s","repairs":%s,' "$(printf '%s' "$in_front" | json_texts)" "$probed" "$repair_count"
+    printf '"inFront":[%s],"probe":"%s","repairs":%s,' "$(json_texts <"$LOCK/in_front")" "$probed" "$repair_count"
     printf '"repairedAt":%s,"appliedAt":%s,"checkedAt":%s}\n' "${repaired_at:-null}" "${applied_at:-null}" "$now_at"
   } >&9
 }
