@@ -80,19 +80,14 @@ open_trial() {
   clock
   trial_deadline=
   [ -z "$confirm_timeout" ] || trial_deadline=$((now / 100 + confirm_timeout))
-  # A half-made trial has no decision in it, so it counts as none. The program gets its name only when it is
-  # complete, since the rollback unit runs it as soon as the name exists.
+  # A half-made trial has no decision in it, so it counts as none. The program, which is that of the bundle if there is
+  # one, gets its name only when it is complete: the rollback unit runs it as soon as the name exists.
   rm -rf "$trial"
   mkdir -p "$trial" && cat "$LOCK/snapshot" >"$trial/snapshot" &&
-    copy_program "$trial/new" && mv "$trial/new" "$trial/agent" &&
+    cat "${stage:-$home}/agent" >"$trial/new" && mv "$trial/new" "$trial/agent" &&
     printf '%s\n' "kind $1" "generation $generation" ${stage:+"stage ${stage##*/}"} \
       ${trial_deadline:+"deadline $trial_deadline"} "ssh $trial_ssh" >"$trial/new" &&
     mark_boot && mv "$trial/new" "$trial/open" && { sync -f "$trial" 2>/dev/null || sync; }
-}
-
-# Copies the program that came with the bundle, or else the installed one, to $1.
-copy_program() {
-  cat "${stage:-$home}/agent" >"$1"
 }
 
 # Removes the decision, since it is carried out. This happens before the log and the kept files are removed: with
