@@ -330,24 +330,18 @@ function devices_of(key,    id, h) {
   for (h = 1; h <= HOPS[id]; h++) device_of(id, HOP_DEV[id, h], HOP_ONLINK[id, h])
 }
 
-function device_of(id, name, onlink) {
+function device_of(id, name, onlink,    use, what) {
   if (name == "") return
   EGRESS[name] = 1
   if (name in COMPLAINED) return
-  if (!(name in DEVICE)) {
-    COMPLAINED[name] = 1
-    problem("device " name " does not exist (" where_used(id) "). See \"ip link\" for the devices of this machine")
-  } else if (FAMILY[id] == 6 && setting("ipv6/conf/" name "/disable_ipv6") == 1) {
-    COMPLAINED[name] = 1
-    problem("IPv6 is switched off on " name " (" where_used(id) "): sysctl -w net/ipv6/conf/" name "/disable_ipv6=0, or declare IPv4 only")
-  } else if (DEVICE[name] == "down" && onlink == "") {
-    COMPLAINED[name] = 1
-    problem("device " name " is down (" where_used(id) "): ip link set " name " up")
-  }
-}
-
-function where_used(id) {
-  return "needed by the IPv" FAMILY[id] " route to " DESTINATION[id] " in table " ROUTE_TABLE[id]
+  use = " (needed by the IPv" FAMILY[id] " route to " DESTINATION[id] " in table " ROUTE_TABLE[id] ")"
+  if (!(name in DEVICE)) what = "device " name " does not exist" use ". See \"ip link\" for the devices of this machine"
+  else if (FAMILY[id] == 6 && setting("ipv6/conf/" name "/disable_ipv6") == 1)
+    what = "IPv6 is switched off on " name use ": sysctl -w net/ipv6/conf/" name "/disable_ipv6=0, or declare IPv4 only"
+  else if (DEVICE[name] == "down" && onlink == "") what = "device " name " is down" use ": ip link set " name " up"
+  else return
+  COMPLAINED[name] = 1
+  problem(what)
 }
 
 function sysctls(    name, some) {
