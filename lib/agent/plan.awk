@@ -360,7 +360,7 @@ function drop_rule(i,    k, family, priority, s) {
 # Lists the routes in the kernel that are ours and not wanted, and sorts the wanted ones. Routes without a gateway come
 # first, since a gateway may need them. Then they are sorted by falling metric, so that routes that reject traffic are
 # there before routes that let it through.
-function plan_routes(    i, id, key, table, w) {
+function plan_routes(    i, id, key, w) {
   for (i = 1; i <= wanted_routes; i++) {
     key = WANTED[i]
     split(WANT_ROUTE[key], w, " ")
@@ -368,22 +368,18 @@ function plan_routes(    i, id, key, table, w) {
   }
   sort_by_weight(WANTED, wanted_routes)
   stale_routes = 0
-  for (id = 1; id <= ROUTES; id++) {
-    if (!(id in KERNEL_ROUTE)) continue
-    key = KERNEL_ROUTE[id]
-    table = ROUTE_TABLE[id]
-    if (key in WANT_ROUTE) continue
-    if ((key, BY[id]) in OWN_TAG || BY[id] == OURS && ((key in OWN_ROUTE) || given_up(table))) STALE_ROUTE[++stale_routes] = id
-    # This route stood in for one of ours (see 67-load.sh).
-    else if (BY[id] == BY_KERNEL && METRIC[id] >= 4278190000 && METRIC[id] <= 4278198000 && (table in OUR_TABLE) && !shared_table(table))
-      STALE_ROUTE[++stale_routes] = id
-    else if (BY[id] == BY_HOOK && (table in OUR_TABLE) && !shared_table(table) && !(table in HOOKED))
-      STALE_ROUTE[++stale_routes] = id
-  }
+  for (id = 1; id <= ROUTES; id++) if ((id in KERNEL_ROUTE) && is_stale(id, KERNEL_ROUTE[id])) STALE_ROUTE[++stale_routes] = id
 }
 
-function given_up(table) {
-  return (table in OWN_TABLE) && !(table in WANT_TABLE) && !shared_table(table)
+function is_stale(id, key,    table) {
+  table = ROUTE_TABLE[id]
+  if (key in WANT_ROUTE) return 0
+  if ((key, BY[id]) in OWN_TAG || BY[id] == OURS && (key in OWN_ROUTE)) return 1
+  if (!(table in OUR_TABLE) || shared_table(table)) return 0
+  if (BY[id] == OURS) return (table in OWN_TABLE) && !(table in WANT_TABLE)
+  if (BY[id] == BY_HOOK) return !(table in HOOKED)
+  # This route stood in for one of ours (see 67-load.sh).
+  return BY[id] == BY_KERNEL && METRIC[id] >= 4278190000 && METRIC[id] <= 4278198000
 }
 
 function put_route(key,    line, w, text, id, verb, by) {
