@@ -48,20 +48,26 @@ load_kill_switch() {
     put_file 0600 "$LOADED/$owner.list" <"$LOCK/listing"; } 2>/dev/null || :
 }
 
-# Lets the packets of two generations pass while rules and routes change: those that file $1 or file $2 allows
-# (either may be empty). Otherwise packets on a path that is still right, or already right, would be rejected. If
-# there was no kill switch before, the last step adds it.
+# Lets the packets of two generations pass while rules and routes change: those that the kill switch of generation $1
+# or of generation $2 allows (either may be empty). Otherwise packets on a path that is still right, or already right,
+# would be rejected. If there was no kill switch before, the last step adds it.
 widen_kill_switch() {
-  [ -n "$1" ] && [ -n "$2" ] && ! cmp -s "$1" "$2" && list_kill_switch >/dev/null || return 0
+  local old_kill_switch
+  kill_switch_of "$1"
+  old_kill_switch=$kill_switch
+  kill_switch_of "$2"
+  [ -n "$old_kill_switch" ] && [ -n "$kill_switch" ] && ! cmp -s "$old_kill_switch" "$kill_switch" &&
+    list_kill_switch >/dev/null || return 0
   awk 'part == "new" { if (/# All else:/) on = 0; if (on) line[++n] = $0; if (/# May pass:/) on = 1; next }
     /# All else:/ { for (i = 1; i <= n; i++) print line[i] }
-    { print }' part=new "$2" part=old "$1" >"$LOCK/widened" && load_kill_switch "$LOCK/widened"
+    { print }' part=new "$kill_switch" part=old "$old_kill_switch" >"$LOCK/widened" && load_kill_switch "$LOCK/widened"
 }
 
-# Loads file $1, or removes the kill switch if $1 is empty.
+# Loads the kill switch of generation $1, or removes it if that has none.
 set_kill_switch() {
-  if [ -n "$1" ]; then
-    load_kill_switch "$1"
+  kill_switch_of "$1"
+  if [ -n "$kill_switch" ]; then
+    load_kill_switch "$kill_switch"
   else
     drop_kill_switch
   fi

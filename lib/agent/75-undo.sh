@@ -20,21 +20,17 @@ undo() {
 # Sets incomplete, and fails, if something could not be put back: then the trial stays, so that
 # the next run tries again.
 go_back() {
-  local new_kill_switch old_kill_switch in_force stage
+  local in_force stage
   incomplete=
   stage=$trial_stage
   undo_log=$trial
   name_units
   # The kernel comes first: its rules or routes may have cut somebody off. After a boot it has nothing to undo.
-  kill_switch_of "$stage"
-  new_kill_switch=$kill_switch
-  kill_switch_of "$current"
-  old_kill_switch=$kill_switch
   if same_boot; then
-    widen_kill_switch "$new_kill_switch" "$old_kill_switch" || incomplete="$incomplete; $problem"
+    widen_kill_switch "$stage" "$current" || incomplete="$incomplete; $problem"
     undo_kernel
   fi
-  set_kill_switch "$old_kill_switch" || incomplete="$incomplete; $problem"
+  set_kill_switch "$current" || incomplete="$incomplete; $problem"
   set_accepts "$current" || incomplete="$incomplete; $problem"
   set_sysctls "$current"
   undo_units enabled

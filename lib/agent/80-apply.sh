@@ -58,11 +58,8 @@ plan_change() {
 
 # Changes rules, routes and the kill switch. Meanwhile, the kill switch lets packets of both generations pass.
 change_kernel() {
-  local old_kill_switch
-  kill_switch_of "$current"
-  old_kill_switch=$kill_switch
   has_kill_switch_of "$stage" && has_accepts "$stage" || changed_kernel=1
-  widen_kill_switch "$old_kill_switch" "$kill_switch" || undo "$problem"
+  widen_kill_switch "$current" "$stage" || undo "$problem"
   if ! nothing_planned; then
     carry_out || undo "$problem"
     keeps_logins || undo "$problem"
@@ -73,8 +70,7 @@ change_kernel() {
     nothing_planned || undo "the kernel did not keep what was set: $(first_difference)"
   fi
   if [ -n "$changed_kernel" ]; then
-    kill_switch_of "$stage"
-    set_kill_switch "$kill_switch" || undo "$problem"
+    set_kill_switch "$stage" || undo "$problem"
     set_accepts "$stage" || undo "$problem"
   fi
   set_sysctls "$stage"

@@ -60,7 +60,7 @@ repair_kill_switch() {
   kill_switch_repaired=0
   kill_switch_problem=
   ! has_kill_switch_of "${wanted%/state}" || return 0
-  if set_kill_switch "$kill_switch"; then
+  if set_kill_switch "${wanted%/state}"; then
     kill_switch_repaired=1
   else
     kill_switch_problem=$problem
