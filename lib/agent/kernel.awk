@@ -90,32 +90,23 @@ function read_kernel_rule(line,    n, i, w, t, v) {
   rule_spec = substr(rule_spec, 2)
 }
 
-# Reads attributes of a route, words i to n of w, into route `id`.
-function read_attributes(id, w, i, n,    t, hop) {
-  hop = 0
+# Reads attributes of a route, words i to n of w, into route `id`. Those of each next hop are under `id, hop`.
+function read_attributes(id, w, i, n,    t, at) {
+  at = id
   for (; i <= n; i++) {
     t = w[i]
     if (t == "nexthop") {
-      hop = ++HOPS[id]
-      HOP_VIA[id, hop] = HOP_DEV[id, hop] = HOP_ONLINK[id, hop] = ""
-      HOP_WEIGHT[id, hop] = 1
+      HOPS[id]++
+      at = id SUBSEP HOPS[id]
+      VIA[at] = DEV[at] = ONLINK[at] = ""
+      SHARE[at] = 1
     } else if (t == "via") {
       t = w[++i]
-      if (t == "inet6" || t == "inet") t = t " " w[++i]
-      else t = short_prefix(t)
-      if (hop) HOP_VIA[id, hop] = t
-      else VIA[id] = t
-    } else if (t == "dev") {
-      i++
-      if (hop) HOP_DEV[id, hop] = w[i]
-      else DEV[id] = w[i]
-    } else if (t == "onlink") {
-      if (hop) HOP_ONLINK[id, hop] = "onlink"
-      else ONLINK[id] = "onlink"
-    } else if (t == "weight") {
-      i++
-      if (hop) HOP_WEIGHT[id, hop] = w[i]
-    } else if (t == "type") KIND[id] = w[++i]
+      VIA[at] = t == "inet6" || t == "inet" ? t " " w[++i] : short_prefix(t)
+    } else if (t == "dev") DEV[at] = w[++i]
+    else if (t == "onlink") ONLINK[at] = "onlink"
+    else if (t == "weight") SHARE[at] = w[++i]
+    else if (t == "type") KIND[id] = w[++i]
     else if (t == "table") ROUTE_TABLE[id] = named(TABLE, w[++i])
     else if (t == "proto") BY[id] = named(PROTOCOL, w[++i])
     else if (t == "metric") METRIC[id] = w[++i]
@@ -137,9 +128,9 @@ function read_attributes(id, w, i, n,    t, hop) {
 
 # The kernel prints a single next hop as a plain gateway.
 function make_plain(id) {
-  VIA[id] = HOP_VIA[id, 1]
-  DEV[id] = HOP_DEV[id, 1]
-  ONLINK[id] = HOP_ONLINK[id, 1]
+  VIA[id] = VIA[id, 1]
+  DEV[id] = DEV[id, 1]
+  ONLINK[id] = ONLINK[id, 1]
   HOPS[id] = 0
 }
 
@@ -193,10 +184,10 @@ function attributes(id,    out, h) {
   if (SIZE[id, "advmss"] != "") out = out " advmss " SIZE[id, "advmss"]
   if (ONLINK[id] != "") out = out " onlink"
   for (h = 1; h <= HOPS[id]; h++) {
-    out = out " nexthop" (HOP_VIA[id, h] == "" ? "" : " via " HOP_VIA[id, h])
-    if (HOP_DEV[id, h] != "") out = out " dev " HOP_DEV[id, h]
-    out = out " weight " HOP_WEIGHT[id, h]
-    if (HOP_ONLINK[id, h] != "") out = out " onlink"
+    out = out " nexthop" (VIA[id, h] == "" ? "" : " via " VIA[id, h])
+    if (DEV[id, h] != "") out = out " dev " DEV[id, h]
+    out = out " weight " SHARE[id, h]
+    if (ONLINK[id, h] != "") out = out " onlink"
   }
   return out
 }
@@ -213,9 +204,9 @@ function agrees(want, has,    h, k, used, found) {
   for (h = 1; h <= HOPS[want]; h++) {
     found = 0
     for (k = 1; k <= HOPS[has] && !found; k++) {
-      if ((k in used) || HOP_VIA[want, h] != HOP_VIA[has, k]) continue
-      if (HOP_DEV[want, h] != "" && HOP_DEV[want, h] != HOP_DEV[has, k]) continue
-      if (HOP_WEIGHT[want, h] + 0 != HOP_WEIGHT[has, k] + 0 || HOP_ONLINK[want, h] != HOP_ONLINK[has, k]) continue
+      if ((k in used) || VIA[want, h] != VIA[has, k]) continue
+      if (DEV[want, h] != "" && DEV[want, h] != DEV[has, k]) continue
+      if (SHARE[want, h] + 0 != SHARE[has, k] + 0 || ONLINK[want, h] != ONLINK[has, k]) continue
       used[k] = found = 1
     }
     if (!found) return 0

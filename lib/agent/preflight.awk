@@ -298,7 +298,7 @@ function stays(text, by) {
 
 function gateways_of(id,    h) {
   if (HOPS[id] == 0) gateway(FAMILY[id], DEV[id], VIA[id])
-  for (h = 1; h <= HOPS[id]; h++) gateway(FAMILY[id], HOP_DEV[id, h], HOP_VIA[id, h])
+  for (h = 1; h <= HOPS[id]; h++) gateway(FAMILY[id], DEV[id, h], VIA[id, h])
 }
 
 function gateway(family, device, via,    at) {
@@ -327,7 +327,7 @@ function devices_of(key,    id, h) {
   device_of(id, DEV[id], ONLINK[id])
   if (DESTINATION[id] == "default" && VIA[id] == "" && (DEV[id] in ASKS))
     remark("the IPv" FAMILY[id] " default route by " DEV[id] " in table " ROUTE_TABLE[id] " has no next hop, and " DEV[id] " is no point-to-point link: the kernel asks on it for the address of each destination. Give the address of the router")
-  for (h = 1; h <= HOPS[id]; h++) device_of(id, HOP_DEV[id, h], HOP_ONLINK[id, h])
+  for (h = 1; h <= HOPS[id]; h++) device_of(id, DEV[id, h], ONLINK[id, h])
 }
 
 function device_of(id, name, onlink,    use, what) {
