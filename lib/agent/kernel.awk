@@ -195,23 +195,24 @@ function attributes(id,    out, h) {
 # Does route `has` of the kernel agree with route `want`? It must have every wanted attribute, and no other significant
 # one. If `want` does not give a device or a scope, the kernel may choose it.
 function agrees(want, has,    h, k, used, found) {
-  if (KIND[want] != KIND[has] || BY[want] != BY[has] || VIA[want] != VIA[has]) return 0
-  if (DEV[want] != "" && DEV[want] != DEV[has]) return 0
-  if (SRC[want] != SRC[has] || ONLINK[want] != ONLINK[has] || EXTRA[has] != "") return 0
+  if (KIND[want] != KIND[has] || BY[want] != BY[has] || !same_hop(want, has)) return 0
+  if (SRC[want] != SRC[has] || EXTRA[has] != "") return 0
   if (SIZE[want, "mtu"] != SIZE[has, "mtu"] || SIZE[want, "advmss"] != SIZE[has, "advmss"]) return 0
   if (FAMILY[want] == 4 && WITHIN[want] != "" && WITHIN[want] + 0 != WITHIN[has] + 0) return 0
   if (HOPS[want] != HOPS[has]) return 0
   for (h = 1; h <= HOPS[want]; h++) {
     found = 0
     for (k = 1; k <= HOPS[has] && !found; k++) {
-      if ((k in used) || VIA[want, h] != VIA[has, k]) continue
-      if (DEV[want, h] != "" && DEV[want, h] != DEV[has, k]) continue
-      if (SHARE[want, h] + 0 != SHARE[has, k] + 0 || ONLINK[want, h] != ONLINK[has, k]) continue
+      if ((k in used) || !same_hop(want SUBSEP h, has SUBSEP k) || SHARE[want, h] + 0 != SHARE[has, k] + 0) continue
       used[k] = found = 1
     }
     if (!found) return 0
   }
   return 1
+}
+
+function same_hop(want, has) {
+  return VIA[want] == VIA[has] && (DEV[want] == "" || DEV[want] == DEV[has]) && ONLINK[want] == ONLINK[has]
 }
 
 # Is it a default route, or a part of one? VPN clients add halves to leave the real one alone.
