@@ -131,14 +131,12 @@ function checked_prefix(text,    slash, hex, bits, most) {
 
 # Is one prefix (canonical, or an address) inside another?
 function inside(inner, outer,    i, o) {
-  i = index(inner, "/") ? substr(inner, index(inner, "/") + 1) : ""
-  o = index(outer, "/") ? substr(outer, index(outer, "/") + 1) : ""
-  sub(/\/.*/, "", inner)
-  sub(/\/.*/, "", outer)
-  inner = to_hex(inner)
-  outer = to_hex(outer)
+  split(inner, i, "/")
+  split(outer, o, "/")
+  inner = to_hex(i[1])
+  outer = to_hex(o[1])
   if (inner == "" || length(inner) != length(outer)) return 0
-  if (i == "") i = length(inner) * 4
-  if (o == "") o = length(outer) * 4
-  return i + 0 >= o + 0 && masked(inner, o) == masked(outer, o)
+  if (i[2] == "") i[2] = length(inner) * 4
+  if (o[2] == "") o[2] = length(outer) * 4
+  return i[2] + 0 >= o[2] + 0 && masked(inner, o[2]) == masked(outer, o[2])
 }
