@@ -24,8 +24,9 @@ part == "ours" {
 
 loaded {
   at = index($0, "\t")
+  property = substr($0, 1, at)
   n = split(substr($0, at + 1), each, ", ")
-  for (i = 1; i <= n; i++) LOADED[substr($0, 1, at - 1), substr($0, 1, at - 1) ~ /rules$/ ? rule_form(each[i]) : each[i]] = 1
+  for (i = 1; i <= n; i++) LOADED[property (property ~ /rules\t$/ ? rule_form(each[i]) : each[i])] = 1
   next
 }
 
@@ -93,19 +94,13 @@ function item(k,    w, text, options) {
 
 END {
   for (i = 1; i <= items; i++) {
-    k = KEYS[i]
-    split(k, part_of, SUBSEP)
-    if (part_of[1] == 0) WANTED[item(k)] = 1
-    else HAS[item(k)] = 1
-    if (list) {
-      split(item(k), pair_of, "\t")
-      print "forget", device, pair_of[1], pair_of[2]
-    }
-    if (!loaded) continue
-    split(item(k), pair_of, "\t")
-    if ((pair_of[1], pair_of[2]) in LOADED) continue
-    print pair_of[1], pair_of[2]
-    exit
+    what = item(KEYS[i])
+    if (KEYS[i] ~ /^0/) WANTED[what] = 1
+    else HAS[what] = 1
+    missing = loaded && !(what in LOADED)
+    sub(/\t/, " ", what)
+    if (list) print "forget", device, what
+    if (missing) { print what; exit }
   }
   if (list || loaded) exit
   if (check) {
