@@ -307,14 +307,13 @@ function gateway(family, device, via,    at) {
 }
 
 # Compares the gateways here with the declared ones, since the lookup at synth used the declared ones.
-function compare_gateways(line,    n, w, i, here, other) {
-  n = split(line, w, " ")
+function compare_gateways(line,    w, i, here, other) {
+  split(line, w, " ")
   here = HERE[w[1], w[2]]
   if (!(w[1] in READ) || !(w[2] in DEVICE)) return
   split(here, GATEWAY, " ")
-  for (i = 3; i <= n; i++) DECLARED_HERE[line, w[i]] = 1
   other = here == ""
-  for (i in GATEWAY) if (!((line, GATEWAY[i]) in DECLARED_HERE)) other = 1
+  for (i in GATEWAY) if (!index(line " ", " " GATEWAY[i] " ")) other = 1
   if (other) remark("gateways of " w[2] " are " (here == "" ? "none of IPv" w[1] : substr(here, 2)) " here (default routes of the main table), and declared " \
     "as " substr(line, length(w[1] w[2]) + 3) ". Declare them as they are: what was looked up before is about another machine")
 }
