@@ -41,14 +41,9 @@ cannot_ask() { fail_with "cannot ask the kernel about what is expected (is there
 
 # Asks the questions of generation $1 that are in file $2.
 put_all_questions() {
-  local each word file table_id
-  tables=' '
+  local file
   # shellcheck disable=SC2086  # a list of words
-  for each in "$1/state" $states; do
-    while read -r word table_id _; do
-      [ "$word" != table ] || tables="$tables$table_id "
-    done <"$each"
-  done
+  tables=" $(sed -n 's/^table \([^ ]*\).*/\1/p' "$1/state" $states | tr '\n' ' ')"
   ip -o link show >"$LOCK/links" 2>/dev/null || :
   [ -f "$LOCK/noted" ] || : >"$LOCK/noted"
   : >"$LOCK/questions"
