@@ -45,14 +45,7 @@ stopped() {
 
 # Succeeds if $1 is a bundle. A bundle is deleted after use, so no other file must be taken for one.
 is_bundle() {
-  local second first
-  second=
-  [ -f "$1" ] || return 1
-  { read -r first && read -r second; } 2>/dev/null <"$1" || return 1
-  case $second in
-    '# cdktf-source-routing agent'*) return 0 ;;
-  esac
-  return 1
+  [ -f "$1" ] && sed -n '2{p;q;}' "$1" 2>/dev/null | grep -q '^# cdktf-source-routing agent'
 }
 
 # Reads the command line: sets command, and the variables at the top of this part.
