@@ -147,13 +147,11 @@ find_leftovers() {
 
 # Is path $1 adopted, or does a generation of this owner use it?
 is_known_place() {
-  local each rest
+  local each
   grep -q -x -F -e "file $1" "$stage/taken" && return 0
   # shellcheck disable=SC2086  # a list of words
   for each in "$stage" $current $pending; do
-    while read -r _ rest; do
-      case " $rest " in *" $1 "*) return 0 ;; esac
-    done <"$each/manifest"
+    ! sed 's/$/ /' "$each/manifest" | grep -q -F -e " $1 " || return 0
   done
   return 1
 }

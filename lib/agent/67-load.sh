@@ -3,7 +3,7 @@
 # Makes the managers of generations $2... read again what this run has written or removed. State file $1 is what the
 # kernel has by now.
 load_managers() {
-  local generation_of rest word file
+  local generation_of
   now_there=$1
   shift
   : >"$LOCK/loads"
@@ -11,12 +11,8 @@ load_managers() {
     load_policy_of "$generation_of"
     has_loadable "$generation_of" || continue
     persistence_of "$generation_of"
-    while read -r word file rest; do
-      case $word in
-        network) printf 'loaded %s %s\n' "$persistence" "$file" ;;
-        block | profile) printf 'loaded %s %s\n' "$persistence" "$rest" ;;
-      esac
-    done <"$generation_of/manifest" >>"$LOCK/loads"
+    sed -n -e "s/^network /loaded $persistence /p" -e "s/^block [^ ]* /loaded $persistence /p" \
+      -e "s/^profile [^ ]* /loaded $persistence /p" "$generation_of/manifest" >>"$LOCK/loads"
   done
   [ -s "$LOCK/loads" ] || return 0
   # An undo must load the same files again.
