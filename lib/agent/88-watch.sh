@@ -174,19 +174,12 @@ note_places() {
 # Does the same for the firewall chains that hold accept rules of ours.
 watched_chains=
 note_chains() {
-  local chains line
-  chains=
+  local chains
   find_accepts ''
-  while IFS= read -r line; do
-    case $line in
-      iptables*) chains="$chains,ip ${line#* }" ;;
-      ip6tables*) chains="$chains,ip6 ${line#* }" ;;
-      *) chains=$chains,$line ;;
-    esac
-  done <"$LOCK/chains"
+  chains=$(awk '{ sub(/^iptables /, "ip "); sub(/^ip6tables /, "ip6 "); printf "%s,", $0 }' "$LOCK/chains")
   [ "$chains" != "$watched_chains" ] || return 0
   watched_chains=$chains
-  printf '%s,\n' "$chains" >"$room/chains"
+  printf ',%s\n' "$chains" >"$room/chains"
   : >"$room/reread_chains"
   grep '^ip.*tables' "$LOCK/chains" >"$room/legacy" || return 0
   [ -z "$polled" ] || return 0
