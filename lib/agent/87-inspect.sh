@@ -132,20 +132,13 @@ show_in_front() {
 }
 
 status_of() {
-  local family key rest word destination path what
-  while read -r word family key rest; do
-    case $word in
-      # For a table, the two words are its id and its name.
-      table) say "table $family ($key)" ;;
-      rule | guard) say "IPv$family $word $key: $rest" ;;
-      static) say "IPv$family rule $key: $rest" ;;
-      route)
-        destination=${rest%% *}
-        rest=${rest#"$destination "}
-        say "IPv$family route in table $key: $destination metric ${rest%% *}${rest#"${rest%% *}"}"
-        ;;
-    esac
-  done <"$1/state"
+  local rest word path what line
+  sed -n -e 's/^table \([^ ]*\) \(.*\)/table \1 (\2)/p' -e 's/^guard \([^ ]*\) \([^ ]*\)/IPv\1 guard \2:/p' \
+    -e 's/^rule \([^ ]*\) \([^ ]*\)/IPv\1 rule \2:/p' -e 's/^static \([^ ]*\) \([^ ]*\)/IPv\1 rule \2:/p' \
+    -e 's/^route \([^ ]*\) \([^ ]*\) \([^ ]*\)/IPv\1 route in table \2: \3 metric/p' "$1/state" |
+    while IFS= read -r line; do
+      say "$line"
+    done
   while read -r word what path rest; do
     case $word in
       persistence) say "made permanent by $what${path:+, which manages $path${rest:+ $rest}}" ;;
