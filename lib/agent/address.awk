@@ -60,26 +60,19 @@ function v6_to_hex(text,    at, tail, head, zeros) {
 }
 
 # An IPv6 address as inet_ntop prints it: the longest run of zero groups becomes "::", or the first of equal runs.
-function v6_to_text(hex,    i, group, run, best, length_of_best, out) {
-  run = best = length_of_best = 0
-  for (i = 1; i <= 8; i++) {
-    group[i] = substr(hex, i * 4 - 3, 4)
-    sub(/^0+/, "", group[i])
-    if (group[i] == "") {
-      group[i] = "0"
-      run++
-      if (run > length_of_best) { length_of_best = run; best = i - run + 1 }
-    } else run = 0
-  }
+function v6_to_text(hex,    i, group, text, zeros) {
   if (substr(hex, 1, 24) == "00000000000000000000ffff") return "::ffff:" v4_to_text(substr(hex, 25))
-  out = ""
-  for (i = 1; i <= 8; i++) {
-    if (length_of_best > 1 && i == best) {
-      out = out "::"
-      i += length_of_best - 1
-    } else out = out (out == "" || out ~ /:$/ ? "" : ":") group[i]
+  text = ":"
+  for (i = 1; i < 32; i += 4) {
+    group = substr(hex, i, 4)
+    sub(/^0+/, "", group)
+    text = text (group == "" ? "0" : group) ":"
   }
-  return out
+  for (zeros = ":0:0:0:0:0:0:0:0:"; length(zeros) > 3 && !index(text, zeros); zeros = substr(zeros, 3));
+  if (length(zeros) > 3) sub(zeros, "::", text)
+  if (text !~ /^::/) sub(/^:/, "", text)
+  if (text !~ /::$/) sub(/:$/, "", text)
+  return text
 }
 
 function to_hex(text) {
