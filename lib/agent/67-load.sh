@@ -8,24 +8,15 @@ load_managers() {
   shift
   : >"$LOCK/loads"
   for generation_of in "$@"; do
-    load_policy_of "$generation_of"
     has_loadable "$generation_of" || continue
     persistence_of "$generation_of"
     sed -n -e "s/^network /loaded $persistence /p" -e "s/^block [^ ]* /loaded $persistence /p" \
       -e "s/^profile [^ ]* /loaded $persistence /p" "$generation_of/manifest" >>"$LOCK/loads"
   done
+  case $changed_files in *' /etc/firewalld/'*) echo 'loaded firewalld' >>"$LOCK/loads" ;; esac
   [ -s "$LOCK/loads" ] || return 0
   # An undo must load the same files again.
   cat "$LOCK/loads" >>"$undo_log/undo" && load "$LOCK/loads" "$now_there"
-}
-
-# Notes that firewalld must reload, if this run has changed a policy of generation $1.
-load_policy_of() {
-  local word path
-  while read -r word _ _ path _; do
-    case $word,$path in file,/etc/firewalld/*) ;; *) continue ;; esac
-    case $changed_files in *" $path "*) echo 'loaded firewalld' >>"$LOCK/loads" ;; esac
-  done <"$1/manifest"
 }
 
 # Has this run changed a file of generation $1 that a network manager reads?
