@@ -85,16 +85,13 @@ rewrite() {
   fi
 }
 
-make_directory() {
-  log_undo "dir $1" && mkdir "$1" && chmod 0755 "$1"
-}
-
 # Installs the files of generation $1, and the agent. A sync may take as long as all else, so there is one for all files.
 install_files() {
   local path rest word mode number
   while read -r word path rest; do
     [ "$word" = dir ] || continue
-    [ -d "$path" ] || make_directory "$path" || { problem="cannot make directory $path"; return 1; }
+    [ -d "$path" ] || { log_undo "dir $path" && mkdir "$path" && chmod 0755 "$path"; } ||
+      { problem="cannot make directory $path"; return 1; }
   done <"$1/manifest"
   problem="cannot write $trial (disk full, or read-only?)"
   one_sync=1
