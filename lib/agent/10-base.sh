@@ -44,13 +44,18 @@ die() {
   exit "$code"
 }
 
-# Prints the first SHOWN lines of a file.
-show() {
-  local hidden line
-  [ -s "$1" ] || return 0
-  head -n "$SHOWN" "$1" | while IFS= read -r line; do
+say_lines() {
+  local line
+  while IFS= read -r line; do
     say "$line"
   done
+}
+
+# Prints the first SHOWN lines of a file.
+show() {
+  local hidden
+  [ -s "$1" ] || return 0
+  head -n "$SHOWN" "$1" | say_lines
   hidden=$(($(wc -l <"$1") - SHOWN))
   [ "$hidden" -le 0 ] || say "... and $hidden more"
 }

@@ -66,7 +66,7 @@ login_answers() {
 
 # Do the replies still take the same path as before? If not, sets problem and fails.
 keeps_logins() {
-  local first_problem more line
+  local more
   [ -s "$LOCK/logins" ] || return 0
   put_questions login
   login_answers >"$LOCK/answers_after"
@@ -75,23 +75,11 @@ keeps_logins() {
   read_kernel 4 6
   expectations judge "$LOCK/login_questions" "$LOCK/noted_logins" >"$LOCK/moved" || cannot_ask || return 1
   # Terraform shows only the last line. The first login is its own, so that problem is printed last.
-  first_problem=
-  more=0
-  while IFS= read -r line; do
-    case $line in
-      W\ *) say "note: ${line#W }" ;;
-      *)
-        if [ -z "$first_problem" ]; then
-          first_problem=${line#E }
-        else
-          more=$((more + 1))
-          [ "$more" -ge "$SHOWN" ] || say "${line#E }"
-        fi
-        ;;
-    esac
-  done <"$LOCK/moved"
-  problem=$first_problem
-  [ "$more" -eq 0 ] || problem="$problem. Other logins that moved: $more"
+  awk -v most="$SHOWN" '/^W / { print "note: " substr($0, 3) }
+    /^E / && n++ && n <= most { print substr($0, 3) }' "$LOCK/moved" | say_lines
+  problem=$(sed -n '/^E /{s/^E //p;q;}' "$LOCK/moved")
+  more=$(($(grep -c '^E ' "$LOCK/moved") - 1))
+  [ "$more" -le 0 ] || problem="$problem. Other logins that moved: $more"
   # Each run reports this only once.
   [ ! -s "$LOCK/moved" ] || : >"$LOCK/logins"
   [ -z "$problem" ]

@@ -123,22 +123,11 @@ find_in_front() {
   awk 'part == "known" { KNOWN[$0]; next } !($0 in KNOWN)' part=known "$1/front" part=now "${PLAN}front" >"$LOCK/in_front"
 }
 
-show_in_front() {
-  local line
-  find_in_front "$1"
-  while IFS= read -r line; do
-    say "in front of ours since the apply: $line"
-  done <"$LOCK/in_front"
-}
-
 status_of() {
-  local rest word path what line
+  local rest word path what
   sed -n -e 's/^table \([^ ]*\) \(.*\)/table \1 (\2)/p' -e 's/^guard \([^ ]*\) \([^ ]*\)/IPv\1 guard \2:/p' \
     -e 's/^rule \([^ ]*\) \([^ ]*\)/IPv\1 rule \2:/p' -e 's/^static \([^ ]*\) \([^ ]*\)/IPv\1 rule \2:/p' \
-    -e 's/^route \([^ ]*\) \([^ ]*\) \([^ ]*\)/IPv\1 route in table \2: \3 metric/p' "$1/state" |
-    while IFS= read -r line; do
-      say "$line"
-    done
+    -e 's/^route \([^ ]*\) \([^ ]*\) \([^ ]*\)/IPv\1 route in table \2: \3 metric/p' "$1/state" | say_lines
   while read -r word what path rest; do
     case $word in
       persistence) say "made permanent by $what${path:+, which manages $path${rest:+ $rest}}" ;;
@@ -154,5 +143,6 @@ status_of() {
       unit) say "unit $what: $(systemctl is-active "$what" 2>/dev/null || :)" ;;
     esac
   done <"$1/manifest"
-  show_in_front "$1"
+  find_in_front "$1"
+  sed 's/^/in front of ours since the apply: /' "$LOCK/in_front" | say_lines
 }
