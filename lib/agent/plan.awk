@@ -99,18 +99,15 @@ BEGIN {
   }
   WANT_RULE[key] = spec
   if (by != OURS) TAG[key] = by
-  if (by == BY_KERNEL) {
-    GUARDS[++wanted_guards] = key
-    # `ip -N` prints the number of the action.
-    text = spec
-    sub(/unreachable$/, "7", text)
-    sub(/blackhole$/, "6", text)
-    WANT_TEXT[key] = text " proto " by
-    next
-  }
+  # `ip -N` prints the number of the action.
+  sub(/unreachable$/, "7", spec)
+  sub(/blackhole$/, "6", spec)
   WANT_TEXT[key] = spec " proto " by
-  RULES[++wanted_rules] = key
-  if ($3 + 0 > highest[$2]) highest[$2] = $3 + 0
+  if (by == BY_KERNEL) GUARDS[++wanted_guards] = key
+  else {
+    RULES[++wanted_rules] = key
+    if ($3 + 0 > highest[$2]) highest[$2] = $3 + 0
+  }
   next
 }
 
