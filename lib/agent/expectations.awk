@@ -216,8 +216,7 @@ function is_ours(id) { return id && index(tables, " " ROUTE_TABLE[id] " ") > 0 }
 # Is the outcome the same as before? Without an earlier answer, it only must not come from a table of ours.
 function is_unchanged(n,    before) {
   before = (FAMILY_OF, PACKET) in BEFORE ? BEFORE[FAMILY_OF, PACKET] : "?"
-  if (is_ours(id)) return 0
-  return before == "?" || before == "rejected" || before == (kind == "unicast" ? "dev " DEV[id] : kind)
+  return !is_ours(id) && (before == "?" || before == "rejected" || before == outcome_of(n))
 }
 
 function judge(n,    f, fate, i, w, m, via, device, missing, obstacle) {
