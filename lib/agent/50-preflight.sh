@@ -131,8 +131,7 @@ check_file() {
   if [ ! -d "$directory" ]; then
     complain "$directory is not a directory, so $3 cannot be written: move it away"
     return
-  fi
-  if [ -d "$3" ]; then
+  elif [ -d "$3" ]; then
     complain "$3 is a directory: move it away"
     return
   fi
