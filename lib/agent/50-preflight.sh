@@ -316,17 +316,15 @@ was_ours() {
 
 # Complains about default routes from router advertisements: the kernel drops these when IPv6 forwarding is switched on.
 check_advertised_routes() {
-  local line link
+  local link
   grep -q '^sysctl net.ipv6.conf.all.forwarding ' "$1/manifest" || return 0
   read_sysctl net.ipv6.conf.all.forwarding
   [ "$first" = 0 ] || return 0
-  ip -6 -o route show default proto ra >"$LOCK/advertised" 2>/dev/null || return 0
-  while read -r line; do
-    link=${line#* dev }
-    link=${link%% *}
+  for link in $(ip -6 -o route show default proto ra 2>/dev/null |
+    awk '{ for (i = 1; i < NF; i++) if ($i == "dev") { print $(i + 1); break } }'); do
     read_sysctl "net.ipv6.conf.$link.accept_ra"
     [ "$first" != 1 ] || complain "forwarding of IPv6 would end the default route that $link has from router advertisements: set net.ipv6.conf.$link.accept_ra=2, now and in /etc/sysctl.d"
-  done <"$LOCK/advertised"
+  done
 }
 
 # Runs all checks for the generation in directory $1. The states of what may be there are in `states`. Leaves the rules
