@@ -82,11 +82,8 @@ load_networks() {
   local network loaded
   has_service systemd-networkd.service || return 0
   # Links of the last reload have changed, too: their KeepConfiguration file is gone.
-  if [ -f "$KEPT" ]; then
-    while read -r network; do
-      case " $* " in *" $network "*) ;; *) set -- "$@" "$network" ;; esac
-    done <"$KEPT"
-  fi
+  # shellcheck disable=SC2046  # a list of words
+  [ ! -f "$KEPT" ] || set -- $(printf '%s\n' "$@" | sort -u - "$KEPT")
   for network in "$@"; do
     # If this fails, the reload is still correct, but not hitless.
     { mkdir -p "/run/systemd/network/$network.d" && chmod 0755 /run/systemd/network "/run/systemd/network/$network.d" &&
