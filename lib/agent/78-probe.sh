@@ -65,14 +65,12 @@ find_before_change() {
 # The probe drops its packets before they leave, so it cannot see a dead next hop. Adds to $LOCK/probed the next
 # hops that do not answer.
 find_silent_gateways() {
-  local family gateway device rank
   awk '$1 == "expect" && / iif / && / via / {
     for (i = 4; i < NF; i++) if ($i == "via" && $(i + 2) == "dev") SEEN[($(i + 1) ~ /:/ ? 6 : 4) " " $(i + 1) " " $(i + 3) " first"]
   } END { for (hop in SEEN) print hop }' "$LOCK/probes" | sort >"$LOCK/gateways"
   ask_gateways
-  while read -r family gateway device rank; do
-    printf '! nobody answers at next hop %s on %s: packets get no further (ip -%s neigh show dev %s)\n' "$gateway" "$device" "$family" "$device"
-  done <"$LOCK/missing" >>"$LOCK/probed"
+  awk '{ print "! nobody answers at next hop " $2 " on " $3 ": packets get no further (ip -" $1 " neigh show dev " $3 ")" }' \
+    "$LOCK/missing" >>"$LOCK/probed"
 }
 
 # Writes to $LOCK/probes what to try: the expectations, or the packet from the command line.
