@@ -95,7 +95,7 @@ check_methods() {
     END {
       for (i = 4; i <= 6; i += 2) {
         section = "[ipv" i "]"
-        if ((section in NEEDED) && METHOD[section] ~ /^(|disabled|ignore|link-local)$/) print "ipv" i, METHOD[section]
+        if ((section in NEEDED) && METHOD[section] ~ /^(disabled|ignore|link-local)?$/) print "ipv" i, METHOD[section]
       }
     }' part=block "$2" part=profile "$1" >"$LOCK/methods"
   while read -r family method; do
