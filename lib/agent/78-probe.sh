@@ -125,7 +125,7 @@ judge_packets() {
   expected=$2/expectations
   [ -f "$expected" ] || expected=/dev/null
   awk -v step="$1" -v out="$LOCK/probe/" -v question="$refused" "$AWK_SYSCTL$AWK_PROBE" part=expected "$expected" \
-    part=packets "$LOCK/probe/packets" part=unsent "$LOCK/probe/unsent" \
+    part=links "$LOCK/links" part=packets "$LOCK/probe/packets" part=unsent "$LOCK/probe/unsent" \
     part=seen "$LOCK/probe/seen" part=traced "$LOCK/probe/traced"
 }
 

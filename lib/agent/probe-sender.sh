@@ -4,6 +4,7 @@
 #
 #   from FAMILY ADDRESS DEVICE          source and interface of the packets that follow
 #   icmp|udp|tcp FAMILY TTL ADDRESS PORT OWN-PORT
+#   large FAMILY TTL ADDRESS PORT OWN-PORT BYTES    UDP with so much data, which only bash can send
 #   sent                                asks for a line of output; such a line also follows the interfaces
 #
 # It ends when its standard input ends.
@@ -46,7 +47,12 @@ count_sent() {
 send() {
   local before tries child
   # Such a packet has left when the command ends.
-  [ "$1" != udp ] || [ -z "$bash" ] || { echo probe >"/dev/udp/$2/$3"; return; }
+  case $1$bash in
+    large) return 1 ;;
+    # A shell that has written to a file of /proc before would send it in pieces.
+    large*) head -c "$4" /dev/zero >"/dev/udp/$2/$3"; return ;;
+    udp?*) echo probe >"/dev/udp/$2/$3"; return ;;
+  esac
   count_sent
   before=$sent
   case $1 in
@@ -75,19 +81,19 @@ leave_from() {
   echo "$1 $1" >/proc/sys/net/ipv4/ip_local_port_range && own_port=$1
 }
 
-while read -r kind family ttl address port from_port; do
+while read -r kind family ttl address port from_port bytes; do
   case $kind in
     from)
       device=$address
       ip "-$family" route replace default dev "$device" src "$ttl"
       ;;
-    icmp | udp | tcp)
+    icmp | udp | tcp | large)
       case $family in
         4) echo "$ttl" >/proc/sys/net/ipv4/ip_default_ttl ;;
         6) echo "$ttl" >"/proc/sys/net/ipv6/conf/$device/hop_limit" ;;
       esac
       # A kind and family that has failed once is not tried again, to save the wait.
-      case $failed in *" $kind$family "*) false ;; *) leave_from "$from_port" && send "$kind" "$address" "$port" ;; esac || {
+      case $failed in *" $kind$family "*) false ;; *) leave_from "$from_port" && send "$kind" "$address" "$port" "$bytes" ;; esac || {
         failed="$failed$kind$family "
         echo "$family $ttl" >>"$unsent"
       }

@@ -3,9 +3,10 @@
 #
 #   choose  reads a state file, links and the questions; writes into `out` what the probe needs: links, up, redirect,
 #           table, lines (of packets to send), and packets, one a line: TTL FAMILY KIND PORT DEVICE FROM TO LABEL FATES.
+#           A large packet has the TTL of the small one before it as PORT.
 #           Likewise for replies: egress (what lets openers of replies pass), reply_lines, and replies (openers, and replies
 #           with the TTL of their opener as PORT)
-#   judge   reads packets, the unsent packets, the table as nft lists it, the trace, and the expectations; prints what
+#   judge   reads packets, the unsent packets, links, the table as nft lists it, the trace, and the expectations; prints what
 #           happened to the packets of each question. Packets with the same outcome share a line; "!" marks an outcome
 #           that is not expected. Writes into `out` what to note, what refuses a change, and how to mend it
 #   lost    reads the same; prints how many packets arrived nowhere, and how many need a second round to explain them
@@ -29,6 +30,8 @@ BEGIN {
   SAID["udp"] = "UDP"
   SAID["tcp"] = "TCP"
   SAID["reply"] = "replies to UDP"
+  # Internet routers pass no larger packet, so a tunnel with a larger MTU has no use for it.
+  LARGEST = 1500
   MARK = sprintf("0x5352%04x", own_port)
   MAC = "02:73:72:70:00:01"
   ttl = FIRST_TTL
@@ -48,6 +51,7 @@ part == "links" {
   if (/ master /) ENSLAVED[$2] = 1
   if (/NOARP/) NEEDS_NO_ADDRESS[$2] = 1
   LINK[$2] = 1
+  if (match($0, / mtu [0-9]+/)) MTU[$2] = substr($0, RSTART + 5, RLENGTH - 5)
   next
 }
 
@@ -72,7 +76,7 @@ part == "packets" {
   TO[n] = $7
   LABEL[n] = $8
   NUMBER[$2, $1] = n
-  if ($3 == "reply") OPENER[n] = NUMBER[$2, $4]
+  if ($3 == "reply" || $3 == "large") FIRST[n] = NUMBER[$2, $4]
   FATES[n] = $9
   for (i = 10; i <= NF; i++) FATES[n] = FATES[n] " " $i
   next
@@ -147,19 +151,39 @@ function choose_packets(    family, given, device, dport, fates, i, k, kind, lea
     if (dport == "" && kind != "icmp" && !leaving) continue
     if (leaving && !((family, given["to"]) in LEFT_TO)) DESTINATIONS[family] = DESTINATIONS[family] (DESTINATIONS[family] == "" ? "" : ", ") given["to"]
     if (leaving) LEFT_TO[family, given["to"]] = 1
-    add_packet(family, kind, dport == "" ? PORT : dport, device, given["from"], given["to"], $3 fates)
+    if (!add_packet(family, kind, dport == "" ? PORT : dport, device, given["from"], given["to"], $3 fates)) continue
+    if (leaving && kind == "udp" && dport == "" && device in MTU && !((family, device, fates) in HAS_LARGE)) {
+      HAS_LARGE[family, device, fates] = 1
+      LARGE[++large] = family " " ttl - 1 " " device " " given["from"] " " given["to"]
+      LARGE_REST[large] = $3 fates
+    }
   }
 }
 
 function add_packet(family, kind, port, device, from, to, rest) {
-  if ((family, kind, port, device, from, to) in CHOSEN) return
+  if ((family, kind, port, device, from, to) in CHOSEN) return 0
   CHOSEN[family, kind, port, device, from, to] = 1
-  if (ttl > LAST_TTL) { left_out++; return }
+  if (ttl > LAST_TTL) { left_out++; return 0 }
   source_at(family, from, device)
   LINES = LINES source_line(family, from, device) kind " " family " " ttl " " to " " port " " own_port "\n"
   print ttl, family, kind, (kind == "icmp" ? "-" : port), device, from, to, rest > (out "packets")
   LEAVE[family] = LEAVE[family] leaves(ttl, family, device, "") "drop\n"
-  ttl++
+  return ttl++
+}
+
+# Adds a packet of the largest size for each way out of a tunnel, as far as replies leave numbers for them. Where the MTU of
+# the way is smaller, this machine must tell the client. The error contains the packet, as it was before forwarding.
+function add_large_packets(    i, w, family, device) {
+  for (i = 1; i <= large && ttl <= LAST_TTL - 2 * ways; i++) {
+    split(LARGE[i], w, " ")
+    family = w[1]; device = w[3]
+    LINES = LINES source_line(family, w[4], device) "large " family " " ttl " " w[5] " " PORT " " own_port " " largest(device) - (family == 4 ? 28 : 48) "\n"
+    print ttl, family, "large", w[2], device, w[4], w[5], LARGE_REST[i] > (out "packets")
+    LEAVE[family] = LEAVE[family] leaves(ttl, family, device, "") "drop\n"
+    SETS = SETS "set told" family "_" ttl " { type ifname; flags dynamic; size 16; }\n"
+    TOLD = TOLD (family == 4 ? "ip daddr " w[4] " icmp type 3 icmp code 4 @th,128,8 " : "ip6 daddr " w[4] " icmpv6 type 2 @th,120,8 ") ttl " add @told" family "_" ttl " { oifname }\n"
+    ttl++
+  }
 }
 
 # Adds a reply for each way of a family: firewalls let replies pass because conntrack knows the packet. That packet, the
@@ -226,13 +250,14 @@ function source_line(family, from, device,    line) {
 # with other fields in a set, so each packet has its own set.
 function leaves(number, family, device, condition,    ip) {
   ip = family == 4 ? "ip" : "ip6"
-  if (!((family, number) in HAS_SET)) LEFT_SETS = LEFT_SETS "set left" family "_" number " { type ifname . ipv" family "_addr; flags dynamic; size 16; }\n"
+  if (!((family, number) in HAS_SET)) SETS = SETS "set left" family "_" number " { type ifname . ipv" family "_addr; flags dynamic; size 16; }\n"
   HAS_SET[family, number] = 1
   return "iifname \"" device "\" " ip (family == 4 ? " ttl " : " hoplimit ") number - 1 " " condition "add @left" family "_" number " { oifname . " ip " saddr } "
 }
 
 function write_all(    i, names) {
   printf "" > (out "packets")
+  add_large_packets()
   add_replies()
   names = ""
   for (i = 0; i < devices; i++) {
@@ -269,7 +294,7 @@ function write_table(condition,    text, i, sets) {
   text = "table inet source_routing_probe\ndelete table inet source_routing_probe\ntable inet source_routing_probe {\n"
   i = split("entered forwarded passed input", sets, " ")
   for (; i > 0; i--) text = text "set " sets[i] "4 { typeof ip ttl; flags dynamic; size 256; }\nset " sets[i] "6 { typeof ip6 hoplimit; flags dynamic; size 256; }\n"
-  text = text LEFT_SETS \
+  text = text SETS \
     hook("entered", "prerouting", -100000, 0, trace ? " meta nftrace set 1" : "") \
     hook("forwarded", "forward", -100000, 1, "") \
     hook("passed", "forward", 100000, 1, "") \
@@ -277,7 +302,7 @@ function write_table(condition,    text, i, sets) {
     "chain at_left {\ntype filter hook postrouting priority 300; policy accept;\n" LEAVE[4] LEAVE[6] strays(4) strays(6) "}\n"
   # Answers of this machine would go to the real owner of the source address, so they are dropped. Errors and redirects
   # contain the packet that caused them, so its time to live identifies them.
-  text = text "chain answers {\ntype filter hook output priority 100000; policy accept;\n"
+  text = text "chain answers {\ntype filter hook output priority 100000; policy accept;\n" TOLD
   if (SOURCES[4] != "") text = text "ip daddr { " SOURCES[4] " } icmp type { 3, 5, 11, 12 } @th,128,8 " FIRST_TTL - 1 "-" LAST_TTL " drop\n" \
     "ip daddr { " SOURCES[4] " } tcp flags & rst == rst tcp sport " PORT " drop\n"
   if (SOURCES[6] != "") text = text "ip6 daddr { " SOURCES[6] " } icmpv6 type { 1, 2, 3, 4 } @th,120,8 " FIRST_TTL - 1 "-" LAST_TTL " drop\n" \
@@ -312,7 +337,8 @@ function note(text,    n) {
     else match(text, /[^.]*$/)
     SOURCE_AT[n] = substr(text, RSTART)
     LEFT_BY[n] = substr(text, 1, RSTART - 2)
-  } else n = NUMBER[seen_family, text + (set == "forwarded" || set == "passed")]
+  } else if (set == "told") n = NUMBER[seen_family, seen_ttl]
+  else n = NUMBER[seen_family, text + (set == "forwarded" || set == "passed")]
   SEEN[set, n] = 1
 }
 
@@ -329,16 +355,22 @@ function blame(who,    n, rest) {
   who[n] = "chain " $4 " " $5 " " $6 (rest ~ /^policy/ ? " (" rest ")" : ", " rest)
 }
 
-# Is packet n a reply to a packet that did not leave as the client had sent it, or that loses its replies anyway? Then it
-# says nothing new.
-function is_moot(n,    opener) {
+# Does packet n say nothing new? A reply does not if the packet before it did not leave as the client had sent it, or loses
+# its replies anyway. A large packet does not if it leaves as the small one does, or if even that is stopped.
+function is_moot(n,    first) {
   if (KIND[n] == "opener") return 1
-  if (KIND[n] != "reply") return 0
-  opener = OPENER[n]
-  return !(("left", opener) in SEEN) || LEFT_BY[opener] != DEVICE[n] || is_changed(opener) || loses_replies(opener)
+  first = FIRST[n]
+  if (KIND[n] == "large") return n in UNSENT || !(("left", first) in SEEN) || !is_expected(first) || LEFT_BY[n] == LEFT_BY[first]
+  return KIND[n] == "reply" && (!(("left", first) in SEEN) || LEFT_BY[first] != DEVICE[n] || is_changed(first) || loses_replies(first))
 }
 
-function has_arrived(n) { return (("left", n) in SEEN) || (("input", n) in SEEN) }
+function has_arrived(n) { return (("left", n) in SEEN) || (("input", n) in SEEN) || is_told(n) }
+
+# Has the client been told that packet n is too large?
+function is_told(n) { return ("told", n) in SEEN }
+
+# Is packet n larger than its way lets pass? Routing drops such a packet, where a smaller one is forwarded.
+function is_too_large(n) { return KIND[n] == "large" && ("entered", n) in SEEN && !(("forwarded", n) in SEEN) && !(n in BLAME) }
 
 # Does packet n leave with a source that it may have?
 function has_right_source(n) { return is_changed(n) ? is_wanted("translated", n) : !is_wanted("translates " LEFT_BY[n], n) }
@@ -386,6 +418,7 @@ function outcome(n,    device, filter, diverted) {
   if (("forwarded", n) in SEEN) return "are dropped in the forward hook, by something that nftables does not trace (iptables-legacy?)"
   if (FAMILY[n] == 6 && setting("ipv6/conf/" device "/disable_ipv6")) return "are dropped, as net.ipv6.conf." device ".disable_ipv6 is 1"
   if (!(("entered", n) in SEEN)) return "are dropped at the ingress of " device ", before any firewall rule (tc, XDP, or a chain of the ingress hook)"
+  if (KIND[n] == "large") return "do not fit into the MTU of " narrowest(n) (is_told(n) ? ": the client is told" : ", and the client is not told")
   if (!is_forwarding(n)) return "are not forwarded, as net." (FAMILY[n] == 4 ? "ipv4.conf." device : "ipv6.conf.all") ".forwarding is 0"
   filter = reverse_path_filter(device)
   if (FAMILY[n] == 4 && filter > 0)
@@ -393,8 +426,18 @@ function outcome(n,    device, filter, diverted) {
   return "are not routed: see \"ip -" FAMILY[n] " route get " TO[n] " from " FROM[n] " iif " device "\""
 }
 
+# Says what has the MTU that packet n is too large for.
+function narrowest(n,    device) {
+  device = FATES[n]
+  sub(/.* /, "", device)
+  return device in MTU && MTU[device] < largest(DEVICE[n]) ? device ", which is " MTU[device] : "their route"
+}
+
+# Returns the size of the largest packet that a client can send through a tunnel.
+function largest(device) { return MTU[device] < LARGEST ? MTU[device] : LARGEST }
+
 function is_expected(n,    i, m, fate, w, k) {
-  if (FATES[n] == "any") return 1
+  if (FATES[n] == "any" || is_told(n) || is_too_large(n) && is_wanted("clamped", n)) return 1
   # A filter where packets come in may know that nobody sends this one from there.
   if (KIND[n] == "reply" && !has_arrived(n)) return !(("forwarded", n) in SEEN) || (("passed", n) in SEEN)
   if (loses_replies(n)) return 0
@@ -415,6 +458,7 @@ function mending(n,    w, how) {
   if (("left", n) in SEEN && !is_changed(n) && !has_right_source(n)) return "Nobody could answer them: look for a rule in front of the source NAT that accepts them (nft list chains), or set sourceNat: SourceNat.unmanaged()"
   if (is_changed(n)) return "The NAT router has to see the addresses of clients: exempt " LEFT_BY[n] " from that rule, or set sourceNat: SourceNat.unmanaged()"
   if (has_arrived(n)) return "Look for rules and marks of others that send them there, or set forwarding: Forwarding.unmanaged() to have no more than a note"
+  if (is_too_large(n)) return "Let this machine send the ICMP error that tells the client (fragmentation needed, packet too big), or set mssClamp: true"
   # An accept rule helps only if a chain of the forward hook drops the packet.
   if (!(("forwarded", n) in SEEN) || ("passed", n) in SEEN) return "Mend that, or set forwarding: Forwarding.unmanaged() to have no more than a note"
   split(BLAME[n], w, /[ ,]/)
@@ -425,14 +469,19 @@ function mending(n,    w, how) {
   return "Accept them there, and the replies, or set forwarding: Forwarding." how
 }
 
-function question_of(n) { return LABEL[n] ": packets " FROM[n] " -> " TO[n] " from " DEVICE[n] }
+function question_of(n) { return LABEL[n] (KIND[n] == "large" ? ": large packets " : ": packets ") FROM[n] " -> " TO[n] " from " DEVICE[n] }
 
 # Says what happens to the first packet of `question` without the change.
 function without_change(    n) {
   for (n = 1; n <= PACKETS; n++) if (question_of(n) == question) {
-    if (n in UNSENT || is_moot(n)) return ""
+    if (n in UNSENT || is_moot(n) && KIND[n] != "large") return ""
     return has_arrived(n) ? "without the change, they " outcome(n) : "they are dropped without the change, too"
   }
+}
+
+function said(n) {
+  if (KIND[n] == "large") return "UDP of " largest(DEVICE[n]) " bytes"
+  return SAID[KIND[n]] (KIND[n] == "icmp" || KIND[n] == "reply" ? "" : " to port " AT[n])
 }
 
 # Prints one line for all packets of a question with the same outcome.
@@ -450,11 +499,11 @@ function judge_all(    n, question, what, key, i, line) {
       GROUP_FIRST[groups] = n
     }
     i = GROUP[key]
-    if (n in UNSENT) UNKNOWN[i] = 1
+    if (n in UNSENT || is_too_large(n) && is_expected(n)) PARTLY[i] = 1
     else if (!is_expected(n)) BAD[i] = 1
     # Some firewalls let only an echo pass, so an echo alone proves nothing if other kinds were tried.
     else if (KIND[n] != "icmp" || !(question in PORTS)) GOOD[question] = 1
-    GROUP_KINDS[i] = GROUP_KINDS[i] (GROUP_KINDS[i] == "" ? "" : ", ") SAID[KIND[n]] (KIND[n] == "icmp" || KIND[n] == "reply" ? "" : " to port " AT[n])
+    GROUP_KINDS[i] = GROUP_KINDS[i] (GROUP_KINDS[i] == "" ? "" : ", ") said(n)
   }
   # A firewall may close one port on purpose. If no packet passes, clients are cut off.
   printf "" > (out "refused")
@@ -465,6 +514,6 @@ function judge_all(    n, question, what, key, i, line) {
       print (is_wanted("unmanaged", GROUP_FIRST[i]) ? "- " : "! ") line
       print "! " line > (out "noted")
       if (is_wanted("refuse", GROUP_FIRST[i])) print GROUP_QUESTION[i] "\n" line ". " mending(GROUP_FIRST[i]) > (out "refused")
-    } else print (BAD[i] || UNKNOWN[i] ? "- " : "+ ") line
+    } else print (BAD[i] || PARTLY[i] ? "- " : "+ ") line
   }
 }

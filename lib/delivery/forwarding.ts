@@ -110,12 +110,14 @@ export function forwardingFiles(host: Host): HostFile[] {
 
 /** What becomes of a change if packets of an egress's clients do not get through, or not with their source. */
 export function probeLines(host: Host): Array<readonly Word[]> {
-  return host.forwardings.flatMap(({ path, device, required, translated, translates, inputs }) => {
+  return host.forwardings.flatMap(({ path, device, required, mssClamp, translated, translates, inputs }) => {
     const label = labelOf(path, '');
     return [
       [`probe ${required ? 'refuse' : 'unmanaged'} ${label}`],
       // Routing may reject packets of clients on a router, but no firewall may.
       ...(inputs ? [[`probe routed ${label}`]] : []),
+      // Their connections need no error that tells how large a packet may be.
+      ...(mssClamp ? [[`probe clamped ${label}`]] : []),
       ...(translated ? [[`probe translated ${label}`]] : []),
       ...(translates ? [[`probe translates ${label} `, device]] : []),
     ];

@@ -306,6 +306,47 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
       );
     });
 
+    describe('of a large packet', () => {
+      const LARGE = [V4, V6].map((what) => `${what.replace('packets', 'large packets')} (UDP of 1500 bytes)`);
+      const about = (out: string): string[] => said(out).filter((line) => line.includes('large'));
+
+      test.each<[string, string, string[]]>([
+        [
+          'an egress with a small MTU',
+          'ip link set eth1 mtu 1300',
+          LARGE.map((what) => `- ${what} do not fit into the MTU of eth1, which is 1300: the client is told`),
+        ],
+        [
+          'a route with a small MTU',
+          'ip route change default via 192.168.1.1 dev eth1 table 200 mtu 1300',
+          [`- ${LARGE[0]} do not fit into the MTU of their route: the client is told`],
+        ],
+        [
+          'a small MTU, and a firewall that drops the error',
+          `ip link set eth1 mtu 1300; ${chain('inet', 'output', 0, 'icmp type destination-unreachable drop')}`,
+          [
+            `! ${LARGE[0]} do not fit into the MTU of eth1, which is 1300, and the client is not told`,
+            `- ${LARGE[1]} do not fit into the MTU of eth1, which is 1300: the client is told`,
+          ],
+        ],
+        [
+          'a firewall that drops what is large',
+          chain('inet', 'forward', 0, 'meta length > 1400 drop'),
+          LARGE.map((what) => `! ${what} are dropped by chain inet fw c, rule meta length > 1400 drop`),
+        ],
+        ['a tunnel with a smaller MTU', 'ip link set eth1 mtu 1300; ip link set tun0 mtu 1300', []],
+        ['a tunnel with a larger MTU than the Internet', 'ip link set tun0 mtu 9000', []],
+      ])('says what becomes of it: %s', (_, breakage, expected) => {
+        machine.must(`${WITNESS}; ${breakage}`);
+        const done = machine.agent('probe');
+        expect(about(done.out)).toEqual(expected);
+        expect(done.code).toBe(about(done.out).some((line) => line.startsWith('!')) ? 1 : 0);
+        expect(machine.must('nft list table netdev witness').match(/counter packets \d+/g)).toEqual(
+          Array.from({ length: 12 }, () => 'counter packets 0'),
+        );
+      });
+    });
+
     test('says that a next hop does not answer', () => {
       machine.must('ip link set eth1 arp on; ip neigh flush dev eth1; ip -6 neigh flush dev eth1');
       machine.must('ip -6 neigh add fd00:1010::1 lladdr 02:00:00:00:00:01 dev eth1');
@@ -478,6 +519,22 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
         expect(machine.apply([...DATA, 'probe note', 'probe refuse vpn/inner/'], { generation: 'g4' }).code).toBe(0);
       });
 
+      test('is refused where large packets are lost and no error is sent, unless TCP is clamped', () => {
+        expect(machine.agent('remove').code).toBe(0);
+        machine.must(
+          `ip link set eth1 mtu 1300; ${chain('inet', 'output', 0, 'icmp type destination-unreachable drop')}`,
+        );
+        expect(refusal('g2', 'probe refuse vpn/')).toBe(
+          `${V4.replace('packets', 'large packets')} (UDP of 1500 bytes) do not fit into the MTU of eth1, which is 1300, and the client is not told. ` +
+            'Let this machine send the ICMP error that tells the client (fragmentation needed, packet too big), or set mssClamp: true (without the change, they leave by eth0)',
+        );
+        const clamped = machine.apply([...DATA, 'probe note', 'probe refuse vpn/', 'probe clamped vpn/'], {
+          generation: 'g3',
+        });
+        expect(clamped.code).toBe(0);
+        expect(clamped.out).not.toContain('large');
+      });
+
       test('is refused for what only the change breaks, and says what was before', () => {
         machine.must(chain('inet', 'forward', 0, 'oifname "eth1" drop'));
         expect(machine.agent('remove').code).toBe(0);
@@ -617,10 +674,23 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
       expect(verified).toMatchObject({ code: 0, last: expect.stringContaining('agree') });
     });
 
+    /** Makes the agent run without these tools. */
+    const hide = (...tools: string[]): string =>
+      `mkdir /mnt/few; for f in /usr/sbin/* /usr/bin/* /mnt/bin/*; do ln -sf "$f" /mnt/few/; done
+       rm ${tools.map((tool) => `/mnt/few/${tool}`).join(' ')}
+       sed -i s#^PATH=.*#PATH=/mnt/few# /var/lib/source-routing/vpn1/agent`;
+
+    test('leaves large packets alone where only nc can send', () => {
+      machine.must(`${hide('bash')}; ip link set eth1 mtu 1300; rm -f /mnt/few/nc`);
+      machine.write('/mnt/few/nc', '#!/usr/bin/bash\n[ "$1" = -u ] && cat >"/dev/udp/$4/$5" || : <"/dev/tcp/$3/$4"\n');
+      machine.must('chmod +x /mnt/few/nc');
+      const done = machine.agent('probe');
+      expect(said(done.out)).toEqual(HEALTHY);
+      expect(done.code).toBe(0);
+    });
+
     test('says what is missing here', () => {
-      machine.must(
-        'mkdir /mnt/few; for f in /usr/sbin/* /usr/bin/* /mnt/bin/*; do ln -sf "$f" /mnt/few/; done; rm /mnt/few/tc /mnt/few/ping; sed -i s#^PATH=.*#PATH=/mnt/few# /var/lib/source-routing/vpn1/agent',
-      );
+      machine.must(hide('tc', 'ping'));
       expect(machine.agent('probe')).toMatchObject({
         code: 69,
         last: "source-routing: no client's packet was tried: missing here: tc, ping. Install what is missing, then: source-routing probe vpn1",
