@@ -22,6 +22,7 @@ import { newHost, newStack, scriptsOf } from './fixtures';
 const SHELLS = ['dash', 'bash --posix', 'busybox ash'];
 const OWNER = 'stack-vpn1';
 const GENERATION = 'e0b1';
+const ANCHOR = 'a0c1';
 const CONNECTION = '10.0.0.1 50000 10.0.0.2 22';
 const NOT_HERE = `source-routing: ERROR: generation ${GENERATION} is not on this machine: the change was never made, or undone by a reboot; see above, and: journalctl -t source-routing`;
 const NOTHING = `source-routing: done: nothing of ${OWNER} is on this machine`;
@@ -89,6 +90,7 @@ class Place {
     const text = script
       .replace(/\$\{self\.id\}/g, GENERATION)
       .replace(/\$\{self\.input\.owner\}/g, OWNER)
+      .replace(/\$\{terraform_data\.\w+\.id\}/g, ANCHOR)
       .replace(/([$%])\1\{/g, '$1{')
       .replace(/^PATH=/m, `PATH=${this.bin}:`)
       .replaceAll('/var/lib/source-routing', this.path('lib'))
@@ -165,7 +167,7 @@ describe.each(SHELLS)('%s', (shell) => {
   const bundle = (): string => `home/.ssh/.source-routing-${OWNER}.${GENERATION}.bundle.see-ssh.scriptDirectory`;
 
   describe('deliver', () => {
-    const CALL = `<apply> <--owner> <${OWNER}> <--generation> <${GENERATION}> <--confirm-timeout> <60> <--ssh> <${CONNECTION}>`;
+    const CALL = `<apply> <--owner> <${OWNER}> <--generation> <${GENERATION}> <--confirm-timeout> <60> <--anchor> <${ANCHOR}> <--ssh> <${CONNECTION}>`;
     const BUNDLE = `<.ssh/.source-routing-${OWNER}.${GENERATION}.bundle.see-ssh.scriptDirectory>`;
     const note = (): string => `printf '<%s> ' "$@"; echo; exit 69`;
 
@@ -365,7 +367,8 @@ describe.each(SHELLS)('%s', (shell) => {
   });
 
   describe('clean-up', () => {
-    const WORDS = `<remove> <--owner> <${OWNER}> <--generation> <${GENERATION}> <--confirm-timeout> <60> <--ssh> <${CONNECTION}>`;
+    // When Terraform destroys the anchor, that is the resource that the generation is named after.
+    const WORDS = `<remove> <--owner> <${OWNER}> <--generation> <${GENERATION}> <--confirm-timeout> <60> <--ssh> <${CONNECTION}> <--anchor> <${GENERATION}>`;
 
     test.each(['agent', 'trial/agent'] as const)('has %s remove, on trial', (name) => {
       place.agent('agent', 'exit 3');
@@ -398,7 +401,7 @@ describe.each(SHELLS)('%s', (shell) => {
   });
 
   describe('confirm of a removal', () => {
-    const WORDS = `<confirm> <--owner> <${OWNER}> <--generation> <${GENERATION}> <--ssh> <${CONNECTION}> <--removal>`;
+    const WORDS = `<confirm> <--owner> <${OWNER}> <--generation> <${GENERATION}> <--ssh> <${CONNECTION}> <--removal> <--anchor> <${GENERATION}>`;
 
     test('asks the agent of the trial', () => {
       place.agent('trial/agent', 'echo "source-routing: done: removed"');
@@ -444,5 +447,6 @@ test('ensure: absent runs the scripts of the clean-up', () => {
   const stack = newStack();
   newHost(stack, { ensure: HostState.ABSENT });
   const atDestroy = scriptsOf(stack, 'anchor').map((text) => text.replace('${self.input.owner}', OWNER));
-  expect(scriptsOf(stack, 'apply')).toEqual(atDestroy);
+  // It removes what anybody has configured for this owner.
+  expect(scriptsOf(stack, 'apply')).toEqual(atDestroy.map((text) => text.replace("anchor='${self.id}'", "anchor=''")));
 });

@@ -151,7 +151,7 @@ describe('anchor', () => {
       'remote-exec': {
         inline: [
           expect.stringMatching(
-            /^#!\/bin\/sh\nowner='\$\{self\.input\.owner\}'\ngeneration='\$\{self\.id\}'\nconfirm_timeout='60'\n\$\{file\("\$\{path\.module\}\/source-routing\/clean-up\.[0-9a-f]{16}\.sh"\)\}$/,
+            /^#!\/bin\/sh\nowner='\$\{self\.input\.owner\}'\ngeneration='\$\{self\.id\}'\nanchor='\$\{self\.id\}'\nconfirm_timeout='60'\n\$\{file\("\$\{path\.module\}\/source-routing\/clean-up\.[0-9a-f]{16}\.sh"\)\}$/,
           ),
         ],
         when: 'destroy',
@@ -165,7 +165,7 @@ describe('anchor', () => {
       'remote-exec': {
         inline: [
           expect.stringMatching(
-            /^#!\/bin\/sh\nowner='\$\{self\.input\.owner\}'\ngeneration='\$\{self\.id\}'\nremoval='--removal'\n\$\{file\("\$\{path\.module\}\/source-routing\/confirm\.[0-9a-f]{16}\.sh"\)\}$/,
+            /^#!\/bin\/sh\nowner='\$\{self\.input\.owner\}'\ngeneration='\$\{self\.id\}'\nanchor='\$\{self\.id\}'\nremoval='--removal'\n\$\{file\("\$\{path\.module\}\/source-routing\/confirm\.[0-9a-f]{16}\.sh"\)\}$/,
           ),
         ],
         when: 'destroy',
@@ -199,6 +199,7 @@ describe('anchor', () => {
 
 describe('apply', () => {
   const HEAD = "#!/bin/sh\nowner='stack-vpn1'\ngeneration='${self.id}'\n";
+  const ANCHOR = "anchor='${terraform_data.vpn1_anchor_6BC782AD.id}'\n";
   const script = (parameters: string): unknown => [
     expect.stringContaining(`${HEAD}${parameters}\n\${file("\${path.module}/source-routing/`),
   ];
@@ -218,12 +219,12 @@ describe('apply', () => {
       },
       {
         'remote-exec': {
-          inline: script("confirm_timeout='60'\nallow_management_path_change=''"),
+          inline: script(`${ANCHOR}confirm_timeout='60'\nallow_management_path_change=''`),
           on_failure: 'continue',
         },
       },
       // No on_failure: its failure is the apply's. The rest of its connection is the resource's.
-      { 'remote-exec': { inline: script("removal=''"), connection: { timeout: '100s' } } },
+      { 'remote-exec': { inline: script("anchor=''\nremoval=''"), connection: { timeout: '100s' } } },
     ]);
     expect(apply.connection).toEqual({
       ...CONNECTION,
@@ -263,7 +264,7 @@ describe('apply', () => {
     const stack = newStack();
     newHost(stack, { allowManagementPathChange: true });
     expect(resourceOf(stack, 'apply').provisioner[1]?.['remote-exec']?.inline).toEqual(
-      script("confirm_timeout='60'\nallow_management_path_change='yes'"),
+      script(`${ANCHOR}confirm_timeout='60'\nallow_management_path_change='yes'`),
     );
   });
 
@@ -753,7 +754,7 @@ describe('bundle', () => {
     newHost(stack);
     const scripts = (['apply', 'anchor'] as const)
       .flatMap((kind) => scriptsOf(stack, kind))
-      .map((script) => script.replace(/\$\$\{/g, '${').replace(/\$\{self\.[a-z_.]+\}/g, 'e0b1'));
+      .map((script) => script.replace(/\$\$\{/g, '${').replace(/\$\{(self|terraform_data)\.\w+(\.\w+)?\}/g, 'e0b1'));
     expect(scripts).toHaveLength(4);
     // What root runs stands in quotes there.
     const inner = scripts.flatMap((script) =>

@@ -1,6 +1,6 @@
 # The generations of this owner: what it has, and may have, on the machine.
 #
-# A generation is a directory: format, state, manifest, files/. `current` names the one in force. `pending` names
+# A generation is a directory: format, anchor, state, manifest, files/. `current` names the one in force. `pending` names
 # the others that may have something on the machine, one a line. It is written before the first change and removed
 # after the last.
 
@@ -23,6 +23,18 @@ read_generations() {
       pending="$pending${pending:+ }$home/$line"
     fi
   done <"$home/pending"
+}
+
+# Is the generation in force that of another declaration than $anchor? Terraform may run the clean-up of a declaration
+# after the apply of the one that takes its place.
+is_taken_over() {
+  [ -n "$anchor" ] && [ -n "$current" ] || return 1
+  first_line "$current/anchor"
+  [ "${first:-$anchor}" != "$anchor" ]
+}
+
+say_taken_over() {
+  say "done: nothing was removed, since another declaration has configured $owner on this machine. If that is gone, too: source-routing remove $owner"
 }
 
 # Owners and generation ids are used as file names, so only safe characters are allowed.

@@ -20,6 +20,7 @@ apply() {
   stage=$(free_directory "$generation")
   dropped_stage=1
   read_bundle "$bundle" "$stage"
+  note_anchor
   preflight "$stage"
   note_directories "$stage"
   plan_change
@@ -40,6 +41,13 @@ apply() {
   # Units and hooks that this run has started may have moved the logins to another path.
   keeps_logins || undo "$problem"
   end_change apply
+}
+
+# Notes whose declaration the new generation is: only the clean-up of the same one may remove it.
+note_anchor() {
+  [ -n "$anchor" ] || return 0
+  printf '%s\n' "$anchor" >"$stage/anchor" || die 70 "cannot write $stage/anchor, nothing was changed: is the disk full or read-only?"
+  ! is_taken_over || say "note: another declaration has configured $owner on this machine before. If both are still there, give each an owner of its own"
 }
 
 # Looks a last time before the change: plans it, and notes how packets go now.

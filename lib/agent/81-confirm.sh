@@ -115,6 +115,7 @@ tell_outcome() {
       say "done: nothing of $owner is on this machine"
       exit 0
     fi
+    ! is_taken_over || { say_taken_over; exit 0; }
     die 70 "ERROR: $owner was not removed: the clean-up was never run, or undone by a reboot. Try again"
   fi
   in_force=${current##*/}

@@ -1,5 +1,6 @@
 # remove: puts everything back and leaves nothing.
 
+
 remove() {
   check_root
   take_lock
@@ -11,6 +12,7 @@ remove() {
     say "done: there is nothing of $owner on this machine"
     return 0
   fi
+  ! is_taken_over || { say_taken_over; return 0; }
   # shellcheck disable=SC2086  # a list of words
   set -- $current $pending
   check_tools

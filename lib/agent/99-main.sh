@@ -7,9 +7,10 @@ bundle=            # the same file, after the check that it is a bundle
 command=
 ssh=               # the SSH connection of the login: CLIENT PORT SERVER PORT
 allow_management=  # set if the path of the login may change
+anchor=            # id of the declaration in Terraform, as far as it is known
 
 usage() {
-  die 64 "$1. Usage: agent apply --owner OWNER --generation ID [--confirm-timeout SECONDS] [--ssh CONNECTION] [--allow-management-path-change] BUNDLE | remove --owner OWNER [--generation ID --confirm-timeout SECONDS] [--ssh CONNECTION] | confirm --owner OWNER [--generation ID] [--ssh CONNECTION] [--removal] | rollback --owner OWNER [--generation ID] [--boot] | assert|watch|verify|diff --owner OWNER | status --owner OWNER [--json] | probe --owner OWNER [--from ADDRESS --to ADDRESS [--in INTERFACE]]"
+  die 64 "$1. Usage: agent apply --owner OWNER --generation ID [--confirm-timeout SECONDS] [--ssh CONNECTION] [--anchor ID] [--allow-management-path-change] BUNDLE | remove --owner OWNER [--generation ID --confirm-timeout SECONDS] [--ssh CONNECTION] [--anchor ID] | confirm --owner OWNER [--generation ID] [--ssh CONNECTION] [--removal [--anchor ID]] | rollback --owner OWNER [--generation ID] [--boot] | assert|watch|verify|diff --owner OWNER | status --owner OWNER [--json] | probe --owner OWNER [--from ADDRESS --to ADDRESS [--in INTERFACE]]"
 }
 
 # Runs at the end of every run, after success and failure.
@@ -59,13 +60,14 @@ read_arguments() {
   esac
   while [ $# -gt 0 ]; do
     case $1 in
-      --owner | --generation | --confirm-timeout | --ssh | --from | --to | --in)
+      --owner | --generation | --confirm-timeout | --ssh | --anchor | --from | --to | --in)
         [ $# -gt 1 ] || usage "$1 needs a value"
         case $1 in
           --owner) owner=$2 ;;
           --generation) generation=$2 ;;
           --confirm-timeout) confirm_timeout=$2 ;;
           --ssh) ssh=$2 ;;
+          --anchor) anchor=$2 ;;
           --from) probe_from=$2 ;;
           --to) probe_to=$2 ;;
           --in) probe_in=$2 ;;
@@ -80,10 +82,7 @@ read_arguments() {
       -*) usage "there is no option $1" ;;
       *)
         [ -z "$given" ] || usage "unexpected $1"
-        case $1 in
-          /*) given=$1 ;;
-          *) given=$PWD/$1 ;;
-        esac
+        case $1 in /*) given=$1 ;; *) given=$PWD/$1 ;; esac
         shift
         ;;
     esac
@@ -111,6 +110,7 @@ check_arguments() {
       agent | current | pending | trial) usage "--generation must not be $generation" ;;
     esac
   fi
+  [ -z "$anchor" ] || is_name "$anchor" || usage "--anchor must be a name of letters, digits and . _ -, not \"$anchor\""
 }
 
 main() {

@@ -15,7 +15,7 @@ if [ -d "$base" ]; then
       echo "source-routing: $2: nothing to remove"
       exit 0
     fi
-    sh "$agent" remove --owner "$2" --generation "$3" --confirm-timeout "$4" --ssh "$5"
+    sh "$agent" remove --owner "$2" --generation "$3" --confirm-timeout "$4" --ssh "$5" ${6:+--anchor "$6"}
     status=$?
     if [ "$status" -eq 64 ]; then
       echo "source-routing: note: the agent on this machine is of an earlier version: it removes without waiting for a confirmation"
@@ -23,7 +23,7 @@ if [ -d "$base" ]; then
       status=$?
     fi
     exit "$status"
-  ' sh "$base" "$owner" "$generation" "$confirm_timeout" "${SSH_CONNECTION-}"
+  ' sh "$base" "$owner" "$generation" "$confirm_timeout" "${SSH_CONNECTION-}" "$anchor"
 else
   echo "source-routing: $owner: nothing to remove"
 fi

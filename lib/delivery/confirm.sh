@@ -9,10 +9,11 @@ if [ -z "$removal" ] || [ -d "$base" ]; then
   # Only root can see what is in there.
   # shellcheck disable=SC2016 # for the inner shell
   as_root sh -c '
-    home=$1/$2 said=/run/source-routing.said/$2 generation=$3 connection=$4 removal=$5
+    home=$1/$2 said=/run/source-routing.said/$2 generation=$3 connection=$4 removal=$5 anchor=$6
     for agent in "$home/trial/agent" "$home/agent"; do
       [ -f "$agent" ] || continue
-      words=$(sh "$agent" confirm --owner "$2" --generation "$generation" --ssh "$connection" ${removal:+--removal} 2>&1)
+      words=$(sh "$agent" confirm --owner "$2" --generation "$generation" --ssh "$connection" ${removal:+--removal} \
+        ${anchor:+--anchor "$anchor"} 2>&1)
       status=$?
       case $status:$words in
         0:*"source-routing: done: "*) ;;
@@ -49,7 +50,7 @@ if [ -z "$removal" ] || [ -d "$base" ]; then
     rm -rf "$1/${2:?}"
     rmdir "$1" 2>/dev/null
     echo "source-routing: done: nothing of $2 is on this machine"
-  ' sh "$base" "$owner" "$generation" "${SSH_CONNECTION-}" "$removal"
+  ' sh "$base" "$owner" "$generation" "${SSH_CONNECTION-}" "$removal" "$anchor"
 else
   echo "source-routing: done: nothing of $owner is on this machine"
 fi

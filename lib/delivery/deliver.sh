@@ -18,6 +18,6 @@ wait_for_cloud_init
 bundle="$here/.source-routing-$owner.$generation.bundle.see-ssh.scriptDirectory"
 # sudo drops SSH_CONNECTION, so it is passed as an argument.
 as_root sh "$bundle" apply --owner "$owner" --generation "$generation" \
-  --confirm-timeout "$confirm_timeout" --ssh "${SSH_CONNECTION-}" \
+  --confirm-timeout "$confirm_timeout" --anchor "$anchor" --ssh "${SSH_CONNECTION-}" \
   ${allow_management_path_change:+--allow-management-path-change} "$bundle"
 finish "$?" "$bundle"

@@ -87,9 +87,10 @@ export class Deployment {
     }
 
     const change = { owner, directory: scriptDirectory(ssh), confirmTimeoutSeconds, timeoutSeconds };
+    const anchorId = (): string => expression(`${addressOf(this.anchor)}${forEach ? '[each.key]' : ''}.id`);
     this.apply = engineResource(scope, 'apply', engine, {
       identity: () => ({
-        anchor: expression(`${addressOf(this.anchor)}${forEach ? '[each.key]' : ''}.id`),
+        anchor: anchorId(),
         // These values do not identify the anchor, whose clean-up would run on the new machine instead of the old one.
         ...(replaceTriggeredBy.length > 0 ? { machine: replaceTriggeredBy.map(textOf).join(' ') } : {}),
         ...(this.drift && { drift: this.drift.trigger() }),
@@ -103,6 +104,7 @@ export class Deployment {
           ? removalProvisioners(change)
           : deliveryProvisioners({
               ...change,
+              anchor: Lazy.stringValue({ produce: anchorId }),
               allowManagementPathChange,
               bundle: Lazy.stringValue({ produce: (context) => this.generation().bundle.content(context) }),
             })),

@@ -24,6 +24,8 @@ export interface ChangeProps {
 }
 
 export interface DeliveryProps extends ChangeProps {
+  /** Id of the anchor. */
+  readonly anchor: string;
   readonly allowManagementPathChange: boolean;
   /** The uploaded text. */
   readonly bundle: string;
@@ -46,7 +48,7 @@ const GENERATION = expression('self.id');
  * ends the second provisioner silently. So the third reports the result, and its failure is that of the apply.
  */
 export function deliveryProvisioners(props: DeliveryProps): Provisioner[] {
-  const { owner, confirmTimeoutSeconds, allowManagementPathChange, bundle } = props;
+  const { owner, anchor, confirmTimeoutSeconds, allowManagementPathChange, bundle } = props;
   return [
     upload(props, bundle),
     remoteExec(
@@ -54,6 +56,7 @@ export function deliveryProvisioners(props: DeliveryProps): Provisioner[] {
       {
         owner,
         generation: GENERATION,
+        anchor,
         confirm_timeout: String(confirmTimeoutSeconds),
         allow_management_path_change: allowManagementPathChange ? 'yes' : '',
       },
@@ -65,7 +68,11 @@ export function deliveryProvisioners(props: DeliveryProps): Provisioner[] {
 
 /** Cleans the machine up, while its resources stay. */
 export function removalProvisioners(props: ChangeProps): Provisioner[] {
-  return [probe(props), cleanUp(props, {}), confirm(props, { connection: confirmConnection(props) }, '--removal')];
+  return [
+    probe(props),
+    cleanUp(props, '', {}),
+    confirm(props, { connection: confirmConnection(props) }, { removal: '--removal' }),
+  ];
 }
 
 /**
@@ -100,8 +107,13 @@ export function destroyProvisioners(props: DestroyProps): Provisioner[] {
     } as LocalExecProvisioner,
     ...keySources(ssh, stored).map((source): Provisioner => ({ ...keyCheck(source), when })),
     probe(change, { when, connection }),
-    cleanUp(change, { when, connection }),
-    confirm(change, { when, connection: { ...connection, ...confirmConnection(change) } }, '--removal'),
+    // Another declaration may have taken the machine over by now. So this one says who it is: the anchor.
+    cleanUp(change, GENERATION, { when, connection }),
+    confirm(
+      change,
+      { when, connection: { ...connection, ...confirmConnection(change) } },
+      { removal: '--removal', anchor: GENERATION },
+    ),
   ];
 }
 
@@ -125,13 +137,22 @@ function probe(props: ChangeProps, behaviour?: Behaviour): FileProvisioner {
   return upload(props, 'nothing\n', behaviour);
 }
 
-function cleanUp({ owner, confirmTimeoutSeconds }: ChangeProps, behaviour: Behaviour): RemoteExecProvisioner {
-  const parameters = { owner, generation: GENERATION, confirm_timeout: String(confirmTimeoutSeconds) };
+/** Removes what the declaration with this anchor has configured; with none, what anybody has for the owner. */
+function cleanUp(
+  { owner, confirmTimeoutSeconds }: ChangeProps,
+  anchor: string,
+  behaviour: Behaviour,
+): RemoteExecProvisioner {
+  const parameters = { owner, generation: GENERATION, anchor, confirm_timeout: String(confirmTimeoutSeconds) };
   return remoteExec(sharedFiles().cleanUp, parameters, { onFailure: 'continue', ...behaviour });
 }
 
-function confirm({ owner }: ChangeProps, behaviour: Behaviour, removal = ''): RemoteExecProvisioner {
-  return remoteExec(sharedFiles().confirm, { owner, generation: GENERATION, removal }, behaviour);
+function confirm(
+  { owner }: ChangeProps,
+  behaviour: Behaviour,
+  { removal = '', anchor = '' }: { readonly removal?: string; readonly anchor?: string } = {},
+): RemoteExecProvisioner {
+  return remoteExec(sharedFiles().confirm, { owner, generation: GENERATION, anchor, removal }, behaviour);
 }
 
 /** Properties that cdktf has no types for, but renders. */

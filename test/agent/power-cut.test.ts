@@ -47,7 +47,7 @@ const CONNECTION = '192.0.2.1 40000 192.168.178.2 22';
 const NEXT_CONNECTION = '192.0.2.1 40001 192.168.178.2 22';
 
 const HOST = { owner: 'vpn1', directory: '.ssh', confirmTimeoutSeconds: 60 };
-const [, , CONFIRM] = deliveryProvisioners({ ...HOST, allowManagementPathChange: false, bundle: '' });
+const [, , CONFIRM] = deliveryProvisioners({ ...HOST, anchor: 'a1', allowManagementPathChange: false, bundle: '' });
 const [, CLEAN_UP, CONFIRM_REMOVAL] = removalProvisioners(HOST);
 
 /** In which rm -rf may remove the files of a directory: sort's options. */

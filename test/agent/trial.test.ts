@@ -65,6 +65,65 @@ describe.each([DASH, BUSYBOX, BASH])('a change on trial', (flavour) => {
       expect(confirm().code).toBe(0);
     });
 
+    describe('and a declaration that another one has replaced', () => {
+      const by = (anchor: string, generation: string): Outcome =>
+        machine.apply(OLD, { generation, options: `--anchor ${anchor} --confirm-timeout 60 --ssh "${APPLIED_OVER}"` });
+      /** What the clean-up does, which runs when Terraform destroys the anchor. */
+      const cleanUp = (anchor: string): Outcome[] => [
+        machine.agent(`remove --generation ${anchor} --confirm-timeout 60 --ssh "${APPLIED_OVER}" --anchor ${anchor}`),
+        confirm(anchor, CONFIRMED_OVER, `--removal --anchor ${anchor}`),
+      ];
+      const KEPT = {
+        code: 0,
+        last: 'source-routing: done: nothing was removed, since another declaration has configured vpn1 on this machine. If that is gone, too: source-routing remove vpn1',
+      };
+
+      test('whose clean-up comes late: nothing is removed', () => {
+        by('a1', 'g1');
+        expect(confirm('g1').code).toBe(0);
+        expect(by('a2', 'g2').out).toContain(
+          'source-routing: note: another declaration has configured vpn1 on this machine before. If both are still there, give each an owner of its own',
+        );
+        expect(confirm('g2').code).toBe(0);
+        const before = machine.picture();
+        expect(cleanUp('a1')).toEqual([expect.objectContaining(KEPT), expect.objectContaining(KEPT)]);
+        expect(machine.picture()).toBe(before);
+        expect(cleanUp('a2')[1]).toMatchObject({
+          code: 0,
+          last: 'source-routing: done: everything of vpn1 was removed',
+        });
+        expect(machine.rules()).toEqual([]);
+      });
+
+      test('whose successor was undone: it removes what is its own', () => {
+        by('a1', 'g1');
+        expect(confirm('g1').code).toBe(0);
+        by('a2', 'g2');
+        expect(machine.agent('rollback --generation g2').code).toBe(0);
+        expect(cleanUp('a1')[1]).toMatchObject({
+          code: 0,
+          last: 'source-routing: done: everything of vpn1 was removed',
+        });
+      });
+
+      test('that does not say which it is, or was applied before that was noted: all is removed', () => {
+        by('a1', 'g1');
+        expect(confirm('g1').code).toBe(0);
+        expect(machine.agent('remove').code).toBe(0);
+        machine.apply(OLD);
+        expect(machine.apply(OLD, { generation: 'g2', options: '--anchor a2' }).out).not.toContain(
+          'another declaration',
+        );
+        machine.agent('remove');
+        machine.apply(OLD);
+        expect(cleanUp('a1')[1]).toMatchObject({
+          code: 0,
+          last: 'source-routing: done: everything of vpn1 was removed',
+        });
+        expect(machine.rules()).toEqual([]);
+      });
+    });
+
     test('leaves no process behind when it is confirmed', () => {
       tryOut(NEW, 'g1', 77);
       const timer = machine.must('cat /var/lib/source-routing/vpn1/trial/timer').split(' ')[0];
