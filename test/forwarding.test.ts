@@ -42,6 +42,25 @@ function keysOf(props: Partial<VpnEgressProps>): Record<string, string> {
   );
 }
 
+test('what is said of one egress holds for no other, even if their ids look alike on the machine', () => {
+  const stack = newStack();
+  const host = newHost(stack, { interfaces: ALL_INTERFACES });
+  ['süd', 'sød'].forEach((id, index) => {
+    const clients = index === 0 ? POOLS : ['10.99.0.0/24', 'fd00:99::/64'];
+    const sourceNat = index === 0 ? SourceNat.unmanaged() : undefined;
+    new VpnEgress(stack, id, { host, device: 'eth1', tableId: 200 + index, clients, gateways: GATEWAYS, sourceNat });
+  });
+  const labels = bundleOf(stack).flatMap((line) => /^probe (?:refuse|translated) (\S+)$/.exec(line)?.[1] ?? []);
+  expect(labels).toEqual([
+    expect.stringMatching(/^stack\/s_d:[0-9a-f]{8}\/$/),
+    labels[0],
+    expect.stringMatching(/^stack\/s_d:[0-9a-f]{8}\/$/),
+  ]);
+  expect(labels[2]).not.toBe(labels[0]);
+  const triggers = Object.keys(resourceOf(stack, 'apply').triggers_replace);
+  expect(triggers).toContain(`source nat ${labels[0].slice(0, -1)}`);
+});
+
 describe('what a packet of a client that does not get through means', () => {
   test.each<[string, Partial<VpnEgressProps>, string[], Record<string, string>]>([
     ['nothing is said: the change is refused', {}, ['refuse'], {}],

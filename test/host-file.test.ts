@@ -74,11 +74,15 @@ test('nothing is declared for a host that is to be absent', () => {
   expect(model).toMatchObject({ path: 'stack/vpn1', tables: [], rules: [], routes: [], hooks: [] });
 });
 
+/** A file system takes no name of more than 255 bytes. */
+const LONG = ['vpn1', 'vpn2'].map((id) => `stack/${'ü'.repeat(100)}/${id}`);
+
 test('every path has a file of its own, with a name that any file system takes', () => {
-  const names = ['a/b', 'a.b', 'a/b.c', 'a.b/c', 'a%2Eb', 'ä b', '..', 'a*?"<>|\\:'].map(hostFileName);
+  const names = ['a/b', 'a.b', 'a/b.c', 'a.b/c', 'a%2Eb', 'ä b', '..', 'a*?"<>|\\:', ...LONG].map(hostFileName);
   expect(new Set(names).size).toBe(names.length);
   expect(names.every((name) => /^[A-Za-z0-9%_.-]+\.json$/.test(name))).toBe(true);
   expect(names[6]).toBe('%2E%2E.json');
+  expect(names.every((name) => name.length < 230)).toBe(true);
 });
 
 describe('an app', () => {

@@ -36,8 +36,6 @@ export interface HookFile {
   readonly tableIds: readonly number[];
 }
 
-const MOST_OF_A_NAME = 200;
-
 /** What a host gets, in the format of lib/agent/README.md. */
 export interface Bundle {
   /** All lines that are known at synth, but for the first two. */
@@ -49,8 +47,7 @@ export interface Bundle {
 /** Makes the bundle of a host. */
 export function makeBundle(host: Host, choice: Choice): Bundle {
   const data = new BundleData(host, choice);
-  // The digest tells the files apart, and a file system takes no longer name.
-  const file = provisionerFile(hostFileStem(host.path).slice(0, MOST_OF_A_NAME), 'bundle', data.rest);
+  const file = provisionerFile(hostFileStem(host.path), 'bundle', data.rest);
   return {
     file,
     content: (context) => {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { labelOf, safeLabel } from '../model/expectation';
+import { labelOf, pathLabel } from '../model/expectation';
 import type { Accepted, FirewallChain, Sysctl } from '../model/forwarding';
 import { acceptedPackets, forwardingSysctls, poolPrefixes } from '../model/forwarding';
 import type { Family } from '../model/family';
@@ -126,7 +126,7 @@ export function probeLines(host: Host): Array<readonly Word[]> {
 
 /** The way of clients' packets, as a plan shows it. The default, in which nothing is configured, is not shown. */
 export function forwardingTriggers(host: Host, plain: (parts: readonly Word[]) => string): Array<[string, string]> {
-  const entry = (word: string, path: string, text: string): [string, string] => [`${word} ${safeLabel(path)}`, text];
+  const entry = (word: string, path: string, text: string): [string, string] => [`${word} ${pathLabel(path)}`, text];
   const accepted = BOTH_FAMILIES.flatMap((family) => acceptedByFirewalld(host, family));
   const translating = host.translations.map(({ path }) => path);
   return [

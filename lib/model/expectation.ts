@@ -1,3 +1,4 @@
+import { shortDigest } from './digest';
 import type { Family } from './family';
 import type { Word } from './rule';
 import { hex, option } from './rule';
@@ -52,7 +53,13 @@ export interface Expectation {
 
 /** A label for a construct's expectations. */
 export function labelOf(path: string, name: string): string {
-  return safeLabel(`${path}/${name}`);
+  return pathLabel(`${path}/${name}`);
+}
+
+/** A path in the characters of a label. No other path has the same label. */
+export function pathLabel(path: string): string {
+  const ids = path.split('/').map((id) => (safeLabel(id) === id ? id : `${safeLabel(id)}:${shortDigest(id)}`));
+  return ids.join('/');
 }
 
 /** A text in the characters that the host takes for a label. */

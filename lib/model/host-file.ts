@@ -1,3 +1,4 @@
+import { shortDigest } from './digest';
 import type { Host } from './host';
 import { MAX_PORT, MAX_UINT32 } from './limits';
 import { getOrInsertComputed } from './maps';
@@ -45,10 +46,14 @@ export function hostFileName(path: string): string {
   return `${hostFileStem(path)}.json`;
 }
 
+/** Most characters of a stem: with a digest and an ending, a file system takes no name of more than 255. */
+const LONGEST_STEM = 200;
+
 /** The same without its ending, for other files of the host. */
 export function hostFileStem(path: string): string {
   const ids = path.split('/').map((id) => encodeURIComponent(id).replace(/[.*~!'()]/g, percent));
-  return ids.join('.');
+  const stem = ids.join('.');
+  return stem.length <= LONGEST_STEM ? stem : `${stem.slice(0, LONGEST_STEM)}.${shortDigest(path)}`;
 }
 
 function percent(character: string): string {
