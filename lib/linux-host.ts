@@ -23,7 +23,7 @@ import { ADOPT, parseAdoption } from './private/adoption';
 import { Arguments } from './private/arguments';
 import { parseConfirmTimeout } from './private/confirm-timeout';
 import { checkFlow, checkPacket, parseFlow, parseLinksDown, parsePacket } from './private/flows';
-import { checkFleet } from './private/fleet';
+import { checkFleet, isKnownByBastion } from './private/fleet';
 import { HostDeclaration } from './private/host-declaration';
 import { INTERFACES, parseInterfaces } from './private/interfaces';
 import { DRIFT, EXPECTED, PERSISTENCE, SECONDS } from './private/kinds';
@@ -285,6 +285,7 @@ export class LinuxHost extends Construct {
       engine,
       owner: this.owner,
       ssh,
+      knownByBastion: isKnownByBastion(this, ssh),
       persistence,
       host,
       absent,

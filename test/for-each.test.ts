@@ -87,6 +87,18 @@ describe('a host with forEach', () => {
     expect(validationErrors(stack)).toEqual(errors.map((error) => expect.stringContaining(error) as unknown));
   });
 
+  test.each([
+    ['differ by their bastions: another bastion is another machine', '10.0.0.1', true],
+    ['have addresses of their own: another bastion leads to the same machine', undefined, false],
+  ])('whose machines %s', (_, host, isIdentity) => {
+    const stack = newStack();
+    const forEach = servers(stack);
+    const ssh = { ...SSH, host: host ?? forEach.getString('address'), bastion: { host: forEach.getString('bastion') } };
+    newHost(stack, { forEach, ssh });
+    const { triggers_replace } = resourceOf(stack, 'anchor');
+    expect(triggers_replace.bastion).toBe(isIdentity ? '${each.value.bastion} 22' : undefined);
+  });
+
   test('tells how to forget one machine, not all', () => {
     const note = resourceOf(fleet().stack, 'anchor').provisioner[0]?.['local-exec']?.command as string;
     expect(note).toMatch(

@@ -587,6 +587,7 @@ describe('two hosts of one owner', () => {
     ['at another port', { ssh: { ...SSH, port: 2222 } }, false],
     ['at another address', { ssh: address }, false],
     ['with another owner', { owner: 'other' }, false],
+    ['behind a bastion, where another site may have this address', { ssh: { ...SSH, bastion: { host: 'b' } } }, false],
   ])('%s', (_, props, refused) => {
     const stack = newStack();
     newHost(stack, { owner: 'vpn' });

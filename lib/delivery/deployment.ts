@@ -21,6 +21,8 @@ export interface DeploymentProps {
   readonly engine: EngineType;
   readonly owner: string;
   readonly ssh: SshConnection;
+  /** Whether another bastion means another machine. */
+  readonly knownByBastion: boolean;
   readonly persistence: Persistence;
   readonly host: () => Host;
   /** Nothing is to be left on the machine. */
@@ -66,7 +68,12 @@ export class Deployment {
     const { timeoutSeconds } = ssh;
     const connection = storedConnection(ssh);
     this.anchor = engineResource(scope, 'anchor', engine, {
-      identity: () => ({ host: connection.host, port: connection.port, owner }),
+      identity: () => ({
+        host: connection.host,
+        port: connection.port,
+        ...(props.knownByBastion ? { bastion: `${connection.bastion_host} ${connection.bastion_port}` } : {}),
+        owner,
+      }),
       stored: { ...connection, owner },
       provisioners: destroyProvisioners({
         engine,

@@ -17,6 +17,12 @@ export function checkFleet(args: Arguments, host: Construct, ssh: SshConnection,
   }
 }
 
+/** Whether nothing but its bastion tells a machine of the fleet from the others. */
+export function isKnownByBastion(host: Construct, { host: name, port, bastion }: SshConnection): boolean {
+  const isOfEach = (value: unknown): boolean => iteratorOf(value, host) === 'each';
+  return !isOfEach(name) && !isOfEach(port) && (isOfEach(bastion?.host) || isOfEach(bastion?.port));
+}
+
 /** A router has no list of the servers of a fleet at synth. */
 export function refuseFleet(args: Arguments, egress: Construct, property: string): void {
   if (isOfFleet(egress)) {

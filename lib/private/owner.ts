@@ -37,8 +37,10 @@ export function refuseSameOwner(
   forEach?: ITerraformIterator,
 ): void {
   const claims = claimsOf(host.node.root);
-  const { port = 22 } = ssh;
-  const machine = [managementOf(ssh).host ?? ssh.host, port, forEach?._getForEachExpression() as unknown];
+  const { port = 22, bastion } = ssh;
+  const address = managementOf(ssh).host ?? ssh.host;
+  // Sites behind different bastions may have the same private addresses.
+  const machine = [address, port, bastion?.host, bastion?.port, forEach?._getForEachExpression() as unknown];
   const claim = [owner, ...machine.map((value) => comparable(value, host))].join(' ');
   pushTo(claims, claim, host);
   host.node.addValidation({
