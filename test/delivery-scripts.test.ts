@@ -10,6 +10,7 @@ import {
   renameSync,
   rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -95,7 +96,9 @@ class Place {
       .replace(/^PATH=/m, `PATH=${this.bin}:`)
       .replaceAll('/var/lib/source-routing', this.path('lib'))
       .replaceAll('/run/source-routing.said', this.path('said'))
-      .replaceAll('/run/cloud-init', this.path('cloud-init'));
+      .replaceAll('/run/cloud-init', this.path('cloud-init'))
+      // Other tests run at the same time.
+      .replaceAll('/proc/', `${this.path('proc')}/`);
     // Each removes itself, a moment after its end.
     const name = `${directory}/script.${(this.runs += 1)}.sh`;
     this.write(`home/${name}`, text);
@@ -113,8 +116,8 @@ class Place {
   }
 
   /** What is left of the uploads once the script has cleaned up behind itself. */
-  public left(): string[] {
-    for (let i = 0; i < 500 && readdirSync(this.uploads).length > 0; i++) {
+  public left(expected = 0): string[] {
+    for (let i = 0; i < 500 && readdirSync(this.uploads).length > expected; i++) {
       spawnSync('sleep', ['0.01']);
     }
     return readdirSync(this.uploads);
@@ -377,6 +380,20 @@ describe.each(SHELLS)('%s', (shell) => {
       place.write(`home/.ssh/.source-routing-${OWNER}.1.see-ssh.scriptDirectory`, '');
       expect(place.run(scripts().cleanUp)).toEqual({ code: 70, lines: ['removing'], calls: [`${name} ${WORDS}`] });
       expect(place.left()).toEqual([]);
+    });
+
+    test.each([
+      ['waits for its end', `sh\0.ssh/.source-routing-${OWNER}.b0b1.bundle.see-ssh.scriptDirectory\0apply`, false],
+      ['has just uploaded something', '', true],
+    ])('leaves the files of a declaration alone that %s', (_, words, isLater) => {
+      const theirs = `.source-routing-${OWNER}.b0b1.bundle.see-ssh.scriptDirectory`;
+      place.write('proc/77/cmdline', words);
+      place.write(bundle(), '');
+      place.write(`home/.ssh/${theirs}`, '');
+      if (isLater) utimesSync(place.path(`home/.ssh/${theirs}`), Date.now() / 1000 + 60, Date.now() / 1000 + 60);
+      place.agent('agent', 'echo removed');
+      expect(place.run(scripts().cleanUp)).toMatchObject({ code: 0, lines: ['removed'] });
+      expect(place.left(1)).toEqual([theirs]);
     });
 
     test('an agent that knows of no trials removes at once', () => {

@@ -3,6 +3,19 @@
 # shellcheck disable=SC2154 # the parameters are set in front of this text
 # shellcheck source=as-root.sh
 
+# Does another declaration work here for the same owner? It may take the place of this one, and wait for its end.
+others_run() {
+  for process in /proc/[0-9]*/cmdline; do
+    words=$({ tr '\0' ' ' <"$process"; } 2>/dev/null)
+    case $words in
+      *"${script##*/}"*) ;;
+      *"/.source-routing-$owner."*) return 0 ;;
+      *) ;;
+    esac
+  done
+  return 1
+}
+
 base=/var/lib/source-routing
 if [ -d "$base" ]; then
   # Only root can see what is in there.
@@ -27,4 +40,12 @@ if [ -d "$base" ]; then
 else
   echo "source-routing: $owner: nothing to remove"
 fi
-finish "$?" "$here/.source-routing-$owner."*
+status=$?
+# Runs that were interrupted may have left files, too. What somebody else has just uploaded is not ours.
+set -- "$here/.source-routing-$owner.$generation."*
+if ! others_run; then
+  for left in "$here/.source-routing-$owner."*; do
+    [ -n "$(find "$left" -prune -newer "$script" 2>/dev/null)" ] || set -- "$@" "$left"
+  done
+fi
+finish "$status" "$@"

@@ -1,3 +1,4 @@
+import { Construct } from 'constructs';
 import {
   HostState,
   IpFamily,
@@ -78,6 +79,23 @@ describeLab('a host that goes', { networkScripts: true }, (lab) => {
     await expectClean();
     // Nothing is left to do.
     expect(await terraform.plan()).toContain('No changes.');
+  });
+
+  // Terraform runs the clean-up of the one and the apply of the other at once: each may be the first.
+  test('a construct that is renamed has the machine under its new name, and can be destroyed', async () => {
+    declare();
+    await terraform.apply();
+    terraform.declare((stack) => {
+      new RemovedLinuxHost(stack, 'vpn', { confirmTimeoutSeconds: CONFIRM_TIMEOUT });
+      const renamed = new Construct(stack, 'renamed');
+      declareGeneration(renamed, lab(), 'new');
+    });
+    await terraform.apply();
+    await settled(lab().vpn);
+    await lab().vpn.exec('source-routing verify');
+    expect(await terraform.plan()).toContain('No changes.');
+    await terraform.destroy();
+    await expectClean();
   });
 
   test('a clean-up that cuts the administrator off is undone, and destroy says so', async () => {

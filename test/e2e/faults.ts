@@ -1,4 +1,4 @@
-import type { TerraformStack } from 'cdktf';
+import type { Construct } from 'constructs';
 import type { LinuxHostProps } from '../../lib';
 import { LinuxHost, LocalTraffic, Persistence, VpnEgress } from '../../lib';
 import type { Lab } from '../lab/lab';
@@ -31,21 +31,21 @@ export type Generation = 'old' | 'new';
  * of the network scripts, the hook of a VPN daemon.
  */
 export function declareGeneration(
-  stack: TerraformStack,
+  scope: Construct,
   lab: Lab,
   which: Generation,
   machine: RoutingMachine = 'vpn',
   props: Partial<LinuxHostProps> = {},
 ): void {
   const old = which === 'old';
-  const host = new LinuxHost(stack, machine, {
+  const host = new LinuxHost(scope, machine, {
     ssh: sshOf(lab, machine),
     owner: machine,
     confirmTimeoutSeconds: CONFIRM_TIMEOUT,
     persistence: old ? Persistence.service() : Persistence.networkScripts(),
     ...props,
   });
-  new VpnEgress(stack, 'egress', {
+  new VpnEgress(scope, 'egress', {
     host,
     ...WAYS[machine],
     tableId: 200,
