@@ -1,4 +1,13 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Ajv from 'ajv/dist/2020';
@@ -48,6 +57,7 @@ describe('cdktf-source-routing verify', () => {
         busy) echo 'source-routing: another run is under way'; exit 75 ;;
         unknown) echo 'source-routing: there is no such owner on this machine'; exit 64 ;;
         held) { sleep 4; : >${directory}/ended; } & exec sleep 30 ;;
+        runs:*) echo "source-routing: done: kernel and files agree with generation \${2#runs:}" ;;
         evil) printf '::error::x \\033[31m\\n'; exit 1 ;;
         *) cat "$(echo "$all" | sed -n 's/.*UserKnownHostsFile="\\([^"]*\\)".*/\\1/p')" ;;
       esac`,
@@ -67,6 +77,14 @@ describe('cdktf-source-routing verify', () => {
     const values = { root_module: { resources: root, child_modules: [{ resources: children }] } };
     writeFileSync(join(directory, 'state.json'), JSON.stringify({ values }));
     program('terraform', `echo "$@" >>${directory}/shown; cat ${directory}/state.json`);
+  }
+
+  /** The state as above, and how it is when it is read again. */
+  function states(first: object[], second: object[]): void {
+    state(second);
+    renameSync(join(directory, 'state.json'), join(directory, 'later.json'));
+    state(first);
+    program('terraform', `cd ${directory}; cat state.json; [ ! -e later.json ] || mv later.json state.json`);
   }
 
   const asked = (): string[] => readFileSync(join(directory, 'asked'), 'utf8').trim().split('\n');
@@ -135,6 +153,79 @@ describe('cdktf-source-routing verify', () => {
       },
     ]);
     expect(status).toBe(2);
+  });
+
+  test('a machine differs if its apply was interrupted or failed, whatever it says itself', async () => {
+    const [anchor] = resources('vpn1', { host: 'same' });
+    const [failed, apply] = resources('vpn2', { host: 'same' });
+    // What a replacement of the anchor has left is no machine that is declared.
+    const [deposed] = resources('vpn3', { host: 'same' });
+    state([anchor, failed, { ...apply, tainted: true }, { ...deposed, deposed_key: '0a1b2c3d' }]);
+    const { text, status } = await run(['verify', directory]);
+    expect(text.split('\n')).toEqual([
+      'terraform_data.vpn1_anchor_0A1B2C3D (same) is not as declared:',
+      '  has no finished apply: one was interrupted, or still runs. Run "terraform apply".',
+      '  source-routing: done: as declared',
+      'terraform_data.vpn2_apply_0A1B2C3D (same) is not as declared:',
+      '  its last apply failed (tainted in the state of Terraform). Run "terraform apply".',
+      '  source-routing: done: as declared',
+      'As declared: 0 of 2.',
+      'To apply everything again:',
+      `  terraform -chdir=${directory} apply`,
+      `  terraform -chdir=${directory} apply -replace=terraform_data.vpn2_apply_0A1B2C3D`,
+      '',
+    ]);
+    expect(status).toBe(1);
+    const { machines } = JSON.parse((await run(['verify', directory, '--json'])).text) as VerifyOutput;
+    // A replacement of the anchor would run the clean-up.
+    expect(machines.map((each) => each.apply)).toEqual(['', 'terraform_data.vpn2_apply_0A1B2C3D']);
+  });
+
+  test('a removal that failed is not as declared', async () => {
+    const [anchor, apply] = resources('vpn1', { host: 'same', ensure: 'absent' });
+    state([anchor, { ...apply, tainted: true }]);
+    expect(await run(['verify', directory])).toMatchObject({
+      text: expect.stringContaining('  its last apply failed') as string,
+      status: 1,
+    });
+  });
+
+  describe('a machine that agrees with', () => {
+    const id = 'terraform_data.vpn1_apply_0A1B2C3D';
+
+    test('another generation than Terraform has applied differs', async () => {
+      state(resources('vpn1', { host: 'runs:2842eb94 of vpn' }));
+      const { text, status } = await run(['verify', directory]);
+      expect(text.split('\n').slice(0, 3)).toEqual([
+        `${id} (runs:2842eb94 of vpn) is not as declared:`,
+        `  runs generation 2842eb94, Terraform has applied ${id}: it was restored from a backup, or applied from another checkout.`,
+        '  source-routing: done: kernel and files agree with generation 2842eb94 of vpn',
+      ]);
+      expect(text).toContain(`apply -replace=${id}\n`);
+      expect(status).toBe(1);
+    });
+
+    test.each([
+      ['the generation that Terraform has applied', `${id} of vpn`],
+      ['the same, applied once more', `${id}.12 of vpn`],
+      ['what its user data set up', 'cloud-init of vpn'],
+      ['what is on trial, since an apply is under way', '2842eb94 of vpn (on trial, for 60 more seconds at most)'],
+    ])('%s is as declared', async (_, said) => {
+      state(resources('vpn1', { host: `runs:${said}` }));
+      expect(await run(['verify', directory])).toEqual({ text: 'As declared: 1 of 1.\n', error: '', status: 0 });
+    });
+
+    test('a generation: the agent says so in these words', () => {
+      expect(readFileSync(join(__dirname, '../lib/agent/87-inspect.sh'), 'utf8')).toContain(
+        'say "done: kernel and files agree with generation ${name:-(nothing)} of $owner$on_trial"',
+      );
+    });
+
+    test('what was applied after the state was read is as declared', async () => {
+      const [anchor, apply] = resources('vpn1', { host: 'runs:new of vpn' });
+      states([anchor, apply], [anchor, { ...apply, values: { ...(apply as { values: object }).values, id: 'new' } }]);
+      expect(await run(['verify', directory])).toMatchObject({ text: 'As declared: 1 of 1.\n', status: 0 });
+    });
   });
 
   test.each([

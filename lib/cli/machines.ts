@@ -5,8 +5,13 @@ import { UsageError } from './output';
 
 /** A machine as the state of Terraform has it: all that the clean-up would use. */
 export interface Machine {
-  /** The address of the resource whose replacement applies everything again. */
-  readonly apply: string;
+  readonly anchor: string;
+  /** The address of the resource whose replacement applies everything again. Undefined if no apply has ended. */
+  readonly apply?: string;
+  /** Whether the last apply failed. */
+  readonly failed: boolean;
+  /** What was applied last, by its name on the machine. */
+  readonly generation?: string;
   readonly owner: string;
   /** What the anchor keeps, by its names in the state. */
   readonly connection: Readonly<Record<string, string>>;
@@ -14,6 +19,9 @@ export interface Machine {
 
 interface Resource {
   readonly address: string;
+  readonly tainted?: boolean;
+  /** Set for what a replacement has left, such as a machine whose clean-up failed. */
+  readonly deposed_key?: string;
   readonly values: { readonly id?: unknown; readonly input?: unknown; readonly [attribute: string]: unknown };
 }
 
@@ -45,16 +53,31 @@ export async function machinesOf(directory: string): Promise<Machine[]> {
     throw new UsageError(`"${terraform} show" fails in "${directory}": ${sentence} Run "terraform init" there.`);
   }
   const { values } = JSON.parse(output) as { values?: { root_module?: Module } };
-  const resources = resourcesIn(values?.root_module ?? {});
+  const resources = resourcesIn(values?.root_module ?? {}).filter(({ deposed_key: deposed }) => deposed === undefined);
   const applyOf = new Map(resources.map((resource) => [keysOf(resource.values).anchor, resource]));
-  return resources.flatMap((anchor) => {
-    const connection = connectionOf(anchor);
-    const apply = applyOf.get(anchor.values.id);
-    // A host that is to be absent has nothing to verify.
-    return connection && apply && keysOf(apply.values).ensure === undefined
-      ? [{ apply: apply.address, owner: connection.owner, connection }]
-      : [];
-  });
+  return resources.flatMap((anchor) => machineOf(anchor, applyOf.get(anchor.values.id)));
+}
+
+/** None if the resource is no anchor, or if the machine is to have nothing, so that there is nothing to verify. */
+function machineOf(anchor: Resource, apply: Resource | undefined): Machine[] {
+  const connection = connectionOf(anchor);
+  const failed = apply?.tainted ?? false;
+  // A removal that failed has left something.
+  const isAbsent = apply !== undefined && keysOf(apply.values).ensure !== undefined && !failed;
+  if (!connection || isAbsent) {
+    return [];
+  }
+  const id = apply?.values.id;
+  return [
+    {
+      anchor: anchor.address,
+      apply: apply?.address,
+      failed,
+      generation: typeof id === 'string' ? id : undefined,
+      owner: connection.owner,
+      connection,
+    },
+  ];
 }
 
 function resourcesIn({ resources = [], child_modules: children = [] }: Module): Resource[] {

@@ -13,11 +13,14 @@ const FORMAT = 1;
 /** Machines that are asked at the same time. */
 const AT_ONCE = 16;
 
-/** What came of the question to a machine. */
-export interface Verified extends Answer {
+/** A machine, and the directory in which Terraform has its state. */
+interface Job {
   readonly directory: string;
   readonly machine: Machine;
 }
+
+/** What came of the question to a machine. */
+export interface Verified extends Answer, Job {}
 
 /**
  * Asks all machines that Terraform has configured whether they are as declared, without an apply.
@@ -27,20 +30,74 @@ export interface Verified extends Answer {
  */
 export async function verifyAll(directory: string, seconds: number): Promise<Verified[]> {
   const directories = existsSync(join(directory, 'manifest.json')) ? directoriesOf(directory) : [directory];
-  const waiting: Array<{ readonly directory: string; readonly machine: Machine }> = [];
+  const results: Verified[] = [];
+  const waiting: Job[] = [];
   for (const each of directories) {
     waiting.push(...(await machinesOf(each)).map((machine) => ({ directory: each, machine })));
   }
-  const results: Verified[] = [];
   const next = async (): Promise<void> => {
     for (let job = waiting.shift(); job; job = waiting.shift()) {
       const { owner, connection } = job.machine;
-      results.push({ ...job, ...(await askMachine(owner, connection, seconds)) });
+      results.push(judged(job, await askMachine(owner, connection, seconds)));
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, next));
-  const key = ({ directory: where, machine }: Verified): string => `${where} ${machine.apply}`;
-  return results.sort((a, b) => (key(a) < key(b) ? -1 : 1));
+  const key = ({ directory: where, machine }: Verified): string => `${where} ${addressOf(machine)}`;
+  return (await compareGenerations(results)).sort((a, b) => (key(a) < key(b) ? -1 : 1));
+}
+
+/** The address for people. */
+function addressOf({ apply, anchor }: Machine): string {
+  return apply ?? anchor;
+}
+
+/** Adds what the state says against the machine, whatever the machine itself says. */
+function judged(job: Job, answer: Answer): Verified {
+  const { apply, failed } = job.machine;
+  const fault =
+    apply === undefined
+      ? 'has no finished apply: one was interrupted, or still runs. Run "terraform apply".'
+      : failed
+        ? 'its last apply failed (tainted in the state of Terraform). Run "terraform apply".'
+        : undefined;
+  return { ...job, ...(fault === undefined ? answer : { state: 'differs', lines: [fault, ...answer.lines] }) };
+}
+
+/**
+ * Finds machines that are as declared by another generation than Terraform has applied. An apply may have ended between
+ * the reading of the state and the answer. So the state is read again, and must be the same as before.
+ */
+async function compareGenerations(all: readonly Verified[]): Promise<Verified[]> {
+  const suspects = all.filter((each) => otherGeneration(each) !== undefined);
+  const now = new Map<string, string | undefined>();
+  for (const directory of new Set(suspects.map((each) => each.directory))) {
+    (await machinesOf(directory)).forEach((machine) => now.set(`${directory} ${machine.apply}`, machine.generation));
+  }
+  return all.map((each) => {
+    const { directory, machine, lines } = each;
+    const other = otherGeneration(each);
+    if (other === undefined || now.get(`${directory} ${machine.apply}`) !== machine.generation) {
+      return each;
+    }
+    const fault =
+      `runs generation ${other}, Terraform has applied ${machine.generation}: ` +
+      'it was restored from a backup, or applied from another checkout.';
+    return { ...each, state: 'differs', lines: [fault, ...lines] };
+  });
+}
+
+/**
+ * The generation with which the machine agrees, if it is another one than Terraform has applied.
+ *
+ * The agent adds a number to the name of one that it applies once more. Not compared are a generation on trial, since an
+ * apply is under way, and one of cloud-init, which has no id of Terraform.
+ */
+function otherGeneration({ state, lines, machine: { generation } }: Verified): string | undefined {
+  const [, name] = lines.map((line) => / agree with generation ([\w.-]+) of [\w.-]+$/.exec(line)).find(Boolean) ?? [];
+  if (state !== 'as declared' || generation === undefined || name === undefined || name === 'cloud-init') {
+    return undefined;
+  }
+  return name === generation || name.replace(/\.\d+$/, '') === generation ? undefined : name;
 }
 
 /** 0 if all machines are as declared, 1 if one differs, 2 if one could not be asked. */
@@ -49,7 +106,7 @@ export function statusOf(all: readonly Verified[]): number {
 }
 
 export function verifiedJson(all: readonly Verified[]): string {
-  const machines = all.map(({ directory, machine: { apply, owner, connection }, state, lines }) => ({
+  const machines = all.map(({ directory, machine: { apply = '', owner, connection }, state, lines }) => ({
     ...{ directory, apply, owner, host: connection.host, state, lines },
   }));
   return json({ format: FORMAT, machines });
@@ -60,19 +117,22 @@ export function verifiedLines(all: readonly Verified[]): string[] {
   const others = all.filter(({ state }) => state !== 'as declared');
   const differing = others.filter(({ state }) => state === 'differs');
   return [
-    ...others.flatMap(({ machine: { apply, connection }, state, lines }) => [
-      `${apply} (${connection.host}) ${state === 'differs' ? 'is not as declared' : 'could not be asked'}:`,
+    ...others.flatMap(({ machine, state, lines }) => [
+      `${addressOf(machine)} (${machine.connection.host}) ${state === 'differs' ? 'is not as declared' : 'could not be asked'}:`,
       ...lines.map((line) => `  ${line}`),
     ]),
     ...(all.length === 0
       ? ['Terraform has configured no machine here.']
       : [`As declared: ${all.length - others.length} of ${all.length}.`]),
     ...(differing.length === 0 ? [] : ['To apply everything again:']),
-    ...differing.map(
-      ({ directory, machine: { apply } }) =>
-        `  terraform -chdir=${shellWord(directory)} apply -replace=${shellWord(apply)}`,
-    ),
+    // Those without an apply of a directory have one command.
+    ...new Set(differing.map(({ directory, machine: { apply } }) => commandOf(directory, apply))),
   ];
+}
+
+function commandOf(directory: string, apply: string | undefined): string {
+  const replacement = apply === undefined ? '' : ` -replace=${shellWord(apply)}`;
+  return `  terraform -chdir=${shellWord(directory)} apply${replacement}`;
 }
 
 /** A word for a person to read and to paste. */
