@@ -228,6 +228,42 @@ describe('cdktf-source-routing verify', () => {
     });
   });
 
+  describe('many at a time', () => {
+    const many = (count: number, name: string, values: object = {}): object[] =>
+      Array.from({ length: count }, (_, index) => resources(`${name}${index}`, { host: 'same', ...values })).flat();
+
+    test('but 8 at most through the same bastion', async () => {
+      program(
+        'ssh',
+        `[ "$1" != -Q ] || exit 0
+        case $* in *"'one'"*) way=one ;; *) way=other ;; esac
+        mkdir -p ${directory}/$way; : >${directory}/$way/$$
+        ls ${directory}/$way | wc -l >>${directory}/counts-$way
+        sleep 0.3; rm ${directory}/$way/$$; echo source-routing: done`,
+      );
+      const [one, two] = ['one', 'two'].map((host) => ({ bastion_host: host, bastion_port: '22' }));
+      state([...many(20, 'a', one), ...many(4, 'b', two), ...many(4, 'c')]);
+      expect(await run(['verify', directory])).toMatchObject({ text: 'As declared: 28 of 28.\n' });
+      const counts = readFileSync(join(directory, 'counts-one'), 'utf8').trim().split('\n').map(Number);
+      expect(Math.max(...counts)).toBeLessThanOrEqual(8);
+    });
+
+    test('and more without a bastion', async () => {
+      // Each waits until 9 of them are asked.
+      program(
+        'ssh',
+        `[ "$1" != -Q ] || exit 0
+        cd ${directory}; mkdir -p now; : >now/$$; tries=0
+        until [ "$(ls now | wc -l)" -ge 9 ]; do
+          tries=$((tries + 1)); [ "$tries" -lt 100 ] || exit 1; sleep 0.1
+        done
+        echo source-routing: done`,
+      );
+      state(many(9, 'a'));
+      expect(await run(['verify', directory])).toMatchObject({ text: 'As declared: 9 of 9.\n' });
+    });
+  });
+
   test.each([
     ['busy', 'could not be asked', 2],
     ['unknown', 'is not as declared', 1],

@@ -13,6 +13,12 @@ const FORMAT = 1;
 /** Machines that are asked at the same time. */
 const AT_ONCE = 16;
 
+/**
+ * The same for machines behind one bastion. OpenSSH drops connections at random while more than 10 others have not yet
+ * logged in (`MaxStartups 10:30:100`).
+ */
+const AT_ONCE_BY_BASTION = 8;
+
 /** A machine, and the directory in which Terraform has its state. */
 interface Job {
   readonly directory: string;
@@ -30,20 +36,40 @@ export interface Verified extends Answer, Job {}
  */
 export async function verifyAll(directory: string, seconds: number): Promise<Verified[]> {
   const directories = existsSync(join(directory, 'manifest.json')) ? directoriesOf(directory) : [directory];
-  const results: Verified[] = [];
-  const waiting: Job[] = [];
+  const jobs: Job[] = [];
   for (const each of directories) {
-    waiting.push(...(await machinesOf(each)).map((machine) => ({ directory: each, machine })));
+    jobs.push(...(await machinesOf(each)).map((machine) => ({ directory: each, machine })));
   }
+  const key = ({ directory: where, machine }: Verified): string => `${where} ${addressOf(machine)}`;
+  const results = await askMachines(jobs, seconds);
+  return (await compareGenerations(results)).sort((a, b) => (key(a) < key(b) ? -1 : 1));
+}
+
+/** Asks several machines at a time. */
+async function askMachines(jobs: readonly Job[], seconds: number): Promise<Verified[]> {
+  const waiting = [...jobs];
+  const results: Verified[] = [];
+  const asked: Array<string | undefined> = [];
+  const hasRoom = ({ machine }: Job): boolean => {
+    const bastion = bastionOf(machine);
+    return bastion === undefined || asked.filter((each) => each === bastion).length < AT_ONCE_BY_BASTION;
+  };
   const next = async (): Promise<void> => {
-    for (let job = waiting.shift(); job; job = waiting.shift()) {
-      const { owner, connection } = job.machine;
-      results.push(judged(job, await askMachine(owner, connection, seconds)));
+    // If no bastion has room, those who now ask by way of them take the rest.
+    for (let index = waiting.findIndex(hasRoom); index >= 0; index = waiting.findIndex(hasRoom)) {
+      const [job] = waiting.splice(index, 1);
+      const bastion = bastionOf(job.machine);
+      asked.push(bastion);
+      results.push(judged(job, await askMachine(job.machine.owner, job.machine.connection, seconds)));
+      asked.splice(asked.indexOf(bastion), 1);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, next));
-  const key = ({ directory: where, machine }: Verified): string => `${where} ${addressOf(machine)}`;
-  return (await compareGenerations(results)).sort((a, b) => (key(a) < key(b) ? -1 : 1));
+  return results;
+}
+
+function bastionOf({ connection: { bastion_host: host, bastion_port: port } }: Machine): string | undefined {
+  return host ? `${host} ${port}` : undefined;
 }
 
 /** The address for people. */
