@@ -1,9 +1,9 @@
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { App, TerraformStack, TerraformVariable, Testing } from 'cdktf';
 import { HostState, LinuxHost, PolicyRule, RuleAction, VpnEgress } from '../lib';
-import { findHost, readHosts } from '../lib/cli/output';
+import { findHost, readHosts, stackDirectories } from '../lib/cli/output';
 import { hostFileName, parseHostFile } from '../lib/model/host-file';
 import { ALL_INTERFACES, GATEWAYS, HOST_KEY, POOLS, SSH, newHost, newStack } from './fixtures';
 
@@ -123,6 +123,15 @@ describe('an app', () => {
     const files = readdirSync(join(outdir, 'stacks/one/source-routing'));
     expect(files.filter((name) => name.startsWith('one.vpn.'))).toHaveLength(3);
     expect([...readHosts(outdir).keys()]).toEqual(['one/nat']);
+  });
+
+  test('has directories, each with the number of its hosts', () => {
+    app('one/vpn', 'one/nat', 'one/a.b%c', 'two/vpn');
+    app('one/vpn', 'one/a.b%c');
+    const one = { directory: join(realpathSync(outdir), 'stacks/one'), hosts: 2 };
+    expect(stackDirectories(outdir)).toEqual([one]);
+    expect(stackDirectories(one.directory)).toEqual([one]);
+    expect(stackDirectories('/nowhere')).toEqual([{ directory: '/nowhere', hosts: 0 }]);
   });
 
   test('has its hosts also beside long texts full of quotes, at once', () => {

@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Ajv from 'ajv/dist/2020';
 import { run } from '../lib/cli/main';
+import { hostFileName } from '../lib/model/host-file';
 
 /** Values that an anchor keeps. */
 const KEPT = { port: '22', user: 'root', agent: 'false', key_file: '~/.ssh/id' };
@@ -77,6 +78,26 @@ describe('cdktf-source-routing verify', () => {
     const values = { root_module: { resources: root, child_modules: [{ resources: children }] } };
     writeFileSync(join(directory, 'state.json'), JSON.stringify({ values }));
     program('terraform', `echo "$@" >>${directory}/shown; cat ${directory}/state.json`);
+  }
+
+  /** Files as `cdktf synth` writes them, with the ids of the hosts of each stack. */
+  function output(stacks: Record<string, string[]>): void {
+    const manifest = Object.keys(stacks).map((name) => {
+      const workingDirectory = `stacks/${name}`;
+      return [name, { workingDirectory, synthesizedStackPath: `${workingDirectory}/cdk.tf.json` }];
+    });
+    writeFileSync(join(directory, 'manifest.json'), JSON.stringify({ stacks: Object.fromEntries(manifest) as object }));
+    Object.entries(stacks).forEach(([name, ids]) => stack(`stacks/${name}`, ids));
+  }
+
+  function stack(place: string, ids: string[]): void {
+    mkdirSync(join(directory, place, 'source-routing'), { recursive: true });
+    const paths = ids.map((id) => ({ '//': { metadata: { path: `stack/${id}/anchor` } } }));
+    writeFileSync(join(directory, place, 'cdk.tf.json'), JSON.stringify(paths));
+    // That of a host that was deleted stays.
+    for (const id of [...ids, 'deleted']) {
+      writeFileSync(join(directory, place, 'source-routing', hostFileName(`stack/${id}`)), '');
+    }
   }
 
   /** The state as above, and how it is when it is read again. */
@@ -408,14 +429,69 @@ describe('cdktf-source-routing verify', () => {
     expect(json.text).not.toMatch(/\u001b/);
   });
 
-  test('reads each stack of what cdktf has synthesized', async () => {
-    state(resources('vpn1', { host: 'same' }));
-    const stacks = Object.fromEntries(
-      ['one', 'two'].map((name) => [name, { workingDirectory: `stacks/${name}`, synthesizedStackPath: '' }]),
-    );
-    Object.keys(stacks).forEach((name) => mkdirSync(join(directory, 'stacks', name), { recursive: true }));
-    writeFileSync(join(directory, 'manifest.json'), JSON.stringify({ stacks }));
-    expect(await run(['verify', directory])).toMatchObject({ text: 'As declared: 2 of 2.\n' });
+  describe('of what cdktf has synthesized', () => {
+    const shown = (): string => readFileSync(join(directory, 'shown'), 'utf8');
+    const NONE_INITIALISED = `echo "
+      Warning: Unable to open CLI configuration file
+
+      | Error: Backend initialization required
+      " >&2; exit 1`;
+
+    test('reads each stack', async () => {
+      state(resources('vpn1', { host: 'same' }));
+      output({ one: ['vpn.1'], two: ['a%b'] });
+      expect(await run(['verify', directory])).toEqual({ text: 'As declared: 2 of 2.\n', error: '', status: 0 });
+    });
+
+    test('skips a stack without hosts', async () => {
+      state(resources('vpn1', { host: 'same' }));
+      output({ network: [], vpn: ['vpn1'] });
+      expect(await run(['verify', directory])).toMatchObject({ text: 'As declared: 1 of 1.\n', status: 0 });
+      expect(shown()).toBe(`-chdir=${directory}/stacks/vpn show -json -no-color\n`);
+    });
+
+    test('refuses an output without hosts', async () => {
+      output({ network: [] });
+      expect(await run(['verify', directory])).toEqual({
+        text: '',
+        error: `cdktf-source-routing: "${directory}" declares no host. Give what "cdktf synth" wrote there, with all files of its stacks.\n`,
+        status: 2,
+      });
+    });
+
+    test.each(['same', 'differs'])('reports a stack that fails, and asks the others: one that is %s', async (host) => {
+      state(resources('vpn1', { host }));
+      output({ one: ['vpn1'], two: ['vpn2'] });
+      program('terraform', `case $1 in */one) ${NONE_INITIALISED} ;; esac; cat ${directory}/state.json`);
+      const error =
+        `cdktf-source-routing: "terraform show" fails in "${directory}/stacks/one": ` +
+        'Error: Backend initialization required. Run "terraform init" there.\n';
+      const text = expect.stringContaining(`As declared: ${host === 'same' ? 1 : 0} of 1.\n`) as string;
+      expect(await run(['verify', directory])).toEqual({ text, error, status: 2 });
+      const json = await run(['verify', directory, '--json']);
+      expect(json).toMatchObject({ error, status: 2 });
+      expect((JSON.parse(json.text) as VerifyOutput).machines).toHaveLength(1);
+    });
+
+    test('a state that knows none of the hosts is that of another workspace', async () => {
+      state([]);
+      output({ one: ['vpn1', 'vpn2'] });
+      const failure = (place: string, count: number): object => ({
+        text: '',
+        error:
+          `cdktf-source-routing: the state of Terraform in "${place}" knows none of the declared hosts (${count}): ` +
+          'it is that of another workspace or backend, or nothing was applied yet. See "terraform workspace show" there.\n',
+        status: 2,
+      });
+      expect(await run(['verify', directory])).toEqual(failure(`${directory}/stacks/one`, 2));
+      // In the directory of the stack itself, too.
+      expect(await run(['verify', join(directory, 'stacks/one')])).toEqual(failure(`${directory}/stacks/one`, 2));
+      state(resources('vpn1', { host: 'same', ensure: 'absent' }));
+      expect(await run(['verify', directory])).toMatchObject({
+        text: 'Terraform has configured no machine here.\n',
+        status: 0,
+      });
+    });
   });
 
   test.each<[string, string[], string]>([

@@ -8,6 +8,8 @@ export interface Machine {
   readonly anchor: string;
   /** The address of the resource whose replacement applies everything again. Undefined if no apply has ended. */
   readonly apply?: string;
+  /** Whether the machine is to have nothing, and has, so that there is nothing to verify. */
+  readonly absent: boolean;
   /** Whether the last apply failed. */
   readonly failed: boolean;
   /** What was applied last, by its name on the machine. */
@@ -48,7 +50,9 @@ export async function machinesOf(directory: string): Promise<Machine[]> {
     }));
   } catch (error) {
     const { stderr, message } = error as { stderr?: string; message: string };
-    const [reason] = (stderr ?? '').split('\n').filter((line) => /\w/.test(line));
+    const lines = (stderr ?? '').split('\n').filter((line) => /\w/.test(line));
+    // Warnings come first, such as those of the configuration of the command line.
+    const reason = lines.find((line) => line.includes('Error:'))?.replace(/^.*?(?=Error:)/, '') ?? lines[0];
     const sentence = (reason ?? message).replace(/\.?$/, '.');
     throw new UsageError(`"${terraform} show" fails in "${directory}": ${sentence} Run "terraform init" there.`);
   }
@@ -58,20 +62,20 @@ export async function machinesOf(directory: string): Promise<Machine[]> {
   return resources.flatMap((anchor) => machineOf(anchor, applyOf.get(anchor.values.id)));
 }
 
-/** None if the resource is no anchor, or if the machine is to have nothing, so that there is nothing to verify. */
+/** None if the resource is no anchor. */
 function machineOf(anchor: Resource, apply: Resource | undefined): Machine[] {
   const connection = connectionOf(anchor);
-  const failed = apply?.tainted ?? false;
-  // A removal that failed has left something.
-  const isAbsent = apply !== undefined && keysOf(apply.values).ensure !== undefined && !failed;
-  if (!connection || isAbsent) {
+  if (!connection) {
     return [];
   }
+  const failed = apply?.tainted ?? false;
   const id = apply?.values.id;
   return [
     {
       anchor: anchor.address,
       apply: apply?.address,
+      // A removal that failed has left something.
+      absent: apply !== undefined && keysOf(apply.values).ensure !== undefined && !failed,
       failed,
       generation: typeof id === 'string' ? id : undefined,
       owner: connection.owner,

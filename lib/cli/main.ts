@@ -17,6 +17,8 @@ import { statusOf, verifiedJson, verifiedLines, verifyAll } from './verify';
 /** What a command prints, and its exit status. */
 interface Result {
   readonly text: string;
+  /** What it could not do, although it did the rest. */
+  readonly error?: string;
   readonly status: number;
 }
 
@@ -100,7 +102,8 @@ Terraform's state, so run "terraform init" first. Nothing is changed.
   --json             print all machines, for programs
   --timeout SECONDS  how long to wait for each machine; otherwise ${VERIFY_SECONDS}
 
-Exit status: 0 if all machines are as declared, 1 if one differs, 2 if one could not be asked, or on an error.
+Exit status: 0 if all machines are as declared, 1 if one differs, 2 if one could not be asked, or on an error. A stack
+whose state cannot be read, or has none of its hosts, is an error. The machines of other stacks are asked all the same.
 `,
     },
   ],
@@ -225,8 +228,12 @@ async function verify(args: string[]): Promise<Result> {
     throw new UsageError(`verify takes one directory; ${positionals.length} given.`);
   }
   const seconds = numberOf('--timeout', values.timeout, MOST_VERIFY_SECONDS) ?? VERIFY_SECONDS;
-  const all = await verifyAll(directory, seconds);
-  return { text: values.json ? verifiedJson(all) : terminal(verifiedLines(all)), status: statusOf(all) };
+  const verified = await verifyAll(directory, seconds);
+  return {
+    text: values.json ? verifiedJson(verified) : terminal(verifiedLines(verified)),
+    error: terminal(verified.failures.map((failure) => `${NAME}: ${failure}`)),
+    status: statusOf(verified),
+  };
 }
 
 /** The host of a command that takes one directory. */
@@ -289,7 +296,7 @@ export function run(args: readonly string[]): Outcome | Promise<Outcome> {
   if (asksForHelp || rest.some(isHelp)) {
     return { text: helpOf(wanted, command), error: '', status: 0 };
   }
-  const succeed = (result: Result): Outcome => ({ ...result, error: '' });
+  const succeed = (result: Result): Outcome => ({ error: '', ...result });
   try {
     const result = command.run(rest);
     return result instanceof Promise ? result.then(succeed, failed) : succeed(result);

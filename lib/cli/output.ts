@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import type { Host } from '../model/host';
-import { HOST_FILES, parseHostFile } from '../model/host-file';
+import { HOST_FILES, hostFileName, parseHostFile } from '../model/host-file';
 import { getOrInsertComputed } from '../model/maps';
 
 /** A wrong command line or input, reported without a stack trace. */
@@ -27,18 +27,39 @@ export function readHosts(directory: string, known = new Map<string, Host>()): M
   const hosts = stacksOf(directory).flatMap((stack) => {
     const names = namesIn(directory, join(stack.workingDirectory, HOST_FILES));
     const found = names.map((name) => parse(directory, join(stack.workingDirectory, HOST_FILES, name), known));
-    return found.length === 0 ? [] : found.filter(isDeclaredIn(directory, stack));
+    const declared = found.length === 0 ? new Set() : declaredPaths(directory, stack);
+    return found.filter(({ path }) => declared.has(path));
   });
   return new Map(hosts.sort((a, b) => (a.path < b.path ? -1 : 1)).map((host) => [host.path, host]));
 }
 
+/** A directory in which Terraform works, and how many hosts are declared there. */
+export interface StackDirectory {
+  readonly directory: string;
+  readonly hosts: number;
+}
+
 /**
- * The directories of the stacks of a synthesized app, in which Terraform works.
+ * The stacks of a synthesized app that declare hosts, or the directory itself if it is not what `cdktf synth` wrote.
  *
- * @throws UsageError if it is not such a directory
+ * @throws UsageError if the output is damaged
  */
-export function directoriesOf(directory: string): string[] {
-  return stacksOf(directory).map(({ workingDirectory }) => inside(directory, workingDirectory));
+export function stackDirectories(directory: string): StackDirectory[] {
+  if (isThere(directory, 'manifest.json')) {
+    return stacksOf(directory)
+      .map((stack) => ({ directory: inside(directory, stack.workingDirectory), hosts: countHosts(directory, stack) }))
+      .filter(({ hosts }) => hosts > 0);
+  }
+  const stack = { workingDirectory: '', synthesizedStackPath: 'cdk.tf.json', stackMetadataPath: 'metadata.json' };
+  return [{ directory, hosts: countHosts(directory, stack) }];
+}
+
+/** Goes by the names of the files: verify does not need what is in them, which may be of another version. */
+function countHosts(directory: string, stack: Stack): number {
+  const names = new Set(namesIn(directory, join(stack.workingDirectory, HOST_FILES)));
+  return names.size === 0
+    ? 0
+    : [...declaredPaths(directory, stack)].filter((path) => names.has(hostFileName(path))).length;
 }
 
 function stacksOf(directory: string): Stack[] {
@@ -75,14 +96,22 @@ function parse(directory: string, file: string, known: Map<string, Host>): Host 
   }
 }
 
-/** A synth does not clean its directory, so the file of a deleted host remains. */
-function isDeclaredIn(directory: string, stack: Stack): (host: Host) => boolean {
+/** The paths of the hosts that are declared. A synth does not clean its directory, so the file of a deleted one remains. */
+function declaredPaths(directory: string, stack: Stack): Set<string> {
   const texts = [stack.synthesizedStackPath, stack.stackMetadataPath ?? []]
     .flat()
     .filter((file) => isThere(directory, file))
     .flatMap((file) => stringsOf(read(directory, file)).filter((text) => text.endsWith('/anchor"')));
-  const anchors = new Set(texts);
-  return ({ path }) => anchors.has(JSON.stringify(`${path}/anchor`));
+  return new Set(texts.map((text) => unquoted(text).replace(/\/anchor$/, '')));
+}
+
+function unquoted(text: string): string {
+  try {
+    return JSON.parse(text) as string;
+  } catch {
+    // HCL has other escapes, and no path of ours.
+    return '';
+  }
 }
 
 /** The quoted strings of JSON or HCL. Each is read once to its end, since a stranger may write thousands of quotes. */

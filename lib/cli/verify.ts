@@ -1,9 +1,8 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { json } from '../report/escape';
 import type { Machine } from './machines';
 import { machinesOf } from './machines';
-import { directoriesOf } from './output';
+import type { StackDirectory } from './output';
+import { UsageError, stackDirectories } from './output';
 import type { Answer } from './ssh';
 import { askMachine, shellQuoted } from './ssh';
 
@@ -14,7 +13,7 @@ const FORMAT = 1;
 const AT_ONCE = 16;
 
 /**
- * The same for machines behind one bastion. OpenSSH drops connections at random while more than 10 others have not yet
+ * The same for machines behind one bastion. OpenSSH drops connections at random while 10 others have not yet
  * logged in (`MaxStartups 10:30:100`).
  */
 const AT_ONCE_BY_BASTION = 8;
@@ -28,21 +27,51 @@ interface Job {
 /** What came of the question to a machine. */
 export interface Verified extends Answer, Job {}
 
+/** What came of all questions. */
+export interface Verification {
+  readonly all: readonly Verified[];
+  /** Why a stack could not be asked, a sentence for each. */
+  readonly failures: readonly string[];
+}
+
 /**
  * Asks all machines that Terraform has configured whether they are as declared, without an apply.
  *
  * @param directory - what `cdktf synth` wrote, or a directory in which Terraform works
  * @param seconds - how long to wait for each machine
  */
-export async function verifyAll(directory: string, seconds: number): Promise<Verified[]> {
-  const directories = existsSync(join(directory, 'manifest.json')) ? directoriesOf(directory) : [directory];
+export async function verifyAll(directory: string, seconds: number): Promise<Verification> {
+  const stacks = stackDirectories(directory);
+  if (stacks.length === 0) {
+    throw new UsageError(
+      `"${directory}" declares no host. Give what "cdktf synth" wrote there, with all files of its stacks.`,
+    );
+  }
   const jobs: Job[] = [];
-  for (const each of directories) {
-    jobs.push(...(await machinesOf(each)).map((machine) => ({ directory: each, machine })));
+  const failures: string[] = [];
+  for (const stack of stacks) {
+    try {
+      jobs.push(...(await jobsOf(stack)));
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      failures.push(error.message);
+    }
   }
   const key = ({ directory: where, machine }: Verified): string => `${where} ${addressOf(machine)}`;
-  const results = await askMachines(jobs, seconds);
-  return (await compareGenerations(results)).sort((a, b) => (key(a) < key(b) ? -1 : 1));
+  const all = await compareGenerations(await askMachines(jobs, seconds));
+  return { all: all.sort((a, b) => (key(a) < key(b) ? -1 : 1)), failures };
+}
+
+/** @throws UsageError if Terraform cannot show the state, or if that is not the state of the declared hosts */
+async function jobsOf({ directory, hosts }: StackDirectory): Promise<Job[]> {
+  const machines = await machinesOf(directory);
+  if (machines.length === 0 && hosts > 0) {
+    throw new UsageError(
+      `the state of Terraform in "${directory}" knows none of the declared hosts (${hosts}): it is that of another ` +
+        'workspace or backend, or nothing was applied yet. See "terraform workspace show" there.',
+    );
+  }
+  return machines.filter(({ absent }) => !absent).map((machine) => ({ directory, machine }));
 }
 
 /** Asks several machines at a time. */
@@ -97,7 +126,9 @@ async function compareGenerations(all: readonly Verified[]): Promise<Verified[]>
   const suspects = all.filter((each) => otherGeneration(each) !== undefined);
   const now = new Map<string, string | undefined>();
   for (const directory of new Set(suspects.map((each) => each.directory))) {
-    (await machinesOf(directory)).forEach((machine) => now.set(`${directory} ${machine.apply}`, machine.generation));
+    // A state that cannot be read any more proves nothing.
+    const machines = await machinesOf(directory).catch(() => []);
+    machines.forEach((machine) => now.set(`${directory} ${machine.apply}`, machine.generation));
   }
   return all.map((each) => {
     const { directory, machine, lines } = each;
@@ -126,12 +157,15 @@ function otherGeneration({ state, lines, machine: { generation } }: Verified): s
   return name === generation || name.replace(/\.\d+$/, '') === generation ? undefined : name;
 }
 
-/** 0 if all machines are as declared, 1 if one differs, 2 if one could not be asked. */
-export function statusOf(all: readonly Verified[]): number {
+/** 0 if all machines are as declared, 1 if one differs, 2 if one, or all of a stack, could not be asked. */
+export function statusOf({ all, failures }: Verification): number {
+  if (failures.length > 0) {
+    return 2;
+  }
   return all.some(({ state }) => state === 'differs') ? 1 : all.some(({ state }) => state === 'not asked') ? 2 : 0;
 }
 
-export function verifiedJson(all: readonly Verified[]): string {
+export function verifiedJson({ all }: Verification): string {
   const machines = all.map(({ directory, machine: { apply = '', owner, connection }, state, lines }) => ({
     ...{ directory, apply, owner, host: connection.host, state, lines },
   }));
@@ -139,7 +173,10 @@ export function verifiedJson(all: readonly Verified[]): string {
 }
 
 /** Lines for people: the machines that are not as declared, and how to apply everything to them again. */
-export function verifiedLines(all: readonly Verified[]): string[] {
+export function verifiedLines({ all, failures }: Verification): string[] {
+  if (all.length === 0) {
+    return failures.length === 0 ? ['Terraform has configured no machine here.'] : [];
+  }
   const others = all.filter(({ state }) => state !== 'as declared');
   const differing = others.filter(({ state }) => state === 'differs');
   return [
@@ -147,9 +184,7 @@ export function verifiedLines(all: readonly Verified[]): string[] {
       `${addressOf(machine)} (${machine.connection.host}) ${state === 'differs' ? 'is not as declared' : 'could not be asked'}:`,
       ...lines.map((line) => `  ${line}`),
     ]),
-    ...(all.length === 0
-      ? ['Terraform has configured no machine here.']
-      : [`As declared: ${all.length - others.length} of ${all.length}.`]),
+    `As declared: ${all.length - others.length} of ${all.length}.`,
     ...(differing.length === 0 ? [] : ['To apply everything again:']),
     // Those without an apply of a directory have one command.
     ...new Set(differing.map(({ directory, machine: { apply } }) => commandOf(directory, apply))),
