@@ -71,13 +71,6 @@ read_plan() {
   esac
 }
 
-plan_nothing() {
-  added=0
-  dropped=0
-  essential=0
-  restored=0
-}
-
 # Does the kernel have all that was planned for?
 nothing_planned() {
   [ "$added" -eq 0 ] && [ "$dropped" -eq 0 ]

@@ -33,7 +33,6 @@ assert() {
 repair() {
   repaired=0
   left=0
-  plan_nothing
   PLAN=$LOCK/plan.
   problem=
   accepts_problem=
