@@ -23,7 +23,6 @@ function how_to_delete_rule(i) {
 part == "want" || part == "own" {
   if ($1 == "table") {
     if (part == "want") { WANT_TABLE[$2] = $3; if ($3 != "-") WANT_NAME[$3] = $2 }
-    else OWN_TABLE[$2] = 1
   } else if ($1 in TAG_OF) {
     spec = substr($0, length($1) + length($2) + length($3) + 4)
     if (part == "own") OWN_RULE[$2, $3, spec, TAG_OF[$1]] = 1
