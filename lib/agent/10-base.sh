@@ -104,11 +104,13 @@ make_new() {
   (set -C && cat >"$1.source-routing-new")
 }
 
+# Sets problem, and fails.
+fail() { problem=$*; return 1; }
+
 # Sets problem to $1 and the reason in file $2, where the command that failed has left it, and fails.
 fail_with() {
   first_line "${2-$LOCK/error}"
-  problem="$1: ${first:-no reason given}"
-  return 1
+  fail "$1: ${first:-no reason given}"
 }
 
 # Sleeps for a fraction of a second, or for one second if `sleep` does not support fractions.

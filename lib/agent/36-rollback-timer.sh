@@ -55,8 +55,7 @@ arm_process() {
     fi
     pause "$delay"
   done
-  problem='the process that would undo the change did not start'
-  return 1
+  fail 'the process that would undo the change did not start'
 }
 
 # Stops the rollback timer, since the trial has ended. The timer may be this very process, which must not be killed.

@@ -109,9 +109,7 @@ force_kernel() {
     show "${PLAN}report"
   done
   look "$@" || return 1
-  nothing_planned && return 0
-  problem="kernel: $(first_difference)"
-  return 1
+  nothing_planned || fail "kernel: $(first_difference)"
 }
 
 # Sets problem: which line of the batch failed, why, and how to repair it.

@@ -99,7 +99,7 @@ set_accepts() {
   done
   list_accepts || return 1
   # The firewall may have been reloaded in the meantime.
-  all_accepted || { problem='the firewall did not keep the accept rules'; return 1; }
+  all_accepted || fail 'the firewall did not keep the accept rules' || return 1
   if [ -s "$LOCK/held" ]; then
     # If this file cannot be written, the rules are only added again the next time.
     { mkdir -p "$LOADED" && put_file 0600 "$LOADED/$owner.accepts" <"$LOCK/held"; } 2>/dev/null || :

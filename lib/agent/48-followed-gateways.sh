@@ -12,15 +12,13 @@ follow_gateways() {
     last_state=
     ! grep -q -s -x -F "follow $place$device" "$current/manifest" || last_state=$current/state
     find_gateway "$1/state" ${last_state:+"$last_state"}
-    if [ -z "$gateway" ]; then
-      problem="nobody gives an IPv$family gateway for $device here: no default route of the main table (ip -$family route show default), and no DHCP lease with one"
-      return 1
-    fi
+    [ -n "$gateway" ] ||
+      fail "nobody gives an IPv$family gateway for $device here: no default route of the main table (ip -$family route show default), and no DHCP lease with one" || return 1
     awk -v place="$place" -v gateway="$gateway" '
       index($0, "route " place) == 1 { sub(/ via [^ ]+ /, " via " gateway " ") }
-      { print }' "$1/state" >"$LOCK/followed" || { problem="cannot write $LOCK/followed"; return 1; }
+      { print }' "$1/state" >"$LOCK/followed" || fail "cannot write $LOCK/followed" || return 1
     ! cmp -s "$LOCK/followed" "$1/state" || continue
-    replace_state "$1/state" || { problem="cannot write $1/state, so a new gateway on $device is not followed: $gateway"; return 1; }
+    replace_state "$1/state" || fail "cannot write $1/state, so a new gateway on $device is not followed: $gateway" || return 1
     followed="$followed${followed:+, }$gateway on $device"
   done <"$1/manifest"
 }

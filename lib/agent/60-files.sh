@@ -91,7 +91,7 @@ install_files() {
   while read -r word path rest; do
     [ "$word" = dir ] || continue
     [ -d "$path" ] || { log_undo "dir $path" && mkdir "$path" && chmod 0755 "$path"; } ||
-      { problem="cannot make directory $path"; return 1; }
+      fail "cannot make directory $path" || return 1
   done <"$1/manifest"
   problem="cannot write $trial (disk full, or read-only?)"
   one_sync=1
@@ -139,8 +139,8 @@ remove_stale_files() {
       if [ ! -L "$path" ] && ! cmp -s "$each/files/$number" "$path" && [ $# -eq 1 ] && [ -z "$rest" ]; then
         say "note: $path was edited by hand since it was put there; it is removed"
       fi
-      keep "$path" || { problem="cannot keep a copy of $path"; return 1; }
-      rm -f "$path" || { problem="cannot remove $path"; return 1; }
+      keep "$path" || fail "cannot keep a copy of $path" || return 1
+      rm -f "$path" || fail "cannot remove $path" || return 1
       changed_files="$changed_files $path "
     done <"$each/manifest"
   done

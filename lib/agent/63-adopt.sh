@@ -163,12 +163,12 @@ take_adopted() {
   [ -s "$stage/taken" ] || return 0
   while read -r word path number; do
     case $word in
-      names) take_names "$path" || { problem="cannot write $path (disk full, or read-only?)"; return 1; } ;;
+      names) take_names "$path" || fail "cannot write $path (disk full, or read-only?)" || return 1 ;;
       file)
         if has_file "$path" "$stage/manifest" || ! exists "$path"; then
           continue
         fi
-        { keep "$path" && rm -f "$path"; } || { problem="cannot remove $path"; return 1; }
+        { keep "$path" && rm -f "$path"; } || fail "cannot remove $path" || return 1
         changed_files="$changed_files $path "
         say "took over $path"
         ;;

@@ -142,10 +142,7 @@ check_loaded() {
       printf '%s\t%s\n' "$property" "$line"
     done <"$LOCK/loaded" >"$LOCK/values"
     refused=$(awk -v loaded=1 "$AWK_KEYFILE" part=ours "$1/files/$number" part=file "$LOCK/values") || refused='(awk failed)'
-    [ -z "$refused" ] || {
-      problem="NetworkManager does not take from $path: $refused. See: journalctl -u NetworkManager"
-      return 1
-    }
+    [ -z "$refused" ] || fail "NetworkManager does not take from $path: $refused. See: journalctl -u NetworkManager" || return 1
   done <"$1/manifest"
 }
 

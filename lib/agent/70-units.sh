@@ -77,8 +77,7 @@ start_units() {
 }
 
 unit_failed() {
-  fail_with "systemctl $1 $2 failed" || problem="$problem; see: systemctl status $2"
-  return 1
+  fail_with "systemctl $1 $2 failed" || fail "$problem; see: systemctl status $2"
 }
 
 # Runs the hooks of generation $1 for the tunnels that are up: the hook did not exist yet when their

@@ -24,8 +24,7 @@ as_expected() {
   [ -s "$LOCK/disagreements" ] || return 0
   show "$LOCK/disagreements"
   first_line "$LOCK/disagreements"
-  problem="the kernel does otherwise than expected: ${first#! }"
-  return 1
+  fail "the kernel does otherwise than expected: ${first#! }"
 }
 
 # Runs before a change. For packets that must keep their interface, it notes where they go now.

@@ -100,8 +100,7 @@ find_probe_tools() {
   [ -n "$nftables" ] || problem="$problem, nftables"
   problem=${problem#, }
   [ -n "$problem" ] || return 0
-  problem="missing here: $problem. Install what is missing, then: source-routing probe $owner"
-  return 1
+  fail "missing here: $problem. Install what is missing, then: source-routing probe $owner"
 }
 
 # Tries packets that answer $LOCK/questions, with the rules of generation $1. Writes to $LOCK/probed what happened
@@ -220,6 +219,5 @@ wait_for_packets() {
 # Sets problem to the reason, and fails.
 probe_failed() {
   first_line "$LOCK/probe/error"
-  problem=${first:-the sender did not start}
-  return 1
+  fail "${first:-the sender did not start}"
 }

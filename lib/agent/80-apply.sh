@@ -119,9 +119,7 @@ hold_on() {
     pause "$delay"
   done
   look "$@" || return 1
-  nothing_planned && return 0
-  problem="the network manager does not leave what was set: $(first_difference)"
-  return 1
+  nothing_planned || fail "the network manager does not leave what was set: $(first_difference)"
 }
 
 # Prints an unused directory for generation $1. The id may already be in use: by the generation in

@@ -21,7 +21,7 @@ keep_change() {
   save_adopted
   drop_textfile "$stage"
   if [ -f "$trial/current" ]; then
-    mv -f "$trial/current" "$home/current" || { problem="cannot write $home/current"; return 1; }
+    mv -f "$trial/current" "$home/current" || fail "cannot write $home/current" || return 1
   fi
   current=$stage
   pending=

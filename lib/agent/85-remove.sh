@@ -49,11 +49,11 @@ leave_nothing() {
   rm -f "$REPAIRS.$owner"
   for each in "${home:?}"/*; do
     case $each in "$home/agent" | "$home/trial") continue ;; esac
-    rm -rf "$each" || { problem="cannot remove $each"; return 1; }
+    rm -rf "$each" || fail "cannot remove $each" || return 1
   done
   disable_recovery
   close_trial
-  rm -rf "$home" || { problem="cannot remove $home"; return 1; }
+  rm -rf "$home" || fail "cannot remove $home" || return 1
   ! rmdir "$STATE" 2>/dev/null || rm -f "$KEPT"
 }
 

@@ -6,10 +6,7 @@ in_force() {
   LOCK_WAIT=10
   take_lock
   wanted_state
-  if [ -z "$states" ]; then
-    problem="nothing of $owner is in force on this machine; the owners here: $(owners)"
-    return 1
-  fi
+  [ -n "$states" ] || fail "nothing of $owner is in force on this machine; the owners here: $(owners)" || return 1
   problem="a change of $owner was killed half-way, and will be undone. At once: source-routing rollback $owner"
   case $decision in
     '') ;;
