@@ -21,16 +21,9 @@ load_managers() {
 
 # Has this run changed a file of generation $1 that a network manager reads?
 has_loadable() {
-  local mode path rest word number
-  while read -r word mode number path rest; do
-    case $word in
-      file) case $path in /etc/systemd/network/* | /etc/netplan/*) ;; *) continue ;; esac ;;
-      block) path="$number${path:+ $path}${rest:+ $rest}" ;;
-      *) continue ;;
-    esac
-    case $changed_files in *" $path "*) return 0 ;; esac
-  done <"$1/manifest"
-  return 1
+  awk '$1 == "file" && $4 ~ "^/etc/(systemd/network|netplan)/" { print " " $4 " " }
+    sub(/^block [^ ]* /, " ") { print $0 " " }' "$1/manifest" >"$LOCK/loadable"
+  [ -s "$LOCK/loadable" ] && printf '%s\n' "$changed_files" | grep -q -F -f "$LOCK/loadable"
 }
 
 # Carries out the lines of file $1: "loaded networkd|netplan NETWORK-FILE", "loaded
