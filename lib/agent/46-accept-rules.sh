@@ -11,10 +11,7 @@ find_accepts() {
   : >"$LOCK/chains"
   grep -q -s '^accept ' "$home"/*/manifest || return 0
   [ -z "$1" ] || [ ! -f "$1/manifest" ] || sed -n 's/^accept //p' "$1/manifest" >"$LOCK/accepts"
-  cat "$home"/*/manifest | awk '$1 == "accept" && !(($2, $3, $4) in SEEN) {
-    SEEN[$2, $3, $4] = 1
-    print $2, $3, $4
-  }' >"$LOCK/chains"
+  awk '$1 == "accept" && !SEEN[$2, $3, $4]++ { print $2, $3, $4 }' "$home"/*/manifest >"$LOCK/chains"
 }
 
 # list_chain FAMILY TABLE CHAIN: prints the chain. Fails if it does not exist, or cannot be read.
