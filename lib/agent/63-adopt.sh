@@ -68,7 +68,7 @@ check_lines() {
   case ${1##*/} in *6-*) family=6 ;; *) family=4 ;; esac
   other=$(awk -v family="$family" "$AWK_ADDRESS$AWK_KERNEL$AWK_COVERS"'
     part == "want" && $1 == "table" { ID[$3] = $2 }
-    part == "want" && ($1 in TAG_OF) && $2 == family { RULES[++rules] = substr($0, length($1 $2 $3) + 4) }
+    part == "want" && ($1 in TAG_OF) && $2 == family { read_state_rule(); RULES[++rules] = rule_spec }
     part == "want" && $1 == "route" && $2 == family { DECLARED[$3, $4] = 1 }
     part == "want" { next }
     { line = $0; sub(/#.*/, "") }

@@ -54,6 +54,15 @@ function word_after(spec, key,    at, rest) {
   return rest
 }
 
+# Reads a rule of a state file: WORD FAMILY PRIORITY SELECTORS ACTION. Sets key ("FAMILY PRIORITY"), rule_spec and
+# rule_protocol.
+function read_state_rule() {
+  key = $2 " " $3
+  rule_protocol = ($1 in TAG_OF) ? TAG_OF[$1] : tag_given($0)
+  rule_spec = substr($0, length($1 key) + 3)
+  if ($1 == "adopted") sub(/ proto [0-9]+$/, "", rule_spec)
+}
+
 # The position where the action of a rule begins.
 function match_action(spec) { return match(spec, /(lookup|goto|blackhole|unreachable|prohibit)( .*)?$/) }
 

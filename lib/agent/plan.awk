@@ -86,44 +86,30 @@ BEGIN {
   wanted_rules = wanted_guards = wanted_adopted = wanted_routes = kernel_rules = settled = 0
 }
 
-# Rules and guards are stored under "FAMILY PRIORITY", since an owner has only one at a priority.
-(part == "want" || part == "own") && ($1 in TAG_OF) {
+# Rules and guards are stored under "FAMILY PRIORITY", since an owner has only one at a priority. Rules that somebody made
+# by hand and that this change adopts (see 63-adopt.sh) may share a priority.
+(part == "want" || part == "own") && ($1 in TAG_OF || $1 == "adopted") {
   if (without6 && $2 == 6) next
-  key = $2 " " $3
-  by = TAG_OF[$1]
-  spec = substr($0, length($1 key) + 3)
+  read_state_rule()
   if (part == "own") {
-    OWN_RULE[key, spec, by] = 1
-    OWN_PRIORITY[key] = 1
+    OWN_RULE[key, rule_spec, rule_protocol] = OWN_PRIORITY[key] = 1
+    if ($1 == "adopted") ADOPTED[key, rule_spec, rule_protocol] = 1
     next
   }
-  WANT_RULE[key] = spec
-  if (by != OURS) TAG[key] = by
+  if ($1 != "guard" && $3 + 0 > highest[$2]) highest[$2] = $3 + 0
+  if ($1 == "adopted") {
+    WANT_ADOPTED[key, rule_spec, rule_protocol] = 1
+    ADOPTED_WANTED[++wanted_adopted] = key SUBSEP rule_spec SUBSEP rule_protocol
+    next
+  }
+  WANT_RULE[key] = rule_spec
+  if (rule_protocol != OURS) TAG[key] = rule_protocol
   # `ip -N` prints the number of the action.
-  sub(/unreachable$/, "7", spec)
-  sub(/blackhole$/, "6", spec)
-  WANT_TEXT[key] = spec " proto " by
-  if (by == BY_KERNEL) GUARDS[++wanted_guards] = key
-  else {
-    RULES[++wanted_rules] = key
-    if ($3 + 0 > highest[$2]) highest[$2] = $3 + 0
-  }
-  next
-}
-
-# Rules that somebody made by hand and that this change adopts (see 63-adopt.sh). Several of them may share a priority.
-(part == "want" || part == "own") && $1 == "adopted" {
-  by = tag_given($0)
-  key = $2 " " $3
-  spec = substr($0, length($1 key) + 3)
-  sub(/ proto [0-9]+$/, "", spec)
-  if (part == "own") OWN_RULE[key, spec, by] = ADOPTED[key, spec, by] = OWN_PRIORITY[key] = 1
-  else {
-    ADOPTED_WANTED[++wanted_adopted] = key " " spec
-    ADOPTED_BY[wanted_adopted] = by
-    WANT_ADOPTED[key, spec, by] = 1
-    if ($3 + 0 > highest[$2]) highest[$2] = $3 + 0
-  }
+  sub(/unreachable$/, "7", rule_spec)
+  sub(/blackhole$/, "6", rule_spec)
+  WANT_TEXT[key] = rule_spec " proto " rule_protocol
+  if ($1 == "guard") GUARDS[++wanted_guards] = key
+  else RULES[++wanted_rules] = key
   next
 }
 
@@ -230,7 +216,7 @@ END {
 function change_the_rest(    i) {
   for (i = 1; i <= wanted_rules; i++) put_rule(RULES[i])
   for (i = 1; i <= wanted_guards; i++) if (cuts_off(GUARDS[i], highest_stale)) put_rule(GUARDS[i])
-  for (i = 1; i <= wanted_adopted; i++) put_adopted(ADOPTED_WANTED[i], ADOPTED_BY[i])
+  for (i = 1; i <= wanted_adopted; i++) put_adopted(ADOPTED_WANTED[i])
   if (restore) put_back_own()
   for (i = stale_rules; i >= 1; i--) if ((STALE[i] in K_GUARD) && cuts_off(K_KEY[STALE[i]], highest)) drop_rule(STALE[i])
   for (i = stale_rules; i >= 1; i--) if (!(STALE[i] in K_GUARD)) drop_rule(STALE[i])
@@ -320,13 +306,13 @@ function put_rule(k,    family, priority, n, s, i) {
 }
 
 # Restores an adopted rule. The caller keeps the old order, since rules may share a priority.
-function put_adopted(line, by,    w, key, spec) {
-  split(line, w, " ")
-  key = w[1] " " w[2]
-  spec = substr(line, length(key) + 2)
-  if ((key, spec, by) in HAS_ADOPTED) return
-  if (reporting()) report("+ " rule_text(w[1], "rule", w[2], spec))
-  add(w[1], rule_line("add", w[2], spec, by))
+function put_adopted(rule,    w, family, priority) {
+  if (rule in HAS_ADOPTED) return
+  split(rule, w, SUBSEP)
+  family = substr(w[1], 1, 1)
+  priority = substr(w[1], 3)
+  if (reporting()) report("+ " rule_text(family, "rule", priority, w[2]))
+  add(family, rule_line("add", priority, w[2], w[3]))
 }
 
 function clear_copies(k,    n, s, i) {

@@ -24,16 +24,16 @@ part == "want" || part == "own" {
   if ($1 == "table") {
     if (part == "want") { WANT_TABLE[$2] = $3; if ($3 != "-") WANT_NAME[$3] = $2 }
   } else if ($1 in TAG_OF) {
-    spec = substr($0, length($1) + length($2) + length($3) + 4)
-    if (part == "own") OWN_RULE[$2, $3, spec, TAG_OF[$1]] = 1
+    read_state_rule()
+    if (part == "own") OWN_RULE[key, rule_spec, rule_protocol] = 1
     else {
-      WANT_RULE[$2, $3] = spec
-      TAG[$2, $3] = TAG_OF[$1]
+      WANT_RULE[key] = rule_spec
+      TAG[key] = rule_protocol
       any_rule[$2] = 1
       # A rule with `iif lo` is for marked ICMP errors. These get no replies, so src_valid_mark does not matter for it.
-      if (spec ~ /fwmark/ && spec !~ / iif lo /) marks = 1
-      if ($2 == 4 && spec ~ /uidrange/) users = 1
-      if ($2 == 4 && spec ~ /^from .* dport /) answers = 1
+      if (rule_spec ~ /fwmark/ && rule_spec !~ / iif lo /) marks = 1
+      if ($2 == 4 && rule_spec ~ /uidrange/) users = 1
+      if ($2 == 4 && rule_spec ~ /^from .* dport /) answers = 1
     }
   } else if ($1 == "route" || $1 == "retired") {
     key = $2 " " $3 " " $4 " " $5
@@ -47,7 +47,7 @@ part == "other" {
   if ($1 == "table" && !shared_table($2)) {
     if ($2 in WANT_TABLE) problem("table " $2 " belongs to owner " whose " on this machine: choose another id")
     else if ($3 in WANT_NAME) problem("the table name " $3 " belongs to owner " whose " on this machine: choose another name")
-  } else if (($1 in TAG_OF) && (($2, $3) in WANT_RULE))
+  } else if (($1 in TAG_OF) && ($2 " " $3) in WANT_RULE)
     problem("priority " $3 " (IPv" $2 ") belongs to owner " whose " on this machine: choose another priority")
   else if ($1 == "route" && ($2 " " $3 " " $4 " " $5) in WANT_ROUTE)
     problem("the IPv" $2 " route to " $4 " with metric " $5 " in table " $3 " belongs to owner " whose " on this machine: choose another metric")
@@ -79,7 +79,7 @@ part == "expected" {
 /^[0-9]+:\t/ {
   read_kernel_rule($0)
   n = ++kernel_rules
-  K_FAMILY[n] = family; K_PRIORITY[n] = rule_priority; K_SPEC[n] = rule_spec; K_BY[n] = rule_protocol
+  K_KEY[n] = family " " rule_priority; K_FAMILY[n] = family; K_PRIORITY[n] = rule_priority; K_SPEC[n] = rule_spec; K_BY[n] = rule_protocol
   K_LINE[n] = $0
   # This is a rule for ordinary packets of the machine. It mostly leads to the main table.
   if (rule_spec ~ /^(iif lo |not [^ ]+ [^ ]+ )?lookup [0-9]+$/ && rule_spec !~ / 25[35]$/ && rule_protocol != OURS && rule_protocol != BY_HOOK)
@@ -130,29 +130,28 @@ function foreign_rules(    i, again) {
 }
 
 # Is rule i of the kernel a foreign rule?
-function is_foreign(i,    k) {
+function is_foreign(i,    k, word) {
   if (i in FOREIGN) return FOREIGN[i]
-  k = K_FAMILY[i] SUBSEP K_PRIORITY[i]
+  k = K_KEY[i]
   FOREIGN[i] = 0
   # A copy with protocol 78 may hold the place of a rule or of a guard. The protocol of network managers alone does not
   # tell who has made a rule.
   if ((k in WANT_RULE) && (K_BY[i] == tag(k) && K_BY[i] != BY_MANAGER || K_BY[i] == BY_HOOK) && WANT_RULE[k] == K_SPEC[i]) return 0
-  if ((k SUBSEP K_SPEC[i] SUBSEP K_BY[i]) in OWN_RULE) return 0
-  if (K_BY[i] == BY_HOOK || K_BY[i] == BY_KERNEL) for (word in TAG_OF) if ((k SUBSEP K_SPEC[i] SUBSEP TAG_OF[word]) in OWN_RULE) return 0
+  if ((k, K_SPEC[i], K_BY[i]) in OWN_RULE) return 0
+  if (K_BY[i] == BY_HOOK || K_BY[i] == BY_KERNEL) for (word in TAG_OF) if ((k, K_SPEC[i], TAG_OF[word]) in OWN_RULE) return 0
   return FOREIGN[i] = 1
 }
 
-function foreign_rule(i,    k, in_place, uses, text) {
-  k = K_FAMILY[i] SUBSEP K_PRIORITY[i]
-  in_place = k in WANT_RULE
+function foreign_rule(i,    in_place, uses, text) {
+  in_place = K_KEY[i] in WANT_RULE
   uses = word_after(K_SPEC[i], "lookup")
   uses = (uses in WANT_TABLE) && !shared_table(uses)
   text = rule_text(K_FAMILY[i], "rule", K_PRIORITY[i], K_SPEC[i])
   if (TAKEN[i]) {
     if (adopt) print "A adopted " K_FAMILY[i] " " K_PRIORITY[i] " " K_SPEC[i] " proto " K_BY[i] + 0
-    else if (in_place) problem(foreign_rule_text(i, k) TAKE_OVER)
+    else if (in_place) problem(foreign_rule_text(i) TAKE_OVER)
     else if (uses) made_by_hand(text)
-  } else if (in_place) problem(foreign_rule_text(i, k) "Choose another priority" (uses ? "" : ", or remove it: " how_to_delete_rule(i)))
+  } else if (in_place) problem(foreign_rule_text(i) "Choose another priority" (uses ? "" : ", or remove it: " how_to_delete_rule(i)))
   else if (adopt && WHY[i] != "") remark(text " stays: " WHY[i])
   else if (adopt && uses) stays(text, K_BY[i])
   else if (adopt && by_hand(i) && !compare_table(i, text) && match_action(K_SPEC[i]) > 1 && is_in_front(i)) stays(text, K_BY[i])
@@ -177,13 +176,13 @@ function is_in_front(i,    place) {
   return 0
 }
 
-function foreign_rule_text(i, k) {
+function foreign_rule_text(i) {
   # The text below says this in words.
   sub(/ proto 0 *$/, "", K_LINE[i])
   sub(/\t/, " ", K_LINE[i])
   sub(/ +$/, "", K_LINE[i])
   return "someone else has an IPv" K_FAMILY[i] " rule at priority " K_PRIORITY[i] \
-    (tag(k) == BY_KERNEL ? ", where a guard of ours goes" : "") ": \"" K_LINE[i] "\" (" \
+    (tag(K_KEY[i]) == BY_KERNEL ? ", where a guard of ours goes" : "") ": \"" K_LINE[i] "\" (" \
     (tagged(i) ? "proto " K_BY[i] : "no proto, so made by hand or by a script") "). "
 }
 
@@ -194,7 +193,7 @@ function by_hand(i) { return K_BY[i] + 0 == 0 || K_BY[i] == 3 }
 # rule. A rule without a selector routes the whole machine, and is never ours. A rule that rejects must stand behind
 # ours: in front, it rejects what ours lets through.
 function has_declared_twin(i,    k, place, all, rejects) {
-  k = K_FAMILY[i] SUBSEP K_PRIORITY[i]
+  k = K_KEY[i]
   if (match_action(K_SPEC[i]) == 1) return 0
   if (!by_hand(i) && !((k in WANT_RULE) && K_BY[i] == tag(k) && WANT_RULE[k] == K_SPEC[i])) return 0
   if (!adopt && !(k in WANT_RULE) && !(word_after(K_SPEC[i], "lookup") in WANT_TABLE)) return 0
@@ -202,7 +201,7 @@ function has_declared_twin(i,    k, place, all, rejects) {
   rejects = K_SPEC[i] ~ /(blackhole|unreachable|prohibit)$/
   TWIN[i] = -1
   for (place in WANT_RULE) {
-    split(place, all, SUBSEP)
+    split(place, all, " ")
     if (all[1] != K_FAMILY[i] || rejects && all[2] + 0 > K_PRIORITY[i] + 0 || !covers(WANT_RULE[place], K_SPEC[i])) continue
     if (TWIN[i] < 0 || all[2] + 0 < TWIN[i]) TWIN[i] = all[2] + 0
   }
