@@ -34,7 +34,6 @@ repair() {
   repaired=0
   left=0
   PLAN=$LOCK/plan.
-  problem=
   accepts_problem=
   : >"${PLAN}report"
   if [ -z "$wanted" ] || [ -z "$states" ]; then
@@ -63,7 +62,6 @@ repair_kill_switch() {
     kill_switch_repaired=1
   else
     kill_switch_problem=$problem
-    problem=
   fi
 }
 
@@ -71,16 +69,13 @@ repair_kill_switch() {
 repair_accepts() {
   accepts_repaired=0
   accepts_problem=
-  if set_accepts "${wanted%/state}"; then
-    [ -z "$accepts_changed" ] || accepts_repaired=1
-  else
-    accepts_problem=$problem
-    problem=
-  fi
+  set_accepts "${wanted%/state}" || accepts_problem=$problem
+  [ -z "$accepts_changed" ] || [ -n "$accepts_problem" ] || accepts_repaired=1
 }
 
 repair_kernel() {
   local planned
+  problem=
   : >"$LOCK/refused"
   # shellcheck disable=SC2086  # a list of words
   look "$wanted" $states || die 70 "nothing was changed: $problem"
