@@ -58,7 +58,7 @@ packets_pass() {
 find_before_change() {
   before_change=
   [ -n "$refused" ] && send_packets "$LOCK/rejected" '' || return 0
-  before_change=" ($(judge_packets before "$LOCK/rejected"))"
+  before_change=" ($(judge_packets before))"
   [ "$before_change" != ' ()' ] || before_change=
 }
 
@@ -114,16 +114,12 @@ try_packets() {
   # Only a second round with tracing finds the rule that drops or changes packets: tracing takes time.
   [ "$unclear" -eq 0 ] || send_packets "$1" 1 || return 1
   [ "$left_out" -eq 0 ] || say "packets not tried: $left_out"
-  judge_packets judge "$1" >"$LOCK/probed"
+  judge_packets judge >"$LOCK/probed"
 }
 
-# Runs step $1 of probe.awk for the packets of generation $2.
+# Runs step $1 of probe.awk for the packets that were sent.
 judge_packets() {
-  local expected
-  # A generation without expectations has no such file.
-  expected=$2/expectations
-  [ -f "$expected" ] || expected=/dev/null
-  awk -v step="$1" -v out="$LOCK/probe/" -v question="$refused" "$AWK_SYSCTL$AWK_PROBE" part=expected "$expected" \
+  awk -v step="$1" -v out="$LOCK/probe/" -v question="$refused" "$AWK_SYSCTL$AWK_PROBE" part=expected "$LOCK/probe/expected" \
     part=links "$LOCK/links" part=packets "$LOCK/probe/packets" part=unsent "$LOCK/probe/unsent" \
     part=seen "$LOCK/probe/seen" part=traced "$LOCK/probe/traced"
 }
@@ -131,20 +127,20 @@ judge_packets() {
 # Sends the packets for the questions of generation $1, and traces them if $2 is set. Sets lost to the number of
 # packets that arrived nowhere, and unclear to the number of packets that only a trace can explain.
 send_packets() {
-  local room reply replies expected
+  local room reply replies
   room=$LOCK/probe
-  expected=$1/expectations
-  [ -f "$expected" ] || expected=/dev/null
   await_sender
   lost=0
   unclear=0
   rm -rf "$room"
   # Conntrack still knows the packets of the last probe, and would let the same ones pass.
   clock
+  # A generation without expectations has no such file.
   { mkdir "$room" && mkfifo "$room/in" "$room/out" && : >"$room/traced" && : >"$room/unsent" &&
+    { [ ! -f "$1/expectations" ] || cat "$1/expectations"; } >"$room/expected" &&
     { ip -4 neigh show && ip -6 neigh show; } >"$room/neighbours" &&
     awk -v step=choose -v out="$room/" -v trace="$2" -v parent="$$" -v own_port="$((20000 + now % 30000))" "$AWK_SYSCTL$AWK_PROBE" \
-      part=expected "$expected" part=state "$1/state" part=links "$LOCK/links" part=neighbours "$room/neighbours" part=questions "$LOCK/questions" 2>"$room/error"; } ||
+      part=expected "$room/expected" part=state "$1/state" part=links "$LOCK/links" part=neighbours "$room/neighbours" part=questions "$LOCK/questions" 2>"$room/error"; } ||
     probe_failed || return 1
   [ -s "$room/packets" ] || return 0
   start_sender "$room" "$2"
@@ -154,7 +150,7 @@ send_packets() {
     [ -z "$2" ] || pause 0.1
     { cat "$room/lines" && { [ -z "$replies" ] || cat "$room/reply_lines"; } && echo sent; } >&8
     read -r reply <&6 || :
-    wait_for_packets "$room" "$1"
+    wait_for_packets "$room"
     reply=sent
   else
     reply=
@@ -203,12 +199,12 @@ redirect_packets() {
   fi
 }
 
-# Waits for the packets of generation $2. Packets that arrive do so at once, so a short wait is enough.
+# Waits for the packets. Those that arrive do so at once, so a short wait is enough.
 wait_for_packets() {
   local look
   for look in 1 2 3 4 5; do
     nft list table inet source_routing_probe >"$1/seen" 2>"$1/error" || return 0
-    judge_packets lost "$2" >"$1/lost"
+    judge_packets lost >"$1/lost"
     read -r lost unclear <"$1/lost"
     [ "$lost" -ne 0 ] || return 0
     # Nothing follows the last look, so it needs no pause.
