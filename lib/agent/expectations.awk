@@ -64,12 +64,11 @@ step == "ask" {
   if (TARGETS > 1) choose_destination()
   # A tunnel may have come back under another name.
   if (tunnel != "") {
-    device = interface_of(FAMILY_OF, place(TARGET[1]))
+    device = interface_of(place(TARGET[1]))
     if (device != "") { $0 = $0 " or dev " device; read_question() }
   }
   if (IIF == "-") {
-    n = place(FROM)
-    device = interface_of(FAMILY_OF, n)
+    device = interface_of(place(FROM))
     if (device == "") obstacle = "no interface leads to " FROM
     else {
       sub(/ iif - /, " iif " device " ")
@@ -140,23 +139,20 @@ function place(address,    question) {
 # Chooses the first destination that only a default route leads to: a firewall may have blackhole routes for
 # documentation prefixes.
 function choose_destination(    i, chosen) {
-  for (i = 1; i <= TARGETS && !by_default(FAMILY_OF, place(TARGET[i])); i++);
+  for (i = 1; i <= TARGETS && !is_default(route_at(place(TARGET[i]))); i++);
   chosen = $1 " " $2 " " $3 " to " TARGET[i > TARGETS ? 1 : i]
   for (i = 4 + 2 * TARGETS; i <= NF; i++) chosen = chosen " " $i
   $0 = chosen
   read_question()
 }
 
-# Does the n-th answer to `where` name a default route?
-function by_default(family, n,    id) {
-  if (!((family, n) in BY_DEFAULT)) {
-    BY_DEFAULT[family, n] = 0
-    if ((family, n) in ANSWER) {
-      id = read_kernel_route(ANSWER[family, n], family)
-      BY_DEFAULT[family, n] = KIND[id] == "unicast" && is_default(id)
-    }
+# The unicast route in the n-th answer to `where`, 0 if there is none.
+function route_at(n,    id) {
+  if (!((FAMILY_OF, n) in ROUTE_AT)) {
+    id = (FAMILY_OF, n) in ANSWER ? read_kernel_route(ANSWER[FAMILY_OF, n], FAMILY_OF) : 0
+    ROUTE_AT[FAMILY_OF, n] = id && KIND[id] == "unicast" ? id : 0
   }
-  return BY_DEFAULT[family, n]
+  return ROUTE_AT[FAMILY_OF, n]
 }
 
 function skip(reason) {
@@ -170,10 +166,9 @@ function obstacle_at(device) { return !(device in UP) ? "no interface " device :
 
 # Returns the interface in the n-th answer to `where`, or "" if there is none now. The interface of a
 # default route does not count: such an answer means that the tunnel is not up.
-function interface_of(family, n,    id) {
-  if (!((family, n) in ANSWER)) return ""
-  id = read_kernel_route(ANSWER[family, n], family)
-  if (KIND[id] != "unicast" || is_default(id) || HOPS[id] || leads_to_router(DEV[id]) || DEV[id] ~ /[^A-Za-z0-9_.:@+-]/) return ""
+function interface_of(n,    id) {
+  id = route_at(n)
+  if (!id || is_default(id) || HOPS[id] || leads_to_router(DEV[id]) || DEV[id] ~ /[^A-Za-z0-9_.:@+-]/) return ""
   return (VIA[id] == "" || POINT_TO_POINT[DEV[id]]) && obstacle_at(DEV[id]) == "" ? DEV[id] : ""
 }
 
