@@ -96,14 +96,13 @@ drop_textfile() {
 
 # Prints the text format of Prometheus. $1 is 1 if a generation is in force, 0 if a killed run is in the way.
 metrics() {
-  local applied_at repaired_at repair_count now_at
+  local applied_at repaired_at repair_count now_at success
   find_times
   metric in_force gauge 'Whether a generation is in force (1), or a run was killed or is being undone (0).' "$1"
   [ "$1" -eq 0 ] || metric differences gauge 'Differences from the generation in force, as verify prints them.' "$(($(wc -l <"$LOCK/differences")))"
-  case $probed in
-    passed) metric probe_success gauge 'Whether packets of clients get through (1) or not (0).' 1 ;;
-    failed) metric probe_success gauge 'Whether packets of clients get through (1) or not (0).' 0 ;;
-  esac
+  success=
+  case $probed in passed) success=1 ;; failed) success=0 ;; esac
+  metric probe_success gauge 'Whether packets of clients get through (1) or not (0).' "$success"
   metric repairs_total counter 'Rules, routes and firewall rules that the watch has put back since boot.' "$repair_count"
   metric repaired_timestamp_seconds gauge 'Time of the last repair.' "$repaired_at"
   metric applied_timestamp_seconds gauge 'Time of the apply that made the generation in force.' "$applied_at"
