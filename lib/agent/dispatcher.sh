@@ -57,7 +57,6 @@ if [ "$(id -u)" != 0 ]; then
 fi
 
 owners=
-count=0
 found=
 for directory in "$STATE"/*/; do
   [ -f "${directory}agent" ] || continue
@@ -66,7 +65,6 @@ for directory in "$STATE"/*/; do
   case $owner in -* | *[!A-Za-z0-9._-]*) continue ;; esac
   [ "$owner" != "${2-}" ] || found=1
   owners="$owners${owners:+ }$owner"
-  count=$((count + 1))
 done
 
 # The agent checks the other arguments. The checked owner comes last, so that no other --owner overrides it.
@@ -94,12 +92,13 @@ if [ -n "${2-}" ]; then
   run "$@"
   exit
 fi
-case $count in
-  0)
+case $owners in
+  '')
     say 'nothing is declared on this machine'
     exit 0
     ;;
-  1)
+  *' '*) ;;
+  *)
     run "$1" "$owners"
     exit
     ;;
