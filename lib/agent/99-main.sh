@@ -51,6 +51,7 @@ is_bundle() {
 
 # Reads the command line: sets command, and the variables at the top of this part.
 read_arguments() {
+  local words
   [ $# -gt 0 ] || usage 'a command is missing'
   command=$1
   shift
@@ -59,34 +60,38 @@ read_arguments() {
     *) usage "there is no command $command" ;;
   esac
   while [ $# -gt 0 ]; do
+    words=2
     case $1 in
-      --owner | --generation | --confirm-timeout | --ssh | --anchor | --from | --to | --in)
-        [ $# -gt 1 ] || usage "$1 needs a value"
-        case $1 in
-          --owner) owner=$2 ;;
-          --generation) generation=$2 ;;
-          --confirm-timeout) confirm_timeout=$2 ;;
-          --ssh) ssh=$2 ;;
-          --anchor) anchor=$2 ;;
-          --from) probe_from=$2 ;;
-          --to) probe_to=$2 ;;
-          --in) probe_in=$2 ;;
-        esac
-        shift 2
-        ;;
-      --removal) removal=1; shift ;;
-      --json) as_json=1; shift ;;
-      --boot) at_boot=1; shift ;;
-      --allow-management-path-change) allow_management=1; shift ;;
-      --) shift ;;
-      -*) usage "there is no option $1" ;;
-      *)
-        [ -z "$given" ] || usage "unexpected $1"
-        case $1 in /*) given=$1 ;; *) given=$PWD/$1 ;; esac
-        shift
-        ;;
+      --owner) owner=${2-} ;;
+      --generation) generation=${2-} ;;
+      --confirm-timeout) confirm_timeout=${2-} ;;
+      --ssh) ssh=${2-} ;;
+      --anchor) anchor=${2-} ;;
+      --from) probe_from=${2-} ;;
+      --to) probe_to=${2-} ;;
+      --in) probe_in=${2-} ;;
+      *) words=1; read_word "$1" ;;
     esac
+    [ $# -ge "$words" ] || usage "$1 needs a value"
+    shift "$words"
   done
+}
+
+# Reads an option without a value, or the name of the bundle.
+read_word() {
+  case $1 in
+    --removal) removal=1 ;;
+    --json) as_json=1 ;;
+    --boot) at_boot=1 ;;
+    --allow-management-path-change) allow_management=1 ;;
+    --) ;;
+    -*) usage "there is no option $1" ;;
+    *)
+      [ -z "$given" ] || usage "unexpected $1"
+      given=$1
+      case $given in /*) ;; *) given=$PWD/$given ;; esac
+      ;;
+  esac
 }
 
 # Checks the bundle. From here on it belongs to this run, which deletes it at its end.
