@@ -11,6 +11,8 @@ pending=       # directories of the pending ones, separated by one blank
 read_generations() {
   local line
   home=$STATE/$owner
+  trial=$home/trial
+  recovery_unit=source-routing-$owner.rollback.service
   current=
   pending=
   first_line "$home/current"

@@ -17,7 +17,6 @@ confirm_timeout=   # seconds; empty if the change is final at once
 
 read_trial() {
   local value word
-  trial=$home/trial
   trial_kind=
   trial_generation=
   trial_stage=
@@ -69,7 +68,6 @@ time_remaining() {
 # Begins the trial of an `apply` or a `remove`. The trial is on the disk before the first change. Otherwise a power
 # cut could leave half a change, and nothing to undo it with.
 open_trial() {
-  trial=$home/trial
   decision=open
   trial_kind=$1
   trial_generation=$generation

@@ -2,9 +2,8 @@
 
 recovery_unit=     # rolls back at boot; exists as long as the owner has anything on the machine
 timer_unit=        # rolls back after the timeout
-name_units() {
+name_timer() {
   local part
-  recovery_unit=source-routing-$owner.rollback.service
   part=${trial_stage##*/}
   timer_unit=source-routing-$owner.rollback-${part:-$trial_generation}
 }
@@ -15,7 +14,7 @@ has_systemd() {
 
 # Arms the rollback. Sets problem and fails if that is not possible.
 arm() {
-  name_units
+  name_timer
   if has_systemd; then
     enable_recovery || return 1
     arm_timer && return 0
@@ -62,7 +61,7 @@ arm_process() {
 disarm() {
   local timer
   [ -n "$trial_deadline" ] || return 0
-  name_units
+  name_timer
   ! has_systemd || systemctl stop "$timer_unit.timer" >/dev/null 2>&1 || :
   first_line "$trial/timer"
   timer=${first%% *}
@@ -105,7 +104,6 @@ END
 
 disable_recovery() {
   local file
-  name_units
   file=/etc/systemd/system/$recovery_unit
   rm -f "$file.source-routing-new"
   if has_systemd && [ -f "$file" ]; then

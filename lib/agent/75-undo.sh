@@ -24,7 +24,6 @@ go_back() {
   incomplete=
   stage=$trial_stage
   undo_log=$trial
-  name_units
   # The kernel comes first: its rules or routes may have cut somebody off. After a boot it has nothing to undo.
   if same_boot; then
     widen_kill_switch "$stage" "$current" || incomplete="$incomplete; $problem"
