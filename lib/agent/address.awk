@@ -24,39 +24,27 @@ function v4_to_text(hex) {
     hex_to_number(substr(hex, 5, 2)) "." hex_to_number(substr(hex, 7, 2))
 }
 
-# The groups of an IPv6 address without "::" as digits, or "bad" if one is wrong.
-function groups_to_hex(text,    part, n, i, out) {
-  if (text == "") return ""
-  n = split(text, part, ":")
-  out = ""
-  for (i = 1; i <= n; i++) {
-    if (part[i] !~ /^[0-9a-f]+$/ || length(part[i]) > 4) return "bad"
-    out = out substr("0000" part[i], length(part[i]) + 1)
-  }
-  return out
-}
-
 # An IPv6 address as 32 digits, or "" if the text is none.
-function v6_to_hex(text,    at, tail, head, zeros) {
+function v6_to_hex(text,    tail, part, n, i, out) {
   text = tolower(text)
-  if (text !~ /^[0-9a-f:.]+$/ || index(text, ":") == 0) return ""
+  if (text !~ /^[0-9a-f:.]+$/ || index(text, ":") == 0 || text ~ /^:[^:]|[^:]:$/) return ""
   if (index(text, ".") > 0) {
     match(text, /:[^:]*$/)
     tail = v4_to_hex(substr(text, RSTART + 1))
     if (tail == "") return ""
     text = substr(text, 1, RSTART) substr(tail, 1, 4) ":" substr(tail, 5)
   }
-  at = index(text, "::")
-  if (at == 0) {
-    head = groups_to_hex(text)
-    return length(head) == 32 ? head : ""
+  # "::" stands for the groups that are missing, at least one.
+  sub(/::/, ":missing:", text)
+  gsub(/^:|:$/, "", text)
+  n = split(text, part, ":")
+  out = ""
+  for (i = 1; i <= n; i++) {
+    if (part[i] == "missing" && n < 9) out = out substr("00000000000000000000000000000000", 1, 4 * (9 - n))
+    else if (part[i] ~ /^[0-9a-f]+$/ && length(part[i]) <= 4) out = out substr("0000" part[i], length(part[i]) + 1)
+    else return ""
   }
-  if (index(substr(text, at + 1), "::") > 0) return ""
-  head = groups_to_hex(substr(text, 1, at - 1))
-  tail = groups_to_hex(substr(text, at + 2))
-  if (head == "bad" || tail == "bad" || length(head tail) > 28) return ""
-  zeros = "00000000000000000000000000000000"
-  return head substr(zeros, 1, 32 - length(head tail)) tail
+  return length(out) == 32 ? out : ""
 }
 
 # An IPv6 address as inet_ntop prints it: the longest run of zero groups becomes "::", or the first of equal runs.
