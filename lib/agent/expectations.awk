@@ -15,7 +15,7 @@
 # Files, each after an assignment to `part`: `links` (`ip -o link show`), `noted`, `errors` and `answers` (of a
 # batch, after an assignment to `family`), `questions`.
 
-BEGIN { MOST_REASONS = 5; asked = skipped = reasons = labels = 0; why_not = "" }
+BEGIN { MOST_REASONS = 5; questions = skipped = reasons = labels = 0; why_not = "" }
 
 part == "links" {
   name = $2
@@ -44,7 +44,8 @@ part == "noted" {
   next
 }
 
-# From here on: questions.
+# From here on: questions. Each one is asked, or skipped.
+{ questions++ }
 $1 == "skip" { skip(substr($0, 6)); next }
 $1 == "gateway" || $1 == "probe" { next }
 
@@ -96,7 +97,7 @@ END {
     n = OTHERWISE[LABELS[i]]
     print "! " LABELS[i] (n == 1 ? "" : ", " n " packets") ": " FIRST[LABELS[i]]
   }
-  if (step == "judge") print asked, skipped, why_not (reasons > MOST_REASONS ? ", and more" : "") > (out "counts")
+  if (step == "judge") print questions - skipped, skipped, why_not (reasons > MOST_REASONS ? ", and more" : "") > (out "counts")
 }
 
 # A line of the expectations.
@@ -217,26 +218,19 @@ function is_unchanged(n,    before) {
 function judge(n,    f, fate, i, w, m, via, device, missing, obstacle) {
   if (FATES == "kept") { judge_login(n); return }
   if (!read_answer(n)) return
-  if (FATES == "unchanged" && is_unchanged(n)) {
-    asked++
-    return
-  }
+  if (FATES == "unchanged" && is_unchanged(n)) return
   f = split(FATES, fate, " or ")
   missing = ""
   for (i = 1; i <= f; i++) {
     m = split(fate[i], w, " ")
     via = w[1] == "via" ? w[2] : ""
     device = w[m - 1] == "dev" ? w[m] : ""
-    if (kind == w[1] || kind == "unicast" && (via device) != "" && (via == "" || via == VIA[id] || "inet6 " via == VIA[id]) && (device == "" || device == DEV[id])) {
-      asked++
-      return
-    }
+    if (kind == w[1] || kind == "unicast" && (via device) != "" && (via == "" || via == VIA[id] || "inet6 " via == VIA[id]) && (device == "" || device == DEV[id])) return
     # A tunnel that is not up cannot take packets.
     obstacle = via == "" && device != "" ? obstacle_at(device) : ""
     missing = obstacle == "" || i > 1 && missing == "" ? "" : obstacle
   }
   if (missing != "") { skip(missing); return }
-  asked++
   # One line covers all packets of a label, because they mostly have the same reason.
   if (OTHERWISE[LABEL]++) return
   LABELS[++labels] = LABEL
