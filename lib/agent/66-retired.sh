@@ -35,8 +35,7 @@ retire() {
   [ ! -f "$RETIRED" ] || set -- "$@" part=retired "$RETIRED"
   awk 'part == "wanted" { WANTED[$0] = 1; next }
     sub(/^retired /, "route ") { }
-    /^(static|route|forget) / && !($0 in WANTED) && !($0 in SEEN) {
-      SEEN[$0] = 1
+    /^(static|route|forget) / && !($0 in WANTED) && !SEEN[$0]++ {
       if (sub(/^route /, "retired ")) watched = watched " " ($3 >= 253 && $3 <= 255 ? $3 ":" $4 : $3)
       line[++n] = $0
     }

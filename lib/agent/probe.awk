@@ -128,8 +128,7 @@ function choose_packets(    family, given, device, dport, fates, i, k, kind, lea
   for (i = 4; i < NF && $i != "is"; i += 2) {
     if ($i == "sport" && $(NF - 2) == "is" && $(NF - 1) == "dev") {
       # Nothing but this tunnel leads to these clients.
-      if (!((family, given["iif"], $NF) in HAS_REPLIES)) WAYS[++ways] = family " " given["iif"] " " $NF " " given["to"] " " given["from"] " " $3
-      HAS_REPLIES[family, given["iif"], $NF] = 1
+      if (!HAS_REPLIES[family, given["iif"], $NF]++) WAYS[++ways] = family " " given["iif"] " " $NF " " given["to"] " " given["from"] " " $3
       return
     }
     # A client cannot send other packets, or this probe cannot.
@@ -149,11 +148,9 @@ function choose_packets(    family, given, device, dport, fates, i, k, kind, lea
     if (dport != "" ? given["ipproto"] != PROTOCOL[kind, family] : (family, PROTOCOL[kind, family]) in RULED) continue
     # For packets that do not leave, one kind is enough.
     if (dport == "" && kind != "icmp" && !leaving) continue
-    if (leaving && !((family, given["to"]) in LEFT_TO)) DESTINATIONS[family] = DESTINATIONS[family] (DESTINATIONS[family] == "" ? "" : ", ") given["to"]
-    if (leaving) LEFT_TO[family, given["to"]] = 1
+    if (leaving && !LEFT_TO[family, given["to"]]++) DESTINATIONS[family] = DESTINATIONS[family] (DESTINATIONS[family] == "" ? "" : ", ") given["to"]
     if (!add_packet(family, kind, dport == "" ? PORT : dport, device, given["from"], given["to"], $3 fates)) continue
-    if (leaving && kind == "udp" && dport == "" && device in MTU && !((family, device, fates) in HAS_LARGE)) {
-      HAS_LARGE[family, device, fates] = 1
+    if (leaving && kind == "udp" && dport == "" && device in MTU && !HAS_LARGE[family, device, fates]++) {
       LARGE[++large] = family " " ttl - 1 " " device " " given["from"] " " given["to"]
       LARGE_REST[large] = $3 fates
     }
@@ -161,8 +158,7 @@ function choose_packets(    family, given, device, dport, fates, i, k, kind, lea
 }
 
 function add_packet(family, kind, port, device, from, to, rest) {
-  if ((family, kind, port, device, from, to) in CHOSEN) return 0
-  CHOSEN[family, kind, port, device, from, to] = 1
+  if (CHOSEN[family, kind, port, device, from, to]++) return 0
   if (ttl > LAST_TTL) { left_out++; return 0 }
   source_at(family, from, device)
   LINES = LINES source_line(family, from, device) kind " " family " " ttl " " to " " port " " own_port "\n"
@@ -232,8 +228,7 @@ function source_at(family, from, device) {
     INDEX[device] = devices
     NAME[devices++] = device
   }
-  if ((family, device, from) in SOURCE) return
-  SOURCE[family, device, from] = 1
+  if (SOURCE[family, device, from]++) return
   ADDRESSES = ADDRESSES "addr add " from (family == 4 ? "/32" : "/128 nodad noprefixroute") " dev sent" INDEX[device] "\n"
   SOURCES[family] = SOURCES[family] (SOURCES[family] == "" ? "" : ", ") from
 }
@@ -250,8 +245,7 @@ function source_line(family, from, device,    line) {
 # with other fields in a set, so each packet has its own set.
 function leaves(number, family, device, condition,    ip) {
   ip = family == 4 ? "ip" : "ip6"
-  if (!((family, number) in HAS_SET)) SETS = SETS "set left" family "_" number " { type ifname . ipv" family "_addr; flags dynamic; size 16; }\n"
-  HAS_SET[family, number] = 1
+  if (!HAS_SET[family, number]++) SETS = SETS "set left" family "_" number " { type ifname . ipv" family "_addr; flags dynamic; size 16; }\n"
   return "iifname \"" device "\" " ip (family == 4 ? " ttl " : " hoplimit ") number - 1 " " condition "add @left" family "_" number " { oifname . " ip " saddr } "
 }
 
