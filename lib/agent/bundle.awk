@@ -111,9 +111,8 @@ function read_route(    key) {
   if ($2 == 6 && $5 == 0) $5 = 1024
   if (!sub(" proto " OURS "$", "") && managed) $0 = $0 " proto " BY_MANAGER
   key = $2 " " $3 " " $4 " " $5
-  if (key in SEEN_ROUTE)
+  if (SEEN_ROUTE[key]++)
     bad("table " $3 " has two IPv" $2 " routes to one destination with metric " $5 ": give each its own metric")
-  SEEN_ROUTE[key] = 1
   if (shared_table($3)) PLACES[$3 ":" $4] = 1
   routes++
   state($0)
@@ -185,18 +184,15 @@ $1 == "file" { begin_file("file " $2 " " files + 1 " " $3 ($5 == "shared" ? " sh
 # @DEVICE stands for the place where the network manager has the configuration of the device. It is found later.
 $1 == "dropin" { begin_file("file 0644 " files + 1 " @" $2 "/" $3, 0, $4) }
 $1 == "block" { begin_file("block " files + 1 " @" $2, 0, $3) }
-$1 == "hook" {
-  for (i = 4; i <= NF; i++) state("hooked " $i)
-  print > (out "/manifest")
-}
+$1 == "hook" { for (i = 4; i <= NF; i++) state("hooked " $i) }
+# textfile DIRECTORY
+$1 == "hook" || $1 == "textfile" { print > (out "/manifest") }
 $1 == "adopt" { print > (out "/adopt") }
 # follow FAMILY TABLE DESTINATION METRIC DEVICE
 $1 == "follow" {
   PLACES["254:default"] = 1
   print filled($0) > (out "/manifest")
 }
-# textfile DIRECTORY
-$1 == "textfile" { print > (out "/manifest") }
 # accept FAMILY TABLE CHAIN RULE
 $1 == "accept" { print filled($0, 1) > (out "/manifest") }
 ($1 == "unit" || $1 == "sysctl") && !is_left_out() {
