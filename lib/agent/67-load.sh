@@ -32,19 +32,16 @@ has_loadable() {
 load() {
   local networks name rest
   now_there=$2
-  ! grep -q '^loaded netplan' "$1" || generate_networks || return 1
+  ! grep -q '^loaded netplan' "$1" || keeping_networks netplan generate || fail_with 'netplan generate failed' || return 1
   while read -r _ name rest; do
     case $name in *network-manager) load_profile "$rest" || return 1 ;; esac
   done <"$1"
   networks=$(sed -n -e 's/^loaded networkd //p' -e 's/^loaded netplan //p' "$1")
   # shellcheck disable=SC2086  # a list of words
   [ -z "$networks" ] || load_networks $networks || return 1
-  ! grep -q '^loaded firewalld' "$1" || load_policies
-}
-
-load_policies() {
-  has_service firewalld.service || return 0
-  firewall-cmd -q --reload 2>"$LOCK/error" || fail_with 'firewall-cmd --reload failed'
+  if grep -q '^loaded firewalld' "$1" && has_service firewalld.service; then
+    firewall-cmd -q --reload 2>"$LOCK/error" || fail_with 'firewall-cmd --reload failed'
+  fi
 }
 
 # Runs a command in which netplan writes all files anew: its own, or a daemon-reload, which runs its generator. For
@@ -61,10 +58,6 @@ keeping_networks() {
     ! cmp -s "$file" "/run/systemd/network/${file##*/}" || mv -f "$file" /run/systemd/network/
   done
   return "$status"
-}
-
-generate_networks() {
-  keeping_networks netplan generate || fail_with 'netplan generate failed'
 }
 
 # If the files of a link have changed, systemd-networkd deletes its IPv4 addresses and adds them again. The routes of
