@@ -249,7 +249,8 @@ ask_gateways() {
   while read -r family gateway device rank; do
     neighbour_state
     case $state in
-      '' | *FAILED*) look_for_neighbour ;;
+      # Makes the kernel ask who has the address, which replaces the entry. iproute2 before 5.16 needs a packet for that.
+      '' | *FAILED*) ip "-$family" neigh replace "$gateway" dev "$device" use 2>/dev/null || ping_neighbour ;;
     esac
   done <"$LOCK/gateways"
   find_missing_gateways
@@ -262,12 +263,7 @@ ask_gateways() {
   fi
 }
 
-# Makes the kernel ask who has the address. This replaces the neighbour entry, so it is used only if no working entry
-# exists. iproute2 before 5.16 needs a packet for that, and must delete an old failure first, which proves nothing.
-look_for_neighbour() {
-  ip "-$family" neigh replace "$gateway" dev "$device" use 2>/dev/null || ping_neighbour
-}
-
+# Makes the kernel ask by sending a packet. An old failure is deleted first, since it proves nothing.
 ping_neighbour() {
   ip "-$family" neigh del "$gateway" dev "$device" 2>/dev/null || :
   ping "-$family" -c 1 -W 1 -I "$device" "$gateway" >/dev/null 2>&1 || :
