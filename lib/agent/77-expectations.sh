@@ -4,16 +4,15 @@
 # $LOCK/disagreements, one a line. Needs the rules of the kernel in $LOCK/kernel, and the ways of
 # packets from before the change in $LOCK/noted.
 ask_kernel() {
-  local asked reasons skipped what
+  local asked reasons skipped what all
   : >"$LOCK/disagreements"
   # A generation that an older agent applied has no such file.
   [ -f "$1/expectations" ] || return 0
   { put_all_questions "$1" "$1/expectations" && expectations judge "$LOCK/questions" >"$LOCK/disagreements" &&
     read -r asked skipped reasons <"$LOCK/counts"; } || cannot_ask || return 1
-  what="packets asked about: $asked, all as expected"
-  if [ -s "$LOCK/disagreements" ]; then
-    what="packets asked about: $asked, not all as expected"
-  fi
+  all=all
+  [ ! -s "$LOCK/disagreements" ] || all='not all'
+  what="packets asked about: $asked, $all as expected"
   [ "$skipped" -eq 0 ] || what="$what; not asked about: $skipped ($reasons)"
   say "$what"
 }
