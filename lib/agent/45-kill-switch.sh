@@ -24,11 +24,6 @@ kill_switch_of() {
   kill_switch=$1/files/$its_number
 }
 
-# Does generation $1 lack its kill switch because nftables was missing?
-lacks_nftables() {
-  grep -q -x 'without nftables' "$1/manifest" 2>/dev/null
-}
-
 list_kill_switch() {
   nft list table inet "source_routing_$owner" 2>"$LOCK/error"
 }

@@ -82,8 +82,6 @@ all_accepted() {
   [ "$(grep -c '' <"$LOCK/accepted")" = "$(grep -c '' <"$LOCK/possible")" ]
 }
 
-has_accepts() { look_at_accepts "$1" && holds_accepts; }
-
 # Gives the firewall the rules that generation $1 (may be empty) wants. Sets accepts_changed if a change was needed.
 # Sets problem on failure.
 set_accepts() {

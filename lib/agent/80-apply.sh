@@ -66,7 +66,7 @@ plan_change() {
 
 # Changes rules, routes and the kill switch. Meanwhile, the kill switch lets packets of both generations pass.
 change_kernel() {
-  has_kill_switch_of "$stage" && has_accepts "$stage" || changed_kernel=1
+  has_kill_switch_of "$stage" && look_at_accepts "$stage" && holds_accepts || changed_kernel=1
   widen_kill_switch "$current" "$stage" || undo "$problem"
   if ! nothing_planned; then
     carry_out || undo "$problem"
@@ -82,7 +82,7 @@ change_kernel() {
     set_accepts "$stage" || undo "$problem"
   fi
   set_sysctls "$stage"
-  ! lacks_nftables "$stage" || say "note: $NO_KILL_SWITCH"
+  ! grep -q -x 'without nftables' "$stage/manifest" || say "note: $NO_KILL_SWITCH"
 }
 
 # Changes units and network managers, and removes stale files. $* are the previous generations.
