@@ -101,9 +101,13 @@ close_trial() {
   undo_log=$LOCK
 }
 
-# Removes a trial without a decision, which a killed run may have left. That run had not changed anything yet.
-drop_half_made() {
-  [ -n "$decision" ] || close_trial
+# Reads the trial. Fails unless the given generation is on trial, or any if none is given.
+find_trial() {
+  read_generations
+  read_trial
+  # A killed run may have left a trial without a decision. That run had not changed anything yet.
+  [ -n "$decision" ] || { close_trial; return 1; }
+  [ -z "$generation" ] || [ "$generation" = "$trial_generation" ]
 }
 
 # decide confirmed|rejected: fails if the trial was decided otherwise before.

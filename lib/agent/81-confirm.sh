@@ -67,11 +67,7 @@ confirm() {
   early=
   [ -f "$STATE/$owner/trial/applied" ] || early=1
   take_lock
-  read_generations
-  read_trial
-  if [ -z "$decision" ] || { [ -n "$generation" ] && [ "$generation" != "$trial_generation" ]; }; then
-    tell_outcome
-  fi
+  find_trial || tell_outcome
   if [ "$decision" = open ]; then
     [ -z "$ssh" ] || [ "$ssh" != "$trial_ssh" ] ||
       die 64 "this is the connection over which the change was made: it proves nothing; confirm over a new one"
@@ -96,7 +92,6 @@ tell_outcome() {
   local code line its_generation in_force trial_deadline
   # Keeps record from storing this outcome: it is printed right here.
   trial_deadline=
-  drop_half_made
   find_unused
   # shellcheck disable=SC2086  # a list of words
   rm -rf $unused
@@ -150,10 +145,7 @@ rollback() {
   # Until the rollback is done, the machine may be unreachable for everybody.
   seize_lock
   trap '' INT TERM
-  read_generations
-  read_trial
-  if [ -z "$decision" ] || { [ -n "$generation" ] && [ "$generation" != "$trial_generation" ]; }; then
-    drop_half_made
+  if ! find_trial; then
     say "done: nothing of $owner is on trial"
     return 0
   fi
