@@ -21,17 +21,17 @@ list_of_managers() {
   done
 }
 
-# retire STATE GENERATION...: writes to RETIRED what the generations had. Leaves out what this owner (in state file
-# STATE) or another owner still wants.
+# retire NEW GENERATION...: writes to RETIRED what the generations had. Leaves out what generation NEW (may be empty) or
+# another owner still wants.
 retire() {
-  local wanted_now
-  wanted_now=$1
+  local new
+  new=$1
   shift
   list_of_managers "$@" >"$LOCK/retired"
   [ -s "$LOCK/retired" ] || [ -f "$RETIRED" ] || return 0
   states_of_others
   # shellcheck disable=SC2086  # a list of words
-  set -- part=wanted "$wanted_now" $its_states
+  set -- part=wanted ${new:+"$new/state"} $its_states
   [ ! -f "$RETIRED" ] || set -- "$@" part=retired "$RETIRED"
   awk 'part == "wanted" { WANTED[$0] = 1; next }
     sub(/^retired /, "route ") { }

@@ -20,7 +20,7 @@ undo() {
 # Sets incomplete, and fails, if something could not be put back: then the trial stays, so that
 # the next run tries again.
 go_back() {
-  local in_force stage
+  local stage
   incomplete=
   stage=$trial_stage
   undo_log=$trial
@@ -44,9 +44,7 @@ go_back() {
   [ -z "$incomplete" ] || return 1
   forget_pending
   if same_boot && [ -n "$stage" ]; then
-    in_force=/dev/null
-    [ -z "$current" ] || in_force=$current/state
-    retire "$in_force" "$stage" || :
+    retire "$current" "$stage" || :
     [ -n "$current" ] || forget_retired
   fi
   # The recovery unit is disabled last: after a power cut, it continues this rollback at the next boot.

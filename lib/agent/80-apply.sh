@@ -27,7 +27,7 @@ apply() {
 
   begin_change apply
   write_pending "$@" "$stage" || undo "cannot write $home/pending (disk full, or read-only?)"
-  retire "$stage/state" || :
+  retire "$stage" || :
   install_files "$stage" || undo "$problem"
   take_adopted || undo "$problem"
   change_kernel

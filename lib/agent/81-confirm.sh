@@ -27,7 +27,7 @@ keep_change() {
   pending=
   find_unused
   # shellcheck disable=SC2086  # a list of words
-  retire "$stage/state" $unused || :
+  retire "$stage" $unused || :
   rm -f "$home/pending" "$stage/requires" "$stage/summary" "$stage/agent" \
     "$stage/adopt" "$stage/adopted" "$stage/taken"
   # shellcheck disable=SC2086  # a list of words

@@ -43,7 +43,7 @@ leave_nothing() {
   # Another owner may have handed a shared file over to this one, and may be gone by now.
   remove_stale_files '' "$@" || return 1
   remove_stale_directories '' "$@"
-  retire /dev/null "$@" || :
+  retire '' "$@" || :
   forget_retired
   drop_textfile ''
   rm -f "$REPAIRS.$owner"
