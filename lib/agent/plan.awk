@@ -202,7 +202,7 @@ END {
   if (unreadable) { print "failed", unreadable; exit }
   if (snapshot != "") write_snapshot()
   plan_rules()
-  plan_routes()
+  sort_routes()
   for (i = 1; i <= wanted_routes; i++)
     if (!protect || WANT_ROUTE[WANTED[i]] ~ / type (blackhole|unreachable|prohibit)/) put_route(WANTED[i])
   # A guard is added before its rule, and removed after it.
@@ -213,7 +213,7 @@ END {
   print added, dropped, essential, restored
 }
 
-function change_the_rest(    i) {
+function change_the_rest(    i, id) {
   for (i = 1; i <= wanted_rules; i++) put_rule(RULES[i])
   for (i = 1; i <= wanted_guards; i++) if (cuts_off(GUARDS[i], highest_stale)) put_rule(GUARDS[i])
   for (i = 1; i <= wanted_adopted; i++) put_adopted(ADOPTED_WANTED[i])
@@ -221,7 +221,7 @@ function change_the_rest(    i) {
   for (i = stale_rules; i >= 1; i--) if ((STALE[i] in K_GUARD) && cuts_off(K_KEY[STALE[i]], highest)) drop_rule(STALE[i])
   for (i = stale_rules; i >= 1; i--) if (!(STALE[i] in K_GUARD)) drop_rule(STALE[i])
   for (i = stale_rules; i >= 1; i--) if ((STALE[i] in K_GUARD) && !cuts_off(K_KEY[STALE[i]], highest)) drop_rule(STALE[i])
-  for (i = 1; i <= stale_routes; i++) drop_route(STALE_ROUTE[i])
+  for (id = 1; id <= ROUTES; id++) if ((id in KERNEL_ROUTE) && is_stale(id, KERNEL_ROUTE[id])) drop_route(id)
 }
 
 # Does a guard at this place stand in front of rules that are still, or already, in use during the change? `last` has
@@ -340,20 +340,18 @@ function drop_rule(i,    k, family, priority, s) {
   drop(family, rule_line("del", priority, WANT_RULE[k], BY_HOOK))
 }
 
-# Lists the routes in the kernel that are ours and not wanted, and sorts the wanted ones. Routes without a gateway come
-# first, since a gateway may need them. Then they are sorted by falling metric, so that routes that reject traffic are
-# there before routes that let it through.
-function plan_routes(    i, id, key, w) {
+# Sorts the wanted routes. Routes without a gateway come first, since a gateway may need them. Then they are sorted by
+# falling metric, so that routes that reject traffic are there before routes that let it through.
+function sort_routes(    i, key, w) {
   for (i = 1; i <= wanted_routes; i++) {
     key = WANTED[i]
     split(WANT_ROUTE[key], w, " ")
     WEIGHT[key] = -w[5] + (WANT_ROUTE[key] ~ / via / ? 10000000000 : 0)
   }
   sort_by_weight(WANTED, wanted_routes)
-  stale_routes = 0
-  for (id = 1; id <= ROUTES; id++) if ((id in KERNEL_ROUTE) && is_stale(id, KERNEL_ROUTE[id])) STALE_ROUTE[++stale_routes] = id
 }
 
+# Is this route in the kernel ours and not wanted?
 function is_stale(id, key,    table) {
   table = ROUTE_TABLE[id]
   if (key in WANT_ROUTE) return 0
