@@ -14,7 +14,7 @@ trap '' HUP PIPE
 
 STATE=/var/lib/source-routing
 LOCK=/run/source-routing.lock
-LOCK_WAIT=60        # seconds that a run waits for another one
+LOCK_WAIT=60        # seconds that a run waits for another one; empty to wait without a limit and without a message
 SEIZE_AFTER=10      # seconds that the rollback waits for another one
 MARK=/run/source-routing.trial  # plus .OWNER: marks a trial of this boot
 SAID=/run/source-routing.said   # how the last run of each owner failed

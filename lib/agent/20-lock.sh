@@ -2,7 +2,6 @@
 # and at a reboot.
 
 locked=
-patient=       # set to wait without a limit and without a message
 
 # Sets started, the start time of process $1. It tells a living holder from another process with the same pid.
 started_at() {
@@ -117,8 +116,8 @@ take_lock() {
       pause 0.1
       continue
     fi
-    [ "$waited" -ne 0 ] || [ -z "$holder" ] || [ -n "$patient" ] || say "waiting for another run (pid, start, owner, command: $holder)"
-    if [ "$waited" -ge "$LOCK_WAIT" ] && [ -z "$patient" ]; then
+    [ "$waited" -ne 0 ] || [ -z "$holder" ] || [ -z "$LOCK_WAIT" ] || say "waiting for another run (pid, start, owner, command: $holder)"
+    if [ -n "$LOCK_WAIT" ] && [ "$waited" -ge "$LOCK_WAIT" ]; then
       die 75 "busy, nothing was changed: another run holds $LOCK (pid, start, owner, command: ${holder:-unknown}). Wait for it and try again; if there is no such run: rm -r $LOCK"
     fi
     waited=$((waited + 1))

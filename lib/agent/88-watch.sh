@@ -27,7 +27,7 @@ watchers=           # processes to end with the watch
 
 watch() {
   local cause delays restore
-  patient=1
+  LOCK_WAIT=
   restore=1
   start_monitor
   say "watching the rules and routes of $owner"
