@@ -72,9 +72,7 @@ complain() {
 # Ends the run if there were problems. A single problem is itself the last line, since Terraform shows only that.
 refuse_if_problems() {
   [ "$PROBLEMS" -eq 0 ] && return 0
-  if [ "$PROBLEMS" -eq 1 ]; then
-    die "$1" "refused, nothing was changed: $problem"
-  fi
+  [ "$PROBLEMS" -ne 1 ] || die "$1" "refused, nothing was changed: $problem"
   say "$problem"
   die "$1" "refused, nothing was changed: $PROBLEMS problems, named above; mend them and apply again"
 }

@@ -16,9 +16,9 @@ remove_stale_blocks() {
   shift
   for each in "$@"; do
     while read -r word number path; do
-      if [ "$word" != block ] || [ ! -f "$path" ] || { [ -n "$new" ] && has_block "$path" "$new"; }; then
-        continue
-      fi
+      [ "$word" = block ] || continue
+      [ -f "$path" ] || continue
+      [ -z "$new" ] || ! has_block "$path" "$new" || continue
       put_block "$path" '' || return 1
     done <"$each/manifest"
   done

@@ -165,9 +165,8 @@ take_adopted() {
     case $word in
       names) take_names "$path" || fail "cannot write $path (disk full, or read-only?)" || return 1 ;;
       file)
-        if has_file "$path" "$stage/manifest" || ! exists "$path"; then
-          continue
-        fi
+        exists "$path" || continue
+        ! has_file "$path" "$stage/manifest" || continue
         { keep "$path" && rm -f "$path"; } || fail "cannot remove $path" || return 1
         changed_files="$changed_files $path "
         say "took over $path"

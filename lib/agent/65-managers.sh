@@ -143,9 +143,8 @@ choose_persistence() {
   esac
   not_in_charge_of=
   while read -r name devices; do
-    if [ "$name" = "$how" ] || [ "$name" != "${in_force:-$name}" ]; then
-      continue
-    fi
+    [ "$name" != "$how" ] || continue
+    [ "$name" = "${in_force:-$name}" ] || continue
     chosen=${chosen:-$name}
     # shellcheck disable=SC2086  # a list of words
     [ -z "$devices" ] || in_charge "$name" $devices || continue

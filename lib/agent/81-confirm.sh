@@ -167,9 +167,7 @@ rollback() {
 # Rejects the change on trial, undoes it, and tells the client that made it.
 reject() {
   local tried
-  if ! decide rejected; then
-    return 0
-  fi
+  decide rejected || return 0
   tried="generation $trial_generation of $owner"
   [ "$trial_kind" != remove ] || tried="the removal of $owner"
   go_back || die 71 "FAILED, $tried was undone, but not completely (${incomplete#; }): $1. Mend that, then: source-routing rollback $owner"

@@ -19,11 +19,10 @@ assert() {
     name=${wanted%/state}
     [ "$wanted" != /dev/null ] || name='(nothing)'
     say "done: the kernel agrees with generation ${name##*/} of $owner ($repaired repaired)"
-  elif misses_essentials; then
-    show "${PLAN}report"
-    die 70 "FAILED, $left rules or routes are still missing: $problem. Mend that, then: source-routing assert $owner"
   else
     show "${PLAN}report"
+    ! misses_essentials ||
+      die 70 "FAILED, $left rules or routes are still missing: $problem. Mend that, then: source-routing assert $owner"
     say "done: the rules of $owner are in force; $left routes have to wait for their device"
   fi
 }
@@ -36,9 +35,7 @@ repair() {
   PLAN=$LOCK/plan.
   accepts_problem=
   : >"${PLAN}report"
-  if [ -z "$wanted" ] || [ -z "$states" ]; then
-    return 0
-  fi
+  [ -n "$wanted" ] && [ -n "$states" ] || return 0
   repair_kill_switch
   repair_accepts
   repair_kernel
@@ -79,9 +76,7 @@ repair_kernel() {
   : >"$LOCK/refused"
   # shellcheck disable=SC2086  # a list of words
   look "$wanted" $states || die 70 "nothing was changed: $problem"
-  if nothing_planned; then
-    return 0
-  fi
+  ! nothing_planned || return 0
   planned=$((added + dropped))
   [ "$restored" -eq 0 ] || say "the kernel's own rules were taken away together with ours: putting them back"
   # Sets everything that can be set, even if other parts fail. The kernel itself reports which

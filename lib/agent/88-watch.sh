@@ -310,9 +310,7 @@ hopeless=      # set if the hook has failed
 fill_hooked() {
   bare=0
   [ -z "$linked" ] || hopeless=
-  if [ -n "$hopeless" ] || ! grep -q -s '^hook ' "${wanted%/state}/manifest"; then
-    return 0
-  fi
+  [ -z "$hopeless" ] && grep -q -s '^hook ' "${wanted%/state}/manifest" || return 0
   if [ -n "$linked" ] || [ "$cause" = start ]; then
     call_hooks "${wanted%/state}" only
     bare=$tunnels
@@ -330,9 +328,7 @@ repairs=0
 since=0
 fought=0
 note_fight() {
-  if [ -n "$linked" ] || [ -z "$again" ]; then
-    return 0
-  fi
+  [ -z "$linked" ] && [ -n "$again" ] || return 0
   clock
   if [ "$hold" -eq 0 ] && [ $((now - since)) -gt 6000 ]; then
     since=$now
