@@ -1,6 +1,6 @@
 # The preflight finds everything that prevents a change, before anything is changed.
 
-# Is this iproute2, and new enough? The agent reads its output with `-N`.
+# Refuses unless this is iproute2, and new enough. The agent reads its output with `-N`.
 check_tools() {
   local version
   version=$(ip -V 2>&1) || :
@@ -11,6 +11,7 @@ check_tools() {
   elif ! ip -N -V >/dev/null 2>&1; then
     complain "this iproute2 is too old (${version#ip utility, }): 5.2 or later is needed"
   fi
+  refuse_if_problems 69
 }
 
 # Is this root, and can nobody else choose what root reads and runs?
@@ -328,7 +329,6 @@ check_advertised_routes() {
 preflight() {
   local besides
   check_tools
-  refuse_if_problems 69
   follow_gateways "$1" || complain "$problem"
   check_requires "$1"
   place_files "$1"

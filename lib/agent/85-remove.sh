@@ -16,7 +16,6 @@ remove() {
   # shellcheck disable=SC2086  # a list of words
   set -- $current $pending
   check_tools
-  [ "$PROBLEMS" -eq 0 ] || die 69 "refused, nothing was changed: $problem"
   [ -z "$confirm_timeout" ] || begin_removal "$@"
   # A half removal is worse than a full one. If it is not on trial, it is faster to finish than to undo.
   [ -n "$changed" ] || trap '' INT TERM
