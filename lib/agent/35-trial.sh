@@ -6,7 +6,6 @@
 
 trial=             # directory of the trial
 decision=          # open, confirmed, rejected; empty if there is no trial
-trial_kind=        # apply, remove
 trial_generation=  # as given on the command line
 trial_stage=       # directory of the generation that is on trial; empty for a removal
 trial_state=       # state file of that generation; /dev/null for a removal
@@ -17,7 +16,6 @@ confirm_timeout=   # seconds; empty if the change is final at once
 
 read_trial() {
   local value word
-  trial_kind=
   trial_generation=
   trial_stage=
   trial_state=/dev/null
@@ -29,7 +27,6 @@ read_trial() {
   [ -n "$decision" ] || return 0
   while read -r word value; do
     case $word in
-      kind) trial_kind=$value ;;
       generation) trial_generation=$value ;;
       stage)
         trial_stage=$home/$value
@@ -65,11 +62,10 @@ time_remaining() {
   remaining=$((${trial_deadline:-0} - now / 100))
 }
 
-# Begins the trial of an `apply` or a `remove`. The trial is on the disk before the first change. Otherwise a power
+# Begins the trial of this `apply` or `remove`. The trial is on the disk before the first change. Otherwise a power
 # cut could leave half a change, and nothing to undo it with.
 open_trial() {
   decision=open
-  trial_kind=$1
   trial_generation=$generation
   trial_stage=$stage
   trial_ssh=$ssh
@@ -83,7 +79,7 @@ open_trial() {
   rm -rf "$trial"
   mkdir -p "$trial" && cat "$LOCK/snapshot" >"$trial/snapshot" &&
     cat "${stage:-$home}/agent" >"$trial/new" && mv "$trial/new" "$trial/agent" &&
-    printf '%s\n' "kind $1" "generation $generation" ${stage:+"stage ${stage##*/}"} \
+    printf '%s\n' "kind $command" "generation $generation" ${stage:+"stage ${stage##*/}"} \
       ${trial_deadline:+"deadline $trial_deadline"} "ssh $trial_ssh" >"$trial/new" &&
     mark_boot && mv "$trial/new" "$trial/open" && { sync -f "$trial" 2>/dev/null || sync; }
 }
@@ -136,7 +132,7 @@ wanted_state() {
       # The run was killed before its first change. There is nothing to undo, and maybe nobody to close the trial.
       case " $pending " in
         *" $trial_stage "*) ;;
-        *) [ "$trial_kind" != apply ] || return 0 ;;
+        *) [ -z "$trial_stage" ] || return 0 ;;
       esac
       wanted=
       [ ! -f "$trial/applied" ] || wanted=$trial_state

@@ -25,7 +25,7 @@ apply() {
   note_directories "$stage"
   plan_change
 
-  begin_change apply
+  begin_change
   write_pending "$@" "$stage" || undo "cannot write $home/pending (disk full, or read-only?)"
   retire "$stage" || :
   install_files "$stage" || undo "$problem"
@@ -40,7 +40,7 @@ apply() {
   packets_pass "$stage" || undo "$problem"
   # Units and hooks that this run has started may have moved the logins to another path.
   keeps_logins || undo "$problem"
-  end_change apply
+  end_change
 }
 
 # Notes whose declaration the new generation is: only the clean-up of the same one may remove it.
@@ -137,7 +137,7 @@ free_directory() {
 
 # From here on everything can be undone: by this run or, with a confirmation timeout, without it.
 begin_change() {
-  open_trial "$1" || {
+  open_trial || {
     close_trial
     die 70 "nothing was changed: cannot write $trial; is the disk full or read-only?"
   }
@@ -159,7 +159,7 @@ end_change() {
   if [ -n "$confirm_timeout" ]; then
     : >"$trial/applied" || undo "cannot write $trial/applied (disk full?)"
     what="generation $generation of $owner"
-    [ "$1" = apply ] || what="the removal of $owner"
+    [ -n "$trial_stage" ] || what="the removal of $owner"
     say "on trial: $what; undone in $confirm_timeout seconds unless it is confirmed over a new connection"
   else
     decide confirmed || undo "cannot write $trial/confirmed"

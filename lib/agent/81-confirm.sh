@@ -9,7 +9,7 @@ keep_change() {
   local stage
   stage=$trial_stage
   disarm
-  if [ "$trial_kind" = remove ]; then
+  if [ -z "$stage" ]; then
     # shellcheck disable=SC2086  # a list of words
     leave_nothing $current $pending
     return
@@ -51,7 +51,7 @@ find_unused() {
 }
 
 say_kept() {
-  if [ "$trial_kind" = remove ]; then
+  if [ -z "$trial_stage" ]; then
     say "done: everything of $owner was removed"
   elif [ "$command" = apply ] && [ -z "$changed_kernel$changed_files" ]; then
     say "done: nothing to do, generation $trial_generation of $owner is in force ($size)"
@@ -169,7 +169,7 @@ reject() {
   local tried
   decide rejected || return 0
   tried="generation $trial_generation of $owner"
-  [ "$trial_kind" != remove ] || tried="the removal of $owner"
+  [ -n "$trial_stage" ] || tried="the removal of $owner"
   go_back || die 71 "FAILED, $tried was undone, but not completely (${incomplete#; }): $1. Mend that, then: source-routing rollback $owner"
   say "ROLLED BACK: $tried was undone: $1"
   record 67 "ROLLED BACK, everything is as it was: $tried was undone: $1"

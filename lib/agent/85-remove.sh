@@ -29,7 +29,7 @@ remove() {
   load_managers /dev/null "$@" || say "note: $problem"
   [ ! -s "$LOCK/loads" ] || remove_from_kernel "$@" || stop_removal
   if [ -n "$confirm_timeout" ]; then
-    end_change remove
+    end_change
     return 0
   fi
   leave_nothing "$@" || stop_removal
@@ -63,7 +63,7 @@ begin_removal() {
   # shellcheck disable=SC2086  # a list of words
   look /dev/null $states || die 70 "nothing was changed: $problem"
   snapshot=
-  begin_change remove
+  begin_change
 }
 
 # On trial, everything can be put back. Otherwise, the only way is to continue from here later.
