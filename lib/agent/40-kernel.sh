@@ -6,8 +6,6 @@
 without6=
 [ -e /proc/net/if_inet6 ] || without6=1
 
-besides=       # another `ip` command for the batch that reads
-
 # Writes the rules and routes of families $* to $LOCK/kernel. A rule begins with "100:<tab>", a device with
 # "2: eth0: <". All other lines are routes. This is a file, not a pipe: ip writes line by line, and would wake its
 # reader for each. Rules are read with details (-d), since only these show `proto kernel`. Guards and stand-ins for
@@ -18,10 +16,7 @@ read_kernel() {
     [ "$family" = 4 ] || [ -z "$without6" ] || continue
     printf 'family %s\n' "$family"
     ip -N -o -d "-$family" rule show 2>"$LOCK/error$family" || { printf 'failed %s\n' "$family"; continue; }
-    ip -N -o "-$family" -batch - 2>"$LOCK/error$family" <<END || printf 'failed %s\n' "$family"
-route show table all
-$besides
-END
+    ip -N -o "-$family" route show table all 2>"$LOCK/error$family" || printf 'failed %s\n' "$family"
   done >"$LOCK/kernel"
 }
 

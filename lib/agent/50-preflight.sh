@@ -327,7 +327,6 @@ check_advertised_routes() {
 # Runs all checks for the generation in directory $1. The states of what may be there are in `states`. Leaves the rules
 # and routes of the kernel in $LOCK/kernel.
 preflight() {
-  local besides
   check_tools
   follow_gateways "$1" || complain "$problem"
   check_requires "$1"
@@ -338,10 +337,9 @@ preflight() {
   check_targets
   # shellcheck disable=SC2086  # a list of words
   families_of "$1/state" $states
-  besides='link show'
   # shellcheck disable=SC2086  # a list of words
   read_kernel $families
-  besides=
+  ip -N -o link show >>"$LOCK/kernel" 2>/dev/null || :
   check_kernel "$stage"
   check_accepts "$stage"
   check_advertised_routes "$stage"
