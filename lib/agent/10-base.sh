@@ -105,6 +105,12 @@ make_new() {
 # Sets problem, and fails.
 fail() { problem=$*; return 1; }
 
+# Prints the first line that the command that failed has left in $LOCK/error, or $1 if there is none.
+error_text() {
+  first_line "$LOCK/error"
+  printf '%s' "${first:-${1-no reason given}}"
+}
+
 # Sets problem to $1 and the reason in file $2, where the command that failed has left it, and fails.
 fail_with() {
   first_line "${2-$LOCK/error}"

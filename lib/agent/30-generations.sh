@@ -84,12 +84,10 @@ read_bundle() {
   systemd=
   ! has_systemd || systemd=1
   find_nftables
-  if ! awk -v out="$2" -v owner="$owner" -v mark="$BUNDLE_MARK" -v chosen="$chosen" \
+  awk -v out="$2" -v owner="$owner" -v mark="$BUNDLE_MARK" -v chosen="$chosen" \
     -v systemd="$systemd" -v nftables="$nftables" "$AWK_ADDRESS$AWK_KERNEL$AWK_BUNDLE" "$1" \
-    >"$LOCK/problems" 2>"$LOCK/error"; then
-    first_line "$LOCK/error"
-    die 70 "cannot read the bundle $1, nothing was changed: ${first:-awk failed}. Is there space left in ${LOCK%/*} and $STATE?"
-  fi
+    >"$LOCK/problems" 2>"$LOCK/error" ||
+    die 70 "cannot read the bundle $1, nothing was changed: $(error_text 'awk failed'). Is there space left in ${LOCK%/*} and $STATE?"
   tell_problems
   refuse_if_problems 65
 }

@@ -18,8 +18,7 @@ arm() {
   if has_systemd; then
     enable_recovery || return 1
     arm_timer && return 0
-    first_line "$LOCK/error"
-    say "note: systemd-run failed (${first:-no reason given}): a process of our own waits for the confirmation instead"
+    say "note: systemd-run failed ($(error_text)): a process of our own waits for the confirmation instead"
   fi
   arm_process
 }

@@ -159,13 +159,12 @@ check_accepts() {
     case $checked in *" $family $table $chain "*) continue ;; esac
     checked="$checked$family $table $chain "
     list_chain "$family" "$table" "$chain" >/dev/null 2>"$LOCK/error" && continue
-    first_line "$LOCK/error"
     command=nft
     case $family in ip*tables) command=$family ;; esac
     if command -v "$command" >/dev/null 2>&1 && lacks_chain "$family" "$table" "$chain"; then
       complain "forwarding names chain $family $table $chain, which is not here (chains of the forward hook: $(forward_chains)). Load the firewall first, or name another chain"
     else
-      complain "forwarding names chain $family $table $chain, which cannot be read: ${first:-nft does not work here}. Is the package of nftables or iptables installed?"
+      complain "forwarding names chain $family $table $chain, which cannot be read: $(error_text 'nft does not work here'). Is the package of nftables or iptables installed?"
     fi
   done <"$LOCK/accepts"
 }

@@ -197,8 +197,7 @@ check_kernel() {
   forwards=$(sed -n 's/^sysctl net.ipv\([46]\).*forward.*/\1/p' "$stage/manifest" | tr -d '\n')
   if ! awk -v without6="$without6" -v adopt="$adopt" -v forwards="$forwards" "$AWK_ADDRESS$AWK_KERNEL$AWK_COVERS$AWK_SYSCTL$AWK_PREFLIGHT" "$@" \
     part=kernel "$LOCK/kernel" >"$LOCK/problems" 2>"$LOCK/error"; then
-    first_line "$LOCK/error"
-    complain "cannot look for conflicts: ${first:-awk failed; is there space left in ${LOCK%/*}?}"
+    complain "cannot look for conflicts: $(error_text "awk failed; is there space left in ${LOCK%/*}?")"
     return
   fi
   tell_problems

@@ -99,8 +99,7 @@ call_hooks() {
     [ "$word" = hook ] || continue
     awk -v tables="$its_tables" "$AWK_ADDRESS$AWK_KERNEL$AWK_HOOKS" part=want "$1/state" \
       part=kernel "$LOCK/kernel" >"$LOCK/tunnels" 2>"$LOCK/error" || {
-      first_line "$LOCK/error"
-      say "note: cannot find the tunnels for $path: ${first:-awk failed}"
+      say "note: cannot find the tunnels for $path: $(error_text 'awk failed')"
       continue
     }
     while IFS= read -r device; do
@@ -110,8 +109,7 @@ call_hooks() {
         say "ran $path for $device"
       else
         unhooked=$((unhooked + 1))
-        first_line "$LOCK/error"
-        say "note: $path failed for $device: ${first:-no reason given}"
+        say "note: $path failed for $device: $(error_text)"
       fi
     done <"$LOCK/tunnels"
   done <"$1/manifest"

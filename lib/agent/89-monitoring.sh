@@ -64,10 +64,7 @@ write_textfile() {
   directory=$(textfile_directory "$current")
   [ -n "$directory" ] && [ -z "$on_trial" ] || return 0
   name=.source-routing-$owner.$$
-  (fill_textfile "$1") 2>"$LOCK/error" || {
-    first_line "$LOCK/error"
-    say "note: cannot write $directory/source-routing-$owner.prom: ${first:-no reason given}"
-  }
+  (fill_textfile "$1") 2>"$LOCK/error" || say "note: cannot write $directory/source-routing-$owner.prom: $(error_text)"
   rmdir "$directory/$name" 2>/dev/null || :
 }
 
