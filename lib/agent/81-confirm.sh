@@ -105,20 +105,14 @@ tell_outcome() {
     fi
   fi
   if [ -n "$removal" ]; then
-    if [ -z "$current$pending" ]; then
-      leave_nothing || die 71 "FAILED: $problem. Mend that and try again"
-      say "done: nothing of $owner is on this machine"
-      exit 0
-    fi
     ! is_taken_over || { say_taken_over; exit 0; }
-    die 70 "ERROR: $owner was not removed: the clean-up was never run, or undone by a reboot. Try again"
+    [ -z "$current$pending" ] || die 70 "ERROR: $owner was not removed: the clean-up was never run, or undone by a reboot. Try again"
+    leave_nothing || die 71 "FAILED: $problem. Mend that and try again"
+    die 0 "done: nothing of $owner is on this machine"
   fi
   in_force=${current##*/}
   case $in_force in
-    "$generation" | "$generation".[0-9]*)
-      say "done: generation $generation of $owner is in force"
-      exit 0
-      ;;
+    "$generation" | "$generation".[0-9]*) die 0 "done: generation $generation of $owner is in force" ;;
   esac
   die 67 "ERROR: generation $generation of $owner is not in force (${in_force:-nothing} is): it was never made, or undone by a reboot. See: journalctl -t source-routing"
 }
