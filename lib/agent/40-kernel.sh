@@ -71,10 +71,7 @@ nothing_planned() {
   [ "$added" -eq 0 ] && [ "$dropped" -eq 0 ]
 }
 
-first_difference() {
-  first_line "${PLAN}report"
-  printf '%s' "$first"
-}
+first_difference() { head -n 1 "${PLAN}report"; }
 
 # Carries the plan out. All additions come before the first removal, so that an error during them has removed
 # nothing yet. $1 is -force to go on after an error.
