@@ -51,19 +51,13 @@ start_monitor() {
   { mkdir "$room" && mkfifo "$room/monitor" "$room/nft" "$room/events"; } ||
     die 70 "cannot make $room: is ${room%/*} missing, full or read-only?"
   # If one of these processes ends, the others notice at their next read or write.
-  (
-    trap - PIPE
-    exec ip -N -o monitor label link address route rule
-  ) >"$room/monitor" 2>&1 &
+  monitor ip -N -o monitor label link address route rule >"$room/monitor" 2>&1 &
   watchers=$!
   read_events <"$room/monitor" >"$room/events" &
   watchers="$watchers $!"
   find_nftables
   if [ -n "$nftables" ]; then
-    (
-      trap - PIPE
-      exec nft monitor
-    ) >"$room/nft" 2>/dev/null &
+    monitor nft monitor >"$room/nft" 2>/dev/null &
     watchers="$watchers $!"
     read_nft_events <"$room/nft" &
     watchers="$watchers $!"
@@ -72,17 +66,21 @@ start_monitor() {
   exec 7<"$room/events"
 }
 
+# Runs a command in place of this subshell. It ends when nobody reads what it prints.
+monitor() {
+  trap - PIPE
+  exec "$@"
+}
+
 # shellcheck disable=SC2317  # called by the trap at the end of a run
 stop_monitor() {
   local child
   [ -n "$room" ] || return 0
   # bash would print a message for each process that is killed.
   exec 2>/dev/null
-  for child in $timers; do
+  for child in $timers $watchers; do
     kill "${child#*:}"
   done
-  # shellcheck disable=SC2086  # a list of words
-  kill $watchers
   # Otherwise they could still write files into the directory while it is removed.
   wait
   # The second try is for a file created while the first removed the directory, or for a signal to the whole unit.
@@ -167,7 +165,7 @@ note_places() {
   done
   [ "$places" != "$watched" ] || return 0
   watched=$places
-  printf '%s\n' "$places" >"$room/places"
+  printf '%s \n' "$places" >"$room/places"
   : >"$room/reread"
 }
 
@@ -421,8 +419,7 @@ read_events() {
   while IFS= read -r line; do
     if [ -e "$room/reread" ]; then
       rm -f "$room/reread"
-      read -r places <"$room/places"
-      places=" $places "
+      IFS= read -r places <"$room/places"
     fi
     case $line in
       '[ROUTE]'*) ! is_our_route || tell change ;;
