@@ -47,9 +47,7 @@ case ${1-} in
     usage 64
     ;;
 esac
-if [ $# -gt 2 ] && [ "$1" != probe ]; then
-  usage 64
-fi
+[ $# -le 2 ] || [ "$1" = probe ] || usage 64
 
 if [ "$(id -u)" != 0 ]; then
   say "root is needed: sudo source-routing $*"
