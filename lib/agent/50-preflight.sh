@@ -60,7 +60,6 @@ check_requires() {
         has_systemd || complain 'systemd does not run this machine: choose another persistence'
         ;;
       nftables)
-        find_nftables
         [ -n "$nftables" ] || complain 'source NAT needs nftables, which cannot be used here: install it (package nftables)'
         ;;
       firewalld)
