@@ -446,24 +446,15 @@ read_nft_events() {
       rm -f "$room/reread_chains"
       read -r chains <"$room/chains"
     fi
-    if [ -n "$chains" ]; then
-      # add rule FAMILY TABLE CHAIN ..., delete chain FAMILY TABLE CHAIN
-      # shellcheck disable=SC2086  # splitting is the point
-      set -- $line
-      case $chains in
-        *",${3-} ${4-} ${5-},"*)
-          case $line in
-            # This is a change of our own.
-            *" comment \"source-routing $owner\""*) ;;
-            *) tell change 1<>"$room/events" ;;
-          esac
-          continue
-          ;;
-      esac
-    fi
-    case "$line " in
+    # add rule FAMILY TABLE CHAIN ..., delete chain FAMILY TABLE CHAIN
+    # shellcheck disable=SC2086  # splitting is the point
+    [ -z "$chains" ] || set -- $line
+    case "$line $chains" in
       # Also opened for reading, so that it does not wait for the other side.
       *" source_routing_$owner "*) tell change 1<>"$room/events" ;;
+      # This is a change of our own.
+      *" comment \"source-routing $owner\""*) ;;
+      *",${3-} ${4-} ${5-},"*) tell change 1<>"$room/events" ;;
     esac
   done
   echo ended 1<>"$room/events"
