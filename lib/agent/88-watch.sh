@@ -284,12 +284,8 @@ note_missing() {
 
 plan_retry() {
   local delay
-  if [ "$cause" != timer ] && [ "$cause" != start ]; then
-    delays=$DELAYS
-  fi
-  if [ "$hold" -ne 0 ] || [ "$left$bare" = 00 ] && [ "$cause" != start ]; then
-    return 0
-  fi
+  case $cause in timer | start) ;; *) delays=$DELAYS ;; esac
+  [ "$cause" = start ] || { [ "$hold" -eq 0 ] && [ "$left$bare" != 00 ]; } || return 0
   delay=${delays%% *}
   if [ -n "$delay" ]; then
     delays=${delays#"$delay"}
