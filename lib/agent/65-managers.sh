@@ -225,12 +225,10 @@ place_files() {
 # Sets section and id to the names that netplan uses for $device. Complains and fails if netplan does not know it.
 name_in_netplan() {
   local why
-  case $configured_in in
-    *.network) id=${configured_in##*/10-netplan-} ;;
-    *) id=${configured_in##*/netplan-} ;;
-  esac
-  id=${id%.network}
-  id=${id%.nmconnection}
+  id=${configured_in##*/}
+  id=${id#10-}
+  id=${id#netplan-}
+  id=${id%.*}
   [ -e "$LOCK/netplan" ] || netplan get all >"$LOCK/netplan" 2>"$LOCK/error" || {
     # The message follows a Python traceback.
     why=$(sed -n 's/^.*Exception: //p' "$LOCK/error")
