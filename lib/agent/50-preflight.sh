@@ -217,7 +217,6 @@ tell_problems() {
 # Does each gateway of a route that the plan adds to a table of ours answer? The kernel accepts any address. The
 # gateway of a backup route, or of one of several next hops, may be down, so that is only a note.
 check_gateways() {
-  local family gateway rank what device
   ! nothing_planned || return 0
   awk '$1 != "route" || / table 25[345] / { next }
     {
@@ -232,14 +231,9 @@ check_gateways() {
     END { for (hop in RANK) print hop, RANK[hop] }
   ' family=4 "${PLAN}add4" family=6 "${PLAN}add6" | sort >"$LOCK/gateways"
   ask_gateways
-  while read -r family gateway device rank; do
-    what="nobody answers at $gateway on $device, where a route of ours goes through: is the address right, the machine up, and the cable in the right socket? (ip -$family neigh show dev $device)"
-    if [ "$rank" = first ]; then
-      complain "$what"
-    else
-      say "note: $what"
-    fi
-  done <"$LOCK/missing"
+  awk '{ print ($4 == "first" ? "E" : "W") " nobody answers at " $2 " on " $3 ", where a route of ours goes through: is the address right, " \
+    "the machine up, and the cable in the right socket? (ip -" $1 " neigh show dev " $3 ")" }' "$LOCK/missing" >"$LOCK/problems"
+  tell_problems
 }
 
 # Writes to $LOCK/missing those of $LOCK/gateways that do not answer.
