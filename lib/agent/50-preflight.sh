@@ -274,18 +274,12 @@ find_missing_gateways() {
 
 # Does the same without waiting. Succeeds if an answer may still come.
 list_missing_gateways() {
-  local waiting family gateway rank device
-  waiting=
+  local family gateway rank device
   while read -r family gateway device rank; do
     neighbour_state
-    case $state in
-      *INCOMPLETE*) waiting=1 ;;
-      *FAILED*) ;;
-      *) continue ;;
-    esac
-    printf '%s %s %s %s\n' "$family" "$gateway" "$device" "$rank"
+    case $state in *INCOMPLETE* | *FAILED*) printf '%s\n' "$family $gateway $device $rank $state" ;; esac
   done <"$LOCK/gateways" >"$LOCK/missing"
-  [ -n "$waiting" ]
+  grep -q INCOMPLETE "$LOCK/missing"
 }
 
 # Sets state to the neighbour entry of the kernel, empty if there is none.
