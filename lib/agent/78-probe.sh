@@ -98,9 +98,8 @@ find_probe_tools() {
   done
   command -v bash >/dev/null 2>&1 || command -v nc >/dev/null 2>&1 || problem="$problem, bash or nc"
   [ -n "$nftables" ] || problem="$problem, nftables"
-  problem=${problem#, }
   [ -n "$problem" ] || return 0
-  fail "missing here: $problem. Install what is missing, then: source-routing probe $owner"
+  fail "missing here: ${problem#, }. Install what is missing, then: source-routing probe $owner"
 }
 
 # Tries packets that answer $LOCK/questions, with the rules of generation $1. Writes to $LOCK/probed what happened
