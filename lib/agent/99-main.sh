@@ -44,11 +44,6 @@ stopped() {
   esac
 }
 
-# Succeeds if $1 is a bundle. A bundle is deleted after use, so no other file must be taken for one.
-is_bundle() {
-  [ -f "$1" ] && sed -n '2{p;q;}' "$1" 2>/dev/null | grep -q '^# cdktf-source-routing agent'
-}
-
 # Reads the command line: sets command, and the variables at the top of this part.
 read_arguments() {
   local words
@@ -97,7 +92,9 @@ read_word() {
 # Checks the bundle. From here on it belongs to this run, which deletes it at its end.
 check_bundle() {
   if [ "$command" = apply ]; then
-    is_bundle "$given" || die 65 "${given:-no bundle} is not a bundle of this agent; nothing was changed. Upload it again"
+    # It is deleted after use, so no other file must be taken for one.
+    { [ -f "$given" ] && sed -n '2{p;q;}' "$given" 2>/dev/null | grep -q '^# cdktf-source-routing agent'; } ||
+      die 65 "${given:-no bundle} is not a bundle of this agent; nothing was changed. Upload it again"
     bundle=$given
   elif [ -n "$given" ]; then
     usage "unexpected $given"
