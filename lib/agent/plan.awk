@@ -160,16 +160,17 @@ part == "wait" { next }
   read_kernel_rule($0)
   if ((key, rule_spec, rule_protocol) in WANT_ADOPTED) { HAS_ADOPTED[key, rule_spec, rule_protocol] = 1; next }
   wanted = (key in WANT_RULE) && WANT_RULE[key] == rule_spec
-  guard = stand_in = 0
-  if (rule_protocol == BY_KERNEL && stands_in()) stand_in = 1
-  else if (rule_protocol == BY_HOOK) {
-    guard = wanted ? tag(key) == BY_KERNEL : !((key, rule_spec, OURS) in OWN_RULE || (key, rule_spec, BY_MANAGER) in OWN_RULE)
-    if (!wanted && guard && !((key, rule_spec, BY_KERNEL) in OWN_RULE)) next
+  our_guard = wanted ? tag(key) == BY_KERNEL : ((key, rule_spec, BY_KERNEL) in OWN_RULE)
+  our_rule = wanted ? !our_guard : ((key, rule_spec, OURS) in OWN_RULE) || ((key, rule_spec, BY_MANAGER) in OWN_RULE)
+  # It stands in for one of ours while systemd-networkd reads its files (see 67-load.sh).
+  stand_in = rule_protocol == BY_KERNEL && our_rule && !our_guard
+  guard = rule_protocol == BY_HOOK ? !our_rule : rule_protocol == BY_KERNEL && !stand_in
+  if (rule_protocol == BY_HOOK) {
+    if (!our_rule && !our_guard) next
     if (wanted) HAS_COPY[key] = 1
-  } else {
+  } else if (!stand_in) {
     wanted = wanted && rule_protocol == tag(key)
     if (!wanted && !((key, rule_spec, rule_protocol) in OWN_RULE)) { stands_in_front(); next }
-    guard = rule_protocol == BY_KERNEL
     if (wanted) HAS_RULE[key] = 1
   }
   kernel_rules++
@@ -233,12 +234,6 @@ function cuts_off(key, last) { return substr(key, 3) + 0 < last[substr(key, 1, 1
 function stands_in_front() {
   if (rule_protocol == OURS || rule_protocol == BY_HOOK || rule_protocol == BY_KERNEL || rule_spec == "lookup 255") return
   print rule_text(family, "rule", rule_priority, rule_spec) > (out "front")
-}
-
-# Does the rule that was read last stand in for one of ours while systemd-networkd reads its files (see 67-load.sh)?
-function stands_in() {
-  if (wanted) return tag(key) != BY_KERNEL
-  return !((key, rule_spec, BY_KERNEL) in OWN_RULE) && ((key, rule_spec, OURS) in OWN_RULE || (key, rule_spec, BY_MANAGER) in OWN_RULE)
 }
 
 # The name of a rule with this protocol: in messages, and in a state file.
