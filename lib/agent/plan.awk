@@ -32,8 +32,12 @@ function kernel_confuses(new, old,    v) {
   return 1
 }
 
-function rule_line(verb, priority, spec, protocol) {
-  return "rule " verb " pref " priority " " spec " proto " protocol
+# Rules have the key "FAMILY PRIORITY". A key may also be the family alone.
+function family_of(key) { return substr(key, 1, 1) }
+function priority_of(key) { return substr(key, 3) }
+
+function rule_line(verb, key, spec, protocol) {
+  return "rule " verb " pref " priority_of(key) " " spec " proto " protocol
 }
 
 # A route as in a state file, except that the type comes first.
@@ -61,8 +65,8 @@ function sort_by_weight(list, n,    size, i, left, right, middle, end, merged) {
   }
 }
 
-function add(family, line, run) { write("add" family, line, run); added++; essential++ }
-function drop(family, line, run) { write("drop" family, line, run); dropped++; essential++ }
+function add(key, line, run) { write("add" family_of(key), line, run); added++; essential++ }
+function drop(key, line, run) { write("drop" family_of(key), line, run); dropped++; essential++ }
 
 # Lines that follow each other in one run are written in reverse. A run is rules with one action and protocol: whichever
 # of them is there first, each packet has its old path, then its new one. The kernel walks along all rules with a lower
@@ -79,6 +83,9 @@ function run_of(spec, protocol) { return protocol " " substr(spec, match_action(
 # Counts a line of the report. Only lines that will be shown are put into words.
 function reporting() { return ++reported <= most }
 function report(line) { print line > (out "report") }
+function report_rule(sign, key, name, spec) {
+  if (reporting()) report(sign " " rule_text(family_of(key), name, priority_of(key), spec))
+}
 
 BEGIN {
   added = dropped = essential = reported = restored = 0
@@ -228,7 +235,7 @@ function change_the_rest(    i, id) {
 # Does a guard at this place stand in front of rules that are still, or already, in use during the change? `last` has
 # the highest priority of these rules by family: of the rules to remove, or of the wanted ones. Without its own rule,
 # the guard would reject their packets.
-function cuts_off(key, last) { return substr(key, 3) + 0 < last[substr(key, 1, 1)] + 0 }
+function cuts_off(key, last) { return priority_of(key) + 0 < last[family_of(key)] + 0 }
 
 # Notes a foreign rule in front of ours, which may match packets of clients.
 function stands_in_front() {
@@ -252,15 +259,15 @@ function leads_to_main(line) {
 function put_back_own(    family) {
   for (family = 4; family <= 6; family += 2) {
     if (!(family in MISSING) || ((family " 32766") in HAS_OWN)) continue
-    put_back(family, 32766, 254, "main")
-    if (family == 4 && !((family " 32767") in HAS_OWN)) put_back(family, 32767, 253, "default")
+    put_back(family " 32766", 254, "main")
+    if (family == 4 && !((family " 32767") in HAS_OWN)) put_back(family " 32767", 253, "default")
   }
 }
 
-function put_back(family, priority, table, name) {
+function put_back(key, table, name) {
   restored++
-  if (reporting()) report("+ " rule_text(family, "rule", priority, "lookup " name) " (the kernel\047s own)")
-  add(family, rule_line("add", priority, "lookup " table, BY_KERNEL))
+  report_rule("+", key, "rule", "lookup " name " (the kernel\047s own)")
+  add(key, rule_line("add", key, "lookup " table, BY_KERNEL))
 }
 
 # Lists the rules in the kernel that are ours and not wanted, in the order of the kernel. These are rules with our
@@ -275,64 +282,58 @@ function plan_rules(    i, k) {
       AT[k] = AT[k] " " i
     }
     STALE[++stale_rules] = i
-    if (!(i in K_GUARD) && substr(k, 3) + 0 > highest_stale[substr(k, 1, 1)]) highest_stale[substr(k, 1, 1)] = substr(k, 3) + 0
+    if (!(i in K_GUARD) && priority_of(k) + 0 > highest_stale[family_of(k)]) highest_stale[family_of(k)] = priority_of(k) + 0
   }
-  for (k in WANT_RULE) WEIGHT[k] = substr(k, 1, 1) * 10000000000 + substr(k, 3)
+  for (k in WANT_RULE) WEIGHT[k] = family_of(k) * 10000000000 + priority_of(k)
   sort_by_weight(RULES, wanted_rules)
   sort_by_weight(GUARDS, wanted_guards)
 }
 
-function put_rule(k,    family, priority, n, s, i) {
+function put_rule(k,    n, s, i) {
   if (k in HAS_RULE) return
-  family = substr(k, 1, 1)
-  priority = substr(k, 3)
-  MISSING[family] = 1
-  if (reporting()) report("+ " rule_text(family, name_of(tag(k)), priority, WANT_RULE[k]))
+  MISSING[family_of(k)] = 1
+  report_rule("+", k, name_of(tag(k)), WANT_RULE[k])
   n = (k in AT) ? split(AT[k], s, " ") : 0
   for (i = 1; i <= n; i++) if (kernel_confuses(WANT_RULE[k], K_SPEC[s[i]])) {
     # A copy with another protocol holds the place until the old rule is gone. A copy that a killed run has left would
     # be in its way.
     clear_copies(k)
-    if (!(k in HAS_COPY)) add(family, rule_line("add", priority, WANT_RULE[k], BY_HOOK))
+    if (!(k in HAS_COPY)) add(k, rule_line("add", k, WANT_RULE[k], BY_HOOK))
     SWAP[k] = 1
     return
   }
-  add(family, rule_line("add", priority, WANT_RULE[k], tag(k)), run_of(WANT_RULE[k], tag(k)))
+  add(k, rule_line("add", k, WANT_RULE[k], tag(k)), run_of(WANT_RULE[k], tag(k)))
 }
 
 # Restores an adopted rule. The caller keeps the old order, since rules may share a priority.
-function put_adopted(rule,    w, family, priority) {
+function put_adopted(rule,    w) {
   if (rule in HAS_ADOPTED) return
   split(rule, w, SUBSEP)
-  family = substr(w[1], 1, 1)
-  priority = substr(w[1], 3)
-  if (reporting()) report("+ " rule_text(family, "rule", priority, w[2]))
-  add(family, rule_line("add", priority, w[2], w[3]))
+  report_rule("+", w[1], "rule", w[2])
+  add(w[1], rule_line("add", w[1], w[2], w[3]))
 }
 
 function clear_copies(k,    n, s, i) {
   n = split(COPIES[k], s, " ")
   for (i = 1; i <= n; i++) if (K_SPEC[s[i]] != WANT_RULE[k]) {
-    add(substr(k, 1, 1), rule_line("del", substr(k, 3), K_SPEC[s[i]], BY_HOOK))
+    add(k, rule_line("del", k, K_SPEC[s[i]], BY_HOOK))
     CLEARED[s[i]] = 1
   }
 }
 
-function drop_rule(i,    k, family, priority, s) {
+function drop_rule(i,    k, s) {
   if (i in CLEARED) return
   k = K_KEY[i]
-  family = substr(k, 1, 1)
-  priority = substr(k, 3)
   # The swap below removes a copy that holds the place.
   if (K_BY[i] == BY_HOOK && (k in SWAP) && WANT_RULE[k] == K_SPEC[i]) return
-  if (K_BY[i] != BY_HOOK && !(i in STANDS_IN) && reporting()) report("- " rule_text(family, name_of(K_BY[i]), priority, K_SPEC[i]))
-  drop(family, rule_line("del", priority, K_SPEC[i], K_BY[i]), run_of(K_SPEC[i], K_BY[i]))
+  if (K_BY[i] != BY_HOOK && !(i in STANDS_IN)) report_rule("-", k, name_of(K_BY[i]), K_SPEC[i])
+  drop(k, rule_line("del", k, K_SPEC[i], K_BY[i]), run_of(K_SPEC[i], K_BY[i]))
   if (!(k in SWAP) || K_BY[i] != tag(k)) return
   # The rules are dropped in reverse order, so the first of the old rules is the last one.
   split(AT[k], s, " ")
   if (s[1] != i) return
-  drop(family, rule_line("add", priority, WANT_RULE[k], tag(k)))
-  drop(family, rule_line("del", priority, WANT_RULE[k], BY_HOOK))
+  drop(k, rule_line("add", k, WANT_RULE[k], tag(k)))
+  drop(k, rule_line("del", k, WANT_RULE[k], BY_HOOK))
 }
 
 # Sorts the wanted routes. Routes without a gateway come first, since a gateway may need them. Then they are sorted by
