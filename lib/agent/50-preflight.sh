@@ -151,7 +151,7 @@ check_file() {
 
 # Who owns file $3? It exists with other contents than file $2 of generation $1. $4 is set for a file that owners share.
 check_ownership() {
-  local found each manifest its_number
+  local found each its_number
   found=
   # shellcheck disable=SC2086  # a list of words
   for each in $current $pending; do
@@ -159,11 +159,8 @@ check_ownership() {
     found=1
     cmp -s "$each/files/$its_number" "$3" && return 0
   done
-  if [ -n "$4" ]; then
-    for manifest in "$STATE"/*/*/manifest; do
-      [ "$manifest" != "$1/manifest" ] && [ -f "$manifest" ] && has_file "$3" "$manifest" shared && return 0
-    done
-  fi
+  # Each owner may bring another version of a shared file.
+  [ -z "$4" ] || { [ -z "$found" ] && ! is_elsewhere "$3" shared; } || return 0
   if [ -n "$found" ]; then
     say "note: $3 was edited by hand since it was put there; it is replaced"
   elif adopts "$3"; then
@@ -194,11 +191,11 @@ check_kernel() {
   [ ! -f "$stage/adopt" ] || adopt=1
   # The address families whose forwarding this generation switches on.
   forwards=$(sed -n 's/^sysctl net.ipv\([46]\).*forward.*/\1/p' "$stage/manifest" | tr -d '\n')
-  if ! awk -v without6="$without6" -v adopt="$adopt" -v forwards="$forwards" "$AWK_ADDRESS$AWK_KERNEL$AWK_COVERS$AWK_SYSCTL$AWK_PREFLIGHT" "$@" \
-    part=kernel "$LOCK/kernel" >"$LOCK/problems" 2>"$LOCK/error"; then
+  awk -v without6="$without6" -v adopt="$adopt" -v forwards="$forwards" "$AWK_ADDRESS$AWK_KERNEL$AWK_COVERS$AWK_SYSCTL$AWK_PREFLIGHT" "$@" \
+    part=kernel "$LOCK/kernel" >"$LOCK/problems" 2>"$LOCK/error" || {
     complain "cannot look for conflicts: $(error_text "awk failed; is there space left in ${LOCK%/*}?")"
     return
-  fi
+  }
   tell_problems
   [ -z "$adopt" ] || note_adopted
 }
