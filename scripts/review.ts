@@ -11,9 +11,8 @@ const END = '<!-- generated: end -->';
 
 /** What the commands print, by the names that the page gives them. */
 function outputs(): Record<string, string> {
-  const [before, pool, gateway, typo] = [SERVERS.before, SERVERS.pool, SERVERS.gateway, SERVERS.typo].map((egress) =>
-    Testing.fullSynth(server(egress).stack),
-  );
+  const names = ['before', 'pool', 'gateway', 'owner', 'typo'] as const;
+  const [before, pool, gateway, owner, typo] = names.map((name) => Testing.fullSynth(server(SERVERS[name]).stack));
   const text = (...args: string[]): string => {
     const { text: printed, error } = run(args);
     if (error !== '') {
@@ -26,6 +25,7 @@ function outputs(): Record<string, string> {
     gateway: text('diff', before, gateway),
     typo: text('diff', before, typo),
     same: text('diff', before, before),
+    owner: text('diff', before, owner),
     markdown: run(['diff', before, typo, '--markdown']).text.trim(),
     explain: text('explain', typo, '--host', 'vpn1', '--from', '10.10.10.200', '--to', '198.51.100.7', '--in', 'tun0'),
     down: text(
@@ -33,7 +33,7 @@ function outputs(): Record<string, string> {
       ...['--down', 'eth1'],
     ),
   };
-  [before, pool, gateway, typo].forEach((directory) => rmSync(directory, { recursive: true }));
+  [before, pool, gateway, owner, typo].forEach((directory) => rmSync(directory, { recursive: true }));
   return made;
 }
 

@@ -7,6 +7,7 @@ import { LinuxHost, PolicyRule, SourceRoutingTable, VpnEgress } from '../lib/ind
 interface Server extends Pick<VpnEgressProps, 'clients' | 'gateways'> {
   /** Whose packets leave by the main default route. */
   readonly exception?: string;
+  readonly owner?: string;
 }
 
 const [POOL4, POOL6] = ['10.10.10.0/24', 'fd00:4242:4242:4242::/64'];
@@ -17,12 +18,14 @@ export const SERVERS = {
   before: { clients: [POOL4, POOL6], gateways: GATEWAYS },
   pool: { clients: [POOL4, POOL6, MORE], gateways: GATEWAYS },
   gateway: { clients: [POOL4, POOL6], gateways: ['192.168.1.2', GATEWAYS[1]] },
+  owner: { clients: [POOL4, POOL6], gateways: GATEWAYS, owner: 'frankfurt' },
   typo: { clients: [POOL4, POOL6], gateways: GATEWAYS, exception: '10.10.10.128/25' },
 } satisfies Record<string, Server>;
 
-export function server({ exception, ...egress }: Server): { stack: TerraformStack; host: LinuxHost } {
+export function server({ exception, owner, ...egress }: Server): { stack: TerraformStack; host: LinuxHost } {
   const stack = new TerraformStack(Testing.app(), 'vpn');
   const host = new LinuxHost(stack, 'vpn1', {
+    owner,
     ssh: { host: '192.168.178.2', privateKeyFile: '~/.ssh/id_ed25519' },
     interfaces: [
       { name: 'eth0', addresses: ['192.168.178.2/24', 'fd00:178::2/64'], gateways: ['192.168.178.1', 'fd00:178::1'] },

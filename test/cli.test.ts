@@ -1,10 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Ajv from 'ajv/dist/2020';
-import { App, TerraformStack } from 'cdktf';
-import type { NetworkInterface, VpnEgressProps } from '../lib';
-import { HostState, LinuxHost, VpnEgress } from '../lib';
+import { App, TerraformStack, TerraformVariable } from 'cdktf';
+import type { LinuxHostProps, NetworkInterface, SshConnection, VpnEgressProps } from '../lib';
+import { HostState, LinuxHost, PolicyRule, RemovedLinuxHost, SourceRoutingTable, VpnEgress } from '../lib';
 import { diffMarkdown } from '../lib/cli/diff';
 import { run } from '../lib/cli/main';
 import { readHosts } from '../lib/cli/output';
@@ -15,23 +15,31 @@ import { ALL_INTERFACES, GATEWAYS, POOLS, SSH } from './fixtures';
 const made: string[] = [];
 afterAll(() => made.forEach((directory) => rmSync(directory, { recursive: true })));
 
-interface Declared extends Partial<VpnEgressProps> {
-  readonly ensure?: HostState;
+interface Declared extends Partial<VpnEgressProps>, Pick<LinuxHostProps, 'ensure' | 'owner'> {
   readonly interfaces?: NetworkInterface[];
+  readonly ssh?: Partial<SshConnection>;
+  /** Clients that a typing error sends to the main table. */
+  readonly leak?: string;
 }
 
-/** An app with a VPN server for each entry. */
-function synth(hosts: Record<string, Declared>): string {
+/** An app with a VPN server for each entry, and whatever else is declared. */
+function synth(hosts: Record<string, Declared>, more?: (stack: TerraformStack) => void): string {
   const outdir = mkdtempSync(join(tmpdir(), 'out-'));
   made.push(outdir);
   const app = new App({ outdir });
   const stack = new TerraformStack(app, 'stack');
-  Object.entries(hosts).forEach(([id, { ensure, interfaces = ALL_INTERFACES, ...egress }], index) => {
-    const ssh = { ...SSH, host: `192.0.2.${index + 1}` };
-    const host = new LinuxHost(stack, id, { ssh, interfaces, ensure });
+  Object.entries(hosts).forEach(([id, declared], index) => {
+    const { ensure, owner, ssh: login, interfaces = ALL_INTERFACES, leak, ...egress } = declared;
+    const ssh = { ...SSH, host: `192.0.2.${index + 1}`, ...login };
+    const host = new LinuxHost(stack, id, { ssh, interfaces, ensure, owner });
     const props = { host, device: 'eth1', tableId: 200, clients: POOLS, gateways: GATEWAYS, ...egress };
     new VpnEgress(stack, `egress-${id}`, props);
+    if (leak !== undefined) {
+      const table = SourceRoutingTable.main(host);
+      new PolicyRule(stack, `leak-${id}`, { table, source: leak, priority: 10000 });
+    }
   });
+  more?.(stack);
   app.synth();
   return outdir;
 }
@@ -115,10 +123,10 @@ test('for a pull request: a table, folded where it is long', () => {
     '| --- | --- | --- | --- |',
     '| `stack/vpn1` | `10.10.10.0/24 to any but 10.10.10.0/24, 4 addresses` | `via 192.168.1.1 dev eth1 (table 200)` | `via 192.168.1.2 dev eth1 (table 200)` |',
   ]);
-  const six = (declared: Declared): string =>
-    synth(Object.fromEntries([1, 2, 3, 4, 5, 6].map((number) => [`vpn${number}`, declared])));
-  expect(run(['diff', six({}), six(OTHER_GATEWAY), '--markdown']).text).toMatch(
-    /^<!-- .* -->\n\n\*\*24 changes of where traffic goes, on 6 of 6 hosts\.\*\*\n\n<details>\n<summary>All 24 changes<\/summary>\n\n\|/,
+  const interfaces = [...ALL_INTERFACES, { name: 'eth2', addresses: ['192.168.2.1/24'] }];
+  const many = synth({ vpn1: { interfaces }, vpn2: { ...OTHER_GATEWAY, leak: '10.10.10.128/25' } });
+  expect(run(['diff', BEFORE, many, '--markdown']).text).toMatch(
+    /^<!-- .* -->\n\n\*\*(\d+) changes of where traffic goes, on 2 of 2 hosts\.\*\*\n\n<details>\n<summary>All \1 changes<\/summary>\n\n\|/,
   );
 });
 
@@ -127,12 +135,212 @@ test('a host that comes or goes is compared with itself without rules; so is one
   const added = run(['diff', one, BEFORE]);
   expect(added.text).toContain('stack/vpn2: host added\n');
   expect(added.text).toContain('was via 192.168.178.1 dev eth0 (main), now via 192.168.1.1 dev eth1 (table 200)');
-  const removed = run(['diff', BEFORE, one, '--markdown']);
+  const cleanedUp = synth({ vpn1: {} }, (stack) => new RemovedLinuxHost(stack, 'vpn2'));
+  const removed = run(['diff', BEFORE, cleanedUp, '--markdown']);
   expect(removed.text).toContain('- `stack/vpn2`: host removed\n');
   expect(removed.text).toContain('| `via 192.168.1.1 dev eth1 (table 200)` | `via 192.168.178.1 dev eth0 (main)` |');
   const absent = run(['diff', one, synth({ vpn1: { ensure: HostState.ABSENT } })]);
   expect(absent.text).toContain('was via 192.168.1.1 dev eth1 (table 200), now via 192.168.178.1 dev eth0 (main)');
   expect([added, removed, absent].map(({ status }) => status)).toEqual([1, 1, 1]);
+});
+
+describe('a host that is deleted from the program', () => {
+  test.each<[string, (stack: TerraformStack) => void]>([
+    ['nothing is in its place', () => undefined],
+    ['Terraform only forgets it', (stack) => new RemovedLinuxHost(stack, 'vpn2', { forget: true })],
+    ['another one is removed', (stack) => new RemovedLinuxHost(stack, 'vpn3')],
+  ])('keeps its rules if %s, so no traffic changes its path', (_, more) => {
+    const { text, status } = run(['diff', BEFORE, synth({ vpn1: {} }, more)]);
+    expect(text).toBe(
+      'stack/vpn2: host removed, but nothing cleans the machine up, so it keeps its rules. ' +
+        'To clean it up, put RemovedLinuxHost in its place\n\nNo traffic changes its path.\n',
+    );
+    expect(status).toBe(1);
+  });
+
+  test('is only removed if it had no rules', () => {
+    const absent = synth({ vpn1: {}, vpn2: { ensure: HostState.ABSENT } });
+    expect(run(['diff', absent, synth({ vpn1: {} })])).toEqual({
+      text: 'stack/vpn2: host removed\n\nNo traffic changes its path.\n',
+      error: '',
+      status: 0,
+    });
+  });
+});
+
+describe('a host whose anchor Terraform replaces', () => {
+  test.each<[string, Declared, string]>([
+    [
+      'the owner',
+      { owner: 'other' },
+      'owner changes: the machine is cleaned up, then applied again; in between clients leave by the uplink',
+    ],
+    [
+      'the port',
+      { ssh: { port: 2222 } },
+      'ssh.port changes: the old machine is cleaned up, then the new one is applied;',
+    ],
+    ['the address', { ssh: { host: '192.0.2.9' } }, 'ssh.host changes: the old machine is cleaned up'],
+    ['the name', { ssh: { host: 'vpn1.example.org' } }, 'ssh.host changes: the old machine is cleaned up'],
+    ['all', { owner: 'other', ssh: { host: 'x', port: 2222 } }, 'owner, ssh.host, ssh.port change: the old machine is'],
+  ])('is cleaned up first: by %s', (_, declared, notice) => {
+    const after = synth({ vpn1: declared, vpn2: {} });
+    const { text, status } = run(['diff', BEFORE, after]);
+    expect(text).toMatch(/^stack\/vpn1: /);
+    expect(text).toContain(notice);
+    expect(text).toMatch(/\n\nNo traffic changes its path, except while hosts are cleaned up and applied again\.\n$/);
+    expect(status).toBe(1);
+    expect(run(['diff', BEFORE, after, '--markdown']).text).toContain(`- \`stack/vpn1\`: ${notice}`);
+  });
+
+  test('has nothing to lose if it had no rules', () => {
+    const absent = { ensure: HostState.ABSENT };
+    const { status } = run(['diff', synth({ vpn1: absent }), synth({ vpn1: { ...absent, owner: 'other' } })]);
+    expect(status).toBe(0);
+  });
+
+  test('is not known in the files of earlier versions', () => {
+    const after = synth({ vpn1: { ssh: { host: '192.0.2.9', port: 2222 } } });
+    const file = join(after, 'stacks/stack/source-routing/stack.vpn1.json');
+    const text = readFileSync(file, 'utf8');
+    const earlier = text.replace(/"endpoint": \{[^}]*\},/, '');
+    expect(earlier).not.toBe(text);
+    writeFileSync(file, earlier);
+    expect(run(['diff', synth({ vpn1: {} }), after])).toMatchObject({
+      text: 'No traffic changes its path.\n',
+      status: 0,
+    });
+  });
+});
+
+describe('a host with another id', () => {
+  const one = synth({ vpn1: {} });
+  const move = (stack: TerraformStack): void => {
+    const host = stack.node.findChild('frankfurt') as LinuxHost;
+    host.anchor.moveFromId('terraform_data.vpn1_anchor_6BC782AD');
+    host.apply.moveFromId('terraform_data.vpn1_apply_DFDC6F98');
+  };
+
+  test('is the same host if its resources are moved', () => {
+    const moved = synth({ frankfurt: { owner: 'stack-vpn1' } }, move);
+    const nothing = { text: 'No traffic changes its path.\n', error: '', status: 0 };
+    expect(run(['diff', one, moved])).toEqual(nothing);
+    expect(run(['diff', one, moved, '--host', 'frankfurt'])).toEqual(nothing);
+    expect(run(['diff', one, moved, '--host', 'stack/vpn1'])).toEqual(nothing);
+  });
+
+  test('is cleaned up first if the owner comes from the id', () => {
+    expect(run(['diff', one, synth({ frankfurt: {} }, move)]).text).toMatch(/^stack\/frankfurt: owner changes: /);
+  });
+
+  test('is another one otherwise', () => {
+    const { text } = run(['diff', one, synth({ frankfurt: { owner: 'stack-vpn1' } })]);
+    expect(text).toContain('stack/frankfurt: host added\n');
+    expect(text).toContain('stack/vpn1: host removed, but nothing cleans the machine up');
+  });
+});
+
+describe('values that are known at apply only', () => {
+  const synthToken = (hosts: Record<string, Declared>): string =>
+    synth({}, (stack) => {
+      const token = new TerraformVariable(stack, 'token', { type: 'string' }).stringValue;
+      Object.entries(hosts).forEach(([id, declared]) => {
+        const host = new LinuxHost(stack, id, { ssh: { ...SSH, host: '192.0.2.1' }, interfaces: ALL_INTERFACES });
+        const egress = { device: 'eth1', tableId: 200, gateways: GATEWAYS, ...declared };
+        new VpnEgress(stack, `egress-${id}`, { host, clients: [...POOLS, token], ...egress });
+      });
+    });
+
+  test('are counted, since they are not compared', () => {
+    const before = synthToken({ vpn1: {} });
+    const said = '1 value is known at apply only, and was not compared.';
+    expect(run(['diff', before, before])).toEqual({
+      text: `No traffic changes its path.\n${said}\n`,
+      error: '',
+      status: 0,
+    });
+    expect(run(['diff', before, before, '--markdown']).text).toBe(
+      `<!-- source-routing diff -->\n\nNo traffic changes its path.\n\n${said}\n`,
+    );
+    const { hosts } = JSON.parse(run(['diff', before, before, '--json']).text) as { hosts: object[] };
+    expect(hosts).toMatchObject([{ notCompared: ['stack/egress-vpn1/clients-3:source'] }]);
+  });
+
+  test('do not count on a host that one side does not have', () => {
+    expect(run(['diff', synth({}), synthToken({ vpn1: {} })]).text).not.toContain('known at apply only, and');
+  });
+
+  test('do not count if only one side has them, since they are compared', () => {
+    const after = synthToken({ vpn1: {} });
+    expect(run(['diff', synthToken({ vpn1: { clients: POOLS } }), after]).text).not.toContain(
+      'known at apply only, and',
+    );
+  });
+
+  test('do not count if only the machine knows them', () => {
+    const followed = synth({ vpn1: { gateways: ['dhcp4', GATEWAYS[1]] } });
+    expect(run(['diff', followed, followed]).text).toBe('No traffic changes its path.\n');
+  });
+
+  test('the address and the port of SSH count', () => {
+    const later = synth({}, (stack) => {
+      const host = new TerraformVariable(stack, 'address', { type: 'string' }).stringValue;
+      const port = new TerraformVariable(stack, 'port', { type: 'number' }).numberValue;
+      new LinuxHost(stack, 'vpn1', { ssh: { ...SSH, host, port }, replaceTriggeredBy: [] });
+    });
+    expect(run(['diff', later, later]).text).toContain('2 values are known at apply only, and were not compared.\n');
+  });
+});
+
+describe('a fleet', () => {
+  const names = Array.from({ length: 120 }, (_, index) => `vpn${String(index).padStart(3, '0')}`);
+  const fleet = (declared: (name: string) => Declared): string =>
+    synth(Object.fromEntries(names.map((name) => [name, declared(name)])));
+  const before = fleet(() => ({}));
+  const after = fleet((name) => ({ ...OTHER_GATEWAY, ...(name === 'vpn077' && { leak: '10.10.10.128/25' }) }));
+
+  test('in a comment: hosts with the same change share a row, and the one that leaks comes first', () => {
+    const { text } = run(['diff', before, after, '--markdown']);
+    expect(text).not.toContain('Not shown here');
+    const rows = text.split('\n').filter((line) => line.startsWith('| `'));
+    expect(rows[0]).toMatch(/^\| `stack\/vpn077` \| `10\.10\.10\.128\/25 to any but .* \(main\)` \|$/);
+    expect(rows.filter((row) => row.includes('`119 hosts: stack/vpn000, stack/vpn001, '))).toHaveLength(1);
+    expect(rows.filter((row) => row.includes('`120 hosts: stack/vpn000, stack/vpn001, '))).toHaveLength(3);
+    expect(rows.length).toBeLessThan(10);
+  });
+
+  test('a leak of many comes before what only one has', () => {
+    const leak = '10.10.10.128/25';
+    const [was, is] = [
+      synth({ vpn1: {}, vpn2: {}, vpn3: {} }),
+      synth({ vpn1: OTHER_GATEWAY, vpn2: { leak }, vpn3: { leak } }),
+    ];
+    expect(run(['diff', was, is]).text).toMatch(/^stack\/vpn2\nstack\/vpn3\n {2}10\.10\.10\.128/);
+    expect(run(['diff', was, is, '--markdown']).text).toMatch(
+      / --- \|\n\| `stack\/vpn2, stack\/vpn3` \| `10\.10\.10\.128/,
+    );
+  });
+
+  test('what one host has comes before what many have; another gateway of the uplink is no leak', () => {
+    const interfaces = ALL_INTERFACES.map((each) =>
+      each.name === 'eth0' ? { ...each, gateways: ['192.168.178.9', ...(each.gateways ?? []).slice(1)] } : each,
+    );
+    const is = synth({ vpn1: { interfaces }, vpn2: { interfaces }, vpn3: OTHER_GATEWAY });
+    const was = synth({ vpn1: {}, vpn2: {}, vpn3: {} });
+    expect(run(['diff', was, is]).text).toMatch(/^stack\/vpn3\n[^]*\n\nstack\/vpn1\nstack\/vpn2\n/);
+    expect(run(['diff', was, is, '--markdown']).text).toMatch(/ --- \|\n\| `stack\/vpn3` /);
+  });
+
+  test('on a terminal: hosts with the same changes share the lines, and the one that leaks comes first', () => {
+    const lines = run(['diff', before, after]).text.split('\n');
+    expect(lines.slice(0, 2)).toEqual([
+      'stack/vpn077',
+      expect.stringMatching(/^ {2}10\.10\.10\.128\/25 to any but .*:$/) as string,
+    ]);
+    expect(lines.filter((line) => line.startsWith('stack/'))).toHaveLength(120);
+    expect(lines.length).toBeLessThan(150);
+    expect(lines.at(-2)).toMatch(/^48\d changes of where traffic goes, on 120 of 120 hosts\.$/);
+  });
 });
 
 const PACKET = ['--from', '10.10.10.2', '--to', '198.51.100.7', '--in', 'tun0'];
@@ -238,34 +446,64 @@ test('it says which version it is', () => {
 
 describe('a comment', () => {
   const [changed] = compareHosts(readHosts(BEFORE), readHosts(AFTER)).filter(({ changes }) => changes.length > 0);
-  const hosts = (count: number, presence: 'both' | 'added', changes = changed.changes): HostChanges[] =>
-    Array.from({ length: count }, (_, index) => ({ path: `stack/vpn${index}`, presence, changes }));
-  const lines = (text: string, start: string): number =>
-    text.split('\n').filter((line) => line.startsWith(start)).length;
+  const same = { replacedBy: [], keepsRules: false, notCompared: [] };
+  /** Hosts with changes that no other one has. */
+  const hosts = (count: number, presence: 'both' | 'added'): HostChanges[] =>
+    Array.from({ length: count }, (_, index) => ({
+      ...{ ...same, path: `stack/vpn${index}`, presence },
+      changes: changed.changes.map((change) => ({ ...change, after: [{ kind: 'unicast', device: `eth${index}` }] })),
+    }));
+  const named = (path: string, count: number, more: Partial<HostChanges>): HostChanges[] =>
+    Array.from({ length: count }, (_, index) => ({
+      ...{ ...same, path: `stack/${index}${path}`, presence: 'both', changes: [] },
+      ...more,
+    }));
+  const rows = (text: string, start: string): string[] => text.split('\n').filter((line) => line.startsWith(start));
 
   test.each([
-    ['many changes', hosts(1000, 'both')],
-    ['many hosts that are added', hosts(10_000, 'added', [])],
-    ['many of both', [...hosts(3000, 'added', []), ...hosts(3000, 'both')]],
-    ['added hosts with changes', hosts(500, 'added')],
-  ])('with %s fits into what a forge takes, and says what it leaves out', (_, changes) => {
+    ['many changes', hosts(1000, 'both'), 4000],
+    ['changes of added hosts', hosts(500, 'added'), 2000],
+    [
+      'few changes and long names',
+      [...named('x'.repeat(9000), 9, { replacedBy: ['owner'] }), ...hosts(999, 'both')],
+      3996,
+    ],
+  ])('with %s fits into what a forge takes, and says what it leaves out', (_, changes, all) => {
     const text = diffMarkdown(changes);
     expect(text.length).toBeLessThanOrEqual(65_536);
-    expect(text.length).toBeGreaterThan(65_000);
-    const [, left = '0'] = /\*\*Not shown here:(?: |[^*]* )(\d+) changes/.exec(text) ?? [];
-    const [, absent = '0'] = /\*\*Not shown here:[^*]* (\d+) added or removed hosts/.exec(text) ?? [];
-    const all = changes.reduce((sum, host) => sum + (host.changes.length > 0 ? 4 : 0), 0);
-    expect(Number(left) + lines(text, '| `')).toBe(all);
-    expect(Number(absent) + lines(text, '- `')).toBe(changes.filter(({ presence }) => presence === 'added').length);
-    expect(text.startsWith('<!-- source-routing diff -->\n\n**' + (all > 0 ? `${all} changes` : '')) || all === 0).toBe(
-      true,
-    );
+    expect(text.length).toBeGreaterThan(60_000 - 45_000 * Number(text.includes('x'.repeat(9000))));
+    const [, left = '0'] = /\*\*Not shown here: (\d+) changes/.exec(text) ?? [];
+    expect(Number(left) + rows(text, '| `').length).toBe(all);
+    expect(text).toContain(`<summary>The first ${all - Number(left)} of ${all} changes</summary>`);
+    expect(text.startsWith(`<!-- source-routing diff -->\n\n**${all} changes`)).toBe(true);
+  });
+
+  test('counts the hosts of notes that do not fit', () => {
+    const long = named('x'.repeat(20_000), 9, { replacedBy: ['owner'] });
+    const text = diffMarkdown([...long, ...hosts(1, 'both')]);
+    expect(text).toContain('**Not shown here: notes on 9 hosts**');
+    expect(rows(text, '- `')).toEqual([]);
+    expect(rows(text, '| `')).toHaveLength(4);
+  });
+
+  test('names the first of many hosts, the most dangerous first', () => {
+    const text = diffMarkdown([
+      ...named('c', 10_000, { presence: 'added' }),
+      ...named('b', 6, { presence: 'removed', keepsRules: true }),
+      ...named('a', 5, { replacedBy: ['owner'] }),
+    ]);
+    expect(rows(text, '- `')).toEqual([
+      expect.stringMatching(/^- `stack\/0a, stack\/1a, stack\/2a, stack\/3a, stack\/4a`: owner changes: /),
+      expect.stringMatching(/^- `6 hosts: stack\/0b, .*, \.\.\.`: host removed, but nothing cleans/),
+      expect.stringMatching(/^- `10000 hosts: stack\/0c, .*, \.\.\.`: host added$/),
+    ]);
   });
 
   test('that fits is whole, up to the last character', () => {
-    const fits = Array.from({ length: 400 }, (_, count) => diffMarkdown(hosts(count, 'both'))).filter(
-      (text) => !text.includes('Not shown here'),
-    );
+    const all = hosts(400, 'both');
+    const fits = all
+      .map((_, count) => diffMarkdown(all.slice(0, count)))
+      .filter((text) => !text.includes('Not shown here'));
     const longest = fits[fits.length - 1];
     expect(longest.length).toBeLessThanOrEqual(65_536);
     expect(longest.length + longest.length / fits.length).toBeGreaterThan(65_000);
@@ -287,6 +525,7 @@ describe('the JSON', () => {
       [BEFORE, AFTER],
       [BEFORE, oneFamily],
       [oneFamily, AFTER],
+      [AFTER, synth({ vpn1: { owner: 'other' } })],
     ]) {
       expect([validate(print(before, after)), validate.errors]).toEqual([true, null]);
     }
@@ -295,6 +534,7 @@ describe('the JSON', () => {
   test.each<[string, (output: DiffOutput) => void]>([
     ['another format', (output) => (output.format = 2)],
     ['a property that it does not know', (output) => (output.hosts[0].changes[0].more = 1)],
+    ['something else that replaces a host', (output) => (output.hosts[0].replacedBy = ['user'])],
     ['a direction that there is not', (output) => (output.hosts[0].changes[0].direction = 'outgoing')],
     ['no destinations', (output) => delete output.hosts[0].changes[0].destinations],
   ])('is not valid with %s', (_, spoil) => {
@@ -306,5 +546,5 @@ describe('the JSON', () => {
 
 interface DiffOutput {
   format: number;
-  readonly hosts: Array<{ readonly changes: Array<Record<string, unknown>> }>;
+  readonly hosts: Array<{ replacedBy: string[]; readonly changes: Array<Record<string, unknown>> }>;
 }

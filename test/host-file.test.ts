@@ -33,7 +33,10 @@ test('each synth writes what is declared for a host, and it can be read', () => 
   expect(host).toMatchObject({
     path: 'stack/vpn1',
     owner: 'stack-vpn1',
-    management: { host: '192.168.178.2', hostKeyPinned: true, bastion: false },
+    management: {
+      ...{ host: '192.168.178.2', hostKeyPinned: true, bastion: false },
+      endpoint: { host: '192.168.178.2', port: 22 },
+    },
     tables: [{ id: 200, failClosed: true }],
   });
   expect(host.interfaces).toHaveLength(3);

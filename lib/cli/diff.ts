@@ -1,18 +1,20 @@
 import { prefixText } from '../fib/bits';
-import type { Change } from '../reachability/differential';
 import type { HostChanges } from '../reachability/compare-hosts';
 import type { Outcome } from '../fib/outcome';
 import type { PrefixSet } from '../reachability/aggregate';
-import { decisionText, packetsText, prefixSetText } from '../reachability/words';
 import type { Family } from '../model/family';
 import { defaultPrefix } from '../model/family';
 import { code, json, terminal } from '../report/escape';
+import { groupBy } from '../report/groups';
+import { plural } from '../report/text';
+import type { Line } from './diff-lines';
+import { linesOf } from './diff-lines';
 
 /** Marks the comment on a pull request, so that the next run can update it. */
 const MARKER = '<!-- source-routing diff -->';
-const NOTHING = 'No traffic changes its path.';
-/** Of longer lists of prefixes only the first are named; `--json` has them all. */
-const NAMED = 3;
+const NOTHING = 'No traffic changes its path';
+/** Of more hosts than that, a comment names only the first. */
+const MOST_HOSTS = 5;
 /** More rows than that are folded. */
 const UNFOLDED = 10;
 /** What GitHub takes in one comment. GitLab takes more. */
@@ -23,14 +25,13 @@ const DIGITS = 20;
 const WIDEST = 48;
 
 export function hasChanges(hosts: readonly HostChanges[]): boolean {
-  return hosts.some(({ changes }) => changes.length > 0);
+  return hosts.some(({ changes, replacedBy, keepsRules }) => changes.length > 0 || replacedBy.length > 0 || keepsRules);
 }
 
-/** For a terminal. */
+/** For a terminal. Hosts with the same changes share their lines. */
 export function diffText(hosts: readonly HostChanges[]): string {
-  const told = toldOf(hosts);
-  const short = told
-    .flatMap(({ lines }) => lines.map(({ packets }) => packets.length))
+  const short = hosts
+    .flatMap(({ changes }) => linesOf(changes).map(({ packets }) => packets.length))
     .filter((length) => length <= WIDEST);
   const width = Math.max(0, ...short) + 1;
   const text = ({ packets, was, now }: Line): string[] => {
@@ -39,68 +40,152 @@ export function diffText(hosts: readonly HostChanges[]): string {
     return which.length <= width ? [`  ${which.padEnd(width)} ${ways}`] : [`  ${which}`, `    ${ways}`];
   };
   return terminal([
-    ...told.flatMap(({ host, lines }) => [`${host.path}${presenceText(host)}`, ...lines.flatMap(text), '']),
-    hasChanges(hosts) ? summary(told, hosts.length) : NOTHING,
+    ...groupsOf(hosts).flatMap((group) => [
+      ...group.map((host) => `${host.path}${noticeOf(host)}`),
+      ...linesOf(group[0].changes).flatMap(text),
+      '',
+    ]),
+    ...summary(hosts),
   ]);
+}
+
+/** The hosts of which something is said, by what changes on them: the most dangerous first, then the rarest. */
+function groupsOf(hosts: readonly HostChanges[]): Array<[HostChanges, ...HostChanges[]]> {
+  const told = hosts.filter((host) => noticeOf(host) !== '' || host.changes.length > 0);
+  const groups = groupBy(told, ({ changes }) => JSON.stringify(linesOf(changes)));
+  const isDangerous = (group: readonly HostChanges[]): boolean =>
+    group.some(({ changes, replacedBy }) => replacedBy.length > 0 || linesOf(changes).some(({ isLeak }) => isLeak));
+  return groups.sort(
+    (one, other) => Number(isDangerous(other)) - Number(isDangerous(one)) || one.length - other.length,
+  );
+}
+
+/** What happens to a host besides its changes, behind its path. */
+function noticeOf({ presence, replacedBy, keepsRules }: HostChanges): string {
+  if (keepsRules) {
+    return ': host removed, but nothing cleans the machine up, so it keeps its rules. To clean it up, put RemovedLinuxHost in its place';
+  }
+  if (presence !== 'both') {
+    return presence === 'added' ? ': host added' : ': host removed';
+  }
+  if (replacedBy.length === 0) {
+    return '';
+  }
+  const cause = `${replacedBy.join(', ')} ${replacedBy.length === 1 ? 'changes' : 'change'}`;
+  return replacedBy.every((property) => property === 'owner')
+    ? `: ${cause}: the machine is cleaned up, then applied again; in between clients leave by the uplink`
+    : `: ${cause}: the old machine is cleaned up, then the new one is applied; if they are the same, in between clients leave by the uplink`;
+}
+
+/** What changes in all, and what was not compared. */
+function summary(hosts: readonly HostChanges[]): [string, ...string[]] {
+  const counts = hosts.map(({ changes }) => linesOf(changes).length).filter((count) => count > 0);
+  const count = counts.reduce((sum, each) => sum + each, 0);
+  const where = hosts.length === 1 ? '' : `, on ${counts.length} of ${hosts.length} hosts`;
+  const replaced = hosts.some(({ replacedBy }) => replacedBy.length > 0);
+  const nothing = replaced ? `${NOTHING}, except while hosts are cleaned up and applied again.` : `${NOTHING}.`;
+  const unknown = new Set(hosts.flatMap(({ notCompared }) => notCompared)).size;
+  const are = unknown === 1 ? 'is known at apply only, and was' : 'are known at apply only, and were';
+  return [
+    count === 0 ? nothing : `${plural(count, 'change')} of where traffic goes${where}.`,
+    ...(unknown === 0 ? [] : [`${plural(unknown, 'value')} ${are} not compared.`]),
+  ];
+}
+
+/** A line of a comment, and how many changes or hosts it stands for. */
+interface Row {
+  readonly text: string;
+  readonly count: number;
 }
 
 /** For a comment on a pull request: at most `MOST_CHARACTERS`. It says what it leaves out. */
 export function diffMarkdown(hosts: readonly HostChanges[]): string {
-  const told = toldOf(hosts);
-  const rows = told.flatMap(({ host, lines }) => lines.map((line) => row(host.path, line)));
-  const presence = hosts
-    .filter((host) => host.presence !== 'both')
-    .map((host) => `- ${code(host.path)}${presenceText(host)}`);
-  const heading = rows.length === 0 ? NOTHING : `**${summary(told, hosts.length)}**`;
-  const whole = comment(heading, presence, rows, rows.length);
+  const [notices, rows] = [noticesOf(hosts), rowsOf(hosts)];
+  const [main, ...more] = summary(hosts);
+  const heading = [rows.length === 0 ? main : `**${main}**`, ...more].join('\n\n');
+  const whole = comment(heading, notices, rows, rows);
   if (whole.length <= MOST_CHARACTERS) {
     return whole;
   }
-  const cut = (shownPresence: number, shownRows: number): string =>
-    comment(
-      `${heading}\n\n${leftOut(presence.length - shownPresence, rows.length - shownRows)}`,
-      presence.slice(0, shownPresence),
-      rows.slice(0, shownRows),
-      rows.length,
-    );
-  // Hosts that come or go are named first, in up to half of the comment.
+  const cut = (shownNotices: number, shownRows: number): string => {
+    const left = leftOut(countOf(notices.slice(shownNotices)), countOf(rows.slice(shownRows)));
+    return comment(`${heading}\n\n${left}`, notices.slice(0, shownNotices), rows.slice(0, shownRows), rows);
+  };
+  // What is said of whole hosts comes first, in up to half of the comment.
   const room = MOST_CHARACTERS - DIGITS - cut(0, 0).length;
-  const shownPresence = fitting(presence, rows.length === 0 ? room : room / 2);
-  return cut(shownPresence, fitting(rows, MOST_CHARACTERS - DIGITS - cut(shownPresence, 0).length));
+  const shownNotices = fitting(notices, rows.length === 0 ? room : room / 2);
+  return cut(shownNotices, fitting(rows, MOST_CHARACTERS - DIGITS - cut(shownNotices, 0).length));
 }
 
-function comment(heading: string, presence: readonly string[], rows: readonly string[], all: number): string {
-  const table = ['| host | packets | was | now |', '| --- | --- | --- | --- |', ...rows].join('\n');
-  const which = rows.length === all ? `All ${all} changes` : `The first ${rows.length} of ${all} changes`;
+/** What happens to hosts besides their changes: the most dangerous first. */
+function noticesOf(hosts: readonly HostChanges[]): Row[] {
+  const rank = ({ replacedBy, keepsRules }: HostChanges): number => (replacedBy.length > 0 ? 0 : keepsRules ? 1 : 2);
+  const told = hosts.filter((host) => noticeOf(host) !== '').sort((one, other) => rank(one) - rank(other));
+  return groupBy(told, noticeOf).map((group) => ({
+    text: `- ${hostsCode(group.map(({ path }) => path))}${noticeOf(group[0])}`,
+    count: group.length,
+  }));
+}
+
+/** One row for all hosts with the same change: leaks first, then the rarest. */
+function rowsOf(hosts: readonly HostChanges[]): Row[] {
+  const all = hosts.flatMap(({ path, changes }) => linesOf(changes).map((line) => ({ path, line })));
+  return groupBy(all, ({ line }) => JSON.stringify(line))
+    .sort(
+      ([{ line: one }, ...likeOne], [{ line: other }, ...likeOther]) =>
+        Number(other.isLeak) - Number(one.isLeak) || likeOne.length - likeOther.length,
+    )
+    .map((group) => {
+      const [{ line }] = group;
+      const cells = [hostsCode(group.map(({ path }) => path)), ...[line.packets, line.was, line.now].map(code)];
+      return { text: `| ${cells.join(' | ')} |`, count: group.length };
+    });
+}
+
+function hostsCode(paths: readonly string[]): string {
+  const names = [...new Set(paths)];
+  const text = names.slice(0, MOST_HOSTS).join(', ');
+  return code(names.length > MOST_HOSTS ? `${names.length} hosts: ${text}, ...` : text);
+}
+
+function countOf(rows: readonly Row[]): number {
+  return rows.reduce((sum, { count }) => sum + count, 0);
+}
+
+function comment(heading: string, notices: readonly Row[], rows: readonly Row[], all: readonly Row[]): string {
+  const texts = (some: readonly Row[]): string[] => some.map(({ text }) => text);
+  const table = ['| host | packets | was | now |', '| --- | --- | --- | --- |', ...texts(rows)].join('\n');
+  const [shown, count] = [countOf(rows), countOf(all)];
+  const which = shown === count ? `All ${count} changes` : `The first ${shown} of ${count} changes`;
   const folded = `<details>\n<summary>${which}</summary>\n\n${table}\n\n</details>`;
   return `${[
     MARKER,
     heading,
-    ...(presence.length === 0 ? [] : [presence.join('\n')]),
-    ...(all === 0 ? [] : [all > UNFOLDED ? folded : table]),
+    ...(notices.length === 0 ? [] : [texts(notices).join('\n')]),
+    ...(all.length === 0 ? [] : [all.length > UNFOLDED ? folded : table]),
   ].join('\n\n')}\n`;
 }
 
 /** How many of the lines fit, from the first on. */
-function fitting(lines: readonly string[], room: number): number {
+function fitting(rows: readonly Row[], room: number): number {
   let used = 0;
-  const tooMany = lines.findIndex((line) => (used += line.length + 1) > room);
-  return tooMany < 0 ? lines.length : tooMany;
+  const tooMany = rows.findIndex(({ text }) => (used += text.length + 1) > room);
+  return tooMany < 0 ? rows.length : tooMany;
 }
 
 function leftOut(hosts: number, changes: number): string {
   const parts = [
-    ...(changes > 0 ? [`${changes} ${changes === 1 ? 'change' : 'changes'}`] : []),
-    ...(hosts > 0 ? [`${hosts} added or removed ${hosts === 1 ? 'host' : 'hosts'}`] : []),
+    ...(changes > 0 ? [plural(changes, 'change')] : []),
+    ...(hosts > 0 ? [`notes on ${plural(hosts, 'host')}`] : []),
   ];
   return `**Not shown here: ${parts.join(', ')}**, since a comment holds ${MOST_CHARACTERS} characters. Without \`--markdown\`, the command prints all.`;
 }
 
 /** For programs: all prefixes and outcomes. */
 export function diffJson(hosts: readonly HostChanges[]): string {
-  const content = hosts.map(({ path, presence, changes }) => ({
+  const content = hosts.map(({ path, presence, replacedBy, keepsRules, notCompared, changes }) => ({
     host: path,
-    presence,
+    ...{ presence, replacedBy, keepsRules, notCompared },
     changes: changes.map(({ family, direction, packets, sources, destinations, before, after }) => ({
       family,
       direction,
@@ -123,83 +208,4 @@ function prefixes(set: PrefixSet, family: Family): object {
   const texts = (list: PrefixSet['prefixes']): string[] =>
     list.map((bits) => (bits === '' ? whole : prefixText(bits, family)));
   return { prefixes: texts(set.prefixes), except: texts(set.except) };
-}
-
-/** A host with changes. */
-interface Told {
-  readonly host: HostChanges;
-  readonly lines: readonly Line[];
-}
-
-function toldOf(hosts: readonly HostChanges[]): Told[] {
-  return hosts
-    .filter(({ presence, changes }) => presence !== 'both' || changes.length > 0)
-    .map((host) => ({ host, lines: linesOf(host) }));
-}
-
-function presenceText({ presence }: HostChanges): string {
-  return presence === 'both' ? '' : presence === 'added' ? ': host added' : ': host removed';
-}
-
-function summary(told: readonly Told[], hosts: number): string {
-  const counts = told.map(({ lines }) => lines.length).filter((count) => count > 0);
-  const count = counts.reduce((sum, each) => sum + each, 0);
-  const where = hosts === 1 ? '' : `, on ${counts.length} of ${hosts} hosts`;
-  return `${count} ${count === 1 ? 'change' : 'changes'} of where traffic goes${where}.`;
-}
-
-/** A change of a path, as people read it. */
-interface Line {
-  readonly packets: string;
-  readonly was: string;
-  readonly now: string;
-}
-
-/** An address that becomes the machine's own, or stops being so, gets one line for all sources. */
-function linesOf({ changes }: HostChanges): Line[] {
-  const byAddress = new Map<string, { readonly packets: string; readonly was: Outcome[]; readonly now: Outcome[] }>();
-  for (const change of changes.filter(isOwn)) {
-    const packets = `to ${toText({ ...change, packets: [] })}`;
-    const key = `${packets} ${change.before.every(isHere)}`;
-    const { was, now } = byAddress.get(key) ?? { was: [], now: [] };
-    byAddress.set(key, { packets, was: [...was, ...change.before], now: [...now, ...change.after] });
-  }
-  const others = changes.filter((change) => !isOwn(change));
-  return [
-    ...others.map((change) => ({ packets: packetsOf(change), was: change.before, now: change.after })),
-    ...byAddress.values(),
-  ].map(({ packets, was, now }) => ({
-    packets,
-    was: decisionText({ outcomes: was }),
-    now: decisionText({ outcomes: now }),
-  }));
-}
-
-function isOwn({ before, after }: Change): boolean {
-  return before.every(isHere) !== after.every(isHere);
-}
-
-function isHere({ kind }: Outcome): boolean {
-  return kind === 'local' || kind === 'broadcast' || kind === 'anycast';
-}
-
-/** `10.10.10.0/24 to any`. */
-function packetsOf(change: Change): string {
-  const { family, direction, sources } = change;
-  const from = sources ? prefixSetText(sources, family, NAMED) : 'with no source yet,';
-  return `${direction === 'sent' ? 'from the machine itself, ' : ''}${from} to ${toText(change)}`;
-}
-
-function toText({ family, packets, destinations }: Change): string {
-  const by = packets.map(packetsText).filter((text) => text !== '');
-  const to = containsAll(destinations) ? defaultPrefix(family) : prefixSetText(destinations, family, NAMED);
-  return by.length === 0 ? to : `${to} (${by.join('; ')})`;
-}
-
-function containsAll({ prefixes: [first, ...others], except }: PrefixSet): boolean {
-  return first === '' && others.length === 0 && except.length === 0;
-}
-
-function row(path: string, { packets, was, now }: Line): string {
-  return `| ${[path, packets, was, now].map(code).join(' | ')} |`;
 }

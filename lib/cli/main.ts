@@ -11,7 +11,7 @@ import { MOST_CHARACTERS, diffJson, diffMarkdown, diffText, hasChanges } from '.
 import { explainText } from './explain';
 import { terminal, terminalText } from '../report/escape';
 import { drawing } from '../report/report';
-import { UsageError, findHost, readHosts } from './output';
+import { UsageError, findHost, readHosts, successionOf } from './output';
 import { statusOf, verifiedJson, verifiedLines, verifyAll } from './verify';
 
 /** What a command prints, and its exit status. */
@@ -49,7 +49,7 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map([
   --markdown  print a comment for a pull request, of at most ${MOST_CHARACTERS} characters
 ${HOST_OPTION}; otherwise all hosts
 
-Exit status: 0 if no traffic changes its path, 1 if some does, 2 on an error.
+Exit status: 0 if no traffic changes its path, 1 if some does or if a removed host keeps its rules, 2 on an error.
 `,
     },
   ],
@@ -145,20 +145,29 @@ function diff(args: string[]): Result {
     throw new UsageError('diff takes --json or --markdown, not both.');
   }
   const known = new Map<string, Host>();
-  const hosts = compareHosts(...only(readHosts(before, known), readHosts(after, known), host));
+  const [was, is] = [readHosts(before, known), readHosts(after, known)];
+  // Large configurations take time to read.
+  const succession = [...was.keys()].every((path) => is.has(path)) ? undefined : successionOf(before, after);
+  const hosts = compareHosts(...only(was, is, host, succession?.movedFrom), succession);
   const text = json ? diffJson(hosts) : markdown ? diffMarkdown(hosts) : diffText(hosts);
   return { text, status: hasChanges(hosts) ? 1 : 0 };
 }
 
 type Hosts = ReadonlyMap<string, Host>;
 
-/** Selects one host, even if only one side has it. */
-function only(before: Hosts, after: Hosts, id: string | undefined): [Hosts, Hosts] {
+/** Selects one host, even if only one side has it, or if it has moved. */
+function only(
+  before: Hosts,
+  after: Hosts,
+  id: string | undefined,
+  movedFrom: ReadonlyMap<string, string> = new Map(),
+): [Hosts, Hosts] {
   if (id === undefined) {
     return [before, after];
   }
   const { path } = findHost(new Map([...before, ...after]).values(), id);
-  const pick = (hosts: Hosts): Hosts => new Map([...hosts].filter(([each]) => each === path));
+  const paths = [...([...movedFrom].find((move) => move.includes(path)) ?? [path])];
+  const pick = (hosts: Hosts): Hosts => new Map([...hosts].filter(([each]) => paths.includes(each)));
   return [pick(before), pick(after)];
 }
 

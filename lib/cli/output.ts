@@ -3,6 +3,7 @@ import { join, sep } from 'node:path';
 import type { Host } from '../model/host';
 import { HOST_FILES, hostFileName, parseHostFile } from '../model/host-file';
 import { getOrInsertComputed } from '../model/maps';
+import type { Succession } from '../reachability/compare-hosts';
 
 /** A wrong command line or input, reported without a stack trace. */
 export class UsageError extends Error {}
@@ -60,6 +61,65 @@ function countHosts(directory: string, stack: Stack): number {
   return names.size === 0
     ? 0
     : [...declaredPaths(directory, stack)].filter((path) => names.has(hostFileName(path))).length;
+}
+
+/**
+ * What happens to anchors between two synthesized apps, by `removed` and `moved` blocks.
+ *
+ * @throws UsageError if one is not such a directory
+ */
+export function successionOf(before: string, after: string): Succession {
+  const was = anchorsOf(before, stacksOf(before));
+  const cleanedUp = new Set<string>();
+  const movedFrom = new Map<string, string>();
+  for (const stack of stacksOf(after)) {
+    const earlier = (address: unknown): string | undefined =>
+      was.get(`${stack.synthesizedStackPath} ${String(address)}`);
+    const { removed, moved } = configurationOf(after, stack);
+    for (const { from, lifecycle } of recordsIn(removed)) {
+      const path = earlier(from);
+      if (path !== undefined && recordOf(lifecycle).destroy === true) cleanedUp.add(path);
+    }
+    const is = anchorsOf(after, [stack]);
+    for (const { from, to } of recordsIn(moved)) {
+      const [old, path] = [earlier(from), is.get(`${stack.synthesizedStackPath} ${String(to)}`)];
+      if (old !== undefined && path !== undefined) movedFrom.set(path, old);
+    }
+  }
+  return { cleanedUp, movedFrom };
+}
+
+/** The paths of hosts, by the files of their stacks and the addresses of their anchors. */
+function anchorsOf(directory: string, stacks: readonly Stack[]): Map<string, string> {
+  const anchors = new Map<string, string>();
+  for (const stack of stacks) {
+    for (const [type, resources] of Object.entries(recordOf(configurationOf(directory, stack).resource))) {
+      for (const [name, resource] of Object.entries(recordOf(resources))) {
+        const [, path] =
+          /^(.+)\/anchor$/s.exec(String(recordOf(recordOf(recordOf(resource)['//']).metadata).path)) ?? [];
+        if (path !== undefined) anchors.set(`${stack.synthesizedStackPath} ${type}.${name}`, path);
+      }
+    }
+  }
+  return anchors;
+}
+
+/** The configuration of a stack; empty if it is not JSON but HCL. */
+function configurationOf(directory: string, { synthesizedStackPath: file }: Stack): Record<string, unknown> {
+  try {
+    return isThere(directory, file) ? recordOf(JSON.parse(read(directory, file))) : {};
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    return {};
+  }
+}
+
+function recordOf(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+function recordsIn(value: unknown): Array<Record<string, unknown>> {
+  return Array.isArray(value) ? value.map(recordOf) : [];
 }
 
 function stacksOf(directory: string): Stack[] {

@@ -1,5 +1,6 @@
 import type { Host } from './host';
 import { getOrInsertComputed, oncePerObject } from './maps';
+import type { Value } from './value';
 
 /**
  * A text that hosts share if routing cannot distinguish them: they differ in nothing but the names of their constructs,
@@ -29,6 +30,20 @@ export const canonicalForm = oncePerObject((host: Host): string => {
     }
     return value;
   });
+});
+
+/**
+ * What gives the values of a host that are known at apply only, and the token of each. What the machine itself follows
+ * is not among them.
+ */
+export const deferredSources = oncePerObject((host: Host): ReadonlyMap<string, string> => {
+  const sources = new Map<string, string>();
+  JSON.stringify(host, (_, value: unknown) => {
+    const { deferredFor, isFollowed, text } = (value ?? {}) as Partial<Value>;
+    if (typeof deferredFor === 'string' && isFollowed !== true) sources.set(deferredFor, String(text));
+    return value;
+  });
+  return sources;
 });
 
 /** Whether a host has values that are known at apply only. What is told of these names their constructs. */

@@ -25,8 +25,8 @@ const LONGEST = 300;
  * The file of a host: its declaration, for programs that look up where its packets go. It holds no keys and no tokens.
  */
 export function hostFileText(host: Host): string {
-  const { host: address, hostKeyPinned, bastion } = host.management;
-  const declared: Host = { ...host, management: { host: address, hostKeyPinned, bastion } };
+  const { host: address, endpoint, hostKeyPinned, bastion } = host.management;
+  const declared: Host = { ...host, management: { host: address, endpoint, hostKeyPinned, bastion } };
   return `${JSON.stringify({ format: FORMAT, host: declared }, withoutTokens(), 2)}\n`;
 }
 
@@ -227,7 +227,10 @@ const HOST = record({
       incomplete: flag,
     }),
   ),
-  management: record({ host: optional(text) }),
+  management: record({
+    host: optional(text),
+    endpoint: optional(record({ host: optional(text), port: optional(integer(MAX_PORT)) })),
+  }),
   tables: list(
     record({
       path: text,

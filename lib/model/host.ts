@@ -46,9 +46,19 @@ export interface UpHook {
   readonly tableId: number;
 }
 
+/** What `ssh` says of the machine, as given. A change makes Terraform clean the machine up first. */
+export interface Endpoint {
+  /** A name or an address. Undefined if it is known at apply only. */
+  readonly host?: string;
+  /** Undefined if it is known at apply only. */
+  readonly port?: number;
+}
+
 /** The SSH address of the machine, as far as it is known. */
 export interface Management {
   readonly host?: string;
+  /** Undefined in host files of earlier versions. */
+  readonly endpoint?: Endpoint;
   readonly hostKeyPinned: boolean;
   readonly hostKey?: string;
   readonly bastion: boolean;

@@ -119,8 +119,13 @@ export function checkEnvironmentVariable(args: Arguments, name: string | undefin
  */
 export function managementOf(ssh: SshConnection): Management {
   const hostKey = ssh.hostKey === undefined || Token.isUnresolved(ssh.hostKey) ? undefined : ssh.hostKey;
+  const { host, port = 22 } = ssh;
   return {
-    host: knownAddress(ssh.host),
+    host: knownAddress(host),
+    endpoint: {
+      host: Token.isUnresolved(host) ? undefined : host,
+      port: Token.isUnresolved(port) ? undefined : port,
+    },
     hostKeyPinned: ssh.hostKey !== undefined,
     hostKey,
     bastion: ssh.bastion !== undefined,

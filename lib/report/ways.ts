@@ -25,7 +25,8 @@ export function wayOf(outcome: Outcome, rule: Rule | undefined): Way {
   return { ending: endingOf(outcome), kind, device, via, tableId, route, rule };
 }
 
-function endingOf({ kind, route, via, tableId }: Outcome): Ending {
+/** Where a packet ends. The uplink is the main table's default route, or what is not declared of that table. */
+export function endingOf({ kind, route, via, tableId }: Outcome): Ending {
   switch (kind) {
     case 'unicast':
       return route?.destination === '' || via !== undefined

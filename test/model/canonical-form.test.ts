@@ -68,6 +68,8 @@ test('a change of anything but a name, or how Terraform gets there, changes the 
   const names = [...new Set(same.map((place) => place.filter((key) => typeof key === 'string').join('.')))];
   expect(names.filter((name) => !/(^|\.)(path|label|owner|deferredFor)$/.test(name)).sort()).toEqual([
     'management.bastion',
+    'management.endpoint.host',
+    'management.endpoint.port',
     'management.host',
     'management.hostKey',
     'management.hostKeyPinned',
