@@ -57,7 +57,7 @@ function bash(script: string, cwd: string, env: NodeJS.ProcessEnv): Promise<Ran>
   });
 }
 
-const PROGRAM = (gateway: string): string => `
+const PROGRAM = (gateway: string, uplink: string): string => `
 import { App, TerraformStack } from ${JSON.stringify(join(ROOT, 'node_modules/cdktf'))};
 import { LinuxHost, VpnEgress } from ${JSON.stringify(join(ROOT, 'lib'))};
 const app = new App();
@@ -65,7 +65,7 @@ const stack = new TerraformStack(app, 'vpn');
 const host = new LinuxHost(stack, 'vpn1', {
   ssh: { host: '192.168.178.2', privateKeyFile: '~/.ssh/id' },
   interfaces: [
-    { name: 'eth0', addresses: ['192.168.178.2/24'], gateways: ['192.168.178.1'] },
+    { name: 'eth0', addresses: ['192.168.178.2/24'], gateways: ['${uplink}'] },
     { name: 'eth1', addresses: ['192.168.1.100/24', 'fd00:1010:1010:1010::100/64'] },
     { name: 'tun0', addresses: ['10.10.10.1/24', 'fd00:4242:4242:4242::1/64'] },
   ],
@@ -152,14 +152,15 @@ describeUnless(ensureRequirements(recipeTestRequirements), 'the recipes of docs/
     return execFileSync('git', [...identity, ...args], { cwd: repository, encoding: 'utf8' }).trim();
   }
 
-  function commit(gateway: string): string {
-    writeFileSync(join(repository, 'main.ts'), PROGRAM(gateway));
+  function commit(gateway: string, uplink = '192.168.178.1'): string {
+    writeFileSync(join(repository, 'main.ts'), PROGRAM(gateway, uplink));
     git('add', '.');
     git('commit', '--quiet', '--message', gateway);
     return git('rev-parse', 'HEAD');
   }
 
   let base: string;
+  let target: string;
   beforeAll(() => {
     [bin, repository, temp].forEach((path) => mkdirSync(path));
     Object.entries({ npm: NPM, npx: NPX, gh: GH }).forEach(([name, text]) =>
@@ -178,9 +179,7 @@ describeUnless(ensureRequirements(recipeTestRequirements), 'the recipes of docs/
     commit('192.168.1.2');
     git('checkout', '--quiet', 'main');
     // What the other branch got meanwhile is in both, so it is no change.
-    writeFileSync(join(repository, 'README.md'), '');
-    git('add', '.');
-    git('commit', '--quiet', '--message', 'other');
+    target = commit('192.168.1.1', '192.168.178.9');
     // As GitHub checks out a pull request.
     git('checkout', '--quiet', '--detach');
     git('merge', '--quiet', '--no-ff', '--message', 'merge', 'change');
@@ -215,6 +214,7 @@ describeUnless(ensureRequirements(recipeTestRequirements), 'the recipes of docs/
       }
       const comment = readFileSync(join(repository, 'comment.md'), 'utf8');
       expect(comment).toContain('| `via 192.168.1.1 dev eth1 (table 200)` | `via 192.168.1.2 dev eth1 (table 200)` |');
+      expect(comment).not.toContain('192.168.178.9');
       expect(readFileSync(env.GITHUB_STEP_SUMMARY, 'utf8')).toBe(comment);
     },
     2 * MINUTE,
@@ -299,7 +299,8 @@ describeUnless(ensureRequirements(recipeTestRequirements), 'the recipes of docs/
       fails = false;
     });
 
-    function run(token?: string): Promise<Ran> {
+    /** @param more - what the pipeline has besides */
+    function run(token?: string, more: NodeJS.ProcessEnv = {}): Promise<Ran> {
       return bash(routes.script.join('\n'), repository, {
         ...env,
         CI_PROJECT_DIR: repository,
@@ -309,6 +310,7 @@ describeUnless(ensureRequirements(recipeTestRequirements), 'the recipes of docs/
         CI_MERGE_REQUEST_IID: '9',
         ROUTES_TOKEN: token,
         no_proxy: '127.0.0.1',
+        ...more,
       });
     }
 
@@ -339,6 +341,18 @@ describeUnless(ensureRequirements(recipeTestRequirements), 'the recipes of docs/
         expect(status).toBe(0);
         expect(output).toContain('`via 192.168.1.2 dev eth1 (table 200)`');
         expect(asked).toEqual([]);
+      },
+      MINUTE,
+    );
+
+    test(
+      'of merged results shows what the change does, and nothing of others',
+      async () => {
+        rmSync(join(repository, '.base'), { recursive: true, force: true });
+        const { status, output } = await run(undefined, { CI_MERGE_REQUEST_TARGET_BRANCH_SHA: target });
+        expect(status).toBe(0);
+        expect(output).toContain('`via 192.168.1.2 dev eth1 (table 200)`');
+        expect(output).not.toContain('192.168.178.9');
       },
       MINUTE,
     );
