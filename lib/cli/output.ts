@@ -74,7 +74,7 @@ export function successionOf(before: string, after: string): Succession {
   const movedFrom = new Map<string, string>();
   for (const stack of stacksOf(after)) {
     const earlier = (address: unknown): string | undefined =>
-      was.get(`${stack.synthesizedStackPath} ${String(address)}`);
+      was.get(`${stack.synthesizedStackPath} ${textOf(address)}`);
     const { removed, moved } = configurationOf(after, stack);
     for (const { from, lifecycle } of recordsIn(removed)) {
       const path = earlier(from);
@@ -82,7 +82,7 @@ export function successionOf(before: string, after: string): Succession {
     }
     const is = anchorsOf(after, [stack]);
     for (const { from, to } of recordsIn(moved)) {
-      const [old, path] = [earlier(from), is.get(`${stack.synthesizedStackPath} ${String(to)}`)];
+      const [old, path] = [earlier(from), is.get(`${stack.synthesizedStackPath} ${textOf(to)}`)];
       if (old !== undefined && path !== undefined) movedFrom.set(path, old);
     }
   }
@@ -95,8 +95,8 @@ function anchorsOf(directory: string, stacks: readonly Stack[]): Map<string, str
   for (const stack of stacks) {
     for (const [type, resources] of Object.entries(recordOf(configurationOf(directory, stack).resource))) {
       for (const [name, resource] of Object.entries(recordOf(resources))) {
-        const [, path] =
-          /^(.+)\/anchor$/s.exec(String(recordOf(recordOf(recordOf(resource)['//']).metadata).path)) ?? [];
+        const { path: own } = recordOf(recordOf(recordOf(resource)['//']).metadata);
+        const [, path] = /^(.+)\/anchor$/s.exec(textOf(own)) ?? [];
         if (path !== undefined) anchors.set(`${stack.synthesizedStackPath} ${type}.${name}`, path);
       }
     }
@@ -116,6 +116,11 @@ function configurationOf(directory: string, { synthesizedStackPath: file }: Stac
 
 function recordOf(value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+/** An object from a stranger may have a `toString` that is no function. */
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
 }
 
 function recordsIn(value: unknown): Array<Record<string, unknown>> {

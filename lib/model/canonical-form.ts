@@ -40,7 +40,9 @@ export const deferredSources = oncePerObject((host: Host): ReadonlyMap<string, s
   const sources = new Map<string, string>();
   JSON.stringify(host, (_, value: unknown) => {
     const { deferredFor, isFollowed, text } = (value ?? {}) as Partial<Value>;
-    if (typeof deferredFor === 'string' && isFollowed !== true) sources.set(deferredFor, String(text));
+    if (typeof deferredFor === 'string' && typeof text === 'string' && isFollowed !== true) {
+      sources.set(deferredFor, text);
+    }
     return value;
   });
   return sources;

@@ -154,6 +154,20 @@ test.each<[string, (host: Loose) => void, RegExp]>([
   expect(errors()[1]).toMatch(message);
 });
 
+test('removed and moved resources with anything for an address are none', () => {
+  const stackFile = join(outdir, 'stacks/stack/cdk.tf.json');
+  const content = JSON.parse(readFileSync(stackFile, 'utf8')) as Record<string, unknown>;
+  changed((host) => (host.path = 'stack/vpn2'));
+  for (const value of [...WRONG, { toString: 1 }]) {
+    const block = { from: value, to: value, lifecycle: value };
+    const resource = { terraform_data: { x: { '//': { metadata: { path: value } } } }, y: value };
+    for (const more of [{ removed: [block, value], moved: [block] }, { removed: value, moved: value }, { resource }]) {
+      writeFileSync(stackFile, JSON.stringify({ ...content, ...more, other: 'stack/vpn2/anchor' }));
+      expect([run(['diff', MADE, outdir]).error, run(['diff', outdir, MADE]).error]).toEqual(['', '']);
+    }
+  }
+});
+
 describe('what is no file of a synth is not read', () => {
   const at = (path: string): string => join(outdir, path);
   const [files, stackFile] = ['stacks/stack/source-routing', 'stacks/stack/cdk.tf.json'];
