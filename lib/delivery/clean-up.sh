@@ -5,12 +5,13 @@
 
 # Does another declaration work here for the same owner? It may take the place of this one, and wait for its end.
 others_run() {
-  for process in /proc/[0-9]*/cmdline; do
+  set -- /proc/[0-9]*/cmdline
+  # The pattern is no argument of grep, which would find itself.
+  for process in $(printf '%s\n' "/.source-routing-$owner." | grep -l -F -f - -- "$@" 2>/dev/null); do
     words=$({ tr '\0' ' ' <"$process"; } 2>/dev/null)
     case $words in
-      *"${script##*/}"*) ;;
-      *"/.source-routing-$owner."*) return 0 ;;
-      *) ;;
+      '' | *"${script##*/}"*) ;;
+      *) return 0 ;;
     esac
   done
   return 1
