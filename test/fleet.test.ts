@@ -62,8 +62,9 @@ describe('the hosts of a stack', () => {
     const stack = newStack();
     const name = 'a'.repeat(240);
     new LinuxHost(stack, name, { owner: 'vpn', ssh: SSH });
-    const names = readdirSync(filesOf(stack)).filter((each) => each.endsWith('.bundle'));
-    expect(names.map((each) => each.length)).toEqual([200 + '.0123456789abcdef.bundle'.length]);
+    const names = readdirSync(filesOf(stack)).filter((each) => each.startsWith('stack.a'));
+    expect(names.map((each) => each.replace(/^.*[.]/, '')).sort()).toEqual(['bundle', 'json', 'md']);
+    expect(names.filter((each) => each.length > 255)).toEqual([]);
   });
 
   test('and a removed one have their scripts', () => {
