@@ -227,6 +227,9 @@ describe('a host with another id', () => {
     expect(run(['diff', one, moved])).toEqual(nothing);
     expect(run(['diff', one, moved, '--host', 'frankfurt'])).toEqual(nothing);
     expect(run(['diff', one, moved, '--host', 'stack/vpn1'])).toEqual(nothing);
+    expect(run(['diff', one, moved, '--host', 'vpn1'])).toEqual(nothing);
+    // Its owner.
+    expect(run(['diff', one, moved, '--host', 'stack-vpn1'])).toEqual(nothing);
   });
 
   test('is cleaned up first if the owner comes from the id', () => {

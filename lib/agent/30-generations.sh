@@ -27,12 +27,10 @@ read_generations() {
   done <"$home/pending"
 }
 
-# Is the generation in force that of another declaration than $anchor? Terraform may run the clean-up of a declaration
-# after the apply of the one that takes its place.
+# Has a declaration taken over from $anchor? Terraform may run the clean-up of a declaration after the apply of the one that
+# takes its place. The file has the id of the latter, then those before it.
 is_taken_over() {
-  [ -n "$anchor" ] && [ -n "$current" ] || return 1
-  first_line "$current/anchor"
-  [ "${first:-$anchor}" != "$anchor" ]
+  [ -n "$anchor" ] && [ -n "$current" ] && [ -f "$current/anchor" ] && sed 1d "$current/anchor" | grep -q -x -F -e "$anchor"
 }
 
 say_taken_over() {

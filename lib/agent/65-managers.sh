@@ -19,15 +19,16 @@ managed_by_networkd() {
   local setup links
   has_service systemd-networkd.service && command -v networkctl >/dev/null 2>&1 || return 1
   networkctl --no-pager --no-legend status "$1" >"$LOCK/manager" 2>/dev/null || return 1
-  configured_in=$(sed -n 's/^ *Network File: //p' "$LOCK/manager")
-  setup=$(sed -n 's/^ *State: //p' "$LOCK/manager")
+  # systemd before 248 fills lines with blanks at their ends.
+  configured_in=$(sed -n -e 's/ *$//' -e 's/^ *Network File: //p' "$LOCK/manager")
+  setup=$(sed -n -e 's/ *$//' -e 's/^ *State: //p' "$LOCK/manager")
   case $setup,$configured_in in
     *unmanaged*,* | *,'' | *,n/a) configured_in=; return 1 ;;
     *,/run/systemd/network/*-netplan-*) manager=netplan ;;
     *) manager=networkd ;;
   esac
   # A drop-in of such a file applies to all interfaces that use the file.
-  links=$(networkctl --no-pager --lines=0 --all status 2>/dev/null | sed 's/^ *//' | grep -c -x -F -e "Network File: $configured_in")
+  links=$(networkctl --no-pager --lines=0 --all status 2>/dev/null | sed -e 's/^ *//' -e 's/ *$//' | grep -c -x -F -e "Network File: $configured_in")
   [ "$links" -le 1 ] || manager="$manager with one file for several interfaces"
 }
 

@@ -43,11 +43,17 @@ apply() {
   end_change
 }
 
-# Notes whose declaration the new generation is: only the clean-up of the same one may remove it.
+# Notes whose declaration the new generation is, and which ones it takes over from: their clean-ups must not remove it.
 note_anchor() {
+  local before
   [ -n "$anchor" ] || return 0
-  printf '%s\n' "$anchor" >"$stage/anchor" || die 70 "cannot write $stage/anchor, nothing was changed: is the disk full or read-only?"
-  ! is_taken_over || say "note: another declaration has configured $owner on this machine before. If both are still there, give each an owner of its own"
+  before=/dev/null
+  [ -z "$current" ] || [ ! -f "$current/anchor" ] || before=$current/anchor
+  { printf '%s\n' "$anchor" && awk -v anchor="$anchor" '$0 != anchor && NR < 100' "$before"; } >"$stage/anchor" ||
+    die 70 "cannot write $stage/anchor, nothing was changed: is the disk full or read-only?"
+  first_line "$before"
+  [ "${first:-$anchor}" = "$anchor" ] ||
+    say "note: another declaration has configured $owner on this machine before. If that is still there, give each an owner of its own"
 }
 
 # Looks a last time before the change: plans it, and notes how packets go now.

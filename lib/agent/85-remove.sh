@@ -1,6 +1,5 @@
 # remove: puts everything back and leaves nothing.
 
-
 remove() {
   check_root
   take_lock

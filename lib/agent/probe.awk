@@ -51,7 +51,7 @@ part == "links" {
   if (/ master /) ENSLAVED[$2] = 1
   if (/NOARP/) NEEDS_NO_ADDRESS[$2] = 1
   LINK[$2] = 1
-  if (match($0, / mtu [0-9]+/)) MTU[$2] = substr($0, RSTART + 5, RLENGTH - 5)
+  if (match($0, / mtu [0-9]+/)) MTU[$2] = substr($0, RSTART + 5, RLENGTH - 5) + 0
   next
 }
 

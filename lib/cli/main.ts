@@ -165,7 +165,10 @@ function only(
   if (id === undefined) {
     return [before, after];
   }
-  const { path } = findHost(new Map([...before, ...after]).values(), id);
+  // A host that has moved counts once, unless somebody asks for where it was.
+  const moved = new Set([...movedFrom.values()].filter((path) => !`/${path}`.endsWith(`/${id}`)));
+  const hosts = [...new Map([...before, ...after]).values()].filter(({ path }) => after.has(path) || !moved.has(path));
+  const { path } = findHost(hosts, id);
   const paths = [...([...movedFrom].find((move) => move.includes(path)) ?? [path])];
   const pick = (hosts: Hosts): Hosts => new Map([...hosts].filter(([each]) => paths.includes(each)));
   return [pick(before), pick(after)];

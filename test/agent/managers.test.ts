@@ -61,14 +61,17 @@ describe.each([DASH, BASH, BUSYBOX])('under $name', (flavour) => {
       machine.close();
     });
 
-    /** A systemd-networkd that has the configuration of eth1 in that file, and notes what it is told. */
+    /**
+     * A systemd-networkd that has the configuration of eth1 in that file, and notes what it is told. Before version 248 it
+     * fills lines with blanks.
+     */
     function networkd(file: string, version = '252 (252.39-1~deb12u1)', state = 'routable (configured)'): void {
       machine.write(
         '/mnt/bin/networkctl',
         `#!/bin/sh
 case $* in
   --version) echo 'systemd ${version}'; echo '+PAM +AUDIT' ;;
-  *status*) printf '● 3: eth1\\n                     Link File: n/a\\n                  Network File: ${file}\\n                          State: ${state}\\n' ;;
+  *status*) printf '● 3: eth1\\n                     Link File: n/a\\n                  Network File: ${file}      \\n                          State: ${state}   \\n' ;;
   reload) { echo reload; cat /run/systemd/network/*/99-*; } >>/mnt/networkctl.log 2>&1 ;;
 esac
 `,

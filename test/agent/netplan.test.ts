@@ -158,7 +158,7 @@ network:
     machine.write(
       '/mnt/bin/networkctl',
       `${networkctl('/etc/systemd/network/10-all.network')}case $* in
-  *all*status*) printf '    Network File: %s\\n' /etc/systemd/network/10-all.network ;;
+  *all*status*) printf '    Network File: %s  \\n' /etc/systemd/network/10-all.network ;;
 esac
 `,
     );

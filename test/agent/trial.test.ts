@@ -82,7 +82,7 @@ describe.each([DASH, BUSYBOX, BASH])('a change on trial', (flavour) => {
         by('a1', 'g1');
         expect(confirm('g1').code).toBe(0);
         expect(by('a2', 'g2').out).toContain(
-          'source-routing: note: another declaration has configured vpn1 on this machine before. If both are still there, give each an owner of its own',
+          'source-routing: note: another declaration has configured vpn1 on this machine before. If that is still there, give each an owner of its own',
         );
         expect(confirm('g2').code).toBe(0);
         const before = machine.picture();
@@ -93,6 +93,33 @@ describe.each([DASH, BUSYBOX, BASH])('a change on trial', (flavour) => {
           last: 'source-routing: done: everything of vpn1 was removed',
         });
         expect(machine.rules()).toEqual([]);
+      });
+
+      test('that takes the machine back: then the clean-up of the other one comes late', () => {
+        for (const [anchor, generation] of [
+          ['a1', 'g1'],
+          ['a2', 'g2'],
+          ['a1', 'g3'],
+        ]) {
+          by(anchor, generation);
+          expect(confirm(generation).code).toBe(0);
+        }
+        expect(cleanUp('a2')[1]).toMatchObject(KEPT);
+        expect(cleanUp('a1')[1]).toMatchObject({
+          code: 0,
+          last: 'source-routing: done: everything of vpn1 was removed',
+        });
+      });
+
+      test('whose successor never got through: the clean-up of either removes what is there', () => {
+        by('a1', 'g1');
+        expect(confirm('g1').code).toBe(0);
+        by('a2', 'g2');
+        expect(machine.agent('rollback --generation g2').code).toBe(0);
+        expect(cleanUp('a2')[1]).toMatchObject({
+          code: 0,
+          last: 'source-routing: done: everything of vpn1 was removed',
+        });
       });
 
       test('whose successor was undone: it removes what is its own', () => {
