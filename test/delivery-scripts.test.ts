@@ -396,6 +396,15 @@ describe.each(SHELLS)('%s', (shell) => {
       expect(place.left(1)).toEqual([theirs]);
     });
 
+    test('removes the script of a Terraform that was killed, which still waits to be emptied', () => {
+      const script = `.source-routing-${OWNER}.494.see-ssh.scriptDirectory`;
+      place.write('proc/77/cmdline', `/bin/sh\0.ssh/${script}\0`);
+      place.write(`home/.ssh/${script}`, 'x');
+      place.agent('agent', 'echo removed');
+      expect(place.run(scripts().cleanUp)).toMatchObject({ code: 0, lines: ['removed'] });
+      expect(place.left()).toEqual([]);
+    });
+
     test('an agent that knows of no trials removes at once', () => {
       place.agent('agent', '[ $# -eq 3 ] || exit 64; echo removed');
       expect(place.run(scripts().cleanUp)).toEqual({

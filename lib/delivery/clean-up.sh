@@ -3,15 +3,16 @@
 # shellcheck disable=SC2154 # the parameters are set in front of this text
 # shellcheck source=as-root.sh
 
-# Does another declaration work here for the same owner? It may take the place of this one, and wait for its end.
+# Does another declaration apply here for the same owner? It may take the place of this one, and wait for its end. A script
+# whose run is over may wait, too, and that of a Terraform that was killed waits for long: it does not count.
 others_run() {
   set -- /proc/[0-9]*/cmdline
   # The pattern is no argument of grep, which would find itself.
   for process in $(printf '%s\n' "/.source-routing-$owner." | grep -l -F -f - -- "$@" 2>/dev/null); do
     words=$({ tr '\0' ' ' <"$process"; } 2>/dev/null)
     case $words in
-      '' | *"${script##*/}"*) ;;
-      *) return 0 ;;
+      *"/.source-routing-$owner."*.bundle.*) return 0 ;;
+      *) ;;
     esac
   done
   return 1

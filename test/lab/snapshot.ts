@@ -82,9 +82,10 @@ export function withoutIds({ entries }: Snapshot): Snapshot {
     // The id is also what is in this file.
     if (rest === 'current') return [key, value.replace(/ [0-9a-f]{64}$/, '')];
     const id = entries[`generation ${owner}`];
-    return rest === id || rest.startsWith(`${id}/`)
-      ? [key.replace(`/${owner}/${id}`, `/${owner}/CURRENT`), value]
-      : [key, value];
+    const ofCurrent = key.replace(`/${owner}/${id}`, `/${owner}/CURRENT`);
+    // Each state of Terraform has an id of its own, which is in this file.
+    if (rest === `${id}/anchor`) return [ofCurrent, value.replace(/ [0-9a-f]{64}$/, '')];
+    return rest === id || rest.startsWith(`${id}/`) ? [ofCurrent, value] : [key, value];
   });
   return { entries: Object.fromEntries(same) };
 }
