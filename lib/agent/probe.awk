@@ -173,7 +173,7 @@ function add_large_packets(    i, w, family, device) {
   for (i = 1; i <= large && ttl <= LAST_TTL - 2 * ways; i++) {
     split(LARGE[i], w, " ")
     family = w[1]; device = w[3]
-    LINES = LINES source_line(family, w[4], device) "large " family " " ttl " " w[5] " " PORT " " own_port " " largest(device) - (family == 4 ? 28 : 48) "\n"
+    LINES = LINES source_line(family, w[4], device) "large " family " " ttl " " w[5] " " PORT " " own_port " " (largest(device) - (family == 4 ? 28 : 48)) "\n"
     print ttl, family, "large", w[2], device, w[4], w[5], LARGE_REST[i] > (out "packets")
     LEAVE[family] = LEAVE[family] leaves(ttl, family, device, "") "drop\n"
     SETS = SETS "set told" family "_" ttl " { type ifname; flags dynamic; size 16; }\n"

@@ -3,8 +3,8 @@
 # shellcheck disable=SC2154 # the parameters are set in front of this text
 # shellcheck source=as-root.sh
 
-# Does another declaration apply here for the same owner? It may take the place of this one, and wait for its end. A script
-# whose run is over may wait, too, and that of a Terraform that was killed waits for long: it does not count.
+# Does another declaration apply here for the same owner? It may take the place of this one, and wait for its end. The script
+# of a run that is over does not count. It waits for Terraform to empty it, which a Terraform that was killed never does.
 others_run() {
   set -- /proc/[0-9]*/cmdline
   # The pattern is no argument of grep, which would find itself.
