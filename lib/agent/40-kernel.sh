@@ -53,7 +53,7 @@ plan() {
   # shellcheck disable=SC2086  # a list of words
   exec awk -v out="$PLAN" -v both="$both" -v without6="$without6" -v most="$SHOWN" \
     -v snapshot="$snapshot" -v restore="$restore" -v protect="$protect" "$AWK_KERNEL$AWK_PLAN" part=want "$want" part=own "$@" \
-    part=wait - part=kernel "$LOCK/kernel" >"${PLAN}counts" 2>"$LOCK/error"
+    part=wait - part=kernel "$LOCK/kernel" >"${PLAN}counts" 2>"${PLAN}error"
 }
 
 # Sets added, dropped, essential and restored (see plan.awk), or problem.
@@ -62,7 +62,7 @@ read_plan() {
   read -r added dropped essential restored <"${PLAN}counts" || :
   case $added in
     failed) fail_with "cannot read the IPv$dropped rules and routes of the kernel" "$LOCK/error$dropped" ;;
-    '') fail_with 'cannot compare the kernel with what is wanted' ;;
+    '') fail_with 'cannot compare the kernel with what is wanted' "${PLAN}error" ;;
   esac
 }
 

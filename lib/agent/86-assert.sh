@@ -80,8 +80,8 @@ repair_kernel() {
   planned=$((added + dropped))
   [ "$restored" -eq 0 ] || say "the kernel's own rules were taken away together with ours: putting them back"
   # Sets everything that can be set, even if other parts fail. The kernel itself reports which
-  # interface is missing or has no address yet. The next plan uses its own files, because its
-  # awk starts while this plan is still carried out.
+  # interface is missing or has no address yet. The next plan uses its own files, also for errors,
+  # because its awk starts while this plan is still carried out.
   # shellcheck disable=SC2086  # a list of words
   {
     carry_out -force || printf '%s\n' "$problem" >"$LOCK/refused"

@@ -1168,6 +1168,34 @@ export function agentSuite(flavour: Flavour): void {
         succeeds(machine.verify());
       });
 
+      test('names the reason that the kernel gives while the next look has begun', () => {
+        succeeds(machine.apply(HOW_TO));
+        machine.must('ip rule del pref 10010');
+        const lock = '/run/source-routing.lock';
+        // The next look waits for the first half of the message, and the second half for the next look.
+        machine.write(
+          '/mnt/bin/mkdir',
+          `#!/bin/sh\n/bin/mkdir "$@" || exit\n[ "$*" != ${lock} ] || mkfifo ${lock}/check.add4\n`,
+        );
+        machine.write(
+          '/mnt/bin/ip',
+          `#!/bin/sh
+          case "$*" in *-batch*) ;; *) exec /usr/sbin/ip "$@" ;; esac
+          printf 'Error: Injected ' >&2
+          { rm ${lock}/check.add4; } <${lock}/check.add4
+          until [ -e ${lock}/check.counts ]; do sleep 0.01; done
+          sleep 0.1
+          printf 'failure.\nCommand failed plan:1\n' >&2
+          exit 1\n`,
+        );
+        expect(machine.agent('assert')).toMatchObject({
+          code: 70,
+          last: expect.stringMatching(
+            /FAILED, 1 .* still missing: the kernel refused IPv4 "rule add .*": Injected failure/,
+          ),
+        });
+      });
+
       test('does nothing where nothing is in force', () => {
         machine.apply(HOW_TO);
         machine.must('cp /var/lib/source-routing/vpn1/agent /mnt/agent');
