@@ -194,13 +194,28 @@ export class Lab {
     await this.startClient(name, serverProcess);
   }
 
-  /** Until each client (or each of these) gets an answer from inside its tunnel, in both families. */
-  async waitForVpn(clients: readonly ClientName[] = this.clients, timeoutMs = 30_000): Promise<void> {
-    await Promise.all(
-      clients.flatMap((name) =>
-        tunnelServerAddresses(this.tunnelOf(name)).map((target) => this.waitForAnswer(name, target, timeoutMs)),
-      ),
-    );
+  /**
+   * Until each client (or each of these) gets an answer from inside its tunnel, in both families. A missing answer does
+   * not say why, so the error says what both sides have.
+   */
+  async waitForVpn(clients: readonly ClientName[] = this.clients, timeoutMs = 60_000): Promise<void> {
+    const waiting = clients.map(async (name) => {
+      try {
+        const targets = tunnelServerAddresses(this.tunnelOf(name));
+        await Promise.all(targets.map((target) => this.waitForAnswer(name, target, timeoutMs)));
+      } catch (error) {
+        const look = 'ip -br address; ip route; ip -6 route';
+        const sides = await Promise.all([
+          this.exec(name, ['sh', '-c', look], { allowFailure: true }),
+          this.vpn.exec(`${look}; wg show all latest-handshakes; journalctl -b -n 60 -o short-precise --no-pager`, {
+            allowFailure: true,
+          }),
+        ]);
+        const [client, server] = sides.map(({ stdout, stderr }) => `${stdout}${stderr}`);
+        throw new Error(`${String(error)}\n${name}:\n${client}\nvpn:\n${server}`, { cause: error });
+      }
+    });
+    await Promise.all(waiting);
   }
 
   /** Until an address answers a node's ping, sent from `source` if that matters. */
