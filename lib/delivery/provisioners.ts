@@ -21,11 +21,15 @@ export interface ChangeProps {
   readonly confirmTimeoutSeconds: number;
   /** How long to wait until the machine answers, in seconds. */
   readonly timeoutSeconds?: number;
+  /**
+   * Id of the anchor of this declaration. Another one may have taken the machine over: then a clean-up leaves it alone.
+   *
+   * @default - a clean-up removes what anybody has for the owner
+   */
+  readonly anchor?: string;
 }
 
 export interface DeliveryProps extends ChangeProps {
-  /** Id of the anchor. */
-  readonly anchor: string;
   readonly allowManagementPathChange: boolean;
   /** The uploaded text. */
   readonly bundle: string;
@@ -48,7 +52,7 @@ const GENERATION = expression('self.id');
  * ends the second provisioner silently. So the third reports the result, and its failure is that of the apply.
  */
 export function deliveryProvisioners(props: DeliveryProps): Provisioner[] {
-  const { owner, anchor, confirmTimeoutSeconds, allowManagementPathChange, bundle } = props;
+  const { owner, anchor = '', confirmTimeoutSeconds, allowManagementPathChange, bundle } = props;
   return [
     upload(props, bundle),
     remoteExec(
@@ -68,11 +72,7 @@ export function deliveryProvisioners(props: DeliveryProps): Provisioner[] {
 
 /** Cleans the machine up, while its resources stay. */
 export function removalProvisioners(props: ChangeProps): Provisioner[] {
-  return [
-    probe(props),
-    cleanUp(props, '', {}),
-    confirm(props, { connection: confirmConnection(props) }, { removal: '--removal' }),
-  ];
+  return [probe(props), cleanUp(props), confirm(props, { connection: confirmConnection(props) }, '--removal')];
 }
 
 /**
@@ -89,6 +89,7 @@ export function destroyProvisioners(props: DestroyProps): Provisioner[] {
     timeoutSeconds,
     owner: expression(stored('owner')),
     directory: storedScriptDirectory(stored),
+    anchor: GENERATION,
   };
   // Not the connection of the resource: without the key file, Terraform would not even run the first provisioner.
   const connection = destroyConnection(ssh, stored);
@@ -107,13 +108,8 @@ export function destroyProvisioners(props: DestroyProps): Provisioner[] {
     } as LocalExecProvisioner,
     ...keySources(ssh, stored).map((source): Provisioner => ({ ...keyCheck(source), when })),
     probe(change, { when, connection }),
-    // Another declaration may have taken the machine over by now. So this one says who it is: the anchor.
-    cleanUp(change, GENERATION, { when, connection }),
-    confirm(
-      change,
-      { when, connection: { ...connection, ...confirmConnection(change) } },
-      { removal: '--removal', anchor: GENERATION },
-    ),
+    cleanUp(change, { when, connection }),
+    confirm(change, { when, connection: { ...connection, ...confirmConnection(change) } }, '--removal'),
   ];
 }
 
@@ -137,22 +133,22 @@ function probe(props: ChangeProps, behaviour?: Behaviour): FileProvisioner {
   return upload(props, 'nothing\n', behaviour);
 }
 
-/** Removes what the declaration with this anchor has configured; with none, what anybody has for the owner. */
 function cleanUp(
-  { owner, confirmTimeoutSeconds }: ChangeProps,
-  anchor: string,
-  behaviour: Behaviour,
+  { owner, anchor = '', confirmTimeoutSeconds }: ChangeProps,
+  behaviour: Behaviour = {},
 ): RemoteExecProvisioner {
   const parameters = { owner, generation: GENERATION, anchor, confirm_timeout: String(confirmTimeoutSeconds) };
   return remoteExec(sharedFiles().cleanUp, parameters, { onFailure: 'continue', ...behaviour });
 }
 
 function confirm(
-  { owner }: ChangeProps,
+  { owner, anchor = '' }: ChangeProps,
   behaviour: Behaviour,
-  { removal = '', anchor = '' }: { readonly removal?: string; readonly anchor?: string } = {},
+  removal: '' | '--removal' = '',
 ): RemoteExecProvisioner {
-  return remoteExec(sharedFiles().confirm, { owner, generation: GENERATION, anchor, removal }, behaviour);
+  // The agent does not ask who confirms an apply.
+  const parameters = { owner, generation: GENERATION, anchor: removal ? anchor : '', removal };
+  return remoteExec(sharedFiles().confirm, parameters, behaviour);
 }
 
 /** Properties that cdktf has no types for, but renders. */
