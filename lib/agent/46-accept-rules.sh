@@ -39,8 +39,18 @@ lacks_chain() {
   esac
 }
 
+# Does iptables have chain $2 $3 of command $1 for the other family? Docker before version 27 has chains for IPv4 only.
+has_twin() {
+  case $1 in
+    iptables) list_chain ip6tables "$2" "$3" ;;
+    ip6tables) list_chain iptables "$2" "$3" ;;
+    *) false ;;
+  esac >/dev/null 2>&1
+}
+
 # Lists our rules in these chains. $LOCK/accepted: FAMILY TABLE CHAIN HANDLE RULE; the handle is - in iptables.
 # $LOCK/possible: the wanted rules whose chains exist. $LOCK/held: the same, and the rules that the chains have now.
+# A chain of iptables that only the other family has needs no rules: $LOCK/accepts loses them.
 # Sets problem and fails if a chain cannot be read.
 list_accepts() {
   local family table chain
@@ -48,9 +58,10 @@ list_accepts() {
   : >"$LOCK/held"
   while read -r family table chain; do
     if ! list_chain "$family" "$table" "$chain" >"$LOCK/listing" 2>"$LOCK/error"; then
-      lacks_chain "$family" "$table" "$chain" && continue
-      fail_with "cannot read chain $family $table $chain"
-      return
+      lacks_chain "$family" "$table" "$chain" || fail_with "cannot read chain $family $table $chain" || return
+      ! has_twin "$family" "$table" "$chain" ||
+        { sed "/^$family $table $chain /d" "$LOCK/accepts" >"$LOCK/needed" && mv "$LOCK/needed" "$LOCK/accepts"; }
+      continue
     fi
     awk -v chain="$family $table $chain " -v comment="comment \"source-routing $owner\" " '
       !index($0, comment) { next }
@@ -162,6 +173,7 @@ check_accepts() {
     command=nft
     case $family in ip*tables) command=$family ;; esac
     if command -v "$command" >/dev/null 2>&1 && lacks_chain "$family" "$table" "$chain"; then
+      ! has_twin "$family" "$table" "$chain" || { say "note: $family has no chain $chain here, so it gets no rules"; continue; }
       complain "forwarding names chain $family $table $chain, which is not here (chains of the forward hook: $(forward_chains)). Load the firewall first, or name another chain"
     else
       complain "forwarding names chain $family $table $chain, which cannot be read: $(error_text 'nft does not work here'). Is the package of nftables or iptables installed?"

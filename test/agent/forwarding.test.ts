@@ -231,6 +231,29 @@ describe.each([DASH, BUSYBOX])('forwarding', (flavour) => {
           expect(saved()).not.toContain('source-routing');
         });
 
+      test('a chain that only one family has, as with Docker before version 27, is enough', () => {
+        const path = 'export PATH=/mnt/bin:$PATH';
+        machine.must(
+          `${path}; iptables -N DOCKER-USER; iptables -A FORWARD -j DOCKER-USER; ip6tables -P FORWARD ACCEPT`,
+        );
+        const before = saved();
+        const chained = WANTED.map((rule) => rule.replace('FORWARD', 'DOCKER-USER'));
+        const done = apply('g1', ...chained);
+        expect(done.code).toBe(0);
+        expect(done.out).toContain('note: ip6tables has no chain DOCKER-USER here, so it gets no rules\n');
+        expect(lines(machine.must(`${path}; iptables -S DOCKER-USER`))).toHaveLength(3);
+        expect(machine.verify().code).toBe(0);
+        // Docker is replaced by a version with rules for both families.
+        machine.must(`${path}; ip6tables -N DOCKER-USER`);
+        expect(machine.verify().out).toContain('+ accept rules in chain ip6tables filter DOCKER-USER\n');
+        expect(machine.agent('assert').code).toBe(0);
+        expect(lines(machine.must(`${path}; ip6tables -S DOCKER-USER`))).toHaveLength(3);
+        expect(machine.verify().code).toBe(0);
+        expect(machine.agent('remove').code).toBe(0);
+        machine.must(`${path}; ip6tables -X DOCKER-USER`);
+        expect(saved()).toBe(before);
+      });
+
       test('a chain that is not here, and a name that iptables would take for a pattern, refuse the change', () => {
         expect(apply('g1', 'accept iptables filter DOCKER-USER -i tun0 -o eth1 -j ACCEPT').last).toContain(
           'forwarding names chain iptables filter DOCKER-USER, which is not here',
