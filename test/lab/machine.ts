@@ -142,6 +142,13 @@ export class Machine {
     await this.boot(degraded);
   }
 
+  /** Install another package of the box's archive while it runs. Nothing of it is started, now or at a boot. */
+  async addPackage(name: string, units: readonly string[] = []): Promise<void> {
+    await addPackage(this.directory.path(this.name, 'root'), name);
+    await this.exec(['systemctl', 'daemon-reload']);
+    if (units.length > 0) await this.exec(['systemctl', '--quiet', 'disable', ...units]);
+  }
+
   /** Until sshd greets somebody on the LAN. */
   async waitForSsh(): Promise<void> {
     await poll(`reaching the sshd of ${this.name}`, 20_000, async () => {
