@@ -33,6 +33,7 @@ BEGIN {
   # Internet routers pass no larger packet, so a tunnel with a larger MTU has no use for it.
   LARGEST = 1500
   MARK = sprintf("0x5352%04x", own_port)
+  ACCEPT_THERE = "Accept them there, and the replies, or set forwarding: Forwarding."
   MAC = "02:73:72:70:00:01"
   ttl = FIRST_TTL
   devices = left_out = 0
@@ -110,6 +111,8 @@ part == "traced" {
   else if (match($0, / ip ttl [0-9]+/)) TRACED[$3] = 4 " " substr($0, RSTART + 8, RLENGTH - 8)
   else if (match($0, / ip6 hoplimit [0-9]+/)) TRACED[$3] = 6 " " substr($0, RSTART + 14, RLENGTH - 14)
   if ($5 == "source_routing_probe") next
+  # Tables of iptables have this chain; those of nft have names in lower case.
+  if ($5 == "filter" && $6 == "FORWARD") OF_IPTABLES[$4] = 1
   if (/verdict drop|policy drop|verdict reject| reject/) blame(BLAME)
   else if (/ rule .*(masquerade|snat|MASQUERADE|SNAT)/) blame(TRANSLATOR)
   else if (/ rule .*(dnat|redirect|DNAT|REDIRECT|meta mark set)/) blame(DIVERTER)
@@ -447,7 +450,7 @@ function is_expected(n,    i, m, fate, w, k) {
 }
 
 # Says how to mend the outcome of packet n.
-function mending(n,    w, how) {
+function mending(n,    w) {
   if (outcome(n) ~ /forwarding is 0$/) return "Switch it on, or set forwarding: Forwarding.sysctl()"
   if (("left", n) in SEEN && !is_changed(n) && !has_right_source(n)) return "Nobody could answer them: look for a rule in front of the source NAT that accepts them (nft list chains), or set sourceNat: SourceNat.unmanaged()"
   if (is_changed(n)) return "The NAT router has to see the addresses of clients: exempt " LEFT_BY[n] " from that rule, or set sourceNat: SourceNat.unmanaged()"
@@ -455,12 +458,12 @@ function mending(n,    w, how) {
   if (is_too_large(n)) return "Let this machine send the ICMP error that tells the client (fragmentation needed, packet too big), or set mssClamp: true"
   # An accept rule helps only if a chain of the forward hook drops the packet.
   if (!(("forwarded", n) in SEEN) || ("passed", n) in SEEN) return "Mend that, or set forwarding: Forwarding.unmanaged() to have no more than a note"
+  # A drop without a trace may come from iptables-legacy.
+  if (!(n in BLAME)) return ACCEPT_THERE "iptables()"
   split(BLAME[n], w, /[ ,]/)
   if (w[3] ~ /^source_routing_/) return "That is the kill switch of " substr(w[3], 16) ": allow the interface there (allowedInterfaces)"
   if (w[3] == "firewalld") return "Accept them in a policy of firewalld, or set forwarding: Forwarding.firewalld()"
-  # These are tables of iptables. A drop without a trace may come from iptables-legacy, so it counts, too.
-  how = w[4] ~ /^ufw/ ? "ufw()" : w[2] ~ /^ip6?$/ && w[3] == "filter" && w[4] ~ /^[A-Z]/ || !(n in BLAME) ? "iptables()" : "nftables({ chains: [\"" w[2] " " w[3] " " w[4] "\"] })"
-  return "Accept them there, and the replies, or set forwarding: Forwarding." how
+  return ACCEPT_THERE (w[4] ~ /^ufw/ ? "ufw()" : w[3] == "filter" && (w[2] in OF_IPTABLES) ? "iptables()" : "nftables({ chains: [\"" w[2] " " w[3] " " w[4] "\"] })")
 }
 
 function question_of(n) { return LABEL[n] (KIND[n] == "large" ? ": large packets " : ": packets ") FROM[n] " -> " TO[n] " from " DEVICE[n] }

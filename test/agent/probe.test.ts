@@ -553,6 +553,25 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
         );
       });
 
+      test.each([
+        ['iptables-nft', 'are dropped by chain ip filter reject, rule counter '],
+        [
+          'iptables-legacy',
+          'are dropped in the forward hook, by something that nftables does not trace (iptables-legacy?)',
+        ],
+      ])('names %s for a chain of it, whatever its name', (command, what) => {
+        machine.must(`${command} -N reject; ${command} -A reject -j REJECT; ${command} -A FORWARD -o eth1 -g reject`);
+        const said = refusal('g2', 'probe refuse vpn/');
+        expect(said).toContain(what);
+        expect(said).toContain('. Accept them there, and the replies, or set forwarding: Forwarding.iptables() (');
+      });
+
+      test('names nftables for a table of it that has the family and the name of one of iptables', () => {
+        machine.must(`nft add table ip filter; nft 'add chain ip filter denied'; nft add rule ip filter denied drop
+          nft 'add chain ip filter forward { type filter hook forward priority 0; }'; nft add rule ip filter forward goto denied`);
+        expect(refusal('g2', 'probe refuse vpn/')).toContain('Forwarding.nftables({ chains: ["ip filter denied"] }) (');
+      });
+
       test('is refused for a drop behind the forward hook, in which no chain of that could help', () => {
         machine.must(chain('ip', 'postrouting', 0, 'oifname "eth1" drop'));
         expect(refusal('g2', 'probe refuse vpn/')).toContain(
