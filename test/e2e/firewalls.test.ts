@@ -68,6 +68,8 @@ const DOCKERD = `mkdir -p /etc/systemd/system/docker.service.d
     $chain -o eth0 -j ACCEPT
     $chain -i eth0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
   done`;
+const DOCKER_PACKAGE = ['docker.io', ['docker.service', 'docker.socket', 'containerd.service']] as const;
+const WITHOUT_DOCKERD = `systemctl stop docker.socket docker containerd; ip link del docker0\n${WITHOUT_DOCKER}`;
 const variant = (name: string): string =>
   `update-alternatives --quiet --set iptables /usr/sbin/iptables-${name}
   update-alternatives --quiet --set ip6tables /usr/sbin/ip6tables-${name}`;
@@ -89,11 +91,11 @@ const FIREWALLS: Record<string, Firewall> = {
     refusal: /are dropped by chain ip filter FORWARD \(policy drop\)\. .* or set forwarding: Forwarding\.iptables\(\)/,
   },
   'dockerd': {
-    install: ['docker.io', ['docker.service', 'docker.socket', 'containerd.service']],
+    install: DOCKER_PACKAGE,
     on: DOCKERD,
     reload: 'systemctl restart docker; docker network create other; docker network rm other',
-    off: `systemctl stop docker.socket docker containerd; ip link del docker0\n${WITHOUT_DOCKER}`,
-    forwarding: Forwarding.iptables(),
+    off: WITHOUT_DOCKERD,
+    forwarding: Forwarding.iptables({ perInterface: true }),
     refusal: /are dropped by chain ip filter FORWARD \(policy drop\)\. .* or set forwarding: Forwarding\.iptables\(\)/,
     ownFiles: / file \/var\/lib\/docker\//,
     lossless: true,
@@ -214,6 +216,27 @@ describeLab('a firewall', {}, (lab) => {
     await lab().vpn.exec('source-routing verify vpn');
     await terraform.destroy();
     await inside(`systemctl --quiet disable nftables; ${FIREWALLS.nftables.off}`);
+  });
+
+  test('dockerd, at a boot: it still switches forwarding on itself, and drops what it does not know', async () => {
+    const policy = (): Promise<string> => inside('systemctl is-active docker; iptables -S FORWARD | head -1');
+    await lab().vpn.addPackage(...DOCKER_PACKAGE);
+    await inside('sed -i /ip_forward/d /etc/sysctl.d/50-lab.conf; systemctl --quiet enable docker');
+    await lab().vpn.reboot();
+    await lab().waitForVpn();
+    expect(await policy()).toBe('active\n-P FORWARD DROP');
+    declare(Forwarding.iptables({ perInterface: true }));
+    await terraform.apply();
+    await lab().vpn.reboot();
+    await lab().waitForVpn();
+    expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
+    expect(await policy()).toBe('active\n-P FORWARD DROP');
+    await lab().vpn.exec('source-routing verify vpn');
+    await terraform.destroy();
+    expect(await policy()).toBe('active\n-P FORWARD DROP');
+    expect(await inside('sysctl -n net.ipv4.ip_forward net.ipv4.conf.eth1.forwarding')).toBe('1\n1');
+    await inside(`systemctl --quiet disable docker; echo net.ipv4.ip_forward = 1 >>/etc/sysctl.d/50-lab.conf
+      ${WITHOUT_DOCKERD}`);
   });
 
   test.each<[string, Forwarding]>([

@@ -142,8 +142,10 @@ export class Machine {
     await this.boot(degraded);
   }
 
-  /** Install another package of the box's archive while it runs. Nothing of it is started, now or at a boot. */
+  /** Install another package of the box's archive while it runs. Its units are not started, now or at a boot. */
   async addPackage(name: string, units: readonly string[] = []): Promise<void> {
+    const { code } = await this.exec(['dpkg', '--status', name], { allowFailure: true });
+    if (code === 0) return;
     await addPackage(this.directory.path(this.name, 'root'), name);
     await this.exec(['systemctl', 'daemon-reload']);
     if (units.length > 0) await this.exec(['systemctl', '--quiet', 'disable', ...units]);
