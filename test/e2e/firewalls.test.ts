@@ -1,4 +1,4 @@
-import { Forwarding } from '../../lib';
+import { Forwarding, LocalTraffic } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
 import type { Snapshot } from '../lab/snapshot';
 import { ALL_THROUGH_NAT, ALL_THROUGH_UPSTREAM, all, declareEgress, neighbours, sources } from './egress';
@@ -237,6 +237,42 @@ describeLab('a firewall', {}, (lab) => {
     expect(await inside('sysctl -n net.ipv4.ip_forward net.ipv4.conf.eth1.forwarding')).toBe('1\n1');
     await inside(`systemctl --quiet disable docker; echo net.ipv4.ip_forward = 1 >>/etc/sysctl.d/50-lab.conf
       ${WITHOUT_DOCKERD}`);
+  });
+
+  test('a published port of a container: clients reach it with LocalTraffic.suppressDefault()', async () => {
+    await inside(`ip netns add box; ip link add box0 type veth peer name eth0 netns box
+      ip addr add 172.30.0.1/24 dev box0; ip link set box0 up
+      ip -n box addr add 172.30.0.2/24 dev eth0; ip -n box link set eth0 up; ip -n box route add default via 172.30.0.1
+      nft -f - <<'END'
+table ip box {
+	chain prerouting {
+		type nat hook prerouting priority dstnat
+		fib daddr type local tcp dport 8080 dnat to 172.30.0.2
+	}
+}
+END
+      systemd-run --quiet --unit=box ip netns exec box sh -c 'while :; do echo hello | busybox nc -l -p 8080; done'`);
+    const answer = async (): Promise<string> => {
+      // Between two answers, nobody listens for a moment.
+      const script = 'until { head -n 1 <&3; } 3<>/dev/tcp/10.10.10.1/8080; do sleep 0.1; done';
+      const argv = ['timeout', '3', 'bash', '-c', script];
+      return (await lab().exec('ovpn1', argv, { allowFailure: true })).stdout.trim();
+    };
+    try {
+      expect(await answer()).toBe('hello');
+      declare(Forwarding.sysctl());
+      await terraform.apply();
+      expect(await answer()).toBe('');
+      terraform.declare((stack) => {
+        declareEgress(stack, lab(), { localTraffic: LocalTraffic.suppressDefault() });
+      });
+      await terraform.apply();
+      expect(await answer()).toBe('hello');
+      expect(await sources(lab())).toEqual(ALL_THROUGH_NAT);
+      await terraform.destroy();
+    } finally {
+      await lab().vpn.exec('systemctl stop box; ip netns del box; nft delete table ip box', { allowFailure: true });
+    }
   });
 
   test.each<[string, Forwarding]>([
