@@ -51,7 +51,7 @@ part == "links" {
   if (/NO-CARRIER/ || !/[<,]UP[,>]/) DEAD[$2] = 1
   if (/ master /) ENSLAVED[$2] = 1
   if (/NOARP/) NEEDS_NO_ADDRESS[$2] = 1
-  LINK[$2] = 1
+  LINK[$2] = $1 + 0
   if (match($0, / mtu [0-9]+/)) MTU[$2] = substr($0, RSTART + 5, RLENGTH - 5) + 0
   next
 }
@@ -252,23 +252,28 @@ function leaves(number, family, device, condition,    ip) {
   return "iifname \"" device "\" " ip (family == 4 ? " ttl " : " hoplimit ") number - 1 " " condition "add @left" family "_" number " { oifname . " ip " saddr } "
 }
 
-function write_all(    i, names) {
+# The next lower index of an interface of the machine. The highest are taken: the kernel gives the lowest to tunnel
+# interfaces that it makes by itself in each namespace.
+function index_below(limit,    name, best) {
+  for (name in LINK) if (LINK[name] < limit && LINK[name] > best) best = LINK[name]
+  return best
+}
+
+function write_all(    i, names, lower) {
   printf "" > (out "packets")
   add_large_packets()
   add_replies()
-  names = ""
   for (i = 0; i < devices; i++) {
     # The sender has the MAC address of the receiver, and ARP is off: what it sends is addressed to the receiver. The
-    # receiver is not a veth, because a network manager may take a veth for a newly plugged cable.
-    print "link add sent" i " address " MAC " type veth peer name peer" i > (out "links")
+    # receiver is not a veth, because a network manager may take a veth for a newly plugged cable. Before
+    # version 10, FRR crashes when a macvlan comes up unless the machine also has an interface with the index of the
+    # lower one.
+    print "link add name sent" i " index " 1000000000 + i " address " MAC " type veth peer name peer" i " index " (lower = index_below(i ? lower : 2000000000)) > (out "links")
     # It is made in its namespace: to move it there takes the kernel tens of milliseconds.
-    print "link add link peer" i " name srprobe" i " address " MAC " netns " parent " type macvlan mode private" > (out "links")
-    print "link set peer" i " up" > (out "links")
-    print "link set sent" i " arp off group 7352 up" > (out "links")
+    print "link add link peer" i " name srprobe" i " address " MAC " netns " parent " type macvlan mode private\nlink set peer" i " up\nlink set sent" i " arp off group 7352 up" > (out "links")
     print "link set srprobe" i " arp off up" > (out "up")
-    print "qdisc add dev srprobe" i " ingress" > (out "redirect")
     # Redirects only packets of the probe: no other packets have such a time to live.
-    print "filter add dev srprobe" i " parent ffff: protocol ip u32 match u8 0x80 0xc0 at 8 action mirred ingress redirect dev " NAME[i] > (out "redirect")
+    print "qdisc add dev srprobe" i " ingress\nfilter add dev srprobe" i " parent ffff: protocol ip u32 match u8 0x80 0xc0 at 8 action mirred ingress redirect dev " NAME[i] > (out "redirect")
     print "filter add dev srprobe" i " parent ffff: protocol ipv6 u32 match u8 0x80 0xc0 at 7 action mirred ingress redirect dev " NAME[i] > (out "redirect")
     names = names (i ? ", " : "") "\"" NAME[i] "\""
   }

@@ -434,6 +434,27 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
       expect(traces()).toBe(before);
     });
 
+    // Before version 10, zebra of FRR takes the index for one of the machine's own, and crashes if there is none.
+    test('has the index of an interface of the machine below each of its own', () => {
+      const tunnels = ['tun1', 'tun2', 'tun3'];
+      machine.must(
+        tunnels
+          .map((name, i) => `ip link add name ${name} index ${900 + i} type bridge; ip link set ${name} up`)
+          .join('\n'),
+      );
+      const data = tunnels.map((name) => DATA[9].replace('tun0', name));
+      expect(machine.apply([...DATA, ...data], { generation: 'g2' }).code).toBe(0);
+      const indexes = lines(machine.must('ip -o link')).map((line) => line.replace(/:.*/, ''));
+      machine.must('ip -o monitor link >/mnt/events 2>&1 & echo $! >/mnt/pid; sleep 0.1');
+      machine.agent('probe');
+      const events = machine.must('sleep 0.1; kill "$(cat /mnt/pid)"; cat /mnt/events');
+      const up = events.matchAll(/ (srprobe\d)@if(\d+): .*[<,]UP[,>]/g);
+      const lower = [...new Map([...up].map(([, name, index]) => [name, index])).values()];
+      expect(lower.length).toBeGreaterThan(tunnels.length);
+      expect(new Set(lower).size).toBe(lower.length);
+      expect(lower.filter((index) => !indexes.includes(index))).toEqual([]);
+    });
+
     // Both rounds, since something is dropped. Each tool that is started is a step.
     test('leaves nothing when it is killed at any step', () => {
       machine.must(FORWARD_DROP);
