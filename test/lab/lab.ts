@@ -50,6 +50,8 @@ export interface LabOptions {
   readonly thirdMachine?: boolean;
   /** What cloud-init finds on the VPN server, which then has the package. @default - there is no cloud-init */
   readonly userData?: string;
+  /** More packages of the VPN server, of the release of the box. @default - none */
+  readonly packages?: readonly string[];
 }
 
 export interface UpOptions extends LabOptions {
@@ -156,7 +158,7 @@ export class Lab {
     const disks = async (): Promise<void> => {
       await this.keys.generate();
       const [vpn] = await Promise.all([
-        this.vpn.install(server, options.networkManager ?? 'networkd', false, options.userData),
+        this.vpn.install(server, options.networkManager ?? 'networkd', false, options.userData, options.packages),
         this.nat.install(image, 'networkd', options.returnRoutes ?? true),
         options.thirdMachine && this.third.install(image, 'networkd', false),
       ]);

@@ -52,7 +52,13 @@ export class Machine {
   }
 
   /** Make its disk. What is written below the returned directory is there at the first boot. */
-  async install(image: string, manager: NetworkManagerName, returnRoutes: boolean, userData?: string): Promise<string> {
+  async install(
+    image: string,
+    manager: NetworkManagerName,
+    returnRoutes: boolean,
+    userData?: string,
+    packages: readonly string[] = [],
+  ): Promise<string> {
     this.image = image;
     const root = await mountRoot(this.directory, this.name, image);
     const write = (path: string, text: string, mode = 0o644): void => {
@@ -71,6 +77,7 @@ export class Machine {
       await addPackage(root, 'cloud-init');
       cloudFiles(this.name, userData).forEach(([path, text]) => write(path, text));
     }
+    for (const name of packages) await addPackage(root, name);
     const cards = cardsOf(this.name, hasSecond(this.directory));
     const units = [...configureNetwork(root, this.name, cards, manager, returnRoutes), 'ssh.service'];
     const { masquerade } = nodes[this.name];
