@@ -88,9 +88,8 @@ function report_rule(sign, key, name, spec) {
 }
 
 BEGIN {
-  added = dropped = essential = reported = restored = 0
   split("", highest); split("", highest_stale)
-  wanted_rules = wanted_guards = wanted_adopted = wanted_routes = kernel_rules = settled = 0
+  added = dropped = essential = reported = restored = wanted_rules = wanted_guards = wanted_adopted = wanted_routes = kernel_rules = stale_rules = settled = 0
 }
 
 # Rules and guards are stored under "FAMILY PRIORITY", since an owner has only one at a priority. Rules that somebody made
@@ -180,8 +179,7 @@ part == "wait" { next }
     if (!wanted && !((key, rule_spec, rule_protocol) in OWN_RULE)) { stands_in_front(); next }
     if (wanted) HAS_RULE[key] = 1
   }
-  kernel_rules++
-  K_KEY[kernel_rules] = key
+  K_KEY[++kernel_rules] = key
   K_SPEC[kernel_rules] = rule_spec
   K_BY[kernel_rules] = rule_protocol
   if (guard) K_GUARD[kernel_rules] = 1
@@ -203,7 +201,7 @@ part == "wait" { next }
   if (!(ROUTE_TABLE[id] in RETIRED) && !(ROUTE_TABLE[id] in OUR_TABLE) && !shared_table(ROUTE_TABLE[id])) next
   key = route_key(id)
   if (!(key in FIRST)) FIRST[key] = id
-  KERNEL_ROUTE[id] = key
+  KERNEL_ROUTE[id] = key; AT_PLACE[key] = AT_PLACE[key] " " id
 }
 
 END {
@@ -273,7 +271,6 @@ function put_back(key, table, name) {
 # Lists the rules in the kernel that are ours and not wanted, in the order of the kernel. These are rules with our
 # protocol, and copies that a killed run has left (see put_rule).
 function plan_rules(    i, k) {
-  stale_rules = 0
   for (i = 1; i <= kernel_rules; i++) {
     k = K_KEY[i]
     if (K_BY[i] == BY_HOOK) COPIES[k] = COPIES[k] " " i
@@ -359,14 +356,19 @@ function is_stale(id, key,    table) {
   return BY[id] == BY_KERNEL && METRIC[id] >= 4278190000 && METRIC[id] <= 4278198000
 }
 
-function put_route(key,    line, w, text, id, verb, by) {
-  line = WANT_ROUTE[key]
-  split(line, w, " ")
+function put_route(key,    line, w, text, id, verb, by, i, n, there) {
+  split(line = WANT_ROUTE[key], w, " ")
   text = substr(line, length(w[2]) + length(w[3]) + length(w[4]) + length(w[5]) + 11)
   id = read_state_route(line)
   verb = "add"
-  if (key in FIRST) {
-    if (agrees(id, FIRST[key])) return
+  n = split(AT_PLACE[key], there, " ")
+  for (i = 1; i <= n && !agrees(id, there[i]); i++);
+  if (i <= n && (i == 1 || !shared_table(w[3]))) {
+    # The kernel does not replace what others have put in front of ours by the same again.
+    while (--i) drop_route(there[i])
+    return
+  }
+  if (n) {
     # In a table of our own the place is ours, even if somebody has changed it since. In other tables `add` fails
     # instead of replacing a foreign route.
     by = BY[FIRST[key]]
@@ -380,10 +382,9 @@ function put_route(key,    line, w, text, id, verb, by) {
   if (KIND[id] == "unicast") essential--
 }
 
-function drop_route(id,    text) {
-  text = KIND[id] == "unicast" ? "" : "type " KIND[id]
+function drop_route(id) {
   if (reporting()) report("- " route_text(FAMILY[id], ROUTE_TABLE[id], DESTINATION[id], METRIC[id], substr(attributes(id), 2)))
-  drop(FAMILY[id], route_line("del", ROUTE_TABLE[id], DESTINATION[id], METRIC[id], text, BY[id]))
+  drop(FAMILY[id], route_line("del", ROUTE_TABLE[id], DESTINATION[id], METRIC[id], KIND[id] == "unicast" ? "" : "type " KIND[id], BY[id]))
 }
 
 # Writes our rules and routes in the kernel as a state file. An undo restores them if the change fails.
@@ -395,9 +396,7 @@ function write_snapshot(    i, id, key, t) {
     if ((K_KEY[i], K_SPEC[i], K_BY[i]) in ADOPTED) print "adopted", K_KEY[i], K_SPEC[i], "proto", K_BY[i] > snapshot
     else if (K_BY[i] != BY_HOOK && !(i in STANDS_IN)) print word_of(K_BY[i]), K_KEY[i], K_SPEC[i] > snapshot
   for (id = 1; id <= ROUTES; id++) {
-    if (!(id in KERNEL_ROUTE)) continue
-    key = KERNEL_ROUTE[id]
-    if (FIRST[key] != id) continue
+    if (!(id in KERNEL_ROUTE) || FIRST[key = KERNEL_ROUTE[id]] != id) continue
     if ((key in OWN_ROUTE) || (key in WANT_ROUTE) ||
         (BY[id] == OURS || BY[id] == BY_HOOK) && (ROUTE_TABLE[id] in OWN_TABLE) && !shared_table(ROUTE_TABLE[id]))
       print "route " key attributes(id) " proto " BY[id] > snapshot

@@ -86,6 +86,19 @@ export function agentSuite(flavour: Flavour): void {
       expect(machine.sh('ls /var/lib/source-routing/vpn1').out).toBe('agent\ncurrent\ng2\n');
     });
 
+    test('takes away what others have put in front of a route of ours, at its place', () => {
+      machine.apply(HOW_TO);
+      const before = machine.routes('vpn', 4);
+      machine.must(`ip route prepend default via 192.168.178.1 dev eth0 table 200 proto static
+        ip route prepend prohibit default table 200`);
+      expect(machine.verify().out).toContain('- IPv4 route in table 200: default via 192.168.178.1 dev eth0');
+      const mended = machine.agent('assert');
+      succeeds(mended);
+      expect(mended.last).toBe('source-routing: done: the kernel agrees with generation g1 of vpn1 (2 repaired)');
+      expect(machine.routes('vpn', 4)).toEqual(before);
+      succeeds(machine.verify());
+    });
+
     // What the library says, and what `ip rule` prints for it.
     const selectors: Array<[string, string]> = [
       ['not from 10.1.0.0/24 lookup 200', 'not from 10.1.0.0/24 lookup 200'],
