@@ -169,7 +169,7 @@ describe.each(SHELLS)('the script of a plan, with %s', (shell) => {
   });
 
   test.each([
-    'see "ip rule" for what stands in front of ours',
+    'see "ip rule" and "ip route show table all" for what stands in front of ours',
     'change what the lines name, then: source-routing probe vpn',
   ])('differs, and no apply mends it: %s', (advice) => {
     const said = `source-routing: ! x\\nsource-routing: 1 differences from generation g1 of vpn (+ missing). To mend: ${advice}\\n`;

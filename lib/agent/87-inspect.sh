@@ -59,7 +59,7 @@ advice() {
   elif [ -s "$LOCK/stopped" ]; then
     printf 'change what the lines name, then: source-routing probe %s' "$owner"
   elif nothing_planned && [ ! -s "$LOCK/missing" ]; then
-    printf 'see "ip rule" for what stands in front of ours'
+    printf 'see "ip rule" and "ip route show table all" for what stands in front of ours'
   else
     printf 'source-routing assert %s' "$owner"
   fi
@@ -112,8 +112,8 @@ status() {
   (conclude) || :
 }
 
-# Writes rules of others to $LOCK/in_front, one a line: those in front of ours that were added after generation $1 was
-# applied.
+# Writes rules and default routes of others to $LOCK/in_front, one a line: those in front of ours that were added after
+# generation $1 was applied.
 find_in_front() {
   : >"$LOCK/in_front"
   [ -s "${PLAN}front" ] && [ -f "$1/front" ] || return 0

@@ -236,7 +236,7 @@ put_back_again() {
   esac
 }
 
-# Reports once each rule that was added in front of ours since the apply. The watch does not remove it.
+# Reports once each rule or default route that was added in front of ours since the apply. The watch does not remove it.
 seen_in_front=$NEWLINE
 note_front() {
   local count line
@@ -250,7 +250,7 @@ note_front() {
       say "in front of ours since the apply: $line. It may take packets of clients: source-routing verify $owner"
     seen_in_front=$seen_in_front$line$NEWLINE
   done <"$LOCK/in_front"
-  [ "$count" -le "$MOST_IN_FRONT" ] || say "in front of ours since the apply: $((count - MOST_IN_FRONT)) more rules"
+  [ "$count" -le "$MOST_IN_FRONT" ] || say "in front of ours since the apply: $((count - MOST_IN_FRONT)) more"
   # Keeps the list short: it forgets only rules that are gone.
   [ "${#seen_in_front}" -lt 10000 ] || seen_in_front=$NEWLINE$(cat "$LOCK/in_front")$NEWLINE
 }

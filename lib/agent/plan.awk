@@ -202,6 +202,9 @@ part == "wait" { next }
   key = route_key(id)
   if (!(key in FIRST)) FIRST[key] = id
   KERNEL_ROUTE[id] = key; AT_PLACE[key] = AT_PLACE[key] " " id
+  # Somebody else may have a default route in a table of ours, before the one that rejects.
+  if ((ROUTE_TABLE[id] in WANT_TABLE) && is_default(id) && METRIC[id] < 4278190000 && BY[id] !~ /^7[78]$/ && !(key in WANT_ROUTE) && !(key in OWN_ROUTE) && !shared_table(ROUTE_TABLE[id]))
+    print route_text(family, ROUTE_TABLE[id], DESTINATION[id], METRIC[id], substr(attributes(id), 2)) " proto " BY[id] > (out "front")
 }
 
 END {

@@ -379,6 +379,31 @@ describe.each([DASH, BUSYBOX, BASH])('what is expected of the kernel', (flavour)
       });
     });
 
+    test('a route that others have put into a table of ours: says in which table it is', () => {
+      machine.must(TUNNEL);
+      machine.apply([...AFTER, ...EXPECTED]);
+      machine.must('ip -6 route add default via fe80::1 dev eth0 metric 32 proto 12 table 200');
+      expect(machine.verify()).toMatchObject({
+        code: 1,
+        out: expect.stringContaining(
+          'says via fe80::1 dev eth0 (table 200): rule 10010 (from fd00:4242::/64 lookup 200) decides. ' +
+            'If that is not meant, take away what others have put into that table: ip -6 route show table 200',
+        ),
+      });
+    });
+
+    test('an address that an interface has lost: asks for it', () => {
+      machine.must(TUNNEL);
+      machine.apply([...AFTER, ...EXPECTED]);
+      machine.must('ip addr del 10.10.10.1/24 dev tun0; ip addr add 10.10.10.9/24 dev tun0');
+      expect(machine.verify()).toMatchObject({
+        code: 1,
+        out: expect.stringMatching(
+          /must say local, and says dev tun0 .*: is that address still on an interface\? ip -4 address show to 10\.10\.10\.1$/m,
+        ),
+      });
+    });
+
     test('verify, diff and status say where the kernel does otherwise since', () => {
       machine.must(TUNNEL);
       machine.apply([...AFTER, ...EXPECTED]);
@@ -389,7 +414,7 @@ describe.each([DASH, BUSYBOX, BASH])('what is expected of the kernel', (flavour)
         const done = machine.agent(command);
         expect(done).toMatchObject({
           code: 1,
-          last: 'source-routing: 1 differences from generation g1 of vpn1 (+ missing, - in the way, ! not as expected). To mend: see "ip rule" for what stands in front of ours',
+          last: 'source-routing: 1 differences from generation g1 of vpn1 (+ missing, - in the way, ! not as expected). To mend: see "ip rule" and "ip route show table all" for what stands in front of ours',
         });
         expect(done.out).toContain(line);
       }

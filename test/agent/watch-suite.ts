@@ -369,6 +369,27 @@ export function watchSuite(flavour: Flavour): void {
       agrees();
     });
 
+    test('says once of a default route that somebody puts into a table of ours', () => {
+      const NEW = 'in front of ours since the apply: IPv6 route in table 200: default metric 32';
+      // The second is behind the route that rejects, the third leads to one network.
+      machine.must(
+        'ip route add default dev eth0 metric 4278198300 table 200; ip route add 10.9.0.0/16 dev eth0 table 200',
+      );
+      succeeds(machine.apply(WATCHED, { generation: 'g2' }));
+      watch.start();
+      machine.must('ip -6 route add default via fe80::1 dev eth0 metric 32 proto 12 table 200');
+      watch.until('grep -q "in front" /mnt/journal');
+      machine.must('ip -6 route del default metric 32 table 200; sleep 0.5');
+      machine.must('ip -6 route add default via fe80::1 dev eth0 metric 32 proto 12 table 200');
+      watch.settle();
+      expect(watch.journal().slice(1)).toEqual([
+        `${NEW} via fe80::1 dev eth0 proto 12. It may take packets of clients: source-routing verify vpn1`,
+      ]);
+      expect(machine.agent('status').out).toContain(`source-routing: ${NEW}`);
+      succeeds(machine.agent('remove'));
+      expect(lines(machine.must('ip -6 route show table 200; ip route show table 200'))).toHaveLength(3);
+    });
+
     test('does not fight for ever either with somebody who is quicker than its own look', () => {
       watch.start();
       machine.write(
