@@ -131,20 +131,21 @@ send_packets() {
   await_sender
   lost=0
   unclear=0
-  rm -rf "$room"
+  [ ! -e "$room" ] || rm -rf "$room"
   # Conntrack still knows the packets of the last probe, and would let the same ones pass.
   clock
   # A generation without expectations has no such file.
   { mkdir "$room" && mkfifo "$room/in" "$room/out" && : >"$room/traced" && : >"$room/unsent" &&
     { [ ! -f "$1/expectations" ] || cat "$1/expectations"; } >"$room/expected" &&
-    { ip -4 neigh show && ip -6 neigh show; } >"$room/neighbours" &&
+    ip neigh show >"$room/neighbours" &&
     awk -v step=choose -v out="$room/" -v trace="$2" -v parent="$$" -v own_port="$((20000 + now % 30000))" "$AWK_SYSCTL$AWK_PROBE" \
       part=expected "$room/expected" part=state "$1/state" part=links "$LOCK/links" part=neighbours "$room/neighbours" part=questions "$LOCK/questions" 2>"$room/error"; } ||
     probe_failed || return 1
   [ -s "$room/packets" ] || return 0
   start_sender "$room" "$2"
   exec 8>"$room/in" 6<"$room/out"
-  if read -r reply <&6 && [ "$reply" = ready ] && redirect_packets "$room"; then
+  # The table is loaded while the sender makes its interfaces.
+  if load_table "$room" && read -r reply <&6 && [ "$reply" = ready ] && redirect_packets "$room"; then
     # The tracer does not report when it is ready, so give it a moment.
     [ -z "$2" ] || pause 0.1
     { cat "$room/lines" && { [ -z "$replies" ] || cat "$room/reply_lines"; } && echo sent; } >&8
@@ -176,26 +177,32 @@ start_sender() {
     [ -z "$2" ] || { nft monitor trace </dev/null >"$1/traced" 2>/dev/null & tracer=$!; }
     unshare --net "$shell" -c "$PROBE_SENDER" sender "$1/links" 7352 "$1/unsent"
     [ -z "$tracer" ] || kill -KILL "$tracer"
+    # If the sender has failed, this run may still load the table: it hears of that first, and ends the input then.
+    exec >/dev/null
+    cat
     { [ -s "$1/egress" ] && nft 'delete table inet source_routing_probe; delete table netdev source_routing_probe'; } 2>/dev/null ||
       nft delete table inet source_routing_probe 2>/dev/null
-  ) <"$1/in" >"$1/out" 2>"$1/error" &
+  ) <"$1/in" >"$1/out" 2>>"$1/error" &
   sender=$!
 }
 
 # Sets replies if replies can be tried, too.
-redirect_packets() {
-  local link
-  for link in /proc/sys/net/ipv6/conf/srprobe*; do
-    [ ! -e "$link/disable_ipv6" ] || { echo 1 >"$link/disable_ipv6"; } 2>/dev/null || :
-  done
-  { ip -batch "$1/up" && tc -batch "$1/redirect"; } 2>"$1/error" || return 1
+load_table() {
   replies=
   if [ -s "$1/egress" ] && cat "$1/table" "$1/egress" | nft -f - 2>/dev/null; then
     replies=1
     cat "$1/replies" >>"$1/packets"
   else
-    nft -f "$1/table" 2>"$1/error"
+    nft -f "$1/table" 2>>"$1/error"
   fi
+}
+
+redirect_packets() {
+  local link
+  for link in /proc/sys/net/ipv6/conf/srprobe*; do
+    [ ! -e "$link/disable_ipv6" ] || { echo 1 >"$link/disable_ipv6"; } 2>/dev/null || :
+  done
+  { ip -batch "$1/up" && tc -batch "$1/redirect"; } 2>>"$1/error"
 }
 
 # Waits for the packets. Those that arrive do so at once, so a short wait is enough.

@@ -164,7 +164,7 @@ function add_packet(family, kind, port, device, from, to, rest) {
   if (CHOSEN[family, kind, port, device, from, to]++) return 0
   if (ttl > LAST_TTL) { left_out++; return 0 }
   source_at(family, from, device)
-  LINES = LINES source_line(family, from, device) kind " " family " " ttl " " to " " port " " own_port "\n"
+  add_line("lines", family, from, device, kind " " family " " ttl " " to " " port " " own_port)
   print ttl, family, kind, (kind == "icmp" ? "-" : port), device, from, to, rest > (out "packets")
   LEAVE[family] = LEAVE[family] leaves(ttl, family, device, "") "drop\n"
   return ttl++
@@ -176,7 +176,7 @@ function add_large_packets(    i, w, family, device) {
   for (i = 1; i <= large && ttl <= LAST_TTL - 2 * ways; i++) {
     split(LARGE[i], w, " ")
     family = w[1]; device = w[3]
-    LINES = LINES source_line(family, w[4], device) "large " family " " ttl " " w[5] " " PORT " " own_port " " (largest(device) - (family == 4 ? 28 : 48)) "\n"
+    add_line("lines", family, w[4], device, "large " family " " ttl " " w[5] " " PORT " " own_port " " (largest(device) - (family == 4 ? 28 : 48)))
     print ttl, family, "large", w[2], device, w[4], w[5], LARGE_REST[i] > (out "packets")
     LEAVE[family] = LEAVE[family] leaves(ttl, family, device, "") "drop\n"
     SETS = SETS "set told" family "_" ttl " { type ifname; flags dynamic; size 16; }\n"
@@ -203,21 +203,21 @@ function add_replies(    way, w, family, device, egress, from, to, ip) {
     KEEP = KEEP leaves(ttl, family, device, "oifname \"" egress "\" " ip " saddr " from " " ip " daddr " to " rt ipsec missing ") "meta mark set " MARK " goto kept\n"
     LEAVE[family] = LEAVE[family] leaves(ttl, family, device, "") "drop\n"
     LEAVE[family] = LEAVE[family] leaves(ttl + 1, family, egress, "") "drop\n"
-    OPENERS = OPENERS source_line(family, from, device) "udp " family " " ttl " " to " " PORT " " own_port "\n"
-    REPLIES = REPLIES "from " family " " to " sent" INDEX[egress] "\nudp " family " " ttl + 1 " " from " " own_port " " PORT "\n"
+    add_line("openers", family, from, device, "udp " family " " ttl " " to " " PORT " " own_port)
+    add_line("replies", family, to, egress, "udp " family " " ttl + 1 " " from " " own_port " " PORT)
     print ttl, family, "opener", "-", device, from, to, w[6], "any" > (out "replies")
     print ttl + 1, family, "reply", ttl, egress, to, from, w[6], "dev", device > (out "replies")
     EXIT[egress] = 1
     ttl += 2
   }
-  printf "%s%s", OPENERS, REPLIES > (out "reply_lines")
+  printf "%s%s", lines_of("openers"), lines_of("replies") > (out "reply_lines")
   write_exits()
 }
 
 # Writes what drops openers at last, to be loaded together with the table. Kernels before 5.16 do not take it.
 function write_exits(    egress, i, n, rule) {
   printf "" > (out "egress")
-  if (REPLIES == "") return
+  if (KEEP == "") return
   print "table netdev source_routing_probe\ndelete table netdev source_routing_probe\ntable netdev source_routing_probe {" > (out "egress")
   for (egress in EXIT)
     print "chain exit" i++ " {\ntype filter hook egress device \"" egress "\" priority -500; policy accept;\nmeta mark " MARK " drop\n}" > (out "egress")
@@ -236,12 +236,16 @@ function source_at(family, from, device) {
   SOURCES[family] = SOURCES[family] (SOURCES[family] == "" ? "" : ", ") from
 }
 
-# Returns the line that sets the source of what follows, unless it is that of the packet before.
-function source_line(family, from, device,    line) {
-  line = "from " family " " from " sent" INDEX[device] "\n"
-  if (line == last) return ""
-  last = line
-  return line
+# Adds a packet to a list. Packets of a list that have the same source follow each other: it takes time to set a source.
+function add_line(list, family, from, device, line,    source) {
+  source = "from " family " " from " sent" INDEX[device] "\n"
+  if (!((list, source) in LINES)) SOURCE_LINE[list, ++SOURCE_LINES[list]] = source
+  LINES[list, source] = LINES[list, source] line "\n"
+}
+
+function lines_of(list,    i, text) {
+  for (i = 1; i <= SOURCE_LINES[list]; i++) text = text SOURCE_LINE[list, i] LINES[list, SOURCE_LINE[list, i]]
+  return text
 }
 
 # Returns the start of a rule that notes how a packet leaves. Old versions of nft cannot combine a time to live
@@ -278,7 +282,7 @@ function write_all(    i, names, lower) {
     names = names (i ? ", " : "") "\"" NAME[i] "\""
   }
   printf "%s", ADDRESSES > (out "links")
-  printf "%s", LINES > (out "lines")
+  printf "%s", lines_of("lines") > (out "lines")
   write_table("iifname { " names " }")
   print devices, left_out > (out "counts")
 }
