@@ -88,8 +88,9 @@ function report_rule(sign, key, name, spec) {
 }
 
 BEGIN {
+  added = dropped = essential = reported = restored = 0
   split("", highest); split("", highest_stale)
-  added = dropped = essential = reported = restored = wanted_rules = wanted_guards = wanted_adopted = wanted_routes = kernel_rules = stale_rules = settled = 0
+  wanted_rules = wanted_guards = wanted_adopted = wanted_routes = kernel_rules = settled = 0
 }
 
 # Rules and guards are stored under "FAMILY PRIORITY", since an owner has only one at a priority. Rules that somebody made
@@ -179,7 +180,8 @@ part == "wait" { next }
     if (!wanted && !((key, rule_spec, rule_protocol) in OWN_RULE)) { stands_in_front(); next }
     if (wanted) HAS_RULE[key] = 1
   }
-  K_KEY[++kernel_rules] = key
+  kernel_rules++
+  K_KEY[kernel_rules] = key
   K_SPEC[kernel_rules] = rule_spec
   K_BY[kernel_rules] = rule_protocol
   if (guard) K_GUARD[kernel_rules] = 1
@@ -201,10 +203,16 @@ part == "wait" { next }
   if (!(ROUTE_TABLE[id] in RETIRED) && !(ROUTE_TABLE[id] in OUR_TABLE) && !shared_table(ROUTE_TABLE[id])) next
   key = route_key(id)
   if (!(key in FIRST)) FIRST[key] = id
-  KERNEL_ROUTE[id] = key; AT_PLACE[key] = AT_PLACE[key] " " id
-  # Somebody else may have a default route in a table of ours, before the one that rejects.
-  if ((ROUTE_TABLE[id] in WANT_TABLE) && is_default(id) && METRIC[id] < 4278190000 && BY[id] !~ /^7[78]$/ && !(key in WANT_ROUTE) && !(key in OWN_ROUTE) && !shared_table(ROUTE_TABLE[id]))
+  KERNEL_ROUTE[id] = key
+  AT_PLACE[key] = AT_PLACE[key] " " id
+  if (takes_all_in_our_table(id, key))
     print route_text(family, ROUTE_TABLE[id], DESTINATION[id], METRIC[id], substr(attributes(id), 2)) " proto " BY[id] > (out "front")
+}
+
+# Has somebody else put a default route into a table of ours, before the one that rejects?
+function takes_all_in_our_table(id, key) {
+  if (!(ROUTE_TABLE[id] in WANT_TABLE) || shared_table(ROUTE_TABLE[id]) || !is_default(id) || METRIC[id] >= 4278190000) return 0
+  return BY[id] != OURS && BY[id] != BY_HOOK && !(key in WANT_ROUTE) && !(key in OWN_ROUTE)
 }
 
 END {
@@ -274,6 +282,7 @@ function put_back(key, table, name) {
 # Lists the rules in the kernel that are ours and not wanted, in the order of the kernel. These are rules with our
 # protocol, and copies that a killed run has left (see put_rule).
 function plan_rules(    i, k) {
+  stale_rules = 0
   for (i = 1; i <= kernel_rules; i++) {
     k = K_KEY[i]
     if (K_BY[i] == BY_HOOK) COPIES[k] = COPIES[k] " " i
@@ -360,7 +369,8 @@ function is_stale(id, key,    table) {
 }
 
 function put_route(key,    line, w, text, id, verb, by, i, n, there) {
-  split(line = WANT_ROUTE[key], w, " ")
+  line = WANT_ROUTE[key]
+  split(line, w, " ")
   text = substr(line, length(w[2]) + length(w[3]) + length(w[4]) + length(w[5]) + 11)
   id = read_state_route(line)
   verb = "add"
@@ -385,9 +395,10 @@ function put_route(key,    line, w, text, id, verb, by, i, n, there) {
   if (KIND[id] == "unicast") essential--
 }
 
-function drop_route(id) {
+function drop_route(id,    text) {
+  text = KIND[id] == "unicast" ? "" : "type " KIND[id]
   if (reporting()) report("- " route_text(FAMILY[id], ROUTE_TABLE[id], DESTINATION[id], METRIC[id], substr(attributes(id), 2)))
-  drop(FAMILY[id], route_line("del", ROUTE_TABLE[id], DESTINATION[id], METRIC[id], KIND[id] == "unicast" ? "" : "type " KIND[id], BY[id]))
+  drop(FAMILY[id], route_line("del", ROUTE_TABLE[id], DESTINATION[id], METRIC[id], text, BY[id]))
 }
 
 # Writes our rules and routes in the kernel as a state file. An undo restores them if the change fails.
@@ -399,7 +410,9 @@ function write_snapshot(    i, id, key, t) {
     if ((K_KEY[i], K_SPEC[i], K_BY[i]) in ADOPTED) print "adopted", K_KEY[i], K_SPEC[i], "proto", K_BY[i] > snapshot
     else if (K_BY[i] != BY_HOOK && !(i in STANDS_IN)) print word_of(K_BY[i]), K_KEY[i], K_SPEC[i] > snapshot
   for (id = 1; id <= ROUTES; id++) {
-    if (!(id in KERNEL_ROUTE) || FIRST[key = KERNEL_ROUTE[id]] != id) continue
+    if (!(id in KERNEL_ROUTE)) continue
+    key = KERNEL_ROUTE[id]
+    if (FIRST[key] != id) continue
     if ((key in OWN_ROUTE) || (key in WANT_ROUTE) ||
         (BY[id] == OURS || BY[id] == BY_HOOK) && (ROUTE_TABLE[id] in OWN_TABLE) && !shared_table(ROUTE_TABLE[id]))
       print "route " key attributes(id) " proto " BY[id] > snapshot

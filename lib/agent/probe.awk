@@ -269,15 +269,18 @@ function write_all(    i, names, lower) {
   add_replies()
   for (i = 0; i < devices; i++) {
     # The sender has the MAC address of the receiver, and ARP is off: what it sends is addressed to the receiver. The
-    # receiver is not a veth, because a network manager may take a veth for a newly plugged cable. Before
-    # version 10, FRR crashes when a macvlan comes up unless the machine also has an interface with the index of the
-    # lower one.
-    print "link add name sent" i " index " 1000000000 + i " address " MAC " type veth peer name peer" i " index " (lower = index_below(i ? lower : 2000000000)) > (out "links")
+    # receiver is not a veth, because a network manager may take a veth for a newly plugged cable. Before version 10, FRR
+    # crashes when a macvlan comes up unless the machine also has an interface with the index of the lower one.
+    lower = index_below(i ? lower : 2000000000)
+    print "link add name sent" i " index " 1000000000 + i " address " MAC " type veth peer name peer" i " index " lower > (out "links")
     # It is made in its namespace: to move it there takes the kernel tens of milliseconds.
-    print "link add link peer" i " name srprobe" i " address " MAC " netns " parent " type macvlan mode private\nlink set peer" i " up\nlink set sent" i " arp off group 7352 up" > (out "links")
+    print "link add link peer" i " name srprobe" i " address " MAC " netns " parent " type macvlan mode private" > (out "links")
+    print "link set peer" i " up" > (out "links")
+    print "link set sent" i " arp off group 7352 up" > (out "links")
     print "link set srprobe" i " arp off up" > (out "up")
+    print "qdisc add dev srprobe" i " ingress" > (out "redirect")
     # Redirects only packets of the probe: no other packets have such a time to live.
-    print "qdisc add dev srprobe" i " ingress\nfilter add dev srprobe" i " parent ffff: protocol ip u32 match u8 0x80 0xc0 at 8 action mirred ingress redirect dev " NAME[i] > (out "redirect")
+    print "filter add dev srprobe" i " parent ffff: protocol ip u32 match u8 0x80 0xc0 at 8 action mirred ingress redirect dev " NAME[i] > (out "redirect")
     print "filter add dev srprobe" i " parent ffff: protocol ipv6 u32 match u8 0x80 0xc0 at 7 action mirred ingress redirect dev " NAME[i] > (out "redirect")
     names = names (i ? ", " : "") "\"" NAME[i] "\""
   }
