@@ -21,6 +21,7 @@ import {
   GATEWAYS,
   INTERFACES,
   IPV4_TUNNELS,
+  POOLS,
   SSH,
   bundleOf,
   newHost,
@@ -178,6 +179,14 @@ describe('errors', () => {
       ],
     ],
     [
+      'goto to the last priority of a declared rule',
+      (stack, host) =>
+        new PolicyRule(stack, 'jump', { host, source: '10.0.0.0/8', priority: 10001, action: RuleAction.goTo(32765) }),
+      [
+        '[stack/jump] goes to priority 32765, where this host has no rule of its family. Declare that rule, or give the priority of an existing one.',
+      ],
+    ],
+    [
       'goto where the target is of the other family',
       (stack, host) => {
         const action = RuleAction.goTo(10002);
@@ -271,6 +280,16 @@ describe('errors', () => {
       {},
     ],
     [
+      'goto to a later rule of its family',
+      (stack, host) => {
+        const action = RuleAction.goTo(10020);
+        new PolicyRule(stack, 'jump', { host, source: '10.1.0.0/16', priority: 10001, action });
+        const target = { source: '10.1.2.0/24', action: RuleAction.prohibit() };
+        new PolicyRule(stack, 'target', { host, priority: 10020, ...target });
+      },
+      {},
+    ],
+    [
       'rules of two families at one priority',
       (stack, host) => {
         const action = RuleAction.prohibit();
@@ -278,6 +297,25 @@ describe('errors', () => {
       },
       {},
     ],
+    [
+      'hooks of two daemons, each with a path of its own',
+      (stack, _host, table) => {
+        new VpnUpHook(stack, 'one', { table });
+        new VpnUpHook(stack, 'two', { table, daemon: VpnDaemon.wireGuard() });
+      },
+      {},
+    ],
+    [
+      'one hook for two tables',
+      (stack, host, table) => {
+        const other = newTable(host, 'other', 201);
+        new PolicyRule(stack, 'more', { table: other, source: '10.10.11.0/24', priority: 10011 });
+        new VpnUpHook(stack, 'one', { table });
+        new VpnUpHook(stack, 'two', { table: other });
+      },
+      {},
+    ],
+    ['adopt with a table to take over', () => undefined, { adopt: {} }],
     [
       'two routes whose families are known at apply only',
       (stack, _host, table) => {
@@ -890,6 +928,16 @@ describe('guards', () => {
         '[stack/more] has no guard, since priority + 10000 is more than 32765. When somebody flushes the table, packets leave through the main default route. Use a priority up to 22765, for example 10000 to 19999.',
       ],
     ],
+    [
+      'no room behind a rule that rejects',
+      (stack, host) => {
+        const action = RuleAction.unreachable();
+        new PolicyRule(stack, 'more', { host, source: '10.10.11.0/24', priority: 22766, action });
+      },
+      [
+        '[stack/more] has no guard, since priority + 10000 is more than 32765. When somebody flushes the rules, packets leave through the main default route. Use a priority up to 22765, for example 10000 to 19999.',
+      ],
+    ],
     ['room', more({ source: '10.10.11.0/24', priority: 22600 }), []],
     [
       'where another program puts its own',
@@ -917,6 +965,29 @@ describe('guards', () => {
       [
         '[stack/jump] skips the rule "stack/clients4", but not its guard at priority 20010, which rejects what no rule in between matches. Go to a priority above 20010, or to 32766 for the main table.',
       ],
+    ],
+    [
+      'over two rules, but over none of their guards',
+      (stack, host, table) => {
+        more({ source: '10.10.11.0/24', priority: 10020 })(stack, host, table);
+        const action = RuleAction.goTo(15000);
+        new PolicyRule(stack, 'jump', { host, source: '10.10.10.7/32', priority: 10001, action });
+        const target = { source: '10.66.0.0/16', action: RuleAction.blackhole() };
+        new PolicyRule(stack, 'there', { host, priority: 15000, ...target });
+      },
+      [
+        '[stack/jump] skips the rule "stack/clients4", but not its guard at priority 20010, which rejects what no rule in between matches. Go to a priority above 20020, or to 32766 for the main table.',
+      ],
+    ],
+    [
+      'over neither, from behind the rule',
+      (stack, host) => {
+        const action = RuleAction.goTo(15000);
+        new PolicyRule(stack, 'jump', { host, source: '10.10.10.7/32', priority: 10020, action });
+        const target = { source: '10.66.0.0/16', action: RuleAction.blackhole() };
+        new PolicyRule(stack, 'there', { host, priority: 15000, ...target });
+      },
+      [],
     ],
     [
       'over both',
@@ -1012,6 +1083,37 @@ describe('warnings', () => {
       add(scope, host, table);
     });
     expect(synthWarnings(stack)).toEqual([message]);
+  });
+
+  test.each<[string, Add]>([
+    [
+      'another table that lets its default route pass',
+      (stack, _host, table) => {
+        new PolicyRule(stack, 'part', { table, source: '10.10.11.0/24', suppressPrefixLength: 0, priority: 10020 });
+      },
+    ],
+    [
+      'firewallMark of IPv6, which has no rp_filter',
+      (stack, _host, table) => {
+        new PolicyRule(stack, 'mark', { table, source: 'fd00:66::/64', firewallMark: 1, priority: 10020 });
+      },
+    ],
+  ])('none: %s', (_, add) => {
+    const stack = declare((scope, host, table) => {
+      both(scope, table);
+      add(scope, host, table);
+    });
+    expect(synthWarnings(stack)).toEqual([]);
+  });
+
+  test("firewallMark beside the mark of a VpnEgress, which sets its host's sysctl", () => {
+    const stack = newStack();
+    const host = newHost(stack, { interfaces: ALL_INTERFACES });
+    const clients = { clients: POOLS, gateways: GATEWAYS };
+    const { table } = new VpnEgress(stack, 'egress', { host, device: 'eth1', tableId: 200, ...clients });
+    expect(synthWarnings(stack)).toEqual([]);
+    new PolicyRule(stack, 'mark', { table, source: '10.10.11.0/24', firewallMark: 1, priority: 11000 });
+    expect(synthWarnings(stack)).toEqual([expect.stringContaining('[stack/mark] matches firewallMark.')]);
   });
 
   describe('replies of SSH', () => {
