@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { expression, literal, quoted } from '../lib/delivery/escape';
+import { expression, isTemplate, literal, quoted, referencedResources } from '../lib/delivery/escape';
 
 /** Strings that are made to break out of a template or of a quoted string. */
 const hostile = fc
@@ -73,4 +73,40 @@ describe('escaping', () => {
       rmSync(directory, { recursive: true });
     }
   }, 60_000);
+});
+
+describe('what waits for other resources', () => {
+  test.each<[string, string, string[]]>([
+    ['no expression', 'aws_instance.web.id', []],
+    ['a resource', 'at ${aws_instance.web.public_ip}', ['aws_instance.web']],
+    ['one of several', '${aws_instance.web-1[0].id}', ['aws_instance.web-1']],
+    ['an older name', '${aws_instance._web.id}', ['aws_instance._web']],
+    ['a module', '${module.network.address}', ['module.network']],
+    ['two of them, one twice', '${aws_eip.b.id} ${aws_eip.a.id} ${aws_eip.b.ip}', ['aws_eip.b', 'aws_eip.a']],
+    ['a condition', '%{if aws_eip.a.id == ""}aws_eip.b.id%{endif}', ['aws_eip.a']],
+    ['nothing to wait for', '${var.a_b} ${local.a_b.c} ${data.aws_eip.a.id} ${each.value.a_b.c}', []],
+    ['a part of another name', '${my-aws_eip.a.id} ${module.x.aws_eip.a}', ['module.x']],
+    ['text that is meant literally', '$${aws_eip.a.id} %%{aws_eip.b.id}', []],
+    ['text after an expression', '${var.a} aws_eip.a.id', []],
+    ['a string', '${"aws_eip.a.id"}', []],
+    ['a string with a quote', '${"\\" aws_eip.a.id"} aws_eip.b.id', []],
+    ['an expression in a string', '${"at ${aws_eip.a.id}, aws_eip.b.id"}', ['aws_eip.a']],
+    ['what comes after a string', '${"${var.a}" == aws_eip.a.id ? "" : aws_eip.b.id}', ['aws_eip.a', 'aws_eip.b']],
+    [
+      'an object',
+      '${{ a = aws_eip.a.id, b = { c = "}" } }.a == aws_eip.b.id} aws_eip.c.id',
+      ['aws_eip.a', 'aws_eip.b'],
+    ],
+    ['braces outside', '{ ${aws_eip.a.id} } aws_eip.b.id', ['aws_eip.a']],
+  ])('%s', (_, text, names) => {
+    expect(referencedResources(text).sort()).toEqual([...names].sort());
+  });
+
+  test.each<[string, boolean]>([
+    ['${x}', true],
+    ['%{if x}', true],
+    ['$x {y} %', false],
+  ])('%s is evaluated: %s', (text, evaluated) => {
+    expect(isTemplate(text)).toBe(evaluated);
+  });
 });
