@@ -1173,6 +1173,15 @@ describe('warnings', () => {
         },
         [],
       ],
+      [
+        'sent on to another rule',
+        (stack, host) => {
+          new PolicyRule(stack, 'lan', { host, ...MANAGEMENT, action: RuleAction.goTo(15000) });
+          const target = { source: '10.66.0.0/16', action: RuleAction.blackhole() };
+          new PolicyRule(stack, 'there', { host, priority: 15000, ...target });
+        },
+        [captured('lan')],
+      ],
       ['spared by a later rule', spared({ priority: 10021 }), [captured('lan')]],
       ['spared for another address', spared({ source: '192.168.178.3/32' }), [captured('lan')]],
       ['spared but for the default route', spared({ suppressPrefixLength: 7 }), [captured('lan')]],
@@ -1208,6 +1217,13 @@ describe('warnings', () => {
     expect(synthWarnings(stack)).toEqual([
       expect.stringContaining("[stack/all] matches the replies of this host's own SSH server (192.168.178.2)"),
     ]);
+  });
+
+  test('none: a host key that is known at apply only', () => {
+    const stack = newStack();
+    const host = newHost(stack, { ssh: { ...SSH, hostKey: variable(stack, 'host-key') } });
+    new PolicyRule(stack, 'clients4', { table: newTable(host), source: '10.10.10.0/24', priority: 10010 });
+    expect(synthWarnings(stack).filter((line) => line.includes('hostKey'))).toEqual([]);
   });
 
   test('an Ed25519 host key', () => {
