@@ -1163,6 +1163,7 @@ describe('warnings', () => {
         [captured('lan')],
       ],
       ['spared by an earlier rule', spared({}), []],
+      ['spared by an earlier rule for everything', spared({ source: undefined }), []],
       ['spared by an earlier rule for all but others', spared({ source: '10.0.0.0/8', invert: true }), []],
       ['the other family', one('lan', { source: '::/0' }), []],
       ['all of the other family but a pool', one('lan', { source: 'fd00::/8', invert: true }), []],

@@ -62,7 +62,6 @@ function isSpared(rule: Rule, address: string | undefined, rules: readonly Rule[
       other.priority < rule.priority &&
       overlaps(other.family, rule.family) &&
       leadsToMain(other) &&
-      other.source !== undefined &&
       isSource(other) &&
       other.suppressPrefixLength === undefined &&
       captures(other, address),
