@@ -16,6 +16,7 @@ import {
   VpnEgress,
   VpnUpHook,
 } from '../lib';
+import { errors, warnings } from '../lib/verify/checks';
 import {
   ALL_INTERFACES,
   GATEWAYS,
@@ -31,6 +32,7 @@ import {
   synthWarnings,
   validationErrors,
 } from './fixtures';
+import { hostWith } from './report/hosts';
 
 const IPV6_POOL = 'fd00:4242:4242:4242::/64';
 
@@ -73,6 +75,22 @@ test('nothing is wrong with the how-to', () => {
   });
   expect(validationErrors(stack)).toEqual([]);
   expect(synthWarnings(stack)).toEqual([]);
+});
+
+test('nothing is wrong with a host that has one of each, in the model itself', () => {
+  const model = hostWith((host, stack) => {
+    const clients = { clients: POOLS, gateways: GATEWAYS };
+    const { table } = new VpnEgress(stack, 'egress', { host, device: 'eth1', tableId: 200, ...clients });
+    new VpnUpHook(stack, 'hook', { table });
+    [9500, 32766].forEach((target, index) => {
+      const action = RuleAction.goTo(target);
+      new PolicyRule(stack, `jump-${index}`, { host, source: '10.66.0.0/16', priority: 9000 + index, action });
+    });
+    const rejected = { source: '10.66.7.0/24', action: RuleAction.prohibit() };
+    new PolicyRule(stack, 'target', { host, priority: 9500, ...rejected });
+  });
+  // A problem without a construct would be lost later.
+  expect([errors(model), warnings(model)]).toEqual([[], []]);
 });
 
 describe('errors', () => {
@@ -229,6 +247,17 @@ describe('errors', () => {
       ],
     ],
     [
+      'a rule of IPv4 beside one whose family is known at apply only',
+      (stack, host) => {
+        const action = RuleAction.prohibit();
+        new PolicyRule(stack, 'one', { host, source: variable(stack, 'pool'), priority: 10020, action });
+        new PolicyRule(stack, 'two', { host, source: '10.10.11.0/24', priority: 10020, action });
+      },
+      [
+        '[stack/two] priority 10020 is already used by the rule "stack/one". The order of two rules with one priority is undefined. Give each its own.',
+      ],
+    ],
+    [
       'two rules whose families are known at apply only',
       (stack, host) => {
         const action = RuleAction.prohibit();
@@ -325,6 +354,24 @@ describe('errors', () => {
       {},
     ],
     [
+      'routes of two tables that are the same without the spaces',
+      (stack, host) => {
+        for (const [tableId, destination] of [
+          [20, '10.0.0.0/8'],
+          [201, '0.0.0.0/8'],
+        ] as const) {
+          const table = new SourceRoutingTable(stack, `table-${tableId}`, { host, tableId });
+          table.addRoute('only', { destination, via: '192.168.1.1' });
+          new PolicyRule(stack, `rule-${tableId}`, {
+            table,
+            source: `10.10.${tableId}.0/24`,
+            priority: 10000 + tableId,
+          });
+        }
+      },
+      {},
+    ],
+    [
       'the same destination with another metric',
       (_stack, _host, table) => table.addRoute('more', { destination: 'default', via: '192.168.1.2', metric: 1 }),
       {},
@@ -338,6 +385,17 @@ describe('errors', () => {
       'interface without addresses',
       (_stack, _host, table) => table.addRoute('lan', { ...offLink, device: 'eth1' }),
       { interfaces: [{ name: 'eth1' }] },
+    ],
+    [
+      'next hop that may be on-link on another interface',
+      (_stack, _host, table) => table.addRoute('lan', offLink),
+      { interfaces: [{ name: 'eth0' }, ...(eth1('192.168.1.100/24').interfaces ?? [])] },
+    ],
+    [
+      'source where no interfaces are declared',
+      (_stack, _host, table) =>
+        table.addRoute('lan', { destination: '10.0.0.0/8', device: 'eth1', preferredSource: '192.168.1.7' }),
+      { interfaces: [] },
     ],
     [
       'no interfaces',

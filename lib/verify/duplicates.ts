@@ -42,8 +42,7 @@ export function duplicatePriorities(host: Host): Problem[] {
     const others = getOrInsertComputed(seen, rule.priority, (): Rule[] => []);
     const other = others.find((candidate) => overlaps(candidate.family, rule.family));
     if (other) {
-      const family = rule.family === 'auto' ? other.family : rule.family;
-      const name = family === 'auto' ? '' : `${familyName(family)} `;
+      const name = other.family === 'auto' ? '' : `${familyName(other.family)} `;
       problems.push({
         path: rule.path,
         message:
