@@ -15,7 +15,7 @@ import {
 } from '../lib';
 import { agentProgram, dispatcherText, upHookText } from '../lib/agent/program';
 import { generationTriggers } from '../lib/delivery/triggers';
-import type { Rendered } from '../lib/persistence/persistence';
+import type { PersistenceRenderer, Rendered } from '../lib/persistence/persistence';
 import { ServiceRenderer } from '../lib/persistence/service';
 import {
   GATEWAYS,
@@ -99,9 +99,13 @@ describe('expectations', () => {
   const CLIENT: Flow = { source: '10.10.10.2', destination: '198.51.100.7', inputInterface: 'tun0' };
   const GATEWAY = Expected.via('192.168.1.1', 'eth1');
 
-  function stackWith(declare: (host: LinuxHost, stack: TerraformStack) => void): TerraformStack {
+  function stackWith(
+    declare: (host: LinuxHost, stack: TerraformStack) => void,
+    gateways: string[] = [],
+  ): TerraformStack {
     const stack = newStack();
-    const host = newHost(stack);
+    const [eth0, ...others] = INTERFACES;
+    const host = newHost(stack, { interfaces: [{ ...eth0, gateways }, ...others] });
     const table = newTable(host);
     new PolicyRule(stack, 'clients', { table, source: '10.10.10.0/24', priority: 10010 });
     new PolicyRule(stack, 'no-ipv6', { host, source: POOLS[1], priority: 10010, action: RuleAction.unreachable() });
@@ -148,10 +152,29 @@ describe('expectations', () => {
     expect(probed({ destination: '10.10.10.9', uid: 7 })).toBe(false);
   });
 
+  test('are readable in a plan, with the links that are down, and each family', () => {
+    const stack = stackWith((host) => {
+      host.expect('down', { ...CLIENT, linksDown: ['eth0', 'eth1'] }, Expected.unreachable());
+      host.expect('any', { destination: 'default', inputInterface: 'eth1' }, Expected.device('tun0'));
+    });
+    expect(resourceOf(stack, 'apply').triggers_replace).toMatchObject({
+      'expect down': 'to 198.51.100.7 from 10.10.10.2 iif tun0 with eth0, eth1 down is rejected',
+      'expect any': 'to default from default iif eth1 is dev tun0; to default from default iif eth1 is dev tun0',
+    });
+  });
+
+  test('that follow from a VpnEgress are one digest in a plan', () => {
+    const stack = newStack();
+    const host = newHost(stack);
+    new VpnEgress(stack, 'egress', { host, device: 'eth1', tableId: 200, clients: POOLS, gateways: GATEWAYS });
+    const keys = Object.keys(resourceOf(stack, 'apply').triggers_replace);
+    expect(keys.filter((key) => /^(expect|packets)/.test(key))).toEqual(['packets']);
+  });
+
   test('reach the machine when anything about them changes', () => {
-    const triggers = (flow: Flow, expected: Expected): Record<string, string> =>
+    const triggers = (flow: Flow, expected: Expected, gateways?: string[]): Record<string, string> =>
       resourceOf(
-        stackWith((host) => host.expect('clients', flow, expected)),
+        stackWith((host) => host.expect('clients', flow, expected), gateways),
         'apply',
       ).triggers_replace;
     const before = triggers(CLIENT, GATEWAY);
@@ -160,6 +183,9 @@ describe('expectations', () => {
     expect(changed(triggers(CLIENT, GATEWAY))).toEqual([]);
     expect(changed(triggers(CLIENT, Expected.device('eth1')))).toEqual(['expect clients', 'packets']);
     expect(changed(triggers({ ...CLIENT, source: '10.10.10.0/24' }, GATEWAY))).toEqual(['expect clients']);
+    expect(changed(triggers(CLIENT, Expected.via('192.168.1.2', 'eth1')))).toEqual(['expect clients', 'packets']);
+    // The machine tries packets as if they came from a gateway.
+    expect(changed(triggers(CLIENT, GATEWAY, ['192.168.178.1']))).toEqual(['packets']);
   });
 });
 
@@ -224,6 +250,18 @@ describe('triggers', () => {
     expect(changed(by('eth1'), by('ens4'))).toEqual(['files']);
   });
 
+  /** The triggers where a persistence renders something else. */
+  function rendered(other: Partial<Rendered>): Record<string, string> {
+    const renderer = new ServiceRenderer();
+    const { name, call, routeProtocol, capabilities } = renderer;
+    const persistence: PersistenceRenderer = {
+      ...{ name, call, routeProtocol, capabilities },
+      problems: () => [],
+      render: (host) => ({ ...renderer.render(host), ...other }),
+    };
+    return generationTriggers(howTo(), { kind: 'named', among: [persistence] });
+  }
+
   test.each<[string, Partial<Rendered>]>([
     ['files', { files: [] }],
     ['drop-ins', { dropIns: [{ device: 'eth1', name: 'x.conf', lines: [['[Route]']] }] }],
@@ -232,25 +270,16 @@ describe('triggers', () => {
     ['requirements', { requirements: [] }],
     ['devices', { devices: ['eth9'] }],
   ])('files changes with the %s of a persistence', (_, other) => {
-    const renderer = new ServiceRenderer();
-    const host = howTo();
-    const by = (rendered: Partial<Rendered>): Record<string, string> =>
-      generationTriggers(host, {
-        kind: 'named',
-        among: [
-          {
-            ...{
-              name: renderer.name,
-              call: renderer.call,
-              routeProtocol: renderer.routeProtocol,
-              capabilities: renderer.capabilities,
-            },
-            problems: () => [],
-            render: (of) => ({ ...renderer.render(of), ...rendered }),
-          },
-        ],
-      });
-    expect(changed(by({}), by(other))).toEqual(['files']);
+    expect(changed(rendered({}), rendered(other))).toEqual(['files']);
+  });
+
+  test('files changes with the name of a file, and with the files of a timer', () => {
+    const at = (path: string): Record<string, string> => rendered({ files: [{ path, mode: '0644', lines: [] }] });
+    expect(changed(at('/etc/a'), at('/etc/b'))).toEqual(['files']);
+    expect(changed(at('/etc/a'), at('/etc/a'))).toEqual([]);
+    const every = (verifyIntervalSeconds: number): Record<string, string> =>
+      triggersOf({ verifyIntervalSeconds }, () => undefined);
+    expect(changed(every(60), every(120))).toEqual(['files', 'verify']);
   });
 
   test('files stays when only a value changes that is known at apply', () => {
