@@ -32,6 +32,7 @@ import {
   synthWarnings,
   validationErrors,
 } from './fixtures';
+import { modelHost } from './model/host';
 import { hostWith } from './report/hosts';
 
 const IPV6_POOL = 'fd00:4242:4242:4242::/64';
@@ -1141,6 +1142,38 @@ describe('warnings', () => {
       add(scope, host, table);
     });
     expect(synthWarnings(stack)).toEqual([message]);
+  });
+
+  test.each<[number, string | undefined]>([
+    [104, 'Cilium'],
+    [105, 'NetBird'],
+    [110, 'NetBird'],
+    [111, 'Cilium'],
+    [112, undefined],
+    [219, undefined],
+    [220, 'strongSwan'],
+    [221, undefined],
+    [1309, undefined],
+    [1310, 'Tailscale (beside mwan3)'],
+    [1370, 'Tailscale (beside mwan3)'],
+    [1371, undefined],
+    [5209, undefined],
+    [5210, 'Tailscale'],
+    [5270, 'Tailscale'],
+    [5271, undefined],
+    [29899, undefined],
+    [29900, 'pbr'],
+    [30000, 'pbr'],
+    [30001, undefined],
+    [32699, undefined],
+    [32700, 'rules that wg-quick and others add without a priority'],
+    [32765, 'rules that wg-quick and others add without a priority'],
+  ])('of priority %d: %s', (priority, owner) => {
+    const rule = { path: 'stack/drop', family: 4, priority, action: { kind: 'blackhole' } } as const;
+    const owners = warnings(modelHost({ rules: [rule] })).flatMap(
+      ({ message }) => /^priority \d+ is in the range of (.*) \(\d+ to \d+\)/.exec(message)?.[1] ?? [],
+    );
+    expect(owners).toEqual(owner === undefined ? [] : [owner]);
   });
 
   test.each<[string, Add]>([

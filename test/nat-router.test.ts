@@ -89,6 +89,22 @@ describe('a NAT router', () => {
     expect(tried(SourceNat.none())).toEqual([...leave, 'probe refuse stack/nat/', 'probe routed stack/nat/']);
   });
 
+  test('tries no packets to networks that it reaches by other interfaces, nor to clients', () => {
+    const { stack, egress } = machines();
+    const interfaces = [
+      { name: 'eth1', addresses: ['192.168.1.1/24', 'fd00:1010:1010:1010::1/64'] },
+      { name: 'eth2', addresses: ['203.0.113.2/24'], gateways: ['203.0.113.1'] },
+      { name: 'eth3', addresses: ['172.16.0.1/24'], networks: ['198.51.100.0/24', '2001:db8::/32'] },
+    ];
+    const host = new LinuxHost(stack, 'inner', { ssh: { ...SSH, host: '192.168.1.1' }, interfaces });
+    new NatRouter(stack, 'nat', { host, egress, inside: 'eth1', outside: 'eth2' });
+    expect(validationErrors(stack)).toEqual([]);
+    expect(linesOf(stack, 'inner').filter((line) => line.startsWith('expect'))).toEqual([
+      'expect 4 stack/nat/leave-1 to 23.0.0.1 or 101.0.0.1 or 185.0.0.1 from 10.10.10.2 iif eth1 ipproto 17 is dev eth2 or rejected',
+      'expect 6 stack/nat/leave-2 to 2400::1 or 2600::1 or 2a00::1 from fd00:4242:4242:4242::2 iif eth1 is dev eth2 or rejected',
+    ]);
+  });
+
   test('may give fixed addresses, one of which is known at apply only', () => {
     const all = machines();
     const address = new TerraformVariable(all.stack, 'address', { type: 'string' }).stringValue;
