@@ -521,6 +521,11 @@ describe('clients of whom one family is routed', () => {
     (stack, host) =>
       void new PolicyRule(stack, 'more', { host, priority: 10011, ...props });
   const unreachable = RuleAction.unreachable();
+  const rejectedIf = (props: Partial<PolicyRuleProps>): Add =>
+    rule({ source: IPV6_POOL, action: unreachable, ...props });
+  const TCP = { ipProtocol: IpProtocol.TCP };
+  const unlessDefault: Add = (stack, host, table) =>
+    rule({ table, source: IPV6_POOL, suppressPrefixLength: 7 })(stack, host, table);
   const UNKNOWN: Partial<LinuxHostProps> = { interfaces: undefined };
 
   test.each<[string, Add, Partial<LinuxHostProps>, string[]]>([
@@ -563,6 +568,12 @@ describe('clients of whom one family is routed', () => {
       {},
       [tun0],
     ],
+    ['IPv6 of some users is rejected', rejectedIf({ uidRange: NumberRange.of(1000) }), {}, [tun0]],
+    ['IPv6 of some sockets is rejected', rejectedIf({ outputInterface: 'eth1' }), {}, [tun0]],
+    ['IPv6 of some kind is rejected', rejectedIf({ tos: 16 }), {}, [tun0]],
+    ['IPv6 with some mark is rejected', rejectedIf({ firewallMark: 1 }), {}, [tun0]],
+    ['IPv6 from some port is rejected', rejectedIf({ ...TCP, sourcePorts: NumberRange.of(80) }), {}, [tun0]],
+    ['IPv6 is looked up in a table of its own but for its default route', unlessDefault, {}, [tun0]],
     ['all but the IPv6 is rejected', rule({ source: IPV6_POOL, invert: true, action: unreachable }), {}, [tun0]],
     ['IPv4 is rejected', rule({ source: '10.66.0.0/16', action: unreachable }), {}, [tun0]],
     ['IPv6 goes on elsewhere', rule({ source: IPV6_POOL, action: RuleAction.goTo(32766) }), {}, [tun0]],
@@ -671,6 +682,9 @@ describe('clients of whom one family is routed', () => {
     ["from the machine's own address", { source: '192.168.178.2/32' }],
     ['of the machine itself', { source: '192.168.178.0/24', inputInterface: 'lo' }],
     ['of some users', { source: '192.168.178.0/24', uidRange: NumberRange.of(1000) }],
+    ['of some sockets', { source: '192.168.178.0/24', outputInterface: 'eth1' }],
+    ["from another of the machine's own addresses", { source: '192.168.1.100/32' }],
+    ['from all but some place', { source: '192.168.178.0/24', invert: true }],
   ])('packets %s are not those of clients', (_, props) => {
     const stack = declare(
       (scope, _host, table) => new PolicyRule(scope, 'more', { table, priority: 10011, ...props }),
@@ -691,6 +705,27 @@ describe('clients of whom one family is routed', () => {
     expect(errors()).toEqual([forgotten('web4', 'tun0', 'IPv4', 'IPv6', IPV6_POOL)]);
     new PolicyRule(stack, 'web6', { host, source: IPV6_POOL, priority: 10010, action: unreachable, ...ports });
     expect(errors()).toEqual([]);
+  });
+
+  test('packets from the address of SSH are not those of clients, where no interface is known', () => {
+    const from = (source: string): string[] => {
+      const stack = newStack();
+      new PolicyRule(stack, 'own', { table: newTable(newHost(stack, UNKNOWN)), source, priority: 10010 });
+      return validationErrors(stack);
+    };
+    expect(from('192.168.178.2/32')).toEqual([]);
+    expect(from('192.168.178.7/32')).toEqual([onlyIpv4]);
+  });
+
+  test('ICMP of both families is one protocol', () => {
+    const stack = newStack();
+    const host = newHost(stack);
+    const table = newTable(host);
+    const ping = { table, source: '10.10.10.0/24', ipProtocol: IpProtocol.ICMP };
+    new PolicyRule(stack, 'ping4', { priority: 10010, ...ping });
+    const ping6 = { host, source: IPV6_POOL, action: unreachable, ipProtocol: IpProtocol.ICMPV6 };
+    new PolicyRule(stack, 'ping6', { priority: 10010, ...ping6 });
+    expect(validationErrors(stack)).toEqual([]);
   });
 
   test('is said once of a network, however many rules there are', () => {
