@@ -859,6 +859,18 @@ describe('a part of a tunnel that is in no pool', () => {
     expect(errorsOf(['10.10.10.0/24'], withTunnel(['10.10.20.1/32', '10.10.10.1/24', 'fe80::1/64']))).toEqual([]);
   });
 
+  test('may be the broadcast address of IPv4, but no other last address', () => {
+    const lengths = [25, 26, 27, 28, 29, 30, 31, 32];
+    const pools = lengths.map((length) => `10.10.10.${256 - 2 ** (33 - length)}/${length}`);
+    expect(errorsOf(pools, withTunnel(['10.10.10.1/24']))).toEqual([]);
+    const pools6 = ['fd00:7::/125', 'fd00:7::8/126', 'fd00:7::c/127', 'fd00:7::e/128'];
+    expect(errorsOf(pools6, withTunnel(['fd00:7::1/124']))).toEqual([forgotten('fd00:7::f')]);
+    // A network of two has none.
+    for (const own of ['10.10.20.0/31', '10.10.20.1/31']) {
+      expect(errorsOf(['10.10.10.0/24'], withTunnel(['10.10.10.1/24', own]))).toEqual([forgotten('10.10.20.0/31')]);
+    }
+  });
+
   test.each<[string, NetworkInterface[]]>([
     ['a network of servers', [{ name: 'eth2', addresses: ['10.20.0.1/16'] }]],
     ['a network of servers around the tunnel', [{ name: 'eth2', addresses: ['10.0.0.1/8'] }]],
@@ -899,6 +911,40 @@ describe('a part of a tunnel that is in no pool', () => {
       ['a source that is rejected', { source: '10.10.20.7/32', action: RuleAction.prohibit() }, []],
     ])('%s', (_, props, messages) => {
       expect(errorsWith(props)).toEqual(messages);
+    });
+    test.each<[string, Array<Partial<PolicyRuleProps>>, string[]]>([
+      ['all of it', [{ source: '10.10.20.0/24' }], []],
+      ['all of it, as it comes in', [{ source: '10.10.20.0/24', inputInterface: 'vpns0' }], []],
+      ['a half', [{ source: '10.10.20.0/25' }], [bare('10.10.20.128/25', 'vpns0')]],
+      [
+        'halves, one of which comes in by another tunnel',
+        [{ source: '10.10.20.0/25' }, { source: '10.10.20.128/25', inputInterface: 'tun9' }],
+        [bare('10.10.20.128/25', 'vpns0')],
+      ],
+    ])('a table that lets packets go on is no part without a pool: %s', (_, rules, messages) => {
+      const stack = declare(
+        (scope, host) => {
+          const table = new SourceRoutingTable(scope, 'open', { host, tableId: 201, failClosed: false });
+          table.addRoute('some', { destination: '10.99.0.0/16', via: '192.168.1.1', device: 'eth1' });
+          rules.forEach((props, index) => {
+            new PolicyRule(scope, index === 0 ? 'more' : 'other', { table, priority: 10011 + index, ...props });
+          });
+        },
+        { interfaces: [...ALL_INTERFACES, { name: 'vpns0', addresses: ['10.10.20.1/24'] }] },
+      );
+      expect(validationErrors(stack)).toEqual(messages);
+    });
+    test('a tunnel beside that of a VpnEgress', () => {
+      const interfaces = [...withTunnel(['10.10.10.1/24']), { name: 'vpns0', addresses: ['10.10.20.1/24'] }];
+      expect(
+        errorsOf(['10.10.10.0/24'], interfaces, {}, (stack, host) => {
+          new PolicyRule(stack, 'more', {
+            table: newTable(host, 'own', 201),
+            source: '10.10.20.0/25',
+            priority: 10020,
+          });
+        }),
+      ).toEqual([bare('10.10.20.128/25', 'vpns0')]);
     });
     test('another network of an interface that a rule names', () => {
       expect(
