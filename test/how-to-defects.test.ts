@@ -1,7 +1,16 @@
 import type { TerraformStack } from 'cdktf';
-import type { LinuxHost, LinuxHostProps, VpnEgressProps } from '../lib';
-import { LocalTraffic, PolicyRule, RuleAction, SourceRoutingTable, VpnEgress } from '../lib';
-import { ALL_INTERFACES, GATEWAYS, POOLS, newHost, newStack, synthWarnings, validationErrors } from './fixtures';
+import type { LinuxHost, LinuxHostProps, PolicyRuleProps, VpnEgressProps } from '../lib';
+import { IpFamily, LocalTraffic, NumberRange, PolicyRule, RuleAction, SourceRoutingTable, VpnEgress } from '../lib';
+import {
+  ALL_INTERFACES,
+  GATEWAYS,
+  INTERFACES,
+  POOLS,
+  newHost,
+  newStack,
+  synthWarnings,
+  validationErrors,
+} from './fixtures';
 
 interface Server {
   readonly stack: TerraformStack;
@@ -119,6 +128,25 @@ describe('each known defect of what people make of the how-to is found:', () => 
       '[stack/clients6] with "eth1" down, table 200 has no route for packets from fd00:4242:4242:4242::/64: they would use the main table and ' +
         'leave via fd00:178::1 dev eth0. Set failClosed: true, which rejects them instead.',
     ]);
+  });
+  test('packets fall through to a default gateway that only the machine knows', () => {
+    const { stack } = server({ failClosed: false }, { interfaces: INTERFACES });
+    expect(synthWarnings(stack).filter((line) => line.includes('10.10.10.0/24'))).toEqual([
+      '[stack/clients4] with "eth1" down, table 200 has no route for packets from 10.10.10.0/24: they would use the main table and ' +
+        'leave through its default route. Set failClosed: true, which rejects them instead.',
+    ]);
+  });
+  test.each<[string, Partial<PolicyRuleProps>]>([
+    ['to some place', { source: POOLS[0], destination: '10.99.0.0/16' }],
+    ['of whoever comes in there', { inputInterface: 'tun0', families: [IpFamily.IPV4] }],
+    ['from all but some place', { source: '192.168.178.0/24', invert: true }],
+    ['but those without a closer route', { source: POOLS[0], suppressPrefixLength: 7 }],
+    ['but those without a route of a group', { source: POOLS[0], suppressInterfaceGroup: 3 }],
+    ['from anywhere', { source: '0.0.0.0/0', inputInterface: 'tun0' }],
+  ])('but nothing is said of a rule for packets %s that fall through', (_, props) => {
+    const { stack, vpn } = server({ rules: [], failClosed: false });
+    new PolicyRule(stack, 'clients4', { table: vpn, priority: 10010, ...props });
+    expect(synthWarnings(stack).filter((line) => line.includes(' down, table'))).toEqual([]);
   });
   test('IPv6 leaks', () => {
     const { stack } = server({ rules: ['clients4', 'local4', 'local6'] });
@@ -274,6 +302,25 @@ describe('a rule that no packet meets', () => {
     add(stack, host);
     const found = validationErrors(stack).filter((line) => line.includes('is never reached'));
     expect(found.map((line) => /\[(.*?)\]/.exec(line)?.[1])).toEqual(unmet);
+  });
+  test("is shadowed by the kernel's own rules", () => {
+    const { stack, host } = server();
+    new PolicyRule(stack, 'self', {
+      ...{ host, destination: '10.10.10.1/32', action: RuleAction.prohibit(), priority: 9000 },
+    });
+    expect(validationErrors(stack)).toEqual([
+      '[stack/self] is never reached: Rules before it match all packets that it selects (from all to 10.10.10.1 prohibit). ' +
+        'Give it a priority lower than theirs, or leave it out.',
+    ]);
+  });
+  test.each<[string, Partial<PolicyRuleProps>]>([
+    ['the user', { uidRange: NumberRange.of(1000) }],
+    ['the interface of a socket', { outputInterface: 'eth1' }],
+  ])('is not told from one that selects by %s', (_, props) => {
+    const { stack, host } = server();
+    new PolicyRule(stack, 'narrow', { host, source: '10.10.20.0/24', action: RuleAction.prohibit(), priority: 9001 });
+    new PolicyRule(stack, 'more', { host, ...WIDE, source: '10.10.20.0/24', ...props, priority: 9002 });
+    expect(validationErrors(stack)).toEqual([]);
   });
   test('of a machine with more addresses than can be gone through one by one', () => {
     const stack = newStack();
