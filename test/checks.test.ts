@@ -707,14 +707,45 @@ describe('clients of whom one family is routed', () => {
     expect(errors()).toEqual([]);
   });
 
-  test('packets from the address of SSH are not those of clients, where no interface is known', () => {
-    const from = (source: string): string[] => {
-      const stack = newStack();
-      new PolicyRule(stack, 'own', { table: newTable(newHost(stack, UNKNOWN)), source, priority: 10010 });
-      return validationErrors(stack);
-    };
-    expect(from('192.168.178.2/32')).toEqual([]);
-    expect(from('192.168.178.7/32')).toEqual([onlyIpv4]);
+  test.each<[string, (stack: TerraformStack) => Partial<PolicyRuleProps>, string[]]>([
+    ['from some address', () => ({ source: '192.168.178.7/32' }), [onlyIpv4]],
+    ['from the address of SSH', () => ({ source: '192.168.178.2/32' }), []],
+    ['of the machine itself', () => ({ inputInterface: 'lo', families: [IpFamily.IPV4] }), []],
+    [
+      'known at apply only',
+      (stack) => ({ source: variable(stack, 'pool'), inputInterface: 'tun0', families: [IpFamily.IPV4] }),
+      [],
+    ],
+    [
+      'that come in by what is known at apply only',
+      (stack) => ({ source: '10.10.10.0/24', inputInterface: variable(stack, 'tunnel') }),
+      [],
+    ],
+  ])('where no interface is known, of packets %s', (_, props, messages) => {
+    const stack = newStack();
+    const table = newTable(newHost(stack, UNKNOWN));
+    new PolicyRule(stack, 'more', { table, priority: 10010, ...props(stack) });
+    expect(validationErrors(stack)).toEqual(messages);
+  });
+
+  test('where no interface is known, of the second of two tables', () => {
+    const stack = newStack();
+    const host = newHost(stack, UNKNOWN);
+    const table = newTable(host);
+    new PolicyRule(stack, 'clients6', { table, source: IPV6_POOL, priority: 10010 });
+    new PolicyRule(stack, 'clients4', { table, source: '10.10.10.0/24', priority: 10010 });
+    const other = newTable(host, 'other', 201);
+    new PolicyRule(stack, 'more', { table: other, source: '10.10.11.0/24', priority: 10011 });
+    expect(validationErrors(stack)).toEqual([onlyIpv4.replace('stack/vpn', 'stack/other').replace('200', '201')]);
+  });
+
+  test('IPv6 that is rejected as a whole will do for some ports', () => {
+    const stack = newStack();
+    const host = newHost(stack);
+    const web = { ...TCP, destinationPorts: NumberRange.of(80) };
+    new PolicyRule(stack, 'web4', { table: newTable(host), source: '10.10.10.0/24', priority: 10010, ...web });
+    new PolicyRule(stack, 'no-ipv6', { host, source: IPV6_POOL, priority: 10010, action: unreachable });
+    expect(validationErrors(stack)).toEqual([]);
   });
 
   test('ICMP of both families is one protocol', () => {
