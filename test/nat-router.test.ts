@@ -1,6 +1,6 @@
 import { TerraformVariable } from 'cdktf';
 import type { NatRouterProps, VpnEgressProps } from '../lib';
-import { Forwarding, LinuxHost, NatRouter, SourceNat, VpnEgress } from '../lib';
+import { Forwarding, LinuxHost, NatRouter, PolicyRule, SourceNat, SourceRoutingTable, VpnEgress } from '../lib';
 import {
   ALL_INTERFACES,
   GATEWAYS,
@@ -94,15 +94,31 @@ describe('a NAT router', () => {
     const interfaces = [
       { name: 'eth1', addresses: ['192.168.1.1/24', 'fd00:1010:1010:1010::1/64'] },
       { name: 'eth2', addresses: ['203.0.113.2/24'], gateways: ['203.0.113.1'] },
-      { name: 'eth3', addresses: ['172.16.0.1/24'], networks: ['198.51.100.0/24', '2001:db8::/32'] },
+      { name: 'eth3', addresses: ['172.16.0.1/24'], networks: ['198.51.100.0/24', '2001:db8::/32', '1700::/8'] },
     ];
     const host = new LinuxHost(stack, 'inner', { ssh: { ...SSH, host: '192.168.1.1' }, interfaces });
     new NatRouter(stack, 'nat', { host, egress, inside: 'eth1', outside: 'eth2' });
     expect(validationErrors(stack)).toEqual([]);
     expect(linesOf(stack, 'inner').filter((line) => line.startsWith('expect'))).toEqual([
+      // The bits of 1700::/8 are those of 23.0.0.0/8.
       'expect 4 stack/nat/leave-1 to 23.0.0.1 or 101.0.0.1 or 185.0.0.1 from 10.10.10.2 iif eth1 ipproto 17 is dev eth2 or rejected',
       'expect 6 stack/nat/leave-2 to 2400::1 or 2600::1 or 2a00::1 from fd00:4242:4242:4242::2 iif eth1 is dev eth2 or rejected',
     ]);
+  });
+
+  test('leaves packets to the rule of another construct, which knows better', () => {
+    const { stack, egress } = machines();
+    const interfaces = [
+      { name: 'eth1', addresses: ['192.168.1.1/24', 'fd00:1010:1010:1010::1/64'] },
+      { name: 'eth2', addresses: ['203.0.113.2/24'], gateways: ['203.0.113.1'] },
+      { name: 'eth3', addresses: ['172.16.0.1/24'] },
+    ];
+    const host = new LinuxHost(stack, 'inner', { ssh: { ...SSH, host: '192.168.1.1' }, interfaces });
+    new NatRouter(stack, 'nat', { host, egress, inside: 'eth1', outside: 'eth2' });
+    const table = new SourceRoutingTable(stack, 'partner', { host, tableId: 201 });
+    table.addRoute('v4', { destination: 'default', via: '172.16.0.9', device: 'eth3' });
+    new PolicyRule(stack, 'rule', { table, source: POOLS[0], destination: '198.18.0.0/15', priority: 5000 });
+    expect(validationErrors(stack)).toEqual([]);
   });
 
   test('may give fixed addresses, one of which is known at apply only', () => {
@@ -160,6 +176,7 @@ test('a plan shows an interface that is known at apply only, and each of several
   expect(Object.entries(triggers).filter(([key]) => key.startsWith('nat '))).toEqual([
     ['nat stack/nat', '10.10.10.0/24, fd00:4242:4242:4242::/64 by ${var.outside} masquerade'],
   ]);
+  expect(linesOf(stack, 'router').filter((line) => line.startsWith('expect'))).toEqual([]);
 });
 
 test('a router of pools that are known at apply only has no accept rule that could name them', () => {
