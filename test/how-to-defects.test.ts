@@ -6,6 +6,7 @@ import {
   GATEWAYS,
   INTERFACES,
   POOLS,
+  bundleOf,
   newHost,
   newStack,
   synthWarnings,
@@ -212,6 +213,30 @@ describe('each known defect of what people make of the how-to is found:', () => 
       ),
     ]);
   });
+});
+
+test('a defect is found on each of several machines alike, and what is fine on none', () => {
+  const found = (make: () => TerraformStack): string[][] =>
+    [make(), make()].map((stack) => [...validationErrors(stack), ...synthWarnings(stack)]);
+  const [first, second] = found(() => server({ failClosed: false }).stack);
+  expect(first).toHaveLength(2);
+  expect(second).toEqual(first);
+  const shadowed = found(() => {
+    const { stack, host } = server();
+    for (const priority of [9000, 9001]) {
+      const action = RuleAction.prohibit();
+      new PolicyRule(stack, `rule-${priority}`, { host, source: '10.10.20.0/24', action, priority });
+    }
+    return stack;
+  });
+  expect(shadowed.map((lines) => lines.map((line) => line.split(':')[0]))).toEqual([
+    ['[stack/rule-9001] is never reached'],
+    ['[stack/rule-9001] is never reached'],
+  ]);
+  // The second of these is not computed again.
+  const egresses = (): string[] => bundleOf(twoEgresses({}).stack).filter((line) => line.startsWith('expect'));
+  expect(egresses().length).toBeGreaterThan(4);
+  expect(egresses()).toEqual(egresses());
 });
 
 describe('a rule that no packet meets', () => {
