@@ -185,7 +185,9 @@ describe('expectations', () => {
     expect(changed(triggers({ ...CLIENT, source: '10.10.10.0/24' }, GATEWAY))).toEqual(['expect clients']);
     expect(changed(triggers(CLIENT, Expected.via('192.168.1.2', 'eth1')))).toEqual(['expect clients', 'packets']);
     // The machine tries packets as if they came from a gateway.
-    expect(changed(triggers(CLIENT, GATEWAY, ['192.168.178.1']))).toEqual(['packets']);
+    const beside = (gateway: string): Record<string, string> => triggers(CLIENT, GATEWAY, [gateway]);
+    expect(changed(beside('192.168.178.1'))).toEqual(['packets']);
+    expect(beside('192.168.178.9').packets).not.toBe(beside('192.168.178.1').packets);
   });
 });
 
