@@ -18,6 +18,7 @@ import { generationTriggers } from '../lib/delivery/triggers';
 import type { PersistenceRenderer, Rendered } from '../lib/persistence/persistence';
 import { ServiceRenderer } from '../lib/persistence/service';
 import {
+  FILE,
   GATEWAYS,
   INTERFACES,
   POOLS,
@@ -71,6 +72,20 @@ describe('bundle', () => {
     const text = (path: string): string => unescaped((filesOf(stack)[path] ?? []).join('\n') + '\n');
     expect(text('/usr/local/sbin/source-routing')).toBe(dispatcherText());
     expect(text('/etc/openvpn/up')).toBe(upHookText([200]));
+  });
+
+  test('is in files whose names have a short digest each, and change with their text', () => {
+    const names = (stack: TerraformStack): string[] => {
+      const content = resourceOf(stack, 'apply').provisioner[0]?.file?.content as string;
+      return [...content.matchAll(FILE)].map(([, name]) => name.replace(/.*\//, ''));
+    };
+    const [program, data] = names(complete());
+    expect(program).toMatch(/^agent\.[0-9a-f]{16}\.sh$/);
+    expect(data).toMatch(/^stack\.vpn1\.[0-9a-f]{16}\.bundle$/);
+    expect(names(complete())).toEqual([program, data]);
+    const other = newStack();
+    newHost(other);
+    expect(names(other)[1]).not.toBe(data);
   });
 
   test('a token that stands for plain text is that text, not an expression', () => {
@@ -169,6 +184,15 @@ describe('expectations', () => {
     new VpnEgress(stack, 'egress', { host, device: 'eth1', tableId: 200, clients: POOLS, gateways: GATEWAYS });
     const keys = Object.keys(resourceOf(stack, 'apply').triggers_replace);
     expect(keys.filter((key) => /^(expect|packets)/.test(key))).toEqual(['packets']);
+  });
+
+  test('give the machine gateways to try only where there is something to ask', () => {
+    const given = (flow: Flow, expected: Expected): string[] =>
+      bundleOf(stackWith((host) => host.expect('one', flow, expected), ['192.168.178.1'])).filter((line) =>
+        line.startsWith('gateway '),
+      );
+    expect(given(CLIENT, GATEWAY)).toEqual(['gateway 4 eth0 192.168.178.1']);
+    expect(given({ ...CLIENT, linksDown: ['eth1'] }, Expected.unreachable())).toEqual([]);
   });
 
   test('reach the machine when anything about them changes', () => {
