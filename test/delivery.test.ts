@@ -4,11 +4,13 @@ import type { TerraformStack } from 'cdktf';
 import type { Flow, LinuxHost, LinuxHostProps } from '../lib';
 import {
   Expected,
+  Forwarding,
   IpFamily,
   IpProtocol,
   Persistence,
   PolicyRule,
   RuleAction,
+  SourceNat,
   SourceRoutingTable,
   VpnEgress,
   VpnUpHook,
@@ -18,6 +20,7 @@ import { generationTriggers } from '../lib/delivery/triggers';
 import type { PersistenceRenderer, Rendered } from '../lib/persistence/persistence';
 import { ServiceRenderer } from '../lib/persistence/service';
 import {
+  ALL_INTERFACES,
   FILE,
   GATEWAYS,
   INTERFACES,
@@ -93,6 +96,96 @@ describe('bundle', () => {
     const source = Lazy.stringValue({ produce: () => '10.10.10.0/24' });
     new PolicyRule(stack, 'clients', { table: newTable(newHost(stack)), source, priority: 10010 });
     expect(bundleOf(stack)).toContain('value 1 prefix - stack/clients:source "10.10.10.0/24"');
+  });
+
+  test('has a line for each thing that the machine gets', () => {
+    const stack = newStack();
+    const host = newHost(stack, { interfaces: ALL_INTERFACES, persistence: Persistence.service() });
+    const { table } = new VpnEgress(stack, 'egress', {
+      ...{ host, device: 'eth1', tableId: 200, tableName: 'vpn', clients: [POOLS[0]], gateways: [GATEWAYS[0]] },
+      ...{ rejectedClients: [POOLS[1]], sourceNat: SourceNat.masquerade(), forwarding: Forwarding.iptables() },
+    });
+    table.addRoute('anywhere', { destination: '0.0.0.0/0', via: '192.168.1.2', metric: 7 });
+    const other = new SourceRoutingTable(stack, 'other', { host, tableId: 201 });
+    other.addRoute('lan', { destination: '10.0.0.0/8', device: 'eth0' });
+    new PolicyRule(stack, 'any', { table: other, source: '0.0.0.0/0', inputInterface: 'eth0', priority: 11000 });
+    const lines = bundleOf(stack).filter((line) => !/^([|]|expect|gateway|probe|sum|bundle|owner|$)/.test(line));
+    // Without the number of lines in each file.
+    expect(lines.map((line) => line.replace(/^(file \S+ \S+) \d+/, '$1'))).toEqual([
+      'persistence service own',
+      'requires nftables',
+      'table 200 vpn',
+      'table 201 -',
+      'rule 4 10010 from 10.10.10.0/24 lookup 200',
+      'rule 6 10010 from fd00:4242:4242:4242::/64 unreachable',
+      'rule 4 10009 to 10.10.10.0/24 lookup 254 suppress_prefixlength 23',
+      'rule 6 10009 to fd00:4242:4242:4242::/64 lookup 254 suppress_prefixlength 63',
+      'rule 4 10011 fwmark 0x530000c8 iif lo lookup 200',
+      'rule 4 11000 iif eth0 lookup 201',
+      'guard 4 20010 from 10.10.10.0/24 unreachable',
+      'guard 6 20010 from fd00:4242:4242:4242::/64 unreachable',
+      'guard 4 20011 fwmark 0x530000c8 iif lo unreachable',
+      'guard 4 21000 iif eth0 unreachable',
+      'guard 4 21001 iif tun0 blackhole',
+      'guard 6 21001 iif tun0 blackhole',
+      'route 4 200 default 0 via 192.168.1.1 dev eth1',
+      'route 4 200 default 7 via 192.168.1.2',
+      'route 4 201 10.0.0.0/8 0 dev eth0',
+      'route 4 200 default 4278198272 type unreachable proto 77',
+      'route 4 200 10.10.10.0/24 4278198272 type unreachable proto 77',
+      'route 4 201 default 4278198272 type unreachable proto 77',
+      'file 0755 /usr/local/sbin/source-routing shared',
+      'file 0644 /etc/iproute2/rt_tables.d/source-routing-stack-vpn1.conf',
+      'file 0644 /etc/source-routing/stack-vpn1.nft nftables',
+      'file 0644 /etc/systemd/system/source-routing-stack-vpn1.kill-switch.service systemd nftables',
+      'file 0644 /etc/sysctl.d/60-source-routing-stack-vpn1.conf nftables',
+      'file 0644 /etc/sysctl.d/99-z-source-routing-stack-vpn1.conf',
+      'unit source-routing-stack-vpn1.kill-switch.service systemd nftables',
+      'sysctl net.ipv4.fwmark_reflect 1 nftables',
+      'sysctl net.ipv4.ip_forward 1',
+      'accept iptables filter FORWARD -i tun0 -o eth1 -s 10.10.10.0/24 -j ACCEPT',
+      'accept iptables filter FORWARD -i eth1 -o tun0 -d 10.10.10.0/24 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT',
+      'accept iptables filter FORWARD -i tun0 -o tun0 -s 10.10.10.0/24 -d 10.10.10.0/24 -j ACCEPT',
+      'for service',
+      'requires systemd',
+      'file 0644 /etc/systemd/system/source-routing-stack-vpn1.service',
+      'unit source-routing-stack-vpn1.service',
+    ]);
+    expect(filesOf(stack)['/etc/iproute2/rt_tables.d/source-routing-stack-vpn1.conf']).toEqual(['200 vpn']);
+  });
+
+  test('has what each of several network managers needs', () => {
+    const stack = newStack();
+    const host = newHost(stack, { persistence: Persistence.auto() });
+    new PolicyRule(stack, 'clients', { table: newTable(host), source: POOLS[0], priority: 10010 });
+    const lines = bundleOf(stack).filter((line) => /^(auto|persistence|for|requires|dropin|block)/.test(line));
+    expect(lines.map((line) => line.replace(/^((dropin|block) .*) \d+$/, '$1'))).toEqual([
+      'automatic',
+      'persistence networkd static eth1',
+      'persistence netplan static eth1',
+      'persistence netplan-network-manager static eth1',
+      'persistence network-manager static eth1',
+      'persistence network-scripts own eth1',
+      'persistence ifupdown own eth1',
+      'persistence service own',
+      'for networkd',
+      'requires systemd',
+      'dropin eth1 50-source-routing-stack-vpn1.conf',
+      'for netplan',
+      'requires systemd',
+      'for netplan-network-manager',
+      'requires systemd',
+      'requires version network-manager 1.42 routing-rule under proto static of the rule at priority 10010',
+      'block eth1',
+      'for network-manager',
+      'requires systemd',
+      'requires version network-manager 1.42 routing-rule under proto static of the rule at priority 10010',
+      'block eth1',
+      'for network-scripts',
+      'for ifupdown',
+      'for service',
+      'requires systemd',
+    ]);
   });
 
   test('hooks of two tables at one path are one file that serves both', () => {
