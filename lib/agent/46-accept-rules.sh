@@ -59,7 +59,7 @@ list_accepts() {
   while read -r family table chain; do
     if ! list_chain "$family" "$table" "$chain" >"$LOCK/listing" 2>"$LOCK/error"; then
       lacks_chain "$family" "$table" "$chain" || fail_with "cannot read chain $family $table $chain" || return
-      ! has_twin "$family" "$table" "$chain" ||
+      ! command -v "$family" >/dev/null 2>&1 || ! has_twin "$family" "$table" "$chain" ||
         { sed "/^$family $table $chain /d" "$LOCK/accepts" >"$LOCK/needed" && mv "$LOCK/needed" "$LOCK/accepts"; }
       continue
     fi

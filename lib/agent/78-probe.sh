@@ -30,7 +30,7 @@ find_stopped() {
   : >"$LOCK/stopped"
   grep -q -x 'probe note' "$1/expectations" 2>/dev/null || return 1
   if find_probe_tools && try_packets "$1"; then
-    grep '^!' "$LOCK/probed" >"$LOCK/stopped" || :
+    [ ! -s "$LOCK/probed" ] || grep '^!' "$LOCK/probed" >"$LOCK/stopped" || :
     return 0
   fi
   say "note: no client's packet was tried: $problem"
@@ -113,7 +113,10 @@ try_packets() {
   # Only a second round with tracing finds the rule that drops or changes packets: tracing takes time.
   [ "$unclear" -eq 0 ] || send_packets "$1" 1 || return 1
   [ "$left_out" -eq 0 ] || say "packets not tried: $left_out"
-  judge_packets judge >"$LOCK/probed"
+  # Where all is as expected, only `probe` prints that.
+  case $unclear,$command in
+    0,probe | [!0]*) judge_packets judge >"$LOCK/probed" ;;
+  esac
 }
 
 # Runs step $1 of probe.awk for the packets that were sent.
@@ -142,20 +145,22 @@ send_packets() {
       part=expected "$room/expected" part=state "$1/state" part=links "$LOCK/links" part=neighbours "$room/neighbours" part=questions "$LOCK/questions" 2>"$room/error"; } ||
     probe_failed || return 1
   [ -s "$room/packets" ] || return 0
+  # As this run holds both FIFOs first, nobody waits for the other side to open them, even if it ends at this moment.
+  exec 8<>"$room/in" 9<>"$room/out"
   start_sender "$room" "$2"
-  exec 8>"$room/in" 6<"$room/out"
+  exec 6<"$room/out" 9>&-
   # The table is loaded while the sender makes its interfaces.
   if load_table "$room" && read -r reply <&6 && [ "$reply" = ready ] && redirect_packets "$room"; then
     # The tracer does not report when it is ready, so give it a moment.
     [ -z "$2" ] || pause 0.1
-    { cat "$room/lines" && { [ -z "$replies" ] || cat "$room/reply_lines"; } && echo sent; } >&8
+    { cat "$room/lines" ${replies:+"$room/reply_lines"} && echo sent; } >&8
     read -r reply <&6 || :
     wait_for_packets "$room"
     reply=sent
   else
     reply=
   fi
-  exec 8>&- 6<&-
+  end_input
   # The trace is complete only when the sender has ended. Without a trace, the sender removes its interfaces while
   # this run continues.
   case $2$reply in sent) ;; *) await_sender ;; esac
@@ -164,13 +169,19 @@ send_packets() {
 
 sender=         # process that sends packets, while it may still have interfaces here
 await_sender() {
+  # It would wait for more input, and this run for its end.
+  end_input
   [ -z "$sender" ] || wait "$sender" 2>/dev/null || :
 }
 
+end_input() { exec 8>&- 9>&- 6<&-; }
+
 # Starts the sender, and a tracer if $2 is set. The subshell ignores signals, because it must clean up after both.
 start_sender() {
-  local shell
+  local shell exits
   shell=$(command -v bash || command -v sh)
+  exits=
+  [ ! -s "$1/egress" ] || exits='; delete table netdev source_routing_probe'
   (
     trap '' INT TERM
     tracer=
@@ -179,10 +190,10 @@ start_sender() {
     [ -z "$tracer" ] || kill -KILL "$tracer"
     # If the sender has failed, this run may still load the table: it hears of that first, and ends the input then.
     exec >/dev/null
-    cat
-    { [ -s "$1/egress" ] && nft 'delete table inet source_routing_probe; delete table netdev source_routing_probe'; } 2>/dev/null ||
+    while read -r _; do :; done
+    nft "delete table inet source_routing_probe$exits" 2>/dev/null ||
       nft delete table inet source_routing_probe 2>/dev/null
-  ) <"$1/in" >"$1/out" 2>>"$1/error" &
+  ) <"$1/in" >"$1/out" 2>>"$1/error" 8>&- 9>&- &
   sender=$!
 }
 

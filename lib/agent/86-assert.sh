@@ -28,7 +28,8 @@ assert() {
 }
 
 # Makes one pass: wanted and states say what the kernel must have. Sets repaired, and left: how much
-# is missing afterwards. With `protect`, it only adds what rejects packets, and removes nothing.
+# is missing afterwards. With `protect`, it only adds what rejects packets, and removes only what others have put at its
+# place.
 repair() {
   repaired=0
   left=0

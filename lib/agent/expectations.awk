@@ -259,14 +259,15 @@ function wanted() {
 }
 
 # Names the rule to blame: the first rule that matches and leads there, if no other rule can have decided.
-function decided_by(kind, table,    rule, text) {
+function decided_by(kind, table,    rule, ip) {
   rule = decider(rules, kind, table, SEEN)
-  text = FATES == "local" ? ": is that address still on an interface? ip -" FAMILY_OF " address show to " TARGET[1] : ": see \"ip -" FAMILY_OF " rule\" and \"ip -" FAMILY_OF " route show table all\""
+  ip = "ip -" FAMILY_OF " "
   if (LOCAL_AT != "" && FATES == "local")
-    text = ": rule " in_brackets(FIRST_MATCH) " comes first, as \"lookup local\" stands behind it, at " LOCAL_AT ". Give ours a priority behind that, or put it in front: ip -" FAMILY_OF " rule add pref 0 lookup local"
-  else if (rule != "" && FATES != "local")
-    text = ": rule " in_brackets(rule) " decides. If that is not meant, " (FATES == "unchanged" || !is_ours(id) ? "take it away, or declare another one in front of it" : "take away what others have put into that table: ip -" FAMILY_OF " route show table " table)
-  return text
+    return ": rule " in_brackets(FIRST_MATCH) " comes first, as \"lookup local\" stands behind it, at " LOCAL_AT ". Give ours a priority behind that, or put it in front: " ip "rule add pref 0 lookup local"
+  if (FATES == "local" && said !~ /rp_filter/) return ": is that address still on an interface? " ip "address show to " TARGET[1]
+  if (rule == "") return ": see \"" ip "rule\" and \"" ip "route show table all\""
+  return ": rule " in_brackets(rule) " decides. If that is not meant, take it away, or declare another one in front of it" \
+    (FATES != "unchanged" && is_ours(id) ? ", or take away what others have put into its table: " ip "route show table " table : "")
 }
 function in_brackets(rule) { sub(/ /, " (", rule); return rule ")" }
 

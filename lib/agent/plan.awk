@@ -6,10 +6,10 @@
 # Variables: out (prefix of the names of written files), both (what is wanted is also owned), without6 (this kernel
 # has no IPv6), most (lines in the report), snapshot (file for the rules and routes that we have in the kernel now),
 # restore (restore the own rules of the kernel, if they were removed together with ours), protect (add only what
-# rejects, and drop nothing).
+# rejects, and drop only what others have put at its place).
 #
 # Writes the lines for `ip -batch`: add4, add6 (run first) and drop4, drop6. Writes `report` for people, and `front`
-# (foreign rules in front of ours). Prints four numbers: added, dropped, essential (all but routes through a device,
+# (foreign rules and default routes in front of ours). Prints four numbers: added, dropped, essential (all but routes through a device,
 # which may have to wait for the network), and restored.
 
 function without_words(spec) {
@@ -368,7 +368,7 @@ function is_stale(id, key,    table) {
   return BY[id] == BY_KERNEL && METRIC[id] >= 4278190000 && METRIC[id] <= 4278198000
 }
 
-function put_route(key,    line, w, text, id, verb, by, i, n, there) {
+function put_route(key,    line, w, text, id, verb, by, i, j, n, there) {
   line = WANT_ROUTE[key]
   split(line, w, " ")
   text = substr(line, length(w[2]) + length(w[3]) + length(w[4]) + length(w[5]) + 11)
@@ -378,7 +378,10 @@ function put_route(key,    line, w, text, id, verb, by, i, n, there) {
   for (i = 1; i <= n && !agrees(id, there[i]); i++);
   if (i <= n && (i == 1 || !shared_table(w[3]))) {
     # The kernel does not replace what others have put in front of ours by the same again.
-    while (--i) drop_route(there[i])
+    for (j = 1; j < i; j++) drop_route(there[j])
+    # IPv6 takes what stands behind ours if the next hop of ours does not answer.
+    if (w[2] == 6 && !shared_table(w[3]))
+      for (j = i + 1; j <= n; j++) if (BY[there[j]] != BY[there[i]]) drop_route(there[j])
     return
   }
   if (n) {

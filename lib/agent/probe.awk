@@ -112,7 +112,7 @@ part == "traced" {
   else if (match($0, / ip6 hoplimit [0-9]+/)) TRACED[$3] = 6 " " substr($0, RSTART + 14, RLENGTH - 14)
   if ($5 == "source_routing_probe") next
   # Tables of iptables have this chain; those of nft have names in lower case.
-  if ($5 == "filter" && $6 == "FORWARD") OF_IPTABLES[$4] = 1
+  if ($4 ~ /^ip6?$/ && $5 == "filter" && $6 == "FORWARD") OF_IPTABLES[$4] = 1
   if (/verdict drop|policy drop|verdict reject| reject/) blame(BLAME)
   else if (/ rule .*(masquerade|snat|MASQUERADE|SNAT)/) blame(TRANSLATOR)
   else if (/ rule .*(dnat|redirect|DNAT|REDIRECT|meta mark set)/) blame(DIVERTER)

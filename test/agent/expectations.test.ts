@@ -387,9 +387,23 @@ describe.each([DASH, BUSYBOX, BASH])('what is expected of the kernel', (flavour)
         code: 1,
         out: expect.stringContaining(
           'says via fe80::1 dev eth0 (table 200): rule 10010 (from fd00:4242::/64 lookup 200) decides. ' +
-            'If that is not meant, take away what others have put into that table: ip -6 route show table 200',
+            'If that is not meant, take it away, or declare another one in front of it, ' +
+            'or take away what others have put into its table: ip -6 route show table 200',
         ),
       });
+    });
+
+    test('packets to the machine that rp_filter drops: does not ask for the address', () => {
+      machine.must(TUNNEL);
+      machine.apply([...AFTER, ...EXPECTED]);
+      machine.must(`echo 1 >/proc/sys/net/ipv4/conf/tun0/rp_filter; ip addr add 10.10.10.1/32 dev lo
+        ip rule add pref 99 to 10.10.10.0/24 lookup 99; ip route add 10.10.10.0/24 dev eth0 table 99`);
+      const { code, out } = machine.verify();
+      expect([code, out]).toEqual([
+        1,
+        expect.stringMatching(/must say local, and says rejected \(.*rp_filter of tun0/),
+      ]);
+      expect(out).not.toContain('is that address still on an interface');
     });
 
     test('an address that an interface has lost: asks for it', () => {

@@ -485,6 +485,29 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
       expect(killed).toBeGreaterThan(20);
     }, 600_000);
 
+    test.each(['mkfifo', 'nft', 'ping', 'tc'])(
+      'ends at once, and leaves nothing, when it gets a TERM during %s',
+      (tool) => {
+        const before = traces();
+        // The signal goes to the run: this script, or a shell of the sender, is its descendant.
+        machine.write(
+          `/mnt/bin/${tool}`,
+          `#!/bin/sh
+        read -r run _ </run/source-routing.lock/holder
+        [ -e /mnt/told ] || { : >/mnt/told; kill -TERM "$run"; }
+        PATH=$(echo "$PATH" | sed 's,/mnt/bin:,,')
+        exec ${tool} "$@"\n`,
+        );
+        const started = Date.now();
+        const done = machine.agent('probe');
+        expect(done).toMatchObject({ code: 70, last: 'source-routing: stopped by signal TERM; nothing was changed' });
+        expect(Date.now() - started).toBeLessThan(20_000);
+        machine.must(`rm /mnt/bin/${tool} /mnt/told`);
+        machine.until('! nft list table inet source_routing_probe && ! ip link show srprobe0', 5);
+        expect(traces()).toBe(before);
+      },
+    );
+
     test('an apply notes what stops packets of clients, and is done all the same', () => {
       const apply = (generation: string): string[] => {
         const { code, out } = machine.apply([...DATA, 'probe note'], { generation });
@@ -591,6 +614,14 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
         machine.must(`nft add table ip filter; nft 'add chain ip filter denied'; nft add rule ip filter denied drop
           nft 'add chain ip filter forward { type filter hook forward priority 0; }'; nft add rule ip filter forward goto denied`);
         expect(refusal('g2', 'probe refuse vpn/')).toContain('Forwarding.nftables({ chains: ["ip filter denied"] }) (');
+      });
+
+      test('names nftables for a chain of an inet table that has the name of one of iptables', () => {
+        machine.must(`nft add table inet filter
+          nft 'add chain inet filter FORWARD { type filter hook forward priority 0; policy drop; }'`);
+        expect(refusal('g2', 'probe refuse vpn/')).toContain(
+          'Forwarding.nftables({ chains: ["inet filter FORWARD"] }) (',
+        );
       });
 
       test('is refused for a drop behind the forward hook, in which no chain of that could help', () => {

@@ -99,6 +99,18 @@ export function agentSuite(flavour: Flavour): void {
       succeeds(machine.verify());
     });
 
+    test('takes away what others have put behind an IPv6 route of ours, at its place', () => {
+      const route = 'route 6 200 default 1024 via fd00:1010::1 dev eth1';
+      machine.apply([...HOW_TO.filter((line) => !line.startsWith('route 6 200 default 1024')), route]);
+      const before = machine.routes('vpn', 6);
+      // The kernel takes it as soon as the next hop of ours does not answer.
+      machine.must('ip -6 route append default dev eth0 metric 1024 table 200 proto static');
+      expect(machine.verify().out).toContain('- IPv6 route in table 200: default metric 1024 dev eth0');
+      succeeds(machine.agent('assert'));
+      expect(machine.routes('vpn', 6)).toEqual(before);
+      succeeds(machine.verify());
+    });
+
     // What the library says, and what `ip rule` prints for it.
     const selectors: Array<[string, string]> = [
       ['not from 10.1.0.0/24 lookup 200', 'not from 10.1.0.0/24 lookup 200'],
