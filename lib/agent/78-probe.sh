@@ -146,9 +146,9 @@ send_packets() {
     probe_failed || return 1
   [ -s "$room/packets" ] || return 0
   # As this run holds both FIFOs first, nobody waits for the other side to open them, even if it ends at this moment.
-  exec 8<>"$room/in" 9<>"$room/out"
+  exec 8<>"$room/in" 5<>"$room/out"
   start_sender "$room" "$2"
-  exec 6<"$room/out" 9>&-
+  exec 6<"$room/out" 5>&-
   # The table is loaded while the sender makes its interfaces.
   if load_table "$room" && read -r reply <&6 && [ "$reply" = ready ] && redirect_packets "$room"; then
     # The tracer does not report when it is ready, so give it a moment.
@@ -174,7 +174,7 @@ await_sender() {
   [ -z "$sender" ] || wait "$sender" 2>/dev/null || :
 }
 
-end_input() { exec 8>&- 9>&- 6<&-; }
+end_input() { exec 8>&- 5>&- 6<&-; }
 
 # Starts the sender, and a tracer if $2 is set. The subshell ignores signals, because it must clean up after both.
 start_sender() {
@@ -193,7 +193,7 @@ start_sender() {
     while read -r _; do :; done
     nft "delete table inet source_routing_probe$exits" 2>/dev/null ||
       nft delete table inet source_routing_probe 2>/dev/null
-  ) <"$1/in" >"$1/out" 2>>"$1/error" 8>&- 9>&- &
+  ) <"$1/in" >"$1/out" 2>>"$1/error" 8>&- 5>&- &
   sender=$!
 }
 
