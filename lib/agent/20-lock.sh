@@ -128,9 +128,16 @@ take_lock() {
 # Takes the lock for a run that cannot wait. A holder that takes too long gets a TERM signal, then a KILL. Its own
 # trial undoes its changes. A rollback is never killed: somebody may be cut off until that rollback is done.
 seize_lock() {
-  local waited
+  local waited soon
   waited=0
+  soon=0
   until try_lock; do
+    # The watch takes the lock again and again while interfaces change, each time for less than a second.
+    if [ -n "$holder" ] && [ "$soon" -lt 10 ]; then
+      soon=$((soon + 1))
+      pause 0.1
+      continue
+    fi
     waited=$((waited + 1))
     case "$waited $holder" in
       *' rollback') ;;

@@ -113,6 +113,23 @@ describe.each([DASH, BASH, BUSYBOX])('with $name', (flavour) => {
         expect(done.code).toBe(75);
       });
 
+      test('that a watch takes again and again is no reason for a rollback to end that watch', () => {
+        succeeds(machine.apply(TABLE));
+        machine.write(
+          '/mnt/holder',
+          `#!/bin/sh
+          read -r stat </proc/$$/stat; set -- \${stat##*) }
+          while :; do
+            ! mkdir ${LOCK} 2>/dev/null || { echo "$$ \${20} vpn1 watch" >${LOCK}/holder; sleep 0.25; rm -r ${LOCK}; }
+            sleep 0.12
+          done\n`,
+        );
+        const done = machine.sh(`/mnt/holder & holder=$!
+          for round in 1 2 3; do ${flavour.shell} ${STATE}/vpn1/agent rollback --owner vpn1 || exit; done
+          kill $holder && echo alive; wait; rm -rf ${LOCK}`);
+        expect(done.out).toContain('alive');
+      });
+
       test.each([
         ['rollback', true],
         ['assert', false],
