@@ -104,18 +104,21 @@ try_lock() {
     die 70 "nothing was changed: cannot write $LOCK/holder; is ${LOCK%/*} full?"
 }
 
+# Most runs take less than a second, and the watch takes the lock again and again while interfaces change. So the lock is
+# looked at ten times in the first second: `soon` of the caller counts. A lock without a holder may be as new, and is not
+# looked at again so soon.
+wait_a_moment() {
+  [ -n "$holder" ] && [ "$soon" -lt 10 ] || return 1
+  soon=$((soon + 1))
+  pause 0.1
+}
+
 take_lock() {
   local waited soon
   waited=0
   soon=0
   until try_lock; do
-    # The run of a unit that has just been started takes less than a second. A lock without a holder may be as new, and
-    # is not looked at again so soon.
-    if [ -n "$holder" ] && [ "$soon" -lt 10 ]; then
-      soon=$((soon + 1))
-      pause 0.1
-      continue
-    fi
+    ! wait_a_moment || continue
     [ "$waited" -ne 0 ] || [ -z "$holder" ] || [ -z "$LOCK_WAIT" ] || say "waiting for another run (pid, start, owner, command: $holder)"
     if [ -n "$LOCK_WAIT" ] && [ "$waited" -ge "$LOCK_WAIT" ]; then
       die 75 "busy, nothing was changed: another run holds $LOCK (pid, start, owner, command: ${holder:-unknown}). Wait for it and try again; if there is no such run: rm -r $LOCK"
@@ -132,12 +135,7 @@ seize_lock() {
   waited=0
   soon=0
   until try_lock; do
-    # The watch takes the lock again and again while interfaces change, each time for less than a second.
-    if [ -n "$holder" ] && [ "$soon" -lt 10 ]; then
-      soon=$((soon + 1))
-      pause 0.1
-      continue
-    fi
+    ! wait_a_moment || continue
     waited=$((waited + 1))
     case "$waited $holder" in
       *' rollback') ;;

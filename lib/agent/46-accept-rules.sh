@@ -39,13 +39,20 @@ lacks_chain() {
   esac
 }
 
-# Does iptables have chain $2 $3 of command $1 for the other family? Docker before version 27 has chains for IPv4 only.
+# Does iptables have chain $2 $3, which command $1 lacks, for the other family? Docker before version 27 has chains for
+# IPv4 only.
 has_twin() {
+  command -v "$1" || return 1
   case $1 in
     iptables) list_chain ip6tables "$2" "$3" ;;
     ip6tables) list_chain iptables "$2" "$3" ;;
     *) false ;;
-  esac >/dev/null 2>&1
+  esac
+} >/dev/null 2>&1
+
+# Removes the rules of chain $1 from those that are wanted.
+forget_chain() {
+  awk -v chain="$1" 'index($0, chain) != 1' "$LOCK/accepts" >"$LOCK/needed" && mv "$LOCK/needed" "$LOCK/accepts"
 }
 
 # Lists our rules in these chains. $LOCK/accepted: FAMILY TABLE CHAIN HANDLE RULE; the handle is - in iptables.
@@ -59,8 +66,7 @@ list_accepts() {
   while read -r family table chain; do
     if ! list_chain "$family" "$table" "$chain" >"$LOCK/listing" 2>"$LOCK/error"; then
       lacks_chain "$family" "$table" "$chain" || fail_with "cannot read chain $family $table $chain" || return
-      ! command -v "$family" >/dev/null 2>&1 || ! has_twin "$family" "$table" "$chain" ||
-        { sed "/^$family $table $chain /d" "$LOCK/accepts" >"$LOCK/needed" && mv "$LOCK/needed" "$LOCK/accepts"; }
+      ! has_twin "$family" "$table" "$chain" || forget_chain "$family $table $chain "
       continue
     fi
     awk -v chain="$family $table $chain " -v comment="comment \"source-routing $owner\" " '

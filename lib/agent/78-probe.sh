@@ -114,9 +114,9 @@ try_packets() {
   [ "$unclear" -eq 0 ] || send_packets "$1" 1 || return 1
   [ "$left_out" -eq 0 ] || say "packets not tried: $left_out"
   # Where all is as expected, only `probe` prints that.
-  case $unclear,$command in
-    0,probe | [!0]*) judge_packets judge >"$LOCK/probed" ;;
-  esac
+  if [ "$unclear" -ne 0 ] || [ "$command" = probe ]; then
+    judge_packets judge >"$LOCK/probed"
+  fi
 }
 
 # Runs step $1 of probe.awk for the packets that were sent.
@@ -188,7 +188,7 @@ start_sender() {
     [ -z "$2" ] || { nft monitor trace </dev/null >"$1/traced" 2>/dev/null & tracer=$!; }
     unshare --net "$shell" -c "$PROBE_SENDER" sender "$1/links" 7352 "$1/unsent"
     [ -z "$tracer" ] || kill -KILL "$tracer"
-    # If the sender has failed, this run may still load the table: it hears of that first, and ends the input then.
+    # If the sender fails, this run may still be loading the table. It hears of that, and ends the input when it is done.
     exec >/dev/null
     while read -r _; do :; done
     nft "delete table inet source_routing_probe$exits" 2>/dev/null ||

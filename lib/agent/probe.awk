@@ -269,8 +269,8 @@ function write_all(    i, names, lower) {
   add_replies()
   for (i = 0; i < devices; i++) {
     # The sender has the MAC address of the receiver, and ARP is off: what it sends is addressed to the receiver. The
-    # receiver is not a veth, because a network manager may take a veth for a newly plugged cable. Before version 10, FRR
-    # crashes when a macvlan comes up unless the machine also has an interface with the index of the lower one.
+    # receiver is not a veth, because a network manager may take a veth for a newly plugged cable. FRR 8.4 crashes
+    # when a macvlan comes up unless the machine also has an interface with the index of the lower one.
     lower = index_below(i ? lower : 2000000000)
     print "link add name sent" i " index " 1000000000 + i " address " MAC " type veth peer name peer" i " index " lower > (out "links")
     # It is made in its namespace: to move it there takes the kernel tens of milliseconds.

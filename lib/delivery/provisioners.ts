@@ -30,6 +30,7 @@ export interface ChangeProps {
 }
 
 export interface DeliveryProps extends ChangeProps {
+  readonly anchor: string;
   readonly allowManagementPathChange: boolean;
   /** The uploaded text. */
   readonly bundle: string;
@@ -52,7 +53,7 @@ const GENERATION = expression('self.id');
  * ends the second provisioner silently. So the third reports the result, and its failure is that of the apply.
  */
 export function deliveryProvisioners(props: DeliveryProps): Provisioner[] {
-  const { owner, anchor = '', confirmTimeoutSeconds, allowManagementPathChange, bundle } = props;
+  const { owner, anchor, confirmTimeoutSeconds, allowManagementPathChange, bundle } = props;
   return [
     upload(props, bundle),
     remoteExec(

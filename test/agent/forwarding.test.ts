@@ -254,6 +254,23 @@ describe.each([DASH, BUSYBOX])('forwarding', (flavour) => {
         expect(saved()).toBe(before);
       });
 
+      test('of a chain that only one family has, a chain that is called nearly so keeps its rules', () => {
+        const path = 'export PATH=/mnt/bin:$PATH';
+        machine.must(`${path}; iptables -N A.B; iptables -A FORWARD -j A.B
+          for each in iptables ip6tables; do $each -N AxB; $each -A FORWARD -j AxB; $each -P FORWARD ACCEPT; done`);
+        const rules = ['A.B', 'AxB'].flatMap((name) => WANTED.map((rule) => rule.replace('FORWARD', name)));
+        expect(apply('g1', ...rules).code).toBe(0);
+        const ours = (command: string): string[] =>
+          lines(machine.must(`${path}; ${command} -S`)).filter((line) => line.includes('source-routing'));
+        expect(ours('ip6tables').map((line) => line.split(' ')[1])).toEqual(
+          Array(ours('ip6tables').length).fill('AxB'),
+        );
+        expect(ours('ip6tables')).not.toEqual([]);
+        expect(machine.verify().code).toBe(0);
+        expect(machine.agent('remove').code).toBe(0);
+        expect(saved()).not.toContain('source-routing');
+      });
+
       test('a chain that is not here, and a name that iptables would take for a pattern, refuse the change', () => {
         expect(apply('g1', 'accept iptables filter DOCKER-USER -i tun0 -o eth1 -j ACCEPT').last).toContain(
           'forwarding names chain iptables filter DOCKER-USER, which is not here',

@@ -434,7 +434,7 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
       expect(traces()).toBe(before);
     });
 
-    // Before version 10, zebra of FRR takes the index for one of the machine's own, and crashes if there is none.
+    // Zebra of FRR 8.4 takes the index for one of the machine's own, and crashes if there is none.
     test('has the index of an interface of the machine below each of its own', () => {
       const tunnels = ['tun1', 'tun2', 'tun3'];
       machine.must(
