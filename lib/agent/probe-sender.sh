@@ -45,7 +45,7 @@ count_sent() {
 # A packet takes the time to live that is set when it leaves, so each must leave before the next one is prepared.
 # Then its process is killed, so that it does not wait for an answer or send again.
 send() {
-  local before tries child
+  local before child
   # Such a packet has left when the command ends.
   case $1$bash in
     large) return 1 ;;
@@ -56,49 +56,96 @@ send() {
   count_sent
   before=$sent
   case $1 in
-    icmp) ping -c 1 -W 1 "$2" >/dev/null 2>&1 & ;;
-    udp) echo probe | nc -u -w 1 "$2" "$3" >/dev/null 2>&1 & ;;
-    tcp) if [ -n "$bash" ]; then : <"/dev/tcp/$2/$3" & else nc -w 1 "$2" "$3" </dev/null >/dev/null 2>&1 & fi ;;
+    icmp) ping -c 1 -W 1 "$2" >/dev/null & ;;
+    udp) echo probe | nc -u -w 1 "$2" "$3" >/dev/null & ;;
+    tcp) if [ -n "$bash" ]; then : <"/dev/tcp/$2/$3" & else nc -w 1 "$2" "$3" </dev/null >/dev/null & fi ;;
   esac
   child=$!
-  tries=0
-  while count_sent && [ "$sent" = "$before" ]; do
-    tries=$((tries + 1))
-    [ "$tries" -lt 400 ] || break
-    # Most packets have left after the first tries, so only later tries sleep.
-    [ "$tries" -lt 300 ] || sleep 0.01 || sleep 1
-  done
+  have_left 1
   kill -KILL "$child"
   [ "$sent" != "$before" ]
 }
 
-# Ports of all kinds may be taken here.
-{ echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start; } 2>/dev/null
-own_port=
-# Makes packets leave from port $1.
-leave_from() {
-  [ "$own_port" != "$1" ] || return 0
-  echo "$1 $1" >/proc/sys/net/ipv4/ip_local_port_range && own_port=$1
+# Waits until $1 packets have left since `before`, but not for ever.
+have_left() {
+  local tries
+  tries=0
+  while count_sent && [ "$((sent - before))" -lt "$1" ]; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 400 ] || return 1
+    # Most packets have left after the first tries, so only later tries sleep.
+    [ "$tries" -lt 300 ] || sleep 0.01 || sleep 1
+  done
 }
 
-while read -r kind family ttl address port from_port bytes; do
-  case $kind in
+# Ports of all kinds may be taken here.
+{ echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start; } 2>/dev/null
+own_ports=
+# Makes packets leave from a port of the range $1.
+leave_from() {
+  [ "$own_ports" != "$1" ] || return 0
+  echo "$1" >/proc/sys/net/ipv4/ip_local_port_range && own_ports=$1
+}
+
+# obey WORD...: does what a line of input says. A kind and family of packets that has failed once is not tried again, to
+# save the wait.
+obey() {
+  case $1 in
     from)
-      device=$address
-      ip "-$family" route replace default dev "$device" src "$ttl"
+      device=$4
+      ip "-$2" route replace default dev "$4" src "$3"
+      return
       ;;
-    icmp | udp | tcp | large)
-      case $family in
-        4) echo "$ttl" >/proc/sys/net/ipv4/ip_default_ttl ;;
-        6) echo "$ttl" >"/proc/sys/net/ipv6/conf/$device/hop_limit" ;;
-      esac
-      # A kind and family that has failed once is not tried again, to save the wait.
-      case $failed in *" $kind$family "*) false ;; *) leave_from "$from_port" && send "$kind" "$address" "$port" "$bytes" ;; esac || {
-        failed="$failed$kind$family "
-        echo "$family $ttl" >>"$unsent"
-      }
-      ;;
-    sent) echo sent ;;
+    sent) echo sent; return ;;
+  esac
+  case $2 in
+    4) echo "$3" >/proc/sys/net/ipv4/ip_default_ttl ;;
+    6) echo "$3" >"/proc/sys/net/ipv6/conf/$device/hop_limit" ;;
+  esac
+  case $failed in *" $1$2 "*) false ;; *) leave_from "$6 $6" && send "$1" "$4" "$5" "${7-}" ;; esac || {
+    failed="$failed$1$2 "
+    echo "$2 $3" >>"$unsent"
+  }
+}
+
+# Echoes of a source leave at the same time, where ping can be told their time to live. That of BusyBox cannot in IPv6.
+case $(ping -V) in *iputils*) together=1 ;; *) together= ;; esac
+echoes=        # lines of echoes that may not have left yet
+children=
+send_echo() {
+  [ -n "$echoes" ] || { count_sent; before=$sent; }
+  # ping itself takes a port for a moment.
+  leave_from "1024 65535"
+  ping -c 1 -W 1 -t "$3" "$4" >/dev/null &
+  children="$children $!"
+  echoes="${echoes:+$echoes
+}$*"
+}
+
+# Lets the echoes leave before anything else is sent. If not all do, it sends each alone.
+await_echoes() {
+  local all line
+  [ -n "$echoes" ] || return 0
+  all=$echoes
+  echoes=
+  # shellcheck disable=SC2086  # a list of words
+  set -- $children
+  children=
+  have_left "$#" && all=
+  kill -KILL "$@"
+  [ -z "$all" ] || while read -r line; do
+    # shellcheck disable=SC2086  # splitting is the point
+    obey $line
+  done <<END
+$all
+END
+}
+
+# shellcheck disable=SC2086  # splitting is the point
+while read -r line; do
+  case $together$line in
+    1icmp*) send_echo $line ;;
+    *) await_echoes; obey $line ;;
   esac
 done
 # Without this command, the interfaces disappear a moment later.

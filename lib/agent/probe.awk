@@ -236,15 +236,20 @@ function source_at(family, from, device) {
   SOURCES[family] = SOURCES[family] (SOURCES[family] == "" ? "" : ", ") from
 }
 
-# Adds a packet to a list. Packets of a list that have the same source follow each other: it takes time to set a source.
+# Adds a packet to a list. Packets of a list that have the same source follow each other, since it takes time to set a
+# source. Its echoes come first: they can be sent at the same time.
 function add_line(list, family, from, device, line,    source) {
   source = "from " family " " from " sent" INDEX[device] "\n"
   if (!((list, source) in LINES)) SOURCE_LINE[list, ++SOURCE_LINES[list]] = source
-  LINES[list, source] = LINES[list, source] line "\n"
+  if (line ~ /^icmp/) ECHOES[list, source] = ECHOES[list, source] line "\n"
+  LINES[list, source] = LINES[list, source] (line ~ /^icmp/ ? "" : line "\n")
 }
 
-function lines_of(list,    i, text) {
-  for (i = 1; i <= SOURCE_LINES[list]; i++) text = text SOURCE_LINE[list, i] LINES[list, SOURCE_LINE[list, i]]
+function lines_of(list,    i, source, text) {
+  for (i = 1; i <= SOURCE_LINES[list]; i++) {
+    source = SOURCE_LINE[list, i]
+    text = text source ECHOES[list, source] LINES[list, source]
+  }
   return text
 }
 

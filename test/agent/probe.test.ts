@@ -734,6 +734,19 @@ describe.each([DASH, BUSYBOX])('the probe', (flavour) => {
       expect(done.code).toBe(0);
     });
 
+    test.each([
+      ['does not say that it is of iputils', '-V) exit 2 ;; *-t*) echo "a time to live" >>/mnt/bad; exit 2'],
+      ['fails when it is told a time to live', '*-t*) exit 2'],
+      ['loses one echo when it sends more at a time', '*-t*10.10.10.3) exit 1'],
+    ])('sends echoes one by one with a ping that %s', (_, cases) => {
+      const iputils = '-V) echo "ping from iputils 20221126"; exit ;;';
+      machine.write('/mnt/bin/ping', `#!/bin/sh\ncase $* in ${cases} ;; ${iputils} esac\nexec /usr/bin/ping "$@"\n`);
+      const done = machine.agent('probe');
+      expect(said(done.out)).toEqual(HEALTHY);
+      expect(done.code).toBe(0);
+      machine.must('[ ! -e /mnt/bad ]');
+    });
+
     test('takes no packet for stopped where it cannot make it', () => {
       expect(machine.apply([...DATA, 'probe note'], { generation: 'g2' }).code).toBe(0);
       machine.must('mount --bind /proc/sys/net /proc/sys/net; mount -o remount,bind,ro /proc/sys/net');
