@@ -261,13 +261,17 @@ function word_of(by) { return by == BY_MANAGER ? "static" : name_of(by) }
 function leads_to_main(line) {
   if (key ~ / 3276[67]$/) HAS_OWN[key] = 1
   if (line ~ /^[0-9]+:\tfrom all lookup (254|main)( proto [0-9a-z]+)? *$/) HAS_OWN[family " 32766"] = 1
+  if (line ~ /^[0-9]+:\tfrom all lookup (255|local)( proto [0-9a-z]+)? *$/) HAS_OWN[family " 0"] = 1
 }
 
-# Restores the own rules of the kernel. `ip rule flush` removes them together with ours, and then no packet has a route.
+# Restores the own rules of the kernel. `ip rule flush` removes them together with ours, and then no packet has a route. It
+# spares the rule for the local table only at priority 0, where set-ups with VRFs do not have it.
 # If ours are still there, somebody has removed the rules of the kernel on purpose, so they are not restored.
 function put_back_own(    family) {
   for (family = 4; family <= 6; family += 2) {
-    if (!(family in MISSING) || ((family " 32766") in HAS_OWN)) continue
+    if (!(family in MISSING)) continue
+    if (!((family " 0") in HAS_OWN)) put_back(family " 0", 255, "local")
+    if ((family " 32766") in HAS_OWN) continue
     put_back(family " 32766", 254, "main")
     if (family == 4 && !((family " 32767") in HAS_OWN)) put_back(family " 32767", 253, "default")
   }

@@ -1129,6 +1129,19 @@ export function agentSuite(flavour: Flavour): void {
           expect(machine.monitored(() => machine.agent('assert'))).toEqual([]);
         });
 
+        test('the rule for the local table, too, where somebody had moved it', () => {
+          machine.apply(HOW_TO);
+          const moved = 'ip rule add pref 100 lookup local; ip rule del pref 0';
+          machine.must(`${moved}; ${moved.replace(/ip/g, 'ip -6')}; ip rule flush; ip -6 rule flush proto 77`);
+          const done = machine.agent('assert');
+          succeeds(done);
+          expect(done.out).toContain("the kernel's own rules were taken away together with ours: putting them back");
+          expect(machine.allRules(4).filter((line) => line.includes('lookup 255'))).toEqual(OWN4.slice(0, 1));
+          expect(machine.allRules(6).filter((line) => line.includes('lookup 255'))).toEqual([
+            '100:\tfrom all lookup 255',
+          ]);
+        });
+
         test('only of the family that was flushed, and IPv6 has no rule 32767', () => {
           machine.apply(HOW_TO);
           machine.must('ip -6 rule flush; ip rule del pref 32766');
