@@ -135,11 +135,12 @@ status_of() {
         read_sysctl "$what"
         say "sysctl $what is ${first:-missing}, wanted is $path"
         ;;
-      accept) say "accept rule in chain $what $path $rest" ;;
       without) say "$NO_KILL_SWITCH" ;;
       unit) say "unit $what: $(systemctl is-active "$what" 2>/dev/null || :)" ;;
     esac
   done <"$1/manifest"
+  # `compare` has left out rules for a chain that its family does not need.
+  sed 's/^/accept rule in chain /' "$LOCK/accepts" | say_lines
   find_in_front "$1"
   sed 's/^/in front of ours since the apply: /' "$LOCK/in_front" | say_lines
 }

@@ -243,6 +243,9 @@ describe.each([DASH, BUSYBOX])('forwarding', (flavour) => {
         expect(done.out).toContain('note: ip6tables has no chain DOCKER-USER here, so it gets no rules\n');
         expect(lines(machine.must(`${path}; iptables -S DOCKER-USER`))).toHaveLength(3);
         expect(machine.verify().code).toBe(0);
+        const stated = lines(machine.agent('status').out).filter((line) => line.includes('accept rule in chain'));
+        expect(stated.map((line) => line.split(' ')[5])).toEqual(stated.map(() => 'iptables'));
+        expect(stated).toHaveLength(2);
         // Docker is replaced by a version with rules for both families.
         machine.must(`${path}; ip6tables -N DOCKER-USER`);
         expect(machine.verify().out).toContain('+ accept rules in chain ip6tables filter DOCKER-USER\n');
