@@ -438,6 +438,11 @@ describe('connection', () => {
 
   const literalKey = '-----BEGIN OPENSSH PRIVATE KEY-----';
   test.each<[string, Partial<SshConnection>, string]>([
+    [
+      'host, an international name',
+      { host: 'bücher.example' },
+      'ssh.host "bücher.example" has letters that names in DNS do not have. Did you mean "xn--bcher-kva.example"?',
+    ],
     ['host', { host: 'h; reboot' }, 'ssh.host "h; reboot" is not a host name or an IP address.'],
     ['user', { user: '${x}' }, 'ssh.user "${x}" is not a user name.'],
     ['port', { port: 0 }, 'ssh.port 0 is not an integer from 1 to 65535.'],

@@ -1,3 +1,4 @@
+import { domainToASCII } from 'node:url';
 import { Token } from 'cdktf';
 import type { Arguments } from './arguments';
 import { shown } from './shown';
@@ -38,6 +39,10 @@ export function checkHost(args: Arguments, host: string, owner: string): void {
   }
   if (/^[^/]+\/\d+$/.test(host)) {
     throw wrong('has a prefix length', `Did you mean ${shown(host.replace(/\/\d+$/, ''))}?`);
+  }
+  const ascii = domainToASCII(host);
+  if (/[^ -~]/.test(host) && HOST.test(ascii)) {
+    throw wrong('has letters that names in DNS do not have', `Did you mean ${shown(ascii)}?`);
   }
   args.text(host, property, HOST, 'a host name or an IP address');
 }
