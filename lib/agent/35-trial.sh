@@ -36,12 +36,14 @@ read_trial() {
       ssh) trial_ssh=$value ;;
     esac
   done <"$trial/$decision"
+  # The disk did not take the decision (see decide).
+  ! { [ "$decision" = open ] && same_boot && grep -q -x rejected "$MARK.$owner"; } || decision=rejected
 }
 
 # A trial of this boot has its mark in /run, which is empty after a boot. The boot id of the kernel does not serve:
 # it looks different from inside a sandbox or a container.
 mark_boot() {
-  printf '%s\n' "$trial_generation ${trial_stage##*/}" >"$MARK.$owner"
+  printf '%s\n' "$trial_generation ${trial_stage##*/}" ${1+"$1"} >"$MARK.$owner"
 }
 
 same_boot() {
@@ -87,13 +89,14 @@ open_trial() {
 # Removes the decision, since it is carried out. This happens before the log and the kept files are removed: with
 # half of them, the decision would be carried out wrongly.
 forget_decision() {
-  rm -f "$trial/open" "$trial/confirmed" "$trial/rejected"
+  rm -f "$trial/open" "$trial/confirmed" "$trial/rejected" 2>/dev/null || :
 }
 
 # Ends the trial: nothing is on trial any more.
 close_trial() {
   forget_decision
-  rm -rf "$trial" "$MARK.$owner"
+  # On a read-only disk the trial stays. Without its mark, it does not count any more.
+  rm -rf "$trial" "$MARK.$owner" 2>/dev/null || :
   undo_log=$LOCK
 }
 
@@ -106,10 +109,17 @@ find_trial() {
   [ -z "$generation" ] || [ "$generation" = "$trial_generation" ]
 }
 
-# decide confirmed|rejected: fails if the trial was decided otherwise before.
+# decide confirmed|rejected: fails if the trial was decided otherwise before, and if a confirmation cannot be written.
+# A rejection must not depend on the disk, since somebody may be cut off. So the mark of the trial keeps it, too.
 decide() {
   [ "$decision" = "$1" ] && return 0
-  mv "$trial/open" "$trial/$1" 2>/dev/null || return 1
+  if ! mv "$trial/open" "$trial/$1" 2>/dev/null; then
+    [ -f "$trial/open" ] || return 1
+    problem="cannot write $trial (disk full, or read-only?)"
+    [ "$1" = rejected ] || return 1
+    say "note: $problem: what is on trial is undone all the same"
+    ! same_boot || mark_boot rejected || :
+  fi
   decision=$1
 }
 
@@ -173,6 +183,7 @@ settle_trial() {
         [ -f "$home/agent" ] || cp -p "$trial/agent" "$home/agent" || :
         close_trial
       fi
+      [ ! -d "$trial" ] || die 70 "undone, but nothing else was changed: cannot remove $trial (is the disk read-only?)"
     fi
     read_generations
   done

@@ -50,7 +50,7 @@ go_back() {
   # The recovery unit is disabled last: after a power cut, it continues this rollback at the next boot.
   ! grep -q -x -F "absent /etc/systemd/system/$recovery_unit" "$trial/undo" 2>/dev/null || disable_recovery
   forget_decision
-  rm -rf "$stage"
+  rm -rf "$stage" 2>/dev/null || :
   close_trial
   # Removes them only if they are empty: a first apply that failed leaves nothing.
   rmdir "$home" "$STATE" 2>/dev/null || :
@@ -63,7 +63,7 @@ forget_pending() {
   grep -v -x -F -e "${stage##*/}" "$home/pending" >"$LOCK/pending" || :
   put_file 0600 "$home/pending" <"$LOCK/pending"
   [ -s "$home/pending" ] || rm -f "$home/pending"
-}
+} 2>/dev/null
 
 undo_units() {
   local unit word
