@@ -88,7 +88,8 @@ try_lock() {
     # mkdir failed, but there is no lock. Once, another run may just have dropped it. Many times is an error.
     if [ ! -d "$LOCK" ]; then
       refused=$((refused + 1))
-      [ "$refused" -lt 20 ] || die 69 "refused, nothing was changed: cannot make the directory $LOCK: is ${LOCK%/*} missing or read-only, or are you not root?"
+      [ "$refused" -lt 20 ] ||
+        give_up 69 "refused, nothing was changed: cannot make the directory $LOCK: is ${LOCK%/*} missing or read-only, or are you not root?" || return 1
       continue
     fi
     refused=0
@@ -101,7 +102,16 @@ try_lock() {
   done
   started_at $$
   printf '%s %s %s %s\n' "$$" "$started" "$owner" "$command" 2>/dev/null >"$LOCK/holder" ||
-    die 70 "nothing was changed: cannot write $LOCK/holder; is ${LOCK%/*} full?"
+    give_up 70 "nothing was changed: cannot write $LOCK/holder; is ${LOCK%/*} full?"
+}
+
+# Ends a run that cannot have a lock. A rollback goes on trying: somebody may be cut off, and its timer does not come
+# again. At boot nobody is, and the network waits.
+give_up() {
+  [ "$command$at_boot" = rollback ] || die "$@"
+  drop_lock
+  holder=
+  return 1
 }
 
 # Most runs take less than a second, and the watch takes the lock again and again while interfaces change. So the lock is
