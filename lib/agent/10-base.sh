@@ -9,8 +9,8 @@ LC_ALL=C
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin
 export LC_ALL PATH
 
-# A lost connection must not stop a run halfway, nor make it fail.
-trap '' HUP PIPE
+# A lost connection must not stop a run halfway, nor make it fail. A run that somebody suspends would keep the lock.
+trap '' HUP PIPE TSTP TTIN TTOU
 
 STATE=/var/lib/source-routing
 LOCK=/run/source-routing.lock
@@ -31,7 +31,24 @@ say() {
   local text
   text=$*
   case $text in *[![:print:]]*) text=$(printf '%s' "$text" | tr '\t' ' ' | tr -c '\040-\176' '?') ;; esac
-  printf 'source-routing: %s\n' "$text" 2>/dev/null || :
+  printf 'source-routing: %s\n' "$text" 2>/dev/null || { [ -n "$output_held" ] && printf 'source-routing: %s\n' "$text" >&4; } 2>/dev/null || :
+}
+
+# While a run holds the lock, the watch waits. So a command that only looks keeps what it says, and prints it when it has
+# dropped the lock: whoever reads that may be slow.
+output_held=
+hold_output() {
+  { true >"$LOCK/output"; } 2>/dev/null || return 0
+  exec 4>&1 >"$LOCK/output"
+  output_held=1
+}
+
+print_held() {
+  [ -n "$output_held" ] && [ -f "$LOCK/output" ] || return 0
+  output_held=
+  exec 3<"$LOCK/output" >&4 4>&-
+  drop_lock
+  cat <&3 2>/dev/null || :
 }
 
 # Prints the reason and ends the run. Terraform shows only the last line that is printed.

@@ -5,6 +5,7 @@
 in_force() {
   LOCK_WAIT=10
   take_lock
+  hold_output
   wanted_state
   [ -n "$states" ] || fail "nothing of $owner is in force on this machine; the owners here: $(owners)" || return 1
   problem="a change of $owner was killed half-way, and will be undone. At once: source-routing rollback $owner"

@@ -21,7 +21,7 @@ find_times() {
 }
 
 status_json() {
-  local applied_at repaired_at repair_count now_at
+  local applied_at repaired_at repair_count now_at text
   # Only the JSON goes to standard output.
   exec 9>&1 >&2
   if observe; then
@@ -32,13 +32,15 @@ status_json() {
     : >"$LOCK/in_front"
   fi
   find_times
-  {
+  text=$(
     printf '{"format":1,"owner":"%s","inForce":%s,"generation":"%s","onTrial":%s,' \
       "$owner" "$(truth "$current")" "${current##*/}" "$(truth "$on_trial")"
     printf '"reason":%s,"differences":[%s],' "$(printf '%s\n' "$problem" | json_texts)" "$(json_texts <"$LOCK/differences")"
     printf '"inFront":[%s],"probe":"%s","repairs":%s,' "$(json_texts <"$LOCK/in_front")" "$probed" "$repair_count"
-    printf '"repairedAt":%s,"appliedAt":%s,"checkedAt":%s}\n' "${repaired_at:-null}" "${applied_at:-null}" "$now_at"
-  } >&9
+    printf '"repairedAt":%s,"appliedAt":%s,"checkedAt":%s}' "${repaired_at:-null}" "${applied_at:-null}" "$now_at"
+  )
+  print_held
+  printf '%s\n' "$text" >&9
 }
 
 # Prints whether $1 is set.

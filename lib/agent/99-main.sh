@@ -23,6 +23,7 @@ finish() {
     # Removes them only if they are empty: a first apply that failed leaves nothing.
     rmdir "$home" "$STATE" 2>/dev/null || :
   fi
+  print_held
   drop_lock
   stop_monitor
   # Errors are hidden, because nothing may be printed after the last line.

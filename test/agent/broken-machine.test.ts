@@ -1,0 +1,139 @@
+import { BASH, BUSYBOX, DASH, Machine, describeOnMachine } from './machine';
+import type { Outcome } from './machine';
+
+const STATE = '/var/lib/source-routing/vpn1';
+const LOCK = '/run/source-routing.lock';
+const TABLE = [
+  'table 200 vpn',
+  'rule 4 10010 from 10.10.10.0/24 lookup 200',
+  'guard 4 20010 from 10.10.10.0/24 unreachable',
+  'route 4 200 default 0 via 192.168.1.1 dev eth1',
+];
+const MORE = 'rule 4 10011 from 10.20.0.0/16 lookup 200';
+const CONNECTION = '--ssh "192.0.2.1 40000 192.168.178.2 22"';
+
+/** What a machine does whose disk, memory or processes do not work as they should. */
+describe.each([DASH, BASH, BUSYBOX])('with $name', (flavour) => {
+  describeOnMachine('a broken machine', () => {
+    let machine: Machine;
+    beforeEach(() => {
+      machine = new Machine(flavour);
+      succeeds(machine.apply(TABLE));
+    });
+    afterEach(() => machine.close());
+
+    const succeeds = (outcome: Outcome): void => expect(outcome).toMatchObject({ code: 0 });
+    const onTrial = (seconds = 60): void =>
+      succeeds(
+        machine.apply([...TABLE, MORE], {
+          generation: 'g2',
+          options: `--confirm-timeout ${seconds} ${CONNECTION}`,
+        }),
+      );
+    const trialAgent = (command: string): Outcome =>
+      machine.sh(`timeout -s KILL 20 ${flavour.shell} ${STATE}/trial/agent ${command} --owner vpn1`);
+    const rules = (): string[] => machine.rules().map((rule) => rule.replace(/:.*/, ''));
+
+    describe('whose disk has become read-only while a change is on trial', () => {
+      beforeEach(() => {
+        onTrial();
+        machine.must('mount -o remount,ro /var/lib');
+      });
+
+      test('undoes it all the same, and keeps to that', () => {
+        const done = trialAgent('rollback --generation g2');
+        expect(done.out).toContain(`note: cannot write ${STATE}/trial (disk full, or read-only?)`);
+        expect(done.out).toContain('ROLLED BACK: generation g2 of vpn1 was undone');
+        expect(
+          done.out
+            .trimEnd()
+            .split('\n')
+            .filter((line) => !line.startsWith('source-routing: ')),
+        ).toEqual([]);
+        succeeds(done);
+        expect(rules()).toEqual(['10010', '20010']);
+        machine.must('ip rule del pref 10010');
+        succeeds(machine.agent('assert'));
+        expect(rules()).toEqual(['10010', '20010']);
+        expect(machine.agent('status').out).toContain('generation g1 in force');
+      });
+
+      test('does not take a confirmation for a wish to undo it, and undoes it when the time is over', () => {
+        const done = trialAgent('confirm --generation g2');
+        expect(done.last).toContain('FAILED, it is not confirmed, and will be undone: cannot write');
+        expect(done.code).toBe(70);
+        expect(rules()).toEqual(['10010', '10011', '20010']);
+        succeeds(trialAgent('rollback --generation g2'));
+        expect(rules()).toEqual(['10010', '20010']);
+      });
+
+      test('has runs that end, and works again when the disk does', () => {
+        succeeds(trialAgent('rollback --generation g2'));
+        const done = machine.sh(`timeout -s KILL 20 ${flavour.shell} ${STATE}/agent remove --owner vpn1`);
+        expect(done.last).toContain(`cannot remove ${STATE}/trial (is the disk read-only?)`);
+        expect(done.code).toBe(70);
+        machine.must('mount -o remount,rw /var/lib');
+        succeeds(machine.apply([...TABLE, MORE], { generation: 'g3' }));
+        expect(rules()).toEqual(['10010', '10011', '20010']);
+        succeeds(machine.agent('remove'));
+        machine.must(`[ ! -e ${STATE} ]`);
+      });
+    });
+
+    test('undoes a change during which its disk becomes read-only', () => {
+      machine.write(
+        '/mnt/bin/ip',
+        `#!/bin/sh\ncase $* in *plan.add4) mount -o remount,ro /var/lib ;; esac\nexec /usr/sbin/ip "$@"\n`,
+      );
+      const done = machine.apply([...TABLE, MORE], { generation: 'g2', options: `--confirm-timeout 60 ${CONNECTION}` });
+      expect(done.code).toBe(70);
+      expect(done.last).toContain('FAILED, and everything was put back as it was');
+      expect(rules()).toEqual(['10010', '20010']);
+    });
+
+    test('undoes a change as soon as there is room in /run again', () => {
+      onTrial(2);
+      machine.must('mount -o remount,size=300k /run; cat /dev/zero >/run/full; true');
+      machine.must('sleep 3.5');
+      expect(rules()).toEqual(['10010', '10011', '20010']);
+      machine.must('rm /run/full');
+      machine.until(`! ip rule | grep -q '^10011:'`, 5);
+      expect(rules()).toEqual(['10010', '20010']);
+    });
+
+    describe('while somebody', () => {
+      /** What is removed meanwhile is put back, as the watch would do. */
+      const repairs = (): void => {
+        machine.must('ip rule del pref 20010; ip rule del pref 10010');
+        succeeds(machine.agent('assert'));
+        expect(rules()).toEqual(['10010', '20010']);
+      };
+
+      test.each(['status', 'status --json', 'diff'])('reads slowly what %s says', (command) => {
+        const many = Array.from(
+          { length: 1_500 },
+          (_, n) => `rule 4 ${11_000 + n} from 10.${30 + (n >> 8)}.${n & 255}.0/24 lookup 200`,
+        );
+        succeeds(machine.apply([...TABLE, ...many], { generation: 'g2' }));
+        machine.must('ip rule flush proto 77');
+        machine.must(`mkfifo /mnt/slow; sh -c 'sleep 6; exec cat >/mnt/read' </mnt/slow >/dev/null 2>&1 &
+          sh ${STATE}/agent ${command} --owner vpn1 >/mnt/slow 2>&1 & sleep 0.1`);
+        machine.until(`! [ -e ${LOCK} ]`, 5);
+        machine.must('[ ! -e /mnt/read ]');
+        succeeds(machine.agent('assert'));
+        machine.until(`tail -n 1 /mnt/read | grep -q .`, 10);
+      });
+
+      test('suspends a run that only looks', () => {
+        machine.write('/mnt/bin/ip', '#!/bin/sh\n[ -e /mnt/on ] || { : >/mnt/at; sleep 1; }\nexec /usr/sbin/ip "$@"\n');
+        // The kernel stops only a process whose parent could wake it: a job of a shell.
+        machine.must(
+          `bash -m -c '${flavour.shell} ${STATE}/agent diff --owner vpn1 & echo $! >/mnt/pid; sleep 9' >/dev/null 2>&1 &`,
+        );
+        machine.until('[ -e /mnt/at ]');
+        machine.must('kill -TSTP $(cat /mnt/pid); : >/mnt/on');
+        repairs();
+      });
+    });
+  });
+});
