@@ -102,14 +102,12 @@ states_of() {
   [ -z "$states" ] || [ ! -f "$RETIRED" ] || states="$states $RETIRED"
 }
 
-# Prints the manifests of all other owners.
+# Prints the manifests of all that other owners may have on the machine.
 manifests_of_others() {
-  local manifest
-  for manifest in "$STATE"/*/*/manifest; do
-    case $manifest in
-      "$home"/*) ;;
-      *) [ ! -f "$manifest" ] || printf '%s\n' "$manifest" ;;
-    esac
+  local its_states state
+  states_of_others
+  for state in $its_states; do
+    [ ! -f "${state%/state}/manifest" ] || printf '%s\n' "${state%/state}/manifest"
   done
 }
 

@@ -9,15 +9,17 @@ without6=
 # Writes the rules and routes of families $* to $LOCK/kernel. A rule begins with "100:<tab>", a device with
 # "2: eth0: <". All other lines are routes. This is a file, not a pipe: ip writes line by line, and would wake its
 # reader for each. Rules are read with details (-d), since only these show `proto kernel`. Guards and stand-ins for
-# our rules have that tag. Routes are read without details, which would say too much.
+# our rules have that tag. Routes are read without details, which would say too much. ip does not notice that there is no
+# space left for what it prints. So a last line says that all of a family is there.
 read_kernel() {
   local family
   for family in "$@"; do
     [ "$family" = 4 ] || [ -z "$without6" ] || continue
     printf 'family %s\n' "$family"
     ip -N -o -d "-$family" rule show 2>"$LOCK/error$family" || { printf 'failed %s\n' "$family"; continue; }
-    ip -N -o "-$family" route show table all 2>"$LOCK/error$family" || printf 'failed %s\n' "$family"
-  done >"$LOCK/kernel"
+    ip -N -o "-$family" route show table all 2>"$LOCK/error$family" || { printf 'failed %s\n' "$family"; continue; }
+    printf 'whole %s\n' "$family"
+  done >"$LOCK/kernel" 2>/dev/null
 }
 
 # look WANTED [OWN...]: reads the kernel, and plans the changes that give it the rules and routes of state file
@@ -51,7 +53,7 @@ plan() {
     shift
   fi
   # shellcheck disable=SC2086  # a list of words
-  exec awk -v out="$PLAN" -v both="$both" -v without6="$without6" -v most="$SHOWN" \
+  exec awk -v out="$PLAN" -v both="$both" -v without6="$without6" -v families="$families" -v most="$SHOWN" \
     -v snapshot="$snapshot" -v restore="$restore" -v protect="$protect" "$AWK_KERNEL$AWK_PLAN" part=want "$want" part=own "$@" \
     part=wait - part=kernel "$LOCK/kernel" >"${PLAN}counts" 2>"${PLAN}error"
 }
@@ -61,7 +63,10 @@ read_plan() {
   added=
   read -r added dropped essential restored <"${PLAN}counts" || :
   case $added in
-    failed) fail_with "cannot read the IPv$dropped rules and routes of the kernel" "$LOCK/error$dropped" ;;
+    failed)
+      [ -s "$LOCK/error$dropped" ] || fail "no space left in ${LOCK%/*} for the IPv$dropped rules and routes of the kernel" || return 1
+      fail_with "cannot read the IPv$dropped rules and routes of the kernel" "$LOCK/error$dropped"
+      ;;
     '') fail_with 'cannot compare the kernel with what is wanted' "${PLAN}error" ;;
   esac
 }

@@ -12,6 +12,7 @@ part == "want" {
 }
 
 /^family [46]$/ { family = $2; next }
+/^whole [46]$/ { next }
 /^[0-9]+:/ { next }
 
 {

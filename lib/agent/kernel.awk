@@ -125,7 +125,9 @@ function read_attributes(id, w, i, n,    t, at) {
       if (w[i + 1] == "lock") SIZE[id, t] = "lock " w[i += 2]
       else SIZE[id, t] = w[++i]
     } else if (t == "tos" || t == "dsfield" || t == "from") DESTINATION[id] = DESTINATION[id] " " t " " w[++i]
-    else if (t == "encap" || t == "nhid") EXTRA[id] = EXTRA[id] " " t " " w[++i]
+    else if (t == "nhid") EXTRA[id] = EXTRA[id] " " t " " w[++i]
+    # What belongs to an encapsulation has the names of other attributes.
+    else if (t == "encap") for (EXTRA[id] = EXTRA[id] " encap"; i < n && w[i + 1] !~ /^(via|dev|nexthop|nhid)$/;) EXTRA[id] = EXTRA[id] " " w[++i]
     # Foreign routes may have these attributes. Ours never do, and no state file can hold them.
     else if (t ~ /^(initcwnd|initrwnd|window|rtt|rttvar|rto_min|ssthresh|cwnd|reordering|hoplimit|quickack|congctl|features|realms?|expires|fastopen_no_cookie|ttl-propagate)$/ || t == "pref" && w[i + 1] != "medium") UNTOLD[id] = t
     # All other words are reports of the kernel about the route, not settings.
@@ -224,8 +226,9 @@ function same_hop(want, has) {
   return VIA[want] == VIA[has] && (DEV[want] == "" || DEV[want] == DEV[has]) && ONLINK[want] == ONLINK[has]
 }
 
-# Is it a default route, or a part of one? VPN clients add halves to leave the real one alone.
-function is_default(id) { return DESTINATION[id] ~ /^default$|\/[1-7]$/ }
+# Is it a default route, or a part of one? VPN clients add halves to leave the real one alone. It may be only for packets
+# with a TOS, or from some addresses.
+function is_default(id) { return DESTINATION[id] ~ /^default( |$)|^[^ ]+\/[1-7]( |$)/ }
 
 function rule_text(family, what, priority, spec) {
   return "IPv" family " " what " " priority ": " (spec ~ /^(from|to|not|iif|oif) / ? "" : "from all ") spec

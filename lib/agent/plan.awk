@@ -193,6 +193,7 @@ part == "wait" { next }
 
 /^family [46]$/ { family = $2; next }
 /^failed [46]$/ { unreadable = $2; exit }
+/^whole [46]$/ { WHOLE[$2] = 1; next }
 
 # The main table may hold all routes of the Internet. It is read only if a route of ours is in it.
 !NEED_MAIN && !index($0, " table ") { next }
@@ -216,6 +217,7 @@ function takes_all_in_our_table(id, key) {
 }
 
 END {
+  for (i = split(families, w, " "); i > 0; i--) if (!(w[i] in WHOLE) && !(w[i] == 6 && without6)) unreadable = w[i]
   if (unreadable) { print "failed", unreadable; exit }
   if (snapshot != "") write_snapshot()
   plan_rules()

@@ -64,6 +64,8 @@ part == "names" {
     problem("table id " id " is already named " $2 " in " where ": give the table that name, or choose another id")
   if (($2 in WANT_NAME) && WANT_NAME[$2] != id)
     problem("the table name " $2 " is already used for table " id " in " where ": give the table that id, or choose another name")
+  # A name goes before an id.
+  if (($2 in WANT_TABLE) && $2 != id) problem("for ip, table " $2 " is table " id ", which has that name in " where ": choose another id")
   next
 }
 
@@ -72,9 +74,10 @@ part == "expected" {
   next
 }
 
-/^family [46]$/ { family = $2; READ[family] = 1; next }
+/^family [46]$/ { family = $2; next }
+/^whole [46]$/ { READ[$2] = 1; next }
 # read_plan reports this.
-/^failed [46]$/ { delete READ[$2]; next }
+/^failed [46]$/ { next }
 
 /^[0-9]+:\t/ {
   read_kernel_rule($0)

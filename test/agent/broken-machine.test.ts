@@ -101,6 +101,68 @@ describe.each([DASH, BASH, BUSYBOX])('with $name', (flavour) => {
       expect(rules()).toEqual(['10010', '20010']);
     });
 
+    test('does not take a part of what the kernel has for all of it, where /run is full', () => {
+      machine.must('for n in $(seq 250); do echo "route add 10.99.$n.0/24 dev eth0"; done | ip -batch -');
+      machine.must('mount -o remount,size=300k /run');
+      machine.write(
+        '/mnt/bin/ip',
+        `#!/bin/sh
+        case "$*" in *"-4 route show table all") ;; *) exec /usr/sbin/ip "$@" ;; esac
+        cat /dev/zero >/run/full
+        /usr/sbin/ip "$@" && rm /run/full\n`,
+      );
+      const done = machine.agent('verify');
+      expect(done.last).toContain('no space left in /run for the IPv4 rules and routes of the kernel');
+      expect(done.code).toBe(1);
+    });
+
+    describe('on which somebody has put into our table', () => {
+      test('a route with an encapsulation at the place of ours: ours is put back', () => {
+        const before = machine.routes(200);
+        machine.must(
+          'ip route replace default encap ip id 7 dst 10.0.0.9 tos 0 via 192.168.178.1 dev eth0 table 200 metric 0',
+        );
+        expect(machine.routes(200)).not.toEqual(before);
+        succeeds(machine.agent('assert'));
+        expect(machine.routes(200)).toEqual(before);
+        succeeds(machine.verify());
+      });
+
+      test.each([
+        ['for packets with a TOS', '-4 route add default tos 0x10 via 192.168.178.1 dev eth0 table 200'],
+        ['from some addresses', '-6 route add default from fd00:4242::/64 via fe80::1 dev eth0 table 200'],
+      ])('a default route %s: it is said to be in front', (_, route) => {
+        const six = ['rule 6 10010 from fd00:4242::/64 lookup 200', 'route 6 200 default 4278198272 type unreachable'];
+        succeeds(machine.apply([...TABLE, ...six], { generation: 'g2' }));
+        machine.must(`ip ${route}`);
+        expect(machine.agent('status').out).toContain('in front of ours since the apply: ');
+      });
+    });
+
+    test('whose ip takes the number of our table for the name of another one is refused', () => {
+      machine.must('mkdir -p /etc/iproute2; echo "77 210" >>/etc/iproute2/rt_tables');
+      const before = machine.picture();
+      const done = machine.apply(['table 210 -', 'rule 4 10010 from 10.10.10.0/24 lookup 210'], { generation: 'g2' });
+      expect(done.last).toContain(
+        'for ip, table 210 is table 77, which has that name in /etc/iproute2/rt_tables: choose another id',
+      );
+      expect(done.code).toBe(69);
+      expect(machine.picture()).toBe(before);
+    });
+
+    test('whose other owner was killed before its first change keeps nothing for it', () => {
+      const sysctl = 'sysctl net.ipv4.fwmark_reflect 1';
+      succeeds(machine.apply([...TABLE, sysctl], { generation: 'g2' }));
+      machine.write(
+        '/mnt/bin/ip',
+        '#!/bin/sh\ncase "$*" in *"link show"*) kill -9 $PPID ;; esac\nexec /usr/sbin/ip "$@"\n',
+      );
+      machine.apply(['table 210 -', 'rule 4 11010 from 10.20.0.0/16 lookup 210', sysctl], { owner: 'b' });
+      machine.must('rm /mnt/bin/ip; [ -d /var/lib/source-routing/b ]');
+      succeeds(machine.agent('remove'));
+      expect(machine.must('cat /proc/sys/net/ipv4/fwmark_reflect')).toBe('0\n');
+    });
+
     describe('while somebody', () => {
       /** What is removed meanwhile is put back, as the watch would do. */
       const repairs = (): void => {
