@@ -39,9 +39,26 @@ break_stale_lock() {
     exec 9<"$LOCK"
     # Another run may have made its own lock in the meantime.
     flock -n 9 && ! lock_holder_lives && [ "$holder" = "$stale" ] && is_seen || exit 1
+    end_changes
     say "removing the lock of a run that was killed (${holder:-unknown})"
     rm -rf "$LOCK"
   ) 2>/dev/null
+}
+
+# Ends what a killed run has started to change the kernel, and waits for that: it would go on beside this run. The pattern is
+# no argument of grep, which would find itself.
+end_changes() {
+  local process tries
+  for tries in 1 2 3 4 5 6 7 8 9 10; do
+    # shellcheck disable=SC2046  # splitting is the point
+    set -- $(printf '%s\n' "$LOCK/plan." | grep -l -F -f - /proc/[0-9]*/cmdline 2>/dev/null)
+    [ $# -ne 0 ] || return 0
+    for process in "$@"; do
+      process=${process#/proc/}
+      kill -KILL "${process%/cmdline}" 2>/dev/null || :
+    done
+    pause 0.1
+  done
 }
 
 # A lock without a holder may be new instead of stale. It is checked twice before it is broken.

@@ -2,7 +2,8 @@
 #
 # $home/trial holds a copy of the program, our rules and routes in the kernel before the change (snapshot), the log
 # of all other changes (undo, kept1...), and one of three files: open, confirmed, rejected. The file `open` is made
-# before the first change. Renaming it decides the trial. The file `applied` exists once all changes are made.
+# before the first change. Renaming it decides the trial. The file `begun` exists before the first change of a
+# removal, and `applied` once all changes are made.
 
 trial=             # directory of the trial
 decision=          # open, confirmed, rejected; empty if there is no trial
@@ -140,10 +141,11 @@ wanted_state() {
       # A change that was on trial when the machine went down is not tried again.
       same_boot || return 0
       # The run was killed before its first change. There is nothing to undo, and maybe nobody to close the trial.
-      case " $pending " in
-        *" $trial_stage "*) ;;
-        *) [ -z "$trial_stage" ] || return 0 ;;
-      esac
+      if [ -n "$trial_stage" ]; then
+        case " $pending " in *" $trial_stage "*) ;; *) return 0 ;; esac
+      else
+        [ -f "$trial/begun" ] || [ -f "$trial/applied" ] || return 0
+      fi
       wanted=
       [ ! -f "$trial/applied" ] || wanted=$trial_state
       ;;

@@ -163,6 +163,21 @@ describe.each([DASH, BASH, BUSYBOX])('with $name', (flavour) => {
       expect(machine.must('cat /proc/sys/net/ipv4/fwmark_reflect')).toBe('0\n');
     });
 
+    test('whose ip goes on when its run has been killed: it is ended before anybody else changes anything', () => {
+      machine.write(
+        '/mnt/bin/ip',
+        `#!/bin/sh
+        case "$*" in *plan.add4) kill -9 $PPID; sleep 1; exec /usr/sbin/ip "$@" & exit ;; esac
+        exec /usr/sbin/ip "$@"\n`,
+      );
+      const options = `--confirm-timeout 60 ${CONNECTION}`;
+      expect(machine.apply([...TABLE, MORE], { generation: 'g2', options }).code).toBe(137);
+      machine.must('rm /mnt/bin/ip');
+      succeeds(trialAgent('rollback --generation g2'));
+      machine.must('sleep 1.5');
+      expect(rules()).toEqual(['10010', '20010']);
+    });
+
     describe('while somebody', () => {
       /** What is removed meanwhile is put back, as the watch would do. */
       const repairs = (): void => {

@@ -302,6 +302,20 @@ describe.each([DASH, BUSYBOX, BASH])('a change on trial', (flavour) => {
       expect(machine.sh('ls /var/lib/source-routing/vpn1').out).toBe('agent\ncurrent\ng1\n');
     });
 
+    test('nor does a removal that is killed before its first change', () => {
+      machine.apply(OLD);
+      machine.write(
+        '/mnt/bin/setsid',
+        '#!/bin/sh\nread -r pid _ </run/source-routing.lock/holder; kill -9 "$pid"; exit 1\n',
+      );
+      const options = '--generation g1 --confirm-timeout 60 --ssh "192.0.2.1 40000 192.168.178.2 22"';
+      expect(machine.agent(`remove ${options}`).code).toBe(137);
+      machine.must('rm /mnt/bin/setsid; ip rule del pref 10010');
+      expect(machine.agent('assert').last).toContain('the kernel agrees with generation g1 of vpn1 (1 repaired)');
+      expect(machine.verify().code).toBe(0);
+      expect(machine.agent('remove').last).toContain('everything of vpn1 was removed');
+    });
+
     test('a confirmation that is killed was one: the next run completes it', () => {
       machine.apply(OLD);
       tryOut(NEW, 'g2', 60);
