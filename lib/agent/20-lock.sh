@@ -45,18 +45,16 @@ break_stale_lock() {
   ) 2>/dev/null
 }
 
-# Ends what a killed run has started to change the kernel, and waits for that: it would go on beside this run. The pattern is
-# no argument of grep, which would find itself.
+# Ends what a killed run has started to change the kernel, and waits for that: it would go on beside this run.
 end_changes() {
-  local process tries
+  local tries
   for tries in 1 2 3 4 5 6 7 8 9 10; do
-    # shellcheck disable=SC2046  # splitting is the point
-    set -- $(printf '%s\n' "$LOCK/plan." | grep -l -F -f - /proc/[0-9]*/cmdline 2>/dev/null)
+    # shellcheck disable=SC2012,SC2046  # splitting is the point, and numbers need no more than ls
+    set -- $(ls -l /proc/[0-9]*/fd 2>/dev/null | awk -v plan=" -> $LOCK/plan." '
+      /^\/proc\// { split($0, w, "/"); process = w[3] }
+      index($0, plan) { print process }')
     [ $# -ne 0 ] || return 0
-    for process in "$@"; do
-      process=${process#/proc/}
-      kill -KILL "${process%/cmdline}" 2>/dev/null || :
-    done
+    kill -KILL "$@" 2>/dev/null || :
     pause 0.1
   done
 }

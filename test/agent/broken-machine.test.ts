@@ -167,14 +167,14 @@ describe.each([DASH, BASH, BUSYBOX])('with $name', (flavour) => {
       machine.write(
         '/mnt/bin/ip',
         `#!/bin/sh
-        case "$*" in *plan.add4) kill -9 $PPID; sleep 1; exec /usr/sbin/ip "$@" & exit ;; esac
+        case "$*" in *plan.add4) (sleep 2; /usr/sbin/ip -4 -batch -) </run/source-routing.lock/plan.add4 >/dev/null 2>&1 & kill -9 $PPID; exit ;; esac
         exec /usr/sbin/ip "$@"\n`,
       );
       const options = `--confirm-timeout 60 ${CONNECTION}`;
       expect(machine.apply([...TABLE, MORE], { generation: 'g2', options }).code).toBe(137);
       machine.must('rm /mnt/bin/ip');
       succeeds(trialAgent('rollback --generation g2'));
-      machine.must('sleep 1.5');
+      machine.must('sleep 2.5');
       expect(rules()).toEqual(['10010', '20010']);
     });
 
