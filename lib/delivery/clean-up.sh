@@ -5,17 +5,9 @@
 
 # Does another declaration apply here for the same owner? It may take the place of this one, and wait for its end. The script
 # of a run that is over does not count. It waits for Terraform to empty it, which a Terraform that was killed never does.
+# The words are separated first: the grep of BusyBox sees no more than the first one.
 others_run() {
-  set -- /proc/[0-9]*/cmdline
-  # The pattern is no argument of grep, which would find itself.
-  for process in $(printf '%s\n' "/.source-routing-$owner." | grep -l -F -f - -- "$@" 2>/dev/null); do
-    words=$({ tr '\0' ' ' <"$process"; } 2>/dev/null)
-    case $words in
-      *"/.source-routing-$owner."*.bundle.*) return 0 ;;
-      *) ;;
-    esac
-  done
-  return 1
+  cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -F -e "/.source-routing-$owner." | grep -q -F -e .bundle.
 }
 
 base=/var/lib/source-routing
