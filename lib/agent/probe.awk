@@ -298,8 +298,23 @@ function write_all(    i, names, lower) {
 # Returns a chain that notes packets in the sets of its name. It runs before all other chains or after them.
 function hook(name, at, priority, shift, then) {
   return "chain at_" name " {\ntype filter hook " at " priority " priority "; policy accept;\n" \
-    IN " ip ttl " FIRST_TTL - shift "-" LAST_TTL - shift " add @" name "4 { ip ttl }" then "\n" \
-    IN " ip6 hoplimit " FIRST_TTL - shift "-" LAST_TTL - shift " add @" name "6 { ip6 hoplimit }" then "\n}\n"
+    noting(4, name, shift, then) noting(6, name, shift, then) "}\n"
+}
+
+# A client may send packets with such a time to live, too.
+function noting(family, name, shift, then,    ip, number) {
+  if (SOURCES[family] == "") return ""
+  ip = family == 4 ? "ip" : "ip6"
+  number = family == 4 ? "ip ttl" : "ip6 hoplimit"
+  return IN " " number " " FIRST_TTL - shift "-" LAST_TTL - shift " " ip " saddr { " SOURCES[family] " } add @" name family " { " number " }" then "\n"
+}
+
+# Returns a rule for packets that have no source of the probe, whether it is still there or has been changed.
+function others(family,    ip, sources) {
+  if (SOURCES[family] == "") return ""
+  ip = family == 4 ? "ip" : "ip6"
+  sources = ip " saddr != { " SOURCES[family] " }"
+  return sources " ct original " sources " accept\n"
 }
 
 function write_table(condition,    text, i, sets) {
@@ -313,7 +328,7 @@ function write_table(condition,    text, i, sets) {
     hook("forwarded", "forward", -100000, 1, "") \
     hook("passed", "forward", 100000, 1, "") \
     hook("input", "input", -100000, 0, " drop") \
-    "chain at_left {\ntype filter hook postrouting priority 300; policy accept;\n" LEAVE[4] LEAVE[6] strays(4) strays(6) "}\n"
+    "chain at_left {\ntype filter hook postrouting priority 300; policy accept;\n" others(4) others(6) LEAVE[4] LEAVE[6] strays(4) strays(6) "}\n"
   # Answers of this machine would go to the real owner of the source address, so they are dropped. Errors and redirects
   # contain the packet that caused them, so its time to live identifies them.
   text = text "chain answers {\ntype filter hook output priority 100000; policy accept;\n" TOLD
