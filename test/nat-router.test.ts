@@ -106,6 +106,41 @@ describe('a NAT router', () => {
     ]);
   });
 
+  test('serves several VPN servers, and routes of its own', () => {
+    const { stack, egress } = machines();
+    const interfaces = [
+      { name: 'eth1', addresses: ['192.168.1.1/24', 'fd00:1010:1010:1010::1/64'] },
+      { name: 'eth2', addresses: ['203.0.113.2/24'], gateways: ['203.0.113.1'] },
+    ];
+    const router = new LinuxHost(stack, 'inner', { ssh: { ...SSH, host: '192.168.1.1' }, interfaces });
+    new NatRouter(stack, 'nat', { host: router, egress, inside: 'eth1', outside: 'eth2' });
+    const second = newHost(stack, { ssh: { ...SSH, host: '192.168.178.4' }, interfaces: [] }, 'vpn2');
+    const other = new VpnEgress(stack, 'other', {
+      ...{ host: second, device: 'eth1', tableId: 200, clients: ['198.51.0.0/16', '2001:db8::/32'] },
+      ...{ gateways: GATEWAYS, returnAddresses: ['192.168.1.101', 'fd00:1010:1010:1010::101'] },
+    });
+    new NatRouter(stack, 'other-nat', { host: router, egress: other, inside: 'eth1', outside: 'eth2' });
+    const office = { destination: '100.0.0.0/8', via: '192.168.1.77', device: 'eth1' };
+    SourceRoutingTable.main(router).addRoute('office', office);
+    expect(validationErrors(stack)).toEqual([]);
+    const leaving = linesOf(stack, 'inner').filter((line) => line.startsWith('expect'));
+    expect(leaving).toHaveLength(4);
+    expect(leaving.filter((line) => / (198\.51|100)\.[0-9.]+ .*from|to 2001:db8:/.test(line))).toEqual([]);
+  });
+
+  test('still refuses a route that takes packets of clients to the Internet elsewhere', () => {
+    const { stack, egress } = machines();
+    const interfaces = [
+      { name: 'eth1', addresses: ['192.168.1.1/24', 'fd00:1010:1010:1010::1/64'] },
+      { name: 'eth2', addresses: ['203.0.113.2/24'], gateways: ['203.0.113.1'] },
+    ];
+    const host = new LinuxHost(stack, 'inner', { ssh: { ...SSH, host: '192.168.1.1' }, interfaces });
+    new NatRouter(stack, 'nat', { host, egress, inside: 'eth1', outside: 'eth2' });
+    const half = { destination: '128.0.0.0/1', via: '192.168.1.77', device: 'eth1' };
+    SourceRoutingTable.main(host).addRoute('half', half);
+    expect(validationErrors(stack)[0]).toContain('expectation "stack/nat/leave-1" is untrue');
+  });
+
   test('leaves packets to the rule of another construct, which knows better', () => {
     const { stack, egress } = machines();
     const interfaces = [

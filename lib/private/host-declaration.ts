@@ -197,7 +197,11 @@ export class HostDeclaration {
         })),
         ...forwardings,
       ],
-      intents: [...intents, ...expectEgresses(egresses, interfaces, routes), ...expectRouters(forwardings, interfaces)],
+      intents: [
+        ...intents,
+        ...expectEgresses(egresses, interfaces, routes),
+        ...expectRouters(forwardings, interfaces, routes),
+      ],
       adopts: this.properties.adopts,
       verifyIntervalSeconds: this.properties.verifyIntervalSeconds,
       textfileDirectory: this.properties.textfileDirectory,
