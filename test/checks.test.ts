@@ -1000,6 +1000,10 @@ describe('guards', () => {
     (_stack, _host, table) =>
       void table.addRoute('throw', { destination, routeType: RouteType.THROW });
 
+  const passedOn = (where: string, remedy: string): string =>
+    `[stack/vpn/throw] lets packets to ${where} go on to later rules (routeType "throw"), so the rules that look up table 200 have neither guards nor a kill switch. ` +
+    `When somebody flushes the table, packets to any destination leave through the main default route. ${remedy}`;
+
   test.each<[string, Add, string[]]>([
     ['of one rule', () => undefined, [FIRST]],
     [
@@ -1111,6 +1115,32 @@ describe('guards', () => {
     ],
     ['room', more({ source: '10.10.11.0/24', priority: 22600 }), []],
     [
+      'a table that lets packets to one place go on',
+      throwing('10.77.0.0/16'),
+      [
+        passedOn(
+          '10.77.0.0/16',
+          'Use a PolicyRule for that destination in front of them instead, with SourceRoutingTable.main(host).',
+        ),
+      ],
+    ],
+    [
+      'one that lets packets to a place go on that is known at apply only',
+      (stack, host, table) => throwing(variable(stack, 'place'))(stack, host, table),
+      [
+        passedOn(
+          'a destination known at apply only',
+          'Use a PolicyRule for that destination in front of them instead, with SourceRoutingTable.main(host).',
+        ),
+      ],
+    ],
+    [
+      'one that lets all packets go on',
+      throwing('0.0.0.0/0'),
+      [passedOn('default', 'Leave this route out, or set failClosed: false if that is meant.')],
+    ],
+    ['one that lets packets of the other family go on', throwing('fd00:77::/64'), []],
+    [
       'where another program puts its own',
       more({ source: '10.10.11.0/24', priority: 19950 }),
       [
@@ -1174,6 +1204,33 @@ describe('guards', () => {
     ],
   ])('%s', (_, add, messages) => {
     expect(synthWarnings(declare(add))).toEqual(messages);
+  });
+
+  test('stay where a rule in front of a VpnEgress does what a route of type "throw" would', () => {
+    const inFront = (host: LinuxHost, { table }: VpnEgress, isThrow: boolean): void => {
+      const destination = '192.168.178.9/32';
+      if (isThrow) {
+        table.addRoute('print', { destination, routeType: RouteType.THROW });
+      } else {
+        const main = SourceRoutingTable.main(host);
+        new PolicyRule(host, 'print', { table: main, source: POOLS[0], destination, priority: 10001 });
+      }
+    };
+    const declared = (isThrow: boolean): TerraformStack => {
+      const stack = newStack();
+      const host = newHost(stack, { interfaces: ALL_INTERFACES });
+      const props = { device: 'eth1', tableId: 200, clients: POOLS, gateways: GATEWAYS };
+      inFront(host, new VpnEgress(stack, 'egress', { host, ...props }), isThrow);
+      expect(validationErrors(stack)).toEqual([]);
+      return stack;
+    };
+    const guardOfPool = 'guard 4 20010 from 10.10.10.0/24 unreachable';
+    expect(bundleOf(declared(true))).not.toContain(guardOfPool);
+    expect(synthWarnings(declared(true))).toEqual([
+      expect.stringContaining('[stack/egress/table/print] lets packets to 192.168.178.9 go on to later rules'),
+    ]);
+    expect(bundleOf(declared(false))).toContain(guardOfPool);
+    expect(synthWarnings(declared(false))).toEqual([]);
   });
 
   test('are in the plan', () => {

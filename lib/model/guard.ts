@@ -1,8 +1,8 @@
 import { BOTH_FAMILIES, overlaps } from './family';
-import type { FamilyOrAuto } from './family';
 import type { Host, Interface } from './host';
 import { oncePerObject } from './maps';
 import { networksOf } from './networks';
+import type { Route } from './route';
 import type { Rule } from './rule';
 import { MAX_PRIORITY, goesAnywhere, isRejecting } from './rule';
 import { tunnelsOf } from './tunnels';
@@ -45,7 +45,21 @@ export function unguarded(host: Host): Rule[] {
 
 /** The rules that no packet which they select may pass. */
 export function guarded(host: Host): Rule[] {
+  return closed(host).filter((rule) => throwsOf(host, rule).length === 0);
+}
+
+/** These, and the rules that would be without the routes of type "throw" in their tables. */
+export function closed(host: Host): Rule[] {
   return host.rules.filter((rule) => (failsClosed(host, rule) || rejectsSource(rule)) && !matchesNextHops(host, rule));
+}
+
+/** The routes of type "throw" by which packets that a rule selects go on to later rules. */
+export function throwsOf(host: Host, { action, family }: Rule): Route[] {
+  return action.kind === 'lookup'
+    ? host.routes.filter(
+        (route) => route.type === 'throw' && route.tableId === action.tableId && overlaps(route.family, family),
+      )
+    : [];
 }
 
 /**
@@ -117,14 +131,13 @@ function guardPriority(rule: Rule): number {
 }
 
 function failsClosed(host: Host, rule: Rule): boolean {
-  const { action, family, suppressPrefixLength, suppressInterfaceGroup } = rule;
+  const { action, suppressPrefixLength, suppressInterfaceGroup } = rule;
   return (
     action.kind === 'lookup' &&
     host.tables.some((table) => table.id === action.tableId && table.failClosed) &&
-    // Suppressors let packets go on to later rules, as a route of type "throw" does.
+    // Suppressors let packets go on to later rules.
     suppressPrefixLength === undefined &&
-    suppressInterfaceGroup === undefined &&
-    !hasThrow(host, action.tableId, family)
+    suppressInterfaceGroup === undefined
   );
 }
 
@@ -133,21 +146,13 @@ function opensTable(host: Host, rule: Rule): boolean {
   const { action } = rule;
   return (
     action.kind === 'lookup' &&
-    host.tables.some(
-      (table) => table.id === action.tableId && (!table.failClosed || hasThrow(host, table.id, rule.family)),
-    )
+    host.tables.some((table) => table.id === action.tableId && (!table.failClosed || throwsOf(host, rule).length > 0))
   );
 }
 
 /** Tells whether a rule rejects a source for all destinations. */
 function rejectsSource(rule: Rule): boolean {
   return isRejecting(rule.action) && rule.source !== undefined && !isAny(rule.source) && goesAnywhere(rule);
-}
-
-export function hasThrow(host: Host, tableId: number, family: FamilyOrAuto): boolean {
-  return host.routes.some(
-    (route) => route.tableId === tableId && route.type === 'throw' && overlaps(route.family, family),
-  );
 }
 
 /**

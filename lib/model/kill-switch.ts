@@ -1,6 +1,6 @@
 import type { FamilyOrAuto } from './family';
 import { familyOf, overlaps } from './family';
-import { closedTunnels, guarded, hasThrow } from './guard';
+import { closedTunnels, guarded, throwsOf } from './guard';
 import type { Host, Interface } from './host';
 import { MAIN_TABLE_ID } from './host';
 import { oncePerObject } from './maps';
@@ -168,7 +168,7 @@ class Allowances {
 
   private ofTable(rule: Rule, tableId: number): Exits {
     const table = this.host.tables.find(({ id }) => id === tableId);
-    if (!table?.failClosed || hasThrow(this.host, tableId, rule.family)) {
+    if (!table?.failClosed || throwsOf(this.host, rule).length > 0) {
       return ALL;
     }
     const routes = this.host.routes.filter(

@@ -1,13 +1,14 @@
 import { foreignBand } from './priority-bands';
 import { overlaps } from '../model/family';
 import { poolsWithoutTunnel } from '../model/forwarding';
-import { GUARD_OFFSET, guards, unguarded } from '../model/guard';
+import { GUARD_OFFSET, closed, guards, throwsOf, unguarded } from '../model/guard';
 import type { Host, Problem } from '../model/host';
 import { MAIN_TABLE_ID, familiesOf } from '../model/host';
 import { sameMarks } from '../model/marking';
 import { oneFamilyOnly } from './family-parity';
 import { DEFAULT_ROUTE_LENGTH } from '../model/route';
 import { MAIN_RULE_PRIORITY, MAX_PRIORITY } from '../model/rule';
+import { DEFAULT_DESTINATION, isAny, isKnown } from '../model/value';
 import { duplicateTables, duplicatePriorities, duplicateRoutes } from './duplicates';
 import { unreachableNextHops, foreignSources } from './next-hops';
 import { capturedManagement, unpinnedHostKey } from './management-path';
@@ -36,6 +37,7 @@ export function warnings(host: Host): Problem[] {
   return [
     ...capturedManagement(host),
     ...withoutGuard(host),
+    ...throwsPastGuards(host),
     ...jumpsToGuards(host),
     ...foreignBands(host),
     ...defaultRoutesInPieces(host),
@@ -124,6 +126,24 @@ function withoutGuard(host: Host): Problem[] {
       `has no guard, since priority + ${GUARD_OFFSET} is more than ${MAX_PRIORITY}. When somebody flushes the ${rule.action.kind === 'lookup' ? 'table' : 'rules'}, ` +
       `packets leave through the main default route. Use a priority up to ${MAX_PRIORITY - GUARD_OFFSET}, for example 10000 to 19999.`,
   }));
+}
+
+/** One route of type "throw" takes the guards of all rules that look up its table. */
+function throwsPastGuards(host: Host): Problem[] {
+  const routes = new Set(closed(host).flatMap((rule) => throwsOf(host, rule)));
+  return [...routes].map(({ path, tableId, destination }) => {
+    const isEverything = destination.text === DEFAULT_DESTINATION.text || isAny(destination);
+    const where = isKnown(destination) ? destination.text : 'a destination known at apply only';
+    return {
+      path,
+      message:
+        `lets packets to ${where} go on to later rules (routeType "throw"), so the rules that look up table ${tableId} have neither guards nor a kill switch. ` +
+        `When somebody flushes the table, packets to any destination leave through the main default route. ` +
+        (isEverything
+          ? 'Leave this route out, or set failClosed: false if that is meant.'
+          : 'Use a PolicyRule for that destination in front of them instead, with SourceRoutingTable.main(host).'),
+    };
+  });
 }
 
 /** Packets that skip a rule by a goto must not reach the guard of that rule. */
