@@ -25,6 +25,7 @@ import {
   POOLS,
   SSH,
   bundleOf,
+  filesOf,
   newHost,
   newStack,
   newTable,
@@ -1001,8 +1002,11 @@ describe('guards', () => {
       void table.addRoute('throw', { destination, routeType: RouteType.THROW });
 
   const passedOn = (where: string, remedy: string): string =>
-    `[stack/vpn/throw] lets packets to ${where} go on to later rules (routeType "throw"), so the rules that look up table 200 have neither guards nor a kill switch. ` +
-    `When somebody flushes the table, packets to any destination leave through the main default route. ${remedy}`;
+    `[stack/vpn/throw] lets packets to ${where} go on to later rules (routeType "throw"), so the rules that look up table 200 have no guards, which would reject these packets, too. ` +
+    `When somebody flushes the table, ${remedy}`;
+  const INSTEAD =
+    'only the kill switch keeps packets to other destinations off the main default route. ' +
+    'Use a PolicyRule for that destination in front of these rules instead, with SourceRoutingTable.main(host).';
 
   test.each<[string, Add, string[]]>([
     ['of one rule', () => undefined, [FIRST]],
@@ -1114,30 +1118,21 @@ describe('guards', () => {
       ],
     ],
     ['room', more({ source: '10.10.11.0/24', priority: 22600 }), []],
-    [
-      'a table that lets packets to one place go on',
-      throwing('10.77.0.0/16'),
-      [
-        passedOn(
-          '10.77.0.0/16',
-          'Use a PolicyRule for that destination in front of them instead, with SourceRoutingTable.main(host).',
-        ),
-      ],
-    ],
+    ['a table that lets packets to one place go on', throwing('10.77.0.0/16'), [passedOn('10.77.0.0/16', INSTEAD)]],
     [
       'one that lets packets to a place go on that is known at apply only',
       (stack, host, table) => throwing(variable(stack, 'place'))(stack, host, table),
-      [
-        passedOn(
-          'a destination known at apply only',
-          'Use a PolicyRule for that destination in front of them instead, with SourceRoutingTable.main(host).',
-        ),
-      ],
+      [passedOn('a destination known at apply only', INSTEAD)],
     ],
     [
       'one that lets all packets go on',
       throwing('0.0.0.0/0'),
-      [passedOn('default', 'Leave this route out, or set failClosed: false if that is meant.')],
+      [
+        passedOn(
+          'default',
+          'packets leave through the main default route. Leave this route out, or set failClosed: false if that is meant.',
+        ),
+      ],
     ],
     ['one that lets packets of the other family go on', throwing('fd00:77::/64'), []],
     [
@@ -1204,6 +1199,40 @@ describe('guards', () => {
     ],
   ])('%s', (_, add, messages) => {
     expect(synthWarnings(declare(add))).toEqual(messages);
+  });
+
+  test.each<[string, string, string[]]>([
+    ['one place', '192.168.178.9/32', ['ip saddr 10.10.10.0/24 ip daddr 192.168.178.9 accept']],
+    ['a place of IPv6', 'fd00:178::/64', ['ip6 saddr fd00:4242:4242:4242::/64 ip6 daddr fd00:178::/64 accept']],
+    ['everywhere', '0.0.0.0/0', ['ip saddr 10.10.10.0/24 accept']],
+    [
+      'a place known at apply only',
+      '',
+      ['ip saddr 10.10.10.0/24 ip daddr @1.4@ accept', 'ip6 saddr fd00:4242:4242:4242::/64 ip6 daddr @1.6@ accept'],
+    ],
+  ])('are no more, but the kill switch is, beside a route of type "throw" to %s', (_, destination, allowed) => {
+    const killSwitchOf = (isThrow: boolean): string[] => {
+      const stack = newStack();
+      const host = newHost(stack, { interfaces: ALL_INTERFACES });
+      const props = { device: 'eth1', tableId: 200, clients: POOLS, gateways: GATEWAYS };
+      const { table } = new VpnEgress(stack, 'egress', { host, ...props });
+      if (isThrow) throwing(destination || variable(stack, 'place'))(stack, host, table);
+      return filesOf(stack)['/etc/source-routing/stack-vpn1.nft'];
+    };
+    const [before, after] = [killSwitchOf(false), killSwitchOf(true)];
+    expect(before).toContain('\t\tip saddr 10.10.10.0/24 oifname { "eth1" } accept');
+    expect(after.filter((line) => !before.includes(line))).toEqual(allowed.map((line) => `\t\t${line}`));
+    expect(before.filter((line) => !after.includes(line))).toEqual([]);
+  });
+
+  test('of a rule to one place are no more, and the kill switch lets that place pass as a whole', () => {
+    const stack = declare((scope, host, table) => {
+      throwing('10.99.7.0/24')(scope, host, table);
+      more({ source: '10.10.11.0/24', destination: '10.99.0.0/16' })(scope, host, table);
+    });
+    expect(filesOf(stack)['/etc/source-routing/stack-vpn1.nft']).toContain(
+      '\t\tip saddr 10.10.11.0/24 ip daddr 10.99.0.0/16 accept',
+    );
   });
 
   test('stay where a rule in front of a VpnEgress does what a route of type "throw" would', () => {

@@ -48,7 +48,10 @@ export function guarded(host: Host): Rule[] {
   return closed(host).filter((rule) => throwsOf(host, rule).length === 0);
 }
 
-/** These, and the rules that would be without the routes of type "throw" in their tables. */
+/**
+ * These, and the rules whose table passes packets to some destinations on to later rules, by a route of type "throw".
+ * A guard would reject these packets, too. But the kill switch holds for all others.
+ */
 export function closed(host: Host): Rule[] {
   return host.rules.filter((rule) => (failsClosed(host, rule) || rejectsSource(rule)) && !matchesNextHops(host, rule));
 }
@@ -69,16 +72,25 @@ export function throwsOf(host: Host, { action, family }: Rule): Route[] {
  * An interface that only a bare `PolicyRule` names does not count: it may be a LAN with other networks behind it.
  */
 export function closedTunnels(host: Host): Interface[] {
+  return tunnelsOnlyOf(host, guarded(host), (rule) => opensTable(host, rule) || passesOn(host, rule));
+}
+
+/** These, and those whose guard would reject packets that a route of type "throw" passes on to later rules. */
+export function checkedTunnels(host: Host): Interface[] {
+  return tunnelsOnlyOf(host, closed(host), (rule) => opensTable(host, rule));
+}
+
+function tunnelsOnlyOf(host: Host, rules: readonly Rule[], isOpen: (rule: Rule) => boolean): Interface[] {
   const networks = networksOf(host.interfaces);
-  const holders = (rules: readonly Rule[]): Set<Interface> =>
+  const holders = (some: readonly Rule[]): Set<Interface> =>
     new Set(
-      rules.flatMap(({ source }) =>
+      some.flatMap(({ source }) =>
         source && isKnown(source) && !isAny(source) ? networks.overlapping(source.text).map(({ link }) => link) : [],
       ),
     );
-  const open = holders(host.rules.filter((rule) => opensTable(host, rule)));
+  const open = holders(host.rules.filter(isOpen));
   const tunnels = tunnelsOf(host);
-  return [...holders(guarded(host).filter((rule) => isOfVpn(host, rule)))].filter(
+  return [...holders(rules.filter((rule) => isOfVpn(host, rule)))].filter(
     (link) => tunnels.has(link.name) && !open.has(link),
   );
 }
@@ -141,12 +153,16 @@ function failsClosed(host: Host, rule: Rule): boolean {
   );
 }
 
-/** Tells whether packets without a route in the table go on to later rules. */
-function opensTable(host: Host, rule: Rule): boolean {
+/** Tells whether packets without a route in a declared table go on to later rules. */
+function opensTable(host: Host, { action }: Rule): boolean {
+  return action.kind === 'lookup' && host.tables.some(({ id, failClosed }) => id === action.tableId && !failClosed);
+}
+
+/** Tells whether packets to some destinations go on to later rules from a declared table. */
+function passesOn(host: Host, rule: Rule): boolean {
   const { action } = rule;
   return (
-    action.kind === 'lookup' &&
-    host.tables.some((table) => table.id === action.tableId && (!table.failClosed || throwsOf(host, rule).length > 0))
+    action.kind === 'lookup' && host.tables.some(({ id }) => id === action.tableId) && throwsOf(host, rule).length > 0
   );
 }
 

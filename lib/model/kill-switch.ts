@@ -1,15 +1,16 @@
 import type { FamilyOrAuto } from './family';
 import { familyOf, overlaps } from './family';
-import { closedTunnels, guarded, throwsOf } from './guard';
+import { checkedTunnels, closed, throwsOf } from './guard';
 import type { Host, Interface } from './host';
 import { MAIN_TABLE_ID } from './host';
 import { oncePerObject } from './maps';
 import { networksOf } from './networks';
 import { isCovered } from './prefixes';
+import type { Route } from './route';
 import type { Rule } from './rule';
 import { isRejecting } from './rule';
 import type { Value } from './value';
-import { isAny, isKnown, networkOf } from './value';
+import { isAny, isEverywhere, isKnown, networkOf } from './value';
 
 /**
  * What packets of clients may do in the forward hook. It holds even when rules and tables are gone.
@@ -56,7 +57,7 @@ const ALL: Exits = { kind: 'all' };
  * declared routing lets through. If the interface is not declared, it allows all interfaces.
  */
 export const killSwitch = oncePerObject((host: Host): KillSwitch | undefined => {
-  const rules = guarded(host).filter(selectsOnlySource);
+  const rules = closed(host).filter(selectsOnlySource);
   if (rules.length === 0) {
     return undefined;
   }
@@ -64,7 +65,7 @@ export const killSwitch = oncePerObject((host: Host): KillSwitch | undefined => 
   const inputs = rules.flatMap(({ source, inputInterface }) =>
     !source && inputInterface ? [inputInterface.text] : [],
   );
-  const links = closedTunnels(host);
+  const links = checkedTunnels(host);
   const names = [...new Set([...inputs, ...links.map(({ name }) => name)])];
   return {
     clients,
@@ -153,7 +154,11 @@ class Allowances {
       ...more,
     });
     if (action.tableId !== MAIN_TABLE_ID) {
-      return [allowance(this.ofTable(rule, action.tableId))];
+      const isElsewhere = selectors.destination !== undefined && !isAny(selectors.destination);
+      return [
+        allowance(this.ofTable(rule, action.tableId)),
+        ...throwsOf(this.host, rule).map((thrown) => allowance(ALL, isElsewhere ? {} : passedOn(rule, thrown))),
+      ];
     }
     if (rule.suppressPrefixLength === undefined || rule.invert) {
       return [allowance(ALL)];
@@ -168,7 +173,7 @@ class Allowances {
 
   private ofTable(rule: Rule, tableId: number): Exits {
     const table = this.host.tables.find(({ id }) => id === tableId);
-    if (!table?.failClosed || throwsOf(this.host, rule).length > 0) {
+    if (!table?.failClosed) {
       return ALL;
     }
     const routes = this.host.routes.filter(
@@ -213,6 +218,14 @@ class Allowances {
           ),
         ];
   }
+}
+
+/** Packets that a route of type "throw" passes on to later rules. What these do with them is not looked at. */
+function passedOn(rule: Rule, { family, destination }: Route): Partial<Allowance> {
+  return {
+    family: rule.family === 'auto' ? family : rule.family,
+    destination: isEverywhere(destination) ? undefined : destination,
+  };
 }
 
 function only(devices: readonly Value[]): Exits {

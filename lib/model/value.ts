@@ -144,6 +144,11 @@ export function isAny(prefix: Value): boolean {
   return prefix.text.endsWith('/0');
 }
 
+/** The same for the destination of a route. */
+export function isEverywhere(destination: Value): boolean {
+  return destination.text === DEFAULT_DESTINATION.text || isAny(destination);
+}
+
 /** Whether the network `inner` (a prefix or an address) lies in `outer`; false across families. */
 export function isInside(inner: string, outer: string): boolean {
   if (inner.includes(':') !== outer.includes(':')) {

@@ -8,7 +8,7 @@ import { sameMarks } from '../model/marking';
 import { oneFamilyOnly } from './family-parity';
 import { DEFAULT_ROUTE_LENGTH } from '../model/route';
 import { MAIN_RULE_PRIORITY, MAX_PRIORITY } from '../model/rule';
-import { DEFAULT_DESTINATION, isAny, isKnown } from '../model/value';
+import { isEverywhere, isKnown } from '../model/value';
 import { duplicateTables, duplicatePriorities, duplicateRoutes } from './duplicates';
 import { unreachableNextHops, foreignSources } from './next-hops';
 import { capturedManagement, unpinnedHostKey } from './management-path';
@@ -132,16 +132,15 @@ function withoutGuard(host: Host): Problem[] {
 function throwsPastGuards(host: Host): Problem[] {
   const routes = new Set(closed(host).flatMap((rule) => throwsOf(host, rule)));
   return [...routes].map(({ path, tableId, destination }) => {
-    const isEverything = destination.text === DEFAULT_DESTINATION.text || isAny(destination);
     const where = isKnown(destination) ? destination.text : 'a destination known at apply only';
     return {
       path,
       message:
-        `lets packets to ${where} go on to later rules (routeType "throw"), so the rules that look up table ${tableId} have neither guards nor a kill switch. ` +
-        `When somebody flushes the table, packets to any destination leave through the main default route. ` +
-        (isEverything
-          ? 'Leave this route out, or set failClosed: false if that is meant.'
-          : 'Use a PolicyRule for that destination in front of them instead, with SourceRoutingTable.main(host).'),
+        `lets packets to ${where} go on to later rules (routeType "throw"), so the rules that look up table ${tableId} have no guards, which would reject these packets, too. ` +
+        (isEverywhere(destination)
+          ? `When somebody flushes the table, packets leave through the main default route. Leave this route out, or set failClosed: false if that is meant.`
+          : `When somebody flushes the table, only the kill switch keeps packets to other destinations off the main default route. ` +
+            `Use a PolicyRule for that destination in front of these rules instead, with SourceRoutingTable.main(host).`),
     };
   });
 }
