@@ -833,6 +833,45 @@ describe('a part of a tunnel that is in no pool', () => {
     ]);
   });
 
+  describe('may be a network behind a client', () => {
+    const site = (networks: string[], more: NetworkInterface[] = []): NetworkInterface[] => [
+      ...UPLINKS,
+      { name: 'tun0', addresses: ['10.10.10.1/24'], networks },
+      ...more,
+    ];
+
+    test.each<[string, string[], string[], string[]]>([
+      ['in no pool', ['10.99.0.0/24'], [], ['10.99.0.0/24']],
+      ['of IPv6', ['fd00:99::/64'], [], ['fd00:99::/64']],
+      ['partly in a pool', ['10.99.0.0/24'], ['10.99.0.0/25'], ['10.99.0.128/25']],
+      ['around that of the tunnel', ['10.10.0.0/16'], [], ['10.10.0.0/16 but 10.10.10.0/24']],
+      ['in a pool', ['10.99.0.0/24'], ['10.99.0.0/16'], []],
+    ])('%s', (_, networks, more, parts) => {
+      const found = errorsOf(['10.10.10.0/24', ...more], site(networks), { rejectedClients: ['fd00:77::/64'] });
+      expect(found).toEqual(parts.map((part) => forgotten(part)));
+    });
+
+    test('but none that is rejected, or behind another interface', () => {
+      const interfaces = site(['10.99.0.0/24']);
+      expect(errorsOf(['10.10.10.0/24'], interfaces, { rejectedClients: ['10.99.0.0/24'] })).toEqual([]);
+      const lan = { name: 'eth2', addresses: ['10.20.0.1/24'], networks: ['10.99.0.0/24'] };
+      expect(errorsOf(['10.10.10.0/24'], site([], [lan]))).toEqual([]);
+      const halves = errorsOf(['10.10.10.0/24', '10.98.0.0/16'], site(['10.98.0.0/15'], [lan]), {
+        rejectedClients: ['fd00:77::/64'],
+      });
+      expect(halves).toEqual([forgotten('10.99.0.0/16 but 10.99.0.0/24')]);
+    });
+
+    test('nor one behind an interface that only a PolicyRule names', () => {
+      const lan = { name: 'eth2', addresses: ['10.20.0.1/24'], networks: ['10.99.0.0/24'] };
+      const stack = declare(
+        (scope, _host, table) => void new PolicyRule(scope, 'lan', { table, source: '10.20.0.0/24', priority: 10011 }),
+        { interfaces: [...INTERFACES, lan] },
+      );
+      expect(validationErrors(stack)).toEqual([]);
+    });
+  });
+
   test('is none that a rejected pool has, or that is rejected as a whole', () => {
     const interfaces = withTunnel(['10.10.10.1/24']);
     expect(errorsOf(['10.10.10.0/25'], interfaces, { rejectedClients: ['10.10.10.128/25'] })).toEqual([]);

@@ -99,7 +99,7 @@ function tunnelsOnlyOf(host: Host, rules: readonly Rule[], isOpen: (rule: Rule) 
  * Tells whether only VPN clients have the source of a rule: it is that of a `VpnEgress`, or a VPN daemon fills its
  * table.
  */
-function isOfVpn(host: Host, { action, source }: Rule): boolean {
+export function isOfVpn(host: Host, { action, source }: Rule): boolean {
   return (
     host.discards.some(({ destination }) => destination.text === source?.text) ||
     (action.kind === 'lookup' && host.hooks.some(({ tableId }) => tableId === action.tableId))

@@ -1,12 +1,13 @@
 import type { Family } from '../model/family';
-import { BOTH_FAMILIES, overlaps } from '../model/family';
+import { BOTH_FAMILIES, familyOf, overlaps } from '../model/family';
+import { isOfVpn } from '../model/guard';
 import type { Host, Problem } from '../model/host';
 import { pushTo } from '../model/maps';
-import type { Network } from '../model/networks';
-import { networksOf } from '../model/networks';
+import type { LinkNetwork } from '../model/networks';
+import { networksBehind, networksOf } from '../model/networks';
 import type { Tunnels } from '../model/tunnels';
-import { exitsOf, routesAll, tunnelsOf } from '../model/tunnels';
-import { isAny, isLinkLocal } from '../model/value';
+import { exitsOf, holdersOf, routesAll, tunnelsOf } from '../model/tunnels';
+import { isAny, isKnown, isLinkLocal } from '../model/value';
 import type { Bits } from '../fib/bits';
 import { ADDRESS_LENGTH, addressBits, longestMatch, prefixBits } from '../fib/bits';
 import { OTHER_INTERFACE, interfacesToldApart } from '../reachability/header-classes';
@@ -23,6 +24,12 @@ import { prefixSetText } from '../reachability/words';
 /** A message shows only the first prefixes of a long list. */
 const PREFIXES_SHOWN = 4;
 
+/** A network of a tunnel, or behind a client of it. */
+interface TunnelNetwork extends LinkNetwork {
+  /** The server's address in it. */
+  readonly address?: string;
+}
+
 /**
  * Finds parts of tunnels' networks that no rule covers, so that packets from there leave through the main table's
  * default route. If a rule covers them, even one that looks up the main table, this is intended.
@@ -30,15 +37,29 @@ const PREFIXES_SHOWN = 4;
 export function unpooledParts(host: Host): Problem[] {
   const tunnels = tunnelsOf(host);
   const machine = machineWithoutTunnelGuards(host);
+  const behind = behindClients(host);
   return BOTH_FAMILIES.flatMap((family) => {
-    const networks = networksOf(host.interfaces).ofFamily(family);
+    const networks: TunnelNetwork[] = [
+      ...networksOf(host.interfaces)
+        .ofFamily(family)
+        .filter(({ address }) => !isLinkLocal(address)),
+      ...behind.filter(({ text }) => familyOf(text) === family),
+    ];
     const named = new Set(interfacesToldApart([machine], family));
-    const byInput = new Map<string, Network[]>();
-    for (const network of networks.filter(({ link, address }) => tunnels.has(link.name) && !isLinkLocal(address))) {
+    const byInput = new Map<string, TunnelNetwork[]>();
+    for (const network of networks.filter(({ link }) => tunnels.has(link.name))) {
       pushTo(byInput, named.has(network.link.name) ? network.link.name : OTHER_INTERFACE, network);
     }
     return [...byInput].flatMap(([input, own]) => partsOf(host, machine, family, input, own, tunnels));
   });
+}
+
+/** The networks behind VPN clients. Behind an interface that only a bare `PolicyRule` names, others may be meant. */
+function behindClients(host: Host): LinkNetwork[] {
+  const links = host.rules
+    .filter((rule) => isOfVpn(host, rule))
+    .flatMap(({ source }) => (source && isKnown(source) ? holdersOf(source, host.interfaces) : []));
+  return [...new Set(links)].flatMap((link) => (link.networks ?? []).map((text) => ({ link, text })));
 }
 
 /** @param own - the networks of the tunnels that packets come in by */
@@ -47,12 +68,15 @@ function partsOf(
   machine: Machine,
   family: Family,
   inputInterface: string,
-  own: readonly Network[],
+  own: readonly TunnelNetwork[],
   tunnels: Tunnels,
 ): Problem[] {
   const linkByNetwork = new Map<Bits, string>();
   // Networks of other interfaces are included, since the innermost of nested networks counts.
-  const others = own.flatMap(({ text }) => networksOf(host.interfaces).overlapping(text));
+  const others = own.flatMap(({ text }) => [
+    ...networksOf(host.interfaces).overlapping(text),
+    ...networksBehind(text, host.interfaces),
+  ]);
   for (const { text, link } of [...others, ...own]) {
     linkByNetwork.set(prefixBits(text), link.name);
   }
@@ -84,11 +108,11 @@ function partsOf(
 }
 
 /** The addresses of a network that no client has. Their packets do not matter. */
-function notOfClients({ address, text }: Network, family: Family): Bits[] {
+function notOfClients({ address, text }: TunnelNetwork, family: Family): Bits[] {
   const length = ADDRESS_LENGTH[family];
   const bits = prefixBits(text);
   return [
-    addressBits(address),
+    ...(address === undefined ? [] : [addressBits(address)]),
     ...(length - bits.length > 1 ? [bits.padEnd(length, '0')] : []),
     // IPv6 has no broadcast.
     ...(length - bits.length > 1 && family === 4 ? [bits.padEnd(length, '1')] : []),
