@@ -183,6 +183,21 @@ describe('errors', () => {
       ],
     ],
     [
+      'a second gateway of a VpnEgress',
+      (stack, host) => {
+        const props = { device: 'eth1', tableId: 201, clients: ['10.10.11.0/24'], gateways: ['192.168.1.1'] };
+        const egress = new VpnEgress(stack, 'egress', { host, priority: 12000, ...props });
+        const nextHops = ['192.168.1.1', '192.168.1.2'].map((via) => ({ via, device: 'eth1' }));
+        egress.table.addRoute('both', { destination: 'default', nextHops });
+        egress.table.addRoute('one', { destination: '10.0.0.0/8', via: '192.168.1.1', device: 'eth1' });
+        egress.table.addRoute('two', { destination: '10.0.0.0/8', via: '192.168.1.2', device: 'eth1' });
+      },
+      [
+        '[stack/egress/table/both] destination "default" with metric 0 is already routed by "stack/egress/table/gateway-1" (IPv4, table 201). Give the second another metric, or for several gateways (ECMP), declare a SourceRoutingTable that has a route with nextHops, and a PolicyRule for each pool, instead of the VpnEgress, which has one gateway for each family.',
+        '[stack/egress/table/two] destination "10.0.0.0/8" with metric 0 is already routed by "stack/egress/table/one" (IPv4, table 201). Give the second another metric, or use nextHops for several gateways.',
+      ],
+    ],
+    [
       'a route in the place of the unreachable default',
       (_stack, _host, table) =>
         table.addRoute('worst', { destination: '0.0.0.0/0', device: 'eth1', metric: 4278198272 }),

@@ -981,7 +981,7 @@ describe('arguments', () => {
     [
       'two gateways of one family',
       { gateways: [...GATEWAYS, '192.168.1.2'] },
-      'gateways[2] "192.168.1.2" is the second IPv4 gateway. Give one for each family; for several, use SourceRoutingTable.addRoute() with nextHops.',
+      'gateways[2] "192.168.1.2" is the second IPv4 gateway. A VpnEgress has one gateway for each family. For several (ECMP), declare a SourceRoutingTable that has a route with nextHops, and a PolicyRule for each pool, instead of the VpnEgress.',
     ],
     [
       'a pool twice',

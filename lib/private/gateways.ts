@@ -55,7 +55,8 @@ function checkGateways(
     if (family !== undefined && index === twice) {
       throw args.error(
         `gateways[${index}] "${texts[index]}" is the second ${familyName(family)} gateway. ` +
-          'Give one for each family; for several, use SourceRoutingTable.addRoute() with nextHops.',
+          'A VpnEgress has one gateway for each family. For several (ECMP), declare a SourceRoutingTable ' +
+          'that has a route with nextHops, and a PolicyRule for each pool, instead of the VpnEgress.',
       );
     }
     if (family !== undefined && !pools.some((pool) => overlaps(pool.family, family))) {

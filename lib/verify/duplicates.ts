@@ -82,10 +82,20 @@ export function duplicateRoutes(host: Host): Problem[] {
         path: route.path,
         message:
           `destination "${route.destination.text}" with metric ${routeMetric(route)} is already routed by "${other.path}" ` +
-          `(${familyName(route.family)}, table ${route.tableId}). Give the second another metric, or use nextHops for several gateways.`,
+          `(${familyName(route.family)}, table ${route.tableId}). Give the second another metric, or ${severalGateways(host, [route, other])}`,
       });
     }
     seen.set(key, other ?? route);
   }
   return problems;
+}
+
+/** The default routes of a `VpnEgress` are its own, so that nextHops would not help. */
+function severalGateways({ markings }: Host, routes: readonly Route[]): string {
+  const isOfEgress = markings.some(({ path: egress }) =>
+    routes.some(({ path }) => /^(gateway-[0-9]+|default-ipv[46])$/.test(path.replace(`${egress}/table/`, ''))),
+  );
+  return isOfEgress
+    ? 'for several gateways (ECMP), declare a SourceRoutingTable that has a route with nextHops, and a PolicyRule for each pool, instead of the VpnEgress, which has one gateway for each family.'
+    : 'use nextHops for several gateways.';
 }
