@@ -1,5 +1,5 @@
-import { Fn, Lazy, TerraformLocal, Token } from 'cdktf';
-import { MOST_BYTES, bootHook, mostBytes } from './delivery/cloud-init';
+import { Lazy, Token } from 'cdktf';
+import { MOST_BYTES, bootHook, bootHookBase64, mostBytes } from './delivery/cloud-init';
 import { partsText } from './delivery/user-data';
 import type { LinuxHost } from './linux-host';
 import { Arguments } from './private/arguments';
@@ -74,9 +74,7 @@ export class CloudInit {
    * takes the text out of a `TerraformLocal`.
    */
   public get userDataBase64(): string {
-    const found = this.host.node.tryFindChild('user-data') as TerraformLocal | undefined;
-    const text = found ?? new TerraformLocal(this.host, 'user-data', this.userData);
-    return Fn.base64encode(text.asString);
+    return Lazy.stringValue({ produce: (context) => bootHookBase64(this.host._declaration.declared(), context) });
   }
 
   /**

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { TerraformOutput, TerraformVariable, Testing } from 'cdktf';
+import { Fn, TerraformIterator, TerraformOutput, TerraformVariable, Testing, Token } from 'cdktf';
 import type { TerraformStack } from 'cdktf';
 import { CloudInit, Forwarding, HostState, PolicyRule, RuleAction, SourceNat, VpnEgress } from '../lib';
 import type { LinuxHost, LinuxHostProps, VpnEgressProps } from '../lib';
@@ -31,10 +31,10 @@ function declare(
 }
 
 /** A text as the configuration has it, with what Terraform evaluates. */
-function synthesized(stack: TerraformStack, value: string): string {
-  new TerraformOutput(stack, 'text', { value, staticId: true });
-  const { output } = JSON.parse(Testing.synth(stack)) as { output: { text: { value: string } } };
-  return output.text.value;
+function synthesized(stack: TerraformStack, value: string, id = 'text'): string {
+  new TerraformOutput(stack, id, { value, staticId: true });
+  const { output } = JSON.parse(Testing.synth(stack)) as { output: Record<string, { value: string }> };
+  return output[id].value;
 }
 
 function textOf(stack: TerraformStack, host: LinuxHost): string {
@@ -183,19 +183,6 @@ describe('the text', () => {
 });
 
 describe('other forms of the text', () => {
-  test('base64 is that of the same text, by way of a local', () => {
-    const stack = newStack();
-    const pool = new TerraformVariable(stack, 'pool', { type: 'string' }).stringValue;
-    const cloudInit = CloudInit.of(declare(stack, { clients: [pool] }));
-    const text = synthesized(stack, cloudInit.userDataBase64);
-    expect(text).toMatch(/^\$\{base64encode\(local\.[\w-]+\)\}$/);
-    expect(cloudInit.userDataBase64).not.toBe('');
-    const { locals } = JSON.parse(Testing.synth(stack)) as { locals: Record<string, string> };
-    expect(Object.values(locals)).toEqual([
-      expect.stringMatching(/^#cloud-boothook\n[^]*\$\{cidrhost\("\$\{var\.pool\}", 0\)\}/),
-    ]);
-  });
-
   test.each([
     ['echo hi', 'others[1] does not begin with a line such as "#cloud-config" or "#!/bin/sh"'],
     ['MIME-Version: 1.0', 'others[1] does not begin with a line such as'],
@@ -206,18 +193,74 @@ describe('other forms of the text', () => {
   });
 });
 
+function terraformIn(directory: string, ...args: string[]): { status: number | null; said: string } {
+  const env = { ...process.env, CHECKPOINT_DISABLE: '1', TF_CLI_CONFIG_FILE: '/dev/null', TF_CLI_ARGS: '-no-color' };
+  const { status, stdout, stderr } = spawnSync('terraform', [`-chdir=${directory}`, ...args], {
+    encoding: 'utf8',
+    env,
+  });
+  return { status, said: `${stdout}${stderr}` };
+}
+
+describe('base64', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'cloud-init-'));
+  afterAll(() => rmSync(directory, { recursive: true }));
+
+  /** What Terraform makes of texts of an instance with the same iterator, by its key. */
+  function applied(stack: TerraformStack, texts: Record<string, string>): Record<string, Record<string, string>> {
+    const input = Object.fromEntries(
+      Object.entries(texts).map(([name, text]) => [name, synthesized(stack, text, name)]),
+    );
+    const servers = { a: { pool: '10.9.0.0/24' }, b: { pool: 'fd00:9::/64' } };
+    const config = {
+      variable: { servers: { default: servers } },
+      resource: { terraform_data: { instance: { for_each: '${var.servers}', input } } },
+      output: { texts: { value: '${{ for key, each in terraform_data.instance : key => each.output }}' } },
+    };
+    writeFileSync(join(directory, 'main.tf.json'), JSON.stringify(config));
+    expect(terraformIn(directory, 'init')).toMatchObject({ status: 0 });
+    expect(terraformIn(directory, 'apply', '-auto-approve')).toMatchObject({ status: 0 });
+    return JSON.parse(terraformIn(directory, 'output', '-json', 'texts').said) as Record<
+      string,
+      Record<string, string>
+    >;
+  }
+
+  test('is that of the text of each machine, also in a function', () => {
+    const stack = newStack();
+    const variable = new TerraformVariable(stack, 'servers', { type: 'map(object({ pool = string }))' });
+    const forEach = TerraformIterator.fromMap(Token.asAnyMap(variable.value));
+    const ssh = { ...SSH, host: forEach.getString('address') };
+    const fleet = { clients: [forEach.getString('pool')], gateways: GATEWAYS.slice(0, 1) };
+    const { userData, userDataBase64 } = CloudInit.of(declare(stack, fleet, { forEach, ssh, interfaces: [] }));
+    const reversed = Fn.strrev(userDataBase64);
+    const machines = applied(stack, { userData, userDataBase64, reversed });
+    expect(Object.keys(machines)).toEqual(['a', 'b']);
+    for (const [key, pool] of [
+      ['a', '10.9.0.0/24'],
+      ['b', 'fd00:9::/64'],
+    ]) {
+      const machine = machines[key];
+      expect(machine.userData).toContain(` from ${pool} lookup 200\n`);
+      expect(Buffer.from(machine.userDataBase64, 'base64').toString()).toBe(machine.userData);
+      expect([...machine.reversed].reverse().join('')).toBe(machine.userDataBase64);
+    }
+  });
+
+  test('is that of the same text', () => {
+    const stack = newStack();
+    const { userData, userDataBase64 } = CloudInit.of(declare(stack));
+    const { a } = applied(stack, { userData, userDataBase64 });
+    expect(a.userData).toMatch(/^#cloud-boothook\n/);
+    expect(Buffer.from(a.userDataBase64, 'base64').toString()).toBe(a.userData);
+  });
+});
+
 describe('values that only Terraform knows', () => {
   const directory = mkdtempSync(join(tmpdir(), 'cloud-init-'));
   afterAll(() => rmSync(directory, { recursive: true }));
 
-  function terraform(...args: string[]): { status: number | null; said: string } {
-    const env = { ...process.env, CHECKPOINT_DISABLE: '1', TF_CLI_CONFIG_FILE: '/dev/null', TF_CLI_ARGS: '-no-color' };
-    const { status, stdout, stderr } = spawnSync('terraform', [`-chdir=${directory}`, ...args], {
-      encoding: 'utf8',
-      env,
-    });
-    return { status, said: `${stdout}${stderr}` };
-  }
+  const terraform = (...args: string[]): { status: number | null; said: string } => terraformIn(directory, ...args);
 
   const variables = (values: Record<string, string>): string[] =>
     Object.entries(values).flatMap(([name, value]) => ['-var', `${name}=${value}`]);

@@ -24,6 +24,9 @@ export const MOST_BYTES = 16384;
 /** No line of a file is this one: a value that Terraform fills in has no line break, and is never alone on a line. */
 const END = 'END_OF_FILE';
 
+/** Nor is any line of the whole text this one. */
+const END_OF_TEXT = 'END_OF_TEXT';
+
 /**
  * Deferred values in the form of the kernel. They go into a script that root runs, so anything else fails the plan. A
  * value in another form, or one that the kernel does not take, would be a rule that nothing finds again.
@@ -54,6 +57,20 @@ interface Filling {
 /** What cloud-init runs at the first boot, so that the machine has the rules and routes of a host before an apply. */
 export function bootHook(host: Host, context: IResolveContext): string {
   return hookText(host, fillingOf(context));
+}
+
+/**
+ * The same in base64, as an expression of Terraform. The text is in the expression, since a local value has no values of
+ * an iterator.
+ */
+export function bootHookBase64(host: Host, context: IResolveContext): string {
+  const { suppressBraces } = context;
+  // Also as the argument of a function, the text is a template.
+  context.suppressBraces = false;
+  const text = bootHook(host, context);
+  context.suppressBraces = suppressBraces;
+  const encoded = `base64encode(<<${END_OF_TEXT}\n${text}${END_OF_TEXT}\n)`;
+  return suppressBraces ? encoded : expression(encoded);
 }
 
 /** The size of that text in bytes, with the longest values that Terraform may fill in. */
