@@ -945,6 +945,13 @@ test('everything may be known at apply only', () => {
   });
 });
 
+test('a pool may be around an earlier one, whose rule comes first', () => {
+  const stack = newStack();
+  const props = { device: 'eth1', tableId: 200, clients: ['10.10.10.128/25', ...POOLS], gateways: GATEWAYS };
+  new VpnEgress(stack, 'egress', { host: newHost(stack, { interfaces: ALL_INTERFACES }), ...props });
+  expect(validationErrors(stack)).toEqual([]);
+});
+
 describe('arguments', () => {
   test.each<[string, Partial<VpnEgressProps>, string]>([
     ['no clients', { clients: [] }, 'clients is empty. Give the pools of the VPN server, such as "10.10.10.0/24".'],
@@ -997,6 +1004,21 @@ describe('arguments', () => {
       'a part of a pool that is rejected',
       { rejectedClients: ['10.10.10.128/25'] },
       'rejectedClients[0] "10.10.10.128/25" is inside clients[0] "10.10.10.0/24", which is routed. Leave it out, or give clients without it.',
+    ],
+    [
+      'a pool inside another',
+      { clients: [...POOLS, '10.10.10.128/25'] },
+      'clients[2] "10.10.10.128/25" is inside clients[0] "10.10.10.0/24", which is routed. Leave it out.',
+    ],
+    [
+      'a pool inside all of IPv6',
+      { clients: ['10.10.10.0/24', '::/0', IPV6_POOL] },
+      'clients[2] "fd00:4242:4242:4242::/64" is inside clients[1] "::/0", which is routed. Leave it out.',
+    ],
+    [
+      'a rejected pool inside another',
+      { rejectedClients: ['10.10.12.0/23', '10.10.13.0/24'] },
+      'rejectedClients[1] "10.10.13.0/24" is inside rejectedClients[0] "10.10.12.0/23", which is rejected. Leave it out.',
     ],
     [
       'a rejected pool with host bits',

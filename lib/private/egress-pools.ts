@@ -1,7 +1,9 @@
+import type { Bits } from '../fib/bits';
+import { longestMatch, prefixBits } from '../fib/bits';
 import type { Family, FamilyOrAuto } from '../model/family';
-import { overlaps } from '../model/family';
+import { familyOf, overlaps } from '../model/family';
 import type { Value } from '../model/value';
-import { isInside, isKnown } from '../model/value';
+import { isKnown } from '../model/value';
 import type { Arguments } from './arguments';
 
 /** A pool of a `VpnEgress`. */
@@ -39,7 +41,8 @@ export function parsePools(
   return pools;
 }
 
-function checkPools(args: Arguments, { routed, rejected, all }: EgressPools): void {
+function checkPools(args: Arguments, pools: EgressPools): void {
+  const { routed, all } = pools;
   if (routed.length === 0) {
     throw args.error('clients is empty. Give the pools of the VPN server, such as "10.10.10.0/24".');
   }
@@ -48,14 +51,24 @@ function checkPools(args: Arguments, { routed, rejected, all }: EgressPools): vo
   if (twice) {
     throw args.error(`${twice.property} "${twice.text}" is there twice. Leave out one of them.`);
   }
-  for (const pool of rejected.filter(({ value }) => isKnown(value))) {
-    const outer = routed.find(({ value }) => isKnown(value) && isInside(pool.value.text, value.text));
+  checkNested(args, pools);
+}
+
+/** Refuses a pool inside an earlier one, whose rule takes all its packets. */
+function checkNested(args: Arguments, { routed, all }: EgressPools): void {
+  const earlier = { 4: new Map<Bits, Pool>(), 6: new Map<Bits, Pool>() };
+  for (const pool of all.filter(({ value }) => isKnown(value))) {
+    const bits = prefixBits(pool.value.text);
+    const others = earlier[familyOf(pool.value.text)];
+    const outer = longestMatch(bits, others);
     if (outer) {
+      const [isRouted, isOuterRouted] = [pool, outer].map((each) => routed.includes(each));
       throw args.error(
-        `${pool.property} "${pool.text}" is inside ${outer.property} "${outer.text}", which is routed. ` +
-          'Leave it out, or give clients without it.',
+        `${pool.property} "${pool.text}" is inside ${outer.property} "${outer.text}", which is ${isOuterRouted ? 'routed' : 'rejected'}. ` +
+          (isRouted === isOuterRouted ? 'Leave it out.' : 'Leave it out, or give clients without it.'),
       );
     }
+    others.set(bits, pool);
   }
 }
 
