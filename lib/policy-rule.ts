@@ -7,7 +7,7 @@ import type { FamilyOrAuto } from './model/family';
 import { familyName } from './model/family';
 import { MAX_RULE_PORT, MAX_UID, MAX_UINT32 } from './model/limits';
 import type { Action, Range, Rule } from './model/rule';
-import { MAX_PRIORITY, MIN_PRIORITY } from './model/rule';
+import { MAX_PRIORITY, MIN_PRIORITY, hex } from './model/rule';
 import { commonFamily } from './model/value';
 import type { NumberRange } from './number-range';
 import { DEVICE, FAMILY, HOST, IP_PROTOCOL, MARK, PREFIX, RANGE, RULE_ACTION, TABLE } from './private/kinds';
@@ -265,9 +265,7 @@ function parseRules(scope: Construct, args: Arguments, props: PolicyRuleProps, p
   );
   const families = parseFamilies(args, props, own);
   checkPorts(args, props);
-  if (props.firewallMask !== undefined && props.firewallMark === undefined) {
-    throw args.error(`firewallMask ${props.firewallMask} is set without firewallMark. Set the mark too.`);
-  }
+  const { firewallMark, firewallMask } = parseMark(args, props);
   if (action.kind !== 'lookup') {
     rejectSuppressors(args, props);
   }
@@ -280,8 +278,8 @@ function parseRules(scope: Construct, args: Arguments, props: PolicyRuleProps, p
     source,
     destination,
     tos: parseTos(args, props.tos, family),
-    firewallMark: args.optionalInteger(props.firewallMark, 'firewallMark', 1, MAX_UINT32),
-    firewallMask: args.optionalInteger(props.firewallMask, 'firewallMask', 1, MAX_UINT32),
+    firewallMark,
+    firewallMask,
     inputInterface: args.optional('device', props.inputInterface, 'inputInterface'),
     outputInterface: args.optional('device', props.outputInterface, 'outputInterface'),
     uidRange: parseRange(args, props.uidRange, 'uidRange', 0, MAX_UID),
@@ -340,6 +338,28 @@ function parseFamilies(args: Arguments, props: PolicyRuleProps, own: FamilyOrAut
     );
   }
   return wanted;
+}
+
+function parseMark(args: Arguments, props: PolicyRuleProps): Pick<Rule, 'firewallMark' | 'firewallMask'> {
+  const mark = args.optionalInteger(props.firewallMark, 'firewallMark', 1, MAX_UINT32);
+  const mask = args.optionalInteger(props.firewallMask, 'firewallMask', 1, MAX_UINT32);
+  if (mask === undefined) {
+    return { firewallMark: mark };
+  }
+  if (mark === undefined) {
+    throw args.error(`firewallMask ${mask} is set without firewallMark. Set the mark too.`);
+  }
+  // Operators on bits give signed numbers.
+  const within = (mark & mask) >>> 0;
+  if (within !== mark) {
+    const effect =
+      within === 0 ? 'so the rule would match packets without a mark' : `so the rule would match ${hex(within)}`;
+    const fix = `firewallMask ${hex((mark | mask) >>> 0)}${within === 0 ? '' : `, or firewallMark ${hex(within)}`}`;
+    throw args.error(
+      `firewallMark ${hex(mark)} has bits outside firewallMask ${hex(mask)}, which the kernel ignores, ${effect}. Did you mean ${fix}?`,
+    );
+  }
+  return { firewallMark: mark, firewallMask: mask };
 }
 
 function parseTos(args: Arguments, tos: number | undefined, family: FamilyOrAuto): number | undefined {

@@ -32,6 +32,11 @@ describe('selectors and actions', () => {
       ['rule 4 10010 fwmark 0x100/0xff00 lookup 200'],
     ],
     [
+      'the highest bit alone',
+      { firewallMark: 0x80000000, firewallMask: 0x80000000, families: [IpFamily.IPV4] },
+      ['rule 4 10010 fwmark 0x80000000/0x80000000 lookup 200'],
+    ],
+    [
       'firewallMask of all bits, which is none',
       { firewallMark: 1, firewallMask: 0xffffffff, families: [IpFamily.IPV4] },
       ['rule 4 10010 fwmark 0x1 lookup 200'],
@@ -154,6 +159,16 @@ describe('arguments', () => {
     ['mask without mark', { firewallMask: 255 }, 'firewallMask 255 is set without firewallMark. Set the mark too.'],
     ['mark too large', { firewallMark: 2 ** 32 }, 'firewallMark 4294967296 is not an integer from 1 to 4294967295.'],
     ['mark 0', { firewallMark: 0 }, 'firewallMark 0 is not an integer from 1 to 4294967295.'],
+    [
+      'mark outside the mask',
+      { firewallMark: 0x100, firewallMask: 0xff },
+      'firewallMark 0x100 has bits outside firewallMask 0xff, which the kernel ignores, so the rule would match packets without a mark. Did you mean firewallMask 0x1ff?',
+    ],
+    [
+      'highest mark partly outside the mask',
+      { firewallMark: 0xf0000001, firewallMask: 0x80000000 },
+      'firewallMark 0xf0000001 has bits outside firewallMask 0x80000000, which the kernel ignores, so the rule would match 0x80000000. Did you mean firewallMask 0xf0000001, or firewallMark 0x80000000?',
+    ],
     ['mask 0', { firewallMark: 1, firewallMask: 0 }, 'firewallMask 0 is not an integer from 1 to 4294967295.'],
     [
       'uidRange too large',
