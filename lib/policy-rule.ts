@@ -7,8 +7,8 @@ import type { FamilyOrAuto } from './model/family';
 import { familyName } from './model/family';
 import { MAX_RULE_PORT, MAX_UID, MAX_UINT32 } from './model/limits';
 import type { Action, Range, Rule } from './model/rule';
-import { MAX_PRIORITY, MIN_PRIORITY, hex } from './model/rule';
-import { commonFamily } from './model/value';
+import { MAX_PRIORITY, MIN_PRIORITY, hex, rangeWord } from './model/rule';
+import { commonFamily, isAny, isKnown } from './model/value';
 import type { NumberRange } from './number-range';
 import { DEVICE, FAMILY, HOST, IP_PROTOCOL, MARK, PREFIX, RANGE, RULE_ACTION, TABLE } from './private/kinds';
 import type { Shape } from './private/shapes';
@@ -269,7 +269,7 @@ function parseRules(scope: Construct, args: Arguments, props: PolicyRuleProps, p
   if (action.kind !== 'lookup') {
     rejectSuppressors(args, props);
   }
-  return families.map((family): Rule => ({
+  const rules = families.map((family): Rule => ({
     path: scope.node.path,
     family,
     priority,
@@ -294,6 +294,40 @@ function parseRules(scope: Construct, args: Arguments, props: PolicyRuleProps, p
     ),
     suppressInterfaceGroup: args.optionalInteger(props.suppressInterfaceGroup, 'suppressInterfaceGroup', 0, 2147483647),
   }));
+  for (const rule of rules) {
+    refuseMixedOrigin(args, rule);
+    refuseNotFromAll(args, rule);
+  }
+  return rules;
+}
+
+/** A packet that comes in has no socket, and counts as one of root. */
+function refuseMixedOrigin(args: Arguments, { inputInterface, outputInterface, uidRange }: Rule): void {
+  if (!inputInterface || !isKnown(inputInterface) || inputInterface.text === 'lo') {
+    return;
+  }
+  const own = outputInterface
+    ? `outputInterface${isKnown(outputInterface) ? ` "${outputInterface.text}"` : ''} is that of a local socket`
+    : uidRange && `uidRange ${rangeWord(uidRange)} is that of local processes`;
+  if (own !== undefined) {
+    throw args.error(
+      `${own}, but inputInterface "${inputInterface.text}" means that the packet comes in. ` +
+        'Leave out one of them, or set inputInterface to "lo", which means packets of the machine itself.',
+    );
+  }
+}
+
+/** "not from all". A prefix of length 0 and a tos of 0 select nothing either. */
+function refuseNotFromAll(args: Arguments, { invert, source, destination, ...rule }: Rule): void {
+  const { tos, firewallMark, inputInterface, outputInterface, uidRange, ipProtocol } = rule;
+  const prefixes = [source, destination].filter((prefix) => prefix && !(isKnown(prefix) && isAny(prefix)));
+  const selectors = [...prefixes, tos, firewallMark, inputInterface, outputInterface, uidRange, ipProtocol];
+  if (invert === true && selectors.every((selector) => selector === undefined)) {
+    throw args.error(
+      'invert is true, but no selector says which packets not to match, so the rule would match none. ' +
+        'Set a selector such as source, or leave out invert.',
+    );
+  }
 }
 
 function parseAction(args: Arguments, props: PolicyRuleProps, priority: number): Action {

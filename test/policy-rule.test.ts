@@ -44,6 +44,19 @@ describe('selectors and actions', () => {
     ['tos 0, which is any', { tos: 0, source: '10.10.10.0/24' }, ['rule 4 10010 from 10.10.10.0/24 lookup 200']],
     ['highest tos of IPv4', { tos: 28, source: '10.0.0.0/8' }, ['rule 4 10010 from 10.0.0.0/8 tos 0x1c lookup 200']],
     ['highest tos of IPv6', { tos: 252, source: 'fd00::/8' }, ['rule 6 10010 from fd00::/8 tos 0xfc lookup 200']],
+    [
+      'packets of some users and sockets of the machine',
+      {
+        ...{ inputInterface: 'lo', outputInterface: 'eth1', uidRange: NumberRange.of(1000) },
+        families: [IpFamily.IPV4],
+      },
+      ['rule 4 10010 iif lo oif eth1 uidrange 1000-1000 lookup 200'],
+    ],
+    [
+      'invert of anything but prefixes',
+      { invert: true, firewallMark: 1, families: [IpFamily.IPV4] },
+      ['rule 4 10010 not fwmark 0x1 lookup 200'],
+    ],
     ['tos', { tos: 16, families: [IpFamily.IPV4] }, ['rule 4 10010 tos 0x10 lookup 200']],
     [
       'ports',
@@ -101,6 +114,16 @@ describe('selectors and actions', () => {
     expect(lines).toContain('value 1 prefix - stack/clients:source ${jsonencode(var.pool)}');
     expect(lines).toContain('rule auto 10010 from @1@ lookup 200');
     expect(resourceOf(stack, 'apply').triggers_replace['rule 10010']).toBe('from ${var.pool} lookup 200');
+  });
+
+  test.each<[string, (value: string) => Partial<PolicyRuleProps>]>([
+    ['an interface can be lo', (inputInterface) => ({ inputInterface, outputInterface: 'eth1' })],
+    ['a prefix can have a length', (source) => ({ source, invert: true })],
+  ])('what is known at apply only is not refused: %s', (_, props) => {
+    const stack = newStack();
+    const given = props(new TerraformVariable(stack, 'v', {}).stringValue);
+    const table = newTable(newHost(stack));
+    expect(() => new PolicyRule(stack, 'rule', { table, priority: 10010, ...given })).not.toThrow();
   });
 
   test('families says of what family such a value must be', () => {
@@ -201,6 +224,26 @@ describe('arguments', () => {
       'port 0',
       { ipProtocol: IpProtocol.TCP, sourcePorts: NumberRange.of(0) },
       'sourcePorts 0 is not an integer from 1 to 65534.',
+    ],
+    [
+      'the interface of a socket for packets that come in',
+      { inputInterface: 'tun0', outputInterface: 'eth0' },
+      'outputInterface "eth0" is that of a local socket, but inputInterface "tun0" means that the packet comes in. Leave out one of them, or set inputInterface to "lo", which means packets of the machine itself.',
+    ],
+    [
+      'users for packets that come in',
+      { inputInterface: 'tun0', uidRange: NumberRange.between(1000, 1999) },
+      'uidRange 1000-1999 is that of local processes, but inputInterface "tun0" means that the packet comes in. Leave out one of them, or set inputInterface to "lo", which means packets of the machine itself.',
+    ],
+    [
+      'invert of nothing',
+      { invert: true },
+      'invert is true, but no selector says which packets not to match, so the rule would match none. Set a selector such as source, or leave out invert.',
+    ],
+    [
+      'invert of everything',
+      { invert: true, source: '0.0.0.0/0', tos: 0 },
+      'invert is true, but no selector says which packets not to match, so the rule would match none. Set a selector such as source, or leave out invert.',
     ],
     ['protocol 0', { ipProtocol: IpProtocol.of(0) }, 'ipProtocol 0 is not an integer from 1 to 255.'],
     [
