@@ -50,6 +50,9 @@ export class Expected {
   public static anyOf(...expected: Expected[]): Expected {
     return new Expected((args) => {
       args.check(list(EXPECTED, 'a list'), expected, 'expected');
+      if (expected.length === 0) {
+        throw args.error('expected [] of anyOf is empty, so nothing could meet it. Give at least one outcome.');
+      }
       return expected.flatMap((each) => each._dispositions(args));
     });
   }

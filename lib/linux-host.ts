@@ -22,7 +22,7 @@ import { Persistence } from './persistence';
 import { ADOPT, parseAdoption } from './private/adoption';
 import { Arguments } from './private/arguments';
 import { parseConfirmTimeout } from './private/confirm-timeout';
-import { checkFlow, checkPacket, parseFlow, parseLinksDown, parsePacket } from './private/flows';
+import { checkFlow, checkInterfaces, checkPacket, parseFlow, parseLinksDown, parsePacket } from './private/flows';
 import { checkFleet, isKnownByBastion } from './private/fleet';
 import { HostDeclaration } from './private/host-declaration';
 import { INTERFACES, parseInterfaces } from './private/interfaces';
@@ -344,6 +344,7 @@ export class LinuxHost extends Construct {
     checkPacket(args, packet);
     const options = parsePacket(args, packet);
     const linksDown = parseLinksDown(args, packet);
+    checkInterfaces(args, packet, this._declaration.interfaces);
     const parsed = args.attempt(() => packetHeader(options));
     const machine = machineOf(this._declaration.declared(), linksDown);
     return decide(machine, parsed).map((outcome) => ({
@@ -375,7 +376,9 @@ export class LinuxHost extends Construct {
     }
     const dispositions = expected._dispositions(args);
     const linksDown = parseLinksDown(args, flow);
-    for (const traffic of parseFlow(args, flow, dispositions)) {
+    const traffics = parseFlow(args, flow, dispositions);
+    checkInterfaces(args, flow, this._declaration.interfaces);
+    for (const traffic of traffics) {
       this._declaration.addIntent({ path: this.node.path, label, traffic, dispositions, linksDown });
     }
   }

@@ -185,7 +185,6 @@ const RIGHT: Record<string, Record<string, string>> = {
   'EduVpnProfile.oUdpPortList': { '[]': 'there may be TCP alone' },
   'EduVpnProfile.oTcpPortList': { '[]': 'there may be UDP alone' },
   'PersistenceOptions.device': { '"x"': ANY_NAME },
-  'FlowSelectors.inputInterface': { '"x"': ANY_NAME },
   'FlowSelectors.firewallMark': { '0': ZERO },
   'FlowSelectors.tos': { '0': ZERO },
   'FlowSelectors.sourcePort': { '0': ZERO },

@@ -382,6 +382,10 @@ test.each([
   [['explain', BEFORE, '--host', 'vpn1', '--to', '8.8.8.8', '--in', 'tun0'], 'Give it, or leave out --in.'],
   [['explain', BEFORE, '--host', 'vpn1', ...PACKET, '--down', 'eth7'], 'Declared: eth0, eth1, tun0.'],
   [
+    ['explain', BEFORE, '--host', 'vpn1', ...PACKET, '--in', 'tun9'],
+    '--in tun9 is not an interface of stack/vpn1. Declared: eth0, eth1, tun0.',
+  ],
+  [
     ['explain', BEFORE, '--host', 'vpn1', ...PACKET, '--mark', '1x'],
     '--mark "1x" is not a number from 0 to 4294967295.',
   ],

@@ -71,6 +71,8 @@ describe('lookup', () => {
       { ...packet, uid: 7 },
       'uid 7 is that of a local process, but inputInterface "tun0" means that the packet comes in',
     ],
+    [{ ...packet, inputInterface: 'tun9' }, 'inputInterface "tun9" is not among the interfaces declared for this host'],
+    [{ ...packet, linksDown: ['eth9'] }, 'linksDown[0] "eth9" is not among the interfaces declared for this host'],
     [{ ...packet, linksDown: ['eth 1'] }, 'linksDown[0] "eth 1" is not an interface name'],
   ])('%j is refused', (wrong, message) => {
     expect(() => server().host.lookup(wrong)).toThrow(`[stack/vpn1] ${message}`);
@@ -216,8 +218,63 @@ describe('an expectation', () => {
     ],
     [{ destination: '2001:db8::/32' }, 'destination "2001:db8::/32" is IPv6 but source "10.10.10.0/24" is IPv4'],
     [{ exceptDestinations: ['x'] }, 'exceptDestinations[0] "x" is not an IP address or prefix'],
+    [
+      { exceptDestinations: ['0.0.0.0/1', '128.0.0.0/1'] },
+      'exceptDestinations ["0.0.0.0/1", "128.0.0.0/1"] leaves nothing of destination "default", so no packet is left to expect anything of. Leave out less, or correct destination.',
+    ],
+    [
+      { destination: '198.51.100.7', exceptDestinations: ['198.51.100.0/24'] },
+      'exceptDestinations ["198.51.100.0/24"] leaves nothing of destination "198.51.100.7"',
+    ],
+    [
+      { exceptSources: ['10.10.0.0/16'] },
+      'exceptSources ["10.10.0.0/16"] leaves nothing of source "10.10.10.0/24", so no packet is left to expect anything of. Leave out less, or correct source.',
+    ],
+    [
+      { source: undefined, exceptSources: ['0.0.0.0/0', '::/0'] },
+      'exceptSources ["0.0.0.0/0", "::/0"] leaves nothing of source "default"',
+    ],
+    [
+      { inputInterface: 'tun00' },
+      `inputInterface "tun00" is not among the interfaces declared for this host (eth0, eth1, tun0). Correct the name, or add it to the host's interfaces.`,
+    ],
+    [
+      { linksDown: ['eth1', 'eth9'] },
+      `linksDown[1] "eth9" is not among the interfaces declared for this host (eth0, eth1, tun0). Correct the name, or add it to the host's interfaces.`,
+    ],
   ])('with %j is refused', (wrong, message) => {
     expect(() => server().host.expect('x', { ...CLIENTS, ...wrong }, THROUGH_NAT)).toThrow(`[stack/vpn1] ${message}`);
+  });
+  test('of one family, with nothing left of the other, is fine', () => {
+    const { stack, host } = server();
+    const exceptDestinations = ['0.0.0.0/0', POOLS[1]];
+    host.expect('x', { ...CLIENTS, source: undefined, exceptDestinations }, Expected.anyOf(Expected.unreachable()));
+    expect(validationErrors(stack)).toEqual([expect.stringContaining('expectation "x" is untrue: a packet from ')]);
+  });
+  test.each<[string, Flow]>([
+    ['multicast', { ...CLIENTS, destination: '224.0.0.0/4', exceptDestinations: [] }],
+    ['loopback', { ...CLIENTS, source: POOLS[1], destination: '::/127', exceptDestinations: [] }],
+    ['the broadcast address', { destination: '192.168.178.254/31', exceptDestinations: ['192.168.178.254'] }],
+  ])('of packets that nobody forwards is told: %s', (_, flow) => {
+    const { stack, host } = server();
+    host.expect('x', flow, Expected.local());
+    expect(validationErrors(stack)).toEqual([
+      '[stack/vpn1] expectation "x" checks nothing: no packet from its source to its destination is forwarded. Those to the machine itself, ' +
+        'and to loopback, broadcast and multicast addresses, count only if destination is one address. Correct the addresses.',
+    ]);
+  });
+  test('may name any interface of a host of which none is declared, and lo of any', () => {
+    const { host } = server({ interfaces: undefined });
+    expect(() =>
+      host.expect('x', { ...CLIENTS, inputInterface: 'tun9', linksDown: ['eth9'] }, THROUGH_NAT),
+    ).not.toThrow();
+    const sent = { source: '192.168.178.2', destination: '198.51.100.7', inputInterface: 'lo' };
+    expect(() => server().host.lookup(sent)).not.toThrow();
+  });
+  test('of no outcome is refused', () => {
+    expect(() => server().host.expect('x', CLIENTS, Expected.anyOf())).toThrow(
+      '[stack/vpn1] expected [] of anyOf is empty, so nothing could meet it. Give at least one outcome.',
+    );
   });
   test('of what is known at apply only is refused', () => {
     const { stack, host } = server();

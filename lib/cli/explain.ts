@@ -9,11 +9,9 @@ import { UsageError } from './output';
 
 /** Where a packet goes, and why: each outcome, with its way through the rules. */
 export function explainText(host: Host, options: PacketOptions, down: readonly string[]): string {
-  const names = host.interfaces.map(({ name }) => name);
-  const unknown = down.find((name) => !names.includes(name));
-  if (unknown !== undefined) {
-    const declared = names.length === 0 ? 'None is declared.' : `Declared: ${names.join(', ')}.`;
-    throw new UsageError(`--down ${unknown} is not an interface of ${host.path}. ${declared}`);
+  down.forEach((name) => checkInterface(host, '--down', name));
+  if (options.inputInterface !== undefined && options.inputInterface !== 'lo' && host.interfaces.length > 0) {
+    checkInterface(host, '--in', options.inputInterface);
   }
   const packet = packetFrom(options);
   const outcomes = decide(machineOf(host, down), packet);
@@ -25,6 +23,14 @@ export function explainText(host: Host, options: PacketOptions, down: readonly s
       ...explain(outcome, packet.family).map((line) => `  ${line}`),
     ]),
   ]);
+}
+
+function checkInterface(host: Host, option: string, wanted: string): void {
+  const names = host.interfaces.map(({ name }) => name);
+  if (!names.includes(wanted)) {
+    const declared = names.length === 0 ? 'None is declared.' : `Declared: ${names.join(', ')}.`;
+    throw new UsageError(`${option} ${wanted} is not an interface of ${host.path}. ${declared}`);
+  }
 }
 
 function packetFrom(options: PacketOptions): PacketHeader {

@@ -4,13 +4,16 @@ import type { PacketOptions } from '../fib/packet';
 import type { Addresses, Disposition, Selectors, Traffic } from '../model/expectation';
 import type { Family } from '../model/family';
 import { BOTH_FAMILIES } from '../model/family';
+import type { Interface } from '../model/host';
 import { MAX_PORT, MAX_UID, MAX_UINT32 } from '../model/limits';
+import { isCovered } from '../model/prefixes';
 import type { Value } from '../model/value';
 import { DEFAULT_DESTINATION, commonFamily } from '../model/value';
 import type { Arguments } from './arguments';
 import { ADDRESS, DEVICE, DEVICES, IP_PROTOCOL, MARK } from './kinds';
 import type { Shape } from './shapes';
 import { list, number, optional, text } from './shapes';
+import { shown } from './shown';
 
 const PORT = number('a port number');
 const ENDS = text('an address or a prefix such as "10.10.10.0/24"');
@@ -64,12 +67,53 @@ export function parseFlow(args: Arguments, flow: Flow, dispositions: readonly Di
   ];
   const family = args.attempt(() => commonFamily(ends));
   const families = family === undefined || family === 'auto' ? BOTH_FAMILIES : [family];
-  return families.map((each) => ({
+  const traffic = families.map((each) => ({
     ...selectors,
     family: each,
     sources: sourcesOf(source, exceptSources, each, selectors),
     destinations: addresses(destination ?? DEFAULT_DESTINATION, exceptDestinations, each),
   }));
+  refuseNothing(args, flow, traffic);
+  return traffic;
+}
+
+/** An expectation of no packets would always be true. */
+function refuseNothing(args: Arguments, flow: Flow, traffic: readonly Traffic[]): void {
+  for (const [property, ends] of [
+    ['source', 'sources'],
+    ['destination', 'destinations'],
+  ] as const) {
+    if (traffic.every((each) => each[ends] !== undefined && isNothing(each[ends], each.family))) {
+      const except = property === 'source' ? 'exceptSources' : 'exceptDestinations';
+      throw args.error(
+        `${except} ${shown(flow[except])} leaves nothing of ${property} ${shown(flow[property] ?? 'default')}, so no packet is left to expect anything of. ` +
+          `Leave out less, or correct ${property}.`,
+      );
+    }
+  }
+}
+
+function isNothing({ within, except }: Addresses, family: Family): boolean {
+  const all = family === 4 ? '0.0.0.0/0' : '::/0';
+  return within.every((prefix) => isCovered(prefix === DEFAULT_DESTINATION.text ? all : prefix, except));
+}
+
+/** A misspelt interface would count as one that nothing is known of, which no rule or route names. */
+export function checkInterfaces(
+  args: Arguments,
+  { inputInterface, linksDown = [] }: FlowSelectors,
+  interfaces: readonly Interface[],
+): void {
+  const declared = interfaces.map(({ name }) => name);
+  const named: Array<[string, string]> = linksDown.map((name, index) => [`linksDown[${index}]`, name]);
+  if (inputInterface !== undefined && inputInterface !== 'lo') named.unshift(['inputInterface', inputInterface]);
+  const wrong = named.find(([, name]) => !declared.includes(name));
+  if (wrong && declared.length > 0) {
+    throw args.error(
+      `${wrong[0]} "${wrong[1]}" is not among the interfaces declared for this host (${declared.join(', ')}). ` +
+        "Correct the name, or add it to the host's interfaces.",
+    );
+  }
 }
 
 /** One packet, as the lookup takes it. */

@@ -116,6 +116,10 @@ export class HostDeclaration {
     return this.intents.some((intent) => intent.label === label);
   }
 
+  public get interfaces(): readonly Interface[] {
+    return this.properties.interfaces;
+  }
+
   /** Finds a declared interface by its name. */
   public interfaceNamed(name: string): Interface | undefined {
     return this.properties.interfaces.find((declared) => declared.name === name);

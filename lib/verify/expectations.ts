@@ -41,12 +41,29 @@ export interface Checked {
   readonly problem?: Problem;
   /** For the kernel of the host, unless it cannot be asked. */
   readonly questions: readonly Question[];
+  /** Whether there are packets that it is about. */
+  readonly hasPackets: boolean;
 }
 
 /** Checks each expectation of a host, in their order. */
 export function checkIntents(host: Host): Checked[] {
   const check = new IntentCheck(host);
-  return host.intents.map((intent) => check.check(intent));
+  const checked = host.intents.map((intent) => check.check(intent));
+  const ofSomething = new Set(host.intents.filter((_, index) => checked[index].hasPackets).map(({ label }) => label));
+  return checked.map((each, index) => {
+    const { path, label, overridable } = host.intents[index];
+    return overridable || ofSomething.has(label) ? each : { ...each, problem: ofNothing(path, label) };
+  });
+}
+
+/** An expectation may be of packets in one family, and have none in the other. */
+function ofNothing(path: string, label: string): Problem {
+  return {
+    path,
+    message:
+      `expectation "${label}" checks nothing: no packet from its source to its destination is forwarded. Those to the machine itself, ` +
+      'and to loopback, broadcast and multicast addresses, count only if destination is one address. Correct the addresses.',
+  };
 }
 
 class IntentCheck {
@@ -79,13 +96,15 @@ class IntentCheck {
 
   public check(intent: Intent): Checked {
     const questions: Question[] = [];
+    let hasPackets = false;
     for (const reachability of this.reachabilitiesOf(intent)) {
       for (const { sourceClass, chain, prefix } of chainsOf(reachability, intent.traffic)) {
         for (const decision of chainValues(chain, reachability.decisions)) {
           if (decision === reachability.elsewhere || !isMeant(decision, intent)) continue;
+          hasPackets = true;
           const packet = (): PacketHeader => packetOf(reachability, sourceClass, chain, prefix, decision, intent);
           if (isUntrue(decision, intent)) {
-            return { problem: this.problem(intent, packet(), decision), questions: [] };
+            return { problem: this.problem(intent, packet(), decision), questions: [], hasPackets };
           }
           if (questions.length < QUESTIONS_EACH) {
             questions.push(...this.questions(packet(), reachability, chain, prefix, decision));
@@ -93,7 +112,7 @@ class IntentCheck {
         }
       }
     }
-    return { questions: intent.linksDown.length > 0 ? [] : questions };
+    return { questions: intent.linksDown.length > 0 ? [] : questions, hasPackets };
   }
 
   private reachabilitiesOf({ traffic, linksDown, overridable = false }: Intent): Reachability[] {
