@@ -2,7 +2,7 @@ import { Address4, Address6 } from 'ip-address';
 import { Arguments } from './private/arguments';
 import { PREFIX } from './private/kinds';
 import type { Shape } from './private/shapes';
-import { list, number, optional, struct, text } from './private/shapes';
+import { list, number, optional, partOf, text } from './private/shapes';
 import type { Family } from './model/family';
 import { familyName } from './model/family';
 import { MAX_PORT } from './model/limits';
@@ -71,7 +71,7 @@ const PROFILE: Shape<EduVpnProfile> = {
   wRangeFour: optional(PREFIX),
   wRangeSix: optional(PREFIX),
 };
-const PROFILES = list(struct(PROFILE, 'an object such as { profileId: "staff" }'), 'a list of profiles');
+const PROFILES = list(partOf(PROFILE, 'an object such as { profileId: "staff" }'), 'a list of profiles');
 /** eduVPN takes only these, since it divides a range into equal parts. */
 const PROCESSES = [1, 2, 4, 8, 16, 32, 64];
 /** Each process has such a part of the IPv6 range, whatever the size of that. */

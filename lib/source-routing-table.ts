@@ -5,7 +5,7 @@ import { MAIN_TABLE_ID, RESERVED_TABLE_IDS, RESERVED_TABLE_NAMES } from './model
 import { MAX_UINT32 } from './model/limits';
 import { DEVICES, HOST, TABLE_ID, TABLE_NAME } from './private/kinds';
 import type { Shape } from './private/shapes';
-import { FLAG, optional, struct } from './private/shapes';
+import { FLAG, optional, partOf } from './private/shapes';
 import type { RouteOptions } from './route';
 import { Route } from './route';
 
@@ -164,7 +164,7 @@ export class SourceRoutingTable extends Construct {
    * @throws ValidationError if an argument is wrong or two contradict each other
    */
   public addRoute(id: string, options: RouteOptions): Route {
-    new Arguments(this).check(struct({}, 'an object with destination'), options, 'options');
+    new Arguments(this).check(partOf({}, 'an object with destination'), options, 'options');
     return new Route(this, id, { table: this, ...options });
   }
 }

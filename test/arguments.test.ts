@@ -454,6 +454,67 @@ test.each(PROPERTIES.map((property) => [`${property.struct}.${property.name}`, p
   },
 );
 
+describe('a property that does not exist', () => {
+  const structs = Object.entries(STRUCTS).filter(([name]) => name !== 'EduVpnProfile');
+  const error = ({ right, give }: Struct, given: (stack: TerraformStack) => object): Error | undefined => {
+    const stack = newStack();
+    return thrown(() => give(stack, Object.assign(given(stack), right(stack, '')) as never));
+  };
+
+  test.each(structs)('in %s is told', (_, struct) => {
+    const { prefix = '' } = struct;
+    const { message } = error(struct, () => ({ zebra: null })) ?? {};
+    expect(message?.replace(/^\[[^\]]+\] /, '')).toBe(
+      `${prefix}zebra is not a property that exists. Correct its name, or leave it out.`,
+    );
+  });
+  test.each(Object.entries(STRUCTS))('in %s is fine if undefined, or of a class', (name, struct) => {
+    class Config {
+      public readonly zebra = 1;
+    }
+    expect(error(struct, () => ({ zebra: undefined }))).toBeUndefined();
+    // addRoute() makes a plain object of its options.
+    expect(error(struct, () => (name === 'RouteOptions' ? {} : new Config()))).toBeUndefined();
+  });
+
+  const aHost = (props: object) => (stack: TerraformStack) => newHost(stack, props);
+  test.each<[(stack: TerraformStack) => unknown, string]>([
+    [
+      (stack) => egress(stack, { rejectedClient: [] }),
+      'rejectedClient is not a property that exists. Did you mean rejectedClients?',
+    ],
+    [(stack) => egress(stack, { gateway: GATEWAYS }), 'gateway is not a property that exists. Did you mean gateways?'],
+    [
+      (stack) => egress(stack, { failclosed: false }),
+      'failclosed is not a property that exists. Did you mean failClosed?',
+    ],
+    [(stack) => egress(stack, { table_id: 7 }), 'table_id is not a property that exists. Did you mean tableId?'],
+    [
+      (stack) => new LinuxHost(stack, 'x', { sssh: SSH } as never),
+      'sssh is not a property that exists. Did you mean ssh?',
+    ],
+    [
+      aHost({ ssh: { ...SSH, prot: 22 } }),
+      'ssh.prot is not a property that exists. Correct its name, or leave it out.',
+    ],
+    [
+      aHost({ interfaces: [{ name: 'eth1', adresses: [] }] }),
+      'interfaces[0].adresses is not a property that exists. Did you mean addresses?',
+    ],
+    [aHost({ 'a b': 1 }), '"a b" is not a property that exists. Correct its name, or leave it out.'],
+    [
+      () => new EduVpnNode([{ profileId: 'x', oRangefour: '10.0.0.0/24' } as never]),
+      'profiles[0].oRangefour is not a property that exists. Did you mean oRangeFour?',
+    ],
+  ])('is told with what is meant, if that is near (%#)', (make, message) => {
+    expect(thrown(() => make(newStack()))?.message.replace(/^\[[^\]]+\] /, '')).toBe(message);
+  });
+  test('of eduVPN may be in its profiles', () => {
+    const profile = { profileId: 'x', displayName: 'X', hostName: 'vpn.example', oExposedUdpPortList: [443] };
+    expect(new EduVpnNode([profile]).interfaces).toEqual([]);
+  });
+});
+
 test('every parameter of a public method is looked at', () => {
   expect(publicParameters().sort()).toEqual(Object.keys(PARAMETERS).sort());
 });

@@ -1,7 +1,8 @@
 import { Token } from 'cdktf';
 import type { Construct } from 'constructs';
 import { InvalidValue } from '../model/value';
-import { isKeyText, shown, typeName } from './shown';
+import { nearest } from './nearest';
+import { isKeyText, isPlain, shown, typeName } from './shown';
 import { isListToken, isOfFleet, iteratorOf } from './tokens';
 
 /**
@@ -47,10 +48,38 @@ export function checkKind(
   check(value, property, scope);
 }
 
-/** Checks the types of all properties of an options object. */
-export function checkShape<T>(shape: Shape<T>, value: object, prefix: string, scope: Construct | undefined): void {
+/**
+ * Checks the types of all properties of an options object, and that it has no others.
+ *
+ * @param others - whether it may have others, unless they look like a misspelt one
+ */
+export function checkShape<T>(
+  shape: Shape<T>,
+  value: object,
+  prefix: string,
+  scope: Construct | undefined,
+  others = false,
+): void {
+  refuseOthers(Object.keys(shape), value, prefix, others);
   for (const [name, kind] of Object.entries<Kind | OptionalKind>(shape)) {
     checkKind(kind, (value as Record<string, unknown>)[name], prefix + name, scope);
+  }
+}
+
+/**
+ * An option that nobody reads would be missed silently, since the compiler does not check objects from a file. An
+ * instance of a class may have members of its own.
+ */
+function refuseOthers(names: readonly string[], value: object, prefix: string, others: boolean): void {
+  const given = isPlain(value) ? Object.entries(value).filter(([, each]) => each !== undefined) : [];
+  for (const [name] of given.filter(([name]) => !names.includes(name))) {
+    const meant = nearest(name, names);
+    if (meant !== undefined || !others) {
+      const text = prefix + (/^\w+$/.test(name) ? name : shown(name));
+      throw new InvalidValue(
+        `${text} is not a property that exists. ${meant === undefined ? 'Correct its name, or leave it out.' : `Did you mean ${meant}?`}`,
+      );
+    }
   }
 }
 
@@ -167,10 +196,15 @@ export function construct(className: string): Kind {
 }
 
 /** An options object in another. */
-export function struct<T>(shape: Shape<T>, wanted: string): Kind {
+export function struct<T>(shape: Shape<T>, wanted: string, others = false): Kind {
   return kindOf(wanted, (value, property, scope) => {
-    checkShape(shape, checkObject(value, property, wanted), `${property}.`, scope);
+    checkShape(shape, checkObject(value, property, wanted), `${property}.`, scope, others);
   });
+}
+
+/** Some properties of an object that has more. */
+export function partOf<T>(shape: Shape<T>, wanted: string): Kind {
+  return struct(shape, wanted, true);
 }
 
 /** The options of a constructor or method, whose properties are named without a prefix. */

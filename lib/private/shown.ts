@@ -39,7 +39,8 @@ export function typeName(value: unknown): string {
   return name === '' ? 'an object' : `${/^[AEIO]/.test(name) ? 'an' : 'a'} ${name}`;
 }
 
-function isPlain(value: unknown): value is object {
+/** Tells whether a value is an object of no class. */
+export function isPlain(value: unknown): value is object {
   if (typeof value !== 'object' || value === null) return false;
   const prototype = Object.getPrototypeOf(value) as unknown;
   return prototype === null || prototype === Object.prototype;
