@@ -7,7 +7,7 @@ import { familyName } from './model/family';
 import { MAX_UINT32 } from './model/limits';
 import type { Hop, RejectType, Route as RouteModel } from './model/route';
 import type { Value } from './model/value';
-import { DEFAULT_DESTINATION, InvalidValue, commonFamily } from './model/value';
+import { DEFAULT_DESTINATION, InvalidValue, commonFamily, isKnown } from './model/value';
 import { IpFamily } from './ip-family';
 import { ADDRESS, DEVICE, FAMILY, TABLE } from './private/kinds';
 import type { Shape } from './private/shapes';
@@ -263,6 +263,9 @@ function parseRoute(scope: Construct, args: Arguments, props: RouteProps): Route
   if (family === 6 && hops.length > 1 && hops.some((hop) => !hop.via)) {
     throw args.error('nextHops has one without via. IPv6 needs the address of each next hop. Set via.');
   }
+  if (family === 6) {
+    refuseSameHop(args, hops);
+  }
   return {
     path: scope.node.path,
     family,
@@ -276,6 +279,19 @@ function parseRoute(scope: Construct, args: Arguments, props: RouteProps): Route
     mtu: args.optionalInteger(props.mtu, 'mtu', family === 6 ? 1280 : 68, 65520),
     advmss: args.optionalInteger(props.advmss, 'advmss', 28, 65495),
   };
+}
+
+/** For the kernel, an IPv4 route may have a next hop twice. */
+function refuseSameHop(args: Arguments, hops: readonly Hop[]): void {
+  hops.forEach(({ via, device }, index) => {
+    const first = hops.findIndex((other) => other.via?.text === via?.text && other.device?.text === device?.text);
+    if (first < index) {
+      throw args.error(
+        `nextHops[${index}]${via && isKnown(via) ? ` "${via.text}"` : ''} is the same as nextHops[${first}], so the kernel would refuse the route. ` +
+          'Leave it out; for a larger share of the packets, set weight.',
+      );
+    }
+  });
 }
 
 function parseDestination(args: Arguments, destination: string): Value {

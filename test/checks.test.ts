@@ -292,6 +292,19 @@ describe('errors', () => {
       ['[stack/vpn/lan] via "192.168.1.100" is this host\'s own address on "eth1". Give the address of the next hop.'],
     ],
     [
+      'next hop on-link that is its own address there',
+      (_stack, _host, table) =>
+        table.addRoute('lan', { destination: '10.0.0.0/8', via: '192.168.1.100', device: 'eth1', onLink: true }),
+      ['[stack/vpn/lan] via "192.168.1.100" is this host\'s own address on "eth1". Give the address of the next hop.'],
+    ],
+    ...[{}, { device: 'eth1' }, { device: 'eth1', onLink: true }].map((options): [string, Add, string[]] => [
+      `next hop that is the broadcast address of a network, with ${JSON.stringify(options)}`,
+      (_stack, _host, table) => table.addRoute('lan', { destination: '10.0.0.0/8', via: '192.168.1.255', ...options }),
+      [
+        '[stack/vpn/lan] via "192.168.1.255" is the broadcast address of the network of "192.168.1.100/24", so the kernel would refuse the route. Give the address of the next hop.',
+      ],
+    ]),
+    [
       'the same hook twice',
       (stack, _host, table) => {
         new VpnUpHook(stack, 'one', { table });
@@ -476,6 +489,24 @@ describe('errors', () => {
     expect(validationErrors(stack)).toEqual([
       '[stack/two] tableName "exit" is already used by "stack/one" on this host. Give each table its own name.',
     ]);
+  });
+
+  test('the last address of a network of two hosts, or of IPv6, is one like others', () => {
+    const interfaces = [{ name: 'eth1', addresses: ['192.168.1.254/31', 'fd00::/127', 'fd00:1::/64'] }];
+    const stack = newStack();
+    const host = newHost(stack, { interfaces });
+    const table = new SourceRoutingTable(stack, 'vpn', { host, tableId: 200 });
+    for (const via of ['192.168.1.255', 'fd00::1', 'fd00:1::ffff:ffff:ffff:ffff']) {
+      table.addRoute(via, { destination: via.includes(':') ? `${via}/128` : 'default', via, device: 'eth1' });
+    }
+    new PolicyRule(stack, 'clients4', { table, source: '10.10.10.0/24', priority: 10010 });
+    new PolicyRule(stack, 'clients6', { table, source: IPV6_POOL, priority: 10010 });
+    expect(validationErrors(stack)).toEqual([]);
+  });
+  test('on another link, another machine may have the same address', () => {
+    const via = { via: '192.168.1.100', device: 'eth0', onLink: true };
+    const stack = declare((_stack, _host, table) => table.addRoute('lan', { destination: '10.0.0.0/8', ...via }));
+    expect(validationErrors(stack)).toEqual([]);
   });
 
   test('onLink allows a next hop outside, and so do addresses that are known at apply only', () => {

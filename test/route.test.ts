@@ -36,6 +36,22 @@ describe('attributes', () => {
       },
       'route 4 200 default 0 nexthop via inet6 fe80::1 dev eth1 nexthop via 192.168.1.1',
     ],
+    [
+      'an IPv6 next hop on two links',
+      {
+        destination: 'fd00::/8',
+        nextHops: [
+          { via: 'fe80::1', device: 'eth0' },
+          { via: 'fe80::1', device: 'eth1' },
+        ],
+      },
+      'route 6 200 fd00::/8 1024 nexthop via fe80::1 dev eth0 nexthop via fe80::1 dev eth1',
+    ],
+    [
+      'an IPv4 next hop twice',
+      { destination: '10.0.0.0/8', nextHops: [{ via: '192.168.1.1' }, { via: '192.168.1.1' }] },
+      'route 4 200 10.0.0.0/8 0 nexthop via 192.168.1.1 nexthop via 192.168.1.1',
+    ],
     ['0.0.0.0/0', { destination: '0.0.0.0/0', device: 'eth1' }, 'route 4 200 default 0 dev eth1'],
     ['::/0', { destination: '::/0', device: 'eth1' }, 'route 6 200 default 1024 dev eth1'],
     ['::0/0', { destination: '::0/0', device: 'eth1' }, 'route 6 200 default 1024 dev eth1'],
@@ -241,6 +257,37 @@ describe('arguments', () => {
       'IPv6 next hop without via',
       { destination: 'fd00::/8', nextHops: [{ via: 'fd00:1010:1010:1010::1' }, { device: 'eth1' }] },
       'nextHops has one without via. IPv6 needs the address of each next hop. Set via.',
+    ],
+    ...[
+      ['0.0.0.0', 'the unspecified address'],
+      ['::', 'the unspecified address'],
+      ['127.0.0.1', 'a loopback address'],
+      ['::1', 'a loopback address'],
+      ['224.0.0.1', 'a multicast address'],
+      ['239.255.255.255', 'a multicast address'],
+      ['ff02::1', 'a multicast address'],
+      ['255.255.255.255', 'the broadcast address'],
+    ].map(([via, kind]): [string, RouteOptions, string] => [
+      `next hop ${via}`,
+      { destination: 'default', via, device: 'eth1', onLink: true },
+      `via "${via}" is ${kind}, so it cannot be a next hop. Give the address of the next hop, or leave it out if there is none.`,
+    ]),
+    [
+      'next hop among several',
+      { destination: 'default', nextHops: [{ via: '192.168.1.1' }, { via: '224.0.0.1' }] },
+      'nextHops[1].via "224.0.0.1" is a multicast address, so it cannot be a next hop. Give the address of the next hop, or leave it out if there is none.',
+    ],
+    [
+      'IPv6 next hop twice',
+      {
+        destination: 'fd00::/8',
+        nextHops: [
+          { via: 'fd00:1010:1010:1010::1', device: 'eth1' },
+          { via: 'fd00:1010:1010:1010::2', device: 'eth1' },
+          { via: 'fd00:1010:1010:1010:0::1', device: 'eth1', weight: 2 },
+        ],
+      },
+      'nextHops[2] "fd00:1010:1010:1010::1" is the same as nextHops[0], so the kernel would refuse the route. Leave it out; for a larger share of the packets, set weight.',
     ],
     [
       'onLink and nextHops',

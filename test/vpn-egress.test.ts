@@ -898,6 +898,20 @@ describe('the way to the NAT router', () => {
     );
   });
 
+  test.each([
+    [{ gateways: ['0.0.0.0'] }, 'gateways[0] "0.0.0.0" is the unspecified address'],
+    [{ gateways: ['inet6 ff02::1'] }, 'gateways[0] "ff02::1" is a multicast address'],
+    [{ returnAddresses: ['127.0.0.1'] }, 'returnAddresses[0] "127.0.0.1" is a loopback address'],
+  ])('has next hops that are other machines: %j', (props, message) => {
+    expect(() => linesOf(props)).toThrow(
+      `[stack/egress] ${message}, so it cannot be a next hop. Give the address of the next hop, or leave it out if there is none.`,
+    );
+    const interfaces = [{ name: 'eth0', gateways: ['224.0.0.1'] }];
+    expect(() => newHost(newStack(), { interfaces })).toThrow(
+      'interfaces "eth0" gateways[0] "224.0.0.1" is a multicast',
+    );
+  });
+
   test('leads to one return address of a family', () => {
     expect(() => linesOf({ returnAddresses: ['192.168.1.100', '192.168.1.110'] })).toThrow(
       '[stack/egress] returnAddresses[1] "192.168.1.110" is the second IPv4 address. Give one for each family.',

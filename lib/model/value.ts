@@ -188,6 +188,26 @@ export function isLinkLocal(address: string): boolean {
   return isInside(address, 'fe80::/10');
 }
 
+const ADDRESSES_OF_NO_MACHINE: ReadonlyArray<readonly [prefix: string, kind: string]> = [
+  ['0.0.0.0', 'the unspecified address'],
+  ['::', 'the unspecified address'],
+  ['127.0.0.0/8', 'a loopback address'],
+  ['::1', 'a loopback address'],
+  ['224.0.0.0/4', 'a multicast address'],
+  ['ff00::/8', 'a multicast address'],
+  ['255.255.255.255', 'the broadcast address'],
+];
+
+/** What an address is that no other machine can have; undefined if it is none of these. */
+export function addressOfNoMachine(address: string): string | undefined {
+  return ADDRESSES_OF_NO_MACHINE.find(([prefix]) => isInside(address, prefix))?.[1];
+}
+
+/** Tells whether an address is the broadcast address of the network that an interface of its family is in. */
+export function isBroadcastOf(address: string, { text, family }: InterfaceAddress): boolean {
+  return family === 4 && !isHostNetwork(text) && rangeOf(address).first === rangeOf(text).last;
+}
+
 /** The index of the first value whose family an earlier one has, too; -1 if there is none. */
 export function secondOfFamily(values: ReadonlyArray<{ readonly family?: Family }>): number {
   const families = values.map(({ family }) => family);

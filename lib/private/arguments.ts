@@ -2,7 +2,15 @@ import { Token } from 'cdktf';
 import { Construct } from 'constructs';
 import { ValidationError } from '../errors';
 import type { Value } from '../model/value';
-import { InvalidValue, parseAddress, parseDevice, parseOrigin, parsePrefix } from '../model/value';
+import {
+  InvalidValue,
+  addressOfNoMachine,
+  isKnown,
+  parseAddress,
+  parseDevice,
+  parseOrigin,
+  parsePrefix,
+} from '../model/value';
 import { ADDRESS, DEVICE, PREFIX } from './kinds';
 import type { Kind, OptionalKind, Shape } from './shapes';
 import { checkKind, number, options } from './shapes';
@@ -46,7 +54,19 @@ export class Arguments {
 
   /** The address of a next hop, which DHCP (`dhcp4`) or router advertisements (`ra`) may give. */
   public nextHop(text: string, property: string): Value {
-    return parseOrigin(text, `${this.path}:${property}`) ?? this.value('address', text, property);
+    return parseOrigin(text, `${this.path}:${property}`) ?? this.nextHopAddress(text, property);
+  }
+
+  /** The address of another machine, to which packets can be sent. */
+  public nextHopAddress(text: string, property: string): Value {
+    const value = this.value('address', text, property);
+    const kind = isKnown(value) ? addressOfNoMachine(value.text) : undefined;
+    if (kind !== undefined) {
+      throw this.error(
+        `${property} "${text}" is ${kind}, so it cannot be a next hop. Give the address of the next hop, or leave it out if there is none.`,
+      );
+    }
+    return value;
   }
 
   public optional(kind: Value['kind'], text: string | undefined, property: string): Value | undefined {

@@ -42,7 +42,7 @@ export function parseInterfaces(args: Arguments, declared: readonly NetworkInter
         .filter((address) => !Token.isUnresolved(address))
         .map((address) => args.attempt(() => parseInterfaceAddress(address, `interfaces "${name}" address`))),
       gateways: (each.gateways ?? []).map((gateway, at) =>
-        args.value('address', gateway, `interfaces "${name}" gateways[${at}]`),
+        args.nextHopAddress(gateway, `interfaces "${name}" gateways[${at}]`),
       ),
       networks: (each.networks ?? []).map(
         (network, at) => args.attempt(() => parsePrefix(network, `interfaces "${name}" networks[${at}]`)).text,

@@ -26,7 +26,7 @@ interface Candidates {
 
 /** The addresses that return routes lead to, one for each family. */
 export function parseReturnAddresses(args: Arguments, texts: readonly string[]): Value[] {
-  const addresses = texts.map((text, index) => args.value('address', text, `returnAddresses[${index}]`));
+  const addresses = texts.map((text, index) => args.nextHopAddress(text, `returnAddresses[${index}]`));
   const index = secondOfFamily(addresses);
   const twice = addresses[index];
   if (twice?.family !== undefined) {

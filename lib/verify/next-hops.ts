@@ -1,7 +1,7 @@
 import { familyName } from '../model/family';
 import type { Host, Problem } from '../model/host';
 import type { Hop, Route } from '../model/route';
-import { isInside, isKnown, isLinkLocal } from '../model/value';
+import { isBroadcastOf, isInside, isKnown, isLinkLocal } from '../model/value';
 
 export function unreachableNextHops(host: Host): Problem[] {
   return host.routes.flatMap((route) => route.hops.flatMap((hop) => nextHopProblem(host, route, hop)));
@@ -20,15 +20,18 @@ function nextHopProblem(host: Host, route: Route, hop: Hop): Problem[] {
       },
     ];
   }
-  if (!via || !isKnown(via) || hop.onLink) {
+  if (!via || !isKnown(via)) {
     return [];
   }
-  if (isLinkLocal(via.text)) {
-    return device
-      ? []
-      : [{ path: route.path, message: `via "${via.text}" is link-local, so it needs a device. Set device.` }];
+  if (isLinkLocal(via.text) && !device) {
+    return [{ path: route.path, message: `via "${via.text}" is link-local, so it needs a device. Set device.` }];
   }
-  const own = host.interfaces.find(({ addresses }) => addresses.some(({ address }) => address === via.text));
+  // On another link, another machine may have the same address.
+  const elsewhere = hop.onLink === true || isLinkLocal(via.text);
+  const own = host.interfaces.find(
+    ({ name, addresses }) =>
+      (!elsewhere || name === device?.text) && addresses.some(({ address }) => address === via.text),
+  );
   if (own) {
     return [
       {
@@ -39,6 +42,18 @@ function nextHopProblem(host: Host, route: Route, hop: Hop): Problem[] {
   }
   const candidates = declared ? [declared] : device ? [] : host.interfaces;
   const addresses = candidates.flatMap((candidate) => candidate.addresses).filter((a) => a.family === via.family);
+  const network = addresses.find((address) => isBroadcastOf(via.text, address));
+  if (network) {
+    return [
+      {
+        path: route.path,
+        message: `via "${via.text}" is the broadcast address of the network of "${network.text}", so the kernel would refuse the route. Give the address of the next hop.`,
+      },
+    ];
+  }
+  if (elsewhere) {
+    return [];
+  }
   if (candidates.length === 0 || candidates.some((candidate) => candidate.incomplete)) {
     return [];
   }
