@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -555,3 +556,25 @@ interface DiffOutput {
   format: number;
   readonly hosts: Array<{ replacedBy: string[]; readonly changes: Array<Record<string, unknown>> }>;
 }
+
+describe('a pipe whose reader has gone', () => {
+  const MAIN = ['node_modules/.bin/tsx', 'lib/cli/main.ts'].map((path) => join(__dirname, '..', path));
+
+  /** What stands on stderr when a shell runs a command line, and then prints its status there. */
+  const cut = (pipeline: string, args: string[]): string =>
+    spawnSync('sh', ['-c', pipeline, 'sh', process.execPath, ...MAIN, ...args], { encoding: 'utf8' }).stderr;
+  const output = '{ "$@"; echo "status $?" >&2; } | true';
+  const errors = '{ "$@" 2>&3; echo "status $?" >&2; } 3>&1 >/dev/null | true';
+
+  test.each<[string, string, string[]]>([
+    ['status 1', output, ['diff', BEFORE, AFTER, '--json']],
+    ['status 0', output, ['diff', BEFORE, BEFORE]],
+    ['status 2', errors, ['dif', BEFORE]],
+  ])(
+    'does not crash a command, and leaves its %s',
+    (status, pipeline, args) => {
+      expect(cut(pipeline, args)).toBe(`${status}\n`);
+    },
+    60_000,
+  );
+});

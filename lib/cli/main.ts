@@ -335,7 +335,16 @@ function isOfParseArgs(error: unknown): error is Error {
   return String((error as Partial<NodeJS.ErrnoException>).code).startsWith('ERR_PARSE_ARGS');
 }
 
+/** The reader of a pipe may have seen enough, such as `head`. The exit status stays that of the command. */
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') {
+    throw error;
+  }
+}
+
 if (require.main === module) {
+  process.stdout.on('error', ignoreClosedPipe);
+  process.stderr.on('error', ignoreClosedPipe);
   void Promise.resolve(run(process.argv.slice(2))).then(({ text, error, status }) => {
     process.stderr.write(error);
     process.stdout.write(text);
