@@ -66,6 +66,7 @@ describe('lookup', () => {
     [{ ...packet, source: undefined }, 'a packet to "198.51.100.7" that comes in through "tun0" needs a source'],
     [{ ...packet, source: '10.10.10.0/24' }, 'source "10.10.10.0/24" has a prefix length'],
     [{ ...packet, destination: '::1' }, 'source "10.10.10.2" is IPv4 but destination "::1" is IPv6'],
+    [{ ...packet, tos: 17 }, 'tos 17 has ECN bits set, which no rule compares. Did you mean 16?'],
     [{ ...packet, sourcePort: 7 }, 'sourcePort is given without ipProtocol'],
     [
       { ...packet, uid: 7 },

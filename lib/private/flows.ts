@@ -151,11 +151,15 @@ function parseSelectors(args: Arguments, given: FlowSelectors): Selectors {
       `uid ${given.uid} is that of a local process, but inputInterface "${given.inputInterface}" means that the packet comes in. Leave out one of them.`,
     );
   }
+  const tos = args.optionalInteger(given.tos, 'tos', 0, 0xfc);
+  if (tos !== undefined && tos % 4 !== 0) {
+    throw args.error(`tos ${tos} has ECN bits set, which no rule compares. Did you mean ${tos - (tos % 4)}?`);
+  }
   return {
     inputInterface:
       given.inputInterface === undefined ? undefined : args.device(given.inputInterface, 'inputInterface'),
     firewallMark: args.optionalInteger(given.firewallMark, 'firewallMark', 0, MAX_UINT32),
-    tos: args.optionalInteger(given.tos, 'tos', 0, 0xfc),
+    tos,
     uid: args.optionalInteger(given.uid, 'uid', 0, MAX_UID),
     ipProtocol: given.ipProtocol && args.integer(given.ipProtocol.number, 'ipProtocol', 1, 255),
     sourcePort: port('sourcePort'),
