@@ -1,17 +1,30 @@
 import type { TerraformStack } from 'cdktf';
 import type { LinuxHost, LinuxHostProps, PolicyRuleProps, VpnEgressProps } from '../lib';
-import { IpFamily, LocalTraffic, NumberRange, PolicyRule, RuleAction, SourceRoutingTable, VpnEgress } from '../lib';
+import {
+  IpFamily,
+  IpProtocol,
+  LocalTraffic,
+  NumberRange,
+  PolicyRule,
+  RuleAction,
+  SourceRoutingTable,
+  VpnEgress,
+} from '../lib';
 import {
   ALL_INTERFACES,
   GATEWAYS,
   INTERFACES,
   POOLS,
+  SSH,
   bundleOf,
   newHost,
   newStack,
   synthWarnings,
   validationErrors,
 } from './fixtures';
+
+/** A server whose clients have IPv4 only. */
+const IPV4_ONLY = [...ALL_INTERFACES.slice(0, 2), { name: 'tun0', addresses: ['10.10.10.1/24'] }];
 
 interface Server {
   readonly stack: TerraformStack;
@@ -121,6 +134,59 @@ describe('each known defect of what people make of the how-to is found:', () => 
       ),
     ]);
   });
+  describe('clients do not reach those of another tunnel', () => {
+    const tun1 = { name: 'tun1', addresses: ['10.10.20.1/24'] };
+    /** The rules of the second tunnel come later, so that its clients reach those of the first. */
+    const second = (rules: string[]): Server => {
+      const made = server({ rules }, { interfaces: [...ALL_INTERFACES, tun1] });
+      const main = SourceRoutingTable.main(made.host);
+      new PolicyRule(made.stack, 'local20', { table: main, destination: '10.10.20.0/24', priority: 10011 });
+      new PolicyRule(made.stack, 'clients20', { table: made.vpn, source: '10.10.20.0/24', priority: 10012 });
+      return made;
+    };
+    test('whose rules come later', () => {
+      expect(synthWarnings(second(['clients4', 'clients6', 'local4', 'local6']).stack)).toEqual([
+        '[stack/clients4] matches packets to the clients of 10.10.20.0/24, too: clients behind "tun0" do not reach those in 10.10.20.0/24 ' +
+          '(their packets leave via 192.168.1.1 dev eth1). Add an earlier rule with source "10.10.10.0/24", destination "10.10.20.0/24" and ' +
+          'the main table, as VpnEgress does with LocalTraffic.suppressDefault(). To isolate clients, reject these packets instead.',
+      ]);
+    });
+    test('nor do replies of the server reach them', () => {
+      const { stack, host } = second(['clients4', 'clients6', 'local6']);
+      const table = SourceRoutingTable.main(host);
+      new PolicyRule(stack, 'in', { table, destination: POOLS[0], inputInterface: 'tun0', priority: 10009 });
+      expect(synthWarnings(stack)).toEqual([
+        '[stack/clients4] matches packets to the clients of 10.10.20.0/24, too: clients behind "tun0" do not reach those in 10.10.20.0/24 ' +
+          "(their packets leave via 192.168.1.1 dev eth1), and the server's replies from its address 10.10.10.1 do not reach them (they " +
+          'leave via 192.168.1.1 dev eth1), so they cannot ping it. Add an earlier rule with source "10.10.10.0/24", destination ' +
+          '"10.10.20.0/24", and one with destination "10.10.10.0/24" and the main table, as VpnEgress does with ' +
+          'LocalTraffic.suppressDefault(). To isolate clients, reject these packets instead.',
+        expect.stringContaining('[stack/clients20] matches packets to the clients of 10.10.10.0/24, too:'),
+      ]);
+    });
+  });
+  test('clients of a tunnel by which the machine is managed: the replies of SSH are told, and nothing else', () => {
+    const { stack } = server({ rules: ['clients4', 'clients6', 'local6'] }, { ssh: { ...SSH, host: '10.10.10.1' } });
+    expect(synthWarnings(stack)).toEqual([
+      expect.stringContaining("[stack/clients4] matches the replies of this host's own SSH server (10.10.10.1)"),
+    ]);
+  });
+  test.each<[string, number]>([
+    ['10.10.10.1/30', 1],
+    // Nobody else is in there.
+    ['10.10.10.1/31', 0],
+    ['10.10.10.1/32', 0],
+  ])('clients do not reach each other, if there is room for two: %s', (address, found) => {
+    const interfaces = [...ALL_INTERFACES.slice(0, 2), { name: 'tun0', addresses: [address] }];
+    const { stack } = server({ rules: ['clients4'] }, { interfaces });
+    expect(synthWarnings(stack)).toHaveLength(found);
+  });
+  test('nothing is said of clients whose packets to each other are rejected', () => {
+    const { stack, host } = server({ rules: ['clients4', 'clients6', 'local6'] });
+    const action = RuleAction.prohibit();
+    new PolicyRule(stack, 'isolated', { host, source: POOLS[0], destination: POOLS[0], action, priority: 10008 });
+    expect(synthWarnings(stack)).toEqual([]);
+  });
   test('packets fall through to the default gateway when eth1 is down', () => {
     const { stack } = server({ failClosed: false });
     expect(synthWarnings(stack)).toEqual([
@@ -135,6 +201,19 @@ describe('each known defect of what people make of the how-to is found:', () => 
     expect(synthWarnings(stack).filter((line) => line.includes('10.10.10.0/24'))).toEqual([
       '[stack/clients4] with "eth1" down, table 200 has no route for packets from 10.10.10.0/24: they would use the main table and ' +
         'leave through its default route. Set failClosed: true, which rejects them instead.',
+    ]);
+  });
+  test('packets fall through when one of two interfaces is down, which is said once', () => {
+    const stack = newStack();
+    const host = newHost(stack, { interfaces: IPV4_ONLY });
+    const table = new SourceRoutingTable(stack, 'vpn', { host, tableId: 200, failClosed: false });
+    table.addRoute('low', { destination: '0.0.0.0/1', device: 'eth1' });
+    table.addRoute('high', { destination: '128.0.0.0/1', via: '192.168.178.7', device: 'eth0' });
+    new PolicyRule(stack, 'clients4', { table, source: POOLS[0], priority: 10010 });
+    expect(synthWarnings(stack).filter((line) => line.includes(' down, table'))).toEqual([
+      expect.stringMatching(
+        /^\[stack\/clients4\] with "eth1" down, table 200 has no route for packets from 10\.10\.10\.0\/24: they would use the main table and leave via 192\.168\.178\.1 dev eth0\./,
+      ),
     ]);
   });
   test.each<[string, Partial<PolicyRuleProps>]>([
@@ -203,6 +282,32 @@ describe('each known defect of what people make of the how-to is found:', () => 
       const { stack } = server({ rules: ['clients4', 'local4'] }, { interfaces });
       expect([validationErrors(stack), synthWarnings(stack)]).toEqual([[], isForgotten ? [forgotten(other)] : []]);
     });
+  });
+  test.each<[string, Partial<PolicyRuleProps>, boolean]>([
+    ['that come in by it', { inputInterface: 'tun1', families: [IpFamily.IPV4] }, false],
+    ['that come in by another', { inputInterface: 'tun2', families: [IpFamily.IPV4] }, true],
+    ['from anywhere', { families: [IpFamily.IPV4] }, false],
+    ['from all but some place', { source: '172.16.0.0/12', invert: true }, false],
+    ['from another place', { source: '172.16.0.0/12' }, true],
+  ])('a second tunnel is forgotten, unless there is a rule for packets %s', (_, props, isForgotten) => {
+    const tun1 = { name: 'tun1', addresses: ['10.10.20.1/24'] };
+    const { stack, vpn } = server({}, { interfaces: [...ALL_INTERFACES, tun1] });
+    new PolicyRule(stack, 'more', { table: vpn, priority: 19000, ...props });
+    const found = synthWarnings(stack).filter((line) => line.includes('no rule matches packets of the clients in'));
+    expect([validationErrors(stack), found.length]).toEqual([[], isForgotten ? 1 : 0]);
+  });
+  test('a second tunnel is forgotten that a rule for the main table names: its packets leave all the same', () => {
+    const tun1 = { name: 'tun1', addresses: ['10.10.20.1/24'] };
+    const { stack, host } = server({}, { interfaces: [...ALL_INTERFACES, tun1] });
+    const table = SourceRoutingTable.main(host);
+    new PolicyRule(stack, 'more', { table, source: '10.10.20.0/24', priority: 19000 });
+    expect(synthWarnings(stack)).toContainEqual(
+      expect.stringContaining('no rule matches packets of the clients in 10.10.20.0/24 behind "tun1"'),
+    );
+  });
+  test('no tunnel is forgotten of which only a link-local address is known', () => {
+    const tun1 = { name: 'tun1', addresses: ['fe80::1/64'] };
+    expect(synthWarnings(server({}, { interfaces: [...ALL_INTERFACES, tun1] }).stack)).toEqual([]);
   });
   test("the server's own replies are captured", () => {
     const { stack, vpn } = server();
@@ -327,6 +432,39 @@ describe('a rule that no packet meets', () => {
     add(stack, host);
     const found = validationErrors(stack).filter((line) => line.includes('is never reached'));
     expect(found.map((line) => /\[(.*?)\]/.exec(line)?.[1])).toEqual(unmet);
+  });
+  test.each<[string, Partial<PolicyRuleProps>, string]>([
+    ['a mark', { firewallMark: 7 }, 'from 10.10.0.0/16 fwmark 0x7'],
+    ['a type of service', { tos: 0x10 }, 'from 10.10.0.0/16 tos 0x10'],
+    ['a protocol', { ipProtocol: IpProtocol.TCP }, 'from 10.10.0.0/16 ipproto 6'],
+    [
+      'ports',
+      {
+        ipProtocol: IpProtocol.TCP,
+        sourcePorts: NumberRange.between(1000, 1999),
+        destinationPorts: NumberRange.between(25, 26),
+      },
+      'from 10.10.0.0/16 ipproto 6 sport 1000-1999 dport 25-26',
+    ],
+    ['an interface', { inputInterface: 'tun0' }, 'from 10.10.0.0/16 iif tun0'],
+    ['a destination', { destination: '203.0.113.0/24' }, 'from 10.10.0.0/16 to 203.0.113.0/24'],
+  ])('with %s is refused, naming the rule that takes its packets', (_, props, words) => {
+    const { stack, host } = server();
+    new PolicyRule(stack, 'wide', { host, ...WIDE, ...props, priority: 9000 });
+    const action = RuleAction.prohibit();
+    new PolicyRule(stack, 'narrow', { host, source: '10.10.10.0/24', ...props, action, priority: 9001 });
+    expect(validationErrors(stack)).toContainEqual(
+      expect.stringContaining(
+        `[stack/narrow] is never reached: Rule 9000 (${words} unreachable) of "stack/wide" and those before it match all packets`,
+      ),
+    );
+  });
+  test('leaves its table alone while another rule reaches that', () => {
+    const { stack, host, vpn } = server({ rules: ['clients4', 'local4'] });
+    new PolicyRule(stack, 'no-ipv6', { host, source: POOLS[1], action: RuleAction.prohibit(), priority: 9000 });
+    new PolicyRule(stack, 'wide', { host, ...WIDE, priority: 9001 });
+    new PolicyRule(stack, 'marked', { table: vpn, firewallMark: 9, families: [IpFamily.IPV4], priority: 9002 });
+    expect(validationErrors(stack).map((line) => line.split(':')[0])).toEqual(['[stack/clients4] is never reached']);
   });
   test("is shadowed by the kernel's own rules", () => {
     const { stack, host } = server();
