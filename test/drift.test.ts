@@ -45,6 +45,8 @@ describe('Drift.inPlan()', () => {
       'key_file=~/.ssh/id',
       `host_key=${HOST_KEY}`,
     ]);
+    // A local is for what only Terraform knows.
+    expect(stack.locals).toBeUndefined();
     const answer = `data.external.${name}.result`;
     expect(stack.check?.[name].assert).toEqual([
       {
@@ -81,6 +83,13 @@ describe('Drift.inPlan()', () => {
           `\${terraform.applying || !contains([for answer in data.external.${name} : answer.result.state == "${state}"], true)}`,
       ),
     );
+    const those = (state: string): string =>
+      `\${join("; ", [for key, answer in data.external.${name} : "\${key}: \${answer.result.found}" if answer.result.state == "${state}"])}`;
+    expect(check?.[name].assert.map((each) => each.error_message)).toEqual([
+      `stack/vpn1: a machine is not as declared, so this plan applies everything again. ${those('differs')}`,
+      `stack/vpn1: a machine is not as declared because of something that an apply does not change. ${those('blocked')}`,
+      `stack/vpn1: a machine could not be asked whether it is as declared, so nothing is planned for it. ${those('not asked')}`,
+    ]);
   });
 
   test('takes an address of a resource from a local, which no change of the resource puts off', () => {
@@ -92,7 +101,9 @@ describe('Drift.inPlan()', () => {
     const [[local, login]] = Object.entries(locals ?? {});
     expect(login).toEqual({ host: '${var.address}', port: '${var.port}' });
     const [{ program }] = Object.values(data?.external ?? {});
-    expect(program).toContain(`\${try("host=\${local.${local}.host}", "")}`);
+    expect(program.slice(4, 6)).toEqual(
+      ['host', 'port'].map((key) => `\${try("${key}=\${local.${local}.${key}}", "")}`),
+    );
     expect(JSON.stringify(program)).not.toContain('var.');
   });
 
