@@ -25,6 +25,7 @@ import {
   SSH,
   bundleOf,
   environmentKeyOf,
+  filesOf,
   newHost,
   newStack,
   newTable,
@@ -696,8 +697,41 @@ describe('bundle', () => {
     newTable(newHost(stack, { verifyIntervalSeconds: 300 }));
     const lines = bundleOf(stack);
     expect(lines).toContain('unit source-routing-stack-vpn1.verify.timer systemd');
-    expect(lines).toContain('|ExecStart=/usr/local/sbin/source-routing verify stack-vpn1');
-    expect(lines).toContain('|OnUnitInactiveSec=300');
+    const unit = '/etc/systemd/system/source-routing-stack-vpn1.verify';
+    // Without systemd there are none.
+    expect(lines.filter((line) => line.startsWith(`file 0644 ${unit}.`))).toEqual([
+      `file 0644 ${unit}.service 9 systemd`,
+      `file 0644 ${unit}.timer 12 systemd`,
+    ]);
+    expect(filesOf(stack)).toMatchObject({
+      [`${unit}.service`]: [
+        '# Managed by cdktf-source-routing: changes here are lost.',
+        '[Unit]',
+        'Description=Verify source routing (stack-vpn1)',
+        '',
+        '[Service]',
+        'Type=oneshot',
+        'ExecStart=/usr/local/sbin/source-routing verify stack-vpn1',
+        // A change is under way, which is no fault.
+        'SuccessExitStatus=75',
+        'TimeoutStartSec=300',
+      ],
+      [`${unit}.timer`]: [
+        '# Managed by cdktf-source-routing: changes here are lost.',
+        '[Unit]',
+        'Description=Verify source routing (stack-vpn1) every 300 seconds',
+        '',
+        '[Timer]',
+        'OnActiveSec=300',
+        'OnUnitInactiveSec=300',
+        // A tenth, so that a fleet does not run at once.
+        'RandomizedDelaySec=30',
+        'AccuracySec=1',
+        '',
+        '[Install]',
+        'WantedBy=timers.target',
+      ],
+    });
     expect(resourceOf(stack, 'apply').triggers_replace).toMatchObject({ verify: 'every 300 seconds' });
     const other = newStack();
     newTable(newHost(other));
