@@ -194,6 +194,16 @@ describe('what is expected and untrue', () => {
   });
 });
 
+test('it is untrue of packets from an address that the machine does not have, whatever is expected', () => {
+  for (const expected of [THROUGH_NAT, Expected.unreachable()]) {
+    const { stack, host } = server();
+    host.expect('x', { source: '192.168.178.22', destination: '198.51.0.0/16' }, expected);
+    expect(synthesisError(stack)).toMatch(
+      /"x" is untrue: a packet from 192\.168\.178\.22 to 198\.51\.100\.1 ends as "invalid", .*\n.*IPv4: the source is no address of this machine/,
+    );
+  }
+});
+
 test('it is untrue if the kernel spreads packets over two routers, and one is another', () => {
   const stack = newStack();
   const host = newHost(stack, { interfaces: ALL_INTERFACES });

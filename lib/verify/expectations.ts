@@ -97,12 +97,17 @@ class IntentCheck {
   public check(intent: Intent): Checked {
     const questions: Question[] = [];
     let hasPackets = false;
+    let dropped: Problem | undefined;
     for (const reachability of this.reachabilitiesOf(intent)) {
       for (const { sourceClass, chain, prefix } of chainsOf(reachability, intent.traffic)) {
         for (const decision of chainValues(chain, reachability.decisions)) {
-          if (decision === reachability.elsewhere || !isMeant(decision, intent)) continue;
-          hasPackets = true;
+          if (decision === reachability.elsewhere) continue;
           const packet = (): PacketHeader => packetOf(reachability, sourceClass, chain, prefix, decision, intent);
+          if (!isMeant(decision, intent)) {
+            if (!intent.overridable && isDropped(decision)) dropped ??= this.problem(intent, packet(), decision);
+            continue;
+          }
+          hasPackets = true;
           if (isUntrue(decision, intent)) {
             return { problem: this.problem(intent, packet(), decision), questions: [], hasPackets };
           }
@@ -111,6 +116,10 @@ class IntentCheck {
           }
         }
       }
+    }
+    // A source that no packet can have would make everything true.
+    if (!hasPackets && dropped) {
+      return { problem: dropped, questions: [], hasPackets };
     }
     return { questions: intent.linksDown.length > 0 ? [] : questions, hasPackets };
   }
@@ -238,6 +247,11 @@ function isMeant({ outcomes }: Decision, { path, traffic, dispositions, overrida
     !(kind === 'broadcast' || kind === 'multicast' || kind === 'invalid') &&
     (here || !(kind === 'local' || kind === 'anycast'));
   return !(overridable && outcomes.some(isOthers)) && (isOneAddress(traffic) || outcomes.some(isForwarded));
+}
+
+/** Tells whether the kernel drops the packets because of an address. */
+function isDropped({ outcomes }: Decision): boolean {
+  return outcomes.every(({ kind }) => kind === 'invalid');
 }
 
 function isOneAddress({ family, destinations: { within, except } }: Traffic): boolean {
