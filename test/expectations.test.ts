@@ -1,7 +1,17 @@
 import { TerraformVariable } from 'cdktf';
 import type { TerraformStack } from 'cdktf';
 import type { Flow, LinuxHost, LinuxHostProps, NetworkInterface, VpnEgressProps } from '../lib';
-import { Expected, IpProtocol, LocalTraffic, PolicyRule, RuleAction, SourceRoutingTable, VpnEgress } from '../lib';
+import {
+  Expected,
+  IpProtocol,
+  LocalTraffic,
+  PolicyRule,
+  Resolver,
+  RouteType,
+  RuleAction,
+  SourceRoutingTable,
+  VpnEgress,
+} from '../lib';
 import {
   ALL_INTERFACES,
   GATEWAYS,
@@ -32,6 +42,8 @@ function server(props: Partial<LinuxHostProps> = {}): { stack: TerraformStack; h
   egress(stack, host);
   return { stack, host };
 }
+
+const IPV4_ONLY = { clients: POOLS.slice(0, 1), gateways: GATEWAYS.slice(0, 1) };
 
 const CLIENTS: Flow = {
   source: POOLS[0],
@@ -92,6 +104,12 @@ describe('what is expected and true', () => {
       { source: '192.168.178.2', destination: '8.8.8.8' },
       Expected.device('eth0'),
     ],
+    ['the interface alone', CLIENTS, Expected.anyOf(Expected.device('eth0'), Expected.device('eth1'))],
+    [
+      'that the router of a network is this machine',
+      { source: POOLS[1], destination: 'fd00:1010:1010:1010::', inputInterface: 'tun0' },
+      Expected.local(),
+    ],
     ['what is for the server', { ...CLIENTS, destination: '192.168.178.2', exceptDestinations: [] }, Expected.local()],
     [
       'both families',
@@ -112,6 +130,38 @@ describe('what is expected and true', () => {
     expect(validationErrors(stack)).toEqual([]);
     host.expect('y', { ...CLIENTS, ...source, exceptSources: others }, THROUGH_NAT);
     expect(synthesisError(stack)).toContain('expectation "y" is untrue: a packet from 10.10.');
+  });
+  test('of packets from two addresses, one of which has a rule', () => {
+    const { stack, host } = server();
+    const action = RuleAction.prohibit();
+    new PolicyRule(stack, 'one', { host, source: '192.168.1.100/32', action, priority: 5000 });
+    const from = (source: string): Flow => ({ source, destination: '198.51.0.0/16' });
+    host.expect('one', from('192.168.1.100'), Expected.unreachable());
+    host.expect('two', from('192.168.178.2'), Expected.via('192.168.178.1', 'eth0'));
+    expect(validationErrors(stack)).toEqual([]);
+    host.expect('three', from('192.168.178.2'), Expected.unreachable());
+    expect(synthesisError(stack)).toContain(
+      'expectation "three" is untrue: a packet from 192.168.178.2 to 198.51.100.1 goes via 192.168.178.1 dev eth0',
+    );
+  });
+  test('of packets for the machine among others', () => {
+    const { stack, host } = server();
+    const expected = Expected.anyOf(Expected.local(), THROUGH_NAT);
+    host.expect('x', { ...CLIENTS, destination: '192.168.178.2/31' }, expected);
+    expect(validationErrors(stack)).toEqual([]);
+    expect(bundleOf(stack).filter((line) => line.startsWith('expect 4 x '))).toEqual([
+      'expect 4 x to 192.168.178.2 from 10.10.10.2 iif tun0 ipproto 17 is local or via 192.168.1.1 dev eth1',
+      'expect 4 x to 192.168.178.3 from 10.10.10.2 iif tun0 ipproto 17 is local or via 192.168.1.1 dev eth1',
+    ]);
+  });
+  test('may be so where only the machine knows the next hop', () => {
+    const stack = newStack();
+    const host = newHost(stack, { interfaces: ALL_INTERFACES });
+    egress(stack, host, { gateways: ['dhcp4', 'ra'] });
+    host.expect('x', CLIENTS, THROUGH_NAT);
+    expect(validationErrors(stack)).toEqual([]);
+    host.expect('y', CLIENTS, Expected.via('192.168.1.1', 'eth0'));
+    expect(synthesisError(stack)).toContain('expectation "y" is untrue');
   });
   test('is left to the machine where it is not known here', () => {
     const { stack, host } = server({ interfaces: INTERFACES });
@@ -158,6 +208,43 @@ describe('what is expected and untrue', () => {
       'to 198.51.7.3 iif tun0 ends as "blackhole"',
     ],
     ['a link down', { ...CLIENTS, linksDown: ['eth1'] }, THROUGH_NAT, 'with eth1 down, a packet'],
+    ['two links down', { ...CLIENTS, linksDown: ['eth1', 'eth0'] }, THROUGH_NAT, 'with eth1, eth0 down, a packet'],
+    [
+      'another interface',
+      CLIENTS,
+      Expected.device('eth0'),
+      'goes via 192.168.1.1 dev eth1, where "dev eth0" is expected.',
+    ],
+    [
+      'another interface to that router',
+      CLIENTS,
+      Expected.via('192.168.1.1', 'eth0'),
+      'goes via 192.168.1.1 dev eth1, where "via 192.168.1.1 dev eth0" is expected.',
+    ],
+    [
+      'none, as they are rejected',
+      { ...CLIENTS, linksDown: ['eth1'] },
+      Expected.device('eth1'),
+      'ends as "unreachable", where "dev eth1" is expected.',
+    ],
+    [
+      'an address of the server',
+      { ...CLIENTS, destination: '192.168.178.2', exceptDestinations: [] },
+      THROUGH_NAT,
+      'to 192.168.178.2 iif tun0 ends as "local", where',
+    ],
+    [
+      'an address for all in a network',
+      { ...CLIENTS, destination: '192.168.178.255', exceptDestinations: [] },
+      THROUGH_NAT,
+      'to 192.168.178.255 iif tun0 ends as "broadcast", where',
+    ],
+    [
+      'a hole at the address that is asked first',
+      { ...CLIENTS, source: '10.10.12.0/24', destination: '198.51.0.0/16', exceptDestinations: [] },
+      Expected.device('eth0'),
+      'from 10.10.12.2 to 198.51.100.1 iif tun0 ends as "blackhole"',
+    ],
     [
       'the other family',
       { ...CLIENTS, source: POOLS[1] },
@@ -188,6 +275,13 @@ describe('what is expected and untrue', () => {
       action: RuleAction.blackhole(),
       destination: '198.51.7.0/24',
       priority: 5001,
+    });
+    new PolicyRule(stack, 'first', {
+      host,
+      action: RuleAction.blackhole(),
+      source: '10.10.12.0/24',
+      destination: '198.51.100.0/24',
+      priority: 5002,
     });
     host.expect('x', flow, expected);
     expect(synthesisError(stack)).toContain(message);
@@ -337,6 +431,63 @@ describe('a VpnEgress expects', () => {
     const replies = bundleOf(stack).filter((line) => /^expect . stack.egress.replies/.test(line));
     expect(replies).toEqual([expect.stringMatching(/^expect 6 .* is dev tun0$/)]);
   });
+  test('nothing of replies to a pool of which a route of the main table leads to a part', () => {
+    const stack = newStack();
+    const host = newHost(stack, { interfaces: ALL_INTERFACES });
+    const main = SourceRoutingTable.main(host);
+    main.addRoute('part', { destination: '10.10.10.128/25', via: '192.168.178.9', device: 'eth0' });
+    main.addRoute('other', { destination: 'fd00:5::/64', via: 'fd00:178::9', device: 'eth0' });
+    egress(stack, host);
+    const replies = bundleOf(stack).filter((line) => /^expect . stack.egress.replies/.test(line));
+    expect(replies).toEqual([expect.stringMatching(/^expect 6 .* is dev tun0$/)]);
+  });
+  test("that a resolver's queries leave like the packets of clients", () => {
+    const stack = newStack();
+    egress(stack, newHost(stack, { interfaces: ALL_INTERFACES }), { resolver: Resolver.user(997) });
+    expect(validationErrors(stack)).toEqual([]);
+    const leaving = bundleOf(stack).filter((line) => /^expect 4 stack.egress.resolver(?!.* sport 0 )/.test(line));
+    expect(leaving).toEqual(
+      ['17 dport 53', '6 dport 53', '6 dport 853'].map(
+        (words) => `expect 4 stack/egress/resolver to ${ANYWHERE} uid 997 ipproto ${words} is via 192.168.1.1 dev eth1`,
+      ),
+    );
+  });
+  test("that all but a resolver's queries stays as it is, if those are told by their port alone", () => {
+    const stack = newStack();
+    egress(stack, newHost(stack, { interfaces: ALL_INTERFACES }), { resolver: Resolver.port(5300) });
+    expect(validationErrors(stack)).toEqual([]);
+    const unchanged = bundleOf(stack).filter((line) => /^expect 4 stack.egress.server /.test(line));
+    expect(unchanged.length).toBeGreaterThan(1);
+    expect(
+      unchanged.filter((line) => /ipproto (17 sport 5300 dport 53|6 sport 5300 dport (53|853)) /.test(line)),
+    ).toEqual([]);
+  });
+  test('that rejected clients leave nowhere', () => {
+    const stack = newStack();
+    const host = newHost(stack, { interfaces: ALL_INTERFACES });
+    egress(stack, host, { ...IPV4_ONLY, rejectedClients: POOLS.slice(1) });
+    expect(validationErrors(stack)).toEqual([]);
+    expect(bundleOf(stack).filter((line) => line.startsWith('expect 6'))).toEqual([
+      'expect 6 stack/egress/rejected-1 to 2001:db8::1 or 2400::1 or 2600::1 or 2a00::1 from fd00:4242:4242:4242::2 iif tun0 is rejected',
+      expect.stringMatching(/^expect 6 stack.egress.server to 2001:db8::1 .* from fd00:178::2 uid 0 is unchanged$/),
+      expect.stringMatching(/^expect 6 stack.egress.server-to-clients to \S+ from fd00:4242:4242:4242::1 /),
+    ]);
+  });
+  test('nothing of pools that are known at apply only', () => {
+    const stack = newStack();
+    const pool = new TerraformVariable(stack, 'pool', {}).stringValue;
+    const host = newHost(stack, { interfaces: ALL_INTERFACES });
+    egress(stack, host, { ...IPV4_ONLY, clients: [POOLS[0], pool] });
+    expect(labels(stack)).toEqual([]);
+  });
+  test('that clients may be rejected where another default route of its table rejects them', () => {
+    const stack = newStack();
+    const { table } = egress(stack, newHost(stack, { interfaces: ALL_INTERFACES }), { failClosed: false });
+    table.addRoute('none', { destination: '0.0.0.0/0', routeType: RouteType.PROHIBIT, metric: 100 });
+    expect(validationErrors(stack)).toEqual([]);
+    const leaving = bundleOf(stack).filter((line) => /^expect 4 stack\/egress\/leave-/.test(line));
+    expect(leaving.map((line) => line.replace(/.* is /, ''))).toEqual(['via 192.168.1.1 dev eth1']);
+  });
   test('that clients leave, wherever they come in, if their tunnel is not declared', () => {
     const stack = newStack();
     egress(stack, newHost(stack, { interfaces: ALL_INTERFACES.slice(0, 2) }));
@@ -472,6 +623,11 @@ describe('a VpnEgress expects', () => {
       priority: 5000,
     });
     expect(validationErrors(stack)).toEqual([]);
+    // Nor is one asked there instead of another.
+    expect(bundleOf(stack).filter((line) => line.startsWith('expect 4 stack/egress/leave-1 '))).toEqual([
+      'expect 4 stack/egress/leave-1 to 198.51.100.1 or 23.0.0.1 or 101.0.0.1 or 185.0.0.1 from 10.10.10.2 iif tun0 ipproto 17 ' +
+        'is via 192.168.1.1 dev eth1',
+    ]);
   });
   test('no other way out of its own table', () => {
     const stack = newStack();
