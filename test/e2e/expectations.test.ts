@@ -2,7 +2,7 @@ import type { TerraformStack } from 'cdktf';
 import { Expected } from '../../lib';
 import { describeLab } from '../lab/describe-lab';
 import { poll } from '../lab/process';
-import { ALL_THROUGH_NAT, declareEgress, sources } from './egress';
+import { ALL_THROUGH_NAT, INTERFACES, declareEgress, sources } from './egress';
 import { Terraform, saidBy } from './terraform';
 
 /** Where Debian's node_exporter looks. */
@@ -26,7 +26,16 @@ describeLab('a change that the kernel does not carry out as expected', {}, (lab)
 
   const declare = (destinations: readonly string[] = []): void =>
     terraform.declare((stack: TerraformStack) => {
-      const { table } = declareEgress(stack, lab(), {}, { verifyIntervalSeconds: 30, textfileDirectory: TEXTFILES });
+      const { table } = declareEgress(
+        stack,
+        lab(),
+        {},
+        {
+          interfaces: [...INTERFACES, { name: 'tun7' }],
+          verifyIntervalSeconds: 30,
+          textfileDirectory: TEXTFILES,
+        },
+      );
       const tomorrow = { source: '10.77.0.2', destination: '10.10.10.1', inputInterface: 'tun7' };
       table.host.expect('not-up-yet', tomorrow, Expected.local());
       for (const [index, destination] of destinations.entries()) {
