@@ -52,7 +52,7 @@ export function checkIntents(host: Host): Checked[] {
   const ofSomething = new Set(host.intents.filter((_, index) => checked[index].hasPackets).map(({ label }) => label));
   return checked.map((each, index) => {
     const { path, label, overridable } = host.intents[index];
-    return overridable || ofSomething.has(label) ? each : { ...each, problem: ofNothing(path, label) };
+    return overridable || ofSomething.has(label) ? each : { ...each, problem: each.problem ?? ofNothing(path, label) };
   });
 }
 
