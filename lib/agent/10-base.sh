@@ -31,24 +31,29 @@ say() {
   local text
   text=$*
   case $text in *[![:print:]]*) text=$(printf '%s' "$text" | tr '\t' ' ' | tr -c '\040-\176' '?') ;; esac
-  printf 'source-routing: %s\n' "$text" 2>/dev/null || { [ -n "$output_held" ] && printf 'source-routing: %s\n' "$text" >&4; } 2>/dev/null || :
+  printf 'source-routing: %s\n' "$text" 2>/dev/null || unheld=$unheld${output_held:+"source-routing: $text$NEWLINE"}
 }
 
 # While a run holds the lock, the watch waits. So a command that only looks keeps what it says, and prints it when it has
 # dropped the lock: whoever reads that may be slow.
 output_held=
+unheld=        # lines for which there was no space
 hold_output() {
   { true >"$LOCK/output"; } 2>/dev/null || return 0
   exec 4>&1 >"$LOCK/output"
+  exec 3<"$LOCK/output"
   output_held=1
 }
 
 print_held() {
-  [ -n "$output_held" ] && [ -f "$LOCK/output" ] || return 0
+  [ -n "$output_held" ] || return 0
   output_held=
-  exec 3<"$LOCK/output" >&4 4>&-
+  await_sender
+  exec >&4 4>&-
   drop_lock
+  trap - TSTP TTIN TTOU
   cat <&3 2>/dev/null || :
+  [ -z "$unheld" ] || printf '\n%s' "$unheld" 2>/dev/null || :
 }
 
 # Prints the reason and ends the run. Terraform shows only the last line that is printed.

@@ -50,7 +50,7 @@ end_changes() {
   local tries
   for tries in 1 2 3 4 5 6 7 8 9 10; do
     # shellcheck disable=SC2012,SC2046  # splitting is the point, and numbers need no more than ls
-    set -- $(ls -l /proc/[0-9]*/fd 2>/dev/null | awk -v plan=" -> $LOCK/plan." '
+    set -- $(ls -l -n /proc/[0-9]*/fd 2>/dev/null | awk -v plan=" -> $LOCK/plan." '
       /^\/proc\// { split($0, w, "/"); process = w[3] }
       index($0, plan) { print process }')
     [ $# -ne 0 ] || return 0
@@ -116,7 +116,7 @@ try_lock() {
     break_stale_lock || return 1
   done
   started_at $$
-  printf '%s %s %s %s\n' "$$" "$started" "$owner" "$command" 2>/dev/null >"$LOCK/holder" ||
+  { printf '%s %s %s %s\n' "$$" "$started" "$owner" "$command" >"$LOCK/holder" && has_room; } 2>/dev/null ||
     give_up 70 "nothing was changed: cannot write $LOCK/holder; is ${LOCK%/*} full?"
 }
 
@@ -126,7 +126,14 @@ give_up() {
   [ "$command$at_boot" = rollback ] || die "$@"
   drop_lock
   holder=
+  [ -n "$told" ] || say "waiting: $2"
+  told=1
   return 1
+}
+
+# Is there space for the work of a rollback? Nobody would try it again.
+has_room() {
+  [ "$command$at_boot" != rollback ] || { head -c 100000 /dev/zero >"$LOCK/room" && rm -f "$LOCK/room"; }
 }
 
 # Most runs take less than a second, and the watch takes the lock again and again while interfaces change. So the lock is
@@ -156,9 +163,10 @@ take_lock() {
 # Takes the lock for a run that cannot wait. A holder that takes too long gets a TERM signal, then a KILL. Its own
 # trial undoes its changes. A rollback is never killed: somebody may be cut off until that rollback is done.
 seize_lock() {
-  local waited soon
+  local waited soon told
   waited=0
   soon=0
+  told=
   until try_lock; do
     ! wait_a_moment || continue
     waited=$((waited + 1))

@@ -44,7 +44,7 @@ read_trial() {
 # A trial of this boot has its mark in /run, which is empty after a boot. The boot id of the kernel does not serve:
 # it looks different from inside a sandbox or a container.
 mark_boot() {
-  printf '%s\n' "$trial_generation ${trial_stage##*/}" ${1+"$1"} >"$MARK.$owner"
+  printf '%s\n' "$trial_generation ${trial_stage##*/}" >"$MARK.$owner"
 }
 
 same_boot() {
@@ -114,12 +114,13 @@ find_trial() {
 # A rejection must not depend on the disk, since somebody may be cut off. So the mark of the trial keeps it, too.
 decide() {
   [ "$decision" = "$1" ] && return 0
+  [ "$decision" != rejected ] || return 1
   if ! mv "$trial/open" "$trial/$1" 2>/dev/null; then
     [ -f "$trial/open" ] || return 1
     problem="cannot write $trial (disk full, or read-only?)"
     [ "$1" = rejected ] || return 1
     say "note: $problem: what is on trial is undone all the same"
-    ! same_boot || mark_boot rejected || :
+    ! same_boot || printf 'rejected\n' >>"$MARK.$owner" || :
   fi
   decision=$1
 }

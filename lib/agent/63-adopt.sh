@@ -26,7 +26,7 @@ note_adopted() {
 check_adopted() {
   local path
   [ -f "$stage/adopt" ] || return 0
-  : >"$stage/taken" || complain "cannot write $stage/taken (disk full?)"
+  true >"$stage/taken" || complain "cannot write $stage/taken (disk full?)"
   # How files refer to the tables: "table vpn", "lookup 200", "Table=200", "table: vpn".
   table_words=$(awk '$1 == "table" { gsub(/\./, "[.]", $3); print $2 ($3 == "-" ? "" : "|" $3) }' "$stage/state" | tr '\n' '|')
   [ -n "$table_words" ] || complain 'there is no table to adopt: declare one, or leave adopt out'

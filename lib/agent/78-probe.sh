@@ -193,7 +193,7 @@ start_sender() {
     while read -r _; do :; done
     nft "delete table inet source_routing_probe$exits" 2>/dev/null ||
       nft delete table inet source_routing_probe 2>/dev/null
-  ) <"$1/in" >"$1/out" 2>>"$1/error" 4>&- 5>&- 8>&- 9>&- &
+  ) <"$1/in" >"$1/out" 2>>"$1/error" 3<&- 4>&- 5>&- 8>&- 9>&- &
   sender=$!
 }
 

@@ -163,7 +163,7 @@ end_change() {
   # Must happen before the change can be kept: after a power cut, unsynced files would be empty.
   [ ! -s "$trial/undo" ] || sync -f "$home" /etc 2>/dev/null || sync
   if [ -n "$confirm_timeout" ]; then
-    : >"$trial/applied" || undo "cannot write $trial/applied (disk full?)"
+    true >"$trial/applied" || undo "cannot write $trial/applied (disk full?)"
     what="generation $generation of $owner"
     [ -n "$trial_stage" ] || what="the removal of $owner"
     say "on trial: $what; undone in $confirm_timeout seconds unless it is confirmed over a new connection"

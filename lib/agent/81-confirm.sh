@@ -79,7 +79,7 @@ confirm() {
   # From here on, it is faster to finish than to stop.
   trap '' INT TERM
   if ! decide confirmed; then
-    [ ! -f "$trial/open" ] || die 70 "FAILED, it is not confirmed, and will be undone: $problem"
+    [ "$decision" = rejected ] || [ ! -f "$trial/open" ] || die 70 "FAILED, it is not confirmed, and will be undone: $problem"
     go_back || :
     tell_outcome
   fi

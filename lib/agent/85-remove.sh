@@ -63,7 +63,7 @@ begin_removal() {
   look /dev/null $states || die 70 "nothing was changed: $problem"
   snapshot=
   begin_change
-  : >"$trial/begun" || undo "cannot write $trial/begun (disk full, or read-only?)"
+  true >"$trial/begun" || undo "cannot write $trial/begun (disk full, or read-only?)"
 }
 
 # On trial, everything can be put back. Otherwise, the only way is to continue from here later.

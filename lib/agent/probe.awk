@@ -301,20 +301,23 @@ function hook(name, at, priority, shift, then) {
     noting(4, name, shift, then) noting(6, name, shift, then) "}\n"
 }
 
-# A client may send packets with such a time to live, too.
-function noting(family, name, shift, then,    ip, number) {
+# A client may send packets with such a time to live, too. Its address is noted where they enter, since firewalls may
+# change addresses later.
+function noting(family, name, shift, then,    ip, sources, numbers, number) {
   if (SOURCES[family] == "") return ""
   ip = family == 4 ? "ip" : "ip6"
   number = family == 4 ? "ip ttl" : "ip6 hoplimit"
-  return IN " " number " " FIRST_TTL - shift "-" LAST_TTL - shift " " ip " saddr { " SOURCES[family] " } add @" name family " { " number " }" then "\n"
+  numbers = IN " " number " " FIRST_TTL - shift "-" LAST_TTL - shift " " ip " saddr "
+  sources = "{ " SOURCES[family] " }"
+  return (name == "entered" ? numbers "!= " sources " add @others" family " { " ip " saddr }\n" : "") \
+    numbers (name == "entered" ? sources : "!= @others" family) " add @" name family " { " number " }" then "\n"
 }
 
-# Returns a rule for packets that have no source of the probe, whether it is still there or has been changed.
-function others(family,    ip, sources) {
+# Returns rules that let packets of clients pass.
+function of_others(family,    ip) {
   if (SOURCES[family] == "") return ""
   ip = family == 4 ? "ip" : "ip6"
-  sources = ip " saddr != { " SOURCES[family] " }"
-  return sources " ct original " sources " accept\n"
+  return ip " saddr @others" family " accept\nct original " ip " saddr @others" family " accept\n"
 }
 
 function write_table(condition,    text, i, sets) {
@@ -323,12 +326,12 @@ function write_table(condition,    text, i, sets) {
   text = "table inet source_routing_probe\ndelete table inet source_routing_probe\ntable inet source_routing_probe {\n"
   i = split("entered forwarded passed input", sets, " ")
   for (; i > 0; i--) text = text "set " sets[i] "4 { typeof ip ttl; flags dynamic; size 256; }\nset " sets[i] "6 { typeof ip6 hoplimit; flags dynamic; size 256; }\n"
-  text = text SETS \
+  text = text "set others4 { typeof ip saddr; flags dynamic; size 256; }\nset others6 { typeof ip6 saddr; flags dynamic; size 256; }\n" SETS \
     hook("entered", "prerouting", -100000, 0, trace ? " meta nftrace set 1" : "") \
     hook("forwarded", "forward", -100000, 1, "") \
     hook("passed", "forward", 100000, 1, "") \
     hook("input", "input", -100000, 0, " drop") \
-    "chain at_left {\ntype filter hook postrouting priority 300; policy accept;\n" others(4) others(6) LEAVE[4] LEAVE[6] strays(4) strays(6) "}\n"
+    "chain at_left {\ntype filter hook postrouting priority 300; policy accept;\n" of_others(4) of_others(6) LEAVE[4] LEAVE[6] strays(4) strays(6) "}\n"
   # Answers of this machine would go to the real owner of the source address, so they are dropped. Errors and redirects
   # contain the packet that caused them, so its time to live identifies them.
   text = text "chain answers {\ntype filter hook output priority 100000; policy accept;\n" TOLD
@@ -366,7 +369,8 @@ function note(text,    n) {
     else match(text, /[^.]*$/)
     SOURCE_AT[n] = substr(text, RSTART)
     LEFT_BY[n] = substr(text, 1, RSTART - 2)
-  } else if (set == "told") n = NUMBER[seen_family, seen_ttl]
+  } else if (set == "others") return
+  else if (set == "told") n = NUMBER[seen_family, seen_ttl]
   else n = NUMBER[seen_family, text + (set == "forwarded" || set == "passed")]
   SEEN[set, n] = 1
 }

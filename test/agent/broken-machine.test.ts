@@ -67,6 +67,17 @@ describe.each([DASH, BASH, BUSYBOX])('with $name', (flavour) => {
         expect(rules()).toEqual(['10010', '20010']);
       });
 
+      test('confirms nothing of which a part has been undone', () => {
+        machine.write('/mnt/bin/ip', '#!/bin/sh\ncase "$*" in *plan.drop4) exit 1 ;; esac\nexec /usr/sbin/ip "$@"\n');
+        expect(trialAgent('rollback --generation g2')).toMatchObject({ code: 71 });
+        machine.must('rm /mnt/bin/ip; mount -o remount,rw /var/lib');
+        // It says how the rollback ended, and completes it.
+        const done = trialAgent('confirm --generation g2');
+        expect(done.last).toContain('FAILED, generation g2 of vpn1 was undone, but not completely');
+        expect(done.code).toBe(71);
+        expect(rules()).toEqual(['10010', '20010']);
+      });
+
       test('has runs that end, and works again when the disk does', () => {
         succeeds(trialAgent('rollback --generation g2'));
         const done = machine.sh(`timeout -s KILL 20 ${flavour.shell} ${STATE}/agent remove --owner vpn1`);
@@ -91,15 +102,29 @@ describe.each([DASH, BASH, BUSYBOX])('with $name', (flavour) => {
       expect(rules()).toEqual(['10010', '20010']);
     });
 
-    test('undoes a change as soon as there is room in /run again', () => {
-      onTrial(2);
-      machine.must('mount -o remount,size=300k /run; cat /dev/zero >/run/full; true');
-      machine.must('sleep 3.5');
-      expect(rules()).toEqual(['10010', '10011', '20010']);
-      machine.must('rm /run/full');
-      machine.until(`! ip rule | grep -q '^10011:'`, 5);
+    test('undoes a removal during which its disk becomes read-only', () => {
+      machine.write(
+        '/mnt/bin/ip',
+        `#!/bin/sh\ncase $* in *plan.drop4) mount -o remount,ro /var/lib ;; esac\nexec /usr/sbin/ip "$@"\n`,
+      );
+      const done = machine.agent(`remove --generation g1 --confirm-timeout 60 ${CONNECTION}`);
+      expect(done.last).toContain('FAILED, and everything was put back as it was');
+      expect(done.code).toBe(70);
       expect(rules()).toEqual(['10010', '20010']);
     });
+
+    test.each([0, 8192])(
+      'undoes a change as soon as there is room in /run again, of which %d bytes are left',
+      (left) => {
+        onTrial(2);
+        machine.must(`mount -o remount,size=300k /run; cat /dev/zero >/run/full; truncate -s -${left} /run/full`);
+        machine.must('sleep 3.5');
+        expect(rules()).toEqual(['10010', '10011', '20010']);
+        machine.must('rm /run/full');
+        machine.until(`! ip rule | grep -q '^10011:'`, 5);
+        expect(rules()).toEqual(['10010', '20010']);
+      },
+    );
 
     test('does not take a part of what the kernel has for all of it, where /run is full', () => {
       machine.must('for n in $(seq 250); do echo "route add 10.99.$n.0/24 dev eth0"; done | ip -batch -');

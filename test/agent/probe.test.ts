@@ -512,6 +512,14 @@ while time.time() < end:
       for (let round = 0; round < 3; round++) expect(said(machine.agent('probe').out)).toEqual(HEALTHY);
     });
 
+    test('lets none of its packets out, though their source is changed before conntrack sees them', () => {
+      machine.must(`${WITNESS}; nft add rule netdev witness eth1 ip saddr 10.10.10.99 counter
+        nft add table ip fw; nft 'add chain ip fw c { type filter hook prerouting priority -300; }'
+        nft add rule ip fw c iifname tun0 ip saddr 10.10.10.2 ip saddr set 10.10.10.99`);
+      expect(said(machine.agent('probe').out)[0]).toContain('leave by eth1, their source changed to 10.10.10.99');
+      expect(machine.must('nft list table netdev witness')).not.toMatch(/packets [1-9]/);
+    });
+
     test.each(['mkfifo', 'nft', 'ping', 'tc'])(
       'ends at once, and leaves nothing, when it gets a TERM during %s',
       (tool) => {
@@ -534,6 +542,20 @@ while time.time() < end:
         expect(traces()).toBe(before);
       },
     );
+
+    test('of status --json keeps the lock until it has cleaned up', () => {
+      expect(machine.apply([...DATA, 'probe note'], { generation: 'g2' }).code).toBe(0);
+      machine.write(
+        '/mnt/bin/nft',
+        `#!/bin/sh
+        case $* in *'delete table'*source_routing_probe*) sleep 0.3; ls -d /run/source-routing.lock >>/mnt/locks 2>&1 ;; esac
+        PATH=$(echo "$PATH" | sed 's,/mnt/bin:,,')
+        exec nft "$@"\n`,
+      );
+      expect(machine.agent('status --json').code).toBe(0);
+      machine.until('[ -s /mnt/locks ]');
+      expect(machine.must('cat /mnt/locks')).toBe('/run/source-routing.lock\n');
+    });
 
     test('an apply notes what stops packets of clients, and is done all the same', () => {
       const apply = (generation: string): string[] => {
