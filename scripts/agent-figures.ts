@@ -8,7 +8,7 @@ import { join, resolve } from 'node:path';
 const AGENT = resolve(__dirname, '../lib/agent');
 
 /** Above these, the script fails. They go down, but for what a new feature takes. */
-const LIMITS = { lines: 6062, sharedGlobals: 8, functionLines: 40 };
+const LIMITS = { lines: 6069, sharedGlobals: 8, functionLines: 40 };
 
 interface Part {
   readonly name: string;

@@ -47,16 +47,27 @@ break_stale_lock() {
 
 # Ends what a killed run has started to change the kernel, and waits for that: it would go on beside this run.
 end_changes() {
-  local tries
+  local tries processes
   for tries in 1 2 3 4 5 6 7 8 9 10; do
-    # shellcheck disable=SC2012,SC2046  # splitting is the point, and numbers need no more than ls
-    set -- $(ls -l -n /proc/[0-9]*/fd 2>/dev/null | awk -v plan=" -> $LOCK/plan." '
-      /^\/proc\// { split($0, w, "/"); process = w[3] }
-      index($0, plan) { print process }')
-    [ $# -ne 0 ] || return 0
-    kill -KILL "$@" 2>/dev/null || :
+    processes=$(users_of "$LOCK/plan.")
+    [ -n "$processes" ] || return 0
+    # shellcheck disable=SC2086  # a list of words
+    kill -KILL $processes 2>/dev/null || :
     pause 0.1
   done
+}
+
+# Prints the processes that have files open whose paths begin with $1. A file of a container may have the same path.
+users_of() {
+  local descriptor file
+  # shellcheck disable=SC2012  # names of descriptors are numbers
+  ls -l -n /proc/[0-9]*/fd 2>/dev/null | awk -v start="$1" '
+    /^\/proc\// { directory = substr($0, 1, length($0) - 1) }
+    index($NF, start) == 1 { print directory "/" $(NF - 2), $NF }' |
+    while read -r descriptor file; do
+      # shellcheck disable=SC3013  # all shells have it
+      [ "$descriptor" -ef "$file" ] && descriptor=${descriptor#/proc/} && printf '%s ' "${descriptor%%/*}"
+    done
 }
 
 # A lock without a holder may be new instead of stale. It is checked twice before it is broken.

@@ -93,7 +93,7 @@ obey() {
   case $1 in
     from)
       device=$4
-      ip "-$2" route replace default dev "$4" src "$3"
+      ip "-$2" route replace default dev "$device" src "$3"
       return
       ;;
     sent) echo sent; return ;;

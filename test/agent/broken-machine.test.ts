@@ -203,6 +203,21 @@ describe.each([DASH, BASH, BUSYBOX])('with $name', (flavour) => {
       expect(rules()).toEqual(['10010', '20010']);
     });
 
+    test('leaves alone what a container does at the same path', () => {
+      const other = new Machine(flavour);
+      try {
+        // It reads a plan of its own when this machine takes over the lock of a run that was killed.
+        other.must(
+          `mkdir ${LOCK}; : >${LOCK}/plan.add4; (exec sleep 9 <${LOCK}/plan.add4 >/dev/null 2>&1) & echo $! >/mnt/pid`,
+        );
+        machine.must(`mkdir ${LOCK}; echo "1 99 vpn1 apply" >${LOCK}/holder; : >${LOCK}/plan.add4`);
+        succeeds(machine.agent('assert'));
+        other.must('grep -q "^State:.S" /proc/$(cat /mnt/pid)/status');
+      } finally {
+        other.close();
+      }
+    });
+
     describe('while somebody', () => {
       /** What is removed meanwhile is put back, as the watch would do. */
       const repairs = (): void => {

@@ -38,7 +38,7 @@ const NOTICED = [
 
 const BROKEN_AGENTS: ReadonlyArray<readonly [string, Break]> = [
   ['names the tunnel as the way out', replacing('{ oifname . ', '{ iifname . ')],
-  ['sends one packet after the other from the first tunnel', replacing('device=$address', 'device=sent0')],
+  ['sends one packet after the other from the first tunnel', replacing('device=$4', 'device=sent0')],
   [
     'takes what the machine drops for what it takes',
     replacing('if (("input", n) in SEEN)', 'if (!(("left", n) in SEEN))'),
