@@ -71,7 +71,7 @@ export class CloudInit {
 
   /**
    * The same in base64, for clouds that want that, such as `custom_data` of Azure. A function such as `Fn.base64gzip`
-   * takes the text out of a `TerraformLocal`.
+   * takes `Fn.base64decode()` of it.
    */
   public get userDataBase64(): string {
     return Lazy.stringValue({ produce: (context) => bootHookBase64(this.host._declaration.declared(), context) });

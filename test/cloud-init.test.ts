@@ -233,7 +233,7 @@ describe('base64', () => {
     const ssh = { ...SSH, host: forEach.getString('address') };
     const fleet = { clients: [forEach.getString('pool')], gateways: GATEWAYS.slice(0, 1) };
     const { userData, userDataBase64 } = CloudInit.of(declare(stack, fleet, { forEach, ssh, interfaces: [] }));
-    const reversed = Fn.strrev(userDataBase64);
+    const reversed = Fn.strrev(Fn.base64decode(userDataBase64));
     const machines = applied(stack, { userData, userDataBase64, reversed });
     expect(Object.keys(machines)).toEqual(['a', 'b']);
     for (const [key, pool] of [
@@ -243,7 +243,7 @@ describe('base64', () => {
       const machine = machines[key];
       expect(machine.userData).toContain(` from ${pool} lookup 200\n`);
       expect(Buffer.from(machine.userDataBase64, 'base64').toString()).toBe(machine.userData);
-      expect([...machine.reversed].reverse().join('')).toBe(machine.userDataBase64);
+      expect([...machine.reversed].reverse().join('')).toBe(machine.userData);
     }
   });
 
