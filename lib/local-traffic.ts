@@ -39,8 +39,9 @@ export class LocalTraffic {
   }
 
   /**
-   * Prohibits packets from a pool to a pool: clients reach neither each other nor the server's address in the tunnel. A
-   * daemon that forwards packets between its clients itself (OpenVPN's `client-to-client`) bypasses this.
+   * Prohibits packets from a pool to a pool: clients do not reach each other, and get no answer from the server's address
+   * in the tunnel. A daemon that forwards packets between its clients itself (OpenVPN's `client-to-client`) bypasses
+   * this.
    */
   public static isolated(): LocalTraffic {
     return new LocalTraffic('isolated');
