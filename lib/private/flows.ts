@@ -3,7 +3,7 @@ import type { Flow, FlowSelectors, Packet } from '../flow';
 import type { PacketOptions } from '../fib/packet';
 import type { Addresses, Disposition, Selectors, Traffic } from '../model/expectation';
 import type { Family } from '../model/family';
-import { BOTH_FAMILIES } from '../model/family';
+import { BOTH_FAMILIES, defaultPrefix } from '../model/family';
 import type { Interface } from '../model/host';
 import { MAX_PORT, MAX_UID, MAX_UINT32 } from '../model/limits';
 import { isCovered } from '../model/prefixes';
@@ -94,8 +94,9 @@ function refuseNothing(args: Arguments, flow: Flow, traffic: readonly Traffic[])
 }
 
 function isNothing({ within, except }: Addresses, family: Family): boolean {
-  const all = family === 4 ? '0.0.0.0/0' : '::/0';
-  return within.every((prefix) => isCovered(prefix === DEFAULT_DESTINATION.text ? all : prefix, except));
+  return within.every((prefix) =>
+    isCovered(prefix === DEFAULT_DESTINATION.text ? defaultPrefix(family) : prefix, except),
+  );
 }
 
 /** A misspelt interface would count as one that nothing is known of, which no rule or route names. */

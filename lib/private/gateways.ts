@@ -1,5 +1,4 @@
-import type { Family } from '../model/family';
-import { BOTH_FAMILIES, familyName, overlaps } from '../model/family';
+import { BOTH_FAMILIES, defaultPrefix, familyName, overlaps } from '../model/family';
 import type { Gateway } from '../model/egress';
 import { secondOfFamily } from '../model/value';
 import type { RouteOptions } from '../route';
@@ -11,8 +10,6 @@ export type DefaultRoutes = ReadonlyArray<readonly [id: string, RouteOptions]>;
 
 /** `inet6 ADDRESS`, as iproute2 writes an IPv6 next hop of an IPv4 route. */
 const OTHER_FAMILY = /^inet6\s+(\S+)$/;
-/** Destinations that tell the family. */
-const EVERYWHERE: Readonly<Record<Family, string>> = { 4: '0.0.0.0/0', 6: '::/0' };
 
 /** The gateways of an egress, each for the packets of one family. Checks that they serve the pools. */
 export function parseGateways(args: Arguments, texts: readonly string[], pools: readonly Pool[]): Gateway[] {
@@ -91,7 +88,8 @@ export function defaultRoutes(
     return gateways.map(({ via, family }, index) => [
       `gateway-${index + 1}`,
       {
-        destination: family !== undefined && family !== via.family ? EVERYWHERE[family] : 'default',
+        // The next hop does not tell the family of the route here, so the destination has to.
+        destination: family !== undefined && family !== via.family ? defaultPrefix(family) : 'default',
         via: via.text,
         ...options,
       },
@@ -108,6 +106,6 @@ export function defaultRoutes(
   }
   return BOTH_FAMILIES.filter((family) => routed.some((pool) => pool.family === family)).map((family) => [
     `default-${familyName(family).toLowerCase()}`,
-    { destination: EVERYWHERE[family], ...options },
+    { destination: defaultPrefix(family), ...options },
   ]);
 }
