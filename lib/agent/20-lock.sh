@@ -45,7 +45,7 @@ break_stale_lock() {
   ) 2>/dev/null
 }
 
-# Ends what a killed run has started to change the kernel, and waits for that: it would go on beside this run.
+# Ends the commands with which a killed run still changes the kernel. Otherwise they would go on beside this run.
 end_changes() {
   local tries processes
   for tries in 1 2 3 4 5 6 7 8 9 10; do
@@ -131,8 +131,8 @@ try_lock() {
     give_up 70 "nothing was changed: cannot write $LOCK/holder; is ${LOCK%/*} full?"
 }
 
-# Ends a run that cannot have a lock. A rollback goes on trying: somebody may be cut off, and its timer does not come
-# again. At boot nobody is, and the network waits.
+# Ends a run that cannot have the lock. A rollback keeps trying: somebody may be cut off, and its timer runs out only
+# once. At boot nobody is cut off, and the network waits for the rollback.
 give_up() {
   [ "$command$at_boot" = rollback ] || die "$@"
   drop_lock
@@ -142,7 +142,7 @@ give_up() {
   return 1
 }
 
-# Is there space for the work of a rollback? Nobody would try it again.
+# Is there space for the work of a rollback? If it failed for lack of space, nobody would try it again.
 has_room() {
   [ "$command$at_boot" != rollback ] || { head -c 100000 /dev/zero >"$LOCK/room" && rm -f "$LOCK/room"; }
 }

@@ -10,7 +10,7 @@ without6=
 # "2: eth0: <". All other lines are routes. This is a file, not a pipe: ip writes line by line, and would wake its
 # reader for each. Rules are read with details (-d), since only these show `proto kernel`. Guards and stand-ins for
 # our rules have that tag. Routes are read without details, which would say too much. ip does not notice that there is no
-# space left for what it prints. So a last line says that all of a family is there.
+# space left for what it prints. So a last line shows that all of a family is there.
 read_kernel() {
   local family
   for family in "$@"; do

@@ -4,7 +4,7 @@
 # Files, each after an assignment to `part`: `want` (state file of what the kernel must have), `own` (state files of
 # what this owner has or may have made before), `kernel` (what read_kernel prints).
 # Variables: out (prefix of the names of written files), both (what is wanted is also owned), without6 (this kernel
-# has no IPv6), most (lines in the report), snapshot (file for the rules and routes that we have in the kernel now),
+# has no IPv6), families (those that read_kernel has read), most (lines in the report), snapshot (file for the rules and routes that we have in the kernel now),
 # restore (restore the own rules of the kernel, if they were removed together with ours), protect (add only what
 # rejects, and drop only what others have put at its place).
 #

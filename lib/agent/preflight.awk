@@ -64,7 +64,7 @@ part == "names" {
     problem("table id " id " is already named " $2 " in " where ": give the table that name, or choose another id")
   if (($2 in WANT_NAME) && WANT_NAME[$2] != id)
     problem("the table name " $2 " is already used for table " id " in " where ": give the table that id, or choose another name")
-  # A name goes before an id.
+  # ip looks for a name before it takes a number for an id.
   if (($2 in WANT_TABLE) && $2 != id) problem("for ip, table " $2 " is table " id ", which has that name in " where ": choose another id")
   next
 }

@@ -108,7 +108,7 @@ obey() {
   }
 }
 
-# Echoes of a source leave at the same time, where ping can be told their time to live. That of BusyBox cannot in IPv6.
+# Echoes of a source leave at the same time if ping can set their time to live. The ping of BusyBox cannot, in IPv6.
 case $(ping -V) in *iputils*) together=1 ;; *) together= ;; esac
 echoes=        # lines of echoes that may not have left yet
 children=
@@ -122,7 +122,7 @@ send_echo() {
 }$*"
 }
 
-# Lets the echoes leave before anything else is sent. If not all do, it sends each alone.
+# Waits until the echoes have left, before anything else is sent. If some have not, sends each alone.
 await_echoes() {
   local all line
   [ -n "$echoes" ] || return 0

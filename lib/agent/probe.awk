@@ -240,9 +240,9 @@ function source_at(family, from, device) {
 # source. Its echoes come first: they can be sent at the same time.
 function add_line(list, family, from, device, line,    source) {
   source = "from " family " " from " sent" INDEX[device] "\n"
-  if (!((list, source) in LINES)) SOURCE_LINE[list, ++SOURCE_LINES[list]] = source
+  if (!HAS_SOURCE[list, source]++) SOURCE_LINE[list, ++SOURCE_LINES[list]] = source
   if (line ~ /^icmp/) ECHOES[list, source] = ECHOES[list, source] line "\n"
-  LINES[list, source] = LINES[list, source] (line ~ /^icmp/ ? "" : line "\n")
+  else LINES[list, source] = LINES[list, source] line "\n"
 }
 
 function lines_of(list,    i, source, text) {

@@ -5,7 +5,7 @@
 
 # Does another declaration apply here for the same owner? It may take the place of this one, and wait for its end. The script
 # of a run that is over does not count. It waits for Terraform to empty it, which a Terraform that was killed never does.
-# The words are separated first: the grep of BusyBox sees no more than the first one.
+# The words are separated first, since the grep of BusyBox reads only the first one.
 others_run() {
   cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -F -e "/.source-routing-$owner." | grep -q -F -e .bundle.
 }

@@ -234,7 +234,7 @@ describe.each([DASH, BASH, BUSYBOX])('with $name', (flavour) => {
         succeeds(machine.apply([...TABLE, ...many], { generation: 'g2' }));
         machine.must('ip rule flush proto 77');
         machine.must(`mkfifo /mnt/slow; sh -c 'sleep 6; exec cat >/mnt/read' </mnt/slow >/dev/null 2>&1 &
-          sh ${STATE}/agent ${command} --owner vpn1 >/mnt/slow 2>&1 & sleep 0.1`);
+          ${flavour.shell} ${STATE}/agent ${command} --owner vpn1 >/mnt/slow 2>&1 & sleep 0.1`);
         machine.until(`! [ -e ${LOCK} ]`, 5);
         machine.must('[ ! -e /mnt/read ]');
         succeeds(machine.agent('assert'));
